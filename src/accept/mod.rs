@@ -1,0 +1,1 @@
+//! Accept: listeners, multishot accept, admission and descriptor back-off.

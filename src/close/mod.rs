@@ -1,0 +1,1 @@
+//! Close: close_notify, lingering close, drain.

@@ -1,0 +1,1 @@
+//! A connection: one task that walks the stages.

@@ -1,0 +1,1 @@
+//! Decode: request body framing. Pure.

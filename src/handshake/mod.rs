@@ -1,0 +1,1 @@
+//! Handshake: certificates, tickets, rustls, and the hand-over of keys.

@@ -1,0 +1,38 @@
+//! Ringway: an HTTPS server on io_uring, one ring per core, with kernel TLS where the kernel
+//! has it.
+//!
+//! The source tree reads as a request's journey:
+//!
+//! | stage | module | who owns the bytes |
+//! |---|---|---|
+//! | accept | [`accept`] | nobody yet: a descriptor and a slot |
+//! | handshake | [`handshake`] | a receive lease in, a send buffer out |
+//! | read | [`read`] | a lease of the worker's receive pool |
+//! | decrypt | [`record`], or the kernel | the same lease, in place |
+//! | parse | [`parse`] | borrowed from the lease |
+//! | decode | [`decode`] | borrowed from the lease |
+//! | process | [`process`] | the file store's pages |
+//! | respond | [`respond`] | a send buffer |
+//! | write | [`write`] | the op's slot, until its last completion |
+//! | close | [`close`] | nobody |
+//!
+//! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
+//! close, process} → ring`, and `conn → {parse, decode, respond}`, which are pure.
+
+pub mod accept;
+pub mod cli;
+pub mod close;
+pub mod config;
+pub mod conn;
+pub mod decode;
+pub mod handshake;
+pub mod observe;
+pub mod parse;
+pub mod process;
+pub mod read;
+pub mod record;
+pub mod respond;
+pub mod ring;
+pub mod server;
+pub mod worker;
+pub mod write;

@@ -1,0 +1,1 @@
+//! Parse: request heads. Pure.

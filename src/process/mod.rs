@@ -1,0 +1,1 @@
+//! Process: from a request to what is to be sent.

@@ -1,0 +1,1 @@
+//! Read: from ring buffers to plaintext.

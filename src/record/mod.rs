@@ -1,0 +1,1 @@
+//! The TLS record layer: sealing and opening with extracted keys.

@@ -1,0 +1,1 @@
+//! Respond: response heads and small bodies. Pure.

@@ -1,0 +1,1 @@
+//! The substrate: one io_uring. Nearly all unsafe code lives here.

@@ -1,0 +1,1 @@
+//! The server as a library: start, stop, drain.

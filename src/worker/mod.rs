@@ -1,0 +1,1 @@
+//! A thread per core: executor, timers, inbox.

@@ -1,0 +1,1 @@
+//! Write: the queue of segments on their way to one socket.
