@@ -5,7 +5,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections per worker, 1 to 1,000,000. Default 10,000. Lowered at start to what the
-    /// open-files limit allows, see [`Limits::connections_within`]. At the limit, accepting pauses.
+    /// open-files limit allows, see [`Limits::fitted`]. At the limit, accepting pauses.
     pub connections: usize,
     /// Handshakes in flight per worker, 1 to `connections`. Default 1,024. A handshake costs far
     /// more memory and time than an established connection.
@@ -63,32 +63,37 @@ impl Default for Limits {
     }
 }
 
-/// Descriptors that a worker opens besides connections and files: its ring, its event
-/// descriptors, and some room for listeners and whatever the process itself has open.
+/// Descriptors of a worker besides connections and files: its ring, its event descriptors, up to 64
+/// listeners, and its share of what the process has open anyway.
 const DESCRIPTORS_ASIDE: usize = 128;
 
 /// A connection holds its socket and, while a response is being sent, the file.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 impl Limits {
-    /// The connections that each of `workers` may really have under a limit of `open_files`
-    /// descriptors for the process: never more than [`Limits::connections`]. `None` if the
-    /// descriptors do not even suffice for one connection beside the file cache.
-    pub fn connections_within(&self, open_files: u64, workers: usize) -> Option<usize> {
+    /// These limits, lowered to what each of `workers` can have under a limit of `open_files`
+    /// descriptors for the process: at most a quarter of them for files at hand, the rest for
+    /// connections. `None` if not even one connection would fit.
+    pub fn fitted(&self, open_files: u64, workers: usize) -> Option<Self> {
         let each = usize::try_from(open_files).unwrap_or(usize::MAX) / workers.max(1);
-        let aside = DESCRIPTORS_ASIDE.saturating_add(self.file_cache_entries);
-        let free = each.saturating_sub(aside);
-        let connections = (free / DESCRIPTORS_PER_CONNECTION).min(self.connections);
-        (connections > 0).then_some(connections)
+        let free = each.saturating_sub(DESCRIPTORS_ASIDE);
+        let file_cache_entries = self.file_cache_entries.min(free / 4);
+        let fit = (free - file_cache_entries) / DESCRIPTORS_PER_CONNECTION;
+        let connections = self.connections.min(fit);
+        let handshakes = self.handshakes.min(connections);
+        (connections > 0).then(|| Self {
+            connections,
+            handshakes,
+            file_cache_entries,
+            ..self.clone()
+        })
     }
 
     /// The descriptors that `workers` need for every limit to be reachable.
     pub fn open_files_wanted(&self, workers: usize) -> u64 {
-        let each = self
-            .connections
-            .saturating_mul(DESCRIPTORS_PER_CONNECTION)
-            .saturating_add(DESCRIPTORS_ASIDE)
-            .saturating_add(self.file_cache_entries);
+        let connections = self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
+        let each =
+            connections.saturating_add(self.file_cache_entries).saturating_add(DESCRIPTORS_ASIDE);
         each.saturating_mul(workers.max(1)) as u64
     }
 }
@@ -98,19 +103,27 @@ mod tests {
     use super::Limits;
 
     #[test]
-    fn enough_descriptors_leave_the_connections_alone() {
+    fn enough_descriptors_leave_the_limits_alone() {
         let limits = Limits::default();
         let wanted = limits.open_files_wanted(4);
-        assert_eq!(limits.connections_within(wanted, 4), Some(limits.connections));
-        assert!(limits.connections_within(wanted - 8, 4).unwrap() < limits.connections);
+        assert_eq!(limits.fitted(wanted, 4), Some(limits.clone()));
+        assert!(limits.fitted(wanted - 8, 4).unwrap().connections < limits.connections);
+        assert_eq!(limits.fitted(u64::MAX, 0), Some(limits.clone()));
+    }
+
+    #[test]
+    fn few_descriptors_are_shared_between_files_and_connections() {
+        let fitted = Limits::default().fitted(1_024, 1).unwrap();
+        let free = 1_024 - 128;
+        assert_eq!(fitted.file_cache_entries, free / 4);
+        assert_eq!(fitted.connections, (free - free / 4) / 2);
+        assert_eq!(fitted.handshakes, fitted.connections);
+        assert!(fitted.open_files_wanted(1) <= 1_024);
     }
 
     #[test]
     fn too_few_descriptors_leave_no_connection() {
-        let limits = Limits::default();
-        assert_eq!(limits.connections_within(1_024, 1), None);
-        let small = Limits { file_cache_entries: 64, ..limits };
-        assert_eq!(small.connections_within(1_024, 1), Some((1_024 - 128 - 64) / 2));
-        assert_eq!(small.connections_within(u64::MAX, 0), Some(small.connections));
+        assert_eq!(Limits::default().fitted(1_024, 8), None);
+        assert_eq!(Limits::default().fitted(0, 1), None);
     }
 }

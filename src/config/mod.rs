@@ -78,6 +78,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The workers that will run: as configured, or one for each CPU that the process may use.
+    pub fn worker_count(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+    }
+}
+
 /// Where the server's certificate and private key come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSource {

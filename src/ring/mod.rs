@@ -1,1 +1,3 @@
 //! The substrate: one io_uring. Nearly all unsafe code lives here.
+
+pub mod probe;
