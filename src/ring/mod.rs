@@ -23,6 +23,7 @@ mod file;
 mod message;
 mod op;
 mod ops;
+pub mod probe;
 mod receive_pool;
 mod region;
 mod send_pool;
