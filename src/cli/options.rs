@@ -219,11 +219,11 @@ overrides! {
         /// Between two pieces of a request body; beyond it 408 [default: 10s]
         body "body-timeout" "TIME": Duration = units::time => body_progress,
         /// Least bytes per second of a request body, 0 for none [default: 500]
-        body_rate "body-min-rate" "SIZE": u64 = units::bytes => body_min_rate,
+        body_rate "body-min-rate" "RATE": u64 = units::bytes => body_min_rate,
         /// Between two advances of a response [default: 30s]
         response "response-timeout" "TIME": Duration = units::time => response_stall,
         /// Least bytes per second of a response, 0 for none [default: 500]
-        response_rate "response-min-rate" "SIZE": u64 = units::bytes => response_min_rate,
+        response_rate "response-min-rate" "RATE": u64 = units::bytes => response_min_rate,
         /// For the last bytes of a connection to leave [default: 2s]
         close "close-timeout" "TIME": Duration = units::time => close,
         /// For requests in flight when the server is told to stop [default: 30s]

@@ -23,6 +23,8 @@ pub(super) struct Facts {
     pub(super) io_uring_disabled: Option<u64>,
     /// The mode of seccomp: 0 none, 1 strict, 2 a filter.
     pub(super) seccomp: Option<u64>,
+    /// Whether the process may lock as much memory as it likes (`CAP_IPC_LOCK`).
+    pub(super) locks_freely: bool,
     /// The container engine's mark, if one was found.
     pub(super) container: Option<&'static str>,
     /// The upper-layer protocols that TCP has loaded.
@@ -65,6 +67,7 @@ impl Facts {
         let files = getrlimit(Resource::Nofile);
         let groups = host.control_groups();
         let release = host.text("proc/sys/kernel/osrelease");
+        let status = host.text("proc/self/status").unwrap_or_default();
         Self {
             release: release.or_else(|| Some(name.release().to_string_lossy().into_owned())),
             machine: Some(name.machine().to_string_lossy().into_owned()),
@@ -72,9 +75,8 @@ impl Facts {
             processor: field(&cpuinfo, "model name").map(str::to_owned),
             flags: field(&cpuinfo, "flags").or_else(|| field(&cpuinfo, "Features")).map(words),
             io_uring_disabled: host.number("proc/sys/kernel/io_uring_disabled"),
-            seccomp: host
-                .text("proc/self/status")
-                .and_then(|status| field(&status, "Seccomp")?.parse().ok()),
+            seccomp: field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
+            locks_freely: field(&status, "CapEff").is_some_and(has_ipc_lock),
             container: host.container(),
             tcp_ulps: host.text("proc/sys/net/ipv4/tcp_available_ulp").map(|names| words(&names)),
             gcm_driver: host.text("proc/crypto").and_then(|crypto| gcm_driver(&crypto)),
@@ -149,6 +151,12 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.trim() == key)
         .map(|(_, value)| value.trim())
+}
+
+/// Whether a set of capabilities, in hexadecimal, holds `CAP_IPC_LOCK` (capabilities(7)).
+fn has_ipc_lock(capabilities: &str) -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    u64::from_str_radix(capabilities, 16).is_ok_and(|set| set >> CAP_IPC_LOCK & 1 == 1)
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -166,11 +166,12 @@ pub(super) fn limits(facts: &Facts, config: &Config) -> Section {
         ))
     };
     let send_memory = (config.limits.send_memory_bytes as u64).saturating_mul(facts.cpus as u64);
-    let lockable = facts.locked_memory.is_none_or(|locked| locked >= send_memory);
+    let locked = if facts.locks_freely { None } else { facts.locked_memory };
+    let lockable = locked.is_none_or(|locked| locked >= send_memory);
     let locked = Line::new(
         verdict(lockable, Mark::No),
         "locked memory",
-        format!("{} bytes; registered send memory wants {send_memory}", limit(facts.locked_memory)),
+        format!("{} bytes; registered send memory wants {send_memory}", limit(locked)),
     );
     let locked = if lockable {
         locked

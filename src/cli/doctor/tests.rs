@@ -31,6 +31,7 @@ fn healthy() -> Facts {
         flags: Some(["aes", "vaes", "pclmulqdq"].map(str::to_owned).to_vec()),
         io_uring_disabled: Some(0),
         seccomp: Some(0),
+        locks_freely: false,
         container: None,
         tcp_ulps: Some(vec!["tls".to_owned()]),
         gcm_driver: Some("generic-gcm-vaes-avx512".to_owned()),
@@ -141,7 +142,10 @@ fn facts_are_read_from_the_hosts_files() {
         fs::write(path, text).unwrap();
     };
     put("proc/cpuinfo", "processor\t: 0\nmodel name\t: A Processor\nflags\t\t: fpu aes vaes\n");
-    put("proc/self/status", "Name:\tx\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n");
+    put(
+        "proc/self/status",
+        "Name:\tx\nCapEff:\t0000000000004000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n",
+    );
     put("proc/self/cgroup", "0::/system.slice/ringway.service\n");
     put("sys/fs/cgroup/system.slice/memory.max", "1048576\n");
     put("sys/fs/cgroup/system.slice/ringway.service/memory.max", "max\n");
@@ -159,6 +163,7 @@ fn facts_are_read_from_the_hosts_files() {
     assert_eq!(facts.processor.as_deref(), Some("A Processor"));
     assert_eq!((facts.has_flag("vaes"), facts.has_flag("pclmulqdq")), (Some(true), Some(false)));
     assert_eq!(facts.seccomp, Some(2));
+    assert!(facts.locks_freely);
     assert_eq!(facts.cgroup_memory, Some(1 << 20));
     assert_eq!(facts.cgroup_cpu_percent, Some(150));
     assert_eq!(facts.tcp_rmem.as_deref(), Some("4096 131072 6291456"));
