@@ -27,8 +27,6 @@ pub(super) struct Facts {
     pub(super) locks_freely: bool,
     /// The container engine's mark, if one was found.
     pub(super) container: Option<&'static str>,
-    /// The upper-layer protocols that TCP has loaded.
-    pub(super) tcp_ulps: Option<Vec<String>>,
     /// The driver that the kernel would use for AES-GCM, if any is loaded.
     pub(super) gcm_driver: Option<String>,
     /// Bytes that may be locked, soft limit; `None` for no limit.
@@ -78,7 +76,6 @@ impl Facts {
             seccomp: field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
             locks_freely: field(&status, "CapEff").is_some_and(has_ipc_lock),
             container: host.container(),
-            tcp_ulps: host.text("proc/sys/net/ipv4/tcp_available_ulp").map(|names| words(&names)),
             gcm_driver: host.text("proc/crypto").and_then(|crypto| gcm_driver(&crypto)),
             locked_memory: locked.current,
             open_files: files.current,

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::{Exit, open_files, print};
 use crate::config::Config;
+use crate::handshake::ktls::{self, KtlsSupport};
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use facts::Facts;
 use report::Report;
@@ -20,7 +21,8 @@ pub(super) fn run(json: bool) -> Exit {
     // Looked at before the limit on open files is raised, as `ringway serve` will do too.
     let facts = Facts::gather(Path::new("/"));
     open_files::raise();
-    let report = examine(&facts, &RingFeatures::probe(), &Config::default());
+    let (ring, ktls) = (RingFeatures::probe(), ktls::probe());
+    let report = examine(&facts, &ring, &ktls, &Config::default());
     let text = if json { report.to_json() } else { report.to_string() };
     match print(text.as_bytes()) {
         Exit::Done if !report.works() => Exit::HostLacks,
@@ -28,15 +30,20 @@ pub(super) fn run(json: bool) -> Exit {
     }
 }
 
-fn examine(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>, config: &Config) -> Report {
+fn examine(
+    facts: &Facts,
+    ring: &Result<RingFeatures, RingUnavailable>,
+    ktls: &KtlsSupport,
+    config: &Config,
+) -> Report {
     Report {
         sections: vec![
             sections::kernel(facts),
             sections::ring(ring),
-            sections::kernel_tls(facts),
+            sections::kernel_tls(facts, ktls),
             sections::limits(facts, config),
             sections::processor(facts),
-            sections::consequences(facts, ring, config),
+            sections::consequences(facts, ring, ktls, config),
         ],
     }
 }

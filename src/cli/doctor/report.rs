@@ -85,6 +85,19 @@ impl Report {
         self.sections.iter().flat_map(|section| &section.lines)
     }
 
+    /// Each remedy once, with what it is for.
+    fn remedies(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut remedies: Vec<(&str, Vec<&str>)> = Vec::new();
+        for line in self.lines() {
+            let Some(remedy) = line.remedy.as_deref() else { continue };
+            match remedies.iter_mut().find(|(known, _)| *known == remedy) {
+                Some((_, what)) => what.push(&line.what),
+                None => remedies.push((remedy, vec![&line.what])),
+            }
+        }
+        remedies
+    }
+
     /// `{"works":…,"sections":[{"title":…,"lines":[{"mark":…,"what":…,"says":…,"remedy":…}]}]}`
     /// and a line's end; `mark` is `yes`, `no`, `fail` or `note`, `remedy` may be `null`.
     pub(super) fn to_json(&self) -> String {
@@ -136,11 +149,11 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        let mut remedies = self.lines().filter_map(|line| Some((line, line.remedy.as_ref()?)));
-        if let Some(first) = remedies.next() {
+        let remedies = self.remedies();
+        if !remedies.is_empty() {
             writeln!(f, "To change it")?;
-            for (line, remedy) in std::iter::once(first).chain(remedies) {
-                writeln!(f, "  {}\n      {remedy}", line.what)?;
+            for (remedy, what) in remedies {
+                writeln!(f, "  {}\n      {remedy}", what.join(", "))?;
             }
             writeln!(f)?;
         }

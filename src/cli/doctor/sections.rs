@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
 use crate::config::Config;
+use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle};
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 
 /// The backlog that Ringway asks for; the kernel cuts it to `somaxconn`.
@@ -116,22 +117,13 @@ fn ring_lines(features: &RingFeatures) -> Vec<Line> {
     ]
 }
 
-/// What `/proc` tells of kernel TLS.
-pub(super) fn kernel_tls(facts: &Facts) -> Section {
-    let module = match facts.tcp_ulps.as_deref() {
-        Some(names) if names.iter().any(|name| name == "tls") => {
-            Line::new(Mark::Yes, "tls ULP", "loaded")
-        }
-        Some(_) => Line::new(
-            Mark::No,
-            "tls ULP",
-            "not loaded, and only a privileged process makes the kernel load it; without, \
-             user-space TLS",
-        )
-        .remedy("sudo modprobe tls && echo tls | sudo tee /etc/modules-load.d/ringway.conf"),
-        None => Line::note("tls ULP", "unknown"),
+pub(super) fn kernel_tls(facts: &Facts, ktls: &KtlsSupport) -> Section {
+    let mut lines = match ktls.unavailable() {
+        // The same obstacle twelve times over would help nobody.
+        Some(obstacle) => vec![refused("tls ULP", obstacle)],
+        None => ktls_lines(ktls),
     };
-    let driver = match facts.gcm_driver.as_deref() {
+    lines.push(match facts.gcm_driver.as_deref() {
         // The AES-NI driver may call itself `generic-gcm-aesni`; this one is AES without AES-NI.
         Some(name) if name.contains("aes-generic") => {
             Line::new(Mark::No, "AES-GCM driver", format!("{name}, which is slow"))
@@ -139,8 +131,39 @@ pub(super) fn kernel_tls(facts: &Facts) -> Section {
         }
         Some(name) => Line::note("AES-GCM driver", name),
         None => Line::note("AES-GCM driver", "none loaded yet; the kernel loads one on first use"),
-    };
-    Section { title: "Kernel TLS", lines: vec![module, driver] }
+    });
+    Section { title: "Kernel TLS", lines }
+}
+
+fn ktls_lines(ktls: &KtlsSupport) -> Vec<Line> {
+    let mut lines: Vec<_> = ktls
+        .attempts
+        .iter()
+        .map(|Attempt { version, suite, direction, outcome }| {
+            let what = format!("{version} {suite}, {direction}");
+            match outcome {
+                Ok(()) => Line::new(Mark::Yes, what, "sealed or opened by the kernel"),
+                Err(obstacle) => refused(what, *obstacle),
+            }
+        })
+        .collect();
+    lines.push(match ktls.no_padding {
+        Ok(()) => Line::new(Mark::Yes, "NO_PAD", "decrypts straight into receive buffers"),
+        Err(obstacle) => refused("NO_PAD", obstacle),
+    });
+    lines.push(match ktls.rekey {
+        Ok(()) => Line::new(Mark::Yes, "rekey", "a KeyUpdate can be answered"),
+        Err(obstacle) => refused("rekey", obstacle),
+    });
+    lines
+}
+
+fn refused(what: impl Into<String>, obstacle: Obstacle) -> Line {
+    let line = Line::new(Mark::No, what, obstacle.to_string());
+    match obstacle.remedy() {
+        Some(remedy) => line.remedy(remedy),
+        None => line,
+    }
 }
 
 pub(super) fn limits(facts: &Facts, config: &Config) -> Section {
@@ -240,6 +263,7 @@ pub(super) fn processor(facts: &Facts) -> Section {
 pub(super) fn consequences(
     facts: &Facts,
     ring: &Result<RingFeatures, RingUnavailable>,
+    ktls: &KtlsSupport,
     config: &Config,
 ) -> Section {
     let mut lines = Vec::new();
@@ -252,6 +276,13 @@ pub(super) fn consequences(
         let workers = facts.cpus;
         lines.push(Line::note("workers", format!("{workers}, each with one {mode} ring")));
     }
+    lines.push(Line::note(
+        "TLS",
+        match ktls.unavailable() {
+            None => "kernel TLS for what the kernel takes, else user-space TLS".to_owned(),
+            Some(obstacle) => format!("user-space TLS: {obstacle}"),
+        },
+    ));
     let fitted = config.limits.fitted(facts.open_files_hard.unwrap_or(u64::MAX), facts.cpus);
     lines.push(match fitted {
         Some(limits) => {

@@ -4,6 +4,8 @@ use std::path::Path;
 use super::facts::Facts;
 use super::report::Mark;
 use super::*;
+use crate::handshake::ktls::{Attempt, Direction, Obstacle};
+use crate::record::{Suite, TlsVersion};
 
 fn modern() -> RingFeatures {
     RingFeatures {
@@ -33,7 +35,6 @@ fn healthy() -> Facts {
         seccomp: Some(0),
         locks_freely: false,
         container: None,
-        tcp_ulps: Some(vec!["tls".to_owned()]),
         gcm_driver: Some("generic-gcm-vaes-avx512".to_owned()),
         locked_memory: None,
         open_files: Some(1_024),
@@ -47,8 +48,42 @@ fn healthy() -> Facts {
     }
 }
 
+/// A kernel that takes everything but new keys, or that has no kernel TLS.
+fn kernel_tls(there: bool) -> KtlsSupport {
+    let outcome = if there { Ok(()) } else { Err(Obstacle::Ulp(libc::ENOENT)) };
+    let attempt = |direction| Attempt {
+        version: TlsVersion::Tls13,
+        suite: Suite::Aes128Gcm,
+        direction,
+        outcome,
+    };
+    KtlsSupport {
+        attempts: [Direction::Transmit, Direction::Receive].map(attempt).to_vec(),
+        no_padding: outcome,
+        rekey: outcome,
+    }
+}
+
 fn report(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>) -> Report {
-    examine(facts, ring, &Config::default())
+    examine(facts, ring, &kernel_tls(true), &Config::default())
+}
+
+#[test]
+fn kernel_tls_is_told_item_by_item_or_not_at_all() {
+    let there = report(&healthy(), &Ok(modern())).to_string();
+    assert!(there.contains("  yes   TLS 1.3 AES-128-GCM, send "), "{there}");
+    assert!(there.contains("kernel TLS for what the kernel takes"), "{there}");
+
+    let mut old = kernel_tls(true);
+    old.rekey = Err(Obstacle::Rekey(libc::EBUSY));
+    let text = examine(&healthy(), &Ok(modern()), &old, &Config::default()).to_string();
+    assert!(text.contains("  no    rekey ") && text.contains("6.14"), "{text}");
+
+    let none = examine(&healthy(), &Ok(modern()), &kernel_tls(false), &Config::default());
+    let text = none.to_string();
+    assert!(none.works(), "user-space TLS serves too");
+    assert_eq!(text.matches("modprobe tls (and").count(), 1, "{text}");
+    assert!(text.contains("user-space TLS: the kernel has no tls ULP"), "{text}");
 }
 
 #[test]
@@ -70,7 +105,6 @@ fn a_healthy_host_needs_no_change() {
 #[test]
 fn each_shortfall_comes_with_its_command() {
     let facts = Facts {
-        tcp_ulps: Some(vec!["mptcp".to_owned()]),
         gcm_driver: Some("gcm_base(ctr(aes-generic),ghash-generic)".to_owned()),
         locked_memory: Some(8 << 20),
         open_files_hard: Some(4_096),
@@ -82,7 +116,6 @@ fn each_shortfall_comes_with_its_command() {
     let text = report.to_string();
     assert!(report.works(), "{text}");
     for part in [
-        "sudo modprobe tls",
         "sudo modprobe aesni_intel",
         "LimitMEMLOCK=infinity",
         "LimitNOFILE=48448",
@@ -151,7 +184,6 @@ fn facts_are_read_from_the_hosts_files() {
     put("sys/fs/cgroup/system.slice/ringway.service/memory.max", "max\n");
     put("sys/fs/cgroup/system.slice/ringway.service/cpu.max", "150000 100000\n");
     put("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n");
-    put("proc/sys/net/ipv4/tcp_available_ulp", "espintcp tls\n");
     put("proc/sys/kernel/io_uring_disabled", "not a number\n");
     put(
         "proc/crypto",
@@ -167,7 +199,6 @@ fn facts_are_read_from_the_hosts_files() {
     assert_eq!(facts.cgroup_memory, Some(1 << 20));
     assert_eq!(facts.cgroup_cpu_percent, Some(150));
     assert_eq!(facts.tcp_rmem.as_deref(), Some("4096 131072 6291456"));
-    assert_eq!(facts.tcp_ulps.unwrap(), ["espintcp", "tls"]);
     assert_eq!(facts.io_uring_disabled, None);
     assert_eq!(facts.gcm_driver.as_deref(), Some("fast"));
     assert_eq!(facts.container, Some("Docker"));
@@ -180,6 +211,13 @@ fn a_control_group_cannot_lead_outside() {
     fs::write(host.path().join("proc/self/cgroup"), "0::/../../../memory\n").unwrap();
     fs::write(host.path().join("memory.max"), "5\n").unwrap();
     assert_eq!(Facts::gather(host.path()).cgroup_memory, None);
+}
+
+#[test]
+fn one_remedy_for_several_lines_is_told_once() {
+    let old = RingFeatures { multishot_accept: false, multishot_receive: false, ..modern() };
+    let text = report(&healthy(), &Ok(old)).to_string();
+    assert!(text.contains("  multishot accept, multishot receive\n      run Linux 6.1"), "{text}");
 }
 
 #[test]
@@ -196,7 +234,7 @@ fn the_json_has_every_line() {
 
 #[test]
 fn this_host_is_examined_without_a_hitch() {
-    let report =
-        examine(&Facts::gather(Path::new("/")), &RingFeatures::probe(), &Config::default());
+    let facts = Facts::gather(Path::new("/"));
+    let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), &Config::default());
     assert_eq!(report.sections.len(), 6);
 }
