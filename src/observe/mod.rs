@@ -2,5 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod counts;
 pub(crate) mod json;
 pub mod log;
+
+pub use counts::Counts;

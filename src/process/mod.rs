@@ -15,11 +15,13 @@
 //! | which bytes of it | [`range`], [`multipart`] | RFC 9110 section 14 |
 //! | what stands where there is no file | [`listing`], [`page`] | RFC 9110 section 15 |
 //! | the decision, and the answer | [`site`], [`facts`], [`answer`] | |
+
 #![forbid(unsafe_code)]
 
 pub mod answer;
 pub mod conditional;
 pub mod facts;
+pub mod files;
 pub mod interest;
 pub mod listing;
 pub mod media_type;
