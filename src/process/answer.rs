@@ -82,6 +82,9 @@ enum ContentRange {
 /// The methods that files have (RFC 9110 section 10.2.1).
 const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
 
+/// The one field of ours that operators commonly set too; theirs is then the only one.
+const NOSNIFF: &str = "X-Content-Type-Options";
+
 impl<'f> Answer<'f> {
     /// 200 with the whole file.
     pub(super) fn whole(facts: &'f FileFacts, coding: Coding, now: i64) -> Self {
@@ -259,8 +262,8 @@ impl<'f> Answer<'f> {
         if fields.allow {
             sink.field("Allow", ALLOW);
         }
-        if fields.nosniff {
-            sink.field("X-Content-Type-Options", b"nosniff");
+        if fields.nosniff && !site.has_own_field(NOSNIFF) {
+            sink.field(NOSNIFF, b"nosniff");
         }
         if fields.inert {
             sink.field("Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'");

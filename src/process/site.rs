@@ -251,6 +251,11 @@ impl Site {
         }
     }
 
+    /// Whether the operator sets this field.
+    pub(super) fn has_own_field(&self, name: &str) -> bool {
+        self.own_fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
     /// Writes the operator's fields.
     pub(super) fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
         for field in &self.own_fields {

@@ -355,6 +355,11 @@ fn the_operators_fields() {
     let missing = Head::of(&Answer::error(404), &site);
     assert_eq!(missing.get("cache-control"), None);
     assert_eq!(missing.get("X-Frame-Options"), Some("DENY"));
+
+    let site = Site::default().with_field("x-content-type-options", b"nosniff");
+    let missing = Head::of(&Answer::error(404), &site);
+    assert_eq!(missing.get("x-content-type-options"), Some("nosniff"));
+    assert_eq!(missing.get("X-Content-Type-Options"), None);
 }
 
 #[test]
