@@ -9,11 +9,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedCipherSuite, version,
+    AlertDescription as RustlsAlert, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
+    SupportedCipherSuite, version,
 };
 
 use super::*;
-use crate::record::{ContentType, Opener, RecordHeader, Sealer, TlsVersion};
+use crate::record::{
+    AlertDescription, ContentType, Control, KEY_UPDATE, Opener, RecordError, RecordHeader, Sealer,
+    TlsVersion, encode_alert, parse_control,
+};
 
 const SUITES: [SupportedCipherSuite; 6] = [
     cipher_suite::TLS13_AES_128_GCM_SHA256,
@@ -32,11 +36,12 @@ struct Bed {
 
 impl Bed {
     fn new(suite: SupportedCipherSuite) -> Self {
-        Self::with_groups(suite, vec![kx_group::X25519])
+        Self::with_suites(vec![suite], vec![kx_group::X25519])
     }
 
-    fn with_groups(
-        suite: SupportedCipherSuite,
+    /// All of the suites belong to one version.
+    fn with_suites(
+        cipher_suites: Vec<SupportedCipherSuite>,
         kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
     ) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -46,10 +51,9 @@ impl Bed {
         roots.add(chain[0].clone()).unwrap();
         let credentials = Credentials { chain, key, warnings: Vec::new() };
         let server = server_config(credentials, TlsVersion::Tls12).unwrap();
-        let provider =
-            CryptoProvider { cipher_suites: vec![suite], kx_groups, ..default_provider() };
-        let versions: &[_] =
-            if suite.tls13().is_some() { &[&version::TLS13] } else { &[&version::TLS12] };
+        let is_13 = cipher_suites.iter().any(|suite| suite.tls13().is_some());
+        let versions: &[_] = if is_13 { &[&version::TLS13] } else { &[&version::TLS12] };
+        let provider = CryptoProvider { cipher_suites, kx_groups, ..default_provider() };
         let mut client = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .unwrap()
@@ -276,4 +280,297 @@ fn connect_split(bed: &Bed, cut_flight: usize, split: usize, resumed: bool) -> b
         }
     }
     unreachable!("the loop ends with the handshake")
+}
+
+#[test]
+fn flights_byte_by_byte() {
+    for suite in SUITES {
+        let bed = Bed::new(suite);
+        let mut client = bed.client();
+        let mut handshake = bed.handshake();
+        let mut finished = false;
+        while !finished {
+            let mut output = Vec::new();
+            for byte in sent(&mut client) {
+                assert!(!finished, "the client sends nothing after its Finished");
+                let advance = handshake.advance(&[byte], &mut output).unwrap();
+                assert_eq!(advance.consumed, 1);
+                finished = advance.state == HandshakeState::Finished;
+            }
+            give(&mut client, &output);
+        }
+        Link::new(client, handshake.finish().unwrap()).exchange();
+    }
+}
+
+#[test]
+fn messages_in_many_records() {
+    for suite in SUITES {
+        let bed = Bed::new(suite);
+        let mut config = (*bed.client).clone();
+        config.max_fragment_size = Some(64);
+        let bed = Bed { client: Arc::new(config), server: bed.server };
+        bed.connect().exchange();
+        for split in 0..200 {
+            connect_split(&bed, 0, split, false);
+        }
+    }
+}
+
+#[test]
+fn post_quantum_key_exchange_is_preferred() {
+    let groups = default_provider().kx_groups;
+    let bed = Bed::with_suites(vec![SUITES[0]], groups);
+    let mut link = bed.connect();
+    let group = link.client.negotiated_key_exchange_group().unwrap().name();
+    assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+    link.exchange();
+}
+
+#[test]
+fn hello_retry_request() {
+    let bed = Bed::with_suites(vec![SUITES[0]], vec![kx_group::X25519, kx_group::SECP256R1]);
+    let provider =
+        CryptoProvider { kx_groups: vec![kx_group::SECP256R1], ..super::config::provider() };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&bed.server.cert_resolver));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.enable_secret_extraction = true;
+    let bed = Bed { server: Arc::new(config), client: bed.client };
+    let mut link = bed.connect();
+    assert_eq!(
+        link.client.handshake_kind(),
+        Some(rustls::HandshakeKind::FullWithHelloRetryRequest)
+    );
+    link.exchange();
+    for split in 0..400 {
+        connect_split(&bed, 1, split, false);
+    }
+}
+
+#[test]
+fn the_server_chooses_the_suite() {
+    let preferred = super::config::provider().cipher_suites[0];
+    let mut others = SUITES[..3].to_vec();
+    others.retain(|suite| suite.suite() != preferred.suite());
+    others.push(preferred);
+    let bed = Bed::with_suites(others, vec![kx_group::X25519]);
+    let chosen = bed.connect().client.negotiated_cipher_suite().unwrap();
+    assert_eq!(chosen.suite(), preferred.suite());
+}
+
+#[test]
+fn close_notify_both_ways() {
+    for suite in SUITES {
+        let mut link = Bed::new(suite).connect();
+        link.client.send_close_notify();
+        let bytes = sent(&mut link.client);
+        let [(kind, payload)] = &link.open(bytes)[..] else { panic!("one record") };
+        let control = parse_control(link.established.version, *kind, payload);
+        assert_eq!(control, Ok(Control::CloseNotify));
+
+        let record = link.seal(ContentType::Alert, &encode_alert(AlertDescription::CloseNotify));
+        link.client.read_tls(&mut &record[..]).unwrap();
+        assert!(link.client.process_new_packets().unwrap().peer_has_closed());
+    }
+}
+
+#[test]
+fn fatal_alerts_reach_the_client() {
+    for suite in SUITES {
+        let mut link = Bed::new(suite).connect();
+        let error = RecordError::BadMac;
+        let record = link.seal(ContentType::Alert, &encode_alert(error.alert()));
+        link.client.read_tls(&mut &record[..]).unwrap();
+        assert_eq!(
+            link.client.process_new_packets().unwrap_err(),
+            rustls::Error::AlertReceived(RustlsAlert::BadRecordMac)
+        );
+    }
+}
+
+/// Both sides update their keys, in turn and at once, many times over.
+#[test]
+fn key_updates() {
+    for suite in &SUITES[..3] {
+        let mut link = Bed::new(*suite).connect();
+        for _ in 0..5 {
+            link.client.refresh_traffic_keys().unwrap();
+            let bytes = sent(&mut link.client);
+            let [(kind, payload)] = &link.open(bytes)[..] else { panic!("one record") };
+            let control = parse_control(TlsVersion::Tls13, *kind, payload);
+            assert_eq!(control, Ok(Control::KeyUpdate { requested: true }));
+            let keys = link.established.schedule.next_receive_keys().unwrap();
+            link.opener = Opener::new(&keys);
+
+            let record = link.seal(ContentType::Handshake, &KEY_UPDATE);
+            let keys = link.established.schedule.next_transmit_keys().unwrap();
+            link.sealer = Sealer::new(&keys);
+            give(&mut link.client, &record);
+            link.exchange();
+        }
+        // Only the server's.
+        let record = link.seal(ContentType::Handshake, &KEY_UPDATE);
+        let keys = link.established.schedule.next_transmit_keys().unwrap();
+        link.sealer = Sealer::new(&keys);
+        give(&mut link.client, &record);
+        link.exchange();
+    }
+}
+
+#[test]
+fn tls_12_has_no_key_updates() {
+    let mut link = Bed::new(SUITES[3]).connect();
+    assert!(link.established.schedule.next_receive_keys().is_err());
+    assert!(link.established.schedule.next_transmit_keys().is_err());
+}
+
+#[test]
+fn tls_12_renegotiation_is_refused() {
+    let mut link = Bed::new(SUITES[3]).connect();
+    // With the client's own keys we may speak for the client.
+    let mut client = Sealer::new(&link.established.receive);
+    let hello = [1, 0, 0, 2, 3, 3];
+    let mut record = vec![0; hello.len() + client.overhead()];
+    client.seal(ContentType::Handshake, &hello, &mut record).unwrap();
+    let [(kind, payload)] = &link.open(record)[..] else { panic!("one record") };
+    let refused = parse_control(TlsVersion::Tls12, *kind, payload);
+    assert_eq!(refused, Err(RecordError::Renegotiation));
+}
+
+#[test]
+fn tickets_raise_the_record_number() {
+    for suite in SUITES {
+        let link = Bed::new(suite).connect();
+        let is_13 = suite.tls13().is_some();
+        // TLS 1.3: both tickets in one record. TLS 1.2: the Finished of each side.
+        assert_eq!(link.established.transmit.sequence(), 1);
+        assert_eq!(link.established.receive.sequence(), u64::from(!is_13));
+    }
+}
+
+#[test]
+fn the_state_that_remains_is_small() {
+    // An idle connection keeps these, and what they point to.
+    assert!(size_of::<KeySchedule>() <= 16);
+    assert!(size_of::<Sealer>() + size_of::<Opener>() <= 128);
+}
+
+fn fail(bed: &Bed, bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
+    let mut output = Vec::new();
+    let error = bed.handshake().advance(bytes, &mut output).unwrap_err();
+    (error, output)
+}
+
+#[test]
+fn plain_http_is_recognised() {
+    let bed = Bed::new(SUITES[0]);
+    for request in ["GET / HTTP/1.1\r\n", "HEAD /", "DELETE /x", "PRI * HTTP/2.0\r\n\r\n"] {
+        let (error, output) = fail(&bed, request.as_bytes());
+        assert!(matches!(error, HandshakeError::PlainHttp), "{error}");
+        assert!(output.is_empty());
+    }
+    // Also when it trickles in.
+    let mut handshake = bed.handshake();
+    let mut output = Vec::new();
+    for byte in b"GET " {
+        handshake.advance(&[*byte], &mut output).unwrap();
+    }
+    assert!(matches!(handshake.advance(b"/", &mut output), Err(HandshakeError::PlainHttp)));
+}
+
+#[test]
+fn what_is_not_tls_gets_an_alert() {
+    let bed = Bed::new(SUITES[0]);
+    for bytes in [&b"SSH-2.0-OpenSSH"[..], &[0; 64], &[0x80, 0x2e, 1, 0, 2, 0], &[22, 9, 9, 0, 5]] {
+        let (error, output) = fail(&bed, bytes);
+        assert!(matches!(error, HandshakeError::Tls(_) | HandshakeError::NotTls), "{error:?}");
+        assert_eq!(output.first(), Some(&21), "an alert for {bytes:?}: {error}");
+        assert_eq!(output.len(), 7);
+    }
+}
+
+#[test]
+fn old_versions_get_protocol_version() {
+    let bed = Bed::new(SUITES[3]);
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let chain = vec![made.cert.der().clone()];
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let credentials = Credentials { chain, key, warnings: Vec::new() };
+    let server = server_config(credentials, TlsVersion::Tls13).unwrap();
+    let bed = Bed { server, client: bed.client };
+    let hello = sent(&mut bed.client());
+    let (error, output) = fail(&bed, &hello);
+    assert!(matches!(error, HandshakeError::Tls(rustls::Error::PeerIncompatible(_))), "{error:?}");
+    assert_eq!(output, [21, 3, 3, 0, 2, 2, AlertDescription::ProtocolVersion as u8]);
+}
+
+#[test]
+fn endless_handshakes_end() {
+    let bed = Bed::new(SUITES[0]);
+    // A ClientHello that claims to be long, in records of one byte.
+    let mut bytes = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0xff];
+    for _ in 0..Handshake::MAX_RECORDS {
+        bytes.extend([22, 3, 1, 0, 1, 0]);
+    }
+    assert!(matches!(fail(&bed, &bytes).0, HandshakeError::TooLong));
+    // The same in long records.
+    let mut bytes = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0xff];
+    for _ in 0..3 {
+        bytes.extend([22, 3, 1, 0x40, 0]);
+        bytes.resize(bytes.len() + 0x4000, 0);
+    }
+    let (error, _) = fail(&bed, &bytes);
+    assert!(matches!(error, HandshakeError::TooLong), "{error:?}");
+}
+
+#[test]
+fn early_application_data_and_silence_are_refused() {
+    let bed = Bed::new(SUITES[0]);
+    let (error, output) = fail(&bed, &[23, 3, 3, 0, 1, 0]);
+    assert!(matches!(error, HandshakeError::Tls(_)), "{error:?}");
+    assert_eq!(output.first(), Some(&21));
+    let handshake = bed.handshake();
+    assert!(handshake.is_untouched());
+    assert!(matches!(handshake.finish(), Err(HandshakeError::Unfinished)));
+}
+
+/// Damage anywhere in the client's second flight must fail, with an alert.
+#[test]
+fn damaged_finished_is_refused() {
+    for suite in SUITES {
+        let bed = Bed::new(suite);
+        let mut client = bed.client();
+        let mut handshake = bed.handshake();
+        let mut output = Vec::new();
+        handshake.advance(&sent(&mut client), &mut output).unwrap();
+        give(&mut client, &output);
+        let mut flight = sent(&mut client);
+        *flight.last_mut().unwrap() ^= 1;
+        let mut output = Vec::new();
+        assert!(handshake.advance(&flight, &mut output).is_err());
+        assert!(!output.is_empty());
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_hellos_never_panic(position: proptest::sample::Index, byte: u8, cut: proptest::sample::Index) {
+        let bed = Bed::new(SUITES[0]);
+        let mut hello = sent(&mut bed.client());
+        let position = position.index(hello.len());
+        hello[position] = byte;
+        let (one, two) = hello.split_at(cut.index(hello.len()));
+        let mut handshake = bed.handshake();
+        let mut output = Vec::new();
+        let first = handshake.advance(one, &mut output);
+        if first.is_ok() {
+            let _ = handshake.advance(two, &mut output);
+        }
+    }
 }

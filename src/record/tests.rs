@@ -98,7 +98,7 @@ fn the_longest_record_passes_and_a_longer_one_does_not() {
         assert_eq!(open_one(version, suite, record).unwrap().plaintext.len(), MAX_PLAINTEXT);
 
         let mut room = vec![0; 2 * MAX_PLAINTEXT];
-        let too_long = &[5; MAX_PLAINTEXT + 1];
+        let too_long = &vec![5; MAX_PLAINTEXT + 1];
         let kind = ContentType::ApplicationData;
         assert_eq!(sealer.seal(kind, too_long, &mut room), Err(SealError::TooLong));
         assert_eq!(sealer.seal_in_place(kind, &mut room, too_long.len()), Err(SealError::TooLong));
@@ -356,7 +356,8 @@ fn headers() {
 fn control_records() {
     use ContentType::{Alert, ApplicationData, ChangeCipherSpec, Handshake};
     use TlsVersion::{Tls12, Tls13};
-    let cases: [(TlsVersion, ContentType, &[u8], Result<Control, RecordError>); 25] = [
+    type Case<'a> = (TlsVersion, ContentType, &'a [u8], Result<Control, RecordError>);
+    let cases: [Case<'_>; 25] = [
         (Tls13, Alert, &[1, 0], Ok(Control::CloseNotify)),
         (Tls13, Alert, &[2, 0], Ok(Control::CloseNotify)),
         (Tls12, Alert, &[1, 0], Ok(Control::CloseNotify)),
