@@ -23,6 +23,8 @@ use ktls_sys::bindings::{
 use zeroize::Zeroize;
 
 pub use install::{expect_no_padding, install_receive, install_transmit, install_ulp};
+#[cfg(test)]
+pub(super) use probe::loopback_pair;
 pub use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
 
 use crate::record::{Suite, TlsVersion, TrafficKeys};
