@@ -201,6 +201,11 @@ fn the_order_of_the_chain_matters() {
     let (kind, text) = error(&wrong, &key);
     assert!(matches!(kind, CredentialsError::Order { position: 1, .. }), "{kind:?}");
     assert!(text.contains("certificate 1 is not issued by certificate 2"), "{text}");
+
+    let stranger = params().self_signed(&authority_key).unwrap().pem();
+    let gap = files.write("gap.pem", format!("{leaf_pem}{stranger}"));
+    let warnings = Credentials::load(&gap, &key).unwrap().warnings;
+    assert!(warnings[0].contains("Add the missing certificate"), "{warnings:?}");
 }
 
 #[test]
@@ -208,10 +213,16 @@ fn certificates_out_of_date_are_served_with_a_warning() {
     let files = Files::new();
     let pair = KeyPair::generate().unwrap();
     let key = files.write("key.pem", pair.serialize_pem());
-    for (from, until, says) in [(2001, 2002, "expired"), (2900, 2901, "not valid yet")] {
+    let soon = date_time_ymd(1970, 1, 1)
+        + std::time::Duration::from_secs(super::credentials::now().unsigned_abs() + 90_000);
+    for (from, until, says) in [
+        (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1), "expired"),
+        (date_time_ymd(2900, 1, 1), date_time_ymd(2901, 1, 1), "not valid yet"),
+        (date_time_ymd(2001, 1, 1), soon, "expires in"),
+    ] {
         let mut params = params();
-        params.not_before = date_time_ymd(from, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
+        params.not_before = from;
+        params.not_after = until;
         let certificate = files.write("cert.pem", params.self_signed(&pair).unwrap().pem());
         let credentials = Credentials::load(&certificate, &key).unwrap();
         let [warning] = &credentials.warnings[..] else { panic!("one warning") };

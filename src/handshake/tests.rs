@@ -452,6 +452,40 @@ fn tickets_raise_the_record_number() {
     }
 }
 
+/// TLS 1.2 with AES-GCM shows its nonces: that of rustls's Finished, then ours, counting up.
+#[test]
+fn tls_12_nonces_do_not_repeat() {
+    for suite in &SUITES[3..5] {
+        let bed = Bed::new(*suite);
+        for resumed in [false, true] {
+            let mut client = bed.client();
+            let mut handshake = bed.handshake();
+            let mut output = Vec::new();
+            let mut all_output = Vec::new();
+            let mut finished = false;
+            while !finished {
+                output.clear();
+                let advance = handshake.advance(&sent(&mut client), &mut output).unwrap();
+                finished = advance.state == HandshakeState::Finished;
+                all_output.extend_from_slice(&output);
+                give(&mut client, &output);
+            }
+            let mut link = Link::new(client, handshake.finish().unwrap());
+            assert_eq!(link.established.resumed, resumed);
+            // The last record of the handshake is the Finished: 5 of header, 8 of nonce, 16 of
+            // message, 16 of tag.
+            let finished_record = &all_output[all_output.len() - 45..];
+            assert_eq!(finished_record[..5], [22, 3, 3, 0, 40]);
+            let number = |record: &[u8]| u64::from_be_bytes(record[5..13].try_into().unwrap());
+            let first = number(finished_record);
+            for later in 1..5 {
+                let record = link.seal(ContentType::ApplicationData, b"data");
+                assert_eq!(number(&record), first.wrapping_add(later));
+            }
+        }
+    }
+}
+
 #[test]
 fn the_state_that_remains_is_small() {
     // An idle connection keeps these, and what they point to.
