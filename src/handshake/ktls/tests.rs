@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashSet;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use ktls::CryptoInfo;
 use super::probe::loopback_pair;
 use super::*;
 use crate::record::{
-    ContentType, HEADER, KEY_UPDATE, MAX_PLAINTEXT, MAX_RECORD, Opener, RecordHeader, Sealer,
+    ContentType, Control, HEADER, KEY_UPDATE, MAX_PLAINTEXT, MAX_RECORD, Opener, RecordHeader,
+    Sealer, parse_control,
 };
 
 const DATA: ContentType = ContentType::ApplicationData;
@@ -275,7 +277,23 @@ fn keys_are_replaced() {
         send(&mut client, &mut new, DATA, b"new");
         let met = server.read(&mut [0; 16]).unwrap_err();
         assert_eq!(met.raw_os_error(), Some(libc::EIO));
+        let message = read_control(&server);
+        let control = parse_control(TlsVersion::Tls13, ContentType::Handshake, &message);
+        assert_eq!(control, Ok(Control::KeyUpdate { requested: false }));
+        install_receive(server.as_fd(), &keys(4)).unwrap();
+        assert_eq!(read_exactly(&mut server, 3), b"new");
     }
+}
+
+/// Takes a control record, leaving its type aside: what matters is that there is room for it.
+fn read_control(socket: &TcpStream) -> Vec<u8> {
+    let mut payload = [0; 64];
+    let mut room = [MaybeUninit::uninit(); 64];
+    let mut control = rustix::net::RecvAncillaryBuffer::new(&mut room);
+    let mut parts = [IoSliceMut::new(&mut payload)];
+    let received =
+        rustix::net::recvmsg(socket, &mut parts, &mut control, rustix::net::RecvFlags::empty());
+    payload[..received.unwrap().bytes].to_vec()
 }
 
 /// The server's whole path: a real handshake over the socket, then the kernel both ways.
