@@ -18,8 +18,6 @@ mod self_signed;
 mod validity;
 
 #[cfg(test)]
-mod credentials_tests;
-#[cfg(test)]
 mod tests;
 
 pub use config::server_config;
