@@ -23,8 +23,8 @@ pub struct Credentials {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the leaf.
     pub key: PrivateKeyDer<'static>,
-    /// What is worth telling the operator, although the pair works: an expired certificate, a
-    /// certificate that is not valid yet.
+    /// What is worth telling the operator, although the pair works: a certificate that is, or
+    /// soon will be, out of date, or a gap in the chain.
     pub warnings: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Credentials {
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
         let chain = read_chain(certificate)?;
         let private_key = read_key(key)?;
-        check_order(certificate, &chain)?;
+        let mut warnings = Vec::from_iter(check_order(certificate, &chain)?);
         let matching = CertifiedKey::from_der(chain.clone(), private_key.clone_key(), &provider());
         match matching {
             Ok(_) => {}
@@ -48,7 +48,7 @@ impl Credentials {
             }
             Err(error) => return Err(CredentialsError::BadKey(key.to_owned(), error)),
         }
-        let warnings = validity_warnings(certificate, &chain, now());
+        warnings.extend(validity_warning(certificate, &chain, now()));
         Ok(Self { chain, key: private_key, warnings })
     }
 
@@ -105,39 +105,56 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(text, needle).is_some()
 }
 
-/// Each certificate must be issued by the one after it (RFC 8446 section 4.4.2 lets clients
-/// demand this, and some do). A certificate that we cannot read is left to the client to judge.
-fn check_order(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(), CredentialsError> {
-    let outlines: Vec<Option<Outline<'_>>> =
-        chain.iter().map(|certificate| outline(certificate)).collect();
+/// Each certificate should be issued by the one after it: clients may rely on that order. If
+/// the issuer is elsewhere in the file, the order is wrong; if it is not there at all, that is
+/// worth a warning only. A certificate that we cannot read is left to the client to judge.
+fn check_order(
+    path: &Path,
+    chain: &[CertificateDer<'_>],
+) -> Result<Option<String>, CredentialsError> {
+    let outlines: Vec<Outline<'_>> =
+        chain.iter().map_while(|certificate| outline(certificate)).collect();
     for (index, pair) in outlines.windows(2).enumerate() {
-        if let [Some(first), Some(second)] = pair
-            && first.issuer != second.subject
-        {
-            return Err(CredentialsError::Order { path: path.to_owned(), position: index + 1 });
+        let [first, second] = pair else { continue };
+        if first.issuer == second.subject {
+            continue;
         }
+        let position = index + 1;
+        if outlines.iter().any(|other| other.subject == first.issuer) {
+            return Err(CredentialsError::Order { path: path.to_owned(), position });
+        }
+        return Ok(Some(format!(
+            "{}: certificate {position} is not issued by certificate {}, and its issuer is not in \
+             the file; some clients may refuse it. Add the missing certificate between the two.",
+            path.display(),
+            position + 1
+        )));
     }
-    Ok(())
+    Ok(None)
 }
 
-fn validity_warnings(path: &Path, chain: &[CertificateDer<'_>], now: i64) -> Vec<String> {
-    let Some(leaf) = chain.first().and_then(|certificate| outline(certificate)) else {
-        return Vec::new();
-    };
+fn validity_warning(path: &Path, chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
+    const DAY: i64 = 86_400;
+    const SOON: i64 = 7 * DAY;
+    let leaf = outline(chain.first()?)?;
     let path = path.display();
     if leaf.not_after < now {
-        let days = (now - leaf.not_after) / 86_400;
-        return vec![format!(
+        let days = (now - leaf.not_after) / DAY;
+        return Some(format!(
             "{path}: the certificate expired {days} days ago; clients will refuse it. Renew it."
-        )];
+        ));
     }
     if leaf.not_before > now {
-        return vec![format!(
+        return Some(format!(
             "{path}: the certificate is not valid yet; clients will refuse it. Check this host's \
              clock."
-        )];
+        ));
     }
-    Vec::new()
+    if leaf.not_after - now < SOON {
+        let hours = (leaf.not_after - now) / 3600;
+        return Some(format!("{path}: the certificate expires in {hours} hours. Renew it."));
+    }
+    None
 }
 
 /// Why a certificate and key cannot be used.
@@ -164,7 +181,7 @@ pub enum CredentialsError {
         /// The key's file.
         key: PathBuf,
     },
-    /// A certificate is not issued by the next one in the file.
+    /// A certificate is not issued by the next one in the file, but by another one in it.
     Order {
         /// The file.
         path: PathBuf,

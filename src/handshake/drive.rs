@@ -179,19 +179,18 @@ impl Handshake {
         Ok(())
     }
 
-    /// After an error rustls still offers the alert for the client. The bound is a guard only:
-    /// there is one alert.
+    /// After an error rustls still holds the alert for the client, perhaps behind a flight.
+    ///
+    /// It is not asked again once it has handed that over: it would look at the bad record anew.
     fn take_alert(&mut self, output: &mut Vec<u8>) {
-        for _ in 0..4 {
+        while self.connection.wants_write() {
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(&mut self.buffer);
-            match state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    if append(output, |room| data.encode(room)).is_err() {
-                        return;
-                    }
-                }
-                _ => return,
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                return;
+            };
+            if append(output, |room| data.encode(room)).is_err() {
+                return;
             }
             self.buffer.drain(..discard);
         }

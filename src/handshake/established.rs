@@ -60,14 +60,15 @@ impl Established {
             transmit,
             alpn,
             resumed,
-            schedule: KeySchedule { kernel, version },
+            schedule: KeySchedule { kernel: Box::new(kernel), version },
         })
     }
 }
 
 /// Derives the keys that follow a `KeyUpdate` (RFC 8446 section 7.2).
 pub struct KeySchedule {
-    kernel: KernelConnection<ServerConnectionData>,
+    /// Boxed: half a kilobyte that a connection seldom touches.
+    kernel: Box<KernelConnection<ServerConnectionData>>,
     version: TlsVersion,
 }
 

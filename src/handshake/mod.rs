@@ -14,6 +14,7 @@ mod credentials;
 mod drive;
 mod established;
 pub mod ktls;
+mod self_signed;
 mod validity;
 
 #[cfg(test)]
@@ -23,3 +24,4 @@ pub use config::server_config;
 pub use credentials::{Credentials, CredentialsError, fingerprint};
 pub use drive::{Advance, Handshake, HandshakeError, HandshakeState};
 pub use established::{Established, KeySchedule};
+pub use self_signed::{SelfSigned, Storage};

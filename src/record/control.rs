@@ -27,7 +27,8 @@ pub enum Control {
     Failed(u8),
     /// A warning that changes nothing. Bound their number: they cost work.
     Ignored,
-    /// The peer's next record uses its next key (TLS 1.3).
+    /// The peer's next record uses its next key (TLS 1.3). Bound their number: each costs a
+    /// derivation of keys, and an answer if one is requested.
     KeyUpdate {
         /// The peer wants us to update ours too, before our next application data.
         requested: bool,

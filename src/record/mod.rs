@@ -20,6 +20,9 @@ mod keys;
 mod open;
 mod seal;
 
+#[cfg(test)]
+mod tests;
+
 pub use control::{Control, KEY_UPDATE, encode_alert, parse_control};
 pub use error::{AlertDescription, RecordError};
 pub use header::{ContentType, HEADER, RecordHeader};

@@ -3,7 +3,7 @@
 //! The invariant: **the kernel continues exactly where we stopped**, at the record boundary, with
 //! the record number and the nonce that come next. [`crypto_info`] puts that into the kernel's
 //! own structures, [`install_transmit`] and [`install_receive`] set them on a socket, and
-//! [`probe`] tells beforehand, by trying, what this kernel accepts.
+//! [`probe()`] tells beforehand, by trying, what this kernel accepts.
 
 mod install;
 mod probe;
@@ -23,6 +23,8 @@ use ktls_sys::bindings::{
 use zeroize::Zeroize;
 
 pub use install::{expect_no_padding, install_receive, install_transmit, install_ulp};
+#[cfg(test)]
+pub(super) use probe::loopback_pair;
 pub use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
 
 use crate::record::{Suite, TlsVersion, TrafficKeys};

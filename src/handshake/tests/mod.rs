@@ -2,6 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod credentials;
+mod established;
+mod flights;
+mod kernel;
+mod refusals;
+
+pub(super) use kernel::hand_over_to_kernel;
+
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
@@ -9,13 +17,17 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedCipherSuite, version,
+    AlertDescription as RustlsAlert, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
+    SupportedCipherSuite, version,
 };
 
 use super::*;
-use crate::record::{ContentType, Opener, RecordHeader, Sealer, TlsVersion};
+use crate::record::{
+    AlertDescription, ContentType, Control, KEY_UPDATE, Opener, RecordError, RecordHeader, Sealer,
+    TlsVersion, encode_alert, parse_control,
+};
 
-const SUITES: [SupportedCipherSuite; 6] = [
+pub(super) const SUITES: [SupportedCipherSuite; 6] = [
     cipher_suite::TLS13_AES_128_GCM_SHA256,
     cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
@@ -32,11 +44,12 @@ struct Bed {
 
 impl Bed {
     fn new(suite: SupportedCipherSuite) -> Self {
-        Self::with_groups(suite, vec![kx_group::X25519])
+        Self::with_suites(vec![suite], vec![kx_group::X25519])
     }
 
-    fn with_groups(
-        suite: SupportedCipherSuite,
+    /// All of the suites belong to one version.
+    fn with_suites(
+        cipher_suites: Vec<SupportedCipherSuite>,
         kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
     ) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -46,10 +59,9 @@ impl Bed {
         roots.add(chain[0].clone()).unwrap();
         let credentials = Credentials { chain, key, warnings: Vec::new() };
         let server = server_config(credentials, TlsVersion::Tls12).unwrap();
-        let provider =
-            CryptoProvider { cipher_suites: vec![suite], kx_groups, ..default_provider() };
-        let versions: &[_] =
-            if suite.tls13().is_some() { &[&version::TLS13] } else { &[&version::TLS12] };
+        let is_13 = cipher_suites.iter().any(|suite| suite.tls13().is_some());
+        let versions: &[_] = if is_13 { &[&version::TLS13] } else { &[&version::TLS12] };
+        let provider = CryptoProvider { cipher_suites, kx_groups, ..default_provider() };
         let mut client = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .unwrap()
@@ -179,101 +191,4 @@ fn received(client: &mut ClientConnection) -> Vec<u8> {
         data.extend_from_slice(&piece[..length]);
     }
     data
-}
-
-#[test]
-fn every_suite_full_and_resumed() {
-    for suite in SUITES {
-        let bed = Bed::new(suite);
-        for resumed in [false, true, true] {
-            let mut link = bed.connect();
-            assert_eq!(link.established.resumed, resumed, "{suite:?}");
-            assert_eq!(link.established.alpn.as_deref(), Some(&b"http/1.1"[..]));
-            let is_13 = link.established.version == TlsVersion::Tls13;
-            assert_eq!(is_13, suite.tls13().is_some());
-            link.exchange();
-        }
-    }
-}
-
-/// The client's flights, cut in two at each byte. The last flight carries Finished, a request and
-/// half of another record.
-#[test]
-fn every_split_of_the_flights() {
-    for suite in SUITES {
-        let bed = Bed::new(suite);
-        drop(bed.connect());
-        for (flight, resumed) in [(0, false), (1, false), (0, true), (1, true)] {
-            let mut split = 0;
-            while connect_split(&bed, flight, split, resumed) {
-                split += 1;
-            }
-            assert!(split > 40, "the flight has more bytes than {split}");
-        }
-    }
-}
-
-/// Cuts the given flight at `split`; false once that is past its end.
-fn connect_split(bed: &Bed, cut_flight: usize, split: usize, resumed: bool) -> bool {
-    const FIRST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
-    const SECOND: &[u8] = b"GET /second HTTP/1.1\r\n\r\n";
-    let mut client = if resumed {
-        bed.client()
-    } else {
-        let mut config = (*bed.client).clone();
-        config.resumption = rustls::client::Resumption::disabled();
-        let name = ServerName::try_from("localhost").unwrap();
-        ClientConnection::new(Arc::new(config), name).unwrap()
-    };
-    let mut handshake = bed.handshake();
-    let mut within = false;
-    for flight in 0.. {
-        let mut bytes = sent(&mut client);
-        let mut kept_back = Vec::new();
-        if flight > 0 && !client.is_handshaking() {
-            client.writer().write_all(FIRST).unwrap();
-            bytes.extend(sent(&mut client));
-            client.writer().write_all(SECOND).unwrap();
-            let second = sent(&mut client);
-            let (half, rest) = second.split_at(second.len() / 2);
-            bytes.extend(half);
-            kept_back = rest.to_vec();
-        }
-        let mut pieces = vec![&bytes[..]];
-        if flight == cut_flight {
-            within = split <= bytes.len();
-            let (one, two) = bytes.split_at(split.min(bytes.len()));
-            pieces = vec![one, two];
-        }
-        let mut output = Vec::new();
-        let mut early = Vec::new();
-        let mut finished = false;
-        for piece in pieces {
-            if finished {
-                early.extend_from_slice(piece);
-                continue;
-            }
-            let advance = handshake.advance(piece, &mut output).unwrap();
-            finished = advance.state == HandshakeState::Finished;
-            assert!(finished || advance.consumed == piece.len());
-            early.extend_from_slice(&piece[advance.consumed..]);
-        }
-        give(&mut client, &output);
-        if finished {
-            let mut link = Link::new(client, handshake.finish().unwrap());
-            assert_eq!(link.established.resumed, resumed);
-            early.extend(kept_back);
-            if early.is_empty() {
-                // A resumed TLS 1.2 client may have finished before it could say more.
-                link.client.writer().write_all(&[FIRST, SECOND].concat()).unwrap();
-                early = sent(&mut link.client);
-            }
-            assert_eq!(link.open_data(early), [FIRST, SECOND].concat());
-            let record = link.seal(ContentType::ApplicationData, b"answer");
-            give(&mut link.client, &record);
-            assert_eq!(received(&mut link.client), b"answer");
-            return within;
-        }
-    }
-    unreachable!("the loop ends with the handshake")
 }
