@@ -1,1 +1,94 @@
-//! Accept: listeners, multishot accept, admission and descriptor back-off.
+//! Accept: listeners, multishot accept, admission, and what happens when descriptors run out.
+//!
+//! The invariant: the listener is never lost and the loop never spins. Each worker has listeners
+//! of its own (`SO_REUSEPORT`), so no lock and no thundering herd; the kernel spreads connections
+//! among them by a hash of their addresses.
+
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod listener;
+
+use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+
+pub use backoff::Backoff;
+pub use listener::{BindError, bind};
+
+use crate::ring::{AcceptStream, Ring};
+
+/// How long admission waits before it looks again whether there is room.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the accept stage asks of the worker.
+pub trait Admission {
+    /// Whether another connection may be served.
+    fn has_room(&self) -> bool;
+    /// Whether the worker is stopping.
+    fn is_draining(&self) -> bool;
+    /// Serves a connection.
+    fn serve(&self, socket: OwnedFd);
+    /// Takes note that accepting paused.
+    fn paused(&self);
+}
+
+/// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
+/// more connections this way, and serves what it had accepted by then.
+pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission) {
+    use std::os::fd::AsFd;
+    let mut stream = AcceptStream::new(&ring, listener.as_fd());
+    let mut backoff = Backoff::default();
+    while !admission.is_draining() {
+        if !admission.has_room() {
+            // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
+            // and another worker's limit may not have been reached.
+            for socket in stream.stop().await {
+                admission.serve(socket);
+            }
+            admission.paused();
+            ring.sleep(FULL_PAUSE).await;
+            continue;
+        }
+        let accepted = std::future::poll_fn(|_| match stream.poll_next() {
+            std::task::Poll::Pending if admission.is_draining() => std::task::Poll::Ready(None),
+            accepted => accepted.map(Some),
+        });
+        match accepted.await {
+            None => break,
+            Some(Ok(socket)) => {
+                backoff.reset();
+                admission.serve(socket);
+            }
+            Some(Err(error)) if concerns_one_connection(&error) => {}
+            Some(Err(error)) => {
+                let pause = backoff.next();
+                log::warn!("accept: {error}; trying again in {pause:?}");
+                admission.paused();
+                ring.sleep(pause).await;
+            }
+        }
+    }
+    for socket in stream.stop().await {
+        admission.serve(socket);
+    }
+    ring.close(listener);
+}
+
+/// Errors of a connection that died in the queue (accept(2)), not of the listener.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::EPERM
+        )
+    )
+}

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, FieldLine},
     handshake::ktls::{Direction, KtlsSupport},
     observe::Counts,
     parse::HeadLimits,
@@ -36,6 +36,11 @@ impl KtlsPlan {
         let transmit = covers(Direction::Transmit);
         (transmit, transmit && covers(Direction::Receive))
     }
+
+    /// Whether the kernel takes new keys in place of old ones (Linux 6.14).
+    pub fn may_rekey(&self) -> bool {
+        self.support.as_ref().is_some_and(|support| support.rekey.is_ok())
+    }
 }
 
 /// What all connections of a worker share.
@@ -55,6 +60,7 @@ pub struct Context {
     pub site: Site,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
+    own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
     draining: Cell<bool>,
@@ -93,6 +99,7 @@ impl Context {
             files,
             site,
             head_limits,
+            own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
             config,
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
@@ -143,6 +150,11 @@ impl Context {
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// Bytes that the operator's field lines take in a head.
+    pub fn own_fields_len(&self) -> usize {
+        self.own_fields_len
     }
 
     /// Connections that are open.

@@ -13,7 +13,7 @@ use crate::{
 
 /// What a client gets that speaks plain HTTP to this port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-Content-Length: 57\r\nConnection: close\r\n\r\nThis port speaks HTTPS. Use an https:// address instead.\r\n";
+Content-Length: 58\r\nConnection: close\r\n\r\nThis port speaks HTTPS. Use an https:// address instead.\r\n";
 
 /// Why no session came about.
 #[derive(Debug)]
@@ -136,5 +136,5 @@ fn hand_over(
     let ring = &context.ring;
     let writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
-    Session::new(reader, writer, version, schedule)
+    Session::new(reader, writer, version, schedule, context.ktls.may_rekey())
 }

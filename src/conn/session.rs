@@ -1,6 +1,5 @@
 //! An established connection: both directions, and the key schedule that joins them.
 
-use super::Context;
 use crate::{
     close::Ending,
     handshake::KeySchedule,
@@ -17,6 +16,8 @@ pub(super) struct Session {
     pub(super) writer: Writer,
     version: TlsVersion,
     schedule: Box<KeySchedule>,
+    /// The kernel takes new keys for the directions that it protects.
+    kernel_rekeys: bool,
 }
 
 impl Session {
@@ -25,8 +26,9 @@ impl Session {
         writer: Writer,
         version: TlsVersion,
         schedule: KeySchedule,
+        kernel_rekeys: bool,
     ) -> Self {
-        Self { reader, writer, version, schedule: Box::new(schedule) }
+        Self { reader, writer, version, schedule: Box::new(schedule), kernel_rekeys }
     }
 
     /// Waits for more plaintext. May be dropped and called again.
@@ -58,6 +60,9 @@ impl Session {
         match filled {
             Filled::More => Ok(true),
             Filled::Closed => Err(Ending::Closed),
+            Filled::KeyUpdate { .. } if self.reader.is_kernel() && !self.kernel_rekeys => {
+                Err(Ending::CloseNotify)
+            }
             Filled::KeyUpdate { requested } => {
                 let keys = self.schedule.next_receive_keys().map_err(|_| Ending::CloseNotify)?;
                 if let Err(error) = self.reader.rekey(socket, keys) {
@@ -84,7 +89,7 @@ impl Session {
     }
 
     async fn update_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        if self.writer.is_kernel() && !self.writer.may_rekey() {
+        if self.writer.is_kernel() && !self.kernel_rekeys {
             return Err(Ending::CloseNotify);
         }
         let keys = self.schedule.next_transmit_keys().map_err(|_| Ending::CloseNotify)?;

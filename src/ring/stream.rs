@@ -176,38 +176,32 @@ impl AcceptStream {
 
     /// The next connection, or why none came: EMFILE, ENFILE, ENOBUFS, ENOMEM and the errors of
     /// a connection that died in the queue (accept(2)). It may be asked again after each.
-    pub async fn next(&mut self) -> io::Result<OwnedFd> {
-        poll_fn(|_| {
-            loop {
-                let Some(id) = self.op else {
-                    let payload = Payload::Accepted(VecDeque::new());
-                    let listener = self.listener;
-                    let begun = self
-                        .ring
-                        .begin(Kind::Accept, payload, |_| Submission::AcceptMulti { listener });
-                    match begun {
-                        Ok(id) => self.op = Some(id),
-                        Err(_) => {
-                            let error = io::Error::from_raw_os_error(libc::EAGAIN);
-                            return Poll::Ready(Err(error));
-                        }
+    pub fn poll_next(&mut self) -> Poll<io::Result<OwnedFd>> {
+        loop {
+            let Some(id) = self.op else {
+                let payload = Payload::Accepted(VecDeque::new());
+                let listener = self.listener;
+                let submission = Submission::AcceptMulti { listener };
+                match self.ring.begin(Kind::Accept, payload, |_| submission) {
+                    Ok(id) => self.op = Some(id),
+                    Err(_) => {
+                        return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EAGAIN)));
                     }
-                    continue;
-                };
-                let table = &mut self.ring.state.borrow_mut().table;
-                if let Some(socket) = table.next_accepted(id) {
-                    return Poll::Ready(Ok(socket));
                 }
-                let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
-                    return Poll::Pending;
-                };
-                self.op = None;
-                if result < 0 && result != -libc::ECANCELED {
-                    return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
-                }
+                continue;
+            };
+            let table = &mut self.ring.state.borrow_mut().table;
+            if let Some(socket) = table.next_accepted(id) {
+                return Poll::Ready(Ok(socket));
             }
-        })
-        .await
+            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+                return Poll::Pending;
+            };
+            self.op = None;
+            if result < 0 && result != -libc::ECANCELED {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
+            }
+        }
     }
 
     /// Cancels what is armed and waits until the kernel has let go. Connections that it had

@@ -416,11 +416,6 @@ impl Writer {
         self.control(socket, ContentType::Alert, &encode_alert(description)).await
     }
 
-    /// Whether a kernel that seals takes new keys (Linux 6.14): told at start.
-    pub(super) fn kernel_may_rekey(&self) -> bool {
-        matches!(self.seal, Seal::Kernel { .. })
-    }
-
     /// Sends a `KeyUpdate` under the old key, and goes on under `keys` (RFC 8446 section 4.6.3).
     pub async fn update_key(
         &mut self,
