@@ -65,6 +65,11 @@ impl Message {
         &mut self.buffer
     }
 
+    /// Bytes of the send buffer; 0 if there is none.
+    pub fn buffer_len(&self) -> usize {
+        self.buffer.as_deref().map_or(0, <[u8]>::len)
+    }
+
     /// Appends a range of the send buffer. False, and nothing is appended, if the message has
     /// [`MAX_PARTS`] already or the range does not lie within the buffer.
     #[must_use]

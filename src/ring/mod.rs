@@ -26,9 +26,11 @@ mod ops;
 pub mod probe;
 mod receive_pool;
 mod region;
+mod residency;
 mod send_pool;
 #[cfg(any(test, feature = "sim"))]
 mod sim;
+mod socket;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -49,7 +51,9 @@ use std::{
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use receive_pool::{MAX_BUFFERS, ReceivePool, RecvBuf};
+pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
+pub use socket::Socket;
 pub use stream::{AcceptStream, ReceiveStream, Received};
 pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};

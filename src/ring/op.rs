@@ -71,8 +71,8 @@ pub(super) struct Completion {
 pub(super) enum Submission {
     /// Multishot accept; descriptors are close-on-exec.
     AcceptMulti { listener: RawFd },
-    /// One receive into a buffer of the receive pool.
-    Receive { socket: RawFd },
+    /// One receive of at most `limit` bytes (0: as many as fit) into a buffer of the receive pool.
+    Receive { socket: RawFd, limit: u32 },
     /// Receives into buffers of the receive pool until cancelled, failed or out of buffers.
     ReceiveMulti { socket: RawFd },
     /// One recvmsg(2), for what a plain receive refuses: kernel TLS's control records.

@@ -34,23 +34,48 @@ pub struct ReceiveStream {
     ring: Rc<Ring>,
     socket: RawFd,
     op: Option<OpId>,
-    multishot: bool,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// One receive at a time, of at most so many bytes; 0: as many as fit a buffer.
+    Single(u32),
+    Multishot,
 }
 
 impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
     pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
-        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, multishot: false }
+        let mode = Mode::Single(0);
+        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, mode }
     }
 
-    /// From now on, one submission receives until further notice.
+    /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
+    pub fn limit(&mut self, limit: u32) {
+        self.mode = Mode::Single(limit);
+    }
+
+    /// From the next receive on, one submission receives until further notice.
     pub fn make_multishot(&mut self) {
-        self.multishot = true;
+        self.mode = Mode::Multishot;
     }
 
     /// The next bytes, or how the stream ended. After [`Received::Failed`] it may be asked again.
     pub async fn next(&mut self) -> Received {
         poll_fn(|_| self.poll_next()).await
+    }
+
+    /// Whether nothing is armed and nothing that arrived is left.
+    pub fn is_at_rest(&mut self) -> bool {
+        let Some(id) = self.op else { return true };
+        let table = &mut self.ring.state.borrow_mut().table;
+        let landed = table.is_drained(id);
+        if landed {
+            let _ = table.poll(id, self.ring.current.get());
+            self.op = None;
+        }
+        landed
     }
 
     /// What has arrived already, without waiting.
@@ -99,10 +124,9 @@ impl ReceiveStream {
     fn arm(&self) -> io::Result<OpId> {
         let payload = Payload::Received(VecDeque::new());
         let socket = self.socket;
-        let submission = if self.multishot {
-            Submission::ReceiveMulti { socket }
-        } else {
-            Submission::Receive { socket }
+        let submission = match self.mode {
+            Mode::Single(limit) => Submission::Receive { socket, limit },
+            Mode::Multishot => Submission::ReceiveMulti { socket },
         };
         self.ring
             .begin(Kind::Receive, payload, |_| submission)

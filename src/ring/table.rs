@@ -221,6 +221,15 @@ impl OpTable {
         }
     }
 
+    /// Whether a receive that brought bytes has ended, and all of them were taken. A failure or
+    /// the end of the stream is still to be collected.
+    pub(super) fn is_drained(&mut self, id: OpId) -> bool {
+        self.get(id).is_some_and(|slot| {
+            matches!(slot.state, State::Landed(result) if result > 0)
+                && matches!(&slot.payload, Payload::Received(queue) if queue.is_empty())
+        })
+    }
+
     /// Takes note that a cancel is queued. False if there is nothing (more) to cancel.
     pub(super) fn begin_cancel(&mut self, id: OpId) -> bool {
         match self.get(id).map(|slot| &mut slot.state) {

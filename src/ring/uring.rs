@@ -249,10 +249,12 @@ fn encode(submission: &Submission) -> squeue::Entry {
         Submission::AcceptMulti { listener } => {
             opcode::AcceptMulti::new(fd(listener)).flags(libc::SOCK_CLOEXEC).build()
         }
-        Submission::Receive { socket } => opcode::Recv::new(fd(socket), std::ptr::null_mut(), 0)
-            .buf_group(RECEIVE_GROUP)
-            .build()
-            .flags(squeue::Flags::BUFFER_SELECT),
+        Submission::Receive { socket, limit } => {
+            opcode::Recv::new(fd(socket), std::ptr::null_mut(), limit)
+                .buf_group(RECEIVE_GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        }
         Submission::ReceiveMulti { socket } => {
             opcode::RecvMulti::new(fd(socket), RECEIVE_GROUP).build()
         }
