@@ -194,3 +194,23 @@ fn the_help_is_grouped_and_names_the_exit_codes() {
         assert!(serve.contains(&format!("\n{heading}\n")), "{heading}\n{serve}");
     }
 }
+
+/// The tables of the README name options that exist.
+#[test]
+fn the_readme_names_true_options() {
+    let mut command = Cli::command();
+    let help = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+    let readme = include_str!("../../README.md");
+    let mut named = 0;
+    for row in readme.lines().filter(|line| line.starts_with('|')) {
+        for (at, _) in row.match_indices("--").filter(|(at, _)| row[..*at].ends_with('`')) {
+            let end = row[at + 2..].find(|c: char| c != '-' && !c.is_ascii_lowercase());
+            let option = &row[at..end.map_or(row.len(), |end| at + 2 + end)];
+            let known =
+                help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n"));
+            assert!(known, "{option}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}
