@@ -1,6 +1,5 @@
 //! The seam between the command and the server.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,38 +7,49 @@ use std::time::Duration;
 use super::Exit;
 use super::serve::Running;
 use crate::config::Config;
+use crate::server::{RunningServer, Server};
 
 /// Starts the server that `config` asks for.
-pub(super) fn start(_config: &Config) -> Result<Infallible, (Exit, String)> {
-    Err((Exit::Failed, "this build has no server".to_owned()))
+pub(super) fn start(config: &Config) -> Result<RunningServer, (Exit, String)> {
+    Server::builder(config.clone()).start().map_err(|error| {
+        let exit = if error.is_lack_of_host() {
+            Exit::HostLacks
+        } else if error.is_configuration() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        (exit, error.to_string())
+    })
 }
 
-impl Running for Infallible {
+impl Running for RunningServer {
     fn addresses(&self) -> Vec<SocketAddr> {
-        match *self {}
+        self.addresses().to_vec()
     }
 
     fn workers(&self) -> usize {
-        match *self {}
+        self.workers()
     }
 
     fn tls_path(&self) -> String {
-        match *self {}
+        self.tls_path().to_owned()
     }
 
     fn certificate(&self) -> PathBuf {
-        match *self {}
+        self.certificate().to_owned()
     }
 
     fn fingerprint(&self) -> String {
-        match *self {}
+        self.fingerprint().to_owned()
     }
 
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
-        match *self {}
+        let handle = self.handle();
+        Box::new(move |limit| handle.drain(limit))
     }
 
     fn wait(self) -> Result<(), String> {
-        match self {}
+        self.wait().map(drop).map_err(|error| error.to_string())
     }
 }

@@ -78,14 +78,12 @@ impl Context {
         ktls: KtlsPlan,
         files: FileStore,
     ) -> Self {
-        let site = config.site.headers.iter().fold(
-            Site {
-                listing: config.site.listing,
-                single_page: config.site.spa.is_some(),
-                ..Site::default()
-            },
-            |site, line| site.with_field(line.name(), line.value().as_bytes()),
-        );
+        let mut site = Site::default();
+        site.listing = config.site.listing;
+        site.single_page = config.site.spa.is_some();
+        for line in &config.site.headers {
+            site = site.with_field(line.name(), line.value().as_bytes());
+        }
         let limits = &config.limits;
         let head_limits = HeadLimits {
             max_head_bytes: limits.head_bytes,

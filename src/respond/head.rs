@@ -58,7 +58,7 @@ impl<'b> HeadWriter<'b> {
     /// A field with any value. Names are written by us and therefore checked in debug builds
     /// only; names from elsewhere go through [`FieldBlock`].
     #[inline]
-    pub fn field(&mut self, name: &'static str, value: &[u8]) -> &mut Self {
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
         if value_is_safe(value) {
             self.line(name, value);
         } else {
@@ -69,7 +69,7 @@ impl<'b> HeadWriter<'b> {
 
     /// A field whose value is a number.
     #[inline]
-    pub fn field_u64(&mut self, name: &'static str, number: u64) -> &mut Self {
+    pub fn field_u64(&mut self, name: &str, number: u64) -> &mut Self {
         self.line(name, Decimal::new(number).as_bytes());
         self
     }
@@ -153,7 +153,7 @@ impl<'b> HeadWriter<'b> {
     }
 
     #[inline]
-    fn line(&mut self, name: &'static str, value: &[u8]) {
+    fn line(&mut self, name: &str, value: &[u8]) {
         debug_assert!(crate::parse::is_token(name.as_bytes()), "{name:?} is no field name");
         self.put([name.as_bytes(), b": ", value, b"\r\n"]);
     }

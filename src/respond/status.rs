@@ -42,6 +42,15 @@ macro_rules! statuses {
             /// Every status of the table, in ascending order of code.
             pub const ALL: &'static [Self] = &[$(Self::$plain,)* $(Self::$refused,)*];
 
+            /// The status with this code, if it is one of the table.
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($plain_code => Some(Self::$plain),)*
+                    $($code => Some(Self::$refused),)*
+                    _ => None,
+                }
+            }
+
             /// The reason phrase (RFC 9112 section 4), for people only.
             pub const fn reason(self) -> &'static str {
                 match self {
