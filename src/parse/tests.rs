@@ -393,6 +393,19 @@ fn a_limit_above_the_storage_means_the_storage() {
 }
 
 #[test]
+fn a_head_that_comes_byte_by_byte_is_parsed_once() {
+    let request = get(&"X: y\r\n".repeat(5));
+    let times_parsed = |request: &str| {
+        let mut scan = HeadScan::default();
+        let part = |end: usize| &request.as_bytes()[..end];
+        (0..=request.len()).filter(|&end| scan.worth_parsing(part(end), &LIMITS)).count()
+    };
+    assert_eq!(times_parsed(&request), 1);
+    // Empty lines before it look like the end of a head: once for each after the first.
+    assert_eq!(times_parsed(&format!("\r\n\r\n\r\n{request}")), 3);
+}
+
+#[test]
 fn hosts() {
     for host in [
         "",
