@@ -49,10 +49,7 @@ impl std::error::Error for BindError {}
 ///
 /// # Errors
 /// The first call that the system refuses.
-pub fn bind(
-    address: SocketAddr,
-    count: usize,
-) -> Result<(SocketAddr, Vec<OwnedFd>), BindError> {
+pub fn bind(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<OwnedFd>), BindError> {
     let failed = |error: io::Error| BindError { address, error };
     probe_free(address).map_err(failed)?;
     let first = listen(address).map_err(failed)?;

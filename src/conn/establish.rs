@@ -87,11 +87,7 @@ async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, 
     }
 }
 
-async fn send_flight(
-    context: &Context,
-    socket: &Socket,
-    flight: &mut Vec<u8>,
-) -> io::Result<()> {
+async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -> io::Result<()> {
     for piece in flight.chunks(SendClass::RECORD_LEN) {
         let mut buffer = context.ring.send_buffer(SendClass::Record).await;
         let mut sent = 0;

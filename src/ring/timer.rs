@@ -18,11 +18,6 @@ const WORDS: usize = BUCKETS / 64;
 pub(super) const NEVER: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    task: TaskId,
-}
-
-#[derive(Clone, Copy, Debug)]
 struct Armed {
     task: TaskId,
     deadline: u64,
@@ -33,7 +28,7 @@ struct Armed {
 /// The wheel of one worker. Times are milliseconds on the worker's clock.
 #[derive(Debug)]
 pub(super) struct Wheel {
-    buckets: Vec<Vec<Entry>>,
+    buckets: Vec<Vec<TaskId>>,
     /// A bit for each bucket that is not empty.
     occupied: [u64; WORDS],
     /// The next tick to look at.
@@ -85,54 +80,49 @@ impl Wheel {
 
     fn insert(&mut self, tick: u64, task: TaskId) {
         let bucket = (tick % BUCKETS as u64) as usize;
-        self.buckets[bucket].push(Entry { task });
+        self.buckets[bucket].push(task);
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
     }
 
     /// When the wheel wants to be looked at again.
     pub(super) fn next_wake(&self) -> Option<u64> {
+        self.next_occupied().map(|tick| tick * TICK_MS)
+    }
+
+    /// The first tick from `next` on whose bucket is not empty.
+    fn next_occupied(&self) -> Option<u64> {
         let begin = (self.next % BUCKETS as u64) as usize;
-        let first = self.occupied[begin / 64] & (u64::MAX << (begin % 64));
-        let mut distance = None;
-        for step in 0..=WORDS {
+        let before = !(u64::MAX << (begin % 64));
+        // The first word is looked at twice: its end first, its beginning after a whole turn.
+        (0..=WORDS).find_map(|step| {
             let word = (begin / 64 + step) % WORDS;
             let bits = match step {
-                0 => first,
-                WORDS => self.occupied[word] & !(u64::MAX << (begin % 64)),
+                0 => self.occupied[word] & !before,
+                WORDS => self.occupied[word] & before,
                 _ => self.occupied[word],
             };
-            if bits != 0 {
-                let bucket = word * 64 + bits.trailing_zeros() as usize;
-                distance = Some((bucket + BUCKETS - begin) % BUCKETS);
-                break;
-            }
-        }
-        distance.map(|distance| (self.next + distance as u64) * TICK_MS)
+            let bucket = (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)?;
+            Some(self.next + ((bucket + BUCKETS - begin) % BUCKETS) as u64)
+        })
     }
 
     /// Calls `expired` for each task whose deadline has come; it has none afterwards.
     pub(super) fn advance(&mut self, now: u64, mut expired: impl FnMut(TaskId)) {
         let current = now / TICK_MS;
-        // After a long sleep one turn of the wheel sees every entry.
-        let last = current.min(self.next.saturating_add(BUCKETS as u64 - 1));
-        while self.next <= last {
-            let tick = self.next;
+        while let Some(tick) = self.next_occupied().filter(|tick| *tick <= current) {
+            self.next = tick + 1;
             let bucket = (tick % BUCKETS as u64) as usize;
-            self.next += 1;
-            if self.occupied[bucket / 64] & 1 << (bucket % 64) == 0 {
-                continue;
-            }
             self.occupied[bucket / 64] &= !(1 << (bucket % 64));
             let mut entries = std::mem::take(&mut self.buckets[bucket]);
-            for entry in entries.drain(..) {
-                self.come_up(tick, now, entry.task, &mut expired);
+            for task in entries.drain(..) {
+                self.come_up(tick, now, task, &mut expired);
             }
-            // Keeps its capacity for the next turn, unless the move just put new entries here.
+            // The bucket keeps its capacity, unless an entry was just moved on into it.
             if self.buckets[bucket].is_empty() {
                 self.buckets[bucket] = entries;
             }
         }
-        self.next = self.next.max(current);
+        self.next = self.next.max(current + 1);
     }
 
     fn come_up(&mut self, tick: u64, now: u64, task: TaskId, expired: &mut impl FnMut(TaskId)) {

@@ -52,10 +52,9 @@ impl fmt::Display for StartError {
             Self::Tls(error) => write!(f, "TLS configuration: {error}"),
             Self::Bind(error) => write!(f, "{error}"),
             Self::Ring(error) => write!(f, "{error}"),
-            Self::KernelTls(reason) => write!(
-                f,
-                "kernel TLS was demanded (--ktls on), but {reason}; or use --ktls auto"
-            ),
+            Self::KernelTls(reason) => {
+                write!(f, "kernel TLS was demanded (--ktls on), but {reason}; or use --ktls auto")
+            }
             Self::OpenFiles(limit) => write!(
                 f,
                 "the limit of {limit} open files leaves no room for a connection on each worker; \
@@ -64,7 +63,10 @@ impl fmt::Display for StartError {
             Self::Worker(error) => {
                 write!(f, "a worker could not be set up: {error}")?;
                 if error.raw_os_error() == Some(libc::ENOMEM) {
-                    write!(f, "; raise the locked-memory limit (ulimit -l) or lower --send-memory")?;
+                    write!(
+                        f,
+                        "; raise the locked-memory limit (ulimit -l) or lower --send-memory"
+                    )?;
                 }
                 Ok(())
             }

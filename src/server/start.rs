@@ -28,9 +28,8 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     config.check().map_err(StartError::Config)?;
     RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)?;
     let workers = config.worker_count();
-    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
-        .current
-        .unwrap_or(u64::MAX);
+    let open_files =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     config.limits =
         config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
 
@@ -128,9 +127,8 @@ fn credentials(config: &Config) -> Result<(Credentials, PathBuf), StartError> {
 
 /// Who seals and opens records on this host, and the sentence that says so.
 fn ktls_plan(mode: KtlsMode) -> Result<(KtlsPlan, String), StartError> {
-    let none = |why: &str| {
-        Ok((KtlsPlan::default(), format!("kernel TLS: no, {why}; user-space TLS")))
-    };
+    let none =
+        |why: &str| Ok((KtlsPlan::default(), format!("kernel TLS: no, {why}; user-space TLS")));
     if mode == KtlsMode::Off {
         return none("it is switched off (--ktls off)");
     }

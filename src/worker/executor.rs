@@ -156,7 +156,7 @@ mod tests {
         for task in 0..10_u64 {
             let (ring, done) = (Rc::clone(&ring), Rc::clone(&done));
             executor.spawner().spawn(async move {
-                ring.sleep(Duration::from_millis(task)).await;
+                ring.sleep(Duration::from_millis(1 + task)).await;
                 ring.yield_now().await;
                 done.set(done.get() + 1);
             });

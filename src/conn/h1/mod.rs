@@ -35,11 +35,7 @@ impl From<Ending> for Stop {
 }
 
 /// Serves requests until the connection ends; says how it is to be closed.
-pub(super) async fn serve(
-    context: &Rc<Context>,
-    socket: &Socket,
-    session: &mut Session,
-) -> Ending {
+pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
     let stop = match requests(context, socket, session).await {
         Ok(ending) => return ending,
         Err(stop) => stop,

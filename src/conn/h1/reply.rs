@@ -138,9 +138,7 @@ fn object(file: Option<&FileEntry>, coding: Coding) -> Option<&FileObject> {
 /// A range of a file, from memory if it is at hand.
 fn body(object: &FileObject, range: std::ops::Range<u64>) -> Body<'_> {
     match (&object.content, &object.file) {
-        (Some(content), _) => {
-            Body::Shared(content, range.start as usize..range.end as usize)
-        }
+        (Some(content), _) => Body::Shared(content, range.start as usize..range.end as usize),
         (None, Some(file)) => Body::File(file, range),
         (None, None) => Body::None,
     }

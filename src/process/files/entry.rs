@@ -42,9 +42,10 @@ pub struct FileEntry {
 
 impl FileEntry {
     pub(super) fn new(name: &[u8], identity: FileObject, coded: Vec<(Coding, FileObject)>) -> Self {
-        let facts = coded.iter().fold(FileFacts::new(name, &identity.stat), |facts, (coding, object)| {
-            facts.with_sibling(*coding, &object.stat)
-        });
+        let facts =
+            coded.iter().fold(FileFacts::new(name, &identity.stat), |facts, (coding, object)| {
+                facts.with_sibling(*coding, &object.stat)
+            });
         Self { facts, identity, coded }
     }
 
@@ -117,8 +118,7 @@ impl Entry {
 
     /// Descriptors held open.
     pub(super) fn descriptors(&self) -> usize {
-        self.file()
-            .map_or(0, |file| file.objects().filter(|object| object.file.is_some()).count())
+        self.file().map_or(0, |file| file.objects().filter(|object| object.file.is_some()).count())
     }
 }
 

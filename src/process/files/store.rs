@@ -231,8 +231,7 @@ impl FileStore {
         let mut bytes = vec![0; length];
         let mut filled = 0;
         while filled < length {
-            let (read, returned) =
-                self.ring.read_bytes(file, bytes, filled, filled as u64).await;
+            let (read, returned) = self.ring.read_bytes(file, bytes, filled, filled as u64).await;
             bytes = returned;
             match read {
                 Ok(0) => return None,
