@@ -64,11 +64,10 @@ fetch_with_dependencies() {
 fetch_kernel() {
   local suite=$1 package=$2 directory=$3 apt_options part
   open_suite "$suite" || return 1
-  for part in $(apt-cache "${apt_options[@]}" depends "$package" |
-    sed -nE 's/^ +Depends: (linux-(image|binary|modules|base)-[0-9].*)$/\1/p'); do
-    fetch_kernel "$suite" "$part" "$directory" || return 1
+  for part in $(apt-cache "${apt_options[@]}" depends --recurse --important "$package" |
+    grep -E '^linux-(image|binary|modules|base)-[0-9]' | sort -u); do
+    fetch_package "$suite" "$part" "$directory" || return 1
   done
-  fetch_package "$suite" "$package" "$directory"
 }
 
 # unpack ARCHIVES DIRECTORY   unpacks all that was downloaded, and removes it.
