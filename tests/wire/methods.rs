@@ -168,11 +168,9 @@ fn pipelined_requests_are_answered_in_order() {
     let home = server.connect().get("/").body;
     for count in [2, 100, 1_000] {
         let mut client = server.connect();
-        let mut requests = String::new();
-        for i in 0..count {
-            let path = if i % 2 == 0 { "/hello.txt" } else { "/" };
-            requests.push_str(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        }
+        let path = |i: usize| if i % 2 == 0 { "/hello.txt" } else { "/" };
+        let request = |i| format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path(i));
+        let requests: String = (0..count).map(request).collect();
         client.send(requests.as_bytes());
         for i in 0..count {
             let expected = if i % 2 == 0 { HELLO } else { home.as_slice() };

@@ -208,7 +208,7 @@ fn damaged_and_oversized_records_end_the_connection() {
     let server = Server::plain(&[]);
     for options in [ClientOptions::default(), ClientOptions::tls12()] {
         let damaged = [&[0x17, 3, 3, 0, 40][..], &[7; 40]].concat();
-        let oversized = [&[0x17, 3, 3, 0x48, 1][..], &[7; 18_433]].concat();
+        let oversized = [&[0x17, 3, 3, 0x48, 1][..], &vec![7; 18_433]].concat();
         let nonsense = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec();
         let empty = vec![0x17, 3, 3, 0, 0];
         for bytes in [damaged, oversized, nonsense, empty] {
