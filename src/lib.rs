@@ -36,3 +36,5 @@ pub mod ring;
 pub mod server;
 pub mod worker;
 pub mod write;
+
+pub use server::Server;

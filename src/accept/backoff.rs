@@ -13,7 +13,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// How long to wait now: 10 ms, doubled each time, at most one second.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.last.map_or(FIRST, |last| (last * 2).min(LONGEST));
         self.last = Some(pause);
         pause
@@ -32,9 +32,9 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_second_and_begin_anew() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..9).map(|_| backoff.next().as_millis()).collect();
+        let pauses: Vec<_> = (0..9).map(|_| backoff.pause().as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         backoff.reset();
-        assert_eq!(backoff.next(), FIRST);
+        assert_eq!(backoff.pause(), FIRST);
     }
 }

@@ -60,7 +60,7 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
             }
             Some(Err(error)) if concerns_one_connection(&error) => {}
             Some(Err(error)) => {
-                let pause = backoff.next();
+                let pause = backoff.pause();
                 log::warn!("accept: {error}; trying again in {pause:?}");
                 admission.paused();
                 ring.sleep(pause).await;

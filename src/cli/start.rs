@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::Exit;
 use super::serve::Running;
 use crate::config::Config;
-use crate::server::{RunningServer, Server};
+use crate::server::{Builder, RunningServer};
 
 /// Starts the server that `config` asks for.
 pub(super) fn start(config: &Config) -> Result<RunningServer, (Exit, String)> {
-    Server::builder(config.clone()).start().map_err(|error| {
+    Builder::from(config.clone()).start().map_err(|error| {
         let exit = if error.is_lack_of_host() {
             Exit::HostLacks
         } else if error.is_configuration() {

@@ -233,9 +233,10 @@ const fn cmsg_len(data: usize) -> usize {
 
 /// `cmsg_level` and `cmsg_type` as the two halves of a word, in memory order.
 fn pack(level: i32, kind: i32) -> u64 {
-    let [a, b, c, d] = level.to_ne_bytes();
-    let [e, f, g, h] = kind.to_ne_bytes();
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    let mut halves = [0; 8];
+    halves[..4].copy_from_slice(&level.to_ne_bytes());
+    halves[4..].copy_from_slice(&kind.to_ne_bytes());
+    u64::from_ne_bytes(halves)
 }
 
 // The control words above are laid out by hand; hold them to the platform's own struct.

@@ -131,28 +131,24 @@ impl Worker {
     }
 }
 
-/// Waits for commands until one ends the worker.
+/// Waits for the command that ends the worker, and sees to its deadline.
 async fn listen_to(inbox: Arc<Inbox>, context: Rc<Context>, drain_until: Rc<Cell<Option<u64>>>) {
-    loop {
-        while let Some(command) = inbox.take() {
-            match command {
-                Command::Drain(limit) => {
-                    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-                    let until = context.ring.now().saturating_add(limit);
-                    drain_until.set(Some(until));
-                    context.begin_drain();
-                    // Stays, so that the wheel wakes the loop when the time is over.
-                    while context.live() > 0 && context.ring.now() < until {
-                        context.ring.sleep(Duration::from_millis(50)).await;
-                    }
-                    return;
-                }
-            }
+    let limit = loop {
+        if let Some(Command::Drain(limit)) = inbox.take() {
+            break limit;
         }
         if let Err(error) = context.ring.read_counter(inbox.event()).await {
             log::error!("worker: its inbox failed: {error}");
             context.ring.sleep(Duration::from_secs(1)).await;
         }
+    };
+    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let until = context.ring.now().saturating_add(limit);
+    drain_until.set(Some(until));
+    context.begin_drain();
+    // Stays, so that the wheel wakes the loop when the time is over.
+    while context.live() > 0 && context.ring.now() < until {
+        context.ring.sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::{Stop, find::Framing, flush};
 use crate::{
     conn::{Context, Session, session::ending_of_write},
-    decode::BodyDecoder,
+    decode::{BodyDecoder, BodyError},
     respond::{CONTINUE, Status},
-    ring::{Elapsed, Socket},
+    ring::Socket,
     write::{Body, Pace},
 };
 
@@ -21,7 +21,7 @@ pub(super) async fn discard(
 ) -> Result<(), Stop> {
     let timeouts = &context.config.timeouts;
     let mut decoder = BodyDecoder::new(framing.body, context.config.limits.body_bytes)
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| refused(error))?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
         send_continue(session, socket).await?;
     }
@@ -30,7 +30,7 @@ pub(super) async fn discard(
     loop {
         let bytes = session.reader.plaintext();
         if !bytes.is_empty() {
-            let step = decoder.decode(bytes).map_err(|error| refused(&error))?;
+            let step = decoder.decode(bytes).map_err(|error| refused(error))?;
             session.reader.consume(step.consumed);
             if step.finished {
                 return Ok(());
@@ -45,18 +45,17 @@ pub(super) async fn discard(
         }
         if !session.fill_at_hand(socket).await? {
             flush(session, socket).await?;
-            match context.ring.within(timeouts.body_progress, session.fill(socket)).await {
-                Ok(filled) => filled?,
-                Err(Elapsed) => {
-                    context.count(|counts| counts.timed_out += 1);
-                    return Err(Stop::Refuse(Status::RequestTimeout));
-                }
-            }
+            let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
+            let Ok(filled) = filled else {
+                context.count(|counts| counts.timed_out += 1);
+                return Err(Stop::Refuse(Status::RequestTimeout));
+            };
+            filled?;
         }
     }
 }
 
-fn refused(error: &crate::decode::BodyError) -> Stop {
+fn refused(error: BodyError) -> Stop {
     log::debug!("decode: {error}");
     Stop::Refuse(error.status())
 }
