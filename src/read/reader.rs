@@ -5,6 +5,7 @@ use std::{io, ops::Range, os::fd::AsFd, rc::Rc};
 use super::ReadError;
 use crate::{
     handshake::ktls,
+    observe::Taken,
     record::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
@@ -65,7 +66,7 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    copied: u64,
+    taken: Taken,
 }
 
 impl Reader {
@@ -90,6 +91,7 @@ impl Reader {
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
+        let taken = Taken { sealed: sealed.len() as u64, ..Taken::default() };
         Self {
             ring: Rc::clone(ring),
             stream,
@@ -102,7 +104,7 @@ impl Reader {
             gathered: Vec::new(),
             gathered_from: 0,
             control_in_a_row: 0,
-            copied: 0,
+            taken,
         }
     }
 
@@ -121,9 +123,19 @@ impl Reader {
         matches!(self.decrypt, Decrypt::Kernel)
     }
 
-    /// Bytes that were copied because they came in pieces.
-    pub fn copied(&self) -> u64 {
-        self.copied
+    /// What was received since this was last asked.
+    pub fn take_taken(&mut self) -> Taken {
+        std::mem::take(&mut self.taken)
+    }
+
+    /// Takes note of bytes that are copied because they came in pieces.
+    fn note_copy(&mut self, count: usize) {
+        let copied = if self.is_kernel() {
+            &mut self.taken.copied_of_kernel
+        } else {
+            &mut self.taken.copied
+        };
+        *copied += count as u64;
     }
 
     /// Lets go of the first `count` bytes of plaintext. What is emptied by that is given back.
@@ -242,10 +254,12 @@ impl Reader {
         self.gather_rest();
         let whole = 0..lease.len();
         if !self.is_kernel() {
+            self.taken.sealed += lease.len() as u64;
             (self.sealed, self.plain) = (whole, 0..0);
             self.lease = Some(lease);
             return false;
         }
+        self.taken.plain += lease.len() as u64;
         self.control_in_a_row = 0;
         self.sealed = 0..0;
         if self.gathered.is_empty() {
@@ -258,7 +272,7 @@ impl Reader {
     }
 
     fn gather(&mut self, bytes: &[u8]) {
-        self.copied += bytes.len() as u64;
+        self.note_copy(bytes.len());
         self.gathered.extend_from_slice(bytes);
     }
 
@@ -266,8 +280,9 @@ impl Reader {
     fn gather_rest(&mut self) {
         let range = std::mem::replace(&mut self.plain, 0..0);
         if let Some(rest) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += rest.len() as u64;
             self.gathered.extend_from_slice(rest);
+            let count = rest.len();
+            self.note_copy(count);
         }
     }
 
@@ -312,7 +327,7 @@ impl Reader {
         let Some(record) = length.and_then(|length| bytes.get_mut(..length)) else {
             // The rest is on its way. The lease goes back meanwhile.
             if !bytes.is_empty() {
-                self.copied += bytes.len() as u64;
+                self.taken.copied += bytes.len() as u64;
                 self.partial.reserve_exact(length.unwrap_or(HEADER));
                 self.partial.extend_from_slice(bytes);
                 self.sealed = 0..0;
@@ -327,6 +342,7 @@ impl Reader {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
                 let plain = at + opened.plaintext.start..at + opened.plaintext.end;
+                self.taken.opened += plain.len() as u64;
                 self.add_plaintext(plain);
                 return Ok(Some(Opening::Data));
             }
@@ -347,8 +363,9 @@ impl Reader {
         }
         self.gather_rest();
         if let Some(bytes) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += bytes.len() as u64;
             self.gathered.extend_from_slice(bytes);
+            let count = bytes.len();
+            self.note_copy(count);
         }
         self.give_back_if_spent();
     }
@@ -367,7 +384,7 @@ impl Reader {
                 self.give_back_if_spent();
                 return Ok(None);
             }
-            self.copied += taken.len() as u64;
+            self.taken.copied += taken.len() as u64;
             self.partial.reserve_exact(missing);
             self.partial.extend_from_slice(taken);
             self.sealed.start += taken.len();
@@ -380,6 +397,7 @@ impl Reader {
         let opening = match opened.content_type {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
+                self.taken.opened += opened.plaintext.len() as u64;
                 if self.gathered.is_empty() && self.plain.is_empty() {
                     // The record's own memory serves as the gathered plaintext.
                     record.truncate(opened.plaintext.end);

@@ -33,6 +33,7 @@ mod sim;
 mod socket;
 mod stream;
 mod table;
+mod tcp_info;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -55,6 +56,7 @@ pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
 pub use socket::Socket;
 pub use stream::{AcceptStream, ReceiveStream, Received};
+pub use tcp_info::TcpInfo;
 pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
@@ -127,6 +129,11 @@ pub struct Counts {
     pub out_of_buffers: u64,
     /// Submissions that found the queue full.
     pub full_queue: u64,
+    /// Multishot operations that ended other than by the end of their stream, and are armed again
+    /// unless the connection failed.
+    pub re_arms: u64,
+    /// Of these, ended by the kernel with a success: its completion queue was full.
+    pub overflows: u64,
 }
 
 #[derive(Debug)]
@@ -222,6 +229,12 @@ pub struct Ring {
     start: Instant,
     /// Milliseconds since `start`, read once a turn.
     now: Cell<u64>,
+    /// The same reading in nanoseconds.
+    turn_began: Cell<u64>,
+    /// Nanoseconds from the last turn's beginning to its end.
+    busy: Cell<u64>,
+    /// Whether more than one reading a turn is wanted.
+    timed: Cell<bool>,
     turns: Cell<u64>,
 }
 
@@ -258,6 +271,9 @@ impl Ring {
             wheel: RefCell::new(timer::Wheel::new(0)),
             start: Instant::now(),
             now: Cell::new(0),
+            turn_began: Cell::new(0),
+            busy: Cell::new(0),
+            timed: Cell::new(true),
             turns: Cell::new(0),
         }
     }
@@ -270,6 +286,37 @@ impl Ring {
     /// Milliseconds on the worker's clock, as of this turn.
     pub fn now(&self) -> u64 {
         self.now.get()
+    }
+
+    /// When the worker's clock began to run.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Switches [`Self::clock`] and [`Self::busy`] off, or on again.
+    pub fn set_timed(&self, timed: bool) {
+        self.timed.set(timed);
+    }
+
+    /// Nanoseconds on the worker's clock, read now; 0 if that is switched off.
+    pub fn clock(&self) -> u64 {
+        if self.timed.get() { self.elapsed() } else { 0 }
+    }
+
+    fn elapsed(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Nanoseconds on the worker's clock when the present turn began: when what it deals with had
+    /// completed.
+    pub fn turn_began(&self) -> u64 {
+        self.turn_began.get()
+    }
+
+    /// Nanoseconds that the last turn took, from its completions to its system call. The call
+    /// itself is not in it: waiting and working cannot be told apart from outside.
+    pub fn busy(&self) -> u64 {
+        self.busy.get()
     }
 
     /// Turns of the loop so far.
@@ -330,8 +377,12 @@ impl Ring {
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
         state.counts.enters += 1;
-        state.backend.enter(idle.then(|| self.until_next_deadline()))?;
-        self.now.set(self.start.elapsed().as_millis() as u64);
+        let ends = if idle || self.timed.get() { self.elapsed() } else { 0 };
+        self.busy.set(ends.saturating_sub(self.turn_began.get()));
+        state.backend.enter(idle.then(|| self.until_next_deadline(ends)))?;
+        let began = self.elapsed();
+        self.turn_began.set(began);
+        self.now.set(began / 1_000_000);
         let ready = &mut *self.ready.borrow_mut();
         while let Some(done) = state.backend.next() {
             state.counts.completions += 1;
@@ -350,9 +401,9 @@ impl Ring {
         Ok(())
     }
 
-    fn until_next_deadline(&self) -> Option<Duration> {
+    fn until_next_deadline(&self, now: u64) -> Option<Duration> {
         let at = self.wheel.borrow().next_wake()?;
-        let now = self.start.elapsed();
+        let now = Duration::from_nanos(now);
         Some(Duration::from_millis(at).saturating_sub(now).max(Duration::from_millis(1)))
     }
 

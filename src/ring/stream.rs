@@ -92,14 +92,18 @@ impl ReceiveStream {
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(bytes) = table.next_received(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(bytes) = state.table.next_received(id) {
                 return Poll::Ready(Received::Data(bytes));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            if matches!(self.mode, Mode::Multishot) {
+                state.counts.re_arms += u64::from(result != 0);
+                state.counts.overflows += u64::from(result > 0);
+            }
             match -result {
                 0 => return Poll::Ready(Received::End),
                 // Out of buffers is no fault of this connection: it waits in line, and re-arms.
@@ -190,14 +194,16 @@ impl AcceptStream {
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(socket) = table.next_accepted(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(socket) = state.table.next_accepted(id) {
                 return Poll::Ready(Ok(socket));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            state.counts.re_arms += 1;
+            state.counts.overflows += u64::from(result >= 0);
             if result < 0 && result != -libc::ECANCELED {
                 return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
             }

@@ -63,12 +63,14 @@ impl Writer {
                 _ => {
                     self.wait_for_peer(socket).await?;
                     let class = SendClass::Bulk;
-                    let buffer = ring.within(self.stall(), ring.send_buffer(class)).await?;
+                    let buffer = self.wait_for_buffer(class).await?;
                     let places = self.places(&buffer, range.end - at);
                     Box::pin(ring.read_into(file, buffer, places, at))
                 }
             };
+            let began = ring.clock();
             let (read, buffer, places) = reading.await;
+            self.sending.waited_for_file(ring.clock() - began);
             let count = match read {
                 Ok(0) => return Err(WriteError::FileShrank),
                 Ok(count) => count,
@@ -131,6 +133,7 @@ impl Writer {
             left -= len;
         }
         self.sizing.sealed(count);
+        self.moved.read += count as u64;
         (*buffer, *used) = (Some(bytes), end);
         Ok(())
     }
@@ -165,6 +168,7 @@ impl Writer {
         let turn = self.ring.turns();
         let mut offset = window.start;
         let count = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
+        self.note_submission();
         set_nonblocking(socket, true)?;
         let sent = sendfile(socket, file, Some(&mut offset), count);
         set_nonblocking(socket, false)?;
@@ -176,7 +180,9 @@ impl Writer {
                 self.progress(turn, Err(rustix::io::Errno::AGAIN.into())).map(|_| 0)
             }
             sent => {
-                let sent = self.progress(turn, sent.map_err(io::Error::from))?;
+                let now = self.ring.clock();
+                let sent = self.progress_at(now, turn, sent.map_err(io::Error::from))?;
+                self.moved.sendfile += sent as u64;
                 self.ring.yield_now().await;
                 Ok(sent as u64)
             }
@@ -192,14 +198,18 @@ impl Writer {
     ) -> Result<u64, WriteError> {
         self.wait_for_peer(socket).await?;
         let ring = Rc::clone(&self.ring);
-        let buffer = ring.within(self.stall(), ring.send_buffer(SendClass::Bulk)).await?;
+        let buffer = self.wait_for_buffer(SendClass::Bulk).await?;
         let rest = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
         let place = 0..buffer.len().min(rest);
+        let began = ring.clock();
         let (read, mut buffer, _) = ring.read_into(file, buffer, vec![place], window.start).await;
+        self.sending.waited_for_file(ring.clock() - began);
         let count = read.map_err(WriteError::File)?;
         if count == 0 {
             return Err(WriteError::FileShrank);
         }
+        self.moved.read_for_kernel += count as u64;
+        self.note_submission();
         let mut sent = 0;
         while sent < count {
             let turn = ring.turns();

@@ -6,6 +6,7 @@ use super::{Pace, RecordSizing, WriteError};
 use crate::{
     config::Timeouts,
     handshake::ktls,
+    observe::{Moved, Sending},
     record::{
         AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, Suite,
         TrafficKeys, encode_alert,
@@ -55,7 +56,8 @@ pub struct Writer {
     pub(super) congested: bool,
     pace: Pace,
     stall: Duration,
-    copied: u64,
+    pub(super) moved: Moved,
+    pub(super) sending: Sending,
 }
 
 impl Writer {
@@ -75,7 +77,8 @@ impl Writer {
             congested: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
-            copied: 0,
+            moved: Moved::default(),
+            sending: Sending::default(),
         }
     }
 
@@ -84,9 +87,19 @@ impl Writer {
         matches!(self.seal, Seal::Kernel { .. })
     }
 
-    /// Body bytes that were copied in user space to share their head's record.
-    pub fn copied(&self) -> u64 {
-        self.copied
+    /// What was done with content since this was last asked.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// How what waited has left since this was last asked.
+    pub fn take_sending(&mut self) -> Sending {
+        std::mem::take(&mut self.sending)
+    }
+
+    /// What waits is about to be sent; `now` as [`Ring::clock`] has it.
+    pub fn leaves_at(&mut self, now: u64) {
+        self.sending.submitted(now);
     }
 
     /// The longest wait for the peer to take a byte.
@@ -156,9 +169,23 @@ impl Writer {
         }
     }
 
+    /// A buffer, as soon as there is one.
+    pub(super) async fn wait_for_buffer(
+        &mut self,
+        class: SendClass,
+    ) -> Result<SendBuf, WriteError> {
+        if let Some(buffer) = self.ring.try_send_buffer(class) {
+            return Ok(buffer);
+        }
+        let began = self.ring.clock();
+        let taken = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
+        self.sending.waited_for_buffer(self.ring.clock() - began);
+        Ok(taken)
+    }
+
     /// Waits for a buffer. Nothing may wait to leave.
     pub(super) async fn take_buffer(&mut self, class: SendClass) -> Result<(), WriteError> {
-        let taken = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
+        let taken = self.wait_for_buffer(class).await?;
         match &mut self.seal {
             Seal::User { buffer, used, .. } => (*buffer, *used) = (Some(taken), 0),
             Seal::Kernel { message, used, .. } => {
@@ -224,7 +251,7 @@ impl Writer {
         let first = ONE_RECORD.saturating_sub(head).min(body.len());
         let room = self.room().get_mut(head..head + first)?;
         room.copy_from_slice(body.get(..first)?);
-        self.copied += first as u64;
+        self.moved.copied += first as u64;
         Some(first)
     }
 
@@ -266,6 +293,7 @@ impl Writer {
                             let plain = plain.unwrap_or_default();
                             *used += sealer.seal(ContentType::ApplicationData, plain, out)?;
                             self.sizing.sealed(record);
+                            self.moved.sealed += record as u64;
                             record
                         }
                         _ => 0,
@@ -275,7 +303,10 @@ impl Writer {
                     let room = MESSAGE_BYTES.saturating_sub(message.remaining());
                     let part = rest.start..rest.start + room.min(rest.len());
                     let len = part.len();
-                    if message.push_shared(Rc::clone(bytes), part) { len } else { 0 }
+                    let pushed = message.push_shared(Rc::clone(bytes), part);
+                    let len = if pushed { len } else { 0 };
+                    self.moved.lent += len as u64;
+                    len
                 }
                 Seal::Kernel { .. } => 0,
             };
@@ -316,6 +347,7 @@ impl Writer {
         used: usize,
     ) -> Result<(), WriteError> {
         let mut sent = 0;
+        self.note_submission();
         while sent < used {
             let turn = self.ring.turns();
             let send = self.ring.send(socket.as_fd(), buffer, sent..used);
@@ -331,6 +363,7 @@ impl Writer {
         socket: &Socket,
         mut message: Box<Message>,
     ) -> Result<(), WriteError> {
+        self.note_submission();
         while message.remaining() > 0 {
             let turn = self.ring.turns();
             let send = self.ring.send_message(socket.as_fd(), message);
@@ -343,9 +376,26 @@ impl Writer {
         Ok(())
     }
 
-    /// What a send submitted in turn `turn` came to.
+    /// Something is submitted now, the first time since [`Self::take_sending`].
+    pub(super) fn note_submission(&mut self) {
+        if !self.sending.has_begun() {
+            self.sending.submitted(self.ring.clock());
+        }
+    }
+
+    /// What a send submitted in turn `turn` came to, which the present turn tells.
     pub(super) fn progress(
         &mut self,
+        turn: u64,
+        result: io::Result<usize>,
+    ) -> Result<usize, WriteError> {
+        self.progress_at(self.ring.turn_began(), turn, result)
+    }
+
+    /// The same, told at `at` by [`Ring::clock`].
+    pub(super) fn progress_at(
+        &mut self,
+        at: u64,
         turn: u64,
         result: io::Result<usize>,
     ) -> Result<usize, WriteError> {
@@ -355,6 +405,9 @@ impl Writer {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => 0,
             Err(error) => return Err(WriteError::Socket(error)),
         };
+        if count > 0 {
+            self.sending.completed(at);
+        }
         // A send to a socket with room completes in the turn that submits it.
         self.congested = self.ring.turns() > turn + 1;
         if let Seal::Kernel { records, .. } = &mut self.seal {
