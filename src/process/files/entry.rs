@@ -135,10 +135,37 @@ pub(super) fn file_stat(stat: &Stat) -> FileStat {
 }
 
 /// Whether the file has been left alone for long enough that its metadata tells its versions
-/// apart.
+/// apart: a write from now on gets another time than the last one has. That is so for a time in
+/// the past, and for one in the future, as a clock that was set back leaves behind.
 pub(super) fn is_settled(stat: &FileStat) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    is_settled_at(stat, now as i128)
+}
+
+fn is_settled_at(stat: &FileStat, now: i128) -> bool {
     let changed = i128::from(stat.changed) * 1000 + i128::from(stat.changed_nanos / 1_000_000);
-    // A change in the future is as suspect as one just now.
-    now as i128 - changed > SETTLED_MS
+    (now - changed).abs() > SETTLED_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_was_changed_just_now_is_unsettled() {
+        let stat = |milliseconds: i64| FileStat {
+            length: 1,
+            inode: 1,
+            modified: 0,
+            modified_nanos: 0,
+            changed: milliseconds.div_euclid(1000),
+            changed_nanos: milliseconds.rem_euclid(1000) as u32 * 1_000_000,
+        };
+        let now = 1_000_000;
+        for (changed, settled) in
+            [(0, true), (999_949, true), (999_950, false), (now, false), (1_000_051, true)]
+        {
+            assert_eq!(is_settled_at(&stat(changed), i128::from(now)), settled, "{changed}");
+        }
+    }
 }
