@@ -9,7 +9,14 @@
 mod backoff;
 mod listener;
 
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 pub use backoff::Backoff;
 pub use listener::{BindError, bind};
@@ -34,7 +41,6 @@ pub trait Admission {
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
 /// more connections this way, and serves what it had accepted by then.
 pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission) {
-    use std::os::fd::AsFd;
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();
     while !admission.is_draining() {
@@ -48,8 +54,8 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
             ring.sleep(FULL_PAUSE).await;
             continue;
         }
-        let accepted = std::future::poll_fn(|_| match stream.poll_next() {
-            std::task::Poll::Pending if admission.is_draining() => std::task::Poll::Ready(None),
+        let accepted = poll_fn(|_| match stream.poll_next() {
+            Poll::Pending if admission.is_draining() => Poll::Ready(None),
             accepted => accepted.map(Some),
         });
         match accepted.await {
@@ -70,7 +76,18 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
     for socket in stream.stop().await {
         admission.serve(socket);
     }
+    // Who is in the queue already has connected; closing the listener would reset them.
+    while let Some(socket) = next_queued(&listener) {
+        admission.serve(socket);
+    }
     ring.close(listener);
+}
+
+/// Accepts what is queued, without waiting.
+fn next_queued(listener: &OwnedFd) -> Option<OwnedFd> {
+    let flags = rustix::fs::fcntl_getfl(listener).ok()?;
+    rustix::fs::fcntl_setfl(listener, flags | rustix::fs::OFlags::NONBLOCK).ok()?;
+    rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC).ok()
 }
 
 /// Errors of a connection that died in the queue (accept(2)), not of the listener.

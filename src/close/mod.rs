@@ -14,7 +14,7 @@ use std::{rc::Rc, time::Duration};
 use rustix::net::Shutdown;
 
 use crate::{
-    read::Reader,
+    read::{Filled, Reader},
     record::AlertDescription,
     ring::{Ring, Socket},
     write::Writer,
@@ -86,7 +86,7 @@ pub async fn close(
 async fn linger(reader: &mut Reader, socket: &Socket) {
     let mut dropped = 0;
     while dropped < LINGER_BYTES {
-        if reader.fill(socket).await.is_err() {
+        if !matches!(reader.fill(socket).await, Ok(Filled::More)) {
             return;
         }
         let len = reader.plaintext().len();

@@ -8,9 +8,12 @@ use super::{Config, Limits};
 /// State of one established connection in user space, at most: keys, counters, timers, the task.
 const CONNECTION_STATE_BYTES: usize = 8 << 10;
 
+/// Plaintext of one TLS record, at most (RFC 8446 section 5.1).
+const RECORD_PLAINTEXT_BYTES: usize = 16 << 10;
+
 /// One TLS record that arrived in part: its header, 2^14 bytes and the expansion that TLS 1.3
 /// allows (RFC 8446 section 5.2).
-const PARTIAL_RECORD_BYTES: usize = 5 + (16 << 10) + 256;
+const PARTIAL_RECORD_BYTES: usize = 5 + RECORD_PLAINTEXT_BYTES + 256;
 
 /// A handshake in flight, at most: rustls's state, the flights of both sides, the key schedule.
 const HANDSHAKE_BYTES: usize = 96 << 10;
@@ -46,9 +49,11 @@ impl Config {
 
 impl MemoryCeiling {
     fn of(limits: &Limits, workers: usize) -> Self {
-        let connection = CONNECTION_STATE_BYTES
-            .saturating_add(limits.head_bytes)
-            .saturating_add(PARTIAL_RECORD_BYTES);
+        // A head that comes in pieces is gathered up to its limit and the end of the record that
+        // passes it, in a vector that may have grown to twice what it holds.
+        let gathered = limits.head_bytes.saturating_add(RECORD_PLAINTEXT_BYTES).saturating_mul(2);
+        let connection =
+            CONNECTION_STATE_BYTES.saturating_add(gathered).saturating_add(PARTIAL_RECORD_BYTES);
         let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
         let each = [
             ("receive buffers", limits.receive_buffers.saturating_mul(limits.receive_buffer_bytes)),

@@ -139,12 +139,13 @@ impl Context {
         self.draining.get()
     }
 
-    /// Awaits a future, or None once the worker is stopping.
-    pub async fn unless_draining<F: Future>(&self, future: F) -> Option<F::Output> {
+    /// Awaits a future, or None once the worker is stopping, but not before the worker's clock
+    /// shows `spared`.
+    pub async fn unless_draining<F: Future>(&self, future: F, spared: u64) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.is_draining() => Poll::Ready(None),
+            Poll::Pending if self.is_draining() && self.ring.now() >= spared => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await

@@ -39,3 +39,16 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     // Boxed for the same reason.
     Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    /// What an idle connection keeps in its task. The rest of its memory is the keys.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size_of_future(super::serve);
+        assert!(bytes <= 2048, "the task of a connection has grown to {bytes} bytes");
+    }
+}

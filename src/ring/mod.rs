@@ -93,6 +93,9 @@ impl TaskId {
     }
 }
 
+/// Message frames that are kept for reuse; about a kilobyte each.
+pub const MAX_RESTING_MESSAGES: usize = 256;
+
 /// How large a worker's ring and pools are.
 #[derive(Clone, Copy, Debug)]
 pub struct RingConfig {
@@ -253,6 +256,8 @@ pub struct Ring {
     receive: Rc<ReceivePool>,
     send: Rc<SendPool>,
     granted: Granted,
+    /// Message frames at rest, the warmest last: a connection holds one only while it sends.
+    messages: RefCell<Vec<Box<Message>>>,
     ready: RefCell<Vec<TaskId>>,
     current: Cell<TaskId>,
     /// The earliest deadline that the current task's futures have set in this poll.
@@ -292,6 +297,7 @@ impl Ring {
             receive,
             send,
             granted,
+            messages: RefCell::new(Vec::new()),
             ready: RefCell::new(Vec::new()),
             current: Cell::new(TaskId::first(u32::MAX)),
             deadline: Cell::new(None),
@@ -402,6 +408,21 @@ impl Ring {
         let ready = &mut *self.ready.borrow_mut();
         self.receive.take_served(|task| ready.push(task));
         self.send.serve(|task| ready.push(task));
+    }
+
+    /// An empty message, used before if one is at rest.
+    pub fn message(&self) -> Box<Message> {
+        self.messages.borrow_mut().pop().unwrap_or_else(Message::new)
+    }
+
+    /// Takes a message back, and lets go of its parts. More than [`MAX_RESTING_MESSAGES`] are not
+    /// kept.
+    pub fn put_back_message(&self, mut message: Box<Message>) {
+        message.clear();
+        let messages = &mut *self.messages.borrow_mut();
+        if messages.len() < MAX_RESTING_MESSAGES {
+            messages.push(message);
+        }
     }
 
     fn begin(

@@ -23,6 +23,9 @@ use crate::{
 };
 use executor::{Executor, Spawner};
 
+/// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
+const DRAIN_CALL: u64 = 100;
+
 /// How long the ring may take to let go of what was cancelled at the end.
 const LAST_TURNS: Duration = Duration::from_secs(5);
 
@@ -95,10 +98,11 @@ impl Worker {
     /// # Errors
     /// The ring failed for good.
     pub(crate) fn run(mut self) -> io::Result<Report> {
-        let mut noticed = false;
+        let mut next_call = 0;
         loop {
             self.executor.run_ready();
-            if self.context.is_draining() && !std::mem::replace(&mut noticed, true) {
+            if self.context.is_draining() && self.ring.now() >= next_call {
+                next_call = self.ring.now() + DRAIN_CALL;
                 self.executor.wake_all();
                 continue;
             }
@@ -119,6 +123,11 @@ impl Worker {
 
     /// Turns until nothing is in flight any more.
     fn settle(&mut self) -> io::Result<()> {
+        // The last tasks queued closes: a turn that does not wait hands them to the kernel.
+        let ring = Rc::clone(&self.ring);
+        self.executor.spawner().spawn(async move { ring.yield_now().await });
+        self.executor.run_ready();
+        self.ring.turn()?;
         let until = self.ring.now() + LAST_TURNS.as_millis() as u64;
         while self.ring.in_flight() > 0 && self.ring.now() < until {
             let ring = Rc::clone(&self.ring);

@@ -15,7 +15,7 @@ use super::{
     writer::{Seal, Writer},
 };
 use crate::{
-    record::{ContentType, MAX_PLAINTEXT},
+    record::ContentType,
     ring::{MAX_VECTORS, SendBuf, SendClass, Socket, is_cached},
 };
 
@@ -95,11 +95,12 @@ impl Writer {
             Seal::User { sealer, .. } => (sealer.prefix(), sealer.overhead()),
             Seal::Kernel { .. } => (0, 0),
         };
+        let record = self.sizing.next(self.ring.now());
         let mut rest = usize::try_from(rest).unwrap_or(usize::MAX);
         let mut places = Vec::with_capacity(MAX_VECTORS);
         let mut at = 0;
         while rest > 0 && places.len() < MAX_VECTORS {
-            let len = MAX_PLAINTEXT.min(rest);
+            let len = record.min(rest);
             if at + len + overhead > buffer.len() {
                 break;
             }

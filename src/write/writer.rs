@@ -162,7 +162,7 @@ impl Writer {
         match &mut self.seal {
             Seal::User { buffer, used, .. } => (*buffer, *used) = (Some(taken), 0),
             Seal::Kernel { message, used, .. } => {
-                let message = message.get_or_insert_with(Message::new);
+                let message = message.get_or_insert_with(|| self.ring.message());
                 message.clear();
                 *message.buffer() = Some(taken);
                 *used = 0;
@@ -301,8 +301,9 @@ impl Writer {
                 let used = std::mem::take(used);
                 self.send_sealed(socket, buffer, used).await
             }
-            Seal::Kernel { message, .. } => {
+            Seal::Kernel { message, used, .. } => {
                 let Some(message) = message.take() else { return Ok(()) };
+                *used = 0;
                 self.send_message(socket, message).await
             }
         }
@@ -338,10 +339,7 @@ impl Writer {
             let count = self.progress(turn, result)?;
             message.advance(count);
         }
-        message.clear();
-        if let Seal::Kernel { message: kept, used, .. } = &mut self.seal {
-            (*kept, *used) = (Some(message), 0);
-        }
+        self.ring.put_back_message(message);
         Ok(())
     }
 

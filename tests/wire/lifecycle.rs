@@ -205,8 +205,9 @@ fn connections_beyond_the_limit_wait() {
 fn running_out_of_descriptors_passes() {
     let server = Server::plain(&["--handshake-timeout", "60s", "--idle-timeout", "60s"]);
     let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
-    let few = server.descriptors() as u64 + 16;
-    let limit = Rlimit { current: Some(few), maximum: Some(1 << 16) };
+    let few = Some(server.descriptors() as u64 + 16);
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: few, maximum };
     let before = prlimit(Some(pid), Resource::Nofile, limit).unwrap();
     let clients: Vec<Client> = (0..100).map(|_| server.connect()).collect();
     std::thread::sleep(std::time::Duration::from_millis(300));

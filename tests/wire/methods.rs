@@ -168,7 +168,7 @@ fn pipelined_requests_are_answered_in_order() {
     let home = server.connect().get("/").body;
     for count in [2, 100, 1_000] {
         let mut client = server.connect();
-        let path = |i: usize| if i % 2 == 0 { "/hello.txt" } else { "/" };
+        let path = |i: usize| if i.is_multiple_of(2) { "/hello.txt" } else { "/" };
         let request = |i| format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path(i));
         let requests: String = (0..count).map(request).collect();
         client.send(requests.as_bytes());

@@ -188,8 +188,9 @@ fn what_is_no_tls_is_turned_away() {
         socket.write_all(bytes).unwrap();
         let _ = socket.shutdown(Shutdown::Write);
         let answer = drain(&mut socket);
-        // Nothing, or one alert record.
-        assert!(answer.is_empty() || answer[0] == 0x15, "{}", answer.escape_ascii());
+        // Nothing, one alert record, or a word in the client's own protocol.
+        let told = bytes.starts_with(b"GET ") && answer.starts_with(b"HTTP/1.1 400 ");
+        assert!(answer.is_empty() || answer[0] == 0x15 || told, "{}", answer.escape_ascii());
     }
     assert_eq!(server.connect().get("/hello.txt").body, HELLO);
 }
@@ -259,7 +260,7 @@ fn a_pair_that_does_not_match_is_refused() {
     let cert = site.outside().join("first.pem");
     std::fs::rename(&ecdsa.cert, &cert).unwrap();
     let other = Identity::ecdsa(site.outside());
-    refuses_pair(&site, &cert, &other.key, "match");
+    refuses_pair(&site, &cert, &other.key, "does not belong");
 }
 
 #[test]

@@ -22,6 +22,9 @@ use find::{Examined, Lookups, examine};
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
 
+/// How long a stopping worker waits for the first request of a connection, in milliseconds.
+const FIRST_REQUEST_GRACE: u64 = 500;
+
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
 enum Stop {
     Close(Ending),
@@ -84,8 +87,12 @@ async fn first_bytes(
     first: bool,
 ) -> Result<bool, Ending> {
     let timeouts = &context.config.timeouts;
-    let limit = if first { timeouts.head } else { timeouts.idle };
-    let filled = context.unless_draining(session.fill(socket));
+    let now = context.ring.now();
+    // Who has just shaken hands has a request on its way; an idle connection may be closed at any
+    // time (RFC 9112 section 9.5).
+    let (limit, spared) =
+        if first { (timeouts.head, now + FIRST_REQUEST_GRACE) } else { (timeouts.idle, now) };
+    let filled = context.unless_draining(session.fill(socket), spared);
     match context.ring.within(limit, filled).await {
         Ok(Some(filled)) => filled.map(|()| true),
         Ok(None) => Ok(false),
