@@ -23,12 +23,12 @@ impl OpenRequest {
     /// Read-only, close-on-exec, never blocking on a FIFO, and never outside the folder:
     /// `RESOLVE_BENEATH` refuses absolute symlinks, `..` and symlinks that leave it, and
     /// `RESOLVE_NO_MAGICLINKS` the back doors of procfs.
-    pub(super) fn beneath(path: CString) -> Box<Self> {
+    pub(super) fn beneath(path: CString) -> Self {
         // SAFETY: all-zero is a valid open_how; the kernel demands zero in what is not set.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-        Box::new(Self { path, how })
+        Self { path, how }
     }
 
     pub(super) fn submission(&self, directory: BorrowedFd<'_>) -> Submission {
@@ -79,10 +79,11 @@ impl FileRead {
             Target::Buffer(buffer, ranges) => {
                 let base = buffer.as_mut_ptr();
                 let room = buffer.len();
-                let ranges = ranges.iter().filter(|range| range.end <= room);
+                let within = |range: &&Range<usize>| range.start <= range.end && range.end <= room;
+                let ranges = ranges.iter().filter(within);
                 let mut count = 0;
                 for (vector, range) in self.vectors.iter_mut().zip(ranges) {
-                    // SAFETY: the range ends within the buffer.
+                    // SAFETY: the range begins and ends within the buffer.
                     let data = unsafe { base.add(range.start) };
                     *vector = libc::iovec { iov_base: data.cast(), iov_len: range.len() };
                     count += 1;

@@ -190,12 +190,12 @@ pub(super) struct ControlFrame {
 
 impl ControlFrame {
     /// Room for a record of `len` bytes.
-    pub(super) fn new(len: usize) -> Box<Self> {
+    pub(super) fn new(len: usize) -> Self {
         // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
         let header = unsafe { std::mem::zeroed() };
         let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         let control = [0; CONTROL_LEN / 8];
-        Box::new(Self { header, vector, control, bytes: vec![0; len].into_boxed_slice() })
+        Self { header, vector, control, bytes: vec![0; len].into_boxed_slice() }
     }
 
     /// Sets the frame up and gives its address, good while the box stays where it is.
@@ -210,7 +210,7 @@ impl ControlFrame {
     }
 
     /// The content type that the kernel noted, and the `len` bytes that it wrote.
-    pub(super) fn into_record(self: Box<Self>, len: usize) -> (Option<u8>, Box<[u8]>) {
+    pub(super) fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
         let noted = self.header.msg_controllen >= cmsg_len(1)
             && self.control[1] == pack(SOL_TLS, GET_RECORD_TYPE);
         let record_type = noted.then(|| self.control[2].to_ne_bytes()[0]);

@@ -135,7 +135,7 @@ impl Writer {
             0..=SendClass::RECORD_LEN => SendClass::Record,
             _ => SendClass::Bulk,
         };
-        let wanted = wanted.min(class.len());
+        let wanted = wanted.min(class.bytes());
         if self.room_left() < wanted {
             self.flush(socket).await?;
             self.take_buffer(class).await?;
