@@ -9,6 +9,8 @@
 
 mod error;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use error::ReadError;
 pub use reader::{Filled, Reader};

@@ -126,6 +126,12 @@ impl Reader {
         self.copied
     }
 
+    /// Bytes of memory that the gathered plaintext takes.
+    #[cfg(test)]
+    pub(super) fn gathered_capacity(&self) -> usize {
+        self.gathered.capacity()
+    }
+
     /// Lets go of the first `count` bytes of plaintext. What is emptied by that is given back.
     pub fn consume(&mut self, count: usize) {
         if self.gathered.is_empty() {
@@ -161,6 +167,10 @@ impl Reader {
                 return Ok(filled);
             }
             self.approach_hand_over(socket);
+            // Whoever waits holds no lease: a few hundred heads without an end would else be
+            // enough to leave nobody a buffer.
+            self.gather_rest();
+            self.lease = None;
             match self.stream.next().await {
                 Received::Data(lease) => {
                     if self.take_in(lease) {
@@ -257,7 +267,10 @@ impl Reader {
         true
     }
 
+    /// Appends to the plaintext. What was consumed of it goes first: requests that never end
+    /// where a record ends would else gather for as long as the connection lives.
     fn gather(&mut self, bytes: &[u8]) {
+        self.gathered.drain(..std::mem::take(&mut self.gathered_from));
         self.copied += bytes.len() as u64;
         self.gathered.extend_from_slice(bytes);
     }
@@ -265,10 +278,16 @@ impl Reader {
     /// Moves the plaintext of the lease out of it, because more is to stand behind it.
     fn gather_rest(&mut self) {
         let range = std::mem::replace(&mut self.plain, 0..0);
-        if let Some(rest) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += rest.len() as u64;
-            self.gathered.extend_from_slice(rest);
+        self.gather_from_lease(range);
+    }
+
+    fn gather_from_lease(&mut self, range: Range<usize>) {
+        let lease = self.lease.take();
+        match lease.as_deref().and_then(|lease| lease.get(range)) {
+            None | Some([]) => {}
+            Some(bytes) => self.gather(bytes),
         }
+        self.lease = lease;
     }
 
     fn give_back_if_spent(&mut self) {
@@ -346,10 +365,7 @@ impl Reader {
             return;
         }
         self.gather_rest();
-        if let Some(bytes) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += bytes.len() as u64;
-            self.gathered.extend_from_slice(bytes);
-        }
+        self.gather_from_lease(range);
         self.give_back_if_spent();
     }
 
