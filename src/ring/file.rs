@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{op::Submission, send_pool::SendBuf};
+use super::{op::Submission, pages::Pages, send_pool::SendBuf};
 
 /// Vectors that one read may scatter over: the records of a bulk buffer.
 pub const MAX_VECTORS: usize = 8;
@@ -51,8 +51,8 @@ impl fmt::Debug for OpenRequest {
 pub(super) enum Target {
     /// Ranges of a send buffer, filled one after the other.
     Buffer(SendBuf, Vec<Range<usize>>),
-    /// A vector's first bytes, from `filled` to its length.
-    Bytes(Vec<u8>, usize),
+    /// Pages, from `filled` to their end.
+    Pages(Pages, usize),
 }
 
 /// A read in flight: the file, which stays open, and the memory.
@@ -72,7 +72,7 @@ impl FileRead {
     pub(super) fn submission(&mut self, offset: u64, registered: bool) -> Submission {
         let file = self.file.as_raw_fd();
         match &mut self.target {
-            Target::Bytes(bytes, filled) => {
+            Target::Pages(bytes, filled) => {
                 let rest = &mut bytes[*filled..];
                 Submission::Read { file, data: rest.as_mut_ptr(), len: clamp(rest.len()), offset }
             }

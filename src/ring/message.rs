@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, rc::Rc};
 
-use super::send_pool::SendBuf;
+use super::{pages::Pages, send_pool::SendBuf};
 
 /// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
 /// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
@@ -23,7 +23,7 @@ enum Part {
     /// A range of the message's own send buffer: heads, small bodies.
     Buffered(Range<usize>),
     /// A range of bytes that never change: a cached file, a rendered page.
-    Shared(Rc<Vec<u8>>, Range<usize>),
+    Shared(Rc<Pages>, Range<usize>),
 }
 
 impl Part {
@@ -80,7 +80,7 @@ impl Message {
 
     /// Appends a range of shared bytes. False as for [`Self::push_buffered`].
     #[must_use]
-    pub fn push_shared(&mut self, bytes: Rc<Vec<u8>>, range: Range<usize>) -> bool {
+    pub fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
         let within = bytes.get(range.clone()).is_some();
         within && self.push(Part::Shared(bytes, range))
     }

@@ -24,6 +24,7 @@ mod line;
 mod message;
 mod op;
 mod ops;
+mod pages;
 pub mod probe;
 mod receive_pool;
 mod region;
@@ -51,6 +52,7 @@ use std::{
 
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
+pub use pages::Pages;
 pub use receive_pool::{MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Message, Ring, SendBuf, SendClass,
+    Message, Pages, Ring, SendBuf, SendClass,
     file::{FileRead, OpenRequest, Target},
     message::ControlFrame,
     op::{Kind, OpId, Submission},
@@ -201,18 +201,18 @@ impl Ring {
         }
     }
 
-    /// Reads a file into a vector, behind its first `filled` bytes; may read less.
-    pub fn read_bytes(
+    /// Reads a file into pages, behind their first `filled` bytes; may read less.
+    pub fn read_pages(
         &self,
         file: &Rc<OwnedFd>,
-        bytes: Vec<u8>,
+        pages: Pages,
         filled: usize,
         offset: u64,
-    ) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + '_ {
-        let op = self.begin_read(file, Target::Bytes(bytes, filled), offset);
+    ) -> impl Future<Output = (io::Result<usize>, Pages)> + '_ {
+        let op = self.begin_read(file, Target::Pages(pages, filled), offset);
         async move {
             match op.await {
-                (result, Target::Bytes(bytes, _)) => (result, bytes),
+                (result, Target::Pages(pages, _)) => (result, pages),
                 _ => mixed_up(),
             }
         }

@@ -9,10 +9,13 @@ use std::{
 
 use rustix::fs::Stat;
 
-use crate::process::{
-    facts::{FileFacts, Found},
-    negotiate::Coding,
-    validator::FileStat,
+use crate::{
+    process::{
+        facts::{FileFacts, Found},
+        negotiate::Coding,
+        validator::FileStat,
+    },
+    ring::Pages,
 };
 
 /// Time for which a file must have been left alone before its content is kept, in milliseconds:
@@ -26,7 +29,7 @@ pub struct FileObject {
     /// What it was when it was opened.
     pub stat: FileStat,
     /// Its content, if that is at hand.
-    pub content: Option<Rc<Vec<u8>>>,
+    pub content: Option<Rc<Pages>>,
     /// The open file, if its content is not at hand.
     pub file: Option<Rc<OwnedFd>>,
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::Limits,
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
-    ring::Ring,
+    ring::{Pages, Ring},
 };
 
 /// How long what is known of a path is used before it is checked again, in milliseconds.
@@ -226,13 +226,13 @@ impl FileStore {
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
     /// then it is sent from the open file, and fails there if it must.
-    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Vec<u8>>> {
+    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        let mut bytes = vec![0; length];
+        let mut pages = Pages::zeroed(length);
         let mut filled = 0;
         while filled < length {
-            let (read, returned) = self.ring.read_bytes(file, bytes, filled, filled as u64).await;
-            bytes = returned;
+            let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;
+            pages = returned;
             match read {
                 Ok(0) => return None,
                 Ok(count) => filled += count,
@@ -241,7 +241,7 @@ impl FileStore {
             }
         }
         let now = rustix::fs::fstat(file).ok()?;
-        (file_stat(&now) == *stat).then(|| Rc::new(bytes))
+        (file_stat(&now) == *stat).then(|| Rc::new(pages))
     }
 }
 

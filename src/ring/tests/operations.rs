@@ -7,7 +7,7 @@ use std::{
 
 use super::{Desk, Witness};
 use crate::ring::{
-    Message, SendClass,
+    Message, Pages, SendClass,
     op::{Kind, OpId, Submission},
 };
 
@@ -270,7 +270,7 @@ fn a_message_goes_out_whole_however_it_is_cut() {
         let mut buffer = desk.small_buffer();
         buffer[..10].copy_from_slice(b"head and t");
         buffer[20..24].copy_from_slice(b"tail");
-        let shared = Rc::new(b"[a body of bytes]".to_vec());
+        let shared = Rc::new(Pages::from(&b"[a body of bytes]"[..]));
         let mut message = Message::new();
         *message.buffer() = Some(buffer);
         assert!(message.push_buffered(0..5) && message.push_buffered(5..10));
@@ -304,7 +304,7 @@ fn a_message_goes_out_whole_however_it_is_cut() {
 fn a_dropped_message_keeps_every_part_until_the_end() {
     let mut desk = Desk::new();
     let socket = Witness::owned().1;
-    let shared = Rc::new(vec![7; 100]);
+    let shared = Rc::new(Pages::from(&[7; 100][..]));
     let mut message = Message::new();
     *message.buffer() = Some(desk.small_buffer());
     assert!(message.push_buffered(0..8) && message.push_shared(Rc::clone(&shared), 0..100));
