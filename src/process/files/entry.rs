@@ -23,6 +23,9 @@ use crate::{
 /// writes cannot be told apart.
 const SETTLED_MS: i128 = 50;
 
+/// How long what is known of a path is used before it is checked again, in milliseconds.
+pub const FRESH_FOR: u64 = 100;
+
 /// One file of the file system.
 #[derive(Debug)]
 pub struct FileObject {
@@ -56,6 +59,16 @@ impl FileEntry {
     pub fn object(&self, coding: Coding) -> &FileObject {
         let coded = self.coded.iter().find(|(carried, _)| *carried == coding);
         coded.map_or(&self.identity, |(_, object)| object)
+    }
+
+    /// Whether each file that would be sent from its descriptor is still the version that the
+    /// answer would describe. Content at hand is one version whatever became of its file.
+    pub(super) fn is_current(&self) -> bool {
+        self.objects().all(|object| {
+            object.file.as_ref().is_none_or(|file| {
+                rustix::fs::fstat(file).is_ok_and(|stat| file_stat(&stat) == object.stat)
+            })
+        })
     }
 
     pub(super) fn objects(&self) -> impl Iterator<Item = &FileObject> {
@@ -98,6 +111,11 @@ impl Entry {
             Standing::File(file) | Standing::Folder(Some(file)) => Some(file),
             Standing::Folder(None) | Standing::Missing | Standing::Forbidden => None,
         }
+    }
+
+    /// Whether this may be used without looking again: it was checked not long ago, and is true.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        now < self.checked.get() + FRESH_FOR && self.file().is_none_or(FileEntry::is_current)
     }
 
     /// The same as the decision sees it.

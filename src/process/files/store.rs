@@ -23,9 +23,6 @@ use crate::{
     ring::{Pages, Ring},
 };
 
-/// How long what is known of a path is used before it is checked again, in milliseconds.
-pub const FRESH_FOR: u64 = 100;
-
 /// Tries of an open that the kernel could not decide because of a rename at the same time
 /// (openat2(2), EAGAIN).
 const OPEN_TRIES: usize = 4;
@@ -73,7 +70,7 @@ impl FileStore {
     pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
         let cache = self.cache.borrow();
         let entry = cache.get(path)?;
-        (self.ring.now() < entry.checked.get() + FRESH_FOR).then(|| Rc::clone(entry))
+        entry.is_fresh(self.ring.now()).then(|| Rc::clone(entry))
     }
 
     /// Finds out what stands at a path.
@@ -84,7 +81,7 @@ impl FileStore {
         let now = self.ring.now();
         let old = self.cache.borrow().get(path).cloned();
         if let Some(old) = &old {
-            if now < old.checked.get() + FRESH_FOR {
+            if old.is_fresh(now) {
                 return Ok(Rc::clone(old));
             }
             // Others go on with what is known while this task looks.
