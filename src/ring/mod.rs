@@ -259,6 +259,8 @@ pub struct Ring {
     send: Rc<SendPool>,
     granted: Granted,
     /// Message frames at rest, the warmest last: a connection holds one only while it sends.
+    /// Boxed, because a frame in flight must stay where it is.
+    #[expect(clippy::vec_box)]
     messages: RefCell<Vec<Box<Message>>>,
     ready: RefCell<Vec<TaskId>>,
     current: Cell<TaskId>,
