@@ -4,7 +4,7 @@
 //! A completion-based runtime is sound only if memory that the kernel may touch outlives the
 //! operation that names it, whatever becomes of the task that started it. The rules:
 //!
-//! 1. Such memory lies in an op's slot ([`table`]) or in a pool, never in a future or on a stack.
+//! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack.
 //! 2. Dropping a future orphans the slot and queues a cancel. The slot is freed by the
 //!    operation's last completion, never earlier.
 //! 3. A completion for a slot that has moved on is discarded, but the descriptor or buffer that
@@ -257,6 +257,7 @@ pub struct Ring {
     send: Rc<SendPool>,
     granted: Granted,
     /// Message frames at rest, the warmest last: a connection holds one only while it sends.
+    #[expect(clippy::vec_box, reason = "they go into the slots as boxes, and come back so")]
     messages: RefCell<Vec<Box<Message>>>,
     ready: RefCell<Vec<TaskId>>,
     current: Cell<TaskId>,
