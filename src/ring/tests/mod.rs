@@ -110,12 +110,16 @@ impl Desk {
 
     /// Polls what is ready, and takes one turn.
     fn step(&mut self) {
+        self.poll_ready();
+        self.ring.turn().unwrap();
+    }
+
+    fn poll_ready(&mut self) {
         let mut batch = Vec::new();
         self.ring.take_ready(&mut batch);
         for task in batch {
             self.poll(task);
         }
-        self.ring.turn().unwrap();
     }
 
     /// Turns until the thread would sleep, and says for how long.
