@@ -1,6 +1,9 @@
 //! The receiving side of an established connection, whoever opens its records.
 
-use std::{io, ops::Range, os::fd::AsFd, rc::Rc};
+use std::{
+    collections::VecDeque, future::poll_fn, io, ops::Range, os::fd::AsFd, pin::Pin, rc::Rc,
+    task::Poll, time::Duration,
+};
 
 use super::ReadError;
 use crate::{
@@ -9,7 +12,7 @@ use crate::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
     },
-    ring::{ReceiveStream, Received, RecvBuf, Ring, Socket},
+    ring::{Arrived, ReceiveStream, Received, RecvBuf, Ring, Socket},
 };
 
 /// What a wait for more has brought.
@@ -52,7 +55,9 @@ pub struct Reader {
     stream: ReceiveStream,
     decrypt: Decrypt,
     version: TlsVersion,
-    lease: Option<RecvBuf>,
+    lease: Option<Arrived>,
+    /// What follows the lease and was moved out of its buffers, see [`Self::set_aside`].
+    aside: VecDeque<Arrived>,
     /// What of the lease has not been opened.
     sealed: Range<usize>,
     /// What of the lease is plaintext and has not been consumed.
@@ -95,7 +100,8 @@ impl Reader {
             stream,
             decrypt,
             version,
-            lease: early.map(|(lease, _)| lease),
+            lease: early.map(|(lease, _)| Arrived::Lease(lease)),
+            aside: VecDeque::new(),
             sealed,
             plain: 0..0,
             partial: Vec::new(),
@@ -152,8 +158,8 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(Some(filled));
             }
-            let Some(lease) = self.stream.next_if_ready() else { return Ok(None) };
-            if self.take_in(lease) {
+            let Some(arrived) = self.next_at_hand() else { return Ok(None) };
+            if self.take_in(arrived) {
                 return Ok(Some(Filled::More));
             }
         }
@@ -166,6 +172,12 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(filled);
             }
+            if let Some(arrived) = self.aside.pop_front() {
+                if self.take_in(arrived) {
+                    return Ok(Filled::More);
+                }
+                continue;
+            }
             self.approach_hand_over(socket);
             // Whoever waits holds no lease: a few hundred heads without an end would else be
             // enough to leave nobody a buffer.
@@ -173,7 +185,7 @@ impl Reader {
             self.lease = None;
             match self.stream.next().await {
                 Received::Data(lease) => {
-                    if self.take_in(lease) {
+                    if self.take_in(Arrived::Lease(lease)) {
                         return Ok(Filled::More);
                     }
                 }
@@ -207,9 +219,46 @@ impl Reader {
         Ok(())
     }
 
+    /// Moves what has arrived out of the worker's buffers and receives nothing more until the next
+    /// fill: for as long as its peer takes no response, a connection has no right to them. False
+    /// if there is no memory for that either; then the connection is to be cut.
+    #[must_use]
+    pub(super) fn set_aside(&mut self) -> bool {
+        let pool = self.ring.receive_pool();
+        if let Some(Arrived::Lease(lease)) = &self.lease {
+            let Some(moved) = pool.set_aside(lease) else { return false };
+            self.copied += lease.len() as u64;
+            self.lease = Some(Arrived::Aside(moved));
+        }
+        while let Some(lease) = self.stream.next_if_ready() {
+            let Some(moved) = pool.set_aside(&lease) else { return false };
+            self.copied += lease.len() as u64;
+            self.aside.push_back(Arrived::Aside(moved));
+        }
+        self.stream.pause();
+        true
+    }
+
+    /// Awaits something that is sent. If that takes longer than `patience`, the connection holds no
+    /// buffers of the worker's meanwhile. None if there is no memory to hold what came in them;
+    /// then the connection is to be cut.
+    pub fn aside_while<'a, F: Future>(
+        &'a mut self,
+        patience: Duration,
+        mut sent: Pin<&'a mut F>,
+    ) -> impl Future<Output = Option<F::Output>> + 'a {
+        let until = self.ring.now().saturating_add(patience.as_millis() as u64);
+        poll_fn(move |cx| match sent.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.ring.now() >= until && !self.set_aside() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+    }
+
     /// Cancels what is armed and waits until the kernel has let go of it.
     pub async fn stop(&mut self) {
         self.lease = None;
+        self.aside = VecDeque::new();
         self.stream.stop().await;
     }
 
@@ -247,8 +296,12 @@ impl Reader {
         self.stream.make_multishot();
     }
 
-    /// Takes a lease from the socket. True if its bytes are plaintext already.
-    fn take_in(&mut self, lease: RecvBuf) -> bool {
+    fn next_at_hand(&mut self) -> Option<Arrived> {
+        self.aside.pop_front().or_else(|| self.stream.next_if_ready().map(Arrived::Lease))
+    }
+
+    /// Takes what came from the socket. True if its bytes are plaintext already.
+    fn take_in(&mut self, lease: Arrived) -> bool {
         self.gather_rest();
         let whole = 0..lease.len();
         if !self.is_kernel() {
