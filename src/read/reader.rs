@@ -1,9 +1,6 @@
 //! The receiving side of an established connection, whoever opens its records.
 
-use std::{
-    collections::VecDeque, future::poll_fn, io, ops::Range, os::fd::AsFd, pin::Pin, rc::Rc,
-    task::Poll, time::Duration,
-};
+use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 
 use super::ReadError;
 use crate::{
@@ -51,13 +48,13 @@ enum Opening {
 /// The receiving side of an established connection.
 #[derive(Debug)]
 pub struct Reader {
-    ring: Rc<Ring>,
-    stream: ReceiveStream,
+    pub(super) ring: Rc<Ring>,
+    pub(super) stream: ReceiveStream,
     decrypt: Decrypt,
     version: TlsVersion,
-    lease: Option<Arrived>,
+    pub(super) lease: Option<Arrived>,
     /// What follows the lease and was moved out of its buffers, see [`Self::set_aside`].
-    aside: VecDeque<Arrived>,
+    pub(super) aside: VecDeque<Arrived>,
     /// What of the lease has not been opened.
     sealed: Range<usize>,
     /// What of the lease is plaintext and has not been consumed.
@@ -70,7 +67,7 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    copied: u64,
+    pub(super) copied: u64,
 }
 
 impl Reader {
@@ -217,42 +214,6 @@ impl Reader {
             Decrypt::Kernel => return ktls::install_receive(socket.as_fd(), &keys),
         }
         Ok(())
-    }
-
-    /// Moves what has arrived out of the worker's buffers and receives nothing more until the next
-    /// fill: for as long as its peer takes no response, a connection has no right to them. False
-    /// if there is no memory for that either; then the connection is to be cut.
-    #[must_use]
-    pub(super) fn set_aside(&mut self) -> bool {
-        let pool = self.ring.receive_pool();
-        if let Some(Arrived::Lease(lease)) = &self.lease {
-            let Some(moved) = pool.set_aside(lease) else { return false };
-            self.copied += lease.len() as u64;
-            self.lease = Some(Arrived::Aside(moved));
-        }
-        while let Some(lease) = self.stream.next_if_ready() {
-            let Some(moved) = pool.set_aside(&lease) else { return false };
-            self.copied += lease.len() as u64;
-            self.aside.push_back(Arrived::Aside(moved));
-        }
-        self.stream.pause();
-        true
-    }
-
-    /// Awaits something that is sent. If that takes longer than `patience`, the connection holds no
-    /// buffers of the worker's meanwhile. None if there is no memory to hold what came in them;
-    /// then the connection is to be cut.
-    pub fn aside_while<'a, F: Future>(
-        &'a mut self,
-        patience: Duration,
-        mut sent: Pin<&'a mut F>,
-    ) -> impl Future<Output = Option<F::Output>> + 'a {
-        let until = self.ring.now().saturating_add(patience.as_millis() as u64);
-        poll_fn(move |cx| match sent.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.ring.now() >= until && !self.set_aside() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        })
     }
 
     /// Cancels what is armed and waits until the kernel has let go of it.

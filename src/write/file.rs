@@ -6,7 +6,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, sendfile};
 
 use super::{
     WriteError,
-    writer::{Seal, WORTHWHILE, Writer},
+    room::WORTHWHILE,
+    writer::{Seal, Writer},
 };
 use crate::{
     record::ContentType,

@@ -18,10 +18,14 @@
 mod error;
 mod file;
 mod pace;
+mod room;
 mod sizing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::WriteError;
 pub use pace::Pace;
+pub use room::HELD_UP;
 pub use sizing::RecordSizing;
-pub use writer::{Body, HELD_UP, Writer};
+pub use writer::{Body, Writer};

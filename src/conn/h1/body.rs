@@ -23,8 +23,8 @@ pub(super) async fn discard(
     framing: &Framing,
 ) -> Result<(), Stop> {
     let timeouts = &context.config.timeouts;
-    let mut decoder = BodyDecoder::new(framing.body, context.config.limits.body_bytes)
-        .map_err(|error| refused(error))?;
+    let mut decoder =
+        BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
         send_continue(session, socket).await?;
     }
@@ -33,7 +33,7 @@ pub(super) async fn discard(
     loop {
         let bytes = session.reader.plaintext();
         if !bytes.is_empty() {
-            let step = decoder.decode(bytes).map_err(|error| refused(error))?;
+            let step = decoder.decode(bytes).map_err(refused)?;
             session.reader.consume(step.consumed);
             if step.finished {
                 return Ok(());

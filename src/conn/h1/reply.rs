@@ -17,7 +17,7 @@ use crate::{
         page::Page,
     },
     respond::{HeadFault, HeadWriter, Status, refusal},
-    ring::Socket,
+    ring::{Pages, Socket},
     write::{Body, WriteError, Writer},
 };
 
@@ -159,7 +159,7 @@ async fn queue_page(
         room.copy_from_slice(page);
         return writer.queue(socket, head + page.len(), Body::None).await;
     }
-    let page = Rc::new(page.to_vec());
+    let page = Rc::new(Pages::from(&page[..]));
     writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }
 

@@ -90,9 +90,12 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{
-        files::{FileEntry, FileObject, Standing},
-        validator::FileStat,
+    use crate::{
+        process::{
+            files::{FileEntry, FileObject, Standing},
+            validator::FileStat,
+        },
+        ring::Pages,
     };
 
     fn entry(bytes: usize) -> Rc<Entry> {
@@ -104,7 +107,7 @@ mod tests {
             changed: 1,
             changed_nanos: 0,
         };
-        let content = Some(Rc::new(vec![0; bytes]));
+        let content = Some(Rc::new(Pages::zeroed(bytes)));
         let object = FileObject { stat, content, file: None };
         Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
     }
