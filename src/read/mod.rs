@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod error;
 mod reader;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The receiving side of an established connection, whoever opens its records.
 
-use std::{io, ops::Range, os::fd::AsFd, rc::Rc};
+use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 
 use super::ReadError;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
     },
-    ring::{ReceiveStream, Received, RecvBuf, Ring, Socket},
+    ring::{Arrived, ReceiveStream, Received, RecvBuf, Ring, Socket},
 };
 
 /// What a wait for more has brought.
@@ -48,11 +48,13 @@ enum Opening {
 /// The receiving side of an established connection.
 #[derive(Debug)]
 pub struct Reader {
-    ring: Rc<Ring>,
-    stream: ReceiveStream,
+    pub(super) ring: Rc<Ring>,
+    pub(super) stream: ReceiveStream,
     decrypt: Decrypt,
     version: TlsVersion,
-    lease: Option<RecvBuf>,
+    pub(super) lease: Option<Arrived>,
+    /// What follows the lease and was moved out of its buffers, see [`Self::set_aside`].
+    pub(super) aside: VecDeque<Arrived>,
     /// What of the lease has not been opened.
     sealed: Range<usize>,
     /// What of the lease is plaintext and has not been consumed.
@@ -65,7 +67,7 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    copied: u64,
+    pub(super) copied: u64,
 }
 
 impl Reader {
@@ -95,7 +97,8 @@ impl Reader {
             stream,
             decrypt,
             version,
-            lease: early.map(|(lease, _)| lease),
+            lease: early.map(|(lease, _)| Arrived::Lease(lease)),
+            aside: VecDeque::new(),
             sealed,
             plain: 0..0,
             partial: Vec::new(),
@@ -152,8 +155,8 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(Some(filled));
             }
-            let Some(lease) = self.stream.next_if_ready() else { return Ok(None) };
-            if self.take_in(lease) {
+            let Some(arrived) = self.next_at_hand() else { return Ok(None) };
+            if self.take_in(arrived) {
                 return Ok(Some(Filled::More));
             }
         }
@@ -166,6 +169,12 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(filled);
             }
+            if let Some(arrived) = self.aside.pop_front() {
+                if self.take_in(arrived) {
+                    return Ok(Filled::More);
+                }
+                continue;
+            }
             self.approach_hand_over(socket);
             // Whoever waits holds no lease: a few hundred heads without an end would else be
             // enough to leave nobody a buffer.
@@ -173,7 +182,7 @@ impl Reader {
             self.lease = None;
             match self.stream.next().await {
                 Received::Data(lease) => {
-                    if self.take_in(lease) {
+                    if self.take_in(Arrived::Lease(lease)) {
                         return Ok(Filled::More);
                     }
                 }
@@ -210,6 +219,7 @@ impl Reader {
     /// Cancels what is armed and waits until the kernel has let go of it.
     pub async fn stop(&mut self) {
         self.lease = None;
+        self.aside = VecDeque::new();
         self.stream.stop().await;
     }
 
@@ -247,8 +257,12 @@ impl Reader {
         self.stream.make_multishot();
     }
 
-    /// Takes a lease from the socket. True if its bytes are plaintext already.
-    fn take_in(&mut self, lease: RecvBuf) -> bool {
+    fn next_at_hand(&mut self) -> Option<Arrived> {
+        self.aside.pop_front().or_else(|| self.stream.next_if_ready().map(Arrived::Lease))
+    }
+
+    /// Takes what came from the socket. True if its bytes are plaintext already.
+    fn take_in(&mut self, lease: Arrived) -> bool {
         self.gather_rest();
         let whole = 0..lease.len();
         if !self.is_kernel() {

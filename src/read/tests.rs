@@ -13,7 +13,7 @@ use std::{
 use super::{Filled, Reader};
 use crate::{
     record::{ContentType, MAX_OVERHEAD, Sealer, Suite, TlsVersion, TrafficKeys},
-    ring::{ReceiveStream, Ring, RingConfig, RingOptions, Socket, TaskId},
+    ring::{ReceiveStream, Received, Ring, RingConfig, RingOptions, Socket, TaskId},
 };
 use std::os::fd::AsFd;
 
@@ -116,4 +116,55 @@ fn who_waits_for_the_rest_of_a_head_holds_no_buffer() {
     bench.send(b"Host: x\r\n\r\n");
     bench.fill();
     assert_eq!(bench.reader.plaintext(), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+}
+
+/// While a response is stuck, nothing that the peer sends stays in the worker's buffers, and
+/// nothing of it is lost.
+#[test]
+fn what_is_set_aside_is_read_later_in_order() {
+    let mut bench = Bench::new();
+    // Armed, with plaintext in hand and further records behind it.
+    bench.send(&[b'0'; 5000]);
+    bench.fill();
+    for number in b'1'..b'9' {
+        bench.send(&[number; 5000]);
+    }
+    for _ in 0..10 {
+        let mut stuck = pin!(bench.ring.sleep(Duration::from_millis(20)));
+        let aside = bench.reader.aside_while(Duration::ZERO, stuck.as_mut());
+        assert_eq!(block_on(&bench.ring, aside), Some(Some(())));
+    }
+    bench.ring.wake(TaskId::first(0));
+    bench.ring.turn().unwrap();
+    assert_eq!(bench.ring.receive_pool().available(), BUFFERS);
+    let mut all = Vec::new();
+    while all.len() < 9 * 5000 {
+        let plaintext = bench.reader.plaintext();
+        all.extend_from_slice(plaintext);
+        let len = plaintext.len();
+        bench.reader.consume(len);
+        if all.len() < 9 * 5000 {
+            bench.fill();
+        }
+    }
+    let expected: Vec<u8> = (b'0'..=b'8').flat_map(|number| [number; 5000]).collect();
+    assert!(all == expected, "bytes were lost or moved");
+    assert_eq!(bench.ring.receive_pool().aside(), 0);
+}
+
+#[test]
+fn what_can_be_set_aside_is_bounded() {
+    let bench = Bench::new();
+    let pool = bench.ring.receive_pool();
+    let mut stream = ReceiveStream::single(&bench.ring, bench.socket.as_fd());
+    let mut peer = &bench.peer;
+    peer.write_all(&[0; 16384]).unwrap();
+    let Some(Received::Data(lease)) = block_on(&bench.ring, stream.next()) else {
+        panic!("bytes were sent")
+    };
+    let copies: Vec<_> = std::iter::from_fn(|| pool.set_aside(&lease)).take(100_000).collect();
+    let bytes = usize::from(BUFFERS) * 16384;
+    assert!(pool.aside() <= bytes && pool.aside() > bytes - lease.len());
+    drop(copies);
+    assert_eq!(pool.aside(), 0);
 }

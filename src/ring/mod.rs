@@ -53,10 +53,10 @@ use std::{
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
-pub use receive_pool::{MAX_BUFFERS, ReceivePool, RecvBuf};
+pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
-pub use socket::Socket;
+pub use socket::{SendQueue, Socket};
 pub use stream::{AcceptStream, ReceiveStream, Received};
 pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
@@ -338,7 +338,7 @@ impl Ring {
     }
 
     /// The receive buffers.
-    pub fn receive_pool(&self) -> &ReceivePool {
+    pub fn receive_pool(&self) -> &Rc<ReceivePool> {
         &self.receive
     }
 

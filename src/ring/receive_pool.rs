@@ -41,6 +41,8 @@ pub struct ReceivePool {
     /// Buffers that the kernel may fill now.
     published: Cell<u16>,
     lowest: Cell<u16>,
+    /// Bytes that were moved out of buffers and are still held.
+    aside: Cell<usize>,
     line: RefCell<Line>,
 }
 
@@ -64,6 +66,7 @@ impl ReceivePool {
             returns: RefCell::new((0..count).rev().collect()),
             published: Cell::new(0),
             lowest: Cell::new(count),
+            aside: Cell::new(0),
             line: RefCell::new(Line::default()),
         };
         pool.publish_returns();
@@ -93,6 +96,21 @@ impl ReceivePool {
     /// Bytes of address space behind the pool; resident only as far as it was used.
     pub fn bytes(&self) -> usize {
         self.memory.len() + self.entries.len()
+    }
+
+    /// Copies a lease's bytes, so that its buffer can go back. None if that would make the copies
+    /// take more memory than the buffers.
+    pub fn set_aside(self: &Rc<Self>, lease: &RecvBuf) -> Option<AsideBuf> {
+        let total = self.aside.get() + lease.len();
+        (total <= self.len as usize * usize::from(self.count)).then(|| {
+            self.aside.set(total);
+            AsideBuf { bytes: lease.to_vec(), pool: Rc::clone(self) }
+        })
+    }
+
+    /// Bytes that were moved out of buffers and are still held.
+    pub fn aside(&self) -> usize {
+        self.aside.get()
     }
 
     /// Takes note that the kernel filled `buffer` with `len` bytes.
@@ -235,6 +253,48 @@ impl Drop for RecvBuf {
 impl fmt::Debug for RecvBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecvBuf {{ buffer: {}, len: {} }}", self.buffer, self.len)
+    }
+}
+
+/// Bytes that were received and moved out of their buffer, because it was wanted back.
+#[derive(Debug)]
+pub struct AsideBuf {
+    bytes: Vec<u8>,
+    pool: Rc<ReceivePool>,
+}
+
+impl Drop for AsideBuf {
+    fn drop(&mut self) {
+        self.pool.aside.set(self.pool.aside.get() - self.bytes.len());
+    }
+}
+
+/// Bytes that were received, wherever they lie.
+#[derive(Debug)]
+pub enum Arrived {
+    /// In the buffer that the kernel filled.
+    Lease(RecvBuf),
+    /// In memory of their own.
+    Aside(AsideBuf),
+}
+
+impl Deref for Arrived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &aside.bytes,
+        }
+    }
+}
+
+impl DerefMut for Arrived {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &mut aside.bytes,
+        }
     }
 }
 

@@ -139,6 +139,14 @@ impl ReceiveStream {
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
     }
 
+    /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
+    /// delivered, and the next wait arms anew.
+    pub fn pause(&mut self) {
+        if let Some(id) = self.op {
+            self.ring.cancel(id);
+        }
+    }
+
     /// Cancels what is armed and waits until the kernel has let go: the first half of closing.
     /// What arrived meanwhile is dropped.
     pub async fn stop(&mut self) {
