@@ -51,10 +51,10 @@ counted() {
   sed -nE "s/^test result: .* ([0-9]+) $1;.*/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# test_binary TARGET   prints the path of the built test binary of a target.
+# test_binary KIND TARGET   prints the path of the built test binary of a target.
 test_binary() {
   cargo test --quiet --no-run --message-format=json 2>/dev/null |
-    grep '"profile":{[^}]*"test":true' | grep "\"name\":\"$1\"" |
+    grep '"profile":{[^}]*"test":true' | grep "\"kind\":\[\"$1\"\]" | grep "\"name\":\"$2\"" |
     sed -nE 's/.*"executable":"([^"]+)".*/\1/p' | head -n 1
 }
 
@@ -63,7 +63,7 @@ test_binary() {
 # the kernel has it. Without kernel TLS they fail instead of being skipped.
 kernel_tls_tests() {
   local name=$1 library wire; shift
-  library=$(test_binary ringway) wire=$(test_binary wire)
+  library=$(test_binary lib ringway) wire=$(test_binary test wire)
   [ -n "$library" ] && [ -n "$wire" ] || { phase "$name: find the test binaries" false; return; }
   export RINGWAY_REQUIRE_KTLS=1
   # The proofs read counters of the whole machine, so they run before and apart from the rest.

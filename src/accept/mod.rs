@@ -10,6 +10,7 @@ mod backoff;
 mod listener;
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     os::fd::{AsFd, OwnedFd},
@@ -43,15 +44,19 @@ pub trait Admission {
 pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();
+    // Accepted in one go with those that took the last room: they wait for theirs.
+    let mut surplus = VecDeque::new();
     while !admission.is_draining() {
         if !admission.has_room() {
             // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
             // and another worker's limit may not have been reached.
-            for socket in stream.stop().await {
-                admission.serve(socket);
-            }
+            surplus.extend(stream.stop().await);
             admission.paused();
             ring.sleep(FULL_PAUSE).await;
+            continue;
+        }
+        if let Some(socket) = surplus.pop_front() {
+            admission.serve(socket);
             continue;
         }
         let accepted = poll_fn(|_| match stream.poll_next() {
@@ -73,7 +78,8 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
             }
         }
     }
-    for socket in stream.stop().await {
+    surplus.extend(stream.stop().await);
+    for socket in surplus {
         admission.serve(socket);
     }
     // Who is in the queue already has connected; closing the listener would reset them.

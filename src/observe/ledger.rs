@@ -45,6 +45,15 @@ pub struct Taken {
     pub copied_of_kernel: u64,
 }
 
+impl Taken {
+    /// Takes note of bytes that were copied because they came in pieces, opened by the kernel or
+    /// not.
+    pub fn note_copy(&mut self, kernel: bool, count: usize) {
+        let copied = if kernel { &mut self.copied_of_kernel } else { &mut self.copied };
+        *copied += count as u64;
+    }
+}
+
 /// Where the content of a response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

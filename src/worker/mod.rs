@@ -169,7 +169,9 @@ struct Door {
 
 impl Admission for Door {
     fn has_room(&self) -> bool {
-        self.context.live() < self.context.config.limits.connections
+        // A connection counts as live once its task has begun.
+        let taken = self.context.live() + self.spawner.waiting();
+        taken < self.context.config.limits.connections
     }
 
     fn is_draining(&self) -> bool {

@@ -10,7 +10,7 @@ mod reply;
 
 use std::rc::Rc;
 
-use super::{Context, Session, session::ending_of_write};
+use super::{Context, Session};
 use crate::{
     close::Ending,
     parse::HeadScan,
@@ -58,7 +58,7 @@ async fn requests(
     let mut in_turn = 0;
     for number in 1..=most {
         if session.reader.plaintext().is_empty() && !session.fill_at_hand(socket).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             in_turn = 0;
             if !first_bytes(context, socket, session, number == 1).await? {
                 return Ok(Ending::CloseNotify);
@@ -67,11 +67,11 @@ async fn requests(
         in_turn += 1;
         if in_turn == REQUESTS_A_TURN {
             in_turn = 0;
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             context.ring.yield_now().await;
         }
         if !request(context, socket, session, number == most).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
         session.refresh_key(socket).await?;
@@ -101,11 +101,6 @@ async fn first_bytes(
             Ok(false)
         }
     }
-}
-
-/// Sends what waits.
-async fn flush(session: &mut Session, socket: &Socket) -> Result<(), Ending> {
-    session.writer.flush(socket).await.map_err(|error| ending_of_write(&error))
 }
 
 /// Serves one request, whose first bytes are there. False if it is the connection's last.
@@ -155,7 +150,7 @@ async fn gather_head(
     let until = context.ring.now() + context.config.timeouts.head.as_millis() as u64;
     loop {
         if !session.fill_at_hand(socket).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             let filled = context.ring.until(until, session.fill(socket)).await;
             let Ok(filled) = filled else {
                 context.count(|counts| counts.timed_out += 1);

@@ -1,11 +1,14 @@
 //! From an answer to the write queue: its head into send memory, its content by the shortest way.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use super::Stop;
 use crate::{
     close::Ending,
-    conn::{Context, Session, session::ending_of_write},
+    conn::{
+        Context, Session,
+        session::{ending_of_write, while_held_up},
+    },
     process::{
         answer::{Answer, Content, FieldSink},
         files::{FileEntry, FileObject},
@@ -14,7 +17,7 @@ use crate::{
         page::Page,
     },
     respond::{HeadFault, HeadWriter, Status, refusal},
-    ring::Socket,
+    ring::{Pages, Socket},
     write::{Body, WriteError, Writer},
 };
 
@@ -69,7 +72,7 @@ pub(super) async fn send(
         return Err(Stop::Refuse(Status::UriTooLong));
     }
     let more = !session.reader.plaintext().is_empty();
-    let writer = &mut session.writer;
+    let Session { reader, writer, .. } = session;
     let queued = async {
         let expected = match &answer.content {
             Content::Nothing => 0,
@@ -103,7 +106,7 @@ pub(super) async fn send(
         }
         Ok::<_, WriteError>(Ok(()))
     };
-    match queued.await {
+    match while_held_up(reader, pin!(queued)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
             log::warn!("respond: {fault}");
@@ -156,7 +159,7 @@ async fn queue_page(
         room.copy_from_slice(page);
         return writer.queue(socket, head + page.len(), Body::None).await;
     }
-    let page = Rc::new(page.to_vec());
+    let page = Rc::new(Pages::from(&page[..]));
     writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }
 
@@ -187,14 +190,14 @@ pub(super) async fn refuse(
         counts.requests += 1;
         counts.refused += 1;
     });
-    let writer = &mut session.writer;
+    let Session { reader, writer, .. } = session;
     let sent = async {
         writer.reserve(socket, REFUSAL_ROOM, 0, false).await?;
         let written = refusal(writer.room(), status, &context.date());
         writer.queue(socket, written.unwrap_or(0), Body::None).await?;
         writer.flush(socket).await
     };
-    match sent.await {
+    match while_held_up(reader, pin!(sent)).await {
         Ok(()) => Ending::Linger,
         Err(error) => ending_of_write(&error),
     }

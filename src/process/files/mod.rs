@@ -15,5 +15,5 @@ mod entry;
 mod folder;
 mod store;
 
-pub use entry::{Entry, FileEntry, FileObject, Standing};
-pub use store::{FRESH_FOR, FileStore, LookupError};
+pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
+pub use store::{FileStore, LookupError};

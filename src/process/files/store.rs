@@ -20,11 +20,8 @@ use super::{
 use crate::{
     config::Limits,
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
-    ring::Ring,
+    ring::{Pages, Ring},
 };
-
-/// How long what is known of a path is used before it is checked again, in milliseconds.
-pub const FRESH_FOR: u64 = 100;
 
 /// Tries of an open that the kernel could not decide because of a rename at the same time
 /// (openat2(2), EAGAIN).
@@ -73,7 +70,7 @@ impl FileStore {
     pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
         let cache = self.cache.borrow();
         let entry = cache.get(path)?;
-        (self.ring.now() < entry.checked.get() + FRESH_FOR).then(|| Rc::clone(entry))
+        entry.is_fresh(self.ring.now()).then(|| Rc::clone(entry))
     }
 
     /// Finds out what stands at a path.
@@ -84,7 +81,7 @@ impl FileStore {
         let now = self.ring.now();
         let old = self.cache.borrow().get(path).cloned();
         if let Some(old) = &old {
-            if now < old.checked.get() + FRESH_FOR {
+            if old.is_fresh(now) {
                 return Ok(Rc::clone(old));
             }
             // Others go on with what is known while this task looks.
@@ -226,13 +223,13 @@ impl FileStore {
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
     /// then it is sent from the open file, and fails there if it must.
-    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Vec<u8>>> {
+    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        let mut bytes = vec![0; length];
+        let mut pages = Pages::zeroed(length);
         let mut filled = 0;
         while filled < length {
-            let (read, returned) = self.ring.read_bytes(file, bytes, filled, filled as u64).await;
-            bytes = returned;
+            let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;
+            pages = returned;
             match read {
                 Ok(0) => return None,
                 Ok(count) => filled += count,
@@ -241,7 +238,7 @@ impl FileStore {
             }
         }
         let now = rustix::fs::fstat(file).ok()?;
-        (file_stat(&now) == *stat).then(|| Rc::new(bytes))
+        (file_stat(&now) == *stat).then(|| Rc::new(pages))
     }
 }
 
