@@ -64,21 +64,20 @@ impl ConnectionClock {
         ledger.handshake_sent += sent as u64;
     }
 
-    /// The handshake is complete. Says when.
-    pub fn shaken(&mut self) -> u64 {
+    /// The handshake is complete.
+    pub fn shaken(&mut self) {
         self.since = self.now();
         self.handshake = self.since.saturating_sub(self.accepted);
-        self.since
     }
 
-    /// The keys are where they belong, since the handshake was complete at `shaken`.
-    pub fn handed_over(&mut self, shaken: u64, resumed: bool) {
+    /// The keys are where they belong.
+    pub fn handed_over(&mut self, resumed: bool) {
         if !self.observer.is_enabled() {
             return;
         }
         self.resumed = resumed;
-        let hand_over = self.observer.spend(Stage::HandOver, shaken);
-        self.since = shaken + hand_over;
+        let hand_over = self.observer.spend(Stage::HandOver, self.since);
+        self.since += hand_over;
         let kind = if resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
         let histograms = &mut self.observer.noted.borrow_mut().histograms;
         histograms.record(kind, self.handshake);
@@ -123,9 +122,10 @@ impl ConnectionClock {
         }
     }
 
-    /// This is the request's head, or what there is of it.
-    pub fn head(&mut self, head: &[u8]) {
+    /// The first `length` of these bytes are the request's head, or what there is of it.
+    pub fn head(&mut self, bytes: &[u8], length: usize) {
         if !self.queue.is_empty() {
+            let head = bytes.get(..length).unwrap_or(bytes);
             self.observer.noted.borrow_mut().open.keep_head(self.queue, head);
         }
     }
@@ -150,8 +150,7 @@ impl ConnectionClock {
             request.route = route;
             request.bytes = moved.total()
                 + match source {
-                    // Kernel TLS is lent what was copied.
-                    Source::Page { copied } => copied,
+                    Source::Page { inline, .. } => inline,
                     Source::File => 0,
                 };
         }
@@ -226,18 +225,25 @@ impl ConnectionClock {
         }
     }
 
-    /// The connection was closed in order. `round_trip` is the kernel's last estimate, `taken`
+    /// The connection is about to be closed. `round_trip` is the kernel's last estimate, `taken`
     /// what was read since the last answer left.
-    pub fn closed(&mut self, round_trip: Option<u64>, taken: Taken) {
+    pub fn closing(&mut self, round_trip: Option<u64>, taken: Taken) {
         if !self.observer.is_enabled() {
             return;
         }
-        let closing = self.observer.now().saturating_sub(self.since);
+        self.since = self.observer.now();
         let noted = &mut *self.observer.noted.borrow_mut();
         noted.ledger.received(taken);
-        noted.histograms.record(Stage::Close, closing);
         if let Some(round_trip) = round_trip {
             noted.histograms.record(Stage::RoundTrip, round_trip);
+        }
+    }
+
+    /// It is closed.
+    pub fn closed(&mut self) {
+        if self.observer.is_enabled() {
+            let closing = self.observer.now().saturating_sub(self.since);
+            self.observer.noted.borrow_mut().histograms.record(Stage::Close, closing);
         }
     }
 }

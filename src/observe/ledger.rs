@@ -59,10 +59,12 @@ impl Taken {
 pub enum Source {
     /// A file.
     File,
-    /// A page that the server made; so many bytes of it were copied behind the head.
+    /// A page that the server made.
     Page {
-        /// Bytes copied.
-        copied: u64,
+        /// Bytes of it that were copied behind the head.
+        inline: u64,
+        /// Bytes of it that were copied into memory of their own first.
+        shared: u64,
     },
 }
 
@@ -174,8 +176,10 @@ pub struct Carried {
     pub responses: u64,
     /// Of pages: copied in user space. Of files: copied behind a head.
     pub copied: u64,
-    /// Content that was not copied in user space.
+    /// Content that was not copied into send memory by us.
     pub straight: u64,
+    /// Of pages: copied into memory of their own first. Part of the others.
+    pub shared: u64,
 }
 
 impl Carried {
@@ -203,11 +207,11 @@ impl Ledger {
     pub fn sent(&mut self, head: u64, kernel: bool, source: Source, moved: Moved) -> Option<Route> {
         self.heads += head;
         let parts = match source {
-            Source::Page { copied } if kernel => {
-                [(Route::KernelPage, copied, moved.total()), NOTHING, NOTHING]
+            Source::Page { inline, .. } if kernel => {
+                [(Route::KernelPage, inline, moved.total()), NOTHING, NOTHING]
             }
-            Source::Page { copied } => {
-                [(Route::UserPage, copied + moved.copied, moved.sealed), NOTHING, NOTHING]
+            Source::Page { inline, .. } => {
+                [(Route::UserPage, inline + moved.copied, moved.sealed), NOTHING, NOTHING]
             }
             Source::File if kernel => [
                 (Route::KernelCache, 0, moved.lent),
@@ -230,6 +234,9 @@ impl Ledger {
             }
         }
         if let Some(route) = most.1 {
+            if let Source::Page { shared, .. } = source {
+                self.routes[route as usize].shared += shared;
+            }
             self.routes[route as usize].responses += 1;
         }
         most.1
@@ -250,6 +257,7 @@ impl Ledger {
             sum.responses += more.responses;
             sum.copied += more.copied;
             sum.straight += more.straight;
+            sum.shared += more.shared;
         }
         self.received(other.taken);
         self.heads += other.heads;
@@ -272,7 +280,7 @@ impl Ledger {
     /// (`net/tls/tls_sw.c`, seen by probing `sk_msg_zerocopy_from_iter`); so is the copy that
     /// sending to a plain socket makes (`net/ipv4/tcp.c`).
     pub fn flows(&self, route: Route) -> Vec<Flow> {
-        let Carried { copied, straight, .. } = self.carried(route);
+        let Carried { copied, straight, shared, .. } = self.carried(route);
         let all = copied + straight;
         let flows = match route {
             Route::UserCache | Route::UserPage => {
@@ -281,6 +289,7 @@ impl Ledger {
                     _ => ("file_cache", "Writer::copy_behind"),
                 };
                 vec![
+                    user("page", "page", "copy", "Pages::from", shared),
                     user(from, "send_memory", "copy", place, copied),
                     user("send_memory", "send_memory", "cipher", "Sealer::seal_in_place", copied),
                     user(from, "send_memory", "cipher", "Sealer::seal", straight),
@@ -299,6 +308,7 @@ impl Ledger {
                 sealed_by_kernel("send_memory", all),
             ],
             Route::KernelPage => vec![
+                user("page", "page", "copy", "Pages::from", shared),
                 user("page", "send_memory", "copy", "reply::queue_page", copied),
                 sealed_by_kernel("send_memory", copied),
                 sealed_by_kernel("page", straight),
@@ -379,11 +389,11 @@ mod tests {
         for (kernel, (source, moved), route, count) in [
             (false, file(Moved { sealed: 900, ..none }), Route::UserCache, 2.0),
             (false, file(Moved { read: 70, ..none }), Route::UserRead, 3.0),
-            (false, (Source::Page { copied: 50 }, none), Route::UserPage, 3.0),
+            (false, (Source::Page { inline: 50, shared: 0 }, none), Route::UserPage, 3.0),
             (true, file(Moved { lent: 40, ..none }), Route::KernelCache, 1.0),
             (true, file(Moved { sendfile: 30, ..none }), Route::KernelSendfile, 1.0),
             (true, file(Moved { read_for_kernel: 20, ..none }), Route::KernelRead, 2.0),
-            (true, (Source::Page { copied: 10 }, none), Route::KernelPage, 2.0),
+            (true, (Source::Page { inline: 10, shared: 0 }, none), Route::KernelPage, 2.0),
         ] {
             assert_eq!(ledger.sent(100, kernel, source, moved), Some(route));
             assert_eq!(ledger.carried(route).responses, 1);

@@ -9,23 +9,34 @@
 
 pub mod access_log;
 mod account;
+pub mod admin;
+mod anatomy;
 mod connection;
 mod counts;
 mod histograms;
 pub(crate) mod json;
+mod kernel;
 mod ledger;
 pub mod log;
+mod metrics;
 mod observer;
+mod page;
+mod report;
 mod request;
+mod server_timing;
 mod slow;
 mod stage;
 
 pub use account::RingAccount;
+pub use anatomy::{Anatomy, ServerFacts, SlowOnWorker};
 pub use connection::ConnectionClock;
 pub use counts::Counts;
 pub use histograms::{HISTOGRAM_BYTES, HISTOGRAMS_BYTES, Histograms, LONGEST};
+pub use kernel::{KernelFigures, ListenerQueue};
 pub use ledger::{Carried, Flow, Ledger, Moved, Route, Source, Taken};
+pub use metrics::METRICS_TYPE;
 pub use observer::{OBSERVER_BYTES, Observer, TAIL, Tail, WorkerSnapshot};
 pub use request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, Sending};
-pub use slow::{Finished, Slow, Stall};
+pub use server_timing::ServerTiming;
+pub use slow::{Finished, MOST, REMEMBERED, STALL, Slow, Stall};
 pub use stage::{Basis, REQUEST_STAGES, Stage};

@@ -215,8 +215,8 @@ impl OpenRequests {
     /// Keeps the beginning of the youngest one's head.
     pub(super) fn keep_head(&mut self, queue: Queue, head: &[u8]) {
         let kept = head.get(..self.head_bytes).unwrap_or(head);
-        if let Some(request) = self.last(queue) {
-            request.head.clear();
+        // What comes after the head of an answer that is refused is no head.
+        if let Some(request) = self.last(queue).filter(|request| request.head.is_empty()) {
             request.head.extend_from_slice(kept);
         }
     }

@@ -38,18 +38,18 @@ impl TcpInfo {
     /// in ticks of the kernel. The kernel sets the time of the last sending when it makes the
     /// socket of a new connection (`tcp_create_openreq_child`), so right after accept(2) this is
     /// how long it waited in the accept queue.
-    pub fn unsent_for(&self) -> u64 {
+    pub fn unsent_for(self) -> u64 {
         u64::from(self.info.tcpi_last_data_sent) * 1_000_000
     }
 
     /// The smoothed round-trip time, in nanoseconds.
-    pub fn round_trip(&self) -> u64 {
+    pub fn round_trip(self) -> u64 {
         u64::from(self.info.tcpi_rtt) * 1_000
     }
 
     /// Of a listener: connections in its accept queue, and how many there may be
     /// (`net/ipv4/tcp.c`, `tcp_get_info`).
-    pub fn accept_queue(&self) -> (u32, u32) {
+    pub fn accept_queue(self) -> (u32, u32) {
         (self.info.tcpi_unacked, self.info.tcpi_sacked)
     }
 }

@@ -70,6 +70,7 @@ impl Batch {
 enum Message {
     Batch(Batch),
     Reopen,
+    End,
 }
 
 /// A worker's way to the log.

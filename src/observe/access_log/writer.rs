@@ -71,8 +71,7 @@ impl LogHandle {
     }
 }
 
-/// An access log that has been opened. Its thread ends when every [`Feed`] and every
-/// [`LogHandle`] is gone.
+/// An access log that has been opened, and the thread that writes it.
 #[derive(Debug)]
 pub struct AccessLog {
     /// Closed when the thread has ended.
@@ -114,7 +113,7 @@ impl AccessLog {
         let failed = |error| AccessLogError { path: target.path().to_owned(), error };
         let output = Output::open(target).map_err(failed)?;
         let counters = Arc::new(Counters::default());
-        // Room for every batch, and for being told to reopen.
+        // Room for every batch, and for being told to reopen or to end.
         let (messages, received) = mpsc::sync_channel(workers * BATCHES + 4);
         let (mut feeds, mut returns) = (Vec::new(), Vec::new());
         for worker in 0..workers {
@@ -144,11 +143,10 @@ impl AccessLog {
         self.handle.clone()
     }
 
-    /// Waits until all that was handed over is written, for five seconds at most. The feeds and
-    /// all other handles must be gone.
+    /// Waits until all that was handed over before is written, for five seconds at most.
     pub fn finish(self) {
         let Self { ended, handle } = self;
-        drop(handle);
+        let _ = handle.messages.try_send(Message::End);
         if ended.recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
             log::warn!("access log: its last lines could not be written in time");
         }
@@ -205,6 +203,7 @@ impl Writing {
         for message in messages {
             let mut batch = match message {
                 Message::Batch(batch) => batch,
+                Message::End => return,
                 Message::Reopen => {
                     match self.output.reopen() {
                         Ok(()) => _ = self.counters.reopened.fetch_add(1, Ordering::Relaxed),
