@@ -224,7 +224,7 @@ impl<'a> Engine<'a> {
 
     fn handle(&mut self, done: Done) {
         match done {
-            Done::Accepted { .. } => {}
+            Done::Accepted { .. } | Done::Closed => {}
             Done::Connected { key, result } => self.connected(key, result),
             Done::Received { key, result, more } => self.received(key, result, more),
             Done::Written { key, slot, result } => self.written(key, slot, result),

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 
 use io_uring::types::{CancelBuilder, Fd, Timespec};
@@ -20,6 +20,7 @@ const ACCEPT: u64 = 0;
 const CONNECT: u64 = 1;
 const RECV: u64 = 2;
 const WRITE: u64 = 3;
+const CLOSE: u64 = 4;
 
 /// How much memory a ring holds.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ pub enum Done {
         /// Bytes that the socket took.
         result: io::Result<usize>,
     },
+    /// A descriptor was closed.
+    Closed,
 }
 
 /// One io_uring, used by one thread.
@@ -210,6 +213,16 @@ impl Ring {
         self.push(entry, key, WRITE, index)
     }
 
+    /// Closes a descriptor without a system call of its own.
+    ///
+    /// # Errors
+    ///
+    /// If a full queue could not be submitted.
+    pub fn close(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let entry = opcode::Close::new(Fd(socket.into_raw_fd())).build();
+        self.push(entry, 0, CLOSE, 0)
+    }
+
     /// Submits what is queued and collects what is ready, without waiting. Costs no system call
     /// when there is neither.
     ///
@@ -278,6 +291,7 @@ impl Ring {
                 };
                 Done::Received { key, result, more }
             }
+            CLOSE => Done::Closed,
             _ => {
                 let index = (entry.user_data() >> 40) as u16;
                 let slot = self.lent[usize::from(index)].take().expect("lent when written");

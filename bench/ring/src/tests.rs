@@ -135,6 +135,14 @@ fn a_refused_connect_says_so() {
 }
 
 #[test]
+fn closing_closes() {
+    let (mut ring, ours, mut peer) = pair();
+    ring.close(ours.into()).unwrap();
+    assert!(matches!(next(&mut ring), Done::Closed));
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
 fn dropping_a_ring_ends_its_operations() {
     let (mut ring, ours, _peer) = pair();
     ring.receive_all(1, ours.as_fd()).unwrap();
