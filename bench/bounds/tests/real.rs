@@ -36,9 +36,10 @@ fn start(program: &str, dir: &Path, body: &[u8]) -> Bound {
         .args(["--cert", "cert.pem", "--key", "key.pem", "--body", "body", "--listen", &address])
         .spawn()
         .unwrap();
+    let bound = Bound { process, address };
     for _ in 0..500 {
-        if TcpStream::connect(&address).is_ok() {
-            return Bound { process, address };
+        if TcpStream::connect(&bound.address).is_ok() {
+            return bound;
         }
         sleep(Duration::from_millis(10));
     }
