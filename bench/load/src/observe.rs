@@ -86,7 +86,11 @@ impl Sample {
 }
 
 /// `roots` and their descendants.
-fn family(roots: &[u32]) -> io::Result<BTreeSet<u32>> {
+///
+/// # Errors
+///
+/// If `/proc` is not mounted.
+pub fn family(roots: &[u32]) -> io::Result<BTreeSet<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();

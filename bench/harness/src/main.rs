@@ -1,0 +1,55 @@
+//! The harness: every server is started, checked to serve the right bytes, loaded in interleaved
+//! rounds, pinned to a core of its own, and stopped; what came out is told as a table and as JSON.
+//!
+//! The invariant: a peer that cannot be had, and a workload that it cannot serve, stand in the
+//! results with the reason; nothing is left out in silence.
+
+#![forbid(unsafe_code)]
+
+mod against;
+mod calls;
+mod machine;
+mod material;
+mod measure;
+mod options;
+mod peers;
+mod process;
+mod results;
+mod summary;
+mod table;
+mod workloads;
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::Options;
+use crate::results::Results;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            let _ = writeln!(io::stderr(), "ringway-bench: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let results = match &options.show {
+        Some(file) => Results::load(file)?,
+        None => measure::all(options)?,
+    };
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
+        fs::write(file, json + "\n").map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let mut told = table::tell(&results);
+    if let Some(file) = &options.against {
+        told += &against::tell(&Results::load(file)?, &results);
+    }
+    io::stdout().write_all(told.as_bytes()).map_err(|error| error.to_string())
+}
