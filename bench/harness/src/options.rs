@@ -48,6 +48,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Write a page with figures to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     /// Say what has moved beyond noise since the results in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
