@@ -51,7 +51,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("close", &["record", "write", "read", "ring", "config", "observe"]),
     ("process", &["ring", "config", "observe"]),
     ("record", &[]),
-    ("respond", &["parse", "config"]),
+    ("respond", &["config"]),
     ("parse", &["respond", "config"]),
     ("decode", &["parse", "respond", "config"]),
     ("observe", &["config"]),

@@ -65,6 +65,7 @@ pub(super) struct Serve {
     root: PathBuf,
 
     /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
 

@@ -170,6 +170,11 @@ impl Context {
         Admitted::count(&self.live)
     }
 
+    /// Handshakes in flight.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.get()
+    }
+
     /// Counts a handshake for as long as the result lives. None if too many are in flight.
     pub fn admit_handshake(&self) -> Option<Admitted<'_>> {
         let free = self.handshakes.get() < self.config.limits.handshakes;

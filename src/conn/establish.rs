@@ -1,7 +1,7 @@
 //! From an accepted socket to a session: the handshake's bytes both ways, then the hand-over of
 //! its keys to the record layer or to the kernel.
 
-use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc};
+use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc, time::Duration};
 
 use super::{Context, Session};
 use crate::{
@@ -53,6 +53,19 @@ impl From<HandshakeError> for EstablishError {
     }
 }
 
+/// How long a handshake may take at least, however many there are: a few round trips around the
+/// world, unless less was configured.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time that a handshake is given: `limit`, and less of it the more of the `places` for
+/// handshakes beyond half of them are taken. So silent connections hold the last places for a
+/// short time only, and whoever means it finds one.
+fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
+    let free = places.saturating_sub(taken);
+    let part = (2.0 * free as f64 / places.max(1) as f64).min(1.0);
+    limit.mul_f64(part).max(LEAST_PATIENCE.min(limit))
+}
+
 /// Performs the handshake within its time.
 pub(super) async fn establish(
     context: &Rc<Context>,
@@ -60,7 +73,8 @@ pub(super) async fn establish(
     clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
-    let limit = context.config.timeouts.handshake;
+    let places = context.config.limits.handshakes;
+    let limit = patience(context.config.timeouts.handshake, context.handshakes(), places);
     context.ring.within(limit, shake_hands(context, socket, clock)).await?
 }
 
@@ -144,4 +158,20 @@ fn hand_over(
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
     clock.handed_over(resumed);
     Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_places_are_held_for_a_short_time_only() {
+        let limit = Duration::from_secs(10);
+        assert_eq!(patience(limit, 1, 1024), limit);
+        assert_eq!(patience(limit, 512, 1024), limit);
+        assert_eq!(patience(limit, 768, 1024), limit / 2);
+        assert_eq!(patience(limit, 1024, 1024), LEAST_PATIENCE);
+        let short = Duration::from_millis(500);
+        assert_eq!(patience(short, 1024, 1024), short, "never longer than configured");
+    }
 }

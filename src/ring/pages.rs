@@ -6,9 +6,11 @@
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    cell::Cell,
     fmt,
     ops::{Deref, DerefMut},
     ptr::NonNull,
+    rc::Rc,
 };
 
 /// Alignment of what is longer than a page: the page itself.
@@ -22,16 +24,28 @@ const LINE: usize = 64;
 pub struct Pages {
     base: NonNull<u8>,
     len: usize,
+    /// Where the bytes are counted for as long as they live.
+    account: Option<Rc<Cell<usize>>>,
 }
 
 impl Pages {
     /// So many zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        let Some(layout) = layout(len) else { return Self { base: NonNull::dangling(), len: 0 } };
+        let Some(layout) = layout(len) else {
+            return Self { base: NonNull::dangling(), len: 0, account: None };
+        };
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) };
         let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { base, len }
+        Self { base, len, account: None }
+    }
+
+    /// The same, counted in `account` until the last holder lets go of them.
+    pub fn counted(len: usize, account: &Rc<Cell<usize>>) -> Self {
+        account.set(account.get() + len);
+        let mut pages = Self::zeroed(len);
+        pages.account = Some(Rc::clone(account));
+        pages
     }
 }
 
@@ -67,6 +81,9 @@ impl DerefMut for Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
+        if let Some(account) = &self.account {
+            account.set(account.get() - self.len);
+        }
         if let Some(layout) = layout(self.len) {
             // SAFETY: allocated with this layout; an op that reads it holds a reference to it.
             unsafe { dealloc(self.base.as_ptr(), layout) };

@@ -2,7 +2,7 @@
 //!
 //! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
 //! shares nothing that changes with another; what other threads have to say comes through its
-//! [`inbox`](Inbox). When it ends, nothing is in flight in its ring.
+//! inbox. When it ends, nothing is in flight in its ring.
 
 #![forbid(unsafe_code)]
 

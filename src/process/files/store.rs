@@ -1,7 +1,7 @@
 //! Looking paths up, through the cache and through the ring.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::CString,
     fmt, io,
     os::fd::{AsFd, OwnedFd},
@@ -46,6 +46,9 @@ pub struct FileStore {
     root: OwnedFd,
     index: Vec<u8>,
     max_file: usize,
+    /// Bytes of content at hand, in the cache or with those that it is sent to.
+    alive: Rc<Cell<usize>>,
+    max_alive: usize,
     cache: RefCell<Cache>,
 }
 
@@ -62,6 +65,8 @@ impl FileStore {
             root,
             index: index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
+            alive: Rc::default(),
+            max_alive: limits.file_cache_bytes.saturating_mul(2),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
     }
@@ -222,10 +227,15 @@ impl FileStore {
     }
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
-    /// then it is sent from the open file, and fails there if it must.
+    /// then it is sent from the open file, and fails there if it must. None also if what slow
+    /// readers hold of other files, which have left the cache, is as much as the cache may be:
+    /// an open file costs no memory.
     async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        let mut pages = Pages::zeroed(length);
+        if self.alive.get().saturating_add(length) > self.max_alive {
+            return None;
+        }
+        let mut pages = Pages::counted(length, &self.alive);
         let mut filled = 0;
         while filled < length {
             let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;

@@ -11,7 +11,9 @@ use std::{
 };
 
 use super::{Desk, config};
-use crate::ring::{AcceptStream, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket};
+use crate::ring::{
+    AcceptStream, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket,
+};
 
 /// After this the test is said to hang.
 const WATCH: Duration = Duration::from_secs(30);
@@ -321,7 +323,8 @@ fn files_are_opened_beneath_their_folder_only_and_read_in_pieces() {
         );
         let (read, buffer, _) = ring.read_into(&file, buffer, vec![7..12, 12..17], 290).await;
         assert_eq!((read.unwrap(), &buffer[7..17]), (10, &pattern(300)[290..]));
-        let (read, bytes) = ring.read_bytes(&file, vec![9; 20], 4, 0).await;
+        let pages = Pages::from(&[9; 20][..]);
+        let (read, bytes) = ring.read_pages(&file, pages, 4, 0).await;
         assert_eq!((read.unwrap(), &bytes[..6]), (16, &[9, 9, 9, 9, 0, 1][..]));
     });
     desk.finish(&[task]);

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::{Desk, Witness, config, scripted};
 use crate::ring::{
-    AcceptStream, Message, ReceiveStream, Received, Ring, RingConfig, RingOptions, SendClass,
-    Socket, TaskId,
+    AcceptStream, Message, Pages, ReceiveStream, Received, Ring, RingConfig, RingOptions,
+    SendClass, Socket, TaskId,
     op::{OpId, Submission},
 };
 
@@ -270,7 +270,7 @@ async fn send(ring: Rc<Ring>, fd: OwnedFd) {
 
 async fn send_messages(ring: Rc<Ring>, fd: OwnedFd) {
     let socket = Socket::new(&ring, fd);
-    let shared = Rc::new(vec![1; 20]);
+    let shared = Rc::new(Pages::from(&[1; 20][..]));
     let mut message = Message::new();
     let buffer = ring.send_buffer(SendClass::Small).await;
     *message.buffer() = Some(buffer);
@@ -338,7 +338,7 @@ async fn open(ring: Rc<Ring>, folder: OwnedFd) {
     for _ in 0..3 {
         let Ok(file) = ring.open_beneath(folder.as_fd(), c"x".into()).await else { return };
         let file = Rc::new(file);
-        let _ = ring.read_bytes(&file, vec![0; 32], 8, 0).await;
+        let _ = ring.read_pages(&file, Pages::zeroed(32), 8, 0).await;
     }
 }
 
