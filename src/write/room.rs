@@ -28,7 +28,7 @@ impl Writer {
         }
         let began = self.ring.clock();
         let buffer = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
-        self.departure.waited_for_buffer(self.ring.clock() - began);
+        self.notes.departure.waited_for_buffer(self.ring.clock() - began);
         Ok(buffer)
     }
 
@@ -64,7 +64,7 @@ impl Writer {
             if let Ok(writable) = waited {
                 writable.map_err(WriteError::Socket)?;
                 self.open = queue.free().max(WORTHWHILE);
-                self.departure.waited_for_buffer(self.ring.clock() - began);
+                self.notes.departure.waited_for_buffer(self.ring.clock() - began);
                 return Ok(());
             }
             // A large socket that is read slowly takes long to become writable. What counts is
