@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// What [`Self::get`] sends.
-    pub(crate) fn asked(&self, path: &str) -> String {
+    pub(crate) fn asked(path: &str) -> String {
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
     }
 
@@ -124,14 +124,14 @@ impl Client {
 
     /// The same with the length of the head.
     pub(crate) fn get_all(&mut self, path: &str) -> (u16, usize, Vec<u8>) {
-        self.send(self.asked(path).as_bytes());
+        self.send(Self::asked(path).as_bytes());
         let (head, body) = self.take();
         (status(&head), head.len(), body)
     }
 
     /// Asks for a path; a field of the answer's head.
     pub(crate) fn head(&mut self, path: &str, field: &str) -> Option<String> {
-        self.send(self.asked(path).as_bytes());
+        self.send(Self::asked(path).as_bytes());
         let (head, _) = self.take();
         head.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
