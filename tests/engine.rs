@@ -188,7 +188,13 @@ fn readers_that_do_not_read_leave_all_memory_to_others() {
         }
         // And what follows waits in the server's buffers, as far as it lets it.
         client.sock.set_nonblocking(true).unwrap();
-        let _ = client.write_all(&GET_SMALL.repeat(4000));
+        let flood = GET_SMALL.repeat(4000);
+        for piece in flood.chunks(16_000) {
+            if client.write_all(piece).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         held.push(client);
     }
     for _ in 0..5 {
