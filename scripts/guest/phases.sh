@@ -62,12 +62,13 @@ test_binary() {
 # selection of the other wire tests (none: all) inside a guest. Every server takes kernel TLS
 # wherever the kernel has it. Without it the proofs fail instead of being skipped.
 kernel_tls_tests() {
-  local name=$1 selection=$2 library wire; shift 2
-  library=$(test_binary lib ringway) wire=$(test_binary test wire)
-  [ -n "$library" ] && [ -n "$wire" ] || { phase "$name: find the test binaries" false; return; }
+  local name=$1 selection=$2 library observe wire; shift 2
+  library=$(test_binary lib ringway) observe=$(test_binary test observe)
+  wire=$(test_binary test wire)
+  [ -n "$library" ] && [ -n "$observe" ] && [ -n "$wire" ] || { phase "$name: find the test binaries" false; return; }
   export RINGWAY_REQUIRE_KTLS=1
   # shellcheck disable=SC2086  # a selection is several words
-  tests "$name" "$@" scripts/guest/run "$library" "$wire" $selection
+  tests "$name" "$@" scripts/guest/run "$library" "$observe" "$wire" $selection
   unset RINGWAY_REQUIRE_KTLS
 }
 

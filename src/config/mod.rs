@@ -8,7 +8,7 @@
 
 mod check;
 mod limits;
-mod memory;
+pub(crate) mod memory;
 mod observe;
 mod site;
 mod timeouts;

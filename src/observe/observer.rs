@@ -276,3 +276,19 @@ impl Noted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::memory;
+    use crate::observe::{
+        HEAD_LOGGED, OBSERVER_BYTES, OPEN_REQUEST_BYTES, access_log::BATCHES_BYTES,
+        request::HEAD_KEPT,
+    };
+
+    #[test]
+    fn the_memory_ceiling_has_room_for_what_is_noted() {
+        assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES);
+        assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES);
+        assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES);
+    }
+}
