@@ -5,5 +5,6 @@
 mod counts;
 pub(crate) mod json;
 pub mod log;
+pub mod page;
 
 pub use counts::Counts;
