@@ -29,7 +29,7 @@ class Chromium:
         self.next_id = 0
         self.buffer = b""
         self.trouble = []
-        self.dialogs = 0
+        self.asked_for = set()
 
     def __enter__(self):
         to_browser, self.write = os.pipe()
@@ -105,6 +105,8 @@ class Chromium:
             details = parameters["exceptionDetails"]
             said = details.get("exception", {}).get("description", details["text"])
             self.trouble.append(said)
+        elif method == "Network.requestWillBeSent":
+            self.asked_for.add(parameters["request"]["url"])
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             self.trouble.append(parameters["entry"]["text"])
 

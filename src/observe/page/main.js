@@ -31,7 +31,6 @@ function take(answer) {
   failures = 0;
   lost = null;
   redraw();
-  state("live", "live");
   const off = answer.server.anatomy === false;
   banner(off ? "Stages are not recorded: this server was started with --no-anatomy." : null);
 }
@@ -74,6 +73,7 @@ function redraw() {
   const then = begin(now, window);
   const before = then && then.answer;
   const seconds = then ? now.at - then.at : now.at;
+  if (!lost && !paused) state("live", then ? `live, the last ${since(seconds)}` : "live, since the start");
   drawTiles(now.answer, before, seconds);
   drawJourney(now.answer, before);
   drawSlowest(now.answer);
