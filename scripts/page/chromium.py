@@ -122,7 +122,7 @@ class Chromium:
     def until(self, script, what, seconds=PATIENCE):
         """Waits until the expression is true."""
         deadline = time.monotonic() + seconds
-        while not self.run(script):
+        while not self.run(f"Boolean({script})"):
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds} s: {what}")
             time.sleep(0.1)

@@ -86,6 +86,12 @@ impl Report<'_> {
             };
             let _ = write!(text, "\n{}", canvas.title(&format!("{ordinal} connection, {kind}")));
             text += &canvas.draw(&bars(&summary), summary.stages.total());
+            if summary.metrics.iter().any(|metric| parent(&metric.name).is_some()) {
+                text += &canvas.note(
+                    "└ is the server's own word (Server-Timing): how long, not when; it is drawn in \
+                     the middle of our wait",
+                );
+            }
             text += &canvas.note(&tls(&summary));
             text += &canvas.note(&response(summary.last));
         }
@@ -122,7 +128,8 @@ fn server_bars<'a>(
     timed
         .map(|(metric, took)| {
             let kind = server_kind(&metric.name);
-            let bar = Bar { label: format!("└ server: {}", metric.name), kind, begin: at, took };
+            let label = format!("└ {}", metric.name.replace('_', " "));
+            let bar = Bar { label, kind, begin: at, took };
             at += took;
             bar
         })
