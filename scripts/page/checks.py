@@ -67,6 +67,20 @@ def fits(browser):
     browser.look(1280)
 
 
+def quantiles_agree(browser):
+    """Those made from buckets are the server's own, but for the width of a bucket and, where two
+    of them lie far apart, for a sample or two."""
+    wrong = browser.run("""answers[answers.length - 1].answer.stages.flatMap((stage) =>
+      [[0.5, stage.p50_ns], [0.99, stage.p99_ns], [0.999, stage.p999_ns]].flatMap(([q, said]) => {
+        if (stage.count === 0) return [];
+        const all = between(stage, { ...stage, count: 0, sum_ns: 0, buckets: [] });
+        const few = 2 / stage.count + 0.0002;
+        const [low, high] = [quantile(all, Math.max(q - few, 0)), quantile(all, Math.min(q + few, 1))];
+        return 0.74 * low - 1 <= said && said <= 1.34 * high + 1 ? [] : [`${stage.name} ${q}: ${low} to ${high} for ${said}`];
+      }))""")
+    assert not wrong, wrong
+
+
 def time_can_be_chosen(browser):
     browser.until("answers.length > 2", "three answers")
     before = browser.run("document.querySelector('#workers td.requests').innerText")

@@ -166,7 +166,7 @@ def click_through(browser, program, screenshots):
         checks.says_only_figures(browser)
         with load(port):
             time.sleep(8)
-            for check in (checks.is_drawn, checks.says_only_figures, checks.paths_can_be_chosen,
+            for check in (checks.is_drawn, checks.says_only_figures, checks.quantiles_agree, checks.paths_can_be_chosen,
                           checks.slow_requests_open, checks.time_can_be_chosen,
                           checks.can_be_read_aloud, checks.fits):
                 check(browser)
