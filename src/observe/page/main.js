@@ -39,12 +39,13 @@ function gone(error) {
   failures += 1;
   lost = lost || Date.now();
   if (failures < 2 && answers.length) return;
-  const silent = since((Date.now() - lost) / 1000);
-  const why = error.name === "AbortError" ? "it takes too long" : error.message;
+  // The moment, not the time since: what is announced must not change with every attempt.
+  const moment = new Date(lost).toLocaleTimeString();
+  const why = { AbortError: "it takes too long", TypeError: "it cannot be reached" }[error.name] || error.message;
   state("gone", "no answer");
   banner(answers.length
-    ? `The server has not answered for ${silent} (${why}). Below is the last that it said.`
-    : `The server does not answer (${why}). Is it running, with --admin?`);
+    ? `The server has not answered since ${moment}: ${why}. Below is the last that it said.`
+    : `The server does not answer: ${why}. Is it running, with --admin?`);
 }
 
 function state(name, text) {
