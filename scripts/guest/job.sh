@@ -21,6 +21,16 @@ new_job() {
   chmod 755 "$job/command"
 }
 
+# run_guest COMMAND...   runs the guest within its time, its own words going to the job's log, the
+# command's to this process's output. Whoever ends this script ends the guest.
+run_guest() {
+  timeout --signal=TERM --kill-after=5 "$GUEST_LIMIT" "$@" &
+  local guest=$!
+  trap 'kill "$guest" || true; wait "$guest" || true; rm -rf "$job"; exit 143' INT TERM HUP
+  wait "$guest" || true
+  trap - INT TERM HUP
+}
+
 # end_job   removes the job and returns its status, or 124 if the guest ended without one.
 end_job() {
   local status=124

@@ -51,23 +51,23 @@ counted() {
   sed -nE "s/^test result: .* ([0-9]+) $1;.*/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
-# test_binary TARGET   prints the path of the built test binary of a target.
+# test_binary KIND TARGET   prints the path of the built test binary of a target.
 test_binary() {
   cargo test --quiet --no-run --message-format=json 2>/dev/null |
-    grep '"profile":{[^}]*"test":true' | grep "\"name\":\"$1\"" |
+    grep '"profile":{[^}]*"test":true' | grep "\"kind\":\[\"$1\"\]" | grep "\"name\":\"$2\"" |
     sed -nE 's/.*"executable":"([^"]+)".*/\1/p' | head -n 1
 }
 
-# kernel_tls_tests NAME GUEST...   runs what concerns kernel TLS inside a guest: the tests of the
-# library that touch the kernel, and the whole wire suite, whose servers take kernel TLS wherever
-# the kernel has it. Without kernel TLS they fail instead of being skipped.
+# kernel_tls_tests NAME SELECTION GUEST...   runs the library's tests, the proofs of kernel TLS and a
+# selection of the other wire tests (none: all) inside a guest. Every server takes kernel TLS
+# wherever the kernel has it. Without it the proofs fail instead of being skipped.
 kernel_tls_tests() {
-  local name=$1 library wire; shift
-  library=$(test_binary ringway) wire=$(test_binary wire)
+  local name=$1 selection=$2 library wire; shift 2
+  library=$(test_binary lib ringway) wire=$(test_binary test wire)
   [ -n "$library" ] && [ -n "$wire" ] || { phase "$name: find the test binaries" false; return; }
   export RINGWAY_REQUIRE_KTLS=1
-  # The proofs read counters of the whole machine, so they run before and apart from the rest.
-  tests "$name" "$@" scripts/guest/run "$library" "$wire"
+  # shellcheck disable=SC2086  # a selection is several words
+  tests "$name" "$@" scripts/guest/run "$library" "$wire" $selection
   unset RINGWAY_REQUIRE_KTLS
 }
 

@@ -10,10 +10,12 @@ mod backoff;
 mod listener;
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -40,18 +42,22 @@ pub trait Admission {
 
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
 /// more connections this way, and serves what it had accepted by then.
-pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission) {
+pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();
+    // Accepted in one go with those that took the last room: they wait for theirs.
+    let mut surplus = VecDeque::new();
     while !admission.is_draining() {
         if !admission.has_room() {
             // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
             // and another worker's limit may not have been reached.
-            for socket in stream.stop().await {
-                admission.serve(socket);
-            }
+            surplus.extend(stream.stop().await);
             admission.paused();
             ring.sleep(FULL_PAUSE).await;
+            continue;
+        }
+        if let Some(socket) = surplus.pop_front() {
+            admission.serve(socket);
             continue;
         }
         let accepted = poll_fn(|_| match stream.poll_next() {
@@ -73,14 +79,18 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
             }
         }
     }
-    for socket in stream.stop().await {
+    surplus.extend(stream.stop().await);
+    for socket in surplus {
         admission.serve(socket);
     }
     // Who is in the queue already has connected; closing the listener would reset them.
     while let Some(socket) = next_queued(&listener) {
         admission.serve(socket);
     }
-    ring.close(listener);
+    // Whoever looks at the listener's queue at this moment closes it a moment later.
+    if let Some(listener) = Arc::into_inner(listener) {
+        ring.close(listener);
+    }
 }
 
 /// Accepts what is queued, without waiting.

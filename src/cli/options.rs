@@ -10,7 +10,10 @@ use clap_complete::Shell;
 use log::LevelFilter;
 
 use super::{anatomy::Target, units};
-use crate::config::{CertificateSource, Config, FieldLine, KtlsMode, LogFormat, TlsVersion};
+use crate::config::{
+    AccessLogTarget, AdminAddress, CertificateSource, Config, FieldLine, KtlsMode, LogFormat,
+    ObserveOptions, TlsVersion,
+};
 
 /// What is printed after the help of the program and in its man page.
 const EXIT_CODES: &str = "\
@@ -112,6 +115,7 @@ pub(super) struct Serve {
     root: PathBuf,
 
     /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
 
@@ -129,6 +133,8 @@ pub(super) struct Serve {
     site: Site,
     #[command(flatten)]
     log: LogOptions,
+    #[command(flatten)]
+    observe: Observe,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -172,12 +178,29 @@ struct Site {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log")]
 struct LogOptions {
-    /// Form of the log on standard error
+    /// Form of the log on standard error, and of the access log
     #[arg(long, value_name = "FORM", default_value = "text")]
     log_format: LogForm,
     /// Least level to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
     log_level: LevelFilter,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Observation")]
+struct Observe {
+    /// Serve metrics and a live page of where time and copies go: 127.0.0.1:PORT or unix:/path
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<AdminAddress>,
+    /// Write a line for each request, - for standard output; SIGUSR1 opens the file anew
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    access_log: Option<PathBuf>,
+    /// Tell clients the stages of their requests in the field Server-Timing
+    #[arg(long)]
+    server_timing: bool,
+    /// Neither time stages nor count copies, to measure what that costs
+    #[arg(long)]
+    no_anatomy: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -315,6 +338,12 @@ impl Serve {
         config.log_format = match self.log.log_format {
             LogForm::Text => LogFormat::Text,
             LogForm::Json => LogFormat::Json,
+        };
+        config.observe = ObserveOptions {
+            admin: self.observe.admin.clone(),
+            access_log: self.observe.access_log.clone().map(AccessLogTarget::from),
+            server_timing: self.observe.server_timing,
+            anatomy: !self.observe.no_anatomy,
         };
         self.limits.apply(&mut config.limits);
         self.times.apply(&mut config.timeouts);

@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::{rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use rustix::net::Shutdown;
 
@@ -17,7 +17,7 @@ use crate::{
     read::{Filled, Reader},
     record::AlertDescription,
     ring::{Ring, Socket},
-    write::Writer,
+    write::{HELD_UP, Writer},
 };
 
 /// How a connection ends.
@@ -68,7 +68,8 @@ pub async fn close(
     };
     let orderly = ring
         .within(limit, async {
-            writer.alert(&socket, farewell).await.ok()?;
+            let told = pin!(writer.alert(&socket, farewell));
+            reader.aside_while(HELD_UP, told).await?.ok()?;
             if matches!(ending, Ending::Linger | Ending::Alert(_)) {
                 rustix::net::shutdown(&socket, Shutdown::Write).ok()?;
                 linger(&mut reader, &socket).await;

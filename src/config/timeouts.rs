@@ -6,10 +6,12 @@ use std::time::Duration;
 /// is closed; what the peer gets is said at each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From accept to the end of the TLS handshake. Default 10 s. Beyond: closed without a word.
+    /// From accept to the end of the TLS handshake. Default 10 s. Less, but not below 2 s, while
+    /// more than half of [`Limits::handshakes`](super::Limits::handshakes) are in flight. Beyond:
+    /// closed without a word.
     pub handshake: Duration,
-    /// From a request's first byte to the end of its head, and from the handshake to the end of
-    /// the first head. Default 10 s. Beyond: 408.
+    /// From a request's first byte to the end of its head, and from the handshake to
+    /// the first byte of the first request. Default 10 s. Beyond: 408, or close_notify if no byte came.
     pub head: Duration,
     /// From a response's end to the next request's first byte. Default 60 s. Beyond: close_notify.
     pub idle: Duration,

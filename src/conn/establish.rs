@@ -1,11 +1,12 @@
 //! From an accepted socket to a session: the handshake's bytes both ways, then the hand-over of
 //! its keys to the record layer or to the kernel.
 
-use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc};
+use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc, time::Duration};
 
 use super::{Context, Session};
 use crate::{
     handshake::{Established, Handshake, HandshakeError, HandshakeState, ktls},
+    observe::ConnectionClock,
     read::Reader,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
     write::Writer,
@@ -52,17 +53,36 @@ impl From<HandshakeError> for EstablishError {
     }
 }
 
+/// How long a handshake may take at least, however many there are: a few round trips around the
+/// world, unless less was configured.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time that a handshake is given: `limit`, and less of it the more of the `places` for
+/// handshakes beyond half of them are taken. So silent connections hold the last places for a
+/// short time only, and whoever means it finds one.
+fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
+    let free = places.saturating_sub(taken);
+    let part = (2.0 * free as f64 / places.max(1) as f64).min(1.0);
+    limit.mul_f64(part).max(LEAST_PATIENCE.min(limit))
+}
+
 /// Performs the handshake within its time.
 pub(super) async fn establish(
     context: &Rc<Context>,
     socket: &Socket,
+    clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
-    let limit = context.config.timeouts.handshake;
-    context.ring.within(limit, shake_hands(context, socket)).await?
+    let places = context.config.limits.handshakes;
+    let limit = patience(context.config.timeouts.handshake, context.handshakes(), places);
+    context.ring.within(limit, shake_hands(context, socket, clock)).await?
 }
 
-async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, EstablishError> {
+async fn shake_hands(
+    context: &Rc<Context>,
+    socket: &Socket,
+    mut clock: ConnectionClock,
+) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(Arc::clone(&context.tls))?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
     let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
@@ -73,7 +93,9 @@ async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, 
             Received::End => return Err(EstablishError::Socket(None)),
             Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
         };
+        let began = clock.now();
         let advanced = handshake.advance(&lease, &mut flight);
+        clock.handshake_step(began, lease.len(), flight.len());
         if matches!(advanced, Err(HandshakeError::PlainHttp)) {
             flight.extend_from_slice(PLAIN_HTTP);
         }
@@ -82,7 +104,8 @@ async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, 
         sent.map_err(|error| EstablishError::Socket(Some(error)))?;
         if advance.state == HandshakeState::Finished {
             let early = (advance.consumed < lease.len()).then_some((lease, advance.consumed));
-            return Ok(hand_over(context, socket, handshake.finish()?, stream, early));
+            clock.shaken();
+            return Ok(hand_over(context, socket, handshake.finish()?, stream, early, clock));
         }
     }
 }
@@ -112,6 +135,7 @@ fn hand_over(
     established: Established,
     stream: ReceiveStream,
     early: Option<(RecvBuf, usize)>,
+    mut clock: ConnectionClock,
 ) -> Session {
     let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
@@ -132,5 +156,22 @@ fn hand_over(
     let ring = &context.ring;
     let writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
-    Session::new(reader, writer, version, schedule, context.ktls.may_rekey())
+    clock.handed_over(resumed);
+    Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_places_are_held_for_a_short_time_only() {
+        let limit = Duration::from_secs(10);
+        assert_eq!(patience(limit, 1, 1024), limit);
+        assert_eq!(patience(limit, 512, 1024), limit);
+        assert_eq!(patience(limit, 768, 1024), limit / 2);
+        assert_eq!(patience(limit, 1024, 1024), LEAST_PATIENCE);
+        let short = Duration::from_millis(500);
+        assert_eq!(patience(short, 1024, 1024), short, "never longer than configured");
+    }
 }

@@ -1,12 +1,18 @@
 //! An established connection: both directions, and the key schedule that joins them.
 
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+};
+
 use crate::{
     close::Ending,
     handshake::KeySchedule,
+    observe::ConnectionClock,
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
     ring::Socket,
-    write::{WriteError, Writer},
+    write::{HELD_UP, WriteError, Writer},
 };
 
 /// An established connection.
@@ -14,6 +20,7 @@ use crate::{
 pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
+    pub(super) clock: ConnectionClock,
     version: TlsVersion,
     schedule: Box<KeySchedule>,
     /// The kernel takes new keys for the directions that it protects.
@@ -24,11 +31,12 @@ impl Session {
     pub(super) fn new(
         reader: Reader,
         writer: Writer,
+        clock: ConnectionClock,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,
     ) -> Self {
-        Self { reader, writer, version, schedule: Box::new(schedule), kernel_rekeys }
+        Self { reader, writer, clock, version, schedule: Box::new(schedule), kernel_rekeys }
     }
 
     /// Waits for more plaintext. May be dropped and called again.
@@ -93,8 +101,29 @@ impl Session {
             return Err(Ending::CloseNotify);
         }
         let keys = self.schedule.next_transmit_keys().map_err(|_| Ending::CloseNotify)?;
-        self.writer.update_key(socket, &keys).await.map_err(|error| ending_of_write(&error))
+        let Self { reader, writer, .. } = self;
+        let sent = while_held_up(reader, pin!(writer.update_key(socket, &keys))).await;
+        sent.map_err(|error| ending_of_write(&error))
     }
+
+    /// Sends what waits.
+    pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
+        let Self { reader, writer, clock, .. } = self;
+        writer.leaves_at(clock.leaving());
+        let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
+        sent.map_err(|error| ending_of_write(&error))?;
+        clock.left(&writer.take_departure(), reader.take_taken());
+        Ok(())
+    }
+}
+
+/// Awaits something that is sent. While the peer takes none of it, the connection holds no receive
+/// buffers.
+pub(super) async fn while_held_up<T>(
+    reader: &mut Reader,
+    sent: Pin<&mut impl Future<Output = Result<T, WriteError>>>,
+) -> Result<T, WriteError> {
+    reader.aside_while(HELD_UP, sent).await.unwrap_or(Err(WriteError::Overrun))
 }
 
 /// How a connection ends whose reading failed.

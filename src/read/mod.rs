@@ -7,8 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod error;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 pub use error::ReadError;
 pub use reader::{Filled, Reader};

@@ -1,15 +1,16 @@
 //! The receiving side of an established connection, whoever opens its records.
 
-use std::{io, ops::Range, os::fd::AsFd, rc::Rc};
+use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 
 use super::ReadError;
 use crate::{
     handshake::ktls,
+    observe::Taken,
     record::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
     },
-    ring::{ReceiveStream, Received, RecvBuf, Ring, Socket},
+    ring::{Arrived, ReceiveStream, Received, RecvBuf, Ring, Socket},
 };
 
 /// What a wait for more has brought.
@@ -48,11 +49,13 @@ enum Opening {
 /// The receiving side of an established connection.
 #[derive(Debug)]
 pub struct Reader {
-    ring: Rc<Ring>,
-    stream: ReceiveStream,
+    pub(super) ring: Rc<Ring>,
+    pub(super) stream: ReceiveStream,
     decrypt: Decrypt,
     version: TlsVersion,
-    lease: Option<RecvBuf>,
+    pub(super) lease: Option<Arrived>,
+    /// What follows the lease and was moved out of its buffers, see [`Self::set_aside`].
+    pub(super) aside: VecDeque<Arrived>,
     /// What of the lease has not been opened.
     sealed: Range<usize>,
     /// What of the lease is plaintext and has not been consumed.
@@ -65,7 +68,7 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    copied: u64,
+    pub(super) taken: Taken,
 }
 
 impl Reader {
@@ -90,19 +93,21 @@ impl Reader {
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
+        let taken = Taken { sealed: sealed.len() as u64, ..Taken::default() };
         Self {
             ring: Rc::clone(ring),
             stream,
             decrypt,
             version,
-            lease: early.map(|(lease, _)| lease),
+            lease: early.map(|(lease, _)| Arrived::Lease(lease)),
+            aside: VecDeque::new(),
             sealed,
             plain: 0..0,
             partial: Vec::new(),
             gathered: Vec::new(),
             gathered_from: 0,
             control_in_a_row: 0,
-            copied: 0,
+            taken,
         }
     }
 
@@ -121,9 +126,15 @@ impl Reader {
         matches!(self.decrypt, Decrypt::Kernel)
     }
 
-    /// Bytes that were copied because they came in pieces.
-    pub fn copied(&self) -> u64 {
-        self.copied
+    /// What was received since this was last asked.
+    pub fn take_taken(&mut self) -> Taken {
+        std::mem::take(&mut self.taken)
+    }
+
+    /// Bytes of memory that the gathered plaintext takes.
+    #[cfg(test)]
+    pub(super) fn gathered_capacity(&self) -> usize {
+        self.gathered.capacity()
     }
 
     /// Lets go of the first `count` bytes of plaintext. What is emptied by that is given back.
@@ -146,8 +157,8 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(Some(filled));
             }
-            let Some(lease) = self.stream.next_if_ready() else { return Ok(None) };
-            if self.take_in(lease) {
+            let Some(arrived) = self.next_at_hand() else { return Ok(None) };
+            if self.take_in(arrived) {
                 return Ok(Some(Filled::More));
             }
         }
@@ -160,10 +171,20 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Ok(filled);
             }
+            if let Some(arrived) = self.aside.pop_front() {
+                if self.take_in(arrived) {
+                    return Ok(Filled::More);
+                }
+                continue;
+            }
             self.approach_hand_over(socket);
+            // Whoever waits holds no lease: a few hundred heads without an end would else be
+            // enough to leave nobody a buffer.
+            self.gather_rest();
+            self.lease = None;
             match self.stream.next().await {
                 Received::Data(lease) => {
-                    if self.take_in(lease) {
+                    if self.take_in(Arrived::Lease(lease)) {
                         return Ok(Filled::More);
                     }
                 }
@@ -200,6 +221,7 @@ impl Reader {
     /// Cancels what is armed and waits until the kernel has let go of it.
     pub async fn stop(&mut self) {
         self.lease = None;
+        self.aside = VecDeque::new();
         self.stream.stop().await;
     }
 
@@ -237,15 +259,21 @@ impl Reader {
         self.stream.make_multishot();
     }
 
-    /// Takes a lease from the socket. True if its bytes are plaintext already.
-    fn take_in(&mut self, lease: RecvBuf) -> bool {
+    fn next_at_hand(&mut self) -> Option<Arrived> {
+        self.aside.pop_front().or_else(|| self.stream.next_if_ready().map(Arrived::Lease))
+    }
+
+    /// Takes what came from the socket. True if its bytes are plaintext already.
+    fn take_in(&mut self, lease: Arrived) -> bool {
         self.gather_rest();
         let whole = 0..lease.len();
         if !self.is_kernel() {
+            self.taken.sealed += lease.len() as u64;
             (self.sealed, self.plain) = (whole, 0..0);
             self.lease = Some(lease);
             return false;
         }
+        self.taken.plain += lease.len() as u64;
         self.control_in_a_row = 0;
         self.sealed = 0..0;
         if self.gathered.is_empty() {
@@ -257,18 +285,28 @@ impl Reader {
         true
     }
 
+    /// Appends to the plaintext. What was consumed of it goes first: requests that never end
+    /// where a record ends would else gather for as long as the connection lives.
     fn gather(&mut self, bytes: &[u8]) {
-        self.copied += bytes.len() as u64;
+        self.gathered.drain(..std::mem::take(&mut self.gathered_from));
+        let kernel = self.is_kernel();
+        self.taken.note_copy(kernel, bytes.len());
         self.gathered.extend_from_slice(bytes);
     }
 
     /// Moves the plaintext of the lease out of it, because more is to stand behind it.
     fn gather_rest(&mut self) {
         let range = std::mem::replace(&mut self.plain, 0..0);
-        if let Some(rest) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += rest.len() as u64;
-            self.gathered.extend_from_slice(rest);
+        self.gather_from_lease(range);
+    }
+
+    fn gather_from_lease(&mut self, range: Range<usize>) {
+        let lease = self.lease.take();
+        match lease.as_deref().and_then(|lease| lease.get(range)) {
+            None | Some([]) => {}
+            Some(bytes) => self.gather(bytes),
         }
+        self.lease = lease;
     }
 
     fn give_back_if_spent(&mut self) {
@@ -312,7 +350,7 @@ impl Reader {
         let Some(record) = length.and_then(|length| bytes.get_mut(..length)) else {
             // The rest is on its way. The lease goes back meanwhile.
             if !bytes.is_empty() {
-                self.copied += bytes.len() as u64;
+                self.taken.note_copy(false, bytes.len());
                 self.partial.reserve_exact(length.unwrap_or(HEADER));
                 self.partial.extend_from_slice(bytes);
                 self.sealed = 0..0;
@@ -327,6 +365,7 @@ impl Reader {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
                 let plain = at + opened.plaintext.start..at + opened.plaintext.end;
+                self.taken.opened += plain.len() as u64;
                 self.add_plaintext(plain);
                 return Ok(Some(Opening::Data));
             }
@@ -346,10 +385,7 @@ impl Reader {
             return;
         }
         self.gather_rest();
-        if let Some(bytes) = self.lease.as_deref().and_then(|lease| lease.get(range)) {
-            self.copied += bytes.len() as u64;
-            self.gathered.extend_from_slice(bytes);
-        }
+        self.gather_from_lease(range);
         self.give_back_if_spent();
     }
 
@@ -367,7 +403,7 @@ impl Reader {
                 self.give_back_if_spent();
                 return Ok(None);
             }
-            self.copied += taken.len() as u64;
+            self.taken.note_copy(false, taken.len());
             self.partial.reserve_exact(missing);
             self.partial.extend_from_slice(taken);
             self.sealed.start += taken.len();
@@ -380,6 +416,7 @@ impl Reader {
         let opening = match opened.content_type {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
+                self.taken.opened += opened.plaintext.len() as u64;
                 if self.gathered.is_empty() && self.plain.is_empty() {
                     // The record's own memory serves as the gathered plaintext.
                     record.truncate(opened.plaintext.end);

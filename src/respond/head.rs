@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::decimal::Decimal;
-use super::{DateCache, FieldBlock, Status, content_length_allowed};
+use super::{DateCache, Status, content_length_allowed};
 
 /// Why a head could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl<'b> HeadWriter<'b> {
         head
     }
 
-    /// A field with any value. Names are written by us and therefore checked in debug builds
-    /// only; names from elsewhere go through [`FieldBlock`].
+    /// A field with any value. Names are written by us, or by the operator and then checked with
+    /// the configuration; debug builds check them again.
     #[inline]
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
         if value_is_safe(value) {
@@ -74,40 +74,12 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
-    /// Lines that were rendered and checked before.
-    #[inline]
-    pub fn block(&mut self, block: &FieldBlock) -> &mut Self {
-        self.put([block.as_bytes()]);
-        self
-    }
-
     /// `Content-Length` in bytes, left out where the status forbids it.
     #[inline]
     pub fn content_length(&mut self, length: u64) -> &mut Self {
         if content_length_allowed(self.status) {
             self.field_u64("Content-Length", length);
         }
-        self
-    }
-
-    /// `Content-Range` of a 206: the first and last byte position, both inclusive, and the
-    /// complete length (RFC 9110 section 14.4).
-    pub fn content_range(&mut self, first: u64, last: u64, complete: u64) -> &mut Self {
-        self.put([
-            b"Content-Range: bytes ",
-            Decimal::new(first).as_bytes(),
-            b"-",
-            Decimal::new(last).as_bytes(),
-            b"/",
-            Decimal::new(complete).as_bytes(),
-            b"\r\n",
-        ]);
-        self
-    }
-
-    /// `Content-Range` of a 416: the complete length alone.
-    pub fn content_range_unsatisfied(&mut self, complete: u64) -> &mut Self {
-        self.put([b"Content-Range: bytes */", Decimal::new(complete).as_bytes(), b"\r\n"]);
         self
     }
 
@@ -154,7 +126,7 @@ impl<'b> HeadWriter<'b> {
 
     #[inline]
     fn line(&mut self, name: &str, value: &[u8]) {
-        debug_assert!(crate::parse::is_token(name.as_bytes()), "{name:?} is no field name");
+        debug_assert!(is_name(name), "{name:?} is no field name");
         self.put([name.as_bytes(), b": ", value, b"\r\n"]);
     }
 
@@ -180,6 +152,11 @@ impl<'b> HeadWriter<'b> {
     fn fail(&mut self, fault: HeadFault) {
         self.fault.get_or_insert(fault);
     }
+}
+
+/// Whether nothing in a name could end it, or its line.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
 }
 
 /// Whether a value stays within its line: no control character but HTAB (RFC 9110 section 5.5).

@@ -9,7 +9,6 @@
 mod body;
 mod date;
 mod decimal;
-mod fields;
 mod head;
 mod refusal;
 mod status;
@@ -17,9 +16,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use body::{body_allowed, content_length_allowed};
+pub use body::content_length_allowed;
 pub use date::DateCache;
-pub use fields::FieldBlock;
 pub use head::{HeadFault, HeadWriter};
 pub use refusal::{CONTINUE, refusal};
 pub use status::Status;

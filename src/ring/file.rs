@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{op::Submission, send_pool::SendBuf};
+use super::{op::Submission, pages::Pages, send_pool::SendBuf};
 
 /// Vectors that one read may scatter over: the records of a bulk buffer.
 pub const MAX_VECTORS: usize = 8;
@@ -23,12 +23,12 @@ impl OpenRequest {
     /// Read-only, close-on-exec, never blocking on a FIFO, and never outside the folder:
     /// `RESOLVE_BENEATH` refuses absolute symlinks, `..` and symlinks that leave it, and
     /// `RESOLVE_NO_MAGICLINKS` the back doors of procfs.
-    pub(super) fn beneath(path: CString) -> Box<Self> {
+    pub(super) fn beneath(path: CString) -> Self {
         // SAFETY: all-zero is a valid open_how; the kernel demands zero in what is not set.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-        Box::new(Self { path, how })
+        Self { path, how }
     }
 
     pub(super) fn submission(&self, directory: BorrowedFd<'_>) -> Submission {
@@ -51,8 +51,8 @@ impl fmt::Debug for OpenRequest {
 pub(super) enum Target {
     /// Ranges of a send buffer, filled one after the other.
     Buffer(SendBuf, Vec<Range<usize>>),
-    /// A vector's first bytes, from `filled` to its length.
-    Bytes(Vec<u8>, usize),
+    /// Pages, from `filled` to their end.
+    Pages(Pages, usize),
 }
 
 /// A read in flight: the file, which stays open, and the memory.
@@ -72,17 +72,18 @@ impl FileRead {
     pub(super) fn submission(&mut self, offset: u64, registered: bool) -> Submission {
         let file = self.file.as_raw_fd();
         match &mut self.target {
-            Target::Bytes(bytes, filled) => {
+            Target::Pages(bytes, filled) => {
                 let rest = &mut bytes[*filled..];
                 Submission::Read { file, data: rest.as_mut_ptr(), len: clamp(rest.len()), offset }
             }
             Target::Buffer(buffer, ranges) => {
                 let base = buffer.as_mut_ptr();
                 let room = buffer.len();
-                let ranges = ranges.iter().filter(|range| range.end <= room);
+                let within = |range: &&Range<usize>| range.start <= range.end && range.end <= room;
+                let ranges = ranges.iter().filter(within);
                 let mut count = 0;
                 for (vector, range) in self.vectors.iter_mut().zip(ranges) {
-                    // SAFETY: the range ends within the buffer.
+                    // SAFETY: the range begins and ends within the buffer.
                     let data = unsafe { base.add(range.start) };
                     *vector = libc::iovec { iov_base: data.cast(), iov_len: range.len() };
                     count += 1;

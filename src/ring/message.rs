@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, rc::Rc};
 
-use super::send_pool::SendBuf;
+use super::{pages::Pages, send_pool::SendBuf};
 
 /// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
 /// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
@@ -23,7 +23,7 @@ enum Part {
     /// A range of the message's own send buffer: heads, small bodies.
     Buffered(Range<usize>),
     /// A range of bytes that never change: a cached file, a rendered page.
-    Shared(Rc<Vec<u8>>, Range<usize>),
+    Shared(Rc<Pages>, Range<usize>),
 }
 
 impl Part {
@@ -80,7 +80,7 @@ impl Message {
 
     /// Appends a range of shared bytes. False as for [`Self::push_buffered`].
     #[must_use]
-    pub fn push_shared(&mut self, bytes: Rc<Vec<u8>>, range: Range<usize>) -> bool {
+    pub fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
         let within = bytes.get(range.clone()).is_some();
         within && self.push(Part::Shared(bytes, range))
     }
@@ -190,12 +190,12 @@ pub(super) struct ControlFrame {
 
 impl ControlFrame {
     /// Room for a record of `len` bytes.
-    pub(super) fn new(len: usize) -> Box<Self> {
+    pub(super) fn new(len: usize) -> Self {
         // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
         let header = unsafe { std::mem::zeroed() };
         let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         let control = [0; CONTROL_LEN / 8];
-        Box::new(Self { header, vector, control, bytes: vec![0; len].into_boxed_slice() })
+        Self { header, vector, control, bytes: vec![0; len].into_boxed_slice() }
     }
 
     /// Sets the frame up and gives its address, good while the box stays where it is.
@@ -210,7 +210,7 @@ impl ControlFrame {
     }
 
     /// The content type that the kernel noted, and the `len` bytes that it wrote.
-    pub(super) fn into_record(self: Box<Self>, len: usize) -> (Option<u8>, Box<[u8]>) {
+    pub(super) fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
         let noted = self.header.msg_controllen >= cmsg_len(1)
             && self.control[1] == pack(SOL_TLS, GET_RECORD_TYPE);
         let record_type = noted.then(|| self.control[2].to_ne_bytes()[0]);

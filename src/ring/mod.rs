@@ -4,7 +4,7 @@
 //! A completion-based runtime is sound only if memory that the kernel may touch outlives the
 //! operation that names it, whatever becomes of the task that started it. The rules:
 //!
-//! 1. Such memory lies in an op's slot ([`table`]) or in a pool, never in a future or on a stack.
+//! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack.
 //! 2. Dropping a future orphans the slot and queues a cancel. The slot is freed by the
 //!    operation's last completion, never earlier.
 //! 3. A completion for a slot that has moved on is discarded, but the descriptor or buffer that
@@ -16,23 +16,27 @@
 //! 6. Close is a join: cancel, drain to nothing in flight, then close the descriptor.
 //! 7. Every queue is bounded and every wait can be given a deadline ([`Ring::within`]).
 //!
-//! The kernel's side is exchangeable: [`uring`] is the real one, [`sim`] a scripted one that
-//! plays late, reordered, short and failing completions.
+//! The kernel's side is exchangeable: `uring` is the real one; the tests put a scripted one (`sim`)
+//! in its place, which plays late, reordered, short and failing completions.
 
+mod clock;
 mod file;
+mod line;
 mod message;
 mod op;
 mod ops;
+mod pages;
 pub mod probe;
 mod receive_pool;
 mod region;
 mod residency;
 mod send_pool;
-#[cfg(any(test, feature = "sim"))]
+#[cfg(test)]
 mod sim;
 mod socket;
 mod stream;
 mod table;
+mod tcp_info;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -50,16 +54,18 @@ use std::{
 
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
-pub use receive_pool::{MAX_BUFFERS, ReceivePool, RecvBuf};
+pub use pages::Pages;
+pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
-pub use socket::Socket;
+pub use socket::{SendQueue, Socket};
 pub use stream::{AcceptStream, ReceiveStream, Received};
+pub use tcp_info::TcpInfo;
 pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
 
-use op::{Kind, OpId, Submission};
+use op::{Kind, OpId, Submission, Wait};
 use table::{Effect, OpTable, Payload};
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
@@ -127,12 +133,16 @@ pub struct Counts {
     pub out_of_buffers: u64,
     /// Submissions that found the queue full.
     pub full_queue: u64,
+    /// Multishot operations that ended before they were stopped.
+    pub re_arms: u64,
+    /// Of these, because the completion queue was full.
+    pub overflows: u64,
 }
 
 #[derive(Debug)]
 enum Backend {
     Kernel(uring::Uring),
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(test)]
     Scripted(sim::Scripted),
 }
 
@@ -140,27 +150,33 @@ impl Backend {
     fn push(&mut self, id: OpId, submission: &Submission) -> bool {
         match self {
             Self::Kernel(ring) => ring.push(id, submission),
-            #[cfg(any(test, feature = "sim"))]
+            #[cfg(test)]
             Self::Scripted(ring) => ring.push(id, submission),
         }
     }
 
-    fn enter(&mut self, wait: Option<Option<Duration>>) -> io::Result<()> {
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Self::Kernel(ring) => ring.enter(wait),
-            #[cfg(any(test, feature = "sim"))]
-            Self::Scripted(ring) => {
-                ring.enter();
-                Ok(())
-            }
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.enter(wait),
         }
     }
 
     fn next(&mut self) -> Option<op::Completion> {
         match self {
             Self::Kernel(ring) => ring.next(),
-            #[cfg(any(test, feature = "sim"))]
+            #[cfg(test)]
             Self::Scripted(ring) => ring.next(),
+        }
+    }
+
+    /// The time since `start`; a script has a clock of its own.
+    fn elapsed(&self, start: Instant) -> Duration {
+        match self {
+            Self::Kernel(_) => start.elapsed(),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.clock,
         }
     }
 }
@@ -172,12 +188,15 @@ struct State {
     /// Submissions that found the queue full, in order. Bounded by the table (and by one close
     /// or cancel for each of its slots).
     backlog: VecDeque<(OpId, Submission)>,
+    /// Closes and cancels that were queued and have not completed.
+    forgotten: u32,
     counts: Counts,
 }
 
 impl State {
     fn push(&mut self, id: OpId, submission: Submission) {
         self.counts.submissions += 1;
+        self.forgotten += u32::from(id.kind == Kind::Forgotten);
         if self.backlog.is_empty() && self.backend.push(id, &submission) {
             return;
         }
@@ -193,7 +212,7 @@ impl State {
                 continue;
             }
             self.counts.enters += 1;
-            self.backend.enter(None)?;
+            self.backend.enter(Wait::Not)?;
             let (id, submission) = self.backlog[0];
             if !self.backend.push(id, &submission) {
                 // Completions must be taken first.
@@ -203,7 +222,39 @@ impl State {
         }
         Ok(())
     }
+
+    fn cancel(&mut self, id: OpId) {
+        self.counts.cancels += 1;
+        self.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
+    }
+
+    /// Takes all completions that have come, and says whom they concern.
+    fn take_completions(&mut self, pool: &Rc<ReceivePool>, mut wake: impl FnMut(TaskId)) {
+        while let Some(done) = self.backend.next() {
+            self.counts.completions += 1;
+            self.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
+            if done.id.kind == Kind::Forgotten {
+                self.forgotten = self.forgotten.saturating_sub(1);
+            }
+            match self.table.complete(done, pool) {
+                Effect::Nothing => {}
+                Effect::Wake(task) => wake(task),
+                Effect::WakeAndCancel(task, id) => {
+                    wake(task);
+                    self.cancel(id);
+                }
+            }
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.table.occupied() + self.forgotten
+    }
 }
+
+/// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
+/// to let go of what they end.
+const LAST_ENTERS: usize = 16;
 
 /// One worker's io_uring, its pools, its clock and the queue of tasks to run.
 ///
@@ -215,14 +266,15 @@ pub struct Ring {
     send: Rc<SendPool>,
     granted: Granted,
     /// Message frames at rest, the warmest last: a connection holds one only while it sends.
+    /// Boxed, because a frame in flight must stay where it is.
+    #[expect(clippy::vec_box)]
     messages: RefCell<Vec<Box<Message>>>,
     ready: RefCell<Vec<TaskId>>,
     current: Cell<TaskId>,
+    /// The earliest deadline that the current task's futures have set in this poll.
+    deadline: Cell<Option<u64>>,
     wheel: RefCell<timer::Wheel>,
-    start: Instant,
-    /// Milliseconds since `start`, read once a turn.
-    now: Cell<u64>,
-    turns: Cell<u64>,
+    clock: clock::Clock,
 }
 
 impl Ring {
@@ -246,7 +298,8 @@ impl Ring {
         granted: Granted,
     ) -> Self {
         let table = OpTable::new(config.operations, config.leases);
-        let state = State { backend, table, backlog: VecDeque::new(), counts: Counts::default() };
+        let backlog = VecDeque::new();
+        let state = State { backend, table, backlog, forgotten: 0, counts: Counts::default() };
         Self {
             state: RefCell::new(state),
             receive,
@@ -255,10 +308,9 @@ impl Ring {
             messages: RefCell::new(Vec::new()),
             ready: RefCell::new(Vec::new()),
             current: Cell::new(TaskId::first(u32::MAX)),
+            deadline: Cell::new(None),
             wheel: RefCell::new(timer::Wheel::new(0)),
-            start: Instant::now(),
-            now: Cell::new(0),
-            turns: Cell::new(0),
+            clock: clock::Clock::new(),
         }
     }
 
@@ -267,28 +319,18 @@ impl Ring {
         self.granted
     }
 
-    /// Milliseconds on the worker's clock, as of this turn.
-    pub fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    /// Turns of the loop so far.
-    pub fn turns(&self) -> u64 {
-        self.turns.get()
-    }
-
     /// What the ring has done.
     pub fn counts(&self) -> Counts {
         self.state.borrow().counts
     }
 
-    /// Operations in flight.
+    /// Operations in flight, closes and cancels among them.
     pub fn in_flight(&self) -> u32 {
-        self.state.borrow().table.occupied()
+        self.state.borrow().in_flight()
     }
 
     /// The receive buffers.
-    pub fn receive_pool(&self) -> &ReceivePool {
+    pub fn receive_pool(&self) -> &Rc<ReceivePool> {
         &self.receive
     }
 
@@ -297,9 +339,19 @@ impl Ring {
         &self.send
     }
 
-    /// Says which task is being polled: what its futures wait for will wake it.
+    /// Says which task is polled next: what its futures wait for will wake it. It has no deadline
+    /// until they set one (see [`Ring::within`]).
     pub fn set_current(&self, task: TaskId) {
+        self.note_deadline();
         self.current.set(task);
+        self.deadline.set(Some(timer::NEVER));
+    }
+
+    /// Puts the deadline of the task that was polled on the wheel.
+    fn note_deadline(&self) {
+        if let Some(at) = self.deadline.take() {
+            self.wheel.borrow_mut().set(self.current.get(), at);
+        }
     }
 
     /// The task that is being polled.
@@ -323,48 +375,39 @@ impl Ring {
     /// # Errors
     /// Only what io_uring_enter(2) fails with for good; the ring cannot be used afterwards.
     pub fn turn(&self) -> io::Result<()> {
-        self.turns.set(self.turns.get() + 1);
+        self.note_deadline();
         self.receive.publish_returns();
         self.serve_waiters();
         let state = &mut *self.state.borrow_mut();
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
         state.counts.enters += 1;
-        state.backend.enter(idle.then(|| self.until_next_deadline()))?;
-        self.now.set(self.start.elapsed().as_millis() as u64);
-        let ready = &mut *self.ready.borrow_mut();
-        while let Some(done) = state.backend.next() {
-            state.counts.completions += 1;
-            state.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
-            match state.table.complete(done, &self.receive) {
-                Effect::Nothing => {}
-                Effect::Wake(task) => ready.push(task),
-                Effect::WakeAndCancel(task, id) => {
-                    ready.push(task);
-                    state.counts.cancels += 1;
-                    state.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
-                }
-            }
+        let mut wait = Wait::Not;
+        if idle || self.clock.is_timed() {
+            let ends = state.backend.elapsed(self.clock.start);
+            self.clock.turn_ends(ends);
+            wait = if idle { self.idle_time(ends) } else { wait };
         }
-        self.wheel.borrow_mut().advance(self.now.get(), |task| ready.push(task));
+        state.backend.enter(wait)?;
+        self.clock.turn_begins(state.backend.elapsed(self.clock.start));
+        let ready = &mut *self.ready.borrow_mut();
+        state.take_completions(&self.receive, |task| ready.push(task));
+        self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
         Ok(())
     }
 
-    fn until_next_deadline(&self) -> Option<Duration> {
-        let at = self.wheel.borrow().next_wake()?;
-        let now = self.start.elapsed();
-        Some(Duration::from_millis(at).saturating_sub(now).max(Duration::from_millis(1)))
+    /// How long nobody has anything to do, if no completion comes.
+    fn idle_time(&self, now: Duration) -> Wait {
+        let Some(at) = self.wheel.borrow().next_wake() else { return Wait::Forever };
+        let rest = Duration::from_millis(at).saturating_sub(now);
+        Wait::AtMost(rest.max(Duration::from_millis(1)))
     }
 
     /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.
     fn serve_waiters(&self) {
         let ready = &mut *self.ready.borrow_mut();
-        let mut served = 0;
-        while let Some(task) = self.receive.next_served(served) {
-            ready.push(task);
-            served += 1;
-        }
-        self.send.take_served(|task| ready.push(task));
+        self.receive.take_served(|task| ready.push(task));
+        self.send.serve(|task| ready.push(task));
     }
 
     /// An empty message, used before if one is at rest.
@@ -400,16 +443,14 @@ impl Ring {
     fn cancel(&self, id: OpId) {
         let state = &mut *self.state.borrow_mut();
         if state.table.begin_cancel(id) {
-            state.counts.cancels += 1;
-            state.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
+            state.cancel(id);
         }
     }
 
     fn orphan(&self, id: OpId) {
         let state = &mut *self.state.borrow_mut();
         if state.table.orphan(id) {
-            state.counts.cancels += 1;
-            state.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
+            state.cancel(id);
         }
     }
 
@@ -432,6 +473,15 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         let state = self.state.get_mut();
+        for _ in 0..LAST_ENTERS {
+            if state.in_flight() == 0 {
+                return;
+            }
+            if state.drain_backlog().and_then(|()| state.backend.enter(Wait::Not)).is_err() {
+                break;
+            }
+            state.take_completions(&self.receive, |_| {});
+        }
         if state.table.occupied() == 0 {
             return;
         }

@@ -5,7 +5,7 @@
 //! to an operation that is gone is recognised and what it carries (a descriptor, a buffer) is
 //! given back.
 
-use std::os::fd::RawFd;
+use std::{os::fd::RawFd, time::Duration};
 
 /// What kind of completion to expect; kept in the id so that even a stale one can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,14 @@ pub(super) struct Completion {
     pub(super) more: bool,
     /// The provided buffer that it filled (`IORING_CQE_F_BUFFER`).
     pub(super) buffer: Option<u16>,
+}
+
+/// How long an enter of the kernel may wait for a completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Not,
+    AtMost(Duration),
+    Forever,
 }
 
 /// A request to the kernel. The pointers point into the slot's payload or into a pool; the op

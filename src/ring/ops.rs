@@ -13,10 +13,11 @@ use std::{
 };
 
 use super::{
-    Message, Ring, SendBuf, SendClass,
+    Message, Pages, Ring, SendBuf, SendClass,
     file::{FileRead, OpenRequest, Target},
     message::ControlFrame,
     op::{Kind, OpId, Submission},
+    send_pool::Taking,
     table::{Payload, Progress, own},
 };
 
@@ -150,7 +151,7 @@ impl Ring {
         room: usize,
     ) -> impl Future<Output = io::Result<(Option<u8>, Box<[u8]>)>> + '_ {
         let socket = socket.as_raw_fd();
-        let frame = Payload::Control(ControlFrame::new(room));
+        let frame = Payload::Control(Box::new(ControlFrame::new(room)));
         let op = Op::begin(self, Kind::Plain, frame, |payload| {
             let Payload::Control(frame) = payload else { mixed_up() };
             Submission::ReceiveMessage { socket, header: frame.prepare() }
@@ -171,7 +172,7 @@ impl Ring {
         folder: BorrowedFd<'_>,
         path: CString,
     ) -> impl Future<Output = io::Result<OwnedFd>> + '_ {
-        let request = Payload::Open(OpenRequest::beneath(path));
+        let request = Payload::Open(Box::new(OpenRequest::beneath(path)));
         let op = Op::begin(self, Kind::Open, request, |payload| {
             let Payload::Open(request) = payload else { mixed_up() };
             request.submission(folder)
@@ -200,18 +201,18 @@ impl Ring {
         }
     }
 
-    /// Reads a file into a vector, behind its first `filled` bytes; may read less.
-    pub fn read_bytes(
+    /// Reads a file into pages, behind their first `filled` bytes; may read less.
+    pub fn read_pages(
         &self,
         file: &Rc<OwnedFd>,
-        bytes: Vec<u8>,
+        pages: Pages,
         filled: usize,
         offset: u64,
-    ) -> impl Future<Output = (io::Result<usize>, Vec<u8>)> + '_ {
-        let op = self.begin_read(file, Target::Bytes(bytes, filled), offset);
+    ) -> impl Future<Output = (io::Result<usize>, Pages)> + '_ {
+        let op = self.begin_read(file, Target::Pages(pages, filled), offset);
         async move {
             match op.await {
-                (result, Target::Bytes(bytes, _)) => (result, bytes),
+                (result, Target::Pages(pages, _)) => (result, pages),
                 _ => mixed_up(),
             }
         }
@@ -256,16 +257,10 @@ impl Ring {
 
     /// A buffer of send memory; waits in line while the class is empty.
     pub fn send_buffer(&self, class: SendClass) -> impl Future<Output = SendBuf> + '_ {
-        std::future::poll_fn(move |_| match self.send.try_take(class) {
-            Some(buffer) => Poll::Ready(buffer),
-            None => {
-                self.send.wait(class, self.current.get());
-                Poll::Pending
-            }
-        })
+        Taking::new(self, class)
     }
 
-    /// A buffer of send memory if one is at rest.
+    /// A buffer of send memory if one is at rest and nobody waits for it.
     pub fn try_send_buffer(&self, class: SendClass) -> Option<SendBuf> {
         self.send.try_take(class)
     }

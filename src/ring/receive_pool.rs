@@ -6,7 +6,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     fmt, io,
     ops::{Deref, DerefMut},
     ptr::NonNull,
@@ -16,7 +15,11 @@ use std::{
 
 use io_uring::types::BufRingEntry;
 
-use super::{TaskId, region::Region};
+use super::{
+    TaskId,
+    line::{Line, Place},
+    region::Region,
+};
 
 /// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
 pub const MAX_BUFFERS: u16 = 1 << 15;
@@ -38,7 +41,9 @@ pub struct ReceivePool {
     /// Buffers that the kernel may fill now.
     published: Cell<u16>,
     lowest: Cell<u16>,
-    waiters: RefCell<VecDeque<TaskId>>,
+    /// Bytes that were moved out of buffers and are still held.
+    aside: Cell<usize>,
+    line: RefCell<Line>,
 }
 
 impl ReceivePool {
@@ -61,7 +66,8 @@ impl ReceivePool {
             returns: RefCell::new((0..count).rev().collect()),
             published: Cell::new(0),
             lowest: Cell::new(count),
-            waiters: RefCell::new(VecDeque::new()),
+            aside: Cell::new(0),
+            line: RefCell::new(Line::default()),
         };
         pool.publish_returns();
         Ok(Rc::new(pool))
@@ -90,6 +96,21 @@ impl ReceivePool {
     /// Bytes of address space behind the pool; resident only as far as it was used.
     pub fn bytes(&self) -> usize {
         self.memory.len() + self.entries.len()
+    }
+
+    /// Copies a lease's bytes, so that its buffer can go back. None if that would make the copies
+    /// take more memory than the buffers.
+    pub fn set_aside(self: &Rc<Self>, lease: &RecvBuf) -> Option<AsideBuf> {
+        let total = self.aside.get() + lease.len();
+        (total <= self.len as usize * usize::from(self.count)).then(|| {
+            self.aside.set(total);
+            AsideBuf { bytes: lease.to_vec(), pool: Rc::clone(self) }
+        })
+    }
+
+    /// Bytes that were moved out of buffers and are still held.
+    pub fn aside(&self) -> usize {
+        self.aside.get()
     }
 
     /// Takes note that the kernel filled `buffer` with `len` bytes.
@@ -145,24 +166,33 @@ impl ReceivePool {
         shared.store(tail, Ordering::Release);
     }
 
-    /// Queues a task that ran out of buffers. Served in order by [`Self::wake_one`].
-    pub(super) fn wait(&self, task: TaskId) {
-        let mut waiters = self.waiters.borrow_mut();
-        if !waiters.contains(&task) {
-            waiters.push_back(task);
-        }
+    /// Queues a task that ran out of buffers.
+    pub(super) fn join(&self, task: TaskId) -> Place {
+        self.line.borrow_mut().join(task)
     }
 
-    /// The next task to wake, if a buffer is there for it.
-    pub(super) fn next_served(&self, already: u16) -> Option<TaskId> {
-        if self.published.get() <= already {
-            return None;
+    /// Whether this place is still to be served; then `task` will be woken.
+    pub(super) fn is_waiting(&self, place: Place, task: TaskId) -> bool {
+        self.line.borrow_mut().is_waiting(place, task)
+    }
+
+    /// Gives a place in the line up.
+    pub(super) fn leave(&self, place: Place) {
+        self.line.borrow_mut().leave(place);
+    }
+
+    /// Takes out the tasks that may receive now, in order: one for each published buffer. They
+    /// are not promised it. Whoever finds it gone joins again, and so does whoever took it.
+    pub(super) fn take_served(&self, mut wake: impl FnMut(TaskId)) {
+        let mut line = self.line.borrow_mut();
+        for _ in 0..self.published.get() {
+            let Some((_, task)) = line.serve() else { return };
+            wake(task);
         }
-        self.waiters.borrow_mut().pop_front()
     }
 
     /// Takes the buffer that the kernel would fill next: the scripted ring's way to receive.
-    #[cfg(any(test, feature = "sim"))]
+    #[cfg(test)]
     pub(super) fn fill_next(&self, head: &mut u16, bytes: &[u8]) -> Option<u16> {
         if *head == self.tail.get() {
             return None;
@@ -226,6 +256,48 @@ impl fmt::Debug for RecvBuf {
     }
 }
 
+/// Bytes that were received and moved out of their buffer, because it was wanted back.
+#[derive(Debug)]
+pub struct AsideBuf {
+    bytes: Vec<u8>,
+    pool: Rc<ReceivePool>,
+}
+
+impl Drop for AsideBuf {
+    fn drop(&mut self) {
+        self.pool.aside.set(self.pool.aside.get() - self.bytes.len());
+    }
+}
+
+/// Bytes that were received, wherever they lie.
+#[derive(Debug)]
+pub enum Arrived {
+    /// In the buffer that the kernel filled.
+    Lease(RecvBuf),
+    /// In memory of their own.
+    Aside(AsideBuf),
+}
+
+impl Deref for Arrived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &aside.bytes,
+        }
+    }
+}
+
+impl DerefMut for Arrived {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &mut aside.bytes,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,14 +341,13 @@ mod tests {
     #[test]
     fn waiters_are_served_in_order_and_no_more_than_there_are_buffers() {
         let pool = ReceivePool::new(2, 64).unwrap();
-        let tasks: Vec<TaskId> = (0..3).map(TaskId::for_test).collect();
-        for task in &tasks {
-            pool.wait(*task);
-            pool.wait(*task);
-        }
-        assert_eq!(pool.next_served(0), Some(tasks[0]));
-        assert_eq!(pool.next_served(1), Some(tasks[1]));
-        assert_eq!(pool.next_served(2), None);
+        let tasks: Vec<TaskId> = (0..4).map(TaskId::for_test).collect();
+        let places: Vec<Place> = tasks.iter().map(|task| pool.join(*task)).collect();
+        pool.leave(places[0]);
+        let mut woken = Vec::new();
+        pool.take_served(|task| woken.push(task));
+        assert_eq!(woken, tasks[1..3], "who left takes no turn");
+        assert!(!pool.is_waiting(places[1], tasks[1]) && pool.is_waiting(places[3], tasks[3]));
     }
 
     #[test]

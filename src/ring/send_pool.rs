@@ -1,18 +1,28 @@
 //! Send memory: one registered region, carved into three classes of buffers.
 //!
 //! Buffers are handed out last in, first out, so that the memory that leaves next is still in
-//! the cache. A class that is empty makes its takers wait in order; nothing else is allocated.
+//! the cache. A class that is empty makes its takers wait in line; nothing else is allocated. A
+//! buffer that returns belongs to the head of the line, and nobody overtakes: whoever gives a
+//! buffer back and wants another at once stands behind those who waited meanwhile.
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
-    fmt, io,
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    io,
     ops::{Deref, DerefMut},
+    pin::Pin,
     ptr::NonNull,
     rc::Rc,
+    task::{Context, Poll},
 };
 
-use super::{TaskId, region::Region};
+use super::{
+    Ring, TaskId,
+    line::{Line, Place},
+    region::Region,
+};
 
 /// The sizes that send memory comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +47,7 @@ impl SendClass {
     const ALL: [Self; 3] = [Self::Small, Self::Record, Self::Bulk];
 
     /// Bytes of a buffer of this class.
-    pub const fn len(self) -> usize {
+    pub const fn bytes(self) -> usize {
         match self {
             Self::Small => Self::SMALL_LEN,
             Self::Record => Self::RECORD_LEN,
@@ -53,7 +63,7 @@ impl SendClass {
             Self::Record => budget / 8 * 3,
             Self::Bulk => budget / 2,
         };
-        (share / self.len()).max(4)
+        (share / self.bytes()).max(4)
     }
 }
 
@@ -64,7 +74,9 @@ struct Class {
     count: usize,
     /// Buffers at rest, the warmest last.
     free: Vec<u32>,
-    waiters: VecDeque<TaskId>,
+    line: Line,
+    /// Buffers whose turn has come, until they are collected.
+    granted: BTreeMap<Place, u32>,
 }
 
 /// The memory that a worker sends from.
@@ -80,9 +92,10 @@ impl SendPool {
         let classes = SendClass::ALL.map(|class| {
             let count = class.count_within(budget);
             let begin = offset;
-            offset += count * class.len();
+            offset += count * class.bytes();
             let free = (0..count as u32).rev().collect();
-            Class { offset: begin, count, free, waiters: VecDeque::new() }
+            let (line, granted) = (Line::default(), BTreeMap::new());
+            Class { offset: begin, count, free, line, granted }
         });
         Ok(Rc::new(Self { memory: Region::new(offset)?, classes: RefCell::new(classes) }))
     }
@@ -102,33 +115,64 @@ impl SendPool {
         self.classes.borrow()[class as usize].free.len()
     }
 
+    /// Bytes of buffers that are taken.
+    pub fn taken(&self) -> usize {
+        let classes = self.classes.borrow();
+        let taken = |class: &Class| class.count - class.free.len();
+        SendClass::ALL.iter().zip(&*classes).map(|(size, class)| taken(class) * size.bytes()).sum()
+    }
+
     /// Whether every buffer is at rest: what a leak check asks.
     pub fn is_whole(&self) -> bool {
         self.classes.borrow().iter().all(|class| class.free.len() == class.count)
     }
 
-    /// The warmest buffer of this class, if one is at rest.
+    /// The warmest buffer of this class, if one is at rest and nobody waits for it.
     pub(super) fn try_take(self: &Rc<Self>, class: SendClass) -> Option<SendBuf> {
-        let mut classes = self.classes.borrow_mut();
-        let state = &mut classes[class as usize];
+        let state = &mut self.classes.borrow_mut()[class as usize];
+        if !state.line.is_empty() {
+            return None;
+        }
         let index = state.free.pop()?;
-        let base = self.memory.at(state.offset + index as usize * class.len());
-        Some(SendBuf { base, class, index, pool: Rc::clone(self) })
+        Some(self.buffer(state, class, index))
     }
 
-    /// Queues a task for a class that is empty.
-    pub(super) fn wait(&self, class: SendClass, task: TaskId) {
-        let waiters = &mut self.classes.borrow_mut()[class as usize].waiters;
-        if !waiters.contains(&task) {
-            waiters.push_back(task);
+    fn buffer(self: &Rc<Self>, state: &Class, class: SendClass, index: u32) -> SendBuf {
+        let base = self.memory.at(state.offset + index as usize * class.bytes());
+        SendBuf { base, class, index, pool: Rc::clone(self) }
+    }
+
+    fn join(&self, class: SendClass, task: TaskId) -> Place {
+        self.classes.borrow_mut()[class as usize].line.join(task)
+    }
+
+    /// What this place was granted; if it still has to wait, `task` will be woken.
+    fn collect(self: &Rc<Self>, class: SendClass, place: Place, task: TaskId) -> Option<SendBuf> {
+        let state = &mut self.classes.borrow_mut()[class as usize];
+        if state.line.is_waiting(place, task) {
+            return None;
+        }
+        let index = state.granted.remove(&place)?;
+        Some(self.buffer(state, class, index))
+    }
+
+    /// Gives a place up, and what it was granted meanwhile.
+    fn leave(&self, class: SendClass, place: Place) {
+        let state = &mut self.classes.borrow_mut()[class as usize];
+        if !state.line.leave(place) {
+            state.free.extend(state.granted.remove(&place));
         }
     }
 
-    /// Takes out the tasks for which a buffer is there now, in order.
-    pub(super) fn take_served(&self, mut wake: impl FnMut(TaskId)) {
+    /// Grants what is at rest to those who wait, in order.
+    pub(super) fn serve(&self, mut wake: impl FnMut(TaskId)) {
         for class in self.classes.borrow_mut().iter_mut() {
-            let served = class.waiters.len().min(class.free.len());
-            class.waiters.drain(..served).for_each(&mut wake);
+            while !class.free.is_empty()
+                && let Some((place, task)) = class.line.serve()
+            {
+                class.granted.extend(class.free.pop().map(|index| (place, index)));
+                wake(task);
+            }
         }
     }
 }
@@ -136,6 +180,47 @@ impl SendPool {
 impl fmt::Debug for SendPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendPool").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+/// A taker of send memory, in line while there is none. Dropping it leaves the line.
+pub(super) struct Taking<'r> {
+    ring: &'r Ring,
+    class: SendClass,
+    place: Option<Place>,
+}
+
+impl<'r> Taking<'r> {
+    pub(super) fn new(ring: &'r Ring, class: SendClass) -> Self {
+        Self { ring, class, place: None }
+    }
+}
+
+impl Future for Taking<'_> {
+    type Output = SendBuf;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SendBuf> {
+        let (pool, class, task) = (&self.ring.send, self.class, self.ring.current());
+        let taken = match self.place {
+            Some(place) => pool.collect(class, place, task),
+            None => pool.try_take(class),
+        };
+        if let Some(buffer) = taken {
+            self.place = None;
+            return Poll::Ready(buffer);
+        }
+        if self.place.is_none() {
+            self.place = Some(pool.join(class, task));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.ring.send.leave(self.class, place);
+        }
     }
 }
 
@@ -161,14 +246,14 @@ impl Deref for SendBuf {
     fn deref(&self) -> &[u8] {
         // SAFETY: the buffer lies inside the region, is initialised (mapped zeroed) and is owned
         // by this value alone; an op that reads or fills it owns the value meanwhile.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.class.len()) }
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.class.bytes()) }
     }
 }
 
 impl DerefMut for SendBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and `&mut self` makes the access unique.
-        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.class.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.class.bytes()) }
     }
 }
 
@@ -216,12 +301,26 @@ mod tests {
         let pool = SendPool::new(0).unwrap();
         let held: Vec<_> = std::iter::from_fn(|| pool.try_take(SendClass::Small)).collect();
         let tasks: Vec<TaskId> = (0..6).map(TaskId::for_test).collect();
-        tasks.iter().for_each(|task| pool.wait(SendClass::Small, *task));
+        let class = SendClass::Small;
+        let places: Vec<Place> = tasks.iter().map(|task| pool.join(class, *task)).collect();
         let mut woken = Vec::new();
-        pool.take_served(|task| woken.push(task));
+        pool.serve(|task| woken.push(task));
         assert!(woken.is_empty());
         drop(held);
-        pool.take_served(|task| woken.push(task));
+        assert!(pool.try_take(class).is_none(), "nobody overtakes the line");
+        pool.serve(|task| woken.push(task));
         assert_eq!(woken, tasks[..4]);
+        // The first collects, the second gave up: what it was granted goes to the fifth.
+        let first = pool.collect(class, places[0], tasks[0]).unwrap();
+        pool.leave(class, places[1]);
+        assert!(pool.collect(class, places[4], tasks[4]).is_none());
+        pool.serve(|task| woken.push(task));
+        assert_eq!(woken, tasks[..5]);
+        for place in places {
+            pool.leave(class, place);
+        }
+        assert!(!pool.is_whole());
+        drop(first);
+        assert!(pool.is_whole());
     }
 }

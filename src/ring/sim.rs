@@ -2,11 +2,12 @@
 //! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
 //! real one, without a kernel.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, io, rc::Rc, time::Duration};
 
 use super::{
-    op::{Completion, OpId, Submission},
+    op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
+    table::own,
 };
 
 /// The kernel's side of a scripted ring.
@@ -15,11 +16,16 @@ pub(super) struct Scripted {
     pool: Rc<ReceivePool>,
     head: u16,
     /// Submissions per enter; more make the queue full.
-    room: usize,
+    pub(super) room: usize,
     queued: Vec<(OpId, Submission)>,
+    /// What was submitted and the script has not looked at. Closes are not among it: they are
+    /// done at once.
     pub(super) submitted: VecDeque<(OpId, Submission)>,
     completions: VecDeque<Completion>,
-    pub(super) enters: usize,
+    /// The worker's clock.
+    pub(super) clock: Duration,
+    /// How long the last enter would have put the thread to sleep.
+    pub(super) slept: Wait,
 }
 
 impl Scripted {
@@ -31,7 +37,8 @@ impl Scripted {
             queued: Vec::new(),
             submitted: VecDeque::new(),
             completions: VecDeque::new(),
-            enters: 0,
+            clock: Duration::ZERO,
+            slept: Wait::Not,
         }
     }
 
@@ -43,20 +50,25 @@ impl Scripted {
         fits
     }
 
-    pub(super) fn enter(&mut self) {
-        self.enters += 1;
-        self.submitted.extend(self.queued.drain(..));
+    #[expect(clippy::unnecessary_wraps, reason = "the real ring can fail")]
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        for (id, submission) in self.queued.drain(..) {
+            if let Submission::Close { fd } = submission {
+                drop(own(fd));
+                self.completions.push_back(Completion { id, result: 0, more: false, buffer: None });
+            } else {
+                self.submitted.push_back((id, submission));
+            }
+        }
+        self.slept = if self.completions.is_empty() { wait } else { Wait::Not };
+        Ok(())
     }
 
     pub(super) fn next(&mut self) -> Option<Completion> {
         self.completions.pop_front()
     }
 
-    /// The next submission that the script has not looked at.
-    pub(super) fn take(&mut self) -> Option<(OpId, Submission)> {
-        self.submitted.pop_front()
-    }
-
+    /// Completes an operation without a buffer.
     pub(super) fn complete(&mut self, id: OpId, result: i32, more: bool) {
         self.completions.push_back(Completion { id, result, more, buffer: None });
     }
@@ -68,5 +80,10 @@ impl Scripted {
         let result = bytes.len() as i32;
         self.completions.push_back(Completion { id, result, more, buffer: Some(buffer) });
         true
+    }
+
+    /// Takes a published buffer away without completing anything.
+    pub(super) fn take_buffer(&mut self) -> Option<u16> {
+        self.pool.fill_next(&mut self.head, b"")
     }
 }

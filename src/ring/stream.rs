@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     RecvBuf, Ring,
+    line::Place,
     op::{Kind, OpId, Submission},
     table::{Payload, Progress},
 };
@@ -34,6 +35,8 @@ pub struct ReceiveStream {
     ring: Rc<Ring>,
     socket: RawFd,
     op: Option<OpId>,
+    /// In line for a buffer, instead of armed.
+    place: Option<Place>,
     mode: Mode,
 }
 
@@ -48,7 +51,7 @@ impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
     pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
         let mode = Mode::Single(0);
-        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, mode }
+        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, place: None, mode }
     }
 
     /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
@@ -86,28 +89,35 @@ impl ReceiveStream {
     fn poll_next(&mut self) -> Poll<Received> {
         loop {
             let Some(id) = self.op else {
+                if let Some(place) = self.place {
+                    if self.ring.receive.is_waiting(place, self.ring.current.get()) {
+                        return Poll::Pending;
+                    }
+                    self.place = None;
+                }
                 match self.arm() {
                     Ok(id) => self.op = Some(id),
                     Err(error) => return Poll::Ready(Received::Failed(error)),
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(bytes) = table.next_received(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(bytes) = state.table.next_received(id) {
                 return Poll::Ready(Received::Data(bytes));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            if matches!(self.mode, Mode::Multishot) {
+                state.counts.re_arms += u64::from(result != 0);
+                state.counts.overflows += u64::from(result > 0);
+            }
             match -result {
                 0 => return Poll::Ready(Received::End),
                 // Out of buffers is no fault of this connection: it waits in line, and re-arms.
                 libc::ENOBUFS => {
-                    if self.ring.receive.available() == 0 {
-                        self.ring.receive.wait(self.ring.current.get());
-                        return Poll::Pending;
-                    }
+                    self.place = Some(self.ring.receive.join(self.ring.current.get()));
                 }
                 // Cancelled by us for holding too much, interrupted, or ended by a completion
                 // queue overflow (a success without F_MORE): armed again.
@@ -133,9 +143,18 @@ impl ReceiveStream {
             .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
     }
 
+    /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
+    /// delivered, and the next wait arms anew.
+    pub fn pause(&mut self) {
+        if let Some(id) = self.op {
+            self.ring.cancel(id);
+        }
+    }
+
     /// Cancels what is armed and waits until the kernel has let go: the first half of closing.
     /// What arrived meanwhile is dropped.
     pub async fn stop(&mut self) {
+        self.leave_line();
         let Some(id) = self.op else { return };
         self.ring.cancel(id);
         poll_fn(|_| {
@@ -149,10 +168,17 @@ impl ReceiveStream {
         .await;
         self.op = None;
     }
+
+    fn leave_line(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.ring.receive.leave(place);
+        }
+    }
 }
 
 impl Drop for ReceiveStream {
     fn drop(&mut self) {
+        self.leave_line();
         if let Some(id) = self.op.take() {
             self.ring.orphan(id);
         }
@@ -190,14 +216,16 @@ impl AcceptStream {
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(socket) = table.next_accepted(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(socket) = state.table.next_accepted(id) {
                 return Poll::Ready(Ok(socket));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            state.counts.re_arms += 1;
+            state.counts.overflows += u64::from(result >= 0);
             if result < 0 && result != -libc::ECANCELED {
                 return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
             }

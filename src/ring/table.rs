@@ -230,6 +230,11 @@ impl OpTable {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn set_generation(&mut self, slot: u32, generation: u32) {
+        self.slots[slot as usize].generation = generation;
+    }
+
     /// Takes note that a cancel is queued. False if there is nothing (more) to cancel.
     pub(super) fn begin_cancel(&mut self, id: OpId) -> bool {
         match self.get(id).map(|slot| &mut slot.state) {

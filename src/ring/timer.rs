@@ -44,7 +44,8 @@ impl Wheel {
     }
 
     /// The deadline of a task; [`NEVER`] if it has none.
-    pub(super) fn deadline(&self, task: TaskId) -> u64 {
+    #[cfg(test)]
+    fn deadline(&self, task: TaskId) -> u64 {
         match self.armed.get(task.index()) {
             Some(armed) if armed.task == task => armed.deadline,
             _ => NEVER,

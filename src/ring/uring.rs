@@ -4,7 +4,6 @@ use std::{
     io,
     os::fd::{AsRawFd, RawFd},
     rc::Rc,
-    time::Duration,
 };
 
 use io_uring::{
@@ -13,7 +12,7 @@ use io_uring::{
 };
 
 use super::{
-    op::{Completion, OpId, Submission},
+    op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
     send_pool::SendPool,
 };
@@ -56,8 +55,9 @@ pub struct Granted {
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
-/// `IORING_REGISTER_RING_FDS`.
+/// `IORING_REGISTER_RING_FDS` and `IORING_UNREGISTER_RING_FDS`.
 const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
 
 /// `struct io_uring_getevents_arg`.
 #[repr(C)]
@@ -146,17 +146,20 @@ impl Uring {
     }
 
     /// Submits what is queued, runs the deferred work of the kernel, and waits for one completion
-    /// if `wait` says so: for at most that long, or without end on `Some(None)`.
-    pub(super) fn enter(&mut self, wait: Option<Option<Duration>>) -> io::Result<()> {
+    /// if `wait` says so.
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let queued = {
             let mut queue = self.ring.submission();
             queue.sync();
             queue.len() as u32
         };
-        let timespec = wait.flatten().map(|limit| libc::timespec {
-            tv_sec: limit.as_secs() as libc::time_t,
-            tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
-        });
+        let timespec = match wait {
+            Wait::AtMost(limit) => Some(libc::timespec {
+                tv_sec: limit.as_secs() as libc::time_t,
+                tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
+            }),
+            Wait::Not | Wait::Forever => None,
+        };
         let argument = GetEventsArgument {
             sigmask: 0,
             sigmask_size: 0,
@@ -170,7 +173,7 @@ impl Uring {
                 libc::SYS_io_uring_enter,
                 self.enter_fd,
                 queued,
-                u32::from(wait.is_some()),
+                u32::from(wait != Wait::Not),
                 self.enter_flags,
                 &raw const argument,
                 size_of::<GetEventsArgument>(),
@@ -230,7 +233,7 @@ fn set_up(options: RingOptions) -> io::Result<(IoUring, bool)> {
 }
 
 /// Registers the ring's own descriptor, so that each enter is spared a look-up (Linux 5.18).
-/// The registration is this thread's and ends with it or with the ring.
+/// The registration is this thread's. It holds the ring until it is taken back or the thread ends.
 fn register_ring_fd(ring: RawFd) -> io::Result<i32> {
     let mut update = ResourceUpdate { offset: u32::MAX, reserved: 0, data: ring as u64 };
     // SAFETY: one io_uring_rsrc_update, which the kernel reads and writes during the call only.
@@ -238,6 +241,28 @@ fn register_ring_fd(ring: RawFd) -> io::Result<i32> {
         libc::syscall(libc::SYS_io_uring_register, ring, REGISTER_RING_FDS, &raw mut update, 1)
     };
     if registered == 1 { Ok(update.offset as i32) } else { Err(io::Error::last_os_error()) }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if !self.granted.registered_ring {
+            return;
+        }
+        let ring = self.ring.as_raw_fd();
+        let mut update = ResourceUpdate { offset: self.enter_fd as u32, reserved: 0, data: 0 };
+        // SAFETY: as at the registration. Without this the ring would live on behind its closed
+        // descriptor, and take one of the 16 places that a thread has for such registrations.
+        let released = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                ring,
+                UNREGISTER_RING_FDS,
+                &raw mut update,
+                1,
+            )
+        };
+        debug_assert_eq!(released, 1, "the ring was registered on this thread");
+    }
 }
 
 fn fd(raw: RawFd) -> Fd {

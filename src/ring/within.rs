@@ -1,4 +1,9 @@
 //! A deadline around any future of the task.
+//!
+//! A task begins each poll without a deadline ([`Ring::set_current`]), and every `Within` that is
+//! still pending lowers it to its own. So what is on the wheel after a poll is the earliest
+//! deadline of all futures that the task waits for then, however they nest or lie side by side,
+//! and in whatever order they end.
 
 use std::{
     fmt,
@@ -8,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Ring, TaskId, timer::NEVER};
+use super::{Ring, timer::NEVER};
 
 /// The deadline came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +30,13 @@ impl std::error::Error for Elapsed {}
 /// A future under a deadline; see [`Ring::within`].
 pub struct Within<'r, F> {
     ring: &'r Ring,
-    task: TaskId,
     at: u64,
-    /// The deadline that was in force around this one, and will be again.
-    outer: u64,
     future: F,
 }
 
 impl Ring {
-    /// Runs a future of the current task for at most `limit`, to the resolution of
-    /// [`super::TICK_MS`]. Deadlines nest.
+    /// Runs a future for at most `limit` from now, to the resolution of [`super::TICK_MS`]. A
+    /// future that is ready at once is not late, even if the limit is zero.
     pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER);
         self.until(self.now().saturating_add(limit), future)
@@ -42,13 +44,7 @@ impl Ring {
 
     /// The same, until the worker's clock ([`Ring::now`]) shows `at`.
     pub fn until<F: Future>(&self, at: u64, future: F) -> Within<'_, F> {
-        let task = self.current();
-        let mut wheel = self.wheel.borrow_mut();
-        let outer = wheel.deadline(task);
-        if at < outer {
-            wheel.set(task, at);
-        }
-        Within { ring: self, task, at, outer, future }
+        Within { ring: self, at, future }
     }
 
     /// Does nothing for a while.
@@ -62,20 +58,17 @@ impl<F: Future> Future for Within<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (ring, at) = (self.ring, self.at);
-        // SAFETY: the future is pinned structurally: nothing moves it out, `Drop` does not touch
-        // it, and `Within` is Unpin only if the future is.
+        // SAFETY: the future is pinned structurally: nothing moves it out, there is no `Drop`, and
+        // `Within` is Unpin only if the future is.
         let future = unsafe { self.map_unchecked_mut(|this| &mut this.future) };
-        match future.poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if ring.now() >= at => Poll::Ready(Err(Elapsed)),
-            Poll::Pending => Poll::Pending,
+        if let Poll::Ready(output) = future.poll(cx) {
+            return Poll::Ready(Ok(output));
         }
-    }
-}
-
-impl<F> Drop for Within<'_, F> {
-    fn drop(&mut self) {
-        self.ring.wheel.borrow_mut().set(self.task, self.outer);
+        if ring.now() >= at {
+            return Poll::Ready(Err(Elapsed));
+        }
+        ring.deadline.set(Some(ring.deadline.get().map_or(at, |earliest| earliest.min(at))));
+        Poll::Pending
     }
 }
 

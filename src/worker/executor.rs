@@ -33,6 +33,11 @@ impl Spawner {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.new.borrow_mut().push(Box::pin(task));
     }
+
+    /// Tasks that were left and have not begun.
+    pub(super) fn waiting(&self) -> usize {
+        self.new.borrow().len()
+    }
 }
 
 /// The tasks of one worker.

@@ -18,6 +18,10 @@ pub enum WriteError {
     Stalled,
     /// The peer takes less than the minimum rate.
     TooSlow,
+    /// A send was given up half-way; what was sealed for it may or may not have left.
+    GivenUp,
+    /// The peer sends requests and takes no responses, and there is no memory left to hold them.
+    Overrun,
     /// The record layer refused: the key is used up, or a defect of ours.
     Seal(SealError),
 }
@@ -42,6 +46,8 @@ impl fmt::Display for WriteError {
             Self::FileShrank => f.write_str("the file shrank while it was sent"),
             Self::Stalled => f.write_str("the peer took no byte within the response timeout"),
             Self::TooSlow => f.write_str("the peer takes less than the minimum rate"),
+            Self::GivenUp => f.write_str("a send was given up half-way"),
+            Self::Overrun => f.write_str("the peer sends requests and takes no responses"),
             Self::Seal(error) => write!(f, "sealing: {error}"),
         }
     }

@@ -1,17 +1,12 @@
 //! Files that are not in the cache: too large, or changing too fast.
 
-use std::{
-    io,
-    ops::Range,
-    os::fd::{AsFd, OwnedFd},
-    pin::Pin,
-    rc::Rc,
-};
+use std::{io, ops::Range, os::fd::OwnedFd, pin::Pin, rc::Rc};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, sendfile};
 
 use super::{
     WriteError,
+    room::WORTHWHILE,
     writer::{Seal, Writer},
 };
 use crate::{
@@ -47,7 +42,7 @@ impl Writer {
     }
 
     /// Reads into send memory in the layout of records, seals each where it lies, sends; the next
-    /// piece is read meanwhile if there is memory for it and the peer keeps up.
+    /// piece is read meanwhile if there is memory for it and the socket will take it too.
     async fn file_by_reading(
         &mut self,
         socket: &Socket,
@@ -61,14 +56,15 @@ impl Writer {
             let reading = match ahead.take() {
                 Some((reading, begin)) if begin == at => reading,
                 _ => {
-                    self.wait_for_peer(socket).await?;
-                    let class = SendClass::Bulk;
-                    let buffer = ring.within(self.stall(), ring.send_buffer(class)).await?;
+                    let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+                    let buffer = self.buffer(socket, SendClass::Bulk, wanted).await?;
                     let places = self.places(&buffer, range.end - at);
                     Box::pin(ring.read_into(file, buffer, places, at))
                 }
             };
+            let began = ring.clock();
             let (read, buffer, places) = reading.await;
+            self.departure.waited_for_file(ring.clock() - began);
             let count = match read {
                 Ok(0) => return Err(WriteError::FileShrank),
                 Ok(count) => count,
@@ -77,7 +73,7 @@ impl Writer {
             };
             at += count as u64;
             if at < range.end
-                && !self.congested
+                && self.open >= 2 * SendClass::BULK_LEN
                 && let Some(buffer) = ring.try_send_buffer(SendClass::Bulk)
             {
                 let places = self.places(&buffer, range.end - at);
@@ -97,11 +93,12 @@ impl Writer {
         };
         let record = self.sizing.next(self.ring.now());
         let mut rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        let room = buffer.len().min(self.open.max(WORTHWHILE));
         let mut places = Vec::with_capacity(MAX_VECTORS);
         let mut at = 0;
         while rest > 0 && places.len() < MAX_VECTORS {
             let len = record.min(rest);
-            if at + len + overhead > buffer.len() {
+            if at + len + overhead > room {
                 break;
             }
             places.push(at + prefix..at + prefix + len);
@@ -131,6 +128,7 @@ impl Writer {
             left -= len;
         }
         self.sizing.sealed(count);
+        self.moved.read += count as u64;
         (*buffer, *used) = (Some(bytes), end);
         Ok(())
     }
@@ -162,21 +160,20 @@ impl Writer {
         file: &Rc<OwnedFd>,
         window: Range<u64>,
     ) -> Result<u64, WriteError> {
-        let turn = self.ring.turns();
         let mut offset = window.start;
         let count = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
+        self.note_submission();
         set_nonblocking(socket, true)?;
         let sent = sendfile(socket, file, Some(&mut offset), count);
         set_nonblocking(socket, false)?;
         match sent {
             Ok(0) => Err(WriteError::FileShrank),
-            Err(rustix::io::Errno::AGAIN) => {
-                let writable = self.ring.writable(socket.as_fd());
-                self.ring.within(self.stall(), writable).await?.map_err(WriteError::Socket)?;
-                self.progress(turn, Err(rustix::io::Errno::AGAIN.into())).map(|_| 0)
-            }
+            Err(rustix::io::Errno::AGAIN) => self.wait_until_writable(socket).await.map(|()| 0),
             sent => {
-                let sent = self.progress(turn, sent.map_err(io::Error::from))?;
+                let sent = self.progress(sent.map_err(io::Error::from)).await?;
+                // It was completed when it returned, and not when the turn began.
+                self.departure.completed(self.ring.clock());
+                self.moved.sendfile += sent as u64;
                 self.ring.yield_now().await;
                 Ok(sent as u64)
             }
@@ -190,24 +187,18 @@ impl Writer {
         file: &Rc<OwnedFd>,
         window: Range<u64>,
     ) -> Result<u64, WriteError> {
-        self.wait_for_peer(socket).await?;
-        let ring = Rc::clone(&self.ring);
-        let buffer = ring.within(self.stall(), ring.send_buffer(SendClass::Bulk)).await?;
         let rest = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
-        let place = 0..buffer.len().min(rest);
-        let (read, mut buffer, _) = ring.read_into(file, buffer, vec![place], window.start).await;
+        let buffer = self.buffer(socket, SendClass::Bulk, rest).await?;
+        let place = 0..buffer.len().min(rest).min(self.open.max(WORTHWHILE));
+        let began = self.ring.clock();
+        let (read, buffer, _) = self.ring.read_into(file, buffer, vec![place], window.start).await;
+        self.departure.waited_for_file(self.ring.clock() - began);
         let count = read.map_err(WriteError::File)?;
         if count == 0 {
             return Err(WriteError::FileShrank);
         }
-        let mut sent = 0;
-        while sent < count {
-            let turn = ring.turns();
-            let send = ring.send(socket.as_fd(), buffer, sent..count);
-            let (result, returned) = ring.within(self.stall(), send).await?;
-            buffer = returned;
-            sent += self.progress(turn, result)?;
-        }
+        self.moved.read_for_kernel += count as u64;
+        self.send_buffer(socket, buffer, count).await?;
         Ok(count as u64)
     }
 }

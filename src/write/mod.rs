@@ -3,7 +3,8 @@
 //! The invariant: one send is in flight per connection, what was sealed leaves in the order in
 //! which it was sealed, and nothing is sealed that there is no memory to send from. So the queue
 //! is one buffer or one message; while it is full or in flight the connection's task reads no
-//! further request, which is all the back-pressure there is.
+//! further request, which is all the back-pressure there is. Memory to send from is taken when
+//! the socket has room for what it will hold, so that peers that do not read hold none of it.
 //!
 //! | what | kernel TLS | user-space TLS |
 //! |---|---|---|
@@ -16,11 +17,16 @@
 
 mod error;
 mod file;
+mod observed;
 mod pace;
+mod room;
 mod sizing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use error::WriteError;
 pub use pace::Pace;
+pub use room::HELD_UP;
 pub use sizing::RecordSizing;
 pub use writer::{Body, Writer};

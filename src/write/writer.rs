@@ -6,11 +6,12 @@ use super::{Pace, RecordSizing, WriteError};
 use crate::{
     config::Timeouts,
     handshake::ktls,
+    observe::{Moved, Sending},
     record::{
         AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, Suite,
         TrafficKeys, encode_alert,
     },
-    ring::{Message, Ring, SendBuf, SendClass, Socket},
+    ring::{Message, Pages, Ring, SendBuf, SendClass, Socket},
 };
 
 /// What follows a response head.
@@ -19,7 +20,7 @@ pub enum Body<'b> {
     /// Nothing, or what was written behind the head already.
     None,
     /// A range of bytes that never change.
-    Shared(&'b Rc<Vec<u8>>, Range<usize>),
+    Shared(&'b Rc<Pages>, Range<usize>),
     /// A range of an open file.
     File(&'b Rc<OwnedFd>, Range<u64>),
 }
@@ -32,9 +33,18 @@ const ONE_RECORD: usize = 4096;
 /// the worker's other connections do not wait longer for one.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
+const PAGE: usize = 4096;
+
+/// Bodies from this length on are sent to kernel TLS in records that begin at page boundaries.
+/// That costs one more system call, which shorter ones do not earn.
+const ALIGN_FROM: usize = 128 * 1024;
+
 /// Records that may still be sealed by the kernel once its key counts as used up; what is queued
 /// then, at most one message, fits many times.
 const KERNEL_MARGIN: u64 = 1 << 10;
+
+/// Kernel memory that a send takes besides its payload, at least.
+const FRAME: usize = 2048;
 
 /// Who seals the records.
 #[derive(Debug)]
@@ -51,11 +61,14 @@ pub struct Writer {
     pub(super) ring: Rc<Ring>,
     pub(super) seal: Seal,
     pub(super) sizing: RecordSizing,
-    /// The last send had to wait for the peer.
-    pub(super) congested: bool,
-    pace: Pace,
-    stall: Duration,
-    copied: u64,
+    /// Bytes that the socket takes without waiting for the peer; a lower bound.
+    pub(super) open: usize,
+    /// A send is in flight. If it still is when the next begins, it was given up.
+    sending: bool,
+    pub(super) pace: Pace,
+    pub(super) stall: Duration,
+    pub(super) moved: Moved,
+    pub(super) departure: Sending,
 }
 
 impl Writer {
@@ -72,10 +85,12 @@ impl Writer {
             ring: Rc::clone(ring),
             seal,
             sizing: RecordSizing::default(),
-            congested: false,
+            open: 0,
+            sending: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
-            copied: 0,
+            moved: Moved::default(),
+            departure: Sending::default(),
         }
     }
 
@@ -84,22 +99,12 @@ impl Writer {
         matches!(self.seal, Seal::Kernel { .. })
     }
 
-    /// Body bytes that were copied in user space to share their head's record.
-    pub fn copied(&self) -> u64 {
-        self.copied
-    }
-
-    /// The longest wait for the peer to take a byte.
-    pub(super) fn stall(&self) -> Duration {
-        self.stall
-    }
-
-    /// Whether nothing waits to leave.
-    pub fn is_empty(&self) -> bool {
+    /// Bytes that wait to leave.
+    fn waiting(&self) -> usize {
         match &self.seal {
-            Seal::User { used, .. } => *used == 0,
+            Seal::User { used, .. } => *used,
             Seal::Kernel { message, .. } => {
-                message.as_ref().is_none_or(|message| message.remaining() == 0)
+                message.as_ref().map_or(0, |message| message.remaining())
             }
         }
     }
@@ -122,7 +127,7 @@ impl Writer {
         body: u64,
         more: bool,
     ) -> Result<(), WriteError> {
-        if self.is_empty() {
+        if self.waiting() == 0 {
             self.pace.begin(self.ring.now());
         }
         let body = usize::try_from(body).unwrap_or(usize::MAX);
@@ -135,10 +140,12 @@ impl Writer {
             0..=SendClass::RECORD_LEN => SendClass::Record,
             _ => SendClass::Bulk,
         };
-        let wanted = wanted.min(class.len());
-        if self.room_left() < wanted {
+        let wanted = wanted.min(class.bytes());
+        let waiting = self.waiting();
+        if self.room_left() < wanted || (waiting > 0 && waiting + wanted > self.open) {
             self.flush(socket).await?;
-            self.take_buffer(class).await?;
+            let wanted = if more { class.bytes() } else { wanted };
+            self.take_buffer(socket, class, wanted).await?;
         }
         Ok(())
     }
@@ -156,9 +163,14 @@ impl Writer {
         }
     }
 
-    /// Waits for a buffer. Nothing may wait to leave.
-    pub(super) async fn take_buffer(&mut self, class: SendClass) -> Result<(), WriteError> {
-        let taken = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
+    /// Waits for a buffer in which `wanted` bytes are to leave. Nothing may wait to leave.
+    async fn take_buffer(
+        &mut self,
+        socket: &Socket,
+        class: SendClass,
+        wanted: usize,
+    ) -> Result<(), WriteError> {
+        let taken = self.buffer(socket, class, wanted).await?;
         match &mut self.seal {
             Seal::User { buffer, used, .. } => (*buffer, *used) = (Some(taken), 0),
             Seal::Kernel { message, used, .. } => {
@@ -206,13 +218,35 @@ impl Writer {
                     return self.queue_shared(socket, bytes, rest).await;
                 }
                 self.commit(head)?;
-                self.queue_shared(socket, bytes, range).await
+                let rest = self.align_records(socket, bytes, range, head).await?;
+                self.queue_shared(socket, bytes, rest).await
             }
             Body::File(file, range) => {
                 self.commit(head)?;
-                self.queue_file(socket, file, range).await
+                // Boxed: it takes much, and most responses are not of this kind.
+                Box::pin(self.queue_file(socket, file, range)).await
             }
         }
+    }
+
+    /// Ends the first record of a long body so that every further one begins at a page boundary
+    /// of its memory, and is four pages: the kernel's cipher then walks fewer pieces and copies
+    /// no block that straddles two of them.
+    async fn align_records(
+        &mut self,
+        socket: &Socket,
+        bytes: &Rc<Pages>,
+        range: Range<usize>,
+        head: usize,
+    ) -> Result<Range<usize>, WriteError> {
+        let aligned = range.start.is_multiple_of(PAGE) && head <= PAGE;
+        if !self.is_kernel() || !aligned || range.len() < ALIGN_FROM {
+            return Ok(range);
+        }
+        let first = range.start + MAX_PLAINTEXT - PAGE;
+        self.queue_shared(socket, bytes, range.start..first).await?;
+        self.flush(socket).await?;
+        Ok(first..range.end)
     }
 
     /// Copies as much of a body behind the head as is to share its record: all of a small one,
@@ -224,7 +258,7 @@ impl Writer {
         let first = ONE_RECORD.saturating_sub(head).min(body.len());
         let room = self.room().get_mut(head..head + first)?;
         room.copy_from_slice(body.get(..first)?);
-        self.copied += first as u64;
+        self.moved.copied += first as u64;
         Some(first)
     }
 
@@ -250,7 +284,7 @@ impl Writer {
     async fn queue_shared(
         &mut self,
         socket: &Socket,
-        bytes: &Rc<Vec<u8>>,
+        bytes: &Rc<Pages>,
         range: Range<usize>,
     ) -> Result<(), WriteError> {
         let mut rest = range;
@@ -260,22 +294,33 @@ impl Writer {
                 Seal::User { sealer, buffer, used } => {
                     let record = self.sizing.next(now).min(rest.len());
                     let out = buffer.as_deref_mut().and_then(|buffer| buffer.get_mut(*used..));
+                    let len = record + sealer.overhead();
                     match out {
-                        Some(out) if out.len() >= record + sealer.overhead() => {
+                        Some(out) if out.len() >= len && *used + len <= self.open => {
                             let plain = bytes.get(rest.start..rest.start + record);
                             let plain = plain.unwrap_or_default();
                             *used += sealer.seal(ContentType::ApplicationData, plain, out)?;
                             self.sizing.sealed(record);
+                            self.moved.sealed += record as u64;
                             record
                         }
                         _ => 0,
                     }
                 }
                 Seal::Kernel { message: Some(message), .. } => {
-                    let room = MESSAGE_BYTES.saturating_sub(message.remaining());
-                    let part = rest.start..rest.start + room.min(rest.len());
-                    let len = part.len();
-                    if message.push_shared(Rc::clone(bytes), part) { len } else { 0 }
+                    let waiting = message.remaining();
+                    let mut whole = waiting + rest.len();
+                    let room = MESSAGE_BYTES.min(self.open);
+                    if whole > room {
+                        // Full records only, while more is to follow.
+                        whole = room - room % MAX_PLAINTEXT;
+                    }
+                    let len = whole.saturating_sub(waiting);
+                    let part = rest.start..rest.start + len;
+                    let pushed = message.push_shared(Rc::clone(bytes), part);
+                    let len = if pushed { len } else { 0 };
+                    self.moved.lent += len as u64;
+                    len
                 }
                 Seal::Kernel { .. } => 0,
             };
@@ -287,41 +332,55 @@ impl Writer {
                     (false, 0..=SendClass::RECORD_LEN) => SendClass::Record,
                     _ => SendClass::Bulk,
                 };
-                self.take_buffer(class).await?;
+                let wanted = rest.len().saturating_add(MAX_OVERHEAD).min(MESSAGE_BYTES);
+                self.take_buffer(socket, class, wanted).await?;
             }
         }
         Ok(())
     }
 
     /// Sends all that waits, and gives its memory back.
+    ///
+    /// # Errors
+    /// The connection is then to be closed; and likewise if the future was dropped: whatever is
+    /// sent next could stand behind half a record, so it fails.
     pub async fn flush(&mut self, socket: &Socket) -> Result<(), WriteError> {
+        if self.sending {
+            return Err(WriteError::GivenUp);
+        }
+        self.sending = true;
         match &mut self.seal {
             Seal::User { buffer, used, .. } => {
-                let Some(buffer) = buffer.take() else { return Ok(()) };
-                let used = std::mem::take(used);
-                self.send_sealed(socket, buffer, used).await
+                if let Some(buffer) = buffer.take() {
+                    let used = std::mem::take(used);
+                    self.send_buffer(socket, buffer, used).await?;
+                }
             }
             Seal::Kernel { message, used, .. } => {
-                let Some(message) = message.take() else { return Ok(()) };
-                *used = 0;
-                self.send_message(socket, message).await
+                if let Some(message) = message.take() {
+                    *used = 0;
+                    self.send_message(socket, message).await?;
+                }
             }
         }
+        self.sending = false;
+        Ok(())
     }
 
-    async fn send_sealed(
+    /// Sends the first `used` bytes of a buffer.
+    pub(super) async fn send_buffer(
         &mut self,
         socket: &Socket,
         mut buffer: SendBuf,
         used: usize,
     ) -> Result<(), WriteError> {
+        self.note_submission();
         let mut sent = 0;
         while sent < used {
-            let turn = self.ring.turns();
             let send = self.ring.send(socket.as_fd(), buffer, sent..used);
             let (result, returned) = self.ring.within(self.stall, send).await?;
             buffer = returned;
-            sent += self.progress(turn, result)?;
+            sent += self.progress(result).await?;
         }
         Ok(())
     }
@@ -331,32 +390,32 @@ impl Writer {
         socket: &Socket,
         mut message: Box<Message>,
     ) -> Result<(), WriteError> {
+        self.note_submission();
         while message.remaining() > 0 {
-            let turn = self.ring.turns();
             let send = self.ring.send_message(socket.as_fd(), message);
             let (result, returned) = self.ring.within(self.stall, send).await?;
             message = returned;
-            let count = self.progress(turn, result)?;
+            let count = self.progress(result).await?;
             message.advance(count);
         }
         self.ring.put_back_message(message);
         Ok(())
     }
 
-    /// What a send submitted in turn `turn` came to.
-    pub(super) fn progress(
-        &mut self,
-        turn: u64,
-        result: io::Result<usize>,
-    ) -> Result<usize, WriteError> {
-        let count = match result {
+    /// What a send came to.
+    pub(super) async fn progress(&mut self, sent: io::Result<usize>) -> Result<usize, WriteError> {
+        let count = match sent {
             Ok(0) => return Err(WriteError::Socket(io::ErrorKind::WriteZero.into())),
             Ok(count) => count,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => 0,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
+                // Interrupted, or the ring is full: others first.
+                self.ring.yield_now().await;
+                0
+            }
             Err(error) => return Err(WriteError::Socket(error)),
         };
-        // A send to a socket with room completes in the turn that submits it.
-        self.congested = self.ring.turns() > turn + 1;
+        self.departure.completed(self.ring.turn_began());
+        self.open = self.open.saturating_sub(count + count / 16 + FRAME);
         if let Seal::Kernel { records, .. } = &mut self.seal {
             *records += 1 + (count / MAX_PLAINTEXT) as u64;
         }
@@ -367,16 +426,6 @@ impl Writer {
         }
     }
 
-    /// Waits, if the last send had to, until the socket takes bytes again: send memory is not to
-    /// be held by peers that do not read.
-    pub(super) async fn wait_for_peer(&mut self, socket: &Socket) -> Result<(), WriteError> {
-        if self.congested {
-            let writable = self.ring.writable(socket.as_fd());
-            self.ring.within(self.stall, writable).await?.map_err(WriteError::Socket)?;
-        }
-        Ok(())
-    }
-
     /// Sends a record of another type than application data, after all that waits.
     async fn control(
         &mut self,
@@ -385,7 +434,7 @@ impl Writer {
         body: &[u8],
     ) -> Result<(), WriteError> {
         self.flush(socket).await?;
-        self.take_buffer(SendClass::Small).await?;
+        self.take_buffer(socket, SendClass::Small, MAX_OVERHEAD + body.len()).await?;
         match &mut self.seal {
             Seal::User { sealer, buffer: Some(buffer), used } => {
                 *used = sealer.seal(content_type, body, buffer)?;

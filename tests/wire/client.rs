@@ -141,20 +141,17 @@ impl Client {
 
     /// The same, with the reason why there is none.
     pub(crate) fn try_response(&mut self, method: &str) -> io::Result<Response> {
-        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        self.reader.response(&mut stream, method)
+        self.reader.response(&mut Incoming(&mut self.tls, &mut self.socket), method)
     }
 
     /// Takes a response's head only.
     pub(crate) fn try_head(&mut self) -> io::Result<Response> {
-        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        self.reader.head(&mut stream)
+        self.reader.head(&mut Incoming(&mut self.tls, &mut self.socket))
     }
 
     /// Reads some plaintext as it comes, behind what a head left over.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        self.reader.read(&mut stream, buffer)
+        self.reader.read(&mut Incoming(&mut self.tls, &mut self.socket), buffer)
     }
 
     /// Reads to the end: what else came, and how it ended.
@@ -193,6 +190,28 @@ impl Client {
 
     fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, TcpStream> {
         rustls::Stream::new(&mut self.tls, &mut self.socket)
+    }
+}
+
+/// The plaintext that comes in. Once the handshake is done it never writes: a server that has
+/// answered and closed is heard, though what was still to be sent to it cannot be.
+struct Incoming<'c>(&'c mut ClientConnection, &'c mut TcpStream);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self(tls, socket) = self;
+        while tls.is_handshaking() {
+            tls.complete_io(socket)?;
+        }
+        loop {
+            match tls.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            tls.read_tls(socket)?;
+            tls.process_new_packets()
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        }
     }
 }
 

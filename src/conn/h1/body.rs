@@ -1,11 +1,14 @@
 //! Request content. Files have no use for it: it is read only to find the next request, within
 //! its bounds on length, time and rate, and dropped.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
-use super::{Stop, find::Framing, flush};
+use super::{Stop, find::Framing};
 use crate::{
-    conn::{Context, Session, session::ending_of_write},
+    conn::{
+        Context, Session,
+        session::{ending_of_write, while_held_up},
+    },
     decode::{BodyDecoder, BodyError},
     respond::{CONTINUE, Status},
     ring::Socket,
@@ -20,8 +23,8 @@ pub(super) async fn discard(
     framing: &Framing,
 ) -> Result<(), Stop> {
     let timeouts = &context.config.timeouts;
-    let mut decoder = BodyDecoder::new(framing.body, context.config.limits.body_bytes)
-        .map_err(|error| refused(error))?;
+    let mut decoder =
+        BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
         send_continue(session, socket).await?;
     }
@@ -30,7 +33,7 @@ pub(super) async fn discard(
     loop {
         let bytes = session.reader.plaintext();
         if !bytes.is_empty() {
-            let step = decoder.decode(bytes).map_err(|error| refused(error))?;
+            let step = decoder.decode(bytes).map_err(refused)?;
             session.reader.consume(step.consumed);
             if step.finished {
                 return Ok(());
@@ -44,7 +47,7 @@ pub(super) async fn discard(
             }
         }
         if !session.fill_at_hand(socket).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
             let Ok(filled) = filled else {
                 context.count(|counts| counts.timed_out += 1);
@@ -61,7 +64,7 @@ fn refused(error: BodyError) -> Stop {
 }
 
 async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
-    let writer = &mut session.writer;
+    let Session { reader, writer, .. } = session;
     let queued = async {
         writer.reserve(socket, CONTINUE.len(), 0, false).await?;
         if let Some(room) = writer.room().get_mut(..CONTINUE.len()) {
@@ -70,5 +73,8 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
         writer.queue(socket, CONTINUE.len(), Body::None).await?;
         writer.flush(socket).await
     };
-    queued.await.map_err(|error| Stop::Close(ending_of_write(&error)))
+    let sent = while_held_up(reader, pin!(queued)).await;
+    // It was no answer: how it left is not to be told of the answer.
+    let _ = writer.take_departure();
+    sent.map_err(|error| Stop::Close(ending_of_write(&error)))
 }

@@ -10,9 +10,10 @@ mod reply;
 
 use std::rc::Rc;
 
-use super::{Context, Session, session::ending_of_write};
+use super::{Context, Session};
 use crate::{
     close::Ending,
+    observe::Stage,
     parse::HeadScan,
     respond::Status,
     ring::{Elapsed, Socket},
@@ -58,7 +59,7 @@ async fn requests(
     let mut in_turn = 0;
     for number in 1..=most {
         if session.reader.plaintext().is_empty() && !session.fill_at_hand(socket).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             in_turn = 0;
             if !first_bytes(context, socket, session, number == 1).await? {
                 return Ok(Ending::CloseNotify);
@@ -67,11 +68,12 @@ async fn requests(
         in_turn += 1;
         if in_turn == REQUESTS_A_TURN {
             in_turn = 0;
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             context.ring.yield_now().await;
         }
+        session.clock.begin();
         if !request(context, socket, session, number == most).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
         session.refresh_key(socket).await?;
@@ -103,11 +105,6 @@ async fn first_bytes(
     }
 }
 
-/// Sends what waits.
-async fn flush(session: &mut Session, socket: &Socket) -> Result<(), Ending> {
-    session.writer.flush(socket).await.map_err(|error| ending_of_write(&error))
-}
-
 /// Serves one request, whose first bytes are there. False if it is the connection's last.
 async fn request(
     context: &Rc<Context>,
@@ -117,10 +114,13 @@ async fn request(
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
     let (framing, answer, file) = loop {
-        match examine(context, session.reader.plaintext(), &lookups) {
+        let examined = examine(context, session.reader.plaintext(), &lookups);
+        session.clock.mark(Stage::Decode);
+        match examined {
             Examined::Ready { framing, answer, file } => break (framing, answer, file),
             Examined::Incomplete => {
                 Box::pin(gather_head(context, socket, session)).await?;
+                session.clock.mark(Stage::Head);
             }
             Examined::Refused(status) => return Err(Stop::Refuse(status)),
             Examined::Wants(want) => {
@@ -128,12 +128,15 @@ async fn request(
                     log::warn!("{error}");
                     return Err(Stop::Refuse(Status::ServiceUnavailable));
                 }
+                session.clock.mark(Stage::Process);
             }
         }
     };
+    session.clock.head(session.reader.plaintext(), framing.head);
     session.reader.consume(framing.head);
     if framing.has_body() {
         Box::pin(body::discard(context, socket, session, &framing)).await?;
+        session.clock.mark(Stage::Body);
     }
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();
@@ -155,7 +158,7 @@ async fn gather_head(
     let until = context.ring.now() + context.config.timeouts.head.as_millis() as u64;
     loop {
         if !session.fill_at_hand(socket).await? {
-            flush(session, socket).await?;
+            session.flush(socket).await?;
             let filled = context.ring.until(until, session.fill(socket)).await;
             let Ok(filled) = filled else {
                 context.count(|counts| counts.timed_out += 1);

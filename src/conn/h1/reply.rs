@@ -1,11 +1,15 @@
 //! From an answer to the write queue: its head into send memory, its content by the shortest way.
 
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use super::Stop;
 use crate::{
     close::Ending,
-    conn::{Context, Session, session::ending_of_write},
+    conn::{
+        Context, Session,
+        session::{ending_of_write, while_held_up},
+    },
+    observe::{ConnectionClock, ServerTiming, Source},
     process::{
         answer::{Answer, Content, FieldSink},
         files::{FileEntry, FileObject},
@@ -14,7 +18,7 @@ use crate::{
         page::Page,
     },
     respond::{HeadFault, HeadWriter, Status, refusal},
-    ring::Socket,
+    ring::{Pages, Socket},
     write::{Body, WriteError, Writer},
 };
 
@@ -39,6 +43,12 @@ pub(super) struct Connection {
     pub(super) says_so: bool,
 }
 
+/// What of an answer was queued.
+struct Sent {
+    head: usize,
+    source: Source,
+}
+
 struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
 
 impl FieldSink for Sink<'_, '_> {
@@ -61,6 +71,9 @@ pub(super) async fn send(
     connection: Connection,
 ) -> Result<(), Stop> {
     let mut room = HEAD_ROOM + context.own_fields_len();
+    if context.config.observe.server_timing {
+        room += ServerTiming::LONGEST_LINE;
+    }
     if let Content::Page(page) = &answer.content {
         // A redirect's Location is no longer than its page.
         room += page.len().min(INLINE_PAGE) + if answer.status == 301 { page.len() } else { 0 };
@@ -69,20 +82,24 @@ pub(super) async fn send(
         return Err(Stop::Refuse(Status::UriTooLong));
     }
     let more = !session.reader.plaintext().is_empty();
-    let writer = &mut session.writer;
+    let Session { reader, writer, clock, .. } = session;
+    let mut sent = Sent { head: 0, source: Source::File };
     let queued = async {
         let expected = match &answer.content {
             Content::Nothing => 0,
             _ => answer.content_length().unwrap_or(0),
         };
         writer.reserve(socket, room, expected, more).await?;
-        let head = match write_head(context, writer.room(), answer, connection) {
+        let head = match write_head(context, writer.room(), answer, connection, clock) {
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
+        sent.head = head;
         match &answer.content {
             Content::Nothing => writer.queue(socket, head, Body::None).await?,
-            Content::Page(page) => queue_page(writer, socket, head, page).await?,
+            Content::Page(page) => {
+                sent.source = queue_page(writer, socket, head, page).await?;
+            }
             Content::Whole(coding) => {
                 if let Some(object) = object(file, *coding) {
                     let all = 0..object.stat.length;
@@ -103,7 +120,9 @@ pub(super) async fn send(
         }
         Ok::<_, WriteError>(Ok(()))
     };
-    match queued.await {
+    let queued = while_held_up(reader, pin!(queued)).await;
+    clock.answered(answer.status, sent.head, writer.is_kernel(), sent.source, writer.take_moved());
+    match queued {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
             log::warn!("respond: {fault}");
@@ -118,11 +137,15 @@ fn write_head(
     room: &mut [u8],
     answer: &Answer<'_>,
     connection: Connection,
+    clock: &ConnectionClock,
 ) -> Result<usize, HeadFault> {
     let status = Status::from_code(answer.status).unwrap_or(Status::InternalServerError);
     let mut head = HeadWriter::new(room, status);
     head.server().date(&context.date());
     answer.write_fields(&context.site, &mut Sink(&mut head));
+    if context.config.observe.server_timing {
+        head.field("Server-Timing", ServerTiming::of(clock).as_bytes());
+    }
     if !connection.persists {
         head.connection_close();
     } else if connection.says_so {
@@ -144,20 +167,23 @@ fn body(object: &FileObject, range: std::ops::Range<u64>) -> Body<'_> {
     }
 }
 
+/// Queues a page behind its head, and says how it was copied there.
 async fn queue_page(
     writer: &mut Writer,
     socket: &Socket,
     head: usize,
     page: &Page,
-) -> Result<(), WriteError> {
+) -> Result<Source, WriteError> {
     if page.len() <= INLINE_PAGE
         && let Some(room) = writer.room().get_mut(head..head + page.len())
     {
         room.copy_from_slice(page);
-        return writer.queue(socket, head + page.len(), Body::None).await;
+        writer.queue(socket, head + page.len(), Body::None).await?;
+        return Ok(Source::Page { inline: page.len() as u64, shared: 0 });
     }
-    let page = Rc::new(page.to_vec());
-    writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
+    let page = Rc::new(Pages::from(&page[..]));
+    writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await?;
+    Ok(Source::Page { inline: 0, shared: page.len() as u64 })
 }
 
 async fn queue_parts(
@@ -187,15 +213,22 @@ pub(super) async fn refuse(
         counts.requests += 1;
         counts.refused += 1;
     });
-    let writer = &mut session.writer;
-    let sent = async {
+    session.clock.head(session.reader.plaintext(), usize::MAX);
+    let Session { reader, writer, clock, .. } = session;
+    let queued = async {
         writer.reserve(socket, REFUSAL_ROOM, 0, false).await?;
-        let written = refusal(writer.room(), status, &context.date());
-        writer.queue(socket, written.unwrap_or(0), Body::None).await?;
-        writer.flush(socket).await
+        let written = refusal(writer.room(), status, &context.date()).unwrap_or(0);
+        let refusal = writer.room().get(..written).unwrap_or_default();
+        let head = memchr::memmem::find(refusal, b"\r\n\r\n").map_or(written, |end| end + 4);
+        writer.queue(socket, written, Body::None).await?;
+        let source = Source::Page { inline: (written - head) as u64, shared: 0 };
+        clock.answered(status.code(), head, writer.is_kernel(), source, writer.take_moved());
+        Ok::<_, WriteError>(())
     };
-    match sent.await {
-        Ok(()) => Ending::Linger,
-        Err(error) => ending_of_write(&error),
-    }
+    let queued = while_held_up(reader, pin!(queued)).await;
+    let sent = match queued {
+        Ok(()) => session.flush(socket).await,
+        Err(error) => Err(ending_of_write(&error)),
+    };
+    sent.map_or_else(|ending| ending, |()| Ending::Linger)
 }

@@ -5,7 +5,7 @@
 //! set as text.
 
 /// The document, `text/html; charset=utf-8`.
-pub const PAGE: &str = concat!(
+pub(super) const PAGE: &str = concat!(
     include_str!("head.html"),
     "<style>\n",
     include_str!("page.css"),

@@ -38,8 +38,18 @@ impl Cache {
     }
 
     pub(super) fn insert(&mut self, path: &[u8], entry: Rc<Entry>) {
-        self.remove(path);
         let (bytes, descriptors) = (entry.bytes(), entry.descriptors());
+        if let Some(known) = self.entries.get_mut(path) {
+            // What is known is checked anew many times a second: its place on the clock, which
+            // would have to be searched for, stays.
+            let others = (self.bytes - known.bytes(), self.descriptors - known.descriptors());
+            if others.0 + bytes <= self.max_bytes && others.1 + descriptors <= self.max_entries {
+                (self.bytes, self.descriptors) = (others.0 + bytes, others.1 + descriptors);
+                *known = entry;
+                return;
+            }
+        }
+        self.remove(path);
         while self.bytes + bytes > self.max_bytes
             || self.entries.len() >= self.max_entries
             || self.descriptors + descriptors > self.max_entries
@@ -90,9 +100,12 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::{
-        files::{FileEntry, FileObject, Standing},
-        validator::FileStat,
+    use crate::{
+        process::{
+            files::{FileEntry, FileObject, Standing},
+            validator::FileStat,
+        },
+        ring::Pages,
     };
 
     fn entry(bytes: usize) -> Rc<Entry> {
@@ -104,7 +117,7 @@ mod tests {
             changed: 1,
             changed_nanos: 0,
         };
-        let content = Some(Rc::new(vec![0; bytes]));
+        let content = Some(Rc::new(Pages::zeroed(bytes)));
         let object = FileObject { stat, content, file: None };
         Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
     }
@@ -131,5 +144,21 @@ mod tests {
         cache.insert(b"a", entry(60));
         cache.insert(b"a", entry(50));
         assert_eq!(cache.usage(), (1, 50, 0));
+        cache.insert(b"a", entry(101));
+        assert_eq!(cache.usage(), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_entry_that_was_checked_anew_can_still_be_dropped() {
+        let mut cache = Cache::new(2, 100);
+        for bytes in 1..50 {
+            cache.insert(b"a", entry(bytes));
+            cache.insert(b"b", entry(bytes));
+        }
+        assert_eq!((cache.usage(), cache.clock.len()), ((2, 98, 0), 2));
+        cache.insert(b"c", entry(60));
+        cache.insert(b"d", entry(40));
+        assert!(cache.get(b"a").is_none() && cache.get(b"b").is_none());
+        assert_eq!((cache.usage(), cache.clock.len()), ((2, 100, 0), 2));
     }
 }

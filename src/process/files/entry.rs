@@ -9,10 +9,13 @@ use std::{
 
 use rustix::fs::Stat;
 
-use crate::process::{
-    facts::{FileFacts, Found},
-    negotiate::Coding,
-    validator::FileStat,
+use crate::{
+    process::{
+        facts::{FileFacts, Found},
+        negotiate::Coding,
+        validator::FileStat,
+    },
+    ring::Pages,
 };
 
 /// Time for which a file must have been left alone before its content is kept, in milliseconds:
@@ -20,13 +23,16 @@ use crate::process::{
 /// writes cannot be told apart.
 const SETTLED_MS: i128 = 50;
 
+/// How long what is known of a path is used before it is checked again, in milliseconds.
+pub const FRESH_FOR: u64 = 100;
+
 /// One file of the file system.
 #[derive(Debug)]
 pub struct FileObject {
     /// What it was when it was opened.
     pub stat: FileStat,
     /// Its content, if that is at hand.
-    pub content: Option<Rc<Vec<u8>>>,
+    pub content: Option<Rc<Pages>>,
     /// The open file, if its content is not at hand.
     pub file: Option<Rc<OwnedFd>>,
 }
@@ -53,6 +59,16 @@ impl FileEntry {
     pub fn object(&self, coding: Coding) -> &FileObject {
         let coded = self.coded.iter().find(|(carried, _)| *carried == coding);
         coded.map_or(&self.identity, |(_, object)| object)
+    }
+
+    /// Whether each file that would be sent from its descriptor is still the version that the
+    /// answer would describe. Content at hand is one version whatever became of its file.
+    pub(super) fn is_current(&self) -> bool {
+        self.objects().all(|object| {
+            object.file.as_ref().is_none_or(|file| {
+                rustix::fs::fstat(file).is_ok_and(|stat| file_stat(&stat) == object.stat)
+            })
+        })
     }
 
     pub(super) fn objects(&self) -> impl Iterator<Item = &FileObject> {
@@ -97,6 +113,11 @@ impl Entry {
         }
     }
 
+    /// Whether this may be used without looking again: it was checked not long ago, and is true.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        now < self.checked.get() + FRESH_FOR && self.file().is_none_or(FileEntry::is_current)
+    }
+
     /// The same as the decision sees it.
     pub fn found(&self) -> Found<'_> {
         match &self.standing {
@@ -135,10 +156,37 @@ pub(super) fn file_stat(stat: &Stat) -> FileStat {
 }
 
 /// Whether the file has been left alone for long enough that its metadata tells its versions
-/// apart.
+/// apart: a write from now on gets another time than the last one has. That is so for a time in
+/// the past, and for one in the future, as a clock that was set back leaves behind.
 pub(super) fn is_settled(stat: &FileStat) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    is_settled_at(stat, now as i128)
+}
+
+fn is_settled_at(stat: &FileStat, now: i128) -> bool {
     let changed = i128::from(stat.changed) * 1000 + i128::from(stat.changed_nanos / 1_000_000);
-    // A change in the future is as suspect as one just now.
-    now as i128 - changed > SETTLED_MS
+    (now - changed).abs() > SETTLED_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_was_changed_just_now_is_unsettled() {
+        let stat = |milliseconds: i64| FileStat {
+            length: 1,
+            inode: 1,
+            modified: 0,
+            modified_nanos: 0,
+            changed: milliseconds.div_euclid(1000),
+            changed_nanos: milliseconds.rem_euclid(1000) as u32 * 1_000_000,
+        };
+        let now = 1_000_000;
+        for (changed, settled) in
+            [(0, true), (999_949, true), (999_950, false), (now, false), (1_000_051, true)]
+        {
+            assert_eq!(is_settled_at(&stat(changed), i128::from(now)), settled, "{changed}");
+        }
+    }
 }

@@ -14,6 +14,8 @@ mod cache;
 mod entry;
 mod folder;
 mod store;
+#[cfg(test)]
+mod tests;
 
-pub use entry::{Entry, FileEntry, FileObject, Standing};
-pub use store::{FRESH_FOR, FileStore, LookupError};
+pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
+pub use store::{FileStore, LookupError};

@@ -1,7 +1,7 @@
 //! Looking paths up, through the cache and through the ring.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::CString,
     fmt, io,
     os::fd::{AsFd, OwnedFd},
@@ -20,11 +20,8 @@ use super::{
 use crate::{
     config::Limits,
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
-    ring::Ring,
+    ring::{Pages, Ring},
 };
-
-/// How long what is known of a path is used before it is checked again, in milliseconds.
-pub const FRESH_FOR: u64 = 100;
 
 /// Tries of an open that the kernel could not decide because of a rename at the same time
 /// (openat2(2), EAGAIN).
@@ -49,6 +46,9 @@ pub struct FileStore {
     root: OwnedFd,
     index: Vec<u8>,
     max_file: usize,
+    /// Bytes of content at hand, in the cache or with those that it is sent to.
+    alive: Rc<Cell<usize>>,
+    max_alive: usize,
     cache: RefCell<Cache>,
 }
 
@@ -65,6 +65,8 @@ impl FileStore {
             root,
             index: index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
+            alive: Rc::default(),
+            max_alive: limits.file_cache_bytes.saturating_mul(2),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
     }
@@ -73,7 +75,7 @@ impl FileStore {
     pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
         let cache = self.cache.borrow();
         let entry = cache.get(path)?;
-        (self.ring.now() < entry.checked.get() + FRESH_FOR).then(|| Rc::clone(entry))
+        entry.is_fresh(self.ring.now()).then(|| Rc::clone(entry))
     }
 
     /// Finds out what stands at a path.
@@ -84,7 +86,7 @@ impl FileStore {
         let now = self.ring.now();
         let old = self.cache.borrow().get(path).cloned();
         if let Some(old) = &old {
-            if now < old.checked.get() + FRESH_FOR {
+            if old.is_fresh(now) {
                 return Ok(Rc::clone(old));
             }
             // Others go on with what is known while this task looks.
@@ -225,14 +227,19 @@ impl FileStore {
     }
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
-    /// then it is sent from the open file, and fails there if it must.
-    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Vec<u8>>> {
+    /// then it is sent from the open file, and fails there if it must. None also if what slow
+    /// readers hold of other files, which have left the cache, is as much as the cache may be:
+    /// an open file costs no memory.
+    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        let mut bytes = vec![0; length];
+        if self.alive.get().saturating_add(length) > self.max_alive {
+            return None;
+        }
+        let mut pages = Pages::counted(length, &self.alive);
         let mut filled = 0;
         while filled < length {
-            let (read, returned) = self.ring.read_bytes(file, bytes, filled, filled as u64).await;
-            bytes = returned;
+            let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;
+            pages = returned;
             match read {
                 Ok(0) => return None,
                 Ok(count) => filled += count,
@@ -241,7 +248,7 @@ impl FileStore {
             }
         }
         let now = rustix::fs::fstat(file).ok()?;
-        (file_stat(&now) == *stat).then(|| Rc::new(bytes))
+        (file_stat(&now) == *stat).then(|| Rc::new(pages))
     }
 }
 

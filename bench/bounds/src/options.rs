@@ -1,0 +1,101 @@
+//! The command line of both responders, and what is made of it.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Answers every TLS record with the same response, without reading it as HTTP.
+#[derive(Clone, Debug, Parser)]
+pub struct Options {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    pub listen: SocketAddr,
+
+    /// The certificate chain, PEM
+    #[arg(long)]
+    pub cert: PathBuf,
+
+    /// Its key, PEM
+    #[arg(long)]
+    pub key: PathBuf,
+
+    /// The file that every response carries
+    #[arg(long)]
+    pub body: PathBuf,
+}
+
+impl Options {
+    /// rustls's configuration: TLS 1.3 only, two stateless tickets, keys that can be taken out.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or is not what it should be.
+    pub fn tls(&self) -> Result<Arc<ServerConfig>, Box<dyn Error>> {
+        let chain = CertificateDer::pem_file_iter(&self.cert)?.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)?;
+        let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.enable_secret_extraction = true;
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// The response: a head with the fields that file servers send, so that it is as long as
+    /// theirs, and the body.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn response(&self) -> io::Result<Vec<u8>> {
+        let body = fs::read(&self.body)?;
+        let mut response = format!(
+            "HTTP/1.1 200 OK\r\nServer: bound\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\
+             Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"00000000-000\"\r\n\
+             Accept-Ranges: bytes\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        response.extend(body);
+        Ok(response)
+    }
+
+    /// A listener whose connections inherit TCP_NODELAY.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    pub fn listener(&self) -> io::Result<TcpListener> {
+        let family = if self.listen.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        rustix::net::bind(&socket, &self.listen)?;
+        rustix::net::listen(&socket, 4096)?;
+        Ok(socket.into())
+    }
+}
+
+/// Ends the program with a message if `outcome` is an error.
+pub fn told<T>(name: &str, outcome: Result<T, Box<dyn Error>>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            std::process::exit(1);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The harness: every server is started, checked to serve the right bytes, loaded in interleaved
+//! rounds, pinned to a core of its own, and stopped; what came out is told as a table, as
+//! JSON and as a page.
+//!
+//! The invariant: a peer that cannot be had, and a workload that it cannot serve, stand in the
+//! results with the reason; nothing is left out in silence.
+
+#![forbid(unsafe_code)]
+
+mod against;
+mod calls;
+mod html;
+mod machine;
+mod material;
+mod measure;
+mod options;
+mod page;
+mod peers;
+mod process;
+mod results;
+mod summary;
+mod table;
+mod workloads;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::options::Options;
+use crate::results::Results;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            let _ = writeln!(io::stderr(), "ringway-bench: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let results = match &options.show {
+        Some(file) => Results::load(file)?,
+        None => measure::all(options)?,
+    };
+    let write = |file: &Path, text: String| {
+        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+    };
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
+        write(file, json + "\n")?;
+    }
+    if let Some(file) = &options.html {
+        write(file, html::tell(&results))?;
+    }
+    let mut told = table::tell(&results);
+    if let Some(file) = &options.against {
+        told += &against::tell(&Results::load(file)?, &results);
+    }
+    io::stdout().write_all(told.as_bytes()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,229 @@
+//! The rounds.
+//!
+//! The invariant: within a round every peer has its turn before any has a second one, each round
+//! begins with another peer, and each turn starts a fresh server.
+
+use std::process::Command;
+
+use ringway_load::report::Report;
+
+use crate::calls;
+use crate::machine::Machine;
+use crate::material::Material;
+use crate::options::Options;
+use crate::peers::{self, Peer};
+use crate::process::{Running, free_port, output_on};
+use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::summary::{REQUESTS, range};
+use crate::workloads::{self, About, CAPACITY, Workload};
+
+/// Measures all that `options` ask for.
+///
+/// # Errors
+///
+/// If there is nothing to measure or nothing to measure with; what goes wrong with a single peer
+/// stands in the results.
+pub(crate) fn all(options: &Options) -> Result<Results, String> {
+    let machine = Machine::this();
+    if machine.cpus < 2 {
+        return Err("a benchmark needs two CPUs: one for the server, one for the load".into());
+    }
+    let material = Material::make().map_err(|error| format!("temporary files: {error}"))?;
+    let mut results = Results {
+        machine,
+        rounds: options.rounds(),
+        seconds: options.seconds(),
+        ..Results::default()
+    };
+    let mut present = Vec::new();
+    for peer in peers::ALL {
+        if !Options::wanted(&options.peer, peer.name) {
+            continue;
+        }
+        let version = peer.version(options);
+        if version.is_ok() {
+            present.push(peer);
+        }
+        results.peers.push(PeerResult {
+            name: peer.name.into(),
+            what: peer.what.into(),
+            passes: peer.passes.into(),
+            missing: version.as_ref().err().cloned(),
+            version: version.unwrap_or_default(),
+        });
+    }
+    if present.is_empty() {
+        return Err("no peer is there".into());
+    }
+    for workload in chosen(options) {
+        let rate = match workload.about {
+            About::Rate { percent } => Some(rate(&results, &present, percent)?),
+            _ => None,
+        };
+        let measured = one(options, &material, &present, &workload, rate);
+        results.workloads.push(measured);
+    }
+    Ok(results)
+}
+
+/// The workloads that are wanted, and the one that the fixed rates need.
+fn chosen(options: &Options) -> Vec<Workload> {
+    let wanted = |workload: &Workload| {
+        Options::wanted(&options.workload, workload.name)
+            && (workload.quick || !options.quick || !options.workload.is_empty())
+    };
+    let needs_capacity = workloads::ALL
+        .iter()
+        .any(|workload| matches!(workload.about, About::Rate { .. }) && wanted(workload));
+    let chosen =
+        |workload: &Workload| wanted(workload) || needs_capacity && workload.name == CAPACITY;
+    workloads::ALL.into_iter().filter(chosen).collect()
+}
+
+/// A share of the capacity of the slowest serious peer.
+fn rate(results: &Results, present: &[Peer], percent: u32) -> Result<f64, String> {
+    let capacity = results.workloads.iter().find(|workload| workload.name == CAPACITY);
+    let entries = capacity.map_or(&[][..], |workload| &workload.entries);
+    let serious = |name: &str| present.iter().any(|peer| peer.name == name && peer.serious);
+    entries
+        .iter()
+        .filter(|entry| serious(&entry.peer))
+        .filter_map(|entry| range(entry, REQUESTS))
+        .map(|range| range.median)
+        .min_by(f64::total_cmp)
+        .map(|slowest| (slowest * f64::from(percent) / 100.0).round())
+        .ok_or_else(|| format!("no serious peer finished {CAPACITY}, so no rate can be fixed"))
+}
+
+fn one(
+    options: &Options,
+    material: &Material,
+    present: &[Peer],
+    workload: &Workload,
+    rate: Option<f64>,
+) -> WorkloadResult {
+    let mut entries: Vec<Entry> = present
+        .iter()
+        .map(|peer| Entry {
+            peer: peer.name.into(),
+            rounds: Vec::new(),
+            calls: None,
+            failure: None,
+        })
+        .collect();
+    for round in 0..options.rounds() {
+        for turn in 0..present.len() {
+            let index = (turn + round) % present.len();
+            let (peer, entry) = (&present[index], &mut entries[index]);
+            eprintln!("{}: round {}, {}", workload.name, round + 1, peer.name);
+            match turn_of(options, material, peer, workload, rate) {
+                Ok(report) => entry.rounds.push(report),
+                Err(what) => entry.failure = Some(what),
+            }
+        }
+    }
+    if workload.about != About::Idle {
+        for (peer, entry) in present.iter().zip(&mut entries) {
+            if entry.failure.is_none() {
+                entry.calls = count_calls(options, material, peer, workload, rate).ok();
+            }
+        }
+    }
+    let (name, title) = (workload.name.into(), workload.title.into());
+    WorkloadResult { name, title, rate, entries }
+}
+
+/// A fresh server.
+fn start(
+    options: &Options,
+    material: &Material,
+    peer: &Peer,
+    workload: &Workload,
+) -> Result<(Running, u16), String> {
+    let port = free_port().map_err(|error| error.to_string())?;
+    let mut command = peer.command(options, material, port, workload.file)?;
+    Running::start(options.server_cpu, &mut command, port).map(|running| (running, port))
+}
+
+/// A fresh server, loaded once.
+fn turn_of(
+    options: &Options,
+    material: &Material,
+    peer: &Peer,
+    workload: &Workload,
+    rate: Option<f64>,
+) -> Result<Report, String> {
+    let (server, port) = start(options, material, peer, workload)?;
+    let mut command = load(options, material, workload, rate, port)?;
+    command.args(["--server-pid", &server.pid().to_string()]);
+    checked(workload, report(options, &mut command)?)
+}
+
+/// The load generator's command.
+fn load(
+    options: &Options,
+    material: &Material,
+    workload: &Workload,
+    rate: Option<f64>,
+    port: u16,
+) -> Result<Command, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(this.with_file_name("ringway-load"));
+    let file = workload.file.unwrap_or_default();
+    command.arg(format!("https://127.0.0.1:{port}/{file}"));
+    command.args(["--cpus", &options.client_cpu.to_string(), "--json", "-"]);
+    command.args(["--duration", &format!("{}s", options.seconds())]);
+    command.args(["--warm-up", if options.quick { "300ms" } else { "500ms" }]);
+    command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
+    command.args(workload.options);
+    if let Some(rate) = rate {
+        command.args(["--rate", &rate.to_string()]);
+    }
+    Ok(command)
+}
+
+/// Runs the load generator.
+fn report(options: &Options, command: &mut Command) -> Result<Report, String> {
+    let output = output_on(options.client_cpu, command).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        said.lines().last().unwrap_or("the load generator said nothing").to_owned()
+    })
+}
+
+/// A report in which everything went as it should.
+fn checked(workload: &Workload, report: Report) -> Result<Report, String> {
+    if let Some((kind, failed)) = report.failures.iter().next() {
+        return Err(format!("{kind}: {} times, {}", failed.count, failed.first));
+    }
+    if report.requests == 0 {
+        return Err("no request was answered".into());
+    }
+    if report.idle_closed > 0 {
+        return Err(format!("closed {} of {} idle connections", report.idle_closed, report.idle));
+    }
+    let handshakes = report.full_handshakes + report.resumed_handshakes;
+    if workload.options.contains(&"resumed") && report.resumed_handshakes * 100 < handshakes * 99 {
+        return Err(format!("resumed {} of {handshakes} sessions", report.resumed_handshakes));
+    }
+    Ok(report)
+}
+
+/// A round of its own in which system calls are counted: counting slows a server down.
+fn count_calls(
+    options: &Options,
+    material: &Material,
+    peer: &Peer,
+    workload: &Workload,
+    rate: Option<f64>,
+) -> Result<crate::results::Calls, String> {
+    let (server, port) = start(options, material, peer, workload)?;
+    let mut command = load(options, material, workload, rate, port)?;
+    command.args(["--duration", "1s"]);
+    std::thread::scope(|scope| {
+        let loading = scope.spawn(|| report(options, &mut command));
+        let counted = calls::count(server.pid());
+        let report = loading.join().map_err(|_| "the load generator's thread panicked")??;
+        counted.map(|counted| counted.per_request(report.requests_per_second))
+    })
+}

@@ -1,0 +1,69 @@
+//! All that was measured, as it is kept in a file.
+
+use std::fs;
+use std::path::Path;
+
+use ringway_load::report::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+
+/// The results of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) peers: Vec<PeerResult>,
+    pub(crate) workloads: Vec<WorkloadResult>,
+}
+
+/// Who took part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PeerResult {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) what: String,
+    /// How often user space and kernel pass over a byte of a body, as follows from how it works.
+    pub(crate) passes: String,
+    /// Why it did not take part.
+    pub(crate) missing: Option<String>,
+}
+
+/// A workload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkloadResult {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// The rate at which requests were due.
+    pub(crate) rate: Option<f64>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// A peer in a workload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) peer: String,
+    /// One report for each round.
+    pub(crate) rounds: Vec<Report>,
+    pub(crate) calls: Option<Calls>,
+    /// Why there are no rounds, or fewer.
+    pub(crate) failure: Option<String>,
+}
+
+/// System calls of the server, counted in a round of their own.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Calls {
+    pub(crate) per_request: f64,
+    /// Those among them that entered an io_uring.
+    pub(crate) enters_per_request: f64,
+}
+
+impl Results {
+    /// Reads a file of results.
+    pub(crate) fn load(file: &Path) -> Result<Self, String> {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let json = fs::read_to_string(file).map_err(|error| told(&error))?;
+        serde_json::from_str(&json).map_err(|error| told(&error))
+    }
+}

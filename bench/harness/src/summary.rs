@@ -1,0 +1,90 @@
+//! Rounds become figures: medians and ranges.
+
+use ringway_load::report::{Report, Spent};
+
+use crate::results::Entry;
+
+/// The middle of some values and how far they reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Range {
+    /// Of `values`; nothing if there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Self { median, min, max })
+    }
+
+    /// Whether the two have a value in common.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+/// A figure of a round.
+pub(crate) type Figure = fn(&Report) -> Option<f64>;
+
+/// A figure of what the server spent.
+fn spent(report: &Report, figure: impl Fn(&Spent) -> f64) -> Option<f64> {
+    report.server.as_ref().map(figure)
+}
+
+pub(crate) const REQUESTS: Figure = |report| Some(report.requests_per_second);
+pub(crate) const BYTES: Figure = |report| Some(report.body_bytes_per_second);
+pub(crate) const REQUESTS_PER_CPU: Figure = |report| spent(report, |s| s.requests_per_cpu_second);
+pub(crate) const BYTES_PER_CPU: Figure = |report| spent(report, |s| s.body_bytes_per_cpu_second);
+pub(crate) const CPU_PER_REQUEST: Figure = |report| spent(report, |s| s.cpu_us_per_request);
+pub(crate) const USER_SHARE: Figure = |report| spent(report, |s| s.user_share);
+pub(crate) const PEAK: Figure = |report| spent(report, |s| s.resident_peak as f64);
+pub(crate) const P50: Figure = |report| Some(report.latency_at(50.0));
+pub(crate) const P99: Figure = |report| Some(report.latency_at(99.0));
+pub(crate) const P999: Figure = |report| Some(report.latency_at(99.9));
+pub(crate) const MAX: Figure = |report| Some(report.latency_at(100.0));
+pub(crate) const IDLE_USER: Figure =
+    |report| report.server.as_ref()?.idle_connection.map(|idle| idle.user);
+pub(crate) const IDLE_KERNEL: Figure =
+    |report| report.server.as_ref()?.idle_connection.map(|idle| idle.kernel_slab + idle.kernel_tcp);
+
+/// The range of a figure over an entry's rounds.
+pub(crate) fn range(entry: &Entry, figure: Figure) -> Option<Range> {
+    Range::of(entry.rounds.iter().filter_map(figure))
+}
+
+/// The median over the rounds of `one`'s figure divided by `other`'s in the same round.
+pub(crate) fn ratio(one: &Entry, other: &Entry, figure: Figure) -> Option<Range> {
+    let pairs = one.rounds.iter().zip(&other.rounds);
+    Range::of(pairs.filter_map(|(one, other)| Some(figure(one)? / figure(other)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Range;
+
+    #[test]
+    fn medians_and_ranges() {
+        let range = |values: &[f64]| Range::of(values.iter().copied());
+        assert_eq!(range(&[]), None);
+        assert_eq!(range(&[3.0, 1.0, 2.0]), Some(Range { median: 2.0, min: 1.0, max: 3.0 }));
+        assert_eq!(range(&[4.0, 1.0]), Some(Range { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(range(&[f64::NAN, f64::INFINITY]), None);
+    }
+
+    #[test]
+    fn ranges_meet_at_their_ends() {
+        let range = |min, max| Range { median: min, min, max };
+        assert!(range(1.0, 2.0).meets(&range(2.0, 3.0)));
+        assert!(!range(1.0, 2.0).meets(&range(2.1, 3.0)));
+    }
+}

@@ -1,0 +1,117 @@
+//! The results as text.
+
+use std::fmt::Write as _;
+
+use crate::peers::RINGWAY;
+use crate::results::{Entry, Results, WorkloadResult};
+use crate::summary::{
+    BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, Figure, IDLE_KERNEL, IDLE_USER, MAX, P50, P99, P999,
+    PEAK, REQUESTS, REQUESTS_PER_CPU, USER_SHARE, range, ratio,
+};
+use crate::workloads::{self, About};
+
+/// A column: its heading, its figure, the unit that the figure is divided by, decimals.
+type Column = (&'static str, Figure, f64, usize);
+
+const MEBI: f64 = 1_048_576.0;
+const LATENCIES: [Column; 4] =
+    [("p50 us", P50, 1.0, 0), ("p99", P99, 1.0, 0), ("p99.9", P999, 1.0, 0), ("max", MAX, 1.0, 0)];
+const REQUESTED: [Column; 2] =
+    [("CPU us/req", CPU_PER_REQUEST, 1.0, 2), ("req/CPU-s", REQUESTS_PER_CPU, 1.0, 0)];
+const SENT: [Column; 2] =
+    [("CPU us/req", CPU_PER_REQUEST, 1.0, 0), ("MB/CPU-s", BYTES_PER_CPU, 1e6, 0)];
+const HELD: [Column; 2] =
+    [("KiB/conn", IDLE_USER, 1024.0, 1), ("kernel KiB", IDLE_KERNEL, 1024.0, 1)];
+const REST: [Column; 2] = [("user %", USER_SHARE, 0.01, 0), ("peak MiB", PEAK, MEBI, 1)];
+
+/// What a workload is about; those of other versions are told by requests.
+pub(crate) fn about(workload: &WorkloadResult) -> About {
+    let known = workloads::ALL.iter().find(|known| known.name == workload.name);
+    known.map_or(About::Requests, |known| known.about)
+}
+
+/// The figure by which servers are compared, and whether more of it is better.
+pub(crate) fn telling(about: About) -> (Figure, bool) {
+    match about {
+        About::Requests => (REQUESTS_PER_CPU, true),
+        About::Bytes => (BYTES_PER_CPU, true),
+        About::Rate { .. } => (CPU_PER_REQUEST, false),
+        About::Idle => (IDLE_USER, false),
+    }
+}
+
+/// All tables.
+pub(crate) fn tell(results: &Results) -> String {
+    let mut out = String::new();
+    let machine = &results.machine;
+    let _ = writeln!(
+        out,
+        "{}, {} CPUs, Linux {}, {}, kernel TLS {}; {} round(s) of {} s, load before {:.2}",
+        machine.cpu,
+        machine.cpus,
+        machine.kernel,
+        machine.congestion_control,
+        if machine.kernel_tls { "there" } else { "not there" },
+        results.rounds,
+        results.seconds,
+        machine.load_before
+    );
+    for peer in &results.peers {
+        let state = match &peer.missing {
+            Some(why) => format!("MISSING: {why}"),
+            None => format!("{} - {}", peer.version, peer.what),
+        };
+        let _ = writeln!(out, "  {:<12} {state}", peer.name);
+    }
+    for workload in &results.workloads {
+        table(&mut out, workload);
+    }
+    out
+}
+
+fn table(out: &mut String, workload: &WorkloadResult) {
+    let about = about(workload);
+    let middle = match about {
+        About::Requests | About::Rate { .. } => REQUESTED,
+        About::Bytes => SENT,
+        About::Idle => HELD,
+    };
+    let columns: Vec<Column> = LATENCIES.into_iter().chain(middle).chain(REST).collect();
+    let (throughput, throughput_name, unit): (Figure, _, _) =
+        if about == About::Bytes { (BYTES, "MB/s", 1e6) } else { (REQUESTS, "req/s", 1.0) };
+    let rate = workload.rate.map_or(String::new(), |rate| format!(", {rate} requests/s due"));
+    let _ = write!(out, "\n{} ({}{rate})\n{:<12}", workload.title, workload.name, "");
+    let _ = write!(out, "{throughput_name:>9}{:>19}", "min-max");
+    for (heading, ..) in &columns {
+        let _ = write!(out, "{heading:>11}");
+    }
+    let _ = writeln!(out, "{:>10}{:>10}{:>14}", "calls/req", "enters", "ringway is");
+    let ringway = workload.entries.iter().find(|entry| entry.peer == RINGWAY);
+    for entry in &workload.entries {
+        let _ = write!(out, "{:<12}", entry.peer);
+        if let Some(range) = range(entry, throughput) {
+            let reach = format!("{:.0}-{:.0}", range.min / unit, range.max / unit);
+            let _ = write!(out, "{:>9.0}{reach:>19}", range.median / unit);
+            for (_, figure, unit, decimals) in &columns {
+                let _ = write!(out, "{:>11}", number(entry, *figure, *unit, *decimals));
+            }
+            let calls = |value: f64| format!("{value:>10.2}");
+            let [all, enters] =
+                entry.calls.map_or([10; 2].map(|width| " ".repeat(width)), |counted| {
+                    [calls(counted.per_request), calls(counted.enters_per_request)]
+                });
+            let against = ringway.and_then(|ringway| ratio(ringway, entry, telling(about).0));
+            let against = against.map_or(String::new(), |ratio| format!("{:.2} x", ratio.median));
+            let _ = write!(out, "{all}{enters}{against:>14}");
+        }
+        let _ = match &entry.failure {
+            Some(why) => writeln!(out, "  FAILED: {why}"),
+            None => writeln!(out),
+        };
+    }
+}
+
+fn number(entry: &Entry, figure: Figure, unit: f64, decimals: usize) -> String {
+    range(entry, figure)
+        .map_or(String::new(), |range| format!("{:.decimals$}", range.median / unit))
+}

@@ -1,0 +1,92 @@
+use ringway_load::report::Report;
+
+use crate::results::{Calls, Entry, PeerResult, Results, WorkloadResult};
+use crate::{against, html, table};
+
+/// A report with so many requests for each second of CPU.
+fn report(requests_per_cpu_second: f64) -> Report {
+    let json = format!(
+        r#"{{"version":"0","url":"https://h/","connections":1,"depth":1,"rate":null,"seconds":1.0,
+        "requests":100,"requests_per_second":100.0,"body_bytes_per_second":1e6,"failures":{{}},
+        "unfinished":0,"missed":0,"latency_mean_us":9.0,"opened":0,"full_handshakes":0,
+        "latency_us":[{{"percentile":0.0,"us":1.0}},{{"percentile":50.0,"us":12.0}},
+        {{"percentile":99.0,"us":90.0}},{{"percentile":100.0,"us":1000.0}}],
+        "resumed_handshakes":0,"idle":0,"idle_closed":0,"slow":0,"slow_closed":0,"slow_bytes":0,
+        "client":{{"threads":1,"busy":0.5,"us_per_request":1.0}},
+        "server":{{"cpu_seconds":1.0,"cpu_share":1.0,"user_share":0.25,
+        "requests_per_cpu_second":{requests_per_cpu_second},"cpu_us_per_request":10.0,
+        "body_bytes_per_cpu_second":1e6,"switches_per_1000":0.0,"threads":1,
+        "resident_at_rest":1,"resident":1048576,"resident_peak":1048576,"idle_connection":null}}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+fn results(ringway: &[f64], nginx: &[f64]) -> Results {
+    let entry = |peer: &str, rounds: &[f64]| Entry {
+        peer: peer.into(),
+        rounds: rounds.iter().copied().map(report).collect(),
+        calls: Some(Calls { per_request: 0.25, enters_per_request: 0.125 }),
+        failure: rounds.is_empty().then(|| "it <fell> over".into()),
+    };
+    let peer = |name: &str, missing: Option<&str>| PeerResult {
+        name: name.into(),
+        version: "1.0".into(),
+        what: "files".into(),
+        passes: "two".into(),
+        missing: missing.map(Into::into),
+    };
+    Results {
+        rounds: ringway.len(),
+        peers: vec![peer("ringway", None), peer("nginx", None), peer("caddy", Some("not here"))],
+        workloads: vec![WorkloadResult {
+            name: "1k-64".into(),
+            title: "1 KB".into(),
+            rate: None,
+            entries: vec![entry("ringway", ringway), entry("nginx", nginx)],
+        }],
+        ..Results::default()
+    }
+}
+
+#[test]
+fn the_table_tells_ratios_and_what_is_missing() {
+    let told = table::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    assert!(told.contains("MISSING: not here"), "{told}");
+    let nginx = told.lines().rfind(|line| line.starts_with("nginx")).unwrap();
+    assert!(
+        nginx.ends_with("2.00 x") && nginx.contains("0.25") && nginx.contains("0.12"),
+        "{told}"
+    );
+    let failed = table::tell(&results(&[200.0], &[]));
+    assert!(failed.contains("FAILED: it <fell> over"), "{failed}");
+}
+
+#[test]
+fn only_what_moves_beyond_noise_is_told() {
+    let before = results(&[100.0, 104.0], &[100.0, 120.0]);
+    let same = against::tell(&before, &results(&[103.0, 99.0], &[119.0, 140.0]));
+    assert!(same.contains("nothing has moved"), "{same}");
+    let worse = against::tell(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
+    assert!(worse.contains("ringway      -21.1 %  WORSE"), "{worse}");
+    assert!(worse.contains("nginx        +22.7 %  better"), "{worse}");
+}
+
+#[test]
+fn the_page_stands_alone_and_is_closed() {
+    let page = html::tell(&results(&[200.0, 220.0], &[]));
+    assert!(page.contains("it &lt;fell&gt; over") && page.contains("<b>missing</b>: not here"));
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    assert!(page.matches("<svg").count() >= 4);
+    assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"));
+}
+
+#[test]
+fn results_survive_their_file() {
+    let results = results(&[1.5], &[2.5]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serde_json::to_string(&results).unwrap()).unwrap();
+    let back = crate::results::Results::load(file.path()).unwrap();
+    assert_eq!(table::tell(&back), table::tell(&results));
+    std::fs::write(file.path(), "{}").unwrap();
+    assert!(crate::results::Results::load(file.path()).is_err());
+}

@@ -1,0 +1,133 @@
+//! The workloads.
+
+use crate::material::SITE;
+
+/// What a workload is about: the figure by which servers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Requests for each second of the server's CPU.
+    Requests,
+    /// Bytes for each second of the server's CPU.
+    Bytes,
+    /// CPU for each request, and latency, at a share of the slowest serious peer's capacity.
+    Rate { percent: u32 },
+    /// Memory of each idle connection.
+    Idle,
+}
+
+/// A workload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) about: About,
+    /// The one file that is asked for; nothing for a mix, which the bounds cannot serve.
+    pub(crate) file: Option<&'static str>,
+    /// What the load generator is told, besides where and how long.
+    pub(crate) options: &'static [&'static str],
+    /// Whether it belongs to the quick set.
+    pub(crate) quick: bool,
+}
+
+/// The workload by whose throughput the fixed rates are chosen.
+pub(crate) const CAPACITY: &str = "1k-64";
+
+/// All workloads. The one that fixes the rates comes before those at a fixed rate.
+pub(crate) const ALL: [Workload; 12] = [
+    Workload {
+        name: CAPACITY,
+        title: "1 KB, 64 connections",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["-c", "64"],
+        quick: true,
+    },
+    Workload {
+        name: "1k-1",
+        title: "1 KB, one connection",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["-c", "1"],
+        quick: false,
+    },
+    Workload {
+        name: "1k-1000",
+        title: "1 KB, 1,000 connections",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["-c", "1000"],
+        quick: false,
+    },
+    Workload {
+        name: "16k-64",
+        title: "16 KB, 64 connections",
+        about: About::Requests,
+        file: Some("16k.bin"),
+        options: &["-c", "64"],
+        quick: true,
+    },
+    Workload {
+        name: "1m-16",
+        title: "1 MB, 16 connections",
+        about: About::Bytes,
+        file: Some("1m.bin"),
+        options: &["-c", "16"],
+        quick: true,
+    },
+    Workload {
+        name: "100m-4",
+        title: "100 MB, 4 connections",
+        about: About::Bytes,
+        file: Some("100m.bin"),
+        options: &["-c", "4"],
+        quick: false,
+    },
+    Workload {
+        name: "site",
+        title: "A web site's mix of files, 64 connections",
+        about: About::Requests,
+        file: None,
+        options: &["-c", "64", "--mix", SITE],
+        quick: false,
+    },
+    Workload {
+        name: "full-handshakes",
+        title: "A full handshake for each request of 1 KB",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["-c", "16", "--sessions", "full"],
+        quick: true,
+    },
+    Workload {
+        name: "resumed-handshakes",
+        title: "A resumed handshake for each request of 1 KB",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["-c", "16", "--sessions", "resumed"],
+        quick: true,
+    },
+    Workload {
+        name: "rate-50",
+        title: "1 KB at half the capacity of the slowest serious peer, 64 connections",
+        about: About::Rate { percent: 50 },
+        file: Some("1k.bin"),
+        options: &["-c", "64"],
+        quick: true,
+    },
+    Workload {
+        name: "rate-80",
+        title: "1 KB at 80 % of the capacity of the slowest serious peer, 64 connections",
+        about: About::Rate { percent: 80 },
+        file: Some("1k.bin"),
+        options: &["-c", "64"],
+        quick: false,
+    },
+    Workload {
+        name: "idle-5000",
+        title: "5,000 idle connections",
+        about: About::Idle,
+        file: Some("1k.bin"),
+        options: &["-c", "1", "--rate", "100", "--idle", "5000"],
+        quick: false,
+    },
+];

@@ -1,0 +1,330 @@
+//! How a run is told: plain figures as JSON, and a table for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Plan;
+use crate::run::{Outcome, Server};
+
+/// The percentiles whose latencies are told.
+pub const PERCENTILES: [f64; 12] =
+    [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
+
+const MEBIBYTE: f64 = 1_048_576.0;
+
+/// A run's figures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// The load generator's version.
+    pub version: String,
+    /// What was asked.
+    pub url: String,
+    /// Connections that asked.
+    pub connections: usize,
+    /// Requests in flight on each at most.
+    pub depth: usize,
+    /// Requests a second that were due; nothing in a closed loop.
+    pub rate: Option<f64>,
+    /// Seconds that were measured.
+    pub seconds: f64,
+    /// Requests answered as they should be.
+    pub requests: u64,
+    /// The same per second.
+    pub requests_per_second: f64,
+    /// Bytes of bodies per second.
+    pub body_bytes_per_second: f64,
+    /// Requests that failed, by kind.
+    pub failures: BTreeMap<String, Failed>,
+    /// Requests without an answer at the end.
+    pub unfinished: u64,
+    /// Requests dropped because too many waited.
+    pub missed: u64,
+    /// Latencies in microseconds, by percentile.
+    pub latency_us: Vec<Point>,
+    /// The mean latency in microseconds.
+    pub latency_mean_us: f64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Full handshakes.
+    pub full_handshakes: u64,
+    /// Resumed handshakes.
+    pub resumed_handshakes: u64,
+    /// Idle connections.
+    pub idle: usize,
+    /// Idle connections that the server closed.
+    pub idle_closed: u64,
+    /// Slow connections.
+    pub slow: usize,
+    /// Slow connections that the server closed.
+    pub slow_closed: u64,
+    /// Bytes that slow connections read.
+    pub slow_bytes: u64,
+    /// What the load generator itself spent.
+    pub client: Client,
+    /// What the server spent, if its processes were named.
+    pub server: Option<Spent>,
+}
+
+/// Failures of a kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failed {
+    /// How many.
+    pub count: u64,
+    /// What the first said.
+    pub first: String,
+}
+
+/// A point of the latency curve.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Point {
+    /// Of a hundred.
+    pub percentile: f64,
+    /// Microseconds.
+    pub us: f64,
+}
+
+/// What the load generator spent.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Client {
+    /// Threads.
+    pub threads: usize,
+    /// The share of the time in which they had something to do. Well below 1 means that the
+    /// server, not this tool, was the limit.
+    pub busy: f64,
+    /// Busy microseconds for each request.
+    pub us_per_request: f64,
+}
+
+/// What the server spent in the measured interval, and the memory it held.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Spent {
+    /// CPU seconds.
+    pub cpu_seconds: f64,
+    /// CPU seconds of a second: 1 is one core's worth.
+    pub cpu_share: f64,
+    /// The share of the CPU time that was spent in user mode.
+    pub user_share: f64,
+    /// Requests for each CPU second.
+    pub requests_per_cpu_second: f64,
+    /// CPU microseconds for each request.
+    pub cpu_us_per_request: f64,
+    /// Bytes of bodies for each CPU second.
+    pub body_bytes_per_cpu_second: f64,
+    /// Context switches for each thousand requests.
+    pub switches_per_1000: f64,
+    /// Threads.
+    pub threads: u64,
+    /// Resident memory before the first connection, in bytes.
+    pub resident_at_rest: u64,
+    /// Resident memory at the end, in bytes.
+    pub resident: u64,
+    /// The highest that resident memory has been, in bytes.
+    pub resident_peak: u64,
+    /// Of each idle connection, if there were any.
+    pub idle_connection: Option<IdleConnection>,
+}
+
+/// The memory that an idle connection holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct IdleConnection {
+    /// Resident bytes of the server's processes.
+    pub user: f64,
+    /// Bytes of the kernel's slabs, of both ends of the connection and of anything else that the
+    /// machine did meanwhile.
+    pub kernel_slab: f64,
+    /// Bytes of TCP's buffers, both ends.
+    pub kernel_tcp: f64,
+}
+
+impl Report {
+    /// Makes the figures of a run.
+    pub fn new(plan: &Plan, outcome: &Outcome) -> Self {
+        let tally = &outcome.tally;
+        let seconds = tally.measured.as_secs_f64();
+        let us = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
+        let latency = |percentile: f64| match tally.latency.len() {
+            0 => 0,
+            _ if percentile == 0.0 => tally.latency.min(),
+            _ => tally.latency.value_at_percentile(percentile).min(tally.latency.max()),
+        };
+        let failures = tally.failures().filter(|(_, failures)| failures.count > 0);
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            url: plan.url.clone(),
+            connections: plan.connections,
+            depth: plan.depth,
+            rate: plan.rate,
+            seconds,
+            requests: tally.requests,
+            requests_per_second: tally.requests as f64 / seconds,
+            body_bytes_per_second: tally.body_bytes as f64 / seconds,
+            failures: failures
+                .map(|(kind, failures)| {
+                    let first = failures.first.clone().unwrap_or_default();
+                    (kind.name().to_owned(), Failed { count: failures.count, first })
+                })
+                .collect(),
+            unfinished: tally.unfinished,
+            missed: tally.missed,
+            latency_us: PERCENTILES
+                .map(|percentile| Point { percentile, us: us(latency(percentile)) })
+                .to_vec(),
+            latency_mean_us: tally.latency.mean() / 1000.0,
+            opened: tally.opened,
+            full_handshakes: tally.full,
+            resumed_handshakes: tally.resumed,
+            idle: plan.idle,
+            idle_closed: tally.idle_closed,
+            slow: plan.slow.map_or(0, |slow| slow.connections),
+            slow_closed: tally.slow_closed,
+            slow_bytes: tally.slow_bytes,
+            client: Client {
+                threads: plan.threads,
+                busy: tally.busy.as_secs_f64() / (seconds * plan.threads as f64),
+                us_per_request: tally.busy.as_secs_f64() * 1e6 / tally.requests.max(1) as f64,
+            },
+            server: outcome.server.as_ref().map(|server| Spent::new(plan, outcome, server)),
+        }
+    }
+
+    /// The latency at a percentile of [`PERCENTILES`], in microseconds.
+    pub fn latency_at(&self, percentile: f64) -> f64 {
+        let near = |point: &&Point| (point.percentile - percentile).abs() < 1e-9;
+        self.latency_us.iter().find(near).map_or(0.0, |point| point.us)
+    }
+}
+
+impl Spent {
+    fn new(plan: &Plan, outcome: &Outcome, server: &Server) -> Self {
+        let tally = &outcome.tally;
+        let Server { at_rest, idle, before, after } = server;
+        // At least a nanosecond and a request, so that every figure is a number.
+        let cpu_seconds = after.cpu.saturating_sub(before.cpu).max(1) as f64 / 1e9;
+        let user = after.user_ticks.saturating_sub(before.user_ticks) as f64;
+        let system = after.system_ticks.saturating_sub(before.system_ticks) as f64;
+        let switches = |sample: &crate::observe::Sample| {
+            sample.voluntary_switches + sample.involuntary_switches
+        };
+        let requests = tally.requests.max(1) as f64;
+        let each = |before: u64, after: u64| (after as f64 - before as f64) / plan.idle as f64;
+        let (kernel_before, kernel_after) = outcome.kernel;
+        Self {
+            cpu_seconds,
+            cpu_share: cpu_seconds / tally.measured.as_secs_f64(),
+            user_share: user / (user + system).max(1.0),
+            requests_per_cpu_second: requests / cpu_seconds,
+            cpu_us_per_request: cpu_seconds * 1e6 / requests,
+            body_bytes_per_cpu_second: tally.body_bytes as f64 / cpu_seconds,
+            switches_per_1000: switches(after).saturating_sub(switches(before)) as f64 * 1000.0
+                / requests,
+            threads: after.threads,
+            resident_at_rest: at_rest.resident,
+            resident: after.resident,
+            resident_peak: after.resident_peak,
+            idle_connection: (plan.idle > 0).then(|| IdleConnection {
+                user: each(at_rest.resident, idle.resident),
+                kernel_slab: each(kernel_before.slab, kernel_after.slab),
+                kernel_tcp: each(kernel_before.tcp, kernel_after.tcp),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let loop_kind = self.rate.map_or("closed loop".to_owned(), |rate| {
+            format!("{rate:.0} requests/s due, latency from then")
+        });
+        writeln!(
+            f,
+            "{}  {} connections, depth {}, {loop_kind}",
+            self.url, self.connections, self.depth
+        )?;
+        writeln!(
+            f,
+            "requests    {} in {:.2} s: {:.0}/s, {:.1} MB/s of bodies",
+            self.requests,
+            self.seconds,
+            self.requests_per_second,
+            self.body_bytes_per_second / 1e6
+        )?;
+        writeln!(
+            f,
+            "latency     p50 {:.0} us  p90 {:.0}  p99 {:.0}  p99.9 {:.0}  max {:.0}  mean {:.0}",
+            self.latency_at(50.0),
+            self.latency_at(90.0),
+            self.latency_at(99.0),
+            self.latency_at(99.9),
+            self.latency_at(100.0),
+            self.latency_mean_us
+        )?;
+        writeln!(
+            f,
+            "connections {} opened, {} full and {} resumed handshakes",
+            self.opened, self.full_handshakes, self.resumed_handshakes
+        )?;
+        if self.idle > 0 {
+            writeln!(f, "idle        {} of {} closed by the server", self.idle_closed, self.idle)?;
+        }
+        if self.slow > 0 {
+            writeln!(
+                f,
+                "slow        {} of {} closed by the server, {} bytes read",
+                self.slow_closed, self.slow, self.slow_bytes
+            )?;
+        }
+        writeln!(
+            f,
+            "client      {:.0} % busy on {} thread(s), {:.2} us/request",
+            self.client.busy * 100.0,
+            self.client.threads,
+            self.client.us_per_request
+        )?;
+        if let Some(server) = &self.server {
+            write!(f, "{server}")?;
+        }
+        if self.unfinished + self.missed > 0 {
+            writeln!(f, "unfinished  {} at the end, {} never sent", self.unfinished, self.missed)?;
+        }
+        for (kind, failed) in &self.failures {
+            writeln!(f, "FAILED      {kind}: {} ({})", failed.count, failed.first)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "server      {:.0} requests and {:.1} MB per CPU second; {:.2} us/request, {:.0} % in \
+             user mode, {:.2} cores",
+            self.requests_per_cpu_second,
+            self.body_bytes_per_cpu_second / 1e6,
+            self.cpu_us_per_request,
+            self.user_share * 100.0,
+            self.cpu_share
+        )?;
+        writeln!(
+            f,
+            "            {:.1} MiB resident, peak {:.1}, {} threads, {:.1} switches per 1000 requests",
+            self.resident as f64 / MEBIBYTE,
+            self.resident_peak as f64 / MEBIBYTE,
+            self.threads,
+            self.switches_per_1000
+        )?;
+        if let Some(idle) = &self.idle_connection {
+            writeln!(
+                f,
+                "            each idle connection: {:.1} KiB user; kernel, both ends: {:.1} KiB slab, \
+                 {:.1} KiB TCP",
+                idle.user / 1024.0,
+                idle.kernel_slab / 1024.0,
+                idle.kernel_tcp / 1024.0
+            )?;
+        }
+        Ok(())
+    }
+}

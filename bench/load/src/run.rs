@@ -1,0 +1,212 @@
+//! A run: the threads, the stages and the samples of the server.
+//!
+//! The invariant: the server is sampled at the very ends of the measured interval, so its CPU time
+//! and the requests counted belong to the same time.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use rustls::pki_types::ServerName;
+
+use crate::bodies::{self, Bodies, Files};
+use crate::connection::Common;
+use crate::engine::Engine;
+use crate::observe::{self, KernelMemory, Sample};
+use crate::plan::{Plan, Sessions};
+use crate::progress::Progress;
+use crate::session;
+use crate::tally::Tally;
+
+/// How long idle connections may take to be opened, for each thousand of them and to begin with.
+const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How often the waiting thread looks up.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What all threads do at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The idle connections are opened.
+    Idle,
+    /// All connections are at work, nothing counts yet.
+    WarmUp,
+    /// What happens counts.
+    Measure,
+    /// The end.
+    Stop,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Idle, Self::WarmUp, Self::Measure, Self::Stop];
+}
+
+/// What the threads and the one that started them tell each other.
+#[derive(Debug)]
+pub(crate) struct Control {
+    stage: AtomicU8,
+    idle_ready: AtomicUsize,
+    requests: Vec<AtomicU64>,
+    failed: Vec<AtomicU64>,
+}
+
+impl Control {
+    fn new(threads: usize) -> Self {
+        let zeros = || (0..threads).map(|_| AtomicU64::new(0)).collect();
+        let (requests, failed) = (zeros(), zeros());
+        Self { stage: AtomicU8::new(0), idle_ready: AtomicUsize::new(0), requests, failed }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        Stage::ALL[usize::from(self.stage.load(Ordering::Relaxed))]
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// A thread's idle connections are open.
+    pub(crate) fn idle_ready(&self) {
+        self.idle_ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Thread `index` has got so far.
+    pub(crate) fn progress(&self, index: usize, requests: u64, failed: u64) {
+        self.requests[index].store(requests, Ordering::Relaxed);
+        self.failed[index].store(failed, Ordering::Relaxed);
+    }
+
+    fn total(counts: &[AtomicU64]) -> u64 {
+        counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What was seen of the server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Before the first connection.
+    pub at_rest: Sample,
+    /// With the idle connections open and nothing else.
+    pub idle: Sample,
+    /// When the measured interval began.
+    pub before: Sample,
+    /// When it ended.
+    pub after: Sample,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the threads counted, together.
+    pub tally: Tally,
+    /// What was seen of the server, if its processes were named.
+    pub server: Option<Server>,
+    /// The kernel's memory before the first connection and with the idle ones open.
+    pub kernel: (KernelMemory, KernelMemory),
+}
+
+/// Runs `plan`.
+///
+/// # Errors
+///
+/// What stopped it, for a person: a root directory that cannot be read, an io_uring that cannot
+/// be had, a server that is not there or answers nothing.
+pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, String> {
+    raise_open_files();
+    let files = bodies::load(plan).map_err(|error| error.to_string())?;
+    let control = Control::new(plan.threads);
+    let progress = Progress::new(plan, quiet);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..plan.threads)
+            .map(|index| {
+                let (control, files) = (&control, &files);
+                scope.spawn(move || one(plan, control, files, index))
+            })
+            .collect();
+        let finished = || threads.iter().any(thread::ScopedJoinHandle::is_finished);
+        let watched = watch(plan, &control, &progress, finished);
+        control.enter(Stage::Stop);
+        progress.finish();
+        let mut tally = Tally::default();
+        for thread in threads {
+            tally.merge(&thread.join().map_err(|_| "a thread panicked".to_owned())??);
+        }
+        let (server, kernel) = watched?;
+        Ok(Outcome { tally, server, kernel })
+    })
+}
+
+/// One thread.
+fn one(plan: &Plan, control: &Control, files: &Files, index: usize) -> Result<Tally, String> {
+    if let Some(&cpu) = plan.cpus.get(index) {
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        sched_setaffinity(None, &set).map_err(|error| format!("--cpus {cpu}: {error}"))?;
+    }
+    let tls = match &plan.tls {
+        None => None,
+        Some(tls) => {
+            let host = plan.host.rsplit_once(':').map_or(plan.host.as_str(), |(host, _)| host);
+            let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+                .map_err(|error| format!("{host}: {error}"))?;
+            let config = session::config(tls, plan.sessions).map_err(|error| error.to_string())?;
+            Some((config, name))
+        }
+    };
+    let common = Common {
+        tls,
+        keep_tickets: plan.sessions == Sessions::Resumed,
+        requests: plan.requests(),
+        status: plan.status,
+        bodies: Bodies::new(files, plan.hash),
+        tally: Tally::default(),
+    };
+    let engine = Engine::new(plan, control, common, index)
+        .map_err(|error: io::Error| format!("io_uring cannot be set up: {error}"))?;
+    engine.run()
+}
+
+type Watched = (Option<Server>, (KernelMemory, KernelMemory));
+
+/// Leads the threads through the stages and samples the server in between.
+fn watch(
+    plan: &Plan,
+    control: &Control,
+    progress: &Progress,
+    finished: impl Fn() -> bool,
+) -> Result<Watched, String> {
+    let sample = || observe::sample(&plan.server).map_err(|error| error.to_string());
+    let memory = || observe::kernel_memory().map_err(|error| error.to_string());
+    let look = |until: Instant, stop: &dyn Fn() -> bool| {
+        while Instant::now() < until && !stop() && !finished() {
+            thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
+            let (requests, failed) = (&control.requests, &control.failed);
+            progress.tell(control.stage(), Control::total(requests), Control::total(failed));
+        }
+    };
+    let (at_rest, kernel_at_rest) = (sample()?, memory()?);
+    let patience = IDLE_PATIENCE * (1 + plan.idle / 1000) as u32;
+    let ready = || control.idle_ready.load(Ordering::Relaxed) == plan.threads;
+    look(Instant::now() + patience, &ready);
+    if !ready() && !finished() {
+        return Err(format!("{} idle connections were not open in {patience:?}", plan.idle));
+    }
+    let (idle, kernel_idle) = (sample()?, memory()?);
+    control.enter(Stage::WarmUp);
+    look(Instant::now() + plan.warm_up, &|| false);
+    let before = sample()?;
+    control.enter(Stage::Measure);
+    look(Instant::now() + plan.duration, &|| false);
+    let after = sample()?;
+    control.enter(Stage::Stop);
+    let server = Server { at_rest, idle, before, after };
+    Ok(((!plan.server.is_empty()).then_some(server), (kernel_at_rest, kernel_idle)))
+}
+
+/// Raises the limit on open files as far as it goes; a refusal shows when sockets run out.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

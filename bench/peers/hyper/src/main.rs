@@ -1,0 +1,80 @@
+//! hyper on tokio (epoll) and tokio-rustls, one thread: the file in memory, or read from the page
+//! cache for each request.
+
+#![forbid(unsafe_code)]
+
+mod body;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use clap::Parser;
+use http_body_util::{Either, Full};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use ringway_bench_peer::{Files, Options, told};
+use tokio::task::{LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
+
+use crate::body::FileBody;
+
+type Body = Either<Full<Bytes>, FileBody>;
+
+fn main() {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = told(runtime.map_err(Into::into));
+    told(LocalSet::new().block_on(&runtime, serve(options)));
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let files = Rc::new(Files::load(&options.dir)?);
+    let acceptor = TlsAcceptor::from(options.shared_tls()?);
+    let listener = tokio::net::TcpListener::from_std(options.listener()?)?;
+    let read_files = options.read_files;
+    loop {
+        let (socket, _) = listener.accept().await?;
+        let (acceptor, files) = (acceptor.clone(), Rc::clone(&files));
+        spawn_local(async move {
+            // Whoever breaks off has his reasons.
+            let Ok(stream) = acceptor.accept(socket).await else { return };
+            let service = service_fn(|request| {
+                let response = answer(&request, &files, read_files);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .pipeline_flush(true)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = connection.await;
+        });
+    }
+}
+
+fn answer<B>(request: &Request<B>, files: &Files, read_files: bool) -> Response<Body> {
+    let empty = |status| {
+        let mut response = Response::new(Either::Left(Full::default()));
+        *response.status_mut() = status;
+        response
+    };
+    let Some(file) = files.get(request.uri().path()) else { return empty(StatusCode::NOT_FOUND) };
+    let (len, body) = if read_files {
+        match FileBody::open(&file.path) {
+            Ok(body) => (body.left(), Either::Right(body)),
+            Err(_) => return empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    } else {
+        (file.body.len() as u64, Either::Left(Full::new(file.body.clone())))
+    };
+    Response::builder()
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .header(CONTENT_LENGTH, len)
+        .header(LAST_MODIFIED, &file.last_modified)
+        .header(ETAG, &file.etag)
+        .body(body)
+        .unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR))
+}
