@@ -63,7 +63,7 @@ function beside(request, now) {
   const where = request.number === 1 ? "the first request of its connection" : `request ${number(request.number)} of its connection`;
   lines.push(["Where", `worker ${request.worker}, ${where}`]);
   const stall = beside.stall
-    ? ` The loop stood still for ${time(beside.stall.ns)}, mostly in ${stageTitle(beside.stall.stage)}.`
+    ? ` The loop stood still for ${time(beside.stall.ns)}${beside.stall.stage ? `, mostly in ${stageTitle(beside.stall.stage)}` : ""}.`
     : "";
   lines.push(["Beside it", `${number(beside.requests)} requests ended in ${number(beside.turns)} turns of the loop; ${number(beside.connections)} connections were open.${stall}`]);
   return make("dl", { class: "beside" }, ...lines.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));

@@ -53,7 +53,7 @@ function updateWorker(element, row, most) {
   set("connections", number(worker.connections), worker.connections / most.connections);
   set("waits", time(worker.run_queue_p99_ns));
   set("turn", time(worker.turn_p99_ns));
-  set("stall", stall ? `${time(stall.ns)} in ${stageTitle(stall.stage)}, ${since(stall.seconds_ago)} ago` : "none");
+  set("stall", stall ? `${time(stall.ns)}${stall.stage ? ` in ${stageTitle(stall.stage)}` : ""}, ${since(stall.seconds_ago)} ago` : "none");
   set("ring", [row.enters, row.submissions, row.completions].map(per).join(" · "));
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
   set("queue", bytes(worker.write_queue_bytes));
