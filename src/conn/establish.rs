@@ -70,7 +70,7 @@ fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
 pub(super) async fn establish(
     context: &Rc<Context>,
     socket: &Socket,
-    clock: ConnectionClock,
+    clock: Box<ConnectionClock>,
 ) -> Result<Session, EstablishError> {
     let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
     let places = context.config.limits.handshakes;
@@ -81,7 +81,7 @@ pub(super) async fn establish(
 async fn shake_hands(
     context: &Rc<Context>,
     socket: &Socket,
-    mut clock: ConnectionClock,
+    mut clock: Box<ConnectionClock>,
 ) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(Arc::clone(&context.tls))?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
@@ -135,7 +135,7 @@ fn hand_over(
     established: Established,
     stream: ReceiveStream,
     early: Option<(RecvBuf, usize)>,
-    mut clock: ConnectionClock,
+    mut clock: Box<ConnectionClock>,
 ) -> Session {
     let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);

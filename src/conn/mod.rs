@@ -48,11 +48,11 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
 }
 
 /// The clock of a connection that has just been accepted.
-fn clock(context: &Context, socket: &Socket) -> ConnectionClock {
+fn clock(context: &Context, socket: &Socket) -> Box<ConnectionClock> {
     let peer = context.observer.logs().then(|| rustix::net::getpeername(socket).ok()).flatten();
     let peer = peer.flatten().and_then(|peer| SocketAddr::try_from(peer).ok());
     let waited = sampled(context, socket).map(TcpInfo::unsent_for);
-    ConnectionClock::accepted(&context.observer, peer, waited)
+    Box::new(ConnectionClock::accepted(&context.observer, peer, waited))
 }
 
 /// What the kernel tells of a connection now, if that is to be noted.

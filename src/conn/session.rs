@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    pub(super) clock: ConnectionClock,
+    pub(super) clock: Box<ConnectionClock>,
     version: TlsVersion,
     schedule: Box<KeySchedule>,
     /// The kernel takes new keys for the directions that it protects.
@@ -31,7 +31,7 @@ impl Session {
     pub(super) fn new(
         reader: Reader,
         writer: Writer,
-        clock: ConnectionClock,
+        clock: Box<ConnectionClock>,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, rc::Rc};
 
 use super::{
-    Moved, Observer, Route, Sending, Source, Stage, Taken, request::Queue, slow::Finished,
+    Moved, Observer, Route, Sending, Stage, Taken, request::Queue, slow::Finished,
     stage::REQUEST_STAGES,
 };
 
@@ -11,7 +11,7 @@ use super::{
 #[derive(Debug)]
 pub struct ConnectionClock {
     observer: Rc<Observer>,
-    peer: Option<Box<SocketAddr>>,
+    peer: Option<SocketAddr>,
     accepted: u64,
     accept_queue: Option<u64>,
     handshake_cpu: u64,
@@ -37,7 +37,7 @@ impl ConnectionClock {
         Self {
             accepted: observer.turn_began(),
             observer: Rc::clone(observer),
-            peer: peer.map(Box::new),
+            peer,
             accept_queue,
             handshake_cpu: 0,
             handshake: 0,
@@ -130,29 +130,18 @@ impl ConnectionClock {
         }
     }
 
-    /// The answer was queued: its status, its head's length, and what was done with its content.
-    pub fn answered(
-        &mut self,
-        status: u16,
-        head: usize,
-        kernel: bool,
-        source: Source,
-        moved: Moved,
-    ) {
+    /// The answer was queued: its status, and what was done with its content.
+    pub fn answered(&mut self, status: u16, kernel: bool, moved: Moved) {
         if !self.observer.is_enabled() {
             return;
         }
         let noted = &mut *self.observer.noted.borrow_mut();
-        let route = noted.ledger.sent(head as u64, kernel, source, moved);
+        let route = noted.ledger.sent(kernel, moved);
         if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
             request.answered = true;
             request.status = status;
             request.route = route;
-            request.bytes = moved.total()
-                + match source {
-                    Source::Page { inline, .. } => inline,
-                    Source::File => 0,
-                };
+            request.bytes = moved.content();
         }
     }
 
@@ -200,7 +189,7 @@ impl ConnectionClock {
                 turns: turns - request.turns_before,
             };
             self.since = self.since.max(finished.ended);
-            observer.finish(noted, self.queue, finished, self.peer.as_deref());
+            observer.finish(noted, self.queue, finished, self.peer.as_ref());
             noted.open.pop(&mut self.queue);
         }
     }
@@ -276,7 +265,7 @@ impl Drop for ConnectionClock {
                 turns: turns - request.turns_before,
                 ..Finished::default()
             };
-            observer.finish(noted, self.queue, finished, self.peer.as_deref());
+            observer.finish(noted, self.queue, finished, self.peer.as_ref());
             noted.open.pop(&mut self.queue);
         }
     }

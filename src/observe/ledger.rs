@@ -9,6 +9,12 @@ use super::Basis;
 /// What a [`Writer`](crate::write::Writer) did with content since it was last asked, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
+    /// Of heads: what was queued before content.
+    pub head: u64,
+    /// Of a page that the server made: copied behind its head, and sealed there.
+    pub inline: u64,
+    /// Of such a page: copied into memory of its own first, and then as below.
+    pub shared: u64,
     /// Copied behind a head in send memory, and sealed there.
     pub copied: u64,
     /// Sealed from the worker's memory into send memory.
@@ -24,9 +30,15 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// All of it.
-    pub fn total(self) -> u64 {
-        self.copied + self.sealed + self.lent + self.read + self.read_for_kernel + self.sendfile
+    /// All content.
+    pub fn content(self) -> u64 {
+        self.inline
+            + self.copied
+            + self.sealed
+            + self.lent
+            + self.read
+            + self.read_for_kernel
+            + self.sendfile
     }
 }
 
@@ -52,20 +64,6 @@ impl Taken {
         let copied = if kernel { &mut self.copied_of_kernel } else { &mut self.copied };
         *copied += count as u64;
     }
-}
-
-/// Where the content of a response came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A file.
-    File,
-    /// A page that the server made.
-    Page {
-        /// Bytes of it that were copied behind the head.
-        inline: u64,
-        /// Bytes of it that were copied into memory of their own first.
-        shared: u64,
-    },
 }
 
 /// A way of content to the wire.
@@ -204,21 +202,20 @@ pub struct Ledger {
 
 impl Ledger {
     /// Enters a response and says which route most of its content took.
-    pub fn sent(&mut self, head: u64, kernel: bool, source: Source, moved: Moved) -> Option<Route> {
-        self.heads += head;
-        let parts = match source {
-            Source::Page { inline, .. } if kernel => {
-                [(Route::KernelPage, inline, moved.total()), NOTHING, NOTHING]
+    pub fn sent(&mut self, kernel: bool, moved: Moved) -> Option<Route> {
+        self.heads += moved.head;
+        let page = moved.inline + moved.shared > 0;
+        let parts = match (page, kernel) {
+            (true, true) => [(Route::KernelPage, moved.inline, moved.lent), NOTHING, NOTHING],
+            (true, false) => {
+                [(Route::UserPage, moved.inline + moved.copied, moved.sealed), NOTHING, NOTHING]
             }
-            Source::Page { inline, .. } => {
-                [(Route::UserPage, inline + moved.copied, moved.sealed), NOTHING, NOTHING]
-            }
-            Source::File if kernel => [
+            (false, true) => [
                 (Route::KernelCache, 0, moved.lent),
                 (Route::KernelSendfile, 0, moved.sendfile),
                 (Route::KernelRead, 0, moved.read_for_kernel),
             ],
-            Source::File => [
+            (false, false) => [
                 (Route::UserCache, moved.copied, moved.sealed),
                 (Route::UserRead, 0, moved.read),
                 NOTHING,
@@ -234,9 +231,7 @@ impl Ledger {
             }
         }
         if let Some(route) = most.1 {
-            if let Source::Page { shared, .. } = source {
-                self.routes[route as usize].shared += shared;
-            }
+            self.routes[route as usize].shared += moved.shared;
             self.routes[route as usize].responses += 1;
         }
         most.1
@@ -384,18 +379,17 @@ mod tests {
     #[test]
     fn each_way_has_its_passes() {
         let mut ledger = Ledger::default();
-        let file = |moved| (Source::File, moved);
-        let none = Moved::default();
-        for (kernel, (source, moved), route, count) in [
-            (false, file(Moved { sealed: 900, ..none }), Route::UserCache, 2.0),
-            (false, file(Moved { read: 70, ..none }), Route::UserRead, 3.0),
-            (false, (Source::Page { inline: 50, shared: 0 }, none), Route::UserPage, 3.0),
-            (true, file(Moved { lent: 40, ..none }), Route::KernelCache, 1.0),
-            (true, file(Moved { sendfile: 30, ..none }), Route::KernelSendfile, 1.0),
-            (true, file(Moved { read_for_kernel: 20, ..none }), Route::KernelRead, 2.0),
-            (true, (Source::Page { inline: 10, shared: 0 }, none), Route::KernelPage, 2.0),
+        let none = Moved { head: 100, ..Moved::default() };
+        for (kernel, moved, route, count) in [
+            (false, Moved { sealed: 900, ..none }, Route::UserCache, 2.0),
+            (false, Moved { read: 70, ..none }, Route::UserRead, 3.0),
+            (false, Moved { inline: 50, ..none }, Route::UserPage, 3.0),
+            (true, Moved { lent: 40, ..none }, Route::KernelCache, 1.0),
+            (true, Moved { sendfile: 30, ..none }, Route::KernelSendfile, 1.0),
+            (true, Moved { read_for_kernel: 20, ..none }, Route::KernelRead, 2.0),
+            (true, Moved { inline: 10, ..none }, Route::KernelPage, 2.0),
         ] {
-            assert_eq!(ledger.sent(100, kernel, source, moved), Some(route));
+            assert_eq!(ledger.sent(kernel, moved), Some(route));
             assert_eq!(ledger.carried(route).responses, 1);
             assert!((passes(&ledger, route) - count).abs() < 1e-9, "{}", route.name());
         }
@@ -406,7 +400,7 @@ mod tests {
     fn a_response_by_two_ways_counts_its_bytes_under_both_and_itself_once() {
         let mut ledger = Ledger::default();
         let moved = Moved { sendfile: 100, read_for_kernel: 300, ..Moved::default() };
-        assert_eq!(ledger.sent(0, true, Source::File, moved), Some(Route::KernelRead));
+        assert_eq!(ledger.sent(true, moved), Some(Route::KernelRead));
         assert_eq!(ledger.carried(Route::KernelSendfile).payload(), 100);
         assert_eq!(ledger.carried(Route::KernelSendfile).responses, 0);
         assert_eq!(ledger.carried(Route::KernelRead).responses, 1);
@@ -414,13 +408,13 @@ mod tests {
 
     #[test]
     fn no_content_no_route() {
-        assert_eq!(Ledger::default().sent(9, false, Source::File, Moved::default()), None);
+        assert_eq!(Ledger::default().sent(false, Moved::default()), None);
     }
 
     #[test]
     fn ledgers_add_up() {
         let mut one = Ledger::default();
-        one.sent(5, false, Source::File, Moved { copied: 3, sealed: 4, ..Moved::default() });
+        one.sent(false, Moved { head: 5, copied: 3, sealed: 4, ..Moved::default() });
         one.received(Taken { sealed: 9, opened: 7, copied: 1, ..Taken::default() });
         let mut sum = one.clone();
         sum.add(&one);

@@ -33,7 +33,7 @@ pub use connection::ConnectionClock;
 pub use counts::Counts;
 pub use histograms::{HISTOGRAM_BYTES, HISTOGRAMS_BYTES, Histograms, LONGEST};
 pub use kernel::{KernelFigures, ListenerQueue};
-pub use ledger::{Carried, Flow, Ledger, Moved, Route, Source, Taken};
+pub use ledger::{Carried, Flow, Ledger, Moved, Route, Taken};
 pub use metrics::METRICS_TYPE;
 pub use observer::{OBSERVER_BYTES, Observer, TAIL, Tail, WorkerSnapshot};
 pub use request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, Sending};

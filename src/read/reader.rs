@@ -68,7 +68,8 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    pub(super) taken: Taken,
+    /// What was received. Boxed: few look at it, and connections are many.
+    pub(super) taken: Box<Taken>,
 }
 
 impl Reader {
@@ -93,7 +94,7 @@ impl Reader {
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
-        let taken = Taken { sealed: sealed.len() as u64, ..Taken::default() };
+        let taken = Box::new(Taken { sealed: sealed.len() as u64, ..Taken::default() });
         Self {
             ring: Rc::clone(ring),
             stream,
@@ -128,7 +129,7 @@ impl Reader {
 
     /// What was received since this was last asked.
     pub fn take_taken(&mut self) -> Taken {
-        std::mem::take(&mut self.taken)
+        std::mem::take(&mut *self.taken)
     }
 
     /// Bytes of memory that the gathered plaintext takes.

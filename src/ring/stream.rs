@@ -35,6 +35,8 @@ pub struct ReceiveStream {
     ring: Rc<Ring>,
     socket: RawFd,
     op: Option<OpId>,
+    /// What is armed is multishot, whatever the mode has become since.
+    multishot: bool,
     /// In line for a buffer, instead of armed.
     place: Option<Place>,
     mode: Mode,
@@ -51,7 +53,14 @@ impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
     pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
         let mode = Mode::Single(0);
-        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, place: None, mode }
+        Self {
+            ring: Rc::clone(ring),
+            socket: socket.as_raw_fd(),
+            op: None,
+            multishot: false,
+            place: None,
+            mode,
+        }
     }
 
     /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
@@ -109,7 +118,7 @@ impl ReceiveStream {
                 return Poll::Pending;
             };
             self.op = None;
-            if matches!(self.mode, Mode::Multishot) {
+            if self.multishot {
                 state.counts.re_arms += u64::from(result != 0);
                 state.counts.overflows += u64::from(result > 0);
             }
@@ -131,7 +140,8 @@ impl ReceiveStream {
         }
     }
 
-    fn arm(&self) -> io::Result<OpId> {
+    fn arm(&mut self) -> io::Result<OpId> {
+        self.multishot = matches!(self.mode, Mode::Multishot);
         let payload = Payload::Received(VecDeque::new());
         let socket = self.socket;
         let submission = match self.mode {

@@ -64,7 +64,7 @@ impl Writer {
             };
             let began = ring.clock();
             let (read, buffer, places) = reading.await;
-            self.departure.waited_for_file(ring.clock() - began);
+            self.notes.departure.waited_for_file(ring.clock() - began);
             let count = match read {
                 Ok(0) => return Err(WriteError::FileShrank),
                 Ok(count) => count,
@@ -128,7 +128,7 @@ impl Writer {
             left -= len;
         }
         self.sizing.sealed(count);
-        self.moved.read += count as u64;
+        self.notes.moved.read += count as u64;
         (*buffer, *used) = (Some(bytes), end);
         Ok(())
     }
@@ -172,8 +172,8 @@ impl Writer {
             sent => {
                 let sent = self.progress(sent.map_err(io::Error::from)).await?;
                 // It was completed when it returned, and not when the turn began.
-                self.departure.completed(self.ring.clock());
-                self.moved.sendfile += sent as u64;
+                self.notes.departure.completed(self.ring.clock());
+                self.notes.moved.sendfile += sent as u64;
                 self.ring.yield_now().await;
                 Ok(sent as u64)
             }
@@ -192,12 +192,12 @@ impl Writer {
         let place = 0..buffer.len().min(rest).min(self.open.max(WORTHWHILE));
         let began = self.ring.clock();
         let (read, buffer, _) = self.ring.read_into(file, buffer, vec![place], window.start).await;
-        self.departure.waited_for_file(self.ring.clock() - began);
+        self.notes.departure.waited_for_file(self.ring.clock() - began);
         let count = read.map_err(WriteError::File)?;
         if count == 0 {
             return Err(WriteError::FileShrank);
         }
-        self.moved.read_for_kernel += count as u64;
+        self.notes.moved.read_for_kernel += count as u64;
         self.send_buffer(socket, buffer, count).await?;
         Ok(count as u64)
     }

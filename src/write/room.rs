@@ -28,7 +28,7 @@ impl Writer {
         }
         let began = self.ring.clock();
         let buffer = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
-        self.departure.waited_for_buffer(self.ring.clock() - began);
+        self.notes.departure.waited_for_buffer(self.ring.clock() - began);
         Ok(buffer)
     }
 
@@ -52,7 +52,8 @@ impl Writer {
 
     /// Waits until the kernel calls the socket writable, for as long as the peer takes something.
     pub(super) async fn wait_until_writable(&mut self, socket: &Socket) -> Result<(), WriteError> {
-        let began = self.ring.clock();
+        // The answer waits for the socket, as it does between a submission and its completion.
+        self.note_submission();
         let mut queue = socket.send_queue().map_err(WriteError::Socket)?;
         let mut advanced = self.ring.now();
         let mut limit = HELD_UP.min(self.stall);
@@ -64,7 +65,6 @@ impl Writer {
             if let Ok(writable) = waited {
                 writable.map_err(WriteError::Socket)?;
                 self.open = queue.free().max(WORTHWHILE);
-                self.departure.waited_for_buffer(self.ring.clock() - began);
                 return Ok(());
             }
             // A large socket that is read slowly takes long to become writable. What counts is

@@ -2,11 +2,10 @@
 
 use std::{io, ops::Range, os::fd::AsFd, os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use super::{Pace, RecordSizing, WriteError};
+use super::{Pace, RecordSizing, WriteError, observed::Notes};
 use crate::{
     config::Timeouts,
     handshake::ktls,
-    observe::{Moved, Sending},
     record::{
         AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, Suite,
         TrafficKeys, encode_alert,
@@ -67,8 +66,8 @@ pub struct Writer {
     sending: bool,
     pub(super) pace: Pace,
     pub(super) stall: Duration,
-    pub(super) moved: Moved,
-    pub(super) departure: Sending,
+    /// What was done with content, and how it left. Boxed: few look at it, and connections are many.
+    pub(super) notes: Box<Notes>,
 }
 
 impl Writer {
@@ -89,8 +88,7 @@ impl Writer {
             sending: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
-            moved: Moved::default(),
-            departure: Sending::default(),
+            notes: Box::default(),
         }
     }
 
@@ -208,6 +206,7 @@ impl Writer {
         head: usize,
         body: Body<'_>,
     ) -> Result<(), WriteError> {
+        self.note_head(head);
         match body {
             Body::None => self.commit(head),
             Body::Shared(bytes, range) => {
@@ -258,7 +257,7 @@ impl Writer {
         let first = ONE_RECORD.saturating_sub(head).min(body.len());
         let room = self.room().get_mut(head..head + first)?;
         room.copy_from_slice(body.get(..first)?);
-        self.moved.copied += first as u64;
+        self.notes.moved.copied += first as u64;
         Some(first)
     }
 
@@ -301,7 +300,7 @@ impl Writer {
                             let plain = plain.unwrap_or_default();
                             *used += sealer.seal(ContentType::ApplicationData, plain, out)?;
                             self.sizing.sealed(record);
-                            self.moved.sealed += record as u64;
+                            self.notes.moved.sealed += record as u64;
                             record
                         }
                         _ => 0,
@@ -319,7 +318,7 @@ impl Writer {
                     let part = rest.start..rest.start + len;
                     let pushed = message.push_shared(Rc::clone(bytes), part);
                     let len = if pushed { len } else { 0 };
-                    self.moved.lent += len as u64;
+                    self.notes.moved.lent += len as u64;
                     len
                 }
                 Seal::Kernel { .. } => 0,
@@ -414,7 +413,7 @@ impl Writer {
             }
             Err(error) => return Err(WriteError::Socket(error)),
         };
-        self.departure.completed(self.ring.turn_began());
+        self.notes.departure.completed(self.ring.turn_began());
         self.open = self.open.saturating_sub(count + count / 16 + FRAME);
         if let Seal::Kernel { records, .. } = &mut self.seal {
             *records += 1 + (count / MAX_PLAINTEXT) as u64;

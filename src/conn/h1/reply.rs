@@ -9,7 +9,7 @@ use crate::{
         Context, Session,
         session::{ending_of_write, while_held_up},
     },
-    observe::{ConnectionClock, ServerTiming, Source},
+    observe::{ConnectionClock, ServerTiming},
     process::{
         answer::{Answer, Content, FieldSink},
         files::{FileEntry, FileObject},
@@ -41,12 +41,6 @@ pub(super) struct Connection {
     pub(super) persists: bool,
     /// And that has to be said.
     pub(super) says_so: bool,
-}
-
-/// What of an answer was queued.
-struct Sent {
-    head: usize,
-    source: Source,
 }
 
 struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
@@ -83,7 +77,6 @@ pub(super) async fn send(
     }
     let more = !session.reader.plaintext().is_empty();
     let Session { reader, writer, clock, .. } = session;
-    let mut sent = Sent { head: 0, source: Source::File };
     let queued = async {
         let expected = match &answer.content {
             Content::Nothing => 0,
@@ -94,12 +87,9 @@ pub(super) async fn send(
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
-        sent.head = head;
         match &answer.content {
             Content::Nothing => writer.queue(socket, head, Body::None).await?,
-            Content::Page(page) => {
-                sent.source = queue_page(writer, socket, head, page).await?;
-            }
+            Content::Page(page) => queue_page(writer, socket, head, page).await?,
             Content::Whole(coding) => {
                 if let Some(object) = object(file, *coding) {
                     let all = 0..object.stat.length;
@@ -121,7 +111,7 @@ pub(super) async fn send(
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(answer.status, sent.head, writer.is_kernel(), sent.source, writer.take_moved());
+    clock.answered(answer.status, writer.is_kernel(), writer.take_moved());
     match queued {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
@@ -167,23 +157,22 @@ fn body(object: &FileObject, range: std::ops::Range<u64>) -> Body<'_> {
     }
 }
 
-/// Queues a page behind its head, and says how it was copied there.
 async fn queue_page(
     writer: &mut Writer,
     socket: &Socket,
     head: usize,
     page: &Page,
-) -> Result<Source, WriteError> {
+) -> Result<(), WriteError> {
     if page.len() <= INLINE_PAGE
         && let Some(room) = writer.room().get_mut(head..head + page.len())
     {
         room.copy_from_slice(page);
-        writer.queue(socket, head + page.len(), Body::None).await?;
-        return Ok(Source::Page { inline: page.len() as u64, shared: 0 });
+        writer.note_page(page.len(), 0);
+        return writer.queue(socket, head + page.len(), Body::None).await;
     }
     let page = Rc::new(Pages::from(&page[..]));
-    writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await?;
-    Ok(Source::Page { inline: 0, shared: page.len() as u64 })
+    writer.note_page(0, page.len());
+    writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }
 
 async fn queue_parts(
@@ -220,12 +209,11 @@ pub(super) async fn refuse(
         let written = refusal(writer.room(), status, &context.date()).unwrap_or(0);
         let refusal = writer.room().get(..written).unwrap_or_default();
         let head = memchr::memmem::find(refusal, b"\r\n\r\n").map_or(written, |end| end + 4);
-        writer.queue(socket, written, Body::None).await?;
-        let source = Source::Page { inline: (written - head) as u64, shared: 0 };
-        clock.answered(status.code(), head, writer.is_kernel(), source, writer.take_moved());
-        Ok::<_, WriteError>(())
+        writer.note_page(written - head, 0);
+        writer.queue(socket, written, Body::None).await
     };
     let queued = while_held_up(reader, pin!(queued)).await;
+    clock.answered(status.code(), writer.is_kernel(), writer.take_moved());
     let sent = match queued {
         Ok(()) => session.flush(socket).await,
         Err(error) => Err(ending_of_write(&error)),
