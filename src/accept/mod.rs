@@ -15,6 +15,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -41,7 +42,7 @@ pub trait Admission {
 
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
 /// more connections this way, and serves what it had accepted by then.
-pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission) {
+pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();
     // Accepted in one go with those that took the last room: they wait for theirs.
@@ -86,7 +87,10 @@ pub async fn accept(ring: Rc<Ring>, listener: OwnedFd, admission: impl Admission
     while let Some(socket) = next_queued(&listener) {
         admission.serve(socket);
     }
-    ring.close(listener);
+    // Whoever looks at the listener's queue at this moment closes it a moment later.
+    if let Some(listener) = Arc::into_inner(listener) {
+        ring.close(listener);
+    }
 }
 
 /// Accepts what is queued, without waiting.

@@ -9,8 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use log::LevelFilter;
 
-use super::units;
-use crate::config::{CertificateSource, Config, FieldLine, KtlsMode, LogFormat, TlsVersion};
+use super::{anatomy::Target, units};
+use crate::config::{
+    AccessLogTarget, AdminAddress, CertificateSource, Config, FieldLine, KtlsMode, LogFormat,
+    ObserveOptions, TlsVersion,
+};
 
 /// What is printed after the help of the program and in its man page.
 const EXIT_CODES: &str = "\
@@ -37,6 +40,8 @@ pub(super) enum Command {
     Serve(Box<Serve>),
     /// Say what this host offers, what Ringway will do with it, and how to change it
     Doctor(Doctor),
+    /// Look at one request as a client: where its time went
+    Anatomy(Anatomy),
     /// Print the man page
     Man,
     /// Print the completions of a shell
@@ -51,6 +56,54 @@ pub(super) struct Doctor {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The options of `ringway anatomy`.
+#[derive(Debug, Args)]
+#[command(after_help = "Trusted are this host's authorities, what --cacert names, and the \
+    certificate that Ringway made for this user. Two connections are made: one with a full \
+    handshake, and one that resumes it.")]
+pub(super) struct Anatomy {
+    /// What to ask for, as https://host:port/path
+    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) url: Target,
+    /// Certificate or authority to trust besides, in PEM; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) cacert: Vec<PathBuf>,
+    /// Go on whatever the certificate is, and say what is wrong with it
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Rounds of both connections, at most 1000; of several the medians are shown
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) repeat: u16,
+    /// Request method
+    #[arg(long, value_name = "METHOD", default_value = "GET", ignore_case = true)]
+    pub(super) method: Method,
+    /// For each connection, from connecting to the last byte
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::time)]
+    pub(super) timeout: Duration,
+    /// Print one JSON object instead of a picture
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Method {
+    #[value(name = "GET")]
+    Get,
+    #[value(name = "HEAD")]
+    Head,
+}
+
+impl Method {
+    /// As the request line has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        }
+    }
 }
 
 /// The options of `ringway serve`.
@@ -80,6 +133,8 @@ pub(super) struct Serve {
     site: Site,
     #[command(flatten)]
     log: LogOptions,
+    #[command(flatten)]
+    observe: Observe,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -123,12 +178,29 @@ struct Site {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Log")]
 struct LogOptions {
-    /// Form of the log on standard error
+    /// Form of the log on standard error, and of the access log
     #[arg(long, value_name = "FORM", default_value = "text")]
     log_format: LogForm,
     /// Least level to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
     log_level: LevelFilter,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Observation")]
+struct Observe {
+    /// Serve metrics and a live page of where time and copies go: 127.0.0.1:PORT or unix:/path
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<AdminAddress>,
+    /// Write a line for each request, - for standard output; SIGUSR1 opens the file anew
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    access_log: Option<PathBuf>,
+    /// Tell clients the stages of their requests in the field Server-Timing
+    #[arg(long)]
+    server_timing: bool,
+    /// Neither time stages nor count copies, to measure what that costs
+    #[arg(long)]
+    no_anatomy: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -266,6 +338,12 @@ impl Serve {
         config.log_format = match self.log.log_format {
             LogForm::Text => LogFormat::Text,
             LogForm::Json => LogFormat::Json,
+        };
+        config.observe = ObserveOptions {
+            admin: self.observe.admin.clone(),
+            access_log: self.observe.access_log.clone().map(AccessLogTarget::from),
+            server_timing: self.observe.server_timing,
+            anatomy: !self.observe.no_anatomy,
         };
         self.limits.apply(&mut config.limits);
         self.times.apply(&mut config.timeouts);

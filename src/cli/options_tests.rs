@@ -43,6 +43,10 @@ fn every_option_finds_its_place() {
         "--header=X-One: 1",
         "--header=X-Two: 2",
         "--log-format=json",
+        "--admin=unix:/run/ringway.sock",
+        "--access-log=-",
+        "--server-timing",
+        "--no-anatomy",
     ]);
     assert_eq!(config.root, PathBuf::from("site"));
     assert_eq!(config.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()]);
@@ -58,6 +62,13 @@ fn every_option_finds_its_place() {
     let names: Vec<_> = config.site.headers.iter().map(FieldLine::name).collect();
     assert_eq!(names, ["X-One", "X-Two"]);
     assert_eq!(config.log_format, LogFormat::Json);
+    let observe = ObserveOptions {
+        admin: Some("unix:/run/ringway.sock".parse().unwrap()),
+        access_log: Some(AccessLogTarget::Stdout),
+        server_timing: true,
+        anatomy: false,
+    };
+    assert_eq!(config.observe, observe);
 }
 
 #[test]
@@ -131,6 +142,8 @@ fn refusals_say_what_to_do() {
         (["serve", "--idle-timeout=60"], "60s"),
         (["serve", "--max-body=1.5MiB"], "use KiB, MiB"),
         (["serve", "--listen=localhost"], "invalid socket address"),
+        (["serve", "--admin=0.0.0.0:9000"], "can be reached from other hosts"),
+        (["serve", "--admin=9000"], "unix:/path"),
         (["serve", "--ktls=maybe"], "[possible values: auto, on, off]"),
     ] {
         let text = refusal(&line);
@@ -190,7 +203,7 @@ fn the_help_is_grouped_and_names_the_exit_codes() {
         assert!(program.contains(line), "{line}");
     }
     let serve = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
-    for heading in ["TLS:", "Site:", "Log:", "Limits:", "Timeouts:"] {
+    for heading in ["TLS:", "Site:", "Log:", "Observation:", "Limits:", "Timeouts:"] {
         assert!(serve.contains(&format!("\n{heading}\n")), "{heading}\n{serve}");
     }
 }

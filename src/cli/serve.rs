@@ -1,7 +1,8 @@
 //! `ringway serve`: from options to a running server, and from signals to its end.
 //!
-//! The invariant: the first SIGTERM or SIGINT drains, the second ends at once; the main thread
-//! does nothing but wait for either, or for the server to end by itself.
+//! The invariant: the first SIGTERM or SIGINT drains, the second ends at once; SIGUSR1 opens the
+//! access log anew. The main thread does nothing but wait for one of them, or for the server to
+//! end by itself.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::options::Serve;
@@ -34,6 +35,10 @@ pub(super) trait Running: Send + 'static {
     fn fingerprint(&self) -> String;
     /// A handle that begins the drain, with a deadline for it, and returns at once.
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send>;
+    /// A handle that opens the access log anew.
+    fn reopener(&self) -> Box<dyn Fn() + Send>;
+    /// Where the admin listener is, with its real port; None for a Unix socket or none at all.
+    fn admin_address(&self) -> Option<SocketAddr>;
     /// Waits for the end of all workers.
     fn wait(self) -> Result<(), String>;
 }
@@ -54,7 +59,7 @@ pub(super) fn run(options: &Serve) -> Exit {
         Err(error) => return complain(Exit::HostLacks, error),
     }
     // Caught before the server starts, so that no signal is lost in between.
-    let signals = match Signals::new([SIGTERM, SIGINT]) {
+    let signals = match Signals::new([SIGTERM, SIGINT, SIGUSR1]) {
         Ok(signals) => signals,
         Err(error) => return complain(Exit::Failed, format_args!("signals: {error}")),
     };
@@ -79,18 +84,27 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
         fingerprint: server.fingerprint(),
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,
+        admin: match server.admin_address() {
+            Some(address) => Some(format!("http://{address}/")),
+            None => config.observe.admin.as_ref().map(ToString::to_string),
+        },
+        access_log: config.observe.access_log.as_ref().map(|log| log.path().to_owned()),
     }
 }
 
 /// Waits for the server's end, and passes on signals until then.
 fn oversee(server: impl Running, mut signals: Signals, deadline: Duration) -> Exit {
-    let drain = server.drainer();
+    let (drain, reopen) = (server.drainer(), server.reopener());
     let ended = match await_end(server, signals.handle()) {
         Ok(ended) => ended,
         Err(error) => return complain(Exit::Failed, format_args!("a thread: {error}")),
     };
     let mut draining = false;
     for signal in signals.forever() {
+        if signal == SIGUSR1 {
+            reopen();
+            continue;
+        }
         if draining {
             log::warn!("a second signal: ending at once");
             return Exit::Signal(signal as u8);
@@ -131,6 +145,7 @@ mod tests {
     /// A server without sockets.
     struct Fake {
         drained: mpsc::Sender<()>,
+        reopened: mpsc::Sender<()>,
         until: mpsc::Receiver<()>,
         obeys: bool,
         result: Result<(), String>,
@@ -139,7 +154,8 @@ mod tests {
     /// One that ends when it is told to (`obeys`), or else is told to end a second time.
     fn fake(obeys: bool, result: Result<(), String>) -> Fake {
         let (drained, until) = mpsc::channel();
-        Fake { drained, until, obeys, result }
+        let (reopened, _) = mpsc::channel();
+        Fake { drained, reopened, until, obeys, result }
     }
 
     impl Running for Fake {
@@ -175,6 +191,15 @@ mod tests {
             })
         }
 
+        fn reopener(&self) -> Box<dyn Fn() + Send> {
+            let reopened = self.reopened.clone();
+            Box::new(move || _ = reopened.send(()))
+        }
+
+        fn admin_address(&self) -> Option<SocketAddr> {
+            None
+        }
+
         fn wait(self) -> Result<(), String> {
             if self.result.is_ok() {
                 let _ = self.until.recv();
@@ -185,7 +210,7 @@ mod tests {
 
     fn turn() -> (MutexGuard<'static, ()>, Signals) {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (turn, Signals::new([SIGTERM, SIGINT]).unwrap())
+        (turn, Signals::new([SIGTERM, SIGINT, SIGUSR1]).unwrap())
     }
 
     #[test]
@@ -193,6 +218,17 @@ mod tests {
         let (_turn, signals) = turn();
         raise(SIGTERM).unwrap();
         assert_eq!(oversee(fake(true, Ok(())), signals, Duration::from_secs(1)), Exit::Done);
+    }
+
+    #[test]
+    fn a_signal_of_its_own_opens_the_log_anew_and_ends_nothing() {
+        let (_turn, signals) = turn();
+        let (reopened, seen) = mpsc::channel();
+        let fake = Fake { reopened, ..fake(true, Ok(())) };
+        raise(SIGUSR1).unwrap();
+        raise(SIGTERM).unwrap();
+        assert_eq!(oversee(fake, signals, Duration::from_secs(1)), Exit::Done);
+        assert_eq!(seen.try_iter().count(), 1);
     }
 
     #[test]

@@ -49,6 +49,15 @@ impl Running for RunningServer {
         Box::new(move |limit| handle.drain(limit))
     }
 
+    fn reopener(&self) -> Box<dyn Fn() + Send> {
+        let handle = self.handle();
+        Box::new(move || handle.reopen_access_log())
+    }
+
+    fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address()
+    }
+
     fn wait(self) -> Result<(), String> {
         self.wait().map(drop).map_err(|error| error.to_string())
     }

@@ -29,6 +29,10 @@ pub(super) struct StartBlock {
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
     pub(super) log_format: LogFormat,
+    /// Where the admin listener is, if there is one.
+    pub(super) admin: Option<String>,
+    /// Where the access log goes, if there is one; `-` is standard output.
+    pub(super) access_log: Option<PathBuf>,
 }
 
 impl fmt::Display for StartBlock {
@@ -49,6 +53,14 @@ impl fmt::Display for StartBlock {
         writeln!(f, "  SHA-256      {}", self.fingerprint)?;
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
+        match &self.access_log {
+            Some(path) if path.as_os_str() == "-" => writeln!(f, "  access log   standard output")?,
+            Some(path) => writeln!(f, "  access log   {}", path.display())?,
+            None => {}
+        }
+        if let Some(admin) = &self.admin {
+            writeln!(f, "  admin        {admin}")?;
+        }
         if let Some(line) = self.try_it() {
             writeln!(f, "  try          {line}")?;
         }
@@ -128,6 +140,8 @@ mod tests {
             fingerprint: "AB:CD".to_owned(),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
+            admin: None,
+            access_log: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::{Component, Path};
 use std::time::Duration;
 
-use super::{CertificateSource, Config, Limits, SiteOptions, Timeouts};
+use super::{CertificateSource, Config, Limits, ObserveOptions, SiteOptions, Timeouts};
 
 /// A value that Ringway cannot work with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Config {
         }
         self.limits.check()?;
         self.timeouts.check()?;
-        self.site.check(&self.root)
+        self.site.check(&self.root)?;
+        self.observe.check()
     }
 }
 
@@ -170,6 +171,21 @@ impl SiteOptions {
     }
 }
 
+impl ObserveOptions {
+    fn check(&self) -> Result<(), ConfigError> {
+        let told =
+            [("access-log", self.access_log.is_some()), ("server-timing", self.server_timing)];
+        match told.into_iter().find(|(_, wanted)| *wanted && !self.anatomy) {
+            Some((option, _)) => Err(ConfigError::new(
+                option,
+                "it tells the times of stages, which --no-anatomy switches off",
+                "leave out one of the two",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 fn check_root(root: &Path) -> Result<(), ConfigError> {
     let shown = root.display();
     let refuse = |problem: fmt::Arguments<'_>, advice: &str| {
@@ -220,7 +236,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 20] = [
+        let cases: [(&str, Change); 21] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
@@ -244,6 +260,9 @@ mod tests {
             ("spa", |c| c.site.spa = Some("../secret".into())),
             ("spa", |c| c.site.spa = Some("no-such-file.html".into())),
             ("index", |c| c.site.index = "a/b".into()),
+            ("server-timing", |c| {
+                (c.observe.server_timing, c.observe.anatomy) = (true, false);
+            }),
             ("header", |c| c.site.headers = vec![FieldLine::new("X", "y").unwrap(); 33]),
         ];
         for (option, change) in cases {

@@ -89,6 +89,12 @@ impl Limits {
         })
     }
 
+    /// Requests of a worker whose times are taken at once, at most: one for each connection, and
+    /// as many again (a thousand at least) for those that are pipelined.
+    pub fn open_requests(&self) -> usize {
+        self.connections.saturating_add(self.connections.max(1_000))
+    }
+
     /// The descriptors that `workers` need for every limit to be reachable.
     pub fn open_files_wanted(&self, workers: usize) -> u64 {
         let connections = self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);

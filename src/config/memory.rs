@@ -21,6 +21,15 @@ const HANDSHAKE_BYTES: usize = 96 << 10;
 /// What is known about one file besides its content: path, entity tag, metadata.
 const FILE_ENTRY_BYTES: usize = 2 << 10;
 
+/// What a worker notes of itself: histograms, the slowest requests, a batch of the access log.
+pub(crate) const OBSERVER_BYTES: usize = 3 << 20;
+
+/// The times of a request that is not done, with the first line of its head.
+pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
+
+/// What is kept of its head besides for the access log.
+pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
+
 /// Stack, ring and tables of a worker.
 const WORKER_BYTES: usize = 4 << 20;
 
@@ -43,12 +52,12 @@ pub struct MemoryPart {
 impl Config {
     /// What `workers` workers may take of user memory at most, under these limits.
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
-        MemoryCeiling::of(&self.limits, workers)
+        MemoryCeiling::of(&self.limits, workers, self.observe.access_log.is_some())
     }
 }
 
 impl MemoryCeiling {
-    fn of(limits: &Limits, workers: usize) -> Self {
+    fn of(limits: &Limits, workers: usize, logs: bool) -> Self {
         // A head that comes in pieces is gathered up to its limit and the end of the record that
         // passes it, in a vector that may have grown to twice what it holds.
         let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
@@ -59,12 +68,16 @@ impl MemoryCeiling {
         let received = limits.receive_buffers.saturating_mul(limits.receive_buffer_bytes);
         // As much again as the cache holds may have left it and be on its way to slow readers.
         let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
+        let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
+        let requests = limits.open_requests().saturating_mul(request);
+        let observation = OBSERVER_BYTES.saturating_add(requests);
         let each = [
             ("receive buffers", received.saturating_mul(2)),
             ("send memory", limits.send_memory_bytes),
             ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
             ("connections", limits.connections.saturating_mul(connection)),
             ("handshakes", limits.handshakes.saturating_mul(HANDSHAKE_BYTES)),
+            ("observation", observation),
             ("workers", WORKER_BYTES),
         ];
         let parts = each

@@ -9,6 +9,7 @@
 mod check;
 mod limits;
 mod memory;
+mod observe;
 mod site;
 mod timeouts;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub use check::ConfigError;
 pub use limits::Limits;
 pub use memory::{MemoryCeiling, MemoryPart};
+pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use timeouts::Timeouts;
 
@@ -53,7 +55,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the folder is presented.
     pub site: SiteOptions,
-    /// The form of the log. Default: [`LogFormat::Text`].
+    /// What the server tells about itself.
+    pub observe: ObserveOptions,
+    /// The form of the log, and of the access log. Default: [`LogFormat::Text`].
     pub log_format: LogFormat,
 }
 
@@ -73,6 +77,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),
+            observe: ObserveOptions::default(),
             log_format: LogFormat::Text,
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     config::{Config, FieldLine},
     handshake::ktls::{Direction, KtlsSupport},
-    observe::Counts,
+    observe::{Counts, Observer},
     parse::HeadLimits,
     process::{files::FileStore, site::Site},
     record::{Suite, TlsVersion},
@@ -58,6 +58,8 @@ pub struct Context {
     pub files: FileStore,
     /// How it is presented.
     pub site: Site,
+    /// Where the time goes, and the bytes.
+    pub observer: Rc<Observer>,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
     own_fields_len: usize,
@@ -77,6 +79,7 @@ impl Context {
         tls: Arc<rustls::ServerConfig>,
         ktls: KtlsPlan,
         files: FileStore,
+        observer: Rc<Observer>,
     ) -> Self {
         let mut site = Site::default();
         site.listing = config.site.listing;
@@ -96,6 +99,7 @@ impl Context {
             ktls,
             files,
             site,
+            observer,
             head_limits,
             own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
             config,

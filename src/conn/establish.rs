@@ -6,6 +6,7 @@ use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc, time::Duration};
 use super::{Context, Session};
 use crate::{
     handshake::{Established, Handshake, HandshakeError, HandshakeState, ktls},
+    observe::ConnectionClock,
     read::Reader,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
     write::Writer,
@@ -69,14 +70,19 @@ fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
 pub(super) async fn establish(
     context: &Rc<Context>,
     socket: &Socket,
+    clock: Box<ConnectionClock>,
 ) -> Result<Session, EstablishError> {
     let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
     let places = context.config.limits.handshakes;
     let limit = patience(context.config.timeouts.handshake, context.handshakes(), places);
-    context.ring.within(limit, shake_hands(context, socket)).await?
+    context.ring.within(limit, shake_hands(context, socket, clock)).await?
 }
 
-async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, EstablishError> {
+async fn shake_hands(
+    context: &Rc<Context>,
+    socket: &Socket,
+    mut clock: Box<ConnectionClock>,
+) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(Arc::clone(&context.tls))?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
     let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
@@ -87,7 +93,9 @@ async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, 
             Received::End => return Err(EstablishError::Socket(None)),
             Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
         };
+        let began = clock.now();
         let advanced = handshake.advance(&lease, &mut flight);
+        clock.handshake_step(began, lease.len(), flight.len());
         if matches!(advanced, Err(HandshakeError::PlainHttp)) {
             flight.extend_from_slice(PLAIN_HTTP);
         }
@@ -96,7 +104,8 @@ async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, 
         sent.map_err(|error| EstablishError::Socket(Some(error)))?;
         if advance.state == HandshakeState::Finished {
             let early = (advance.consumed < lease.len()).then_some((lease, advance.consumed));
-            return Ok(hand_over(context, socket, handshake.finish()?, stream, early));
+            clock.shaken();
+            return Ok(hand_over(context, socket, handshake.finish()?, stream, early, clock));
         }
     }
 }
@@ -126,6 +135,7 @@ fn hand_over(
     established: Established,
     stream: ReceiveStream,
     early: Option<(RecvBuf, usize)>,
+    mut clock: Box<ConnectionClock>,
 ) -> Session {
     let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
@@ -146,7 +156,8 @@ fn hand_over(
     let ring = &context.ring;
     let writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
-    Session::new(reader, writer, version, schedule, context.ktls.may_rekey())
+    clock.handed_over(resumed);
+    Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey())
 }
 
 #[cfg(test)]

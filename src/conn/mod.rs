@@ -11,11 +11,15 @@ mod establish;
 mod h1;
 mod session;
 
-use std::{os::fd::OwnedFd, rc::Rc};
+use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
 
 pub use context::{Context, KtlsPlan};
 
-use crate::{close, ring::Socket};
+use crate::{
+    close,
+    observe::ConnectionClock,
+    ring::{Socket, TcpInfo},
+};
 use session::Session;
 
 /// Serves one accepted connection to its end.
@@ -24,7 +28,8 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
-    let mut session = match Box::pin(establish::establish(&context, &socket)).await {
+    let clock = clock(&context, &socket);
+    let mut session = match Box::pin(establish::establish(&context, &socket, clock)).await {
         Ok(session) => session,
         Err(error) => {
             log::debug!("handshake: {error}");
@@ -35,9 +40,24 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     context.count(|counts| counts.handshakes += 1);
     let ending = h1::serve(&context, &socket, &mut session).await;
     let limit = context.config.timeouts.close;
-    let Session { reader, writer, .. } = session;
+    let Session { mut reader, writer, mut clock, .. } = session;
+    clock.closing(sampled(&context, &socket).map(TcpInfo::round_trip), reader.take_taken());
     // Boxed for the same reason.
     Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
+    clock.closed();
+}
+
+/// The clock of a connection that has just been accepted.
+fn clock(context: &Context, socket: &Socket) -> Box<ConnectionClock> {
+    let peer = context.observer.logs().then(|| rustix::net::getpeername(socket).ok()).flatten();
+    let peer = peer.flatten().and_then(|peer| SocketAddr::try_from(peer).ok());
+    let waited = sampled(context, socket).map(TcpInfo::unsent_for);
+    Box::new(ConnectionClock::accepted(&context.observer, peer, waited))
+}
+
+/// What the kernel tells of a connection now, if that is to be noted.
+fn sampled(context: &Context, socket: &Socket) -> Option<TcpInfo> {
+    context.observer.is_enabled().then(|| TcpInfo::of(socket).ok()).flatten()
 }
 
 #[cfg(test)]

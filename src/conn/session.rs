@@ -8,6 +8,7 @@ use std::{
 use crate::{
     close::Ending,
     handshake::KeySchedule,
+    observe::ConnectionClock,
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
     ring::Socket,
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
+    pub(super) clock: Box<ConnectionClock>,
     version: TlsVersion,
     schedule: Box<KeySchedule>,
     /// The kernel takes new keys for the directions that it protects.
@@ -29,11 +31,12 @@ impl Session {
     pub(super) fn new(
         reader: Reader,
         writer: Writer,
+        clock: Box<ConnectionClock>,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,
     ) -> Self {
-        Self { reader, writer, version, schedule: Box::new(schedule), kernel_rekeys }
+        Self { reader, writer, clock, version, schedule: Box::new(schedule), kernel_rekeys }
     }
 
     /// Waits for more plaintext. May be dropped and called again.
@@ -105,9 +108,12 @@ impl Session {
 
     /// Sends what waits.
     pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
-        let Self { reader, writer, .. } = self;
+        let Self { reader, writer, clock, .. } = self;
+        writer.leaves_at(clock.leaving());
         let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
-        sent.map_err(|error| ending_of_write(&error))
+        sent.map_err(|error| ending_of_write(&error))?;
+        clock.left(&writer.take_departure(), reader.take_taken());
+        Ok(())
     }
 }
 

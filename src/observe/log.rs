@@ -96,7 +96,7 @@ fn colour(level: Level) -> &'static str {
 }
 
 /// Appends a time in UTC as RFC 3339 has it, with milliseconds. A clock before 1970 reads 1970.
-fn push_time(line: &mut String, time: SystemTime) {
+pub(super) fn push_time(line: &mut String, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
@@ -108,7 +108,7 @@ fn push_time(line: &mut String, time: SystemTime) {
 
 /// The Gregorian date `days` after 1970-01-01. Counted in years that begin in March, so that the
 /// leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_TO_MARCH_0000: u64 = 719_468;
     const DAYS_IN_400_YEARS: u64 = 146_097;
     let days = days + DAYS_TO_MARCH_0000;

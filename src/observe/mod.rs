@@ -1,9 +1,42 @@
-//! What the server says about itself.
+//! What the server says about itself: where the time of each request went, which bytes were
+//! copied by whom, what its rings did, and who asked for what.
+//!
+//! The invariant: observing changes nothing that a peer can see and holds up nothing. Each worker
+//! notes what happens in an [`Observer`] of its own, without locks and without allocating; other
+//! threads look at copies, and everything has a bound.
 
 #![forbid(unsafe_code)]
 
+pub mod access_log;
+mod account;
+pub mod admin;
+mod anatomy;
+mod connection;
 mod counts;
+mod histograms;
 pub(crate) mod json;
+mod kernel;
+mod ledger;
 pub mod log;
+mod metrics;
+mod observer;
+mod page;
+mod report;
+mod request;
+mod server_timing;
+mod slow;
+mod stage;
 
+pub use account::RingAccount;
+pub use anatomy::{Anatomy, ServerFacts, SlowOnWorker};
+pub use connection::ConnectionClock;
 pub use counts::Counts;
+pub use histograms::{HISTOGRAM_BYTES, HISTOGRAMS_BYTES, Histograms, LONGEST};
+pub use kernel::{KernelFigures, ListenerQueue};
+pub use ledger::{Carried, Flow, Ledger, Moved, Route, Taken};
+pub use metrics::METRICS_TYPE;
+pub use observer::{OBSERVER_BYTES, Observer, TAIL, Tail, WorkerSnapshot};
+pub use request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, Sending};
+pub use server_timing::ServerTiming;
+pub use slow::{Finished, MOST, REMEMBERED, STALL, Slow, Stall};
+pub use stage::{Basis, REQUEST_STAGES, Stage};

@@ -17,15 +17,16 @@ impl Reader {
     /// if there is no memory for that either; then the connection is to be cut.
     #[must_use]
     pub(super) fn set_aside(&mut self) -> bool {
+        let kernel = self.is_kernel();
         let pool = self.ring.receive_pool();
         if let Some(Arrived::Lease(lease)) = &self.lease {
             let Some(moved) = pool.set_aside(lease) else { return false };
-            self.copied += lease.len() as u64;
+            self.taken.note_copy(kernel, lease.len());
             self.lease = Some(Arrived::Aside(moved));
         }
         while let Some(lease) = self.stream.next_if_ready() {
             let Some(moved) = pool.set_aside(&lease) else { return false };
-            self.copied += lease.len() as u64;
+            self.taken.note_copy(kernel, lease.len());
             self.aside.push_back(Arrived::Aside(moved));
         }
         self.stream.pause();

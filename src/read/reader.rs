@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 use super::ReadError;
 use crate::{
     handshake::ktls,
+    observe::Taken,
     record::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
@@ -67,7 +68,8 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    pub(super) copied: u64,
+    /// What was received. Boxed: few look at it, and connections are many.
+    pub(super) taken: Box<Taken>,
 }
 
 impl Reader {
@@ -92,6 +94,7 @@ impl Reader {
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
+        let taken = Box::new(Taken { sealed: sealed.len() as u64, ..Taken::default() });
         Self {
             ring: Rc::clone(ring),
             stream,
@@ -105,7 +108,7 @@ impl Reader {
             gathered: Vec::new(),
             gathered_from: 0,
             control_in_a_row: 0,
-            copied: 0,
+            taken,
         }
     }
 
@@ -124,9 +127,9 @@ impl Reader {
         matches!(self.decrypt, Decrypt::Kernel)
     }
 
-    /// Bytes that were copied because they came in pieces.
-    pub fn copied(&self) -> u64 {
-        self.copied
+    /// What was received since this was last asked.
+    pub fn take_taken(&mut self) -> Taken {
+        std::mem::take(&mut *self.taken)
     }
 
     /// Bytes of memory that the gathered plaintext takes.
@@ -266,10 +269,12 @@ impl Reader {
         self.gather_rest();
         let whole = 0..lease.len();
         if !self.is_kernel() {
+            self.taken.sealed += lease.len() as u64;
             (self.sealed, self.plain) = (whole, 0..0);
             self.lease = Some(lease);
             return false;
         }
+        self.taken.plain += lease.len() as u64;
         self.control_in_a_row = 0;
         self.sealed = 0..0;
         if self.gathered.is_empty() {
@@ -285,7 +290,8 @@ impl Reader {
     /// where a record ends would else gather for as long as the connection lives.
     fn gather(&mut self, bytes: &[u8]) {
         self.gathered.drain(..std::mem::take(&mut self.gathered_from));
-        self.copied += bytes.len() as u64;
+        let kernel = self.is_kernel();
+        self.taken.note_copy(kernel, bytes.len());
         self.gathered.extend_from_slice(bytes);
     }
 
@@ -345,7 +351,7 @@ impl Reader {
         let Some(record) = length.and_then(|length| bytes.get_mut(..length)) else {
             // The rest is on its way. The lease goes back meanwhile.
             if !bytes.is_empty() {
-                self.copied += bytes.len() as u64;
+                self.taken.note_copy(false, bytes.len());
                 self.partial.reserve_exact(length.unwrap_or(HEADER));
                 self.partial.extend_from_slice(bytes);
                 self.sealed = 0..0;
@@ -360,6 +366,7 @@ impl Reader {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
                 let plain = at + opened.plaintext.start..at + opened.plaintext.end;
+                self.taken.opened += plain.len() as u64;
                 self.add_plaintext(plain);
                 return Ok(Some(Opening::Data));
             }
@@ -397,7 +404,7 @@ impl Reader {
                 self.give_back_if_spent();
                 return Ok(None);
             }
-            self.copied += taken.len() as u64;
+            self.taken.note_copy(false, taken.len());
             self.partial.reserve_exact(missing);
             self.partial.extend_from_slice(taken);
             self.sealed.start += taken.len();
@@ -410,6 +417,7 @@ impl Reader {
         let opening = match opened.content_type {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
+                self.taken.opened += opened.plaintext.len() as u64;
                 if self.gathered.is_empty() && self.plain.is_empty() {
                     // The record's own memory serves as the gathered plaintext.
                     record.truncate(opened.plaintext.end);

@@ -19,6 +19,7 @@
 //! The kernel's side is exchangeable: `uring` is the real one; the tests put a scripted one (`sim`)
 //! in its place, which plays late, reordered, short and failing completions.
 
+mod clock;
 mod file;
 mod line;
 mod message;
@@ -35,6 +36,7 @@ mod sim;
 mod socket;
 mod stream;
 mod table;
+mod tcp_info;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -58,6 +60,7 @@ pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
 pub use socket::{SendQueue, Socket};
 pub use stream::{AcceptStream, ReceiveStream, Received};
+pub use tcp_info::TcpInfo;
 pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
@@ -130,6 +133,10 @@ pub struct Counts {
     pub out_of_buffers: u64,
     /// Submissions that found the queue full.
     pub full_queue: u64,
+    /// Multishot operations that ended before they were stopped.
+    pub re_arms: u64,
+    /// Of these, because the completion queue was full.
+    pub overflows: u64,
 }
 
 #[derive(Debug)]
@@ -267,10 +274,7 @@ pub struct Ring {
     /// The earliest deadline that the current task's futures have set in this poll.
     deadline: Cell<Option<u64>>,
     wheel: RefCell<timer::Wheel>,
-    start: Instant,
-    /// Milliseconds since `start`, read once a turn.
-    now: Cell<u64>,
-    turns: Cell<u64>,
+    clock: clock::Clock,
 }
 
 impl Ring {
@@ -306,25 +310,13 @@ impl Ring {
             current: Cell::new(TaskId::first(u32::MAX)),
             deadline: Cell::new(None),
             wheel: RefCell::new(timer::Wheel::new(0)),
-            start: Instant::now(),
-            now: Cell::new(0),
-            turns: Cell::new(0),
+            clock: clock::Clock::new(),
         }
     }
 
     /// What the kernel granted.
     pub fn granted(&self) -> Granted {
         self.granted
-    }
-
-    /// Milliseconds on the worker's clock, as of this turn.
-    pub fn now(&self) -> u64 {
-        self.now.get()
-    }
-
-    /// Turns of the loop so far.
-    pub fn turns(&self) -> u64 {
-        self.turns.get()
     }
 
     /// What the ring has done.
@@ -383,7 +375,6 @@ impl Ring {
     /// # Errors
     /// Only what io_uring_enter(2) fails with for good; the ring cannot be used afterwards.
     pub fn turn(&self) -> io::Result<()> {
-        self.turns.set(self.turns.get() + 1);
         self.note_deadline();
         self.receive.publish_returns();
         self.serve_waiters();
@@ -391,12 +382,17 @@ impl Ring {
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
         state.counts.enters += 1;
-        let wait = if idle { self.idle_time(state.backend.elapsed(self.start)) } else { Wait::Not };
+        let mut wait = Wait::Not;
+        if idle || self.clock.is_timed() {
+            let ends = state.backend.elapsed(self.clock.start);
+            self.clock.turn_ends(ends);
+            wait = if idle { self.idle_time(ends) } else { wait };
+        }
         state.backend.enter(wait)?;
-        self.now.set(state.backend.elapsed(self.start).as_millis() as u64);
+        self.clock.turn_begins(state.backend.elapsed(self.clock.start));
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push(task));
-        self.wheel.borrow_mut().advance(self.now.get(), |task| ready.push(task));
+        self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
         Ok(())
     }
 

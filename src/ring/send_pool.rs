@@ -115,6 +115,13 @@ impl SendPool {
         self.classes.borrow()[class as usize].free.len()
     }
 
+    /// Bytes of buffers that are taken.
+    pub fn taken(&self) -> usize {
+        let classes = self.classes.borrow();
+        let taken = |class: &Class| class.count - class.free.len();
+        SendClass::ALL.iter().zip(&*classes).map(|(size, class)| taken(class) * size.bytes()).sum()
+    }
+
     /// Whether every buffer is at rest: what a leak check asks.
     pub fn is_whole(&self) -> bool {
         self.classes.borrow().iter().all(|class| class.free.len() == class.count)

@@ -35,6 +35,8 @@ pub struct ReceiveStream {
     ring: Rc<Ring>,
     socket: RawFd,
     op: Option<OpId>,
+    /// What is armed is multishot, whatever the mode has become since.
+    multishot: bool,
     /// In line for a buffer, instead of armed.
     place: Option<Place>,
     mode: Mode,
@@ -51,7 +53,14 @@ impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
     pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
         let mode = Mode::Single(0);
-        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, place: None, mode }
+        Self {
+            ring: Rc::clone(ring),
+            socket: socket.as_raw_fd(),
+            op: None,
+            multishot: false,
+            place: None,
+            mode,
+        }
     }
 
     /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
@@ -101,14 +110,18 @@ impl ReceiveStream {
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(bytes) = table.next_received(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(bytes) = state.table.next_received(id) {
                 return Poll::Ready(Received::Data(bytes));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            if self.multishot {
+                state.counts.re_arms += u64::from(result != 0);
+                state.counts.overflows += u64::from(result > 0);
+            }
             match -result {
                 0 => return Poll::Ready(Received::End),
                 // Out of buffers is no fault of this connection: it waits in line, and re-arms.
@@ -127,7 +140,8 @@ impl ReceiveStream {
         }
     }
 
-    fn arm(&self) -> io::Result<OpId> {
+    fn arm(&mut self) -> io::Result<OpId> {
+        self.multishot = matches!(self.mode, Mode::Multishot);
         let payload = Payload::Received(VecDeque::new());
         let socket = self.socket;
         let submission = match self.mode {
@@ -212,14 +226,16 @@ impl AcceptStream {
                 }
                 continue;
             };
-            let table = &mut self.ring.state.borrow_mut().table;
-            if let Some(socket) = table.next_accepted(id) {
+            let state = &mut *self.ring.state.borrow_mut();
+            if let Some(socket) = state.table.next_accepted(id) {
                 return Poll::Ready(Ok(socket));
             }
-            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
+            state.counts.re_arms += 1;
+            state.counts.overflows += u64::from(result >= 0);
             if result < 0 && result != -libc::ECANCELED {
                 return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
             }

@@ -3,7 +3,10 @@
 use std::{fmt, io};
 
 use crate::{
-    accept::BindError, config::ConfigError, handshake::CredentialsError,
+    accept::BindError,
+    config::ConfigError,
+    handshake::CredentialsError,
+    observe::{access_log::AccessLogError, admin::AdminError},
     ring::probe::RingUnavailable,
 };
 
@@ -26,6 +29,10 @@ pub enum StartError {
     KernelTls(String),
     /// The limit on open files leaves no room for a connection.
     OpenFiles(u64),
+    /// The access log.
+    AccessLog(AccessLogError),
+    /// The admin listener.
+    Admin(AdminError),
     /// A worker could not be set up.
     Worker(io::Error),
 }
@@ -60,6 +67,8 @@ impl fmt::Display for StartError {
                 "the limit of {limit} open files leaves no room for a connection on each worker; \
                  raise it (ulimit -n, LimitNOFILE=) or use fewer --workers"
             ),
+            Self::AccessLog(error) => write!(f, "{error}"),
+            Self::Admin(error) => write!(f, "{error}"),
             Self::Worker(error) => {
                 write!(f, "a worker could not be set up: {error}")?;
                 if error.raw_os_error() == Some(libc::ENOMEM) {

@@ -7,6 +7,7 @@
 
 mod builder;
 mod error;
+mod observe;
 mod running;
 mod start;
 

@@ -2,9 +2,14 @@
 
 use std::{fmt, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, thread, time::Duration};
 
+use super::observe::Sources;
 use crate::{
     config::Config,
-    observe::Counts,
+    observe::{
+        Anatomy, Counts,
+        access_log::{AccessLog, LogHandle},
+        admin::{Admin, Source},
+    },
     worker::{Command, Inbox, Report},
 };
 
@@ -32,11 +37,12 @@ impl std::error::Error for ServerError {}
 #[derive(Clone, Debug)]
 pub struct Handle {
     inboxes: Arc<[Arc<Inbox>]>,
+    log: Option<LogHandle>,
 }
 
 impl Handle {
-    pub(super) fn new(inboxes: Vec<Arc<Inbox>>) -> Self {
-        Self { inboxes: inboxes.into() }
+    pub(super) fn new(inboxes: Vec<Arc<Inbox>>, log: Option<LogHandle>) -> Self {
+        Self { inboxes: inboxes.into(), log }
     }
 
     /// Begins the drain and returns at once: no further connection is accepted, idle ones get
@@ -44,6 +50,14 @@ impl Handle {
     pub fn drain(&self, limit: Duration) {
         for inbox in self.inboxes.iter() {
             inbox.send(Command::Drain(limit));
+        }
+    }
+
+    /// Opens the access log's file anew, if there is one, so that it can be rotated: rename it,
+    /// then call this.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
         }
     }
 }
@@ -57,6 +71,9 @@ pub struct RunningServer {
     pub(super) certificate: PathBuf,
     pub(super) fingerprint: String,
     pub(super) handle: Handle,
+    pub(super) sources: Arc<Sources>,
+    pub(super) admin: Option<Admin>,
+    pub(super) log: Option<AccessLog>,
     pub(super) workers: Vec<thread::JoinHandle<io::Result<Report>>>,
 }
 
@@ -86,6 +103,18 @@ impl RunningServer {
         &self.fingerprint
     }
 
+    /// Where the admin listener is, with its real port; None if there is none, or if it is a Unix
+    /// socket.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(Admin::address)
+    }
+
+    /// Where the time of its requests went, and the bytes: what the admin listener tells. Asks
+    /// every worker, and waits a second at most.
+    pub fn anatomy(&self) -> Anatomy {
+        self.sources.anatomy()
+    }
+
     /// What stops it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -113,6 +142,10 @@ impl RunningServer {
                 Err(_) => failed = Some(ServerError::Panicked),
             }
             self.handle.drain(self.config.timeouts.drain);
+        }
+        self.admin = None;
+        if let Some(log) = self.log.take() {
+            log.finish();
         }
         failed.map_or(Ok(counts), Err)
     }

@@ -7,9 +7,13 @@ use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
     thread,
+    time::Instant,
 };
 
-use super::{Handle, RunningServer, StartError};
+use super::{
+    Handle, RunningServer, StartError,
+    observe::{Listening, Sources},
+};
 use crate::{
     accept,
     config::{CertificateSource, Config, KtlsMode, TlsVersion},
@@ -18,6 +22,11 @@ use crate::{
         Credentials, SelfSigned, Storage,
         ktls::{self, KtlsSupport},
         server_config,
+    },
+    observe::{
+        ServerFacts,
+        access_log::{AccessLog, Feed},
+        admin::Admin,
     },
     record,
     ring::probe::RingFeatures,
@@ -44,12 +53,21 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     let (addresses, listeners) = listeners(&config.listen, workers)?;
     let cpus = if config.pin { usable_cpus() } else { Vec::new() };
 
+    let started = Instant::now();
+    let (log, mut feeds) = access_log(&config, workers)?;
     let config = Arc::new(config);
+    let mut watched = Vec::new();
     let mut inboxes = Vec::new();
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         let inbox = Arc::new(Inbox::new().map_err(StartError::Worker)?);
         inboxes.push(Arc::clone(&inbox));
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+        watched.extend(addresses.iter().zip(&listeners).map(|(address, listener)| Listening {
+            address: *address,
+            worker: number,
+            listener: Arc::downgrade(listener),
+        }));
         plans.push(Plan {
             config: Arc::clone(&config),
             tls: Arc::clone(&tls),
@@ -57,15 +75,32 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
             listeners,
             inbox,
             cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
+            log: feeds.pop(),
         });
     }
+    let log_handle = log.as_ref().map(AccessLog::handle);
+    let sources = Arc::new(Sources {
+        facts: ServerFacts {
+            addresses: addresses.clone(),
+            tls: tls_path.clone(),
+            anatomy: config.observe.anatomy,
+            whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
+        },
+        started,
+        inboxes: inboxes.clone(),
+        listeners: watched,
+        log: log_handle.clone(),
+    });
     let mut server = RunningServer {
         config,
         addresses,
+        sources: Arc::clone(&sources),
+        admin: None,
+        log,
         tls_path,
         certificate,
         fingerprint,
-        handle: Handle::new(inboxes),
+        handle: Handle::new(inboxes, log_handle),
         workers: Vec::new(),
     };
     // Dropping the server on the way out drains the workers that run already.
@@ -78,7 +113,21 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     for result in set_up {
         result.map_err(StartError::Worker)?;
     }
+    if let Some(address) = &server.config.observe.admin {
+        server.admin = Some(Admin::start(address, sources).map_err(StartError::Admin)?);
+    }
     Ok(server)
+}
+
+/// The access log that is asked for, and a way to it for each worker.
+fn access_log(
+    config: &Config,
+    workers: usize,
+) -> Result<(Option<AccessLog>, Vec<Feed>), StartError> {
+    let Some(target) = &config.observe.access_log else { return Ok((None, Vec::new())) };
+    let (log, feeds) =
+        AccessLog::open(target, config.log_format, workers).map_err(StartError::AccessLog)?;
+    Ok((Some(log), feeds))
 }
 
 fn spawn(

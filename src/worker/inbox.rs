@@ -4,20 +4,24 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::OwnedFd,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc::SyncSender},
     time::Duration,
 };
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::observe::WorkerSnapshot;
+
 /// What a worker can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Accept nothing more, finish what is in flight within this time, then end.
     Drain(Duration),
+    /// Send a copy of what was noted. Dropped unanswered if the worker ends before.
+    Snapshot(SyncSender<Box<WorkerSnapshot>>),
 }
 
-/// A worker's inbox. Commands are few (a drain, later a reload), so a lock serves.
+/// A worker's inbox. Commands are few (a drain, now and then a question), so a lock serves.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     commands: Mutex<VecDeque<Command>>,

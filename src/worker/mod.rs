@@ -17,7 +17,7 @@ use crate::{
     accept::{self, Admission},
     config::{Config, Limits},
     conn::{self, Context, KtlsPlan},
-    observe::Counts,
+    observe::{Counts, Observer, RingAccount, WorkerSnapshot, access_log::Feed},
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
@@ -25,6 +25,9 @@ use executor::{Executor, Spawner};
 
 /// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
 const DRAIN_CALL: u64 = 100;
+
+/// How long a line of the access log waits for others, at most.
+const LOG_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the ring may take to let go of what was cancelled at the end.
 const LAST_TURNS: Duration = Duration::from_secs(5);
@@ -35,9 +38,10 @@ pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) ktls: KtlsPlan,
-    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) listeners: Vec<Arc<OwnedFd>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) cpu: Option<usize>,
+    pub(crate) log: Option<Feed>,
 }
 
 /// What a worker has done when it ends.
@@ -69,6 +73,15 @@ fn ring_config(limits: &Limits) -> RingConfig {
     }
 }
 
+/// What notes the worker's doings, as configured.
+fn observer(ring: &Ring, config: &Config, log: Option<Feed>) -> Rc<Observer> {
+    let enabled = config.observe.anatomy;
+    ring.set_timed(enabled);
+    // One request for each connection, and some that are pipelined.
+    let requests = config.limits.open_requests();
+    Rc::new(Observer::new(enabled, ring.start(), requests, log))
+}
+
 impl Worker {
     /// Sets a worker up on the thread that will run it.
     ///
@@ -81,13 +94,17 @@ impl Worker {
         let config = plan.config;
         let ring = Ring::new(&ring_config(&config.limits))?;
         let files = FileStore::new(&ring, &config.root, &config.site.index, &config.limits)?;
-        let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files));
+        let observer = observer(&ring, &config, plan.log);
+        let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files, observer));
         let executor = Executor::new(&ring);
         let drain_until = Rc::new(Cell::new(None));
         let spawner = executor.spawner();
         for listener in plan.listeners {
             let door = Door { context: Rc::clone(&context), spawner: spawner.clone() };
             spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
+        }
+        if context.observer.logs() {
+            spawner.spawn(feed_log(Rc::clone(&context)));
         }
         spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), Rc::clone(&drain_until)));
         Ok(Self { ring, context, executor, drain_until })
@@ -115,6 +132,7 @@ impl Worker {
                 break;
             }
             self.ring.turn()?;
+            self.context.observer.turn(self.ring.turn_began(), self.ring.busy());
             self.context.tick();
         }
         self.settle()?;
@@ -140,24 +158,58 @@ impl Worker {
     }
 }
 
-/// Waits for the command that ends the worker, and sees to its deadline.
+/// Does what the worker is told from outside, and sees to the deadline of its end.
 async fn listen_to(inbox: Arc<Inbox>, context: Rc<Context>, drain_until: Rc<Cell<Option<u64>>>) {
-    let limit = loop {
-        if let Some(Command::Drain(limit)) = inbox.take() {
-            break limit;
+    loop {
+        while let Some(command) = inbox.take() {
+            match command {
+                Command::Drain(limit) => {
+                    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                    drain_until.set(Some(context.ring.now().saturating_add(limit)));
+                    context.begin_drain();
+                }
+                // Whoever asked may have given up.
+                Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
+            }
         }
-        if let Err(error) = context.ring.read_counter(inbox.event()).await {
+        if let Some(until) = drain_until.get() {
+            if context.live() == 0 || context.ring.now() >= until {
+                return;
+            }
+            // So that the wheel wakes the loop when the time is over.
+            context.ring.sleep(Duration::from_millis(50)).await;
+        } else if let Err(error) = context.ring.read_counter(inbox.event()).await {
             log::error!("worker: its inbox failed: {error}");
             context.ring.sleep(Duration::from_secs(1)).await;
         }
+    }
+}
+
+fn snapshot(context: &Context) -> WorkerSnapshot {
+    let (ring, pool) = (&context.ring, context.ring.receive_pool());
+    let counts = ring.counts();
+    let account = RingAccount {
+        enters: counts.enters,
+        submissions: counts.submissions,
+        completions: counts.completions,
+        cancels: counts.cancels,
+        out_of_buffers: counts.out_of_buffers,
+        full_queue: counts.full_queue,
+        re_arms: counts.re_arms,
+        overflows: counts.overflows,
+        in_flight: ring.in_flight(),
+        receive_buffers: pool.count(),
+        receive_buffers_low_water: pool.low_water(),
+        write_queue_bytes: ring.send_pool().taken() as u64,
     };
-    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-    let until = context.ring.now().saturating_add(limit);
-    drain_until.set(Some(until));
-    context.begin_drain();
-    // Stays, so that the wheel wakes the loop when the time is over.
-    while context.live() > 0 && context.ring.now() < until {
-        context.ring.sleep(Duration::from_millis(50)).await;
+    context.observer.snapshot(context.counts(), account, context.live())
+}
+
+/// Hands what is to be logged to the log now and then, so that it does not wait for more.
+async fn feed_log(context: Rc<Context>) {
+    while !(context.is_draining() && context.live() == 0) {
+        context.ring.sleep(LOG_EVERY).await;
+        context.observer.flush_log();
     }
 }
 

@@ -62,7 +62,9 @@ impl Writer {
                     Box::pin(ring.read_into(file, buffer, places, at))
                 }
             };
+            let began = ring.clock();
             let (read, buffer, places) = reading.await;
+            self.notes.departure.waited_for_file(ring.clock() - began);
             let count = match read {
                 Ok(0) => return Err(WriteError::FileShrank),
                 Ok(count) => count,
@@ -126,6 +128,7 @@ impl Writer {
             left -= len;
         }
         self.sizing.sealed(count);
+        self.notes.moved.read += count as u64;
         (*buffer, *used) = (Some(bytes), end);
         Ok(())
     }
@@ -159,6 +162,7 @@ impl Writer {
     ) -> Result<u64, WriteError> {
         let mut offset = window.start;
         let count = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
+        self.note_submission();
         set_nonblocking(socket, true)?;
         let sent = sendfile(socket, file, Some(&mut offset), count);
         set_nonblocking(socket, false)?;
@@ -167,6 +171,9 @@ impl Writer {
             Err(rustix::io::Errno::AGAIN) => self.wait_until_writable(socket).await.map(|()| 0),
             sent => {
                 let sent = self.progress(sent.map_err(io::Error::from)).await?;
+                // It was completed when it returned, and not when the turn began.
+                self.notes.departure.completed(self.ring.clock());
+                self.notes.moved.sendfile += sent as u64;
                 self.ring.yield_now().await;
                 Ok(sent as u64)
             }
@@ -183,11 +190,14 @@ impl Writer {
         let rest = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
         let buffer = self.buffer(socket, SendClass::Bulk, rest).await?;
         let place = 0..buffer.len().min(rest).min(self.open.max(WORTHWHILE));
+        let began = self.ring.clock();
         let (read, buffer, _) = self.ring.read_into(file, buffer, vec![place], window.start).await;
+        self.notes.departure.waited_for_file(self.ring.clock() - began);
         let count = read.map_err(WriteError::File)?;
         if count == 0 {
             return Err(WriteError::FileShrank);
         }
+        self.notes.moved.read_for_kernel += count as u64;
         self.send_buffer(socket, buffer, count).await?;
         Ok(count as u64)
     }

@@ -17,6 +17,7 @@
 
 mod error;
 mod file;
+mod observed;
 mod pace;
 mod room;
 mod sizing;

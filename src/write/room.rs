@@ -23,7 +23,13 @@ impl Writer {
         wanted: usize,
     ) -> Result<SendBuf, WriteError> {
         self.wait_for_peer(socket, wanted).await?;
-        Ok(self.ring.within(self.stall, self.ring.send_buffer(class)).await?)
+        if let Some(buffer) = self.ring.try_send_buffer(class) {
+            return Ok(buffer);
+        }
+        let began = self.ring.clock();
+        let buffer = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
+        self.notes.departure.waited_for_buffer(self.ring.clock() - began);
+        Ok(buffer)
     }
 
     /// Waits until the socket takes `wanted` bytes or a good part of them.
@@ -46,6 +52,8 @@ impl Writer {
 
     /// Waits until the kernel calls the socket writable, for as long as the peer takes something.
     pub(super) async fn wait_until_writable(&mut self, socket: &Socket) -> Result<(), WriteError> {
+        // The answer waits for the socket, as it does between a submission and its completion.
+        self.note_submission();
         let mut queue = socket.send_queue().map_err(WriteError::Socket)?;
         let mut advanced = self.ring.now();
         let mut limit = HELD_UP.min(self.stall);

@@ -2,7 +2,7 @@
 
 use std::{io, ops::Range, os::fd::AsFd, os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use super::{Pace, RecordSizing, WriteError};
+use super::{Pace, RecordSizing, WriteError, observed::Notes};
 use crate::{
     config::Timeouts,
     handshake::ktls,
@@ -66,7 +66,8 @@ pub struct Writer {
     sending: bool,
     pub(super) pace: Pace,
     pub(super) stall: Duration,
-    copied: u64,
+    /// What was done with content, and how it left. Boxed: few look at it, and connections are many.
+    pub(super) notes: Box<Notes>,
 }
 
 impl Writer {
@@ -87,18 +88,13 @@ impl Writer {
             sending: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
-            copied: 0,
+            notes: Box::default(),
         }
     }
 
     /// Whether the kernel seals the records.
     pub fn is_kernel(&self) -> bool {
         matches!(self.seal, Seal::Kernel { .. })
-    }
-
-    /// Body bytes that were copied in user space to share their head's record.
-    pub fn copied(&self) -> u64 {
-        self.copied
     }
 
     /// Bytes that wait to leave.
@@ -210,6 +206,7 @@ impl Writer {
         head: usize,
         body: Body<'_>,
     ) -> Result<(), WriteError> {
+        self.note_head(head);
         match body {
             Body::None => self.commit(head),
             Body::Shared(bytes, range) => {
@@ -260,7 +257,7 @@ impl Writer {
         let first = ONE_RECORD.saturating_sub(head).min(body.len());
         let room = self.room().get_mut(head..head + first)?;
         room.copy_from_slice(body.get(..first)?);
-        self.copied += first as u64;
+        self.notes.moved.copied += first as u64;
         Some(first)
     }
 
@@ -303,6 +300,7 @@ impl Writer {
                             let plain = plain.unwrap_or_default();
                             *used += sealer.seal(ContentType::ApplicationData, plain, out)?;
                             self.sizing.sealed(record);
+                            self.notes.moved.sealed += record as u64;
                             record
                         }
                         _ => 0,
@@ -318,7 +316,10 @@ impl Writer {
                     }
                     let len = whole.saturating_sub(waiting);
                     let part = rest.start..rest.start + len;
-                    if message.push_shared(Rc::clone(bytes), part) { len } else { 0 }
+                    let pushed = message.push_shared(Rc::clone(bytes), part);
+                    let len = if pushed { len } else { 0 };
+                    self.notes.moved.lent += len as u64;
+                    len
                 }
                 Seal::Kernel { .. } => 0,
             };
@@ -372,6 +373,7 @@ impl Writer {
         mut buffer: SendBuf,
         used: usize,
     ) -> Result<(), WriteError> {
+        self.note_submission();
         let mut sent = 0;
         while sent < used {
             let send = self.ring.send(socket.as_fd(), buffer, sent..used);
@@ -387,6 +389,7 @@ impl Writer {
         socket: &Socket,
         mut message: Box<Message>,
     ) -> Result<(), WriteError> {
+        self.note_submission();
         while message.remaining() > 0 {
             let send = self.ring.send_message(socket.as_fd(), message);
             let (result, returned) = self.ring.within(self.stall, send).await?;
@@ -410,6 +413,7 @@ impl Writer {
             }
             Err(error) => return Err(WriteError::Socket(error)),
         };
+        self.notes.departure.completed(self.ring.turn_began());
         self.open = self.open.saturating_sub(count + count / 16 + FRAME);
         if let Seal::Kernel { records, .. } = &mut self.seal {
             *records += 1 + (count / MAX_PLAINTEXT) as u64;

@@ -73,5 +73,8 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
         writer.queue(socket, CONTINUE.len(), Body::None).await?;
         writer.flush(socket).await
     };
-    while_held_up(reader, pin!(queued)).await.map_err(|error| Stop::Close(ending_of_write(&error)))
+    let sent = while_held_up(reader, pin!(queued)).await;
+    // It was no answer: how it left is not to be told of the answer.
+    let _ = writer.take_departure();
+    sent.map_err(|error| Stop::Close(ending_of_write(&error)))
 }

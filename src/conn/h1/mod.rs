@@ -13,6 +13,7 @@ use std::rc::Rc;
 use super::{Context, Session};
 use crate::{
     close::Ending,
+    observe::Stage,
     parse::HeadScan,
     respond::Status,
     ring::{Elapsed, Socket},
@@ -70,6 +71,7 @@ async fn requests(
             session.flush(socket).await?;
             context.ring.yield_now().await;
         }
+        session.clock.begin();
         if !request(context, socket, session, number == most).await? {
             session.flush(socket).await?;
             return Ok(Ending::Linger);
@@ -112,10 +114,13 @@ async fn request(
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
     let (framing, answer, file) = loop {
-        match examine(context, session.reader.plaintext(), &lookups) {
+        let examined = examine(context, session.reader.plaintext(), &lookups);
+        session.clock.mark(Stage::Decode);
+        match examined {
             Examined::Ready { framing, answer, file } => break (framing, answer, file),
             Examined::Incomplete => {
                 Box::pin(gather_head(context, socket, session)).await?;
+                session.clock.mark(Stage::Head);
             }
             Examined::Refused(status) => return Err(Stop::Refuse(status)),
             Examined::Wants(want) => {
@@ -123,12 +128,15 @@ async fn request(
                     log::warn!("{error}");
                     return Err(Stop::Refuse(Status::ServiceUnavailable));
                 }
+                session.clock.mark(Stage::Process);
             }
         }
     };
+    session.clock.head(session.reader.plaintext(), framing.head);
     session.reader.consume(framing.head);
     if framing.has_body() {
         Box::pin(body::discard(context, socket, session, &framing)).await?;
+        session.clock.mark(Stage::Body);
     }
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();

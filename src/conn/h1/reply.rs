@@ -9,6 +9,7 @@ use crate::{
         Context, Session,
         session::{ending_of_write, while_held_up},
     },
+    observe::{ConnectionClock, ServerTiming},
     process::{
         answer::{Answer, Content, FieldSink},
         files::{FileEntry, FileObject},
@@ -64,6 +65,9 @@ pub(super) async fn send(
     connection: Connection,
 ) -> Result<(), Stop> {
     let mut room = HEAD_ROOM + context.own_fields_len();
+    if context.config.observe.server_timing {
+        room += ServerTiming::LONGEST_LINE;
+    }
     if let Content::Page(page) = &answer.content {
         // A redirect's Location is no longer than its page.
         room += page.len().min(INLINE_PAGE) + if answer.status == 301 { page.len() } else { 0 };
@@ -72,14 +76,14 @@ pub(super) async fn send(
         return Err(Stop::Refuse(Status::UriTooLong));
     }
     let more = !session.reader.plaintext().is_empty();
-    let Session { reader, writer, .. } = session;
+    let Session { reader, writer, clock, .. } = session;
     let queued = async {
         let expected = match &answer.content {
             Content::Nothing => 0,
             _ => answer.content_length().unwrap_or(0),
         };
         writer.reserve(socket, room, expected, more).await?;
-        let head = match write_head(context, writer.room(), answer, connection) {
+        let head = match write_head(context, writer.room(), answer, connection, clock) {
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -106,7 +110,9 @@ pub(super) async fn send(
         }
         Ok::<_, WriteError>(Ok(()))
     };
-    match while_held_up(reader, pin!(queued)).await {
+    let queued = while_held_up(reader, pin!(queued)).await;
+    clock.answered(answer.status, writer.is_kernel(), writer.take_moved());
+    match queued {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
             log::warn!("respond: {fault}");
@@ -121,11 +127,15 @@ fn write_head(
     room: &mut [u8],
     answer: &Answer<'_>,
     connection: Connection,
+    clock: &ConnectionClock,
 ) -> Result<usize, HeadFault> {
     let status = Status::from_code(answer.status).unwrap_or(Status::InternalServerError);
     let mut head = HeadWriter::new(room, status);
     head.server().date(&context.date());
     answer.write_fields(&context.site, &mut Sink(&mut head));
+    if context.config.observe.server_timing {
+        head.field("Server-Timing", ServerTiming::of(clock).as_bytes());
+    }
     if !connection.persists {
         head.connection_close();
     } else if connection.says_so {
@@ -157,9 +167,11 @@ async fn queue_page(
         && let Some(room) = writer.room().get_mut(head..head + page.len())
     {
         room.copy_from_slice(page);
+        writer.note_page(page.len(), 0);
         return writer.queue(socket, head + page.len(), Body::None).await;
     }
     let page = Rc::new(Pages::from(&page[..]));
+    writer.note_page(0, page.len());
     writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }
 
@@ -190,15 +202,21 @@ pub(super) async fn refuse(
         counts.requests += 1;
         counts.refused += 1;
     });
-    let Session { reader, writer, .. } = session;
-    let sent = async {
+    session.clock.head(session.reader.plaintext(), usize::MAX);
+    let Session { reader, writer, clock, .. } = session;
+    let queued = async {
         writer.reserve(socket, REFUSAL_ROOM, 0, false).await?;
-        let written = refusal(writer.room(), status, &context.date());
-        writer.queue(socket, written.unwrap_or(0), Body::None).await?;
-        writer.flush(socket).await
+        let written = refusal(writer.room(), status, &context.date()).unwrap_or(0);
+        let refusal = writer.room().get(..written).unwrap_or_default();
+        let head = memchr::memmem::find(refusal, b"\r\n\r\n").map_or(written, |end| end + 4);
+        writer.note_page(written - head, 0);
+        writer.queue(socket, written, Body::None).await
     };
-    match while_held_up(reader, pin!(sent)).await {
-        Ok(()) => Ending::Linger,
-        Err(error) => ending_of_write(&error),
-    }
+    let queued = while_held_up(reader, pin!(queued)).await;
+    clock.answered(status.code(), writer.is_kernel(), writer.take_moved());
+    let sent = match queued {
+        Ok(()) => session.flush(socket).await,
+        Err(error) => Err(ending_of_write(&error)),
+    };
+    sent.map_or_else(|ending| ending, |()| Ending::Linger)
 }

@@ -1,0 +1,272 @@
+//! Lines of the access log: the combined format with our fields behind it, or JSON.
+//!
+//! The invariant: one line for each request, whatever its head holds; what came from the peer
+//! stands in quotes and cannot end them.
+
+use std::{
+    fmt::Write,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::Line;
+use crate::{
+    config::LogFormat,
+    observe::{
+        connection::route_name,
+        json,
+        log::{civil, push_time},
+        stage::REQUEST_STAGES,
+    },
+};
+
+/// Bytes of a target that are logged.
+const TARGET: usize = 2048;
+
+/// Bytes of another field that are logged.
+const FIELD: usize = 512;
+
+/// Field lines that are looked at.
+const FIELDS: usize = 100;
+
+/// What of a request's head is logged.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked<'h> {
+    method: &'h [u8],
+    target: &'h [u8],
+    /// `HTTP/1.0` or `HTTP/1.1`; empty if the request line was none.
+    version: &'static str,
+    referer: &'h [u8],
+    user_agent: &'h [u8],
+}
+
+impl<'h> Asked<'h> {
+    /// Takes apart the beginning of a head. What is no request line stands as the target.
+    fn of(head: &'h [u8]) -> Self {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        // What is cut or malformed yields what stands before it.
+        let _ = request.parse(head);
+        let (Some(method), Some(target)) = (request.method, request.path) else {
+            let line = head.split(|byte| *byte == b'\r' || *byte == b'\n').find(|l| !l.is_empty());
+            return Self { target: line.unwrap_or_default(), ..Self::default() };
+        };
+        let field = |name: &str| {
+            let line = request.headers.iter().find(|line| line.name.eq_ignore_ascii_case(name));
+            line.map(|line| cut(line.value, FIELD)).unwrap_or_default()
+        };
+        Self {
+            method: method.as_bytes(),
+            target: cut(target.as_bytes(), TARGET),
+            version: match request.version {
+                Some(0) => "HTTP/1.0",
+                Some(_) => "HTTP/1.1",
+                None => "",
+            },
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+        }
+    }
+}
+
+fn cut(bytes: &[u8], most: usize) -> &[u8] {
+    bytes.get(..most).unwrap_or(bytes)
+}
+
+/// The forms of a line.
+pub(super) trait PushLine {
+    /// Appends the line of one request that ended at `time`.
+    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], time: SystemTime);
+}
+
+impl PushLine for LogFormat {
+    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], time: SystemTime) {
+        let asked = Asked::of(head);
+        match self {
+            Self::Text => push_text(text, line, &asked, time),
+            Self::Json => push_json(text, line, &asked, time),
+        }
+        text.push('\n');
+    }
+}
+
+fn push_text(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime) {
+    let finished = &line.finished;
+    match line.peer {
+        Some(peer) => _ = write!(text, "{}", peer.ip()),
+        None => text.push('-'),
+    }
+    text.push_str(" - - [");
+    push_clf_time(text, time);
+    text.push_str("] \"");
+    if !asked.method.is_empty() {
+        push_escaped(text, asked.method);
+        text.push(' ');
+    }
+    push_escaped(text, asked.target);
+    if !asked.version.is_empty() {
+        text.push(' ');
+        text.push_str(asked.version);
+    }
+    let _ = write!(text, "\" {} {}", finished.status, finished.bytes);
+    for field in [asked.referer, asked.user_agent] {
+        text.push_str(" \"");
+        push_escaped(text, if field.is_empty() { b"-" } else { field });
+        text.push('"');
+    }
+    let _ = write!(
+        text,
+        " taken={} resumed={} number={} complete={}",
+        route_name(finished.route),
+        u8::from(finished.resumed),
+        finished.number,
+        u8::from(finished.complete),
+    );
+    push_micros(text, "total", finished.total);
+    push_micros(text, "first_byte", finished.first_byte);
+    for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
+        if time > 0 {
+            push_micros(text, stage.name(), time);
+        }
+    }
+}
+
+fn push_json(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime) {
+    let finished = &line.finished;
+    text.push_str("{\"time\":\"");
+    push_time(text, time);
+    text.push('"');
+    let mut string = |name: &str, value: &[u8]| {
+        let _ = write!(text, ",\"{name}\":");
+        json::push_string(text, &String::from_utf8_lossy(value));
+    };
+    let peer = line.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    string("peer", peer.as_bytes());
+    string("method", asked.method);
+    string("target", asked.target);
+    string("version", asked.version.as_bytes());
+    string("referer", asked.referer);
+    string("user_agent", asked.user_agent);
+    string("taken", route_name(finished.route).as_bytes());
+    let _ = write!(
+        text,
+        ",\"status\":{},\"bytes\":{},\"resumed\":{},\"number\":{},\"complete\":{},\
+         \"total_ns\":{},\"first_byte_ns\":{}",
+        finished.status,
+        finished.bytes,
+        finished.resumed,
+        finished.number,
+        finished.complete,
+        finished.total,
+        finished.first_byte,
+    );
+    for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
+        let _ = write!(text, ",\"{}_ns\":{time}", stage.name());
+    }
+    text.push('}');
+}
+
+fn push_micros(text: &mut String, name: &str, nanoseconds: u64) {
+    let _ = write!(text, " {name}_us={}.{}", nanoseconds / 1_000, nanoseconds / 100 % 10);
+}
+
+/// What stands between quotes: printable ASCII as it is, every other byte as `\xHH`.
+fn push_escaped(text: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => {
+                text.push('\\');
+                text.push(char::from(byte));
+            }
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => _ = write!(text, "\\x{byte:02x}"),
+        }
+    }
+}
+
+/// The time in UTC as the combined format has it: `21/Nov/2026:05:10:43 +0000`.
+fn push_clf_time(text: &mut String, time: SystemTime) {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let month = MONTHS.get(month as usize - 1).unwrap_or(&"Jan");
+    let second = seconds % 86_400;
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let _ = write!(text, "{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02} +0000");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::observe::{Route, slow::Finished};
+
+    fn line(format: LogFormat, head: &[u8]) -> String {
+        let mut finished = Finished {
+            status: 200,
+            bytes: 1234,
+            route: Some(Route::UserCache),
+            number: 3,
+            complete: true,
+            total: 15_250,
+            first_byte: 900,
+            ..Finished::default()
+        };
+        finished.parts[0] = 5_250;
+        finished.parts[8] = 10_000;
+        let peer = Some("127.0.0.1:5000".parse().unwrap());
+        let line = Line { finished, peer, head: 0..0 };
+        let mut text = String::new();
+        let time = UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
+        format.push_line(&mut text, &line, head, time);
+        text
+    }
+
+    const HEAD: &[u8] = b"GET /a%20b?c HTTP/1.1\r\nHost: x\r\nReferer: https://x/\"\r\n\
+                          User-Agent: t/1 \x07\r\n\r\n";
+
+    #[test]
+    fn text_is_the_combined_format_and_more() {
+        assert_eq!(
+            line(LogFormat::Text, &HEAD.iter().copied().filter(|b| *b != 7).collect::<Vec<_>>()),
+            "127.0.0.1 - - [29/Feb/2024:12:34:56 +0000] \"GET /a%20b?c HTTP/1.1\" 200 1234 \
+             \"https://x/\\\"\" \"t/1\" taken=user_tls/cache resumed=0 number=3 complete=1 \
+             total_us=15.2 first_byte_us=0.9 run_queue_us=5.2 last_write_us=10.0\n"
+        );
+    }
+
+    #[test]
+    fn json_is_one_object() {
+        let text = line(LogFormat::Json, b"GET / HTTP/1.0\r\nUser-Agent: \xff\"\r\n\r\n");
+        assert!(
+            text.starts_with("{\"time\":\"2024-02-29T12:34:56.007Z\",\"peer\":\"127.0.0.1:5000\"")
+        );
+        assert!(
+            text.contains("\"user_agent\":\"\u{fffd}\\\"\",\"taken\":\"user_tls/cache\""),
+            "{text}"
+        );
+        assert!(text.ends_with("\"last_write_ns\":10000}\n"), "{text}");
+    }
+
+    #[test]
+    fn whatever_came_is_one_line() {
+        for head in [&b""[..], b"\r\n\r\n", b"no request\x1b[2J\nat all", b"GET /half", HEAD] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let text = line(format, head);
+                assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+                assert!(!text.trim_end().contains(char::is_control), "{text:?}");
+            }
+        }
+        assert!(
+            line(LogFormat::Text, b"no request\x1b[2J\nat all").contains("\"no request\\x1b[2J\"")
+        );
+    }
+
+    #[test]
+    fn a_cut_head_yields_what_is_there() {
+        let asked = Asked::of(b"GET /x HTTP/1.1\r\nUser-Agent: one\r\nCookie: aaaaaaaa");
+        assert_eq!((asked.method, asked.target), (&b"GET"[..], &b"/x"[..]));
+        assert_eq!(asked.user_agent, b"one");
+    }
+}

@@ -1,0 +1,251 @@
+//! The log's thread, its file, and how it is told to open that anew.
+
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender, SyncSender},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{BATCHES, Batch, Feed, Message, format::PushLine};
+use crate::config::{AccessLogTarget, LogFormat};
+
+/// Memory of the lines of one batch that is kept between batches.
+const KEPT: usize = 256 << 10;
+
+/// How long the end of a server waits for its log.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// What became of lines, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Written.
+    pub written: u64,
+    /// Dropped, because the log's thread did not keep up.
+    pub dropped: u64,
+    /// Lost, because the file could not be written.
+    pub failed: u64,
+    /// Times that the file was opened anew.
+    pub reopened: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    written: AtomicU64,
+    dropped: Arc<AtomicU64>,
+    failed: AtomicU64,
+    reopened: AtomicU64,
+}
+
+/// Tells a log to open its file anew, and what became of its lines. May be cloned and sent.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    messages: SyncSender<Message>,
+    counters: Arc<Counters>,
+}
+
+impl LogHandle {
+    /// Opens the file of that name anew, after what was handed over before; lines go to the old
+    /// one until then. For log rotation.
+    pub fn reopen(&self) {
+        // A full queue means that such messages wait already.
+        let _ = self.messages.try_send(Message::Reopen);
+    }
+
+    /// What became of lines so far.
+    pub fn totals(&self) -> Totals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            written: get(&self.counters.written),
+            dropped: get(&self.counters.dropped),
+            failed: get(&self.counters.failed),
+            reopened: get(&self.counters.reopened),
+        }
+    }
+}
+
+/// An access log that has been opened, and the thread that writes it.
+#[derive(Debug)]
+pub struct AccessLog {
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
+    handle: LogHandle,
+}
+
+/// The access log cannot be opened.
+#[derive(Debug)]
+pub struct AccessLogError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for AccessLogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, error } = self;
+        write!(
+            f,
+            "the access log {} cannot be opened: {error}; name a file in a folder that this user \
+             may write to, or - for standard output",
+            path.display()
+        )
+    }
+}
+
+impl std::error::Error for AccessLogError {}
+
+impl AccessLog {
+    /// Opens the log and starts its thread; with a way to it for each of so many workers.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the thread not started.
+    pub fn open(
+        target: &AccessLogTarget,
+        format: LogFormat,
+        workers: usize,
+    ) -> Result<(Self, Vec<Feed>), AccessLogError> {
+        let failed = |error| AccessLogError { path: target.path().to_owned(), error };
+        let output = Output::open(target).map_err(failed)?;
+        let counters = Arc::new(Counters::default());
+        // Room for every batch, and for being told to reopen or to end.
+        let (messages, received) = mpsc::sync_channel(workers * BATCHES + 4);
+        let (mut feeds, mut returns) = (Vec::new(), Vec::new());
+        for worker in 0..workers {
+            let (back, empty) = mpsc::channel();
+            for _ in 0..BATCHES {
+                let _ = back.send(Batch::new(worker));
+            }
+            returns.push(back);
+            let (full, dropped) = (messages.clone(), Arc::clone(&counters.dropped));
+            feeds.push(Feed { start: Instant::now(), filling: None, empty, full, dropped });
+        }
+        let handle = LogHandle { messages, counters: Arc::clone(&counters) };
+        let mut writing = Writing { output, format, counters };
+        let (end, ended) = mpsc::channel();
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                writing.run(&received, &returns);
+                drop(end);
+            })
+            .map_err(failed)?;
+        Ok((Self { ended, handle }, feeds))
+    }
+
+    /// What tells it to reopen.
+    pub fn handle(&self) -> LogHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until all that was handed over before is written, for five seconds at most.
+    pub fn finish(self) {
+        let Self { ended, handle } = self;
+        let _ = handle.messages.try_send(Message::End);
+        if ended.recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
+            log::warn!("access log: its last lines could not be written in time");
+        }
+    }
+}
+
+/// Where lines go.
+enum Output {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl Output {
+    fn open(target: &AccessLogTarget) -> io::Result<Self> {
+        match target {
+            AccessLogTarget::Stdout => Ok(Self::Stdout),
+            AccessLogTarget::File(path) => {
+                Ok(Self::File { path: path.clone(), file: append_to(path)? })
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Self::File { path, file } = self {
+            *file = append_to(path)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush())
+            }
+            Self::File { file, .. } => file.write_all(bytes),
+        }
+    }
+}
+
+fn append_to(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+struct Writing {
+    output: Output,
+    format: LogFormat,
+    counters: Arc<Counters>,
+}
+
+impl Writing {
+    fn run(&mut self, messages: &Receiver<Message>, returns: &[Sender<Batch>]) {
+        let mut text = String::new();
+        let mut failing = false;
+        for message in messages {
+            let mut batch = match message {
+                Message::Batch(batch) => batch,
+                Message::End => return,
+                Message::Reopen => {
+                    match self.output.reopen() {
+                        Ok(()) => _ = self.counters.reopened.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => {
+                            log::warn!("access log: it cannot be opened anew: {error}");
+                        }
+                    }
+                    continue;
+                }
+            };
+            text.clear();
+            if failing {
+                // What failed may have ended within a line.
+                text.push('\n');
+            }
+            let (wall, now) = (SystemTime::now(), batch.start.elapsed());
+            for line in &batch.lines {
+                let head = batch.heads.get(line.head.clone()).unwrap_or_default();
+                let ago = now.saturating_sub(Duration::from_nanos(line.finished.ended));
+                self.format.push_line(&mut text, line, head, wall - ago);
+            }
+            let lines = batch.lines.len() as u64;
+            match self.output.write(text.as_bytes()) {
+                Ok(()) => {
+                    failing = false;
+                    self.counters.written.fetch_add(lines, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    self.counters.failed.fetch_add(lines, Ordering::Relaxed);
+                    // Once, and not for each batch of a disk that stays full.
+                    if !std::mem::replace(&mut failing, true) {
+                        log::error!("access log: lines are lost: {error}");
+                    }
+                }
+            }
+            text.shrink_to(KEPT);
+            batch.lines.clear();
+            batch.heads.clear();
+            batch.heads.shrink_to(2 * super::BATCH_BYTES);
+            if let Some(back) = returns.get(batch.worker) {
+                let _ = back.send(batch);
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a worker's ring and loop did, in plain numbers.
+
+/// What one ring did since its start. The worker fills it in, so that nothing here knows rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingAccount {
+    /// Calls of io_uring_enter(2).
+    pub enters: u64,
+    /// Operations handed to the kernel.
+    pub submissions: u64,
+    /// Completions taken.
+    pub completions: u64,
+    /// Cancels queued.
+    pub cancels: u64,
+    /// Receive streams that ran out of buffers (ENOBUFS).
+    pub out_of_buffers: u64,
+    /// Submissions that found the queue full.
+    pub full_queue: u64,
+    /// Multishot operations that ended before their stream.
+    pub re_arms: u64,
+    /// Of these, because the completion queue was full.
+    pub overflows: u64,
+    /// Operations in flight at present.
+    pub in_flight: u32,
+    /// Receive buffers of the pool.
+    pub receive_buffers: u16,
+    /// The fewest of them that were ever free.
+    pub receive_buffers_low_water: u16,
+    /// Bytes of send memory that hold what is to leave.
+    pub write_queue_bytes: u64,
+}

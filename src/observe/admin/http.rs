@@ -1,0 +1,144 @@
+//! As much of HTTP/1.1 as the admin listener needs: one GET, one answer, close.
+
+use std::{
+    io::{self, Read, Write},
+    net::IpAddr,
+};
+
+/// Bytes of a request head, at most.
+const HEAD: usize = 8 << 10;
+
+/// Field lines of a head, at most.
+const FIELDS: usize = 64;
+
+/// What was asked for, or why it is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// GET or HEAD of a path.
+    Path {
+        /// Without its query.
+        path: String,
+        /// Only the head is wanted.
+        head_only: bool,
+    },
+    /// Something that is answered with this status.
+    Refused(u16),
+    /// The client went away.
+    Gone,
+}
+
+/// Reads a request head. `local_names`: its host must be one of this machine's own, because a page
+/// from elsewhere may make a browser connect here under a name of its choice.
+pub(super) fn ask(stream: &mut impl Read, local_names: bool) -> io::Result<Asked> {
+    let mut bytes = Vec::with_capacity(1024);
+    let mut piece = [0; 1024];
+    loop {
+        let count = stream.read(&mut piece)?;
+        if count == 0 {
+            return Ok(Asked::Gone);
+        }
+        bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(&bytes) {
+            Ok(httparse::Status::Partial) if bytes.len() < HEAD => {}
+            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+                return Ok(Asked::Refused(431));
+            }
+            Err(_) => return Ok(Asked::Refused(400)),
+            Ok(httparse::Status::Complete(_)) => return Ok(judge(&request, local_names)),
+        }
+    }
+}
+
+fn judge(request: &httparse::Request<'_, '_>, local_names: bool) -> Asked {
+    let host = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
+    if local_names && !host.is_some_and(|host| is_local(host.value)) {
+        return Asked::Refused(421);
+    }
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Asked::Refused(405),
+    };
+    let target = request.path.unwrap_or_default();
+    let path = target.split('?').next().unwrap_or_default().to_owned();
+    Asked::Path { path, head_only }
+}
+
+/// Whether `host[:port]` names this machine by itself.
+fn is_local(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Sends an answer.
+pub(super) fn answer(
+    stream: &mut impl Write,
+    status: u16,
+    media_type: &str,
+    body: &str,
+    head_only: bool,
+) -> io::Result<()> {
+    let reason = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Error",
+    };
+    let length = body.len();
+    let allow = if status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
+    let head = format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\
+         {allow}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+         Cross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    if !head_only {
+        stream.write_all(body.as_bytes())?;
+    }
+    stream.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(head: &str) -> Asked {
+        ask(&mut head.as_bytes(), true).unwrap()
+    }
+
+    #[test]
+    fn a_get_of_a_path() {
+        let path = |path: &str, head_only| Asked::Path { path: path.to_owned(), head_only };
+        assert_eq!(asked("GET / HTTP/1.1\r\nHost: localhost:9\r\n\r\n"), path("/", false));
+        assert_eq!(asked("HEAD /m?x HTTP/1.1\r\nhost: [::1]:9\r\n\r\n"), path("/m", true));
+        assert_eq!(asked("GET /m HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), path("/m", false));
+        let mut unix = &b"GET /m HTTP/1.1\r\nHost: anything\r\n\r\n"[..];
+        assert_eq!(ask(&mut unix, false).unwrap(), path("/m", false));
+    }
+
+    #[test]
+    fn what_else_comes_is_refused() {
+        for (head, status) in [
+            ("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 405),
+            ("GET / HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(), 421),
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), 421),
+            ("\x16\x03\x01\x02".to_owned(), 400),
+            (format!("GET /{} HTTP/1.1\r\n", "x".repeat(HEAD)), 431),
+            (format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(FIELDS + 1)), 431),
+        ] {
+            assert_eq!(asked(&head), Asked::Refused(status), "{head:.60}");
+        }
+        assert_eq!(asked("GET / HT"), Asked::Gone);
+    }
+}

@@ -1,0 +1,268 @@
+//! The admin listener: `/metrics`, `/anatomy.json` and the page that draws it, on loopback or a
+//! Unix socket.
+//!
+//! The invariant: it cannot hold up serving. It has threads of its own with blocking sockets, at
+//! most [`MOST`] connections at a time, a time for each, and no state; what it tells is made when
+//! it is asked for.
+
+mod http;
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            fs::{FileTypeExt, PermissionsExt},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+
+use super::{Anatomy, METRICS_TYPE, page::PAGE};
+use crate::config::AdminAddress;
+use http::Asked;
+
+/// Connections at a time.
+const MOST: usize = 16;
+
+/// For each read and each write of a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where what is told comes from.
+pub trait Source: Send + Sync + 'static {
+    /// All that is known now.
+    fn anatomy(&self) -> Anatomy;
+}
+
+/// The admin listener cannot be set up.
+#[derive(Debug)]
+pub struct AdminError {
+    address: AdminAddress,
+    error: io::Error,
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        write!(f, "the admin listener cannot use {address}: {error}")?;
+        if error.kind() == io::ErrorKind::AddrInUse {
+            write!(f, "; another program listens there: stop it, or choose another --admin")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AdminError {}
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+/// A connection of either kind.
+trait Stream: Read + Write + Send {
+    /// Whether browsers reach it, so that the name in the request matters.
+    fn is_tcp(&self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn is_tcp(&self) -> bool {
+        true
+    }
+}
+
+impl Stream for UnixStream {
+    fn is_tcp(&self) -> bool {
+        false
+    }
+}
+
+/// An admin listener that listens. Dropping it ends it; connections that it serves are finished
+/// within their time.
+#[derive(Debug)]
+pub struct Admin {
+    address: Option<SocketAddr>,
+    stop: Arc<OwnedFd>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Admin {
+    /// Listens at `address` and tells what `source` knows.
+    ///
+    /// # Errors
+    /// The address cannot be used, or the thread not started.
+    pub fn start(address: &AdminAddress, source: Arc<dyn Source>) -> Result<Self, AdminError> {
+        let failed = |error| AdminError { address: address.clone(), error };
+        let listener = Listener::bind(address).map_err(failed)?;
+        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        let stop = Arc::new(stop);
+        let (bound, stopped) = (listener.address(), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || listener.serve(&stopped, &source))
+            .map_err(failed)?;
+        Ok(Self { address: bound, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens, with the port that it got; None for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Listener {
+    fn bind(address: &AdminAddress) -> io::Result<Self> {
+        if let Some(path) = address.as_unix() {
+            return bind_unix(path).map(|listener| Self::Unix(listener, path.to_owned()));
+        }
+        let tcp = address.as_tcp().ok_or(io::ErrorKind::InvalidInput)?;
+        TcpListener::bind(tcp).map(Self::Tcp)
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+
+    fn serve(self, stop: &OwnedFd, source: &Arc<dyn Source>) {
+        let live = Arc::new(AtomicUsize::new(0));
+        while self.wait(stop) {
+            let mut stream = match self.accept() {
+                Ok(stream) => stream,
+                Err(error) => {
+                    log::debug!("admin: accept: {error}");
+                    thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+            };
+            if live.load(Ordering::Relaxed) >= MOST {
+                let text = "Too many connections to the admin listener.\n";
+                let _ = http::answer(&mut stream, 503, "text/plain", text, false);
+                continue;
+            }
+            live.fetch_add(1, Ordering::Relaxed);
+            let place = Place(Arc::clone(&live));
+            let source = Arc::clone(source);
+            let spawned =
+                thread::Builder::new().name("admin-connection".to_owned()).spawn(move || {
+                    let _place = place;
+                    if let Err(error) = respond(&mut *stream, &*source) {
+                        log::debug!("admin: {error}");
+                    }
+                });
+            if let Err(error) = spawned {
+                log::warn!("admin: a thread: {error}");
+            }
+        }
+        if let Self::Unix(_, path) = &self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Waits for a connection. False when it is time to stop.
+    fn wait(&self, stop: &OwnedFd) -> bool {
+        let listener = match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        };
+        let mut waited = [
+            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(listener, PollFlags::IN),
+        ];
+        loop {
+            match poll(&mut waited, None) {
+                Ok(_) => return !waited[0].revents().contains(PollFlags::IN),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// One of [`MOST`] connections.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Binds a socket in the file system that only this user reaches. What a server left behind that
+/// ended without a word is removed first.
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let left = std::fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket());
+    if left && UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::Result<()> {
+    let local_names = stream.is_tcp();
+    let (path, head_only) = match http::ask(&mut stream, local_names)? {
+        Asked::Path { path, head_only } => (path, head_only),
+        Asked::Refused(status) => {
+            let text = match status {
+                405 => "Only GET and HEAD are answered here.\n",
+                421 => "Use localhost, 127.0.0.1 or [::1] as the host's name.\n",
+                431 => "The request head is too large.\n",
+                _ => "This is no request that can be answered.\n",
+            };
+            return http::answer(&mut stream, status, "text/plain; charset=utf-8", text, false);
+        }
+        Asked::Gone => return Ok(()),
+    };
+    let (status, media_type, body) = match path.as_str() {
+        "/" => (200, "text/html; charset=utf-8", PAGE.into()),
+        "/anatomy.json" => (200, "application/json", source.anatomy().to_json()),
+        "/metrics" => (200, METRICS_TYPE, Arc::new(source.anatomy()).to_metrics()),
+        _ => {
+            let text = "There are /, /metrics and /anatomy.json here.\n";
+            (404, "text/plain; charset=utf-8", text.to_owned())
+        }
+    };
+    http::answer(&mut stream, status, media_type, &body, head_only)
+}

@@ -1,0 +1,277 @@
+//! The clock of one connection: one line for each step of the journey.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use super::{
+    Moved, Observer, Route, Sending, Stage, Taken, request::Queue, slow::Finished,
+    stage::REQUEST_STAGES,
+};
+
+/// The clock of one connection. Each method is called where the step happens; none waits.
+#[derive(Debug)]
+pub struct ConnectionClock {
+    observer: Rc<Observer>,
+    peer: Option<SocketAddr>,
+    accepted: u64,
+    accept_queue: Option<u64>,
+    handshake_cpu: u64,
+    handshake: u64,
+    resumed: bool,
+    /// The end of the handshake or of the last answer.
+    since: u64,
+    number: u64,
+    queue: Queue,
+}
+
+impl ConnectionClock {
+    /// A connection was accepted, after so many nanoseconds in the accept queue, if that is known.
+    pub fn accepted(
+        observer: &Rc<Observer>,
+        peer: Option<SocketAddr>,
+        accept_queue: Option<u64>,
+    ) -> Self {
+        if let Some(waited) = accept_queue {
+            observer.noted.borrow_mut().histograms.record(Stage::AcceptQueue, waited);
+        }
+        observer.connections.set(observer.connections.get() + 1);
+        Self {
+            accepted: observer.turn_began(),
+            observer: Rc::clone(observer),
+            peer,
+            accept_queue,
+            handshake_cpu: 0,
+            handshake: 0,
+            resumed: false,
+            since: 0,
+            number: 0,
+            queue: Queue::default(),
+        }
+    }
+
+    /// The worker's clock, in nanoseconds.
+    pub fn now(&self) -> u64 {
+        self.observer.now()
+    }
+
+    /// A part of the handshake was worked on since `began`; it took and gave so many bytes.
+    pub fn handshake_step(&mut self, began: u64, received: usize, sent: usize) {
+        if !self.observer.is_enabled() {
+            return;
+        }
+        self.handshake_cpu += self.observer.spend(Stage::HandshakeCpu, began);
+        let ledger = &mut self.observer.noted.borrow_mut().ledger;
+        ledger.handshake_received += received as u64;
+        ledger.handshake_sent += sent as u64;
+    }
+
+    /// The handshake is complete.
+    pub fn shaken(&mut self) {
+        self.since = self.now();
+        self.handshake = self.since.saturating_sub(self.accepted);
+    }
+
+    /// The keys are where they belong.
+    pub fn handed_over(&mut self, resumed: bool) {
+        if !self.observer.is_enabled() {
+            return;
+        }
+        self.resumed = resumed;
+        let hand_over = self.observer.spend(Stage::HandOver, self.since);
+        self.since += hand_over;
+        let kind = if resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
+        let histograms = &mut self.observer.noted.borrow_mut().histograms;
+        histograms.record(kind, self.handshake);
+        histograms.record(Stage::HandshakeCpu, self.handshake_cpu);
+        histograms.record(Stage::HandOver, hand_over);
+    }
+
+    /// The first bytes of a request are there. They count from the turn of the loop in which the
+    /// task got to see them.
+    pub fn begin(&mut self) {
+        if !self.observer.is_enabled() {
+            return;
+        }
+        let now = self.observer.now();
+        let arrived = self.observer.turn_began().clamp(self.since.min(now), now);
+        let open = &mut self.observer.noted.borrow_mut().open;
+        self.number += 1;
+        let waits = self.queue.is_empty();
+        let Some(request) = open.push(&mut self.queue) else {
+            self.observer.missed();
+            return;
+        };
+        request.begin(arrived, now);
+        request.number = self.number;
+        // Behind another request that has not been answered there was nothing to wait for.
+        request.first_byte = if waits { arrived - self.since } else { 0 };
+        (request.requests_before, request.turns_before) = self.observer.progress();
+    }
+
+    /// The time since the last mark went to `stage`.
+    pub fn mark(&mut self, stage: Stage) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let now = self.observer.now();
+        let noted = &mut *self.observer.noted.borrow_mut();
+        if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
+            let passed = request.mark(stage, now);
+            if stage == Stage::Decode {
+                noted.spent(stage, passed);
+            }
+        }
+    }
+
+    /// The first `length` of these bytes are the request's head, or what there is of it.
+    pub fn head(&mut self, bytes: &[u8], length: usize) {
+        if !self.queue.is_empty() {
+            let head = bytes.get(..length).unwrap_or(bytes);
+            self.observer.noted.borrow_mut().open.keep_head(self.queue, head);
+        }
+    }
+
+    /// The answer was queued: its status, and what was done with its content.
+    pub fn answered(&mut self, status: u16, kernel: bool, moved: Moved) {
+        if !self.observer.is_enabled() {
+            return;
+        }
+        let noted = &mut *self.observer.noted.borrow_mut();
+        let route = noted.ledger.sent(kernel, moved);
+        if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
+            request.answered = true;
+            request.status = status;
+            request.route = route;
+            request.bytes = moved.content();
+        }
+    }
+
+    /// What is queued is about to leave. Says when; 0 if nothing is.
+    pub fn leaving(&mut self) -> u64 {
+        if self.queue.is_empty() {
+            return 0;
+        }
+        let now = self.observer.now();
+        let noted = &mut *self.observer.noted.borrow_mut();
+        if let Some(request) = noted.open.last(self.queue).filter(|request| request.answered) {
+            let responding = now.saturating_sub(request.marked());
+            noted.spent(Stage::Respond, responding);
+        }
+        now
+    }
+
+    /// What was queued has left, as `sending` tells; `taken` is what was read since.
+    pub fn left(&mut self, sending: &Sending, taken: Taken) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let observer = &*self.observer;
+        let noted = &mut *observer.noted.borrow_mut();
+        noted.ledger.received(taken);
+        while let Some(request) = noted.open.first(self.queue).filter(|request| request.answered) {
+            let (parts, total) = request.settle(sending);
+            let (requests, turns) = observer.progress();
+            let first = request.number == 1;
+            let finished = Finished {
+                arrived: request.arrived,
+                ended: request.arrived + total,
+                parts,
+                total,
+                first_byte: request.first_byte,
+                accept_queue: self.accept_queue.filter(|_| first),
+                handshake: first.then_some(self.handshake),
+                status: request.status,
+                bytes: request.bytes,
+                route: request.route,
+                number: request.number,
+                resumed: self.resumed,
+                complete: true,
+                beside: requests - request.requests_before,
+                turns: turns - request.turns_before,
+            };
+            self.since = self.since.max(finished.ended);
+            observer.finish(noted, self.queue, finished, self.peer.as_ref());
+            noted.open.pop(&mut self.queue);
+        }
+    }
+
+    /// What is known of the present request and its connection before its answer leaves: each
+    /// stage with its nanoseconds.
+    pub fn so_far(&self, mut each: impl FnMut(Stage, u64)) {
+        let noted = &mut *self.observer.noted.borrow_mut();
+        let Some(request) = noted.open.last(self.queue) else { return };
+        if request.number == 1 {
+            if let Some(waited) = self.accept_queue {
+                each(Stage::AcceptQueue, waited);
+            }
+            let kind = if self.resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
+            each(kind, self.handshake);
+            each(Stage::HandshakeCpu, self.handshake_cpu);
+        }
+        for (stage, time) in REQUEST_STAGES.into_iter().zip(request.parts()) {
+            if *time > 0 {
+                each(stage, *time);
+            }
+        }
+    }
+
+    /// The connection is about to be closed. `round_trip` is the kernel's last estimate, `taken`
+    /// what was read since the last answer left.
+    pub fn closing(&mut self, round_trip: Option<u64>, taken: Taken) {
+        if !self.observer.is_enabled() {
+            return;
+        }
+        self.since = self.observer.now();
+        let noted = &mut *self.observer.noted.borrow_mut();
+        noted.ledger.received(taken);
+        if let Some(round_trip) = round_trip {
+            noted.histograms.record(Stage::RoundTrip, round_trip);
+        }
+    }
+
+    /// It is closed.
+    pub fn closed(&mut self) {
+        if self.observer.is_enabled() {
+            let closing = self.observer.now().saturating_sub(self.since);
+            self.observer.noted.borrow_mut().histograms.record(Stage::Close, closing);
+        }
+    }
+}
+
+impl Drop for ConnectionClock {
+    /// Requests whose answers did not leave completely end with their connection.
+    fn drop(&mut self) {
+        let observer = &*self.observer;
+        observer.connections.set(observer.connections.get() - 1);
+        while !self.queue.is_empty() {
+            let noted = &mut *observer.noted.borrow_mut();
+            let Some(request) = noted.open.first(self.queue) else { return };
+            let mut request = request.clone();
+            let now = observer.now();
+            request.mark(if request.answered { Stage::LastWrite } else { Stage::Body }, now);
+            let total = now.saturating_sub(request.arrived);
+            let (requests, turns) = observer.progress();
+            let finished = Finished {
+                arrived: request.arrived,
+                ended: now,
+                parts: *request.parts(),
+                total,
+                first_byte: request.first_byte,
+                status: request.status,
+                bytes: request.bytes,
+                route: request.route,
+                number: request.number,
+                resumed: self.resumed,
+                beside: requests - request.requests_before,
+                turns: turns - request.turns_before,
+                ..Finished::default()
+            };
+            observer.finish(noted, self.queue, finished, self.peer.as_ref());
+            noted.open.pop(&mut self.queue);
+        }
+    }
+}
+
+/// How [`Route`] is told in a log or header: `-` if there was no content.
+pub(super) fn route_name(route: Option<Route>) -> &'static str {
+    route.map_or("-", Route::name)
+}

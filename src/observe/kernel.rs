@@ -1,0 +1,96 @@
+//! Counters of the kernel, read when somebody asks. They are those of the host's network namespace
+//! since it exists, not of this server alone.
+
+use std::{fs, net::SocketAddr};
+
+/// The accept queue of one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerQueue {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whose it is.
+    pub worker: usize,
+    /// Connections that wait to be accepted.
+    pub queued: u32,
+    /// How many may wait.
+    pub limit: u32,
+}
+
+/// What the kernel says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelFigures {
+    /// The accept queues of this server.
+    pub listeners: Vec<ListenerQueue>,
+    /// Connections that found their accept queue full (`ListenOverflows`, proc_net_netstat).
+    pub listen_overflows: Option<u64>,
+    /// Connections that were dropped by their listener for any reason (`ListenDrops`).
+    pub listen_drops: Option<u64>,
+    /// Segments that were sent again (`RetransSegs`).
+    pub retransmitted_segments: Option<u64>,
+    /// SYN cookies sent, which is what happens when the SYN queue is full (`SyncookiesSent`).
+    pub syn_cookies_sent: Option<u64>,
+    /// `/proc/net/tls_stat`, if the kernel has TLS.
+    pub tls: Option<Vec<(String, u64)>>,
+}
+
+impl KernelFigures {
+    /// Reads the counters; `listeners` are what the server knows of its own.
+    pub fn sample(listeners: Vec<ListenerQueue>) -> Self {
+        let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
+        let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap_or_default();
+        let tls = fs::read_to_string("/proc/self/net/tls_stat").ok();
+        Self {
+            listeners,
+            listen_overflows: paired(&netstat, "TcpExt:", "ListenOverflows"),
+            listen_drops: paired(&netstat, "TcpExt:", "ListenDrops"),
+            retransmitted_segments: paired(&snmp, "Tcp:", "RetransSegs"),
+            syn_cookies_sent: paired(&netstat, "TcpExt:", "SyncookiesSent"),
+            tls: tls.map(|text| columns(&text)),
+        }
+    }
+}
+
+/// A counter of a file in which a line of names stands above a line of numbers.
+fn paired(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(group));
+    let place = lines.next()?.split_whitespace().position(|word| word == name)?;
+    lines.next()?.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// The counters of a file with a name and a number on each line.
+fn columns(text: &str) -> Vec<(String, u64)> {
+    let line = |line: &str| {
+        let (name, number) = line.split_once(char::is_whitespace)?;
+        Some((name.to_owned(), number.trim().parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\n\
+                           TcpExt: 3 14 15\nIpExt: InNoRoutes\nIpExt: 0\n";
+
+    #[test]
+    fn counters_are_found_by_name() {
+        assert_eq!(paired(NETSTAT, "TcpExt:", "ListenDrops"), Some(15));
+        assert_eq!(paired(NETSTAT, "IpExt:", "InNoRoutes"), Some(0));
+        assert_eq!(paired(NETSTAT, "TcpExt:", "Absent"), None);
+        assert_eq!(paired("", "TcpExt:", "ListenDrops"), None);
+        assert_eq!(paired("Tcp: A\n", "Tcp:", "A"), None);
+    }
+
+    #[test]
+    fn columns_are_name_and_number() {
+        let text = "TlsCurrTxSw                     \t2\nnonsense\nTlsTxSw  x\n";
+        assert_eq!(columns(text), [("TlsCurrTxSw".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn this_kernel_has_them() {
+        let figures = KernelFigures::sample(Vec::new());
+        assert!(figures.listen_overflows.is_some() && figures.retransmitted_segments.is_some());
+    }
+}

@@ -1,0 +1,314 @@
+//! `/metrics`: what is known, as the text that Prometheus and whatever speaks OpenMetrics read.
+//! Base units, seconds and bytes; counters end in `_total`.
+
+use std::{fmt, sync::Arc};
+
+use hdrhistogram::Histogram;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text},
+    metrics::MetricType,
+    registry::{Registry, Unit},
+};
+
+use super::{Anatomy, Basis, Flow, Route, Stage};
+
+/// The media type of what [`Anatomy::to_metrics`] yields.
+pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
+/// from a microsecond to ten seconds, and a minute.
+const BOUNDS: [u64; 23] = {
+    let mut bounds = [60_000_000_000; 23];
+    let (mut power, mut at) = (1_000, 0);
+    while at < 21 {
+        bounds[at] = power;
+        bounds[at + 1] = power * 5 / 2;
+        bounds[at + 2] = power * 5;
+        power *= 10;
+        at += 3;
+    }
+    bounds[21] = power;
+    bounds
+};
+
+impl Anatomy {
+    /// The report as metrics.
+    pub fn to_metrics(self: &Arc<Self>) -> String {
+        let mut registry = Registry::with_prefix("ringway");
+        registry.register_collector(Box::new(Report(Arc::clone(self))));
+        let mut text = String::with_capacity(64 << 10);
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut text, &registry);
+        text
+    }
+}
+
+#[derive(Debug)]
+struct Report(Arc<Anatomy>);
+
+impl Collector for Report {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (anatomy, to) = (&*self.0, &mut encoder);
+        totals(anatomy, to)?;
+        stages(anatomy, to)?;
+        ledger(anatomy, to)?;
+        workers(anatomy, to)?;
+        kernel(anatomy, to)
+    }
+}
+
+fn count(to: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    to.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn counter(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let mut metric = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+    metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    to.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let counts = anatomy.counts;
+    let info = [("version", env!("CARGO_PKG_VERSION"))];
+    to.encode_descriptor("build", "The version that runs", None, MetricType::Info)?
+        .encode_info(&info)?;
+    gauge(to, "uptime_seconds", "Time since the start", anatomy.uptime.as_secs_f64())?;
+    gauge(to, "connections", "Open connections", anatomy.connections() as f64)?;
+    counter(to, "connections_accepted", "Connections accepted", counts.accepted)?;
+    let mut handshakes = to.encode_descriptor(
+        "handshakes",
+        "TLS handshakes by their outcome",
+        None,
+        MetricType::Counter,
+    )?;
+    count(&mut handshakes, &[("outcome", "full")], counts.handshakes - counts.resumed)?;
+    count(&mut handshakes, &[("outcome", "resumed")], counts.resumed)?;
+    count(&mut handshakes, &[("outcome", "failed")], counts.failed_handshakes)?;
+    let mut kernel_tls = to.encode_descriptor(
+        "kernel_tls_connections",
+        "Connections of which the kernel seals or opens the records",
+        None,
+        MetricType::Counter,
+    )?;
+    count(&mut kernel_tls, &[("direction", "transmit")], counts.kernel_transmit)?;
+    count(&mut kernel_tls, &[("direction", "receive")], counts.kernel_receive)?;
+    counter(to, "requests", "Requests answered, refusals among them", counts.requests)?;
+    counter(to, "requests_refused", "Requests refused as malformed or too large", counts.refused)?;
+    counter(to, "requests_unobserved", "Requests without a clock", anatomy.unobserved())?;
+    counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
+    counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
+    if let Some(lines) = anatomy.access_log {
+        let mut log = to.encode_descriptor(
+            "access_log_lines",
+            "Lines of the access log by what became of them",
+            None,
+            MetricType::Counter,
+        )?;
+        for (fate, lines) in
+            [("written", lines.written), ("dropped", lines.dropped), ("failed", lines.failed)]
+        {
+            count(&mut log, &[("fate", fate)], lines)?;
+        }
+    }
+    Ok(())
+}
+
+fn stages(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = to.encode_descriptor(
+        "stage_duration",
+        "Time by stage of the journey; docs/anatomy-json.md says what each stage is",
+        Some(&Unit::Seconds),
+        MetricType::Histogram,
+    )?;
+    for stage in Stage::ALL {
+        let histogram = anatomy.histograms.stage(stage);
+        let sum = seconds(anatomy.histograms.sum(stage));
+        let labels = [("stage", stage.name())];
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            sum,
+            histogram.len(),
+            &buckets(histogram),
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+/// Samples in each bucket, not cumulated; the last one is without bound.
+fn buckets(histogram: &Histogram<u64>) -> Vec<(f64, u64)> {
+    let mut buckets: Vec<(f64, u64)> = BOUNDS.map(|bound| (seconds(bound), 0)).to_vec();
+    buckets.push((f64::INFINITY, 0));
+    for step in histogram.iter_recorded() {
+        let value = step.value_iterated_to();
+        let place = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
+        if let Some((_, count)) = buckets.get_mut(place) {
+            *count += step.count_since_last_iteration();
+        }
+    }
+    buckets
+}
+
+fn ledger(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let ledger = &anatomy.ledger;
+    let bytes = Some(&Unit::Bytes);
+    let mut responses = to.encode_descriptor(
+        "responses",
+        "Responses with content, by the path that most of it took",
+        None,
+        MetricType::Counter,
+    )?;
+    for route in Route::ALL {
+        count(&mut responses, &[("path", route.name())], ledger.carried(route).responses)?;
+    }
+    let mut payload =
+        to.encode_descriptor("payload", "Content sent, by path", bytes, MetricType::Counter)?;
+    for route in Route::ALL {
+        count(&mut payload, &[("path", route.name())], ledger.carried(route).payload())?;
+    }
+    let mut moved = to.encode_descriptor(
+        "moved",
+        "Bytes that were copied or enciphered, by path, by whom and where",
+        bytes,
+        MetricType::Counter,
+    )?;
+    let sent = Route::ALL.map(|route| (route.name(), ledger.flows(route)));
+    let received = [("user_tls/receive", false), ("kernel_tls/receive", true)]
+        .map(|(name, tls)| (name, ledger.receive_flows(tls, anatomy.server.whole_records).1));
+    for (path, flows) in sent.into_iter().chain(received) {
+        for flow in &flows {
+            let Flow { kind, by, place, basis, bytes, .. } = *flow;
+            let basis = Basis::name(basis);
+            let labels =
+                [("path", path), ("kind", kind), ("by", by), ("place", place), ("basis", basis)];
+            count(&mut moved, &labels, bytes)?;
+        }
+    }
+    let heads = "Response heads sent";
+    to.encode_descriptor("heads", heads, bytes, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&ledger.heads, None)
+}
+
+fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let each: Vec<_> = anatomy
+        .workers
+        .iter()
+        .enumerate()
+        .map(|(number, worker)| (number.to_string(), worker.as_deref()))
+        .collect();
+    let mut up = to.encode_descriptor(
+        "worker_answers",
+        "Whether the worker answered this question in time",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (number, worker) in &each {
+        let labels = [("worker", number.as_str())];
+        up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
+    }
+    type Figure = fn(&super::WorkerSnapshot) -> u64;
+    let counters: [(&str, &str, Figure); 9] = [
+        ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
+        ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),
+        ("ring_completions", "Completions taken", |worker| worker.ring.completions),
+        ("ring_cancels", "Cancels submitted", |worker| worker.ring.cancels),
+        ("ring_out_of_buffers", "Receives that found no buffer", |worker| {
+            worker.ring.out_of_buffers
+        }),
+        ("ring_full_queue", "Submissions that found the queue full", |worker| {
+            worker.ring.full_queue
+        }),
+        ("ring_re_arms", "Multishot operations that ended early", |worker| worker.ring.re_arms),
+        ("ring_overflows", "Of these, because completions found no room", |worker| {
+            worker.ring.overflows
+        }),
+        ("worker_requests", "Requests answered", |worker| worker.counts.requests),
+    ];
+    for (name, help, figure) in counters {
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (number, worker) in &each {
+            if let Some(worker) = worker {
+                count(&mut family, &[("worker", number.as_str())], figure(worker))?;
+            }
+        }
+    }
+    let gauges: [(&str, &str, Figure); 6] = [
+        ("worker_connections", "Open connections", |worker| worker.connections as u64),
+        ("worker_open_requests", "Requests that are not done", |worker| {
+            u64::from(worker.open_requests)
+        }),
+        ("ring_in_flight", "Operations in flight", |worker| u64::from(worker.ring.in_flight)),
+        ("receive_buffers", "Receive buffers", |worker| u64::from(worker.ring.receive_buffers)),
+        ("receive_buffers_low_water", "The fewest that were ever free", |worker| {
+            u64::from(worker.ring.receive_buffers_low_water)
+        }),
+        ("write_queue_bytes", "Send memory that is taken", |worker| worker.ring.write_queue_bytes),
+    ];
+    for (name, help, figure) in gauges {
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (number, worker) in &each {
+            if let Some(worker) = worker {
+                let labels = [("worker", number.as_str())];
+                family.encode_family(&labels)?.encode_gauge(&(figure(worker) as f64))?;
+            }
+        }
+    }
+    let mut turns = to.encode_descriptor(
+        "turn_duration",
+        "Time of one turn of a worker's loop, without its system call",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+    )?;
+    for (number, worker) in &each {
+        let Some(turn) = worker.map(|worker| worker.histograms.turns()) else { continue };
+        for (name, quantile) in [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)] {
+            let labels = [("worker", number.as_str()), ("quantile", name)];
+            let value = seconds(turn.value_at_quantile(quantile));
+            turns.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
+}
+
+fn kernel(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let kernel = &anatomy.kernel;
+    for (name, help) in [
+        ("accept_queue_length", "Connections that wait to be accepted"),
+        ("accept_queue_limit", "How many may wait"),
+    ] {
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for listener in &kernel.listeners {
+            let (address, worker) = (listener.address.to_string(), listener.worker.to_string());
+            let labels = [("address", address.as_str()), ("worker", worker.as_str())];
+            let limit = name == "accept_queue_limit";
+            let value = if limit { listener.limit } else { listener.queued };
+            family.encode_family(&labels)?.encode_gauge(&i64::from(value))?;
+        }
+    }
+    for (name, help, value) in [
+        ("host_listen_overflows", "Accept queues found full", kernel.listen_overflows),
+        ("host_listen_drops", "Connections dropped by listeners", kernel.listen_drops),
+        ("host_retransmitted_segments", "Segments sent again", kernel.retransmitted_segments),
+        ("host_syn_cookies", "SYN cookies sent", kernel.syn_cookies_sent),
+    ] {
+        if let Some(value) = value {
+            counter(to, name, help, value)?;
+        }
+    }
+    if let Some(counters) = &kernel.tls {
+        let help = "Counters of /proc/net/tls_stat";
+        let mut family = to.encode_descriptor("host_tls_stat", help, None, MetricType::Gauge)?;
+        for (name, value) in counters {
+            let labels = [("counter", name.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&(*value as f64))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The `Server-Timing` field (W3C Server Timing): the stages that are known when a head is written.
+
+use std::io::Write;
+
+use super::{ConnectionClock, Stage};
+
+/// The value of the field, in memory of its own so that writing it allocates nothing.
+#[derive(Debug)]
+pub struct ServerTiming {
+    text: [u8; Self::LONGEST],
+    len: usize,
+}
+
+impl ServerTiming {
+    const LONGEST: usize = 384;
+
+    /// Bytes of the longest field line.
+    pub const LONGEST_LINE: usize = Self::LONGEST + "Server-Timing: \r\n".len();
+
+    /// What is known of the present request: each stage that took time, in milliseconds to the
+    /// microsecond; of the first request of a connection also its handshake.
+    pub fn of(clock: &ConnectionClock) -> Self {
+        let mut timing = Self { text: [0; Self::LONGEST], len: 0 };
+        clock.so_far(|stage, nanoseconds| timing.push(stage, nanoseconds));
+        timing
+    }
+
+    /// Appends a stage; one that does not fit is left out.
+    fn push(&mut self, stage: Stage, nanoseconds: u64) {
+        let mut room = self.text.get_mut(self.len..).unwrap_or_default();
+        let before = room.len();
+        let comma = if self.len == 0 { "" } else { ", " };
+        let (ms, us) = (nanoseconds / 1_000_000, nanoseconds / 1_000 % 1_000);
+        if write!(room, "{comma}{};dur={ms}.{us:03}", stage.name()).is_ok() {
+            self.len += before - room.len();
+        }
+    }
+
+    /// The value of the field.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_metrics_in_milliseconds() {
+        let mut timing = ServerTiming { text: [0; ServerTiming::LONGEST], len: 0 };
+        timing.push(Stage::HandshakeFull, 2_345_678);
+        timing.push(Stage::Decode, 900);
+        assert_eq!(timing.as_bytes(), b"handshake_full;dur=2.345, decode;dur=0.000");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_whole() {
+        let mut timing = ServerTiming { text: [0; ServerTiming::LONGEST], len: 0 };
+        (0..50).for_each(|_| timing.push(Stage::HandshakeResumed, u64::MAX));
+        let text = std::str::from_utf8(timing.as_bytes()).unwrap();
+        let metrics: Vec<_> = text.split(", ").collect();
+        assert!(metrics.len() > 3 && metrics.iter().all(|metric| *metric == metrics[0]), "{text}");
+    }
+}

@@ -1,0 +1,83 @@
+//! What the kernel knows of a TCP socket (`TCP_INFO`, tcp(7), `include/uapi/linux/tcp.h`).
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
+
+/// The beginning of `struct tcp_info`, which is the same in every kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    info: libc::tcp_info,
+}
+
+impl TcpInfo {
+    /// Asks the kernel. One system call.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+        // SAFETY: all-zero is a valid tcp_info: it consists of integers.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+        // SAFETY: the descriptor is open for as long as it is borrowed; the kernel writes at most
+        // `length` bytes to `info` and the length to `length`.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                (&raw mut info).cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 { Ok(Self { info }) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Of a connection that has sent nothing: nanoseconds since its TCP handshake was complete,
+    /// in ticks of the kernel. The kernel sets the time of the last sending when it makes the
+    /// socket of a new connection (`tcp_create_openreq_child`), so right after accept(2) this is
+    /// how long it waited in the accept queue.
+    pub fn unsent_for(self) -> u64 {
+        u64::from(self.info.tcpi_last_data_sent) * 1_000_000
+    }
+
+    /// The smoothed round-trip time, in nanoseconds.
+    pub fn round_trip(self) -> u64 {
+        u64::from(self.info.tcpi_rtt) * 1_000
+    }
+
+    /// Of a listener: connections in its accept queue, and how many there may be
+    /// (`net/ipv4/tcp.c`, `tcp_get_info`).
+    pub fn accept_queue(self) -> (u32, u32) {
+        (self.info.tcpi_unacked, self.info.tcpi_sacked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_listener_tells_its_queue_and_a_connection_its_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let first = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (queued, limit) = TcpInfo::of(&listener).unwrap().accept_queue();
+        assert_eq!(queued, 1);
+        assert!(limit >= 1, "{limit}");
+        std::thread::sleep(std::time::Duration::from_millis(120));
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(TcpInfo::of(&listener).unwrap().accept_queue().0, 0);
+        let info = TcpInfo::of(&accepted).unwrap();
+        assert!(info.unsent_for() >= 100_000_000, "{info:?}");
+        drop(first);
+    }
+
+    #[test]
+    fn what_is_no_tcp_socket_is_an_error() {
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        assert_eq!(TcpInfo::of(&file).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+    }
+}

@@ -1,0 +1,51 @@
+//! What a [`Writer`] tells of itself: how its queue left, and what was done with content.
+
+use super::Writer;
+use crate::observe::{Moved, Sending};
+
+/// What a [`Writer`] notes.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) moved: Moved,
+    pub(super) departure: Sending,
+    /// Bytes of a page that stand behind the head that is queued next.
+    inline: u64,
+}
+
+impl Writer {
+    /// What was done with content since this was last asked.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.notes.moved)
+    }
+
+    /// Content that is no file's is queued next: so many bytes stand behind their head already, or
+    /// were copied into memory of their own.
+    pub fn note_page(&mut self, inline: usize, shared: usize) {
+        self.notes.moved.inline += inline as u64;
+        self.notes.inline = inline as u64;
+        self.notes.moved.shared += shared as u64;
+    }
+
+    /// How what waited has left since this was last asked.
+    pub fn take_departure(&mut self) -> Sending {
+        std::mem::take(&mut self.notes.departure)
+    }
+
+    /// What waits is about to be sent, `now` as [`Ring::clock`](crate::ring::Ring::clock) has it.
+    pub fn leaves_at(&mut self, now: u64) {
+        self.notes.departure.submitted(now);
+    }
+
+    /// A head is queued, with what stands inline behind it.
+    pub(super) fn note_head(&mut self, length: usize) {
+        let moved = &mut self.notes.moved;
+        moved.head += (length as u64).saturating_sub(std::mem::take(&mut self.notes.inline));
+    }
+
+    /// Something is submitted. Reads the clock if it is the first.
+    pub(super) fn note_submission(&mut self) {
+        if !self.notes.departure.has_begun() {
+            self.notes.departure.submitted(self.ring.clock());
+        }
+    }
+}
