@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anatomy;
 mod doctor;
 mod open_files;
 mod options;
@@ -55,6 +56,7 @@ pub fn run() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Doctor(options) => doctor::run(options.json),
+        Command::Anatomy(options) => anatomy::run(&options),
         Command::Man => print(&pages::manual()),
         Command::Completions { shell } => print(&pages::completions(shell)),
     };

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use log::LevelFilter;
 
-use super::units;
+use super::{anatomy::Target, units};
 use crate::config::{
     AccessLogTarget, AdminAddress, CertificateSource, Config, FieldLine, KtlsMode, LogFormat,
     ObserveOptions, TlsVersion,
@@ -40,6 +40,8 @@ pub(super) enum Command {
     Serve(Box<Serve>),
     /// Say what this host offers, what Ringway will do with it, and how to change it
     Doctor(Doctor),
+    /// Look at one request as a client: where its time went
+    Anatomy(Anatomy),
     /// Print the man page
     Man,
     /// Print the completions of a shell
@@ -54,6 +56,54 @@ pub(super) struct Doctor {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The options of `ringway anatomy`.
+#[derive(Debug, Args)]
+#[command(after_help = "Trusted are this host's authorities, what --cacert names, and the \
+    certificate that Ringway made for this user. Two connections are made: one with a full \
+    handshake, and one that resumes it.")]
+pub(super) struct Anatomy {
+    /// What to ask for, as https://host:port/path
+    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+    pub(super) url: Target,
+    /// Certificate or authority to trust besides, in PEM; may be repeated
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) cacert: Vec<PathBuf>,
+    /// Go on whatever the certificate is, and say what is wrong with it
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Rounds of both connections, at most 1000; of several the medians are shown
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) repeat: u16,
+    /// Request method
+    #[arg(long, value_name = "METHOD", default_value = "GET", ignore_case = true)]
+    pub(super) method: Method,
+    /// For each connection, from connecting to the last byte
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::time)]
+    pub(super) timeout: Duration,
+    /// Print one JSON object instead of a picture
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Method {
+    #[value(name = "GET")]
+    Get,
+    #[value(name = "HEAD")]
+    Head,
+}
+
+impl Method {
+    /// As the request line has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        }
+    }
 }
 
 /// The options of `ringway serve`.

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn the_manual_names_every_command_and_the_exit_codes() {
         let page = String::from_utf8(manual()).unwrap();
-        for text in ["ringway", "RINGWAY SERVE", "RINGWAY DOCTOR", "ktls", "Exit codes"] {
+        for text in
+            ["ringway", "RINGWAY SERVE", "RINGWAY DOCTOR", "RINGWAY ANATOMY", "ktls", "Exit codes"]
+        {
             assert!(page.contains(text), "{text}");
         }
         assert_eq!(page.matches("\n.TH ").count() + usize::from(page.starts_with(".TH ")), 1);

@@ -95,6 +95,12 @@ impl SelfSigned {
             }
         }
     }
+
+    /// The file in which [`obtain`](Self::obtain) keeps the certificate, whether or not there is
+    /// one yet; `None` where nothing can be kept.
+    pub fn kept_file() -> Option<PathBuf> {
+        state_directory().map(|directory| directory.join(CERTIFICATE_FILE))
+    }
 }
 
 /// A certificate just made, in both forms.

@@ -1,0 +1,196 @@
+"""A real server under load: small answers as fast as they go, large ones, clients that are slow to
+ask and slow to read. The page is clicked through meanwhile."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+import checks
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(program):
+    """Yields the port of the site and that of the admin listener."""
+    with tempfile.TemporaryDirectory(prefix="ringway-page-") as folder:
+        root = pathlib.Path(folder) / "site"
+        shutil.copytree(ROOT / "site", root)
+        (root / "picture.bin").write_bytes(os.urandom(256 << 10))
+        (root / "film.bin").write_bytes(os.urandom(16 << 20))
+        port, admin = free_port(), free_port()
+        process = subprocess.Popen(
+            [program, "serve", str(root), "--listen", f"127.0.0.1:{port}", "--workers", "2",
+             "--admin", f"127.0.0.1:{admin}", "--listing", "--server-timing",
+             "--access-log", f"{folder}/access.log"],
+            env={**os.environ, "XDG_STATE_HOME": folder}, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        try:
+            until_it_answers(f"http://127.0.0.1:{admin}/anatomy.json", process)
+            yield port, admin
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def until_it_answers(url, process):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def load(port):
+    """Clients of several kinds, until the end of the block."""
+    stop = threading.Event()
+    kinds = [(quick, 3), (large, 1), (slow_to_read, 2), (slow_to_ask, 2), (newcomer, 1)]
+    threads = [threading.Thread(target=repeat, args=(kind, port, stop), daemon=True)
+               for kind, count in kinds for _ in range(count)]
+    wrk = shutil.which("wrk")
+    runner = subprocess.Popen(
+        [wrk, "-t1", "-c32", "-d120s", f"https://127.0.0.1:{port}/"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if wrk else None
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if runner:
+            runner.terminate()
+            runner.wait(10)
+        for thread in threads:
+            thread.join(10)
+
+
+def repeat(kind, port, stop):
+    while not stop.is_set():
+        with contextlib.suppress(OSError):
+            kind(port, stop)
+
+
+def connect(port):
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    stream = socket.create_connection(("127.0.0.1", port), timeout=5)
+    return context.wrap_socket(stream, server_hostname="localhost")
+
+
+def ask(stream, path):
+    stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
+def drain(stream, pause=0.0, piece=1 << 16):
+    """Reads an answer with a Content-Length."""
+    data = stream.recv(piece)
+    head, _, body = data.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    rest = int(fields[b"content-length"]) - len(body)
+    while rest > 0:
+        time.sleep(pause)
+        got = len(stream.recv(piece))
+        if got == 0:
+            return
+        rest -= got
+
+
+def quick(port, stop):
+    with connect(port) as stream:
+        for path in ("/", "/rfcs.txt", "/style.css", "/nowhere", "/picture.bin") * 20:
+            if stop.is_set():
+                return
+            ask(stream, path)
+            drain(stream)
+            time.sleep(0.002)
+
+
+def large(port, stop):
+    with connect(port) as stream:
+        for _ in range(3):
+            if stop.is_set():
+                return
+            ask(stream, "/film.bin")
+            drain(stream)
+            time.sleep(0.3)
+
+
+def slow_to_read(port, stop):
+    with connect(port) as stream:
+        ask(stream, "/film.bin")
+        drain(stream, 0.002)
+
+
+def slow_to_ask(port, stop):
+    with connect(port) as stream:
+        stream.sendall(b"GET /rfcs.txt HTTP/1.1\r\nHo")
+        time.sleep(0.04)
+        stream.sendall(b"st: localhost\r\n\r\n")
+        drain(stream)
+    time.sleep(0.3)
+
+
+def newcomer(port, stop):
+    with connect(port) as stream:
+        ask(stream, "/")
+        drain(stream)
+    time.sleep(0.01)
+
+
+def click_through(browser, program, screenshots):
+    with server(program) as (port, admin):
+        url = f"http://127.0.0.1:{admin}/"
+        browser.look(1280)
+        browser.open(url)
+        checks.is_drawn(browser)
+        checks.says_only_figures(browser)
+        with load(port):
+            time.sleep(8)
+            for check in (checks.is_drawn, checks.says_only_figures, checks.quantiles_agree, checks.paths_can_be_chosen,
+                          checks.slow_requests_open, checks.time_can_be_chosen,
+                          checks.can_be_read_aloud, checks.fits):
+                check(browser)
+            rate = browser.run("document.querySelector('#tiles dd').innerText")
+            assert rate not in ("–", "0/s"), rate
+            checks.asks_only_its_server(browser, url)
+            if screenshots:
+                pictures(browser, screenshots)
+        assert not browser.trouble, browser.trouble
+
+
+def pictures(browser, folder):
+    """What docs/anatomy.md shows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for scheme in ("light", "dark"):
+        browser.look(1180, scheme=scheme)
+        time.sleep(1.5)
+        browser.run("scrollTo(0, 0)")
+        browser.screenshot(folder / f"journey-{scheme}.png", "#journey", 16)
+        browser.screenshot(folder / f"bytes-{scheme}.png", "#copies", 16)
+        browser.screenshot(folder / f"slowest-{scheme}.png", "#slow", 16)
+        browser.screenshot(folder / f"workers-{scheme}.png", "#work", 16)
+        browser.screenshot(folder / f"page-{scheme}.png")
+    browser.look(390)
+    time.sleep(1.5)
+    browser.run("scrollTo(0, 0)")
+    browser.screenshot(folder / "phone.png")

@@ -1,0 +1,180 @@
+/* The journey: a table that is a picture. Each row has its stop on the road, the distribution of
+   its times, three quantiles, and its share of the slowest requests. */
+
+const KINDS = {
+  accept_queue: "waiting", handshake_full: "pure", handshake_resumed: "pure", handshake_cpu: "pure",
+  hand_over: "kernel", first_byte: "waiting", run_queue: "waiting", head: "waiting", decode: "pure",
+  process: "kernel", body: "waiting", buffer: "waiting", respond: "pure", first_write: "kernel",
+  last_write: "waiting", round_trip: "waiting", close: "kernel", total: "sum",
+};
+const kindOf = (stage) => KINDS[stage] || "pure";
+const KIND_WORDS = { kernel: "the kernel works", pure: "Ringway computes", waiting: "somebody waits", sum: "sum" };
+
+/** The logarithmic scale: from 100 ns to `scaleEnd`, which only grows. */
+const SCALE_BEGIN = 100;
+let scaleEnd = 1e7;
+const STRIP = 1000;
+const ZERO = 34;
+
+function along(ns) {
+  if (ns <= 0) return 0;
+  const share = Math.log(Math.max(ns, SCALE_BEGIN) / SCALE_BEGIN) / Math.log(scaleEnd / SCALE_BEGIN);
+  return ZERO + Math.min(share, 1) * (STRIP - ZERO);
+}
+
+function drawJourney(now, then) {
+  const distributions = now.stages.map((stage, place) => between(stage, then && then.stages[place]));
+  const longest = Math.max(...now.stages.map((stage) => stage.max_ns || 0));
+  while (longest > scaleEnd && scaleEnd < 1e12) scaleEnd *= 10;
+  const tail = tailShares(now.tail, then && then.tail);
+  const table = byId("stages");
+  if (!table.tBodies.length) table.append(stagesHead(), make("tbody", { role: "rowgroup" }));
+  drawAxis(byId("axis"));
+  const rows = now.stages.map((stage, place) => ({ stage, distribution: distributions[place], tail }));
+  keyed(table.tBodies[0], rows, (row) => row.stage.name, stageRow, updateStage);
+  drawRoad();
+  say(byId("tail-says"), tailSentence(now, tail));
+}
+
+function stagesHead() {
+  const head = (text, name) => make("th", { scope: "col", role: "columnheader", class: name }, text);
+  return make("thead", { role: "rowgroup" }, make("tr", { role: "row" },
+    head("Stage", "name"),
+    make("th", { scope: "col", role: "columnheader", class: "strip" }, make("span", { class: "hidden" }, "Distribution"),
+      make("svg", { id: "axis", viewBox: `0 0 ${STRIP} 20`, preserveAspectRatio: "none", "aria-hidden": "true" }),
+      make("span", { id: "axis-names", class: "axis-names", "aria-hidden": "true" })),
+    head("p50", "figure"), head("p99", "figure"), head("p99.9", "figure"),
+    head("Share of the tail", "share")));
+}
+
+function decades() {
+  const marks = [];
+  for (let ns = SCALE_BEGIN * 10; ns < scaleEnd; ns *= 10) marks.push(ns);
+  return marks;
+}
+
+function drawAxis(axis) {
+  if (axis.dataset.end === String(scaleEnd)) return;
+  axis.dataset.end = String(scaleEnd);
+  axis.replaceChildren(...decades().map((ns) => make("path", { class: "grid", d: `M${along(ns)} 14V20` })));
+  const names = decades().map((ns) => {
+    const name = make("span", {}, ns >= 1e9 ? `${ns / 1e9} s` : ns >= 1e6 ? `${ns / 1e6} ms` : `${ns / 1e3} µs`);
+    name.style.left = `${along(ns) / STRIP * 100}%`;
+    return name;
+  });
+  byId("axis-names").replaceChildren(...names);
+}
+
+function stageRow({ stage }) {
+  const cell = (name, ...children) => make("td", { role: "cell", class: name }, ...children);
+  const kind = kindOf(stage.name);
+  return make("tr", { role: "row", class: `${kind} ${stage.name}` },
+    make("th", { scope: "row", role: "rowheader", class: "name" },
+      make("b", {}, stage.title), make("span", { class: "hidden" }, ` (${KIND_WORDS[kind]})`),
+      stage.basis === "counted" ? null : make("i", { class: "basis" }, stage.basis),
+      make("small", {}, stage.meaning)),
+    cell("strip", make("svg", { viewBox: `0 0 ${STRIP} 40`, preserveAspectRatio: "none", "aria-hidden": "true" })),
+    cell("figure p50"), cell("figure p99"), cell("figure p999"),
+    cell("share", make("span", { class: "bar", "aria-hidden": "true" }), make("span", { class: "percent" })));
+}
+
+function updateStage(row, { stage, distribution, tail }) {
+  const quantiles = [0.5, 0.99, 0.999].map((q) => quantile(distribution, q));
+  ["p50", "p99", "p999"].forEach((name, place) => say(row.querySelector(`td.${name}`), time(quantiles[place])));
+  row.classList.toggle("empty", distribution.count === 0);
+  row.title = `${number(distribution.count)} samples`;
+  drawStrip(row.querySelector("svg"), distribution, quantiles);
+  const part = tail.shares.get(stage.name);
+  const [bar, words] = [row.querySelector(".bar"), row.querySelector(".percent")];
+  bar.style.width = part === undefined ? "0" : `${part * 100}%`;
+  say(words, part === undefined || !tail.requests ? "" : percent(part));
+  row.classList.toggle("dominant", tail.requests > 0 && tail.dominant === stage.name);
+}
+
+/** The distribution as a shape, zero in a slot of its own at the left, and marks at quantiles. */
+function drawStrip(svg, distribution, quantiles) {
+  const parts = decades().map((ns) => make("path", { class: "grid", d: `M${along(ns)} 0V40` }));
+  const boxes = distribution.buckets.map(([bound, count]) => {
+    const [from, to] = bound <= 0 ? [0, ZERO * 0.5] : [along(Math.max(lowerBound(bound), SCALE_BEGIN)), along(bound)];
+    const width = Math.max(to - from, 6);
+    return { from, width, count, density: bound <= 0 ? 0 : count / width };
+  });
+  const most = Math.max(...boxes.map((box) => box.density), 1e-12);
+  for (const { from, width, count, density } of boxes) {
+    const share = density ? Math.sqrt(density / most) : Math.sqrt(count / distribution.count);
+    const height = Math.max(share * 32, 1);
+    parts.push(make("rect", { class: "shape", x: from, y: 38 - height, width, height }));
+  }
+  quantiles.forEach((ns, place) => {
+    if (ns === null || ns === undefined) return;
+    const x = Math.min(Math.max(along(ns), 3), STRIP - 3);
+    const d = place === 2 ? `M${x} 32V40` : `M${x} ${place ? 14 : 2}V38`;
+    parts.push(make("path", { class: `tick ${["p50", "p99", "p999"][place]}`, d }));
+  });
+  svg.replaceChildren(...parts);
+}
+
+function tailShares(now, then) {
+  const shares = new Map();
+  if (!now) return { shares, requests: 0, dominant: null };
+  const before = new Map(then ? then.stages.map((stage) => [stage.name, stage.sum_ns]) : []);
+  const sums = now.stages.map((stage) => [stage.name, difference(stage.sum_ns, before.get(stage.name))]);
+  const all = sums.reduce((sum, [, ns]) => sum + ns, 0);
+  sums.forEach(([name, ns]) => shares.set(name, all > 0 ? ns / all : 0));
+  const [dominant] = sums.reduce((most, next) => (next[1] > most[1] ? next : most), [null, 0]);
+  return { shares, requests: difference(now.requests, then && then.requests), dominant };
+}
+
+function tailSentence(now, tail) {
+  if (now.totals.requests === 0) {
+    return `Nobody has asked for anything yet. Try: ringway anatomy https://localhost:${now.server.addresses[0].split(":").pop()}/`;
+  }
+  if (!tail.requests || !tail.dominant) return "No slow requests in this time yet.";
+  const stage = now.stages.find((stage) => stage.name === tail.dominant);
+  const slowest = percent(1 - now.tail.quantile);
+  return `The slowest ${slowest} (${number(tail.requests)} requests, at present those above ` +
+    `${time(now.tail.threshold_ns)}) spent ${percent(tail.shares.get(tail.dominant))} of their time in ` +
+    `“${stage.title}”: ${stage.meaning}.`;
+}
+
+/** The road beside the table: in through accept and either handshake, round once for every
+    request, and out. */
+function drawRoad() {
+  const road = byId("road");
+  const frame = road.parentElement.getBoundingClientRect();
+  const at = {};
+  for (const row of byId("stages").tBodies[0].rows) {
+    const name = row.querySelector("b").getBoundingClientRect();
+    at[row.dataset.key] = { y: name.top + name.height / 2 - frame.top, kind: kindOf(row.dataset.key) };
+  }
+  const key = JSON.stringify([frame.height, at]);
+  if (road.dataset.key === key) return;
+  road.dataset.key = key;
+  road.setAttribute("viewBox", `0 0 64 ${frame.height}`);
+  road.style.height = `${frame.height}px`;
+  const stops = ["accept_queue", "handshake_full", "handshake_resumed", "hand_over", "first_byte", "last_write", "close"];
+  if (stops.some((name) => !at[name])) {
+    road.replaceChildren();
+    return;
+  }
+  const [accept, full, resumed, over, first, last, close] = stops.map((name) => at[name].y);
+  const [main, left, right, back] = [38, 27, 49, 12];
+  const side = (x) => `M${main} ${accept}C${main} ${(accept + full) / 2} ${x} ${(accept + full) / 2} ${x} ${full}` +
+    `V${resumed}C${x} ${(resumed + over) / 2} ${main} ${(resumed + over) / 2} ${main} ${over}`;
+  const parts = [
+    make("path", { class: "way", d: `M${main} 0V${accept}` }),
+    make("path", { class: "way", d: side(left) }),
+    make("path", { class: "way", d: side(right) }),
+    make("path", { class: "way", d: `M${main} ${over}V${close}` }),
+    make("path", { class: "way back", d: `M${main} ${last + 6}C${main} ${last + 30} ${back} ${last + 30} ${back} ${last}` +
+      `V${first}C${back} ${first - 30} ${main} ${first - 30} ${main} ${first - 8}` }),
+    make("path", { class: "arrow", d: `M${main - 4} ${first - 14}L${main} ${first - 7}L${main + 4} ${first - 14}` }),
+    make("text", { class: "back-name", transform: `translate(${back - 4} ${(first + last) / 2}) rotate(-90)` }, "next request"),
+  ];
+  for (const [name, { y, kind }] of Object.entries(at)) {
+    if (kind === "sum" || name === "handshake_cpu") continue;
+    const x = name === "handshake_full" ? left : name === "handshake_resumed" ? right : main;
+    parts.push(make("circle", { class: `mark ${kind}`, cx: x, cy: y, r: 6 }));
+  }
+  road.replaceChildren(...parts);
+}
