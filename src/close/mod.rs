@@ -30,7 +30,8 @@ pub enum Ending {
     Linger,
     /// The peer sent close_notify: ours, then close.
     Closed,
-    /// The peer's FIN came without close_notify: close.
+    /// The peer's FIN came without close_notify: ours, so that what was sent before it has left,
+    /// then close.
     Truncated,
     /// A record was refused: this alert, then as for [`Ending::Linger`].
     Alert(AlertDescription),
@@ -52,17 +53,15 @@ pub async fn close(
     limit: Duration,
 ) {
     let farewell = match ending {
-        Ending::CloseNotify | Ending::Linger | Ending::Closed => {
+        Ending::CloseNotify | Ending::Linger | Ending::Closed | Ending::Truncated => {
             Some(AlertDescription::CloseNotify)
         }
         Ending::Alert(alert) => Some(alert),
-        Ending::Truncated | Ending::Reset => None,
+        Ending::Reset => None,
     };
     let Some(farewell) = farewell else {
         // What is queued is dropped with the writer; the socket cancels what is in flight.
-        if ending == Ending::Reset {
-            let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-        }
+        let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         reader.stop().await;
         return;
     };

@@ -95,7 +95,9 @@ async fn shake_hands(
         };
         let began = clock.now();
         let advanced = handshake.advance(&lease, &mut flight);
-        clock.handshake_step(began, lease.len(), flight.len());
+        // What comes behind the handshake counts where it is read.
+        let received = advanced.as_ref().map_or(lease.len(), |advance| advance.consumed);
+        clock.handshake_step(began, received, flight.len());
         if matches!(advanced, Err(HandshakeError::PlainHttp)) {
             flight.extend_from_slice(PLAIN_HTTP);
         }

@@ -28,7 +28,7 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
-    let clock = clock(&context, &socket);
+    let clock = Box::new(clock(&context, &socket));
     let mut session = match Box::pin(establish::establish(&context, &socket, clock)).await {
         Ok(session) => session,
         Err(error) => {
@@ -48,11 +48,11 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
 }
 
 /// The clock of a connection that has just been accepted.
-fn clock(context: &Context, socket: &Socket) -> Box<ConnectionClock> {
+fn clock(context: &Context, socket: &Socket) -> ConnectionClock {
     let peer = context.observer.logs().then(|| rustix::net::getpeername(socket).ok()).flatten();
     let peer = peer.flatten().and_then(|peer| SocketAddr::try_from(peer).ok());
     let waited = sampled(context, socket).map(TcpInfo::unsent_for);
-    Box::new(ConnectionClock::accepted(&context.observer, peer, waited))
+    ConnectionClock::accepted(&context.observer, peer, waited)
 }
 
 /// What the kernel tells of a connection now, if that is to be noted.

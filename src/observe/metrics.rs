@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Anatomy, Basis, Flow, Route, Stage};
+use super::{Anatomy, Basis, Flow, Route, Stage, WorkerSnapshot};
 
 /// The media type of what [`Anatomy::to_metrics`] yields.
 pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -196,6 +196,9 @@ fn ledger(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         .encode_counter::<NoLabelSet, _, u64>(&ledger.heads, None)
 }
 
+/// How a figure is taken from what a worker noted.
+type Figure = fn(&WorkerSnapshot) -> u64;
+
 fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let each: Vec<_> = anatomy
         .workers
@@ -213,7 +216,6 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [("worker", number.as_str())];
         up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
     }
-    type Figure = fn(&super::WorkerSnapshot) -> u64;
     let counters: [(&str, &str, Figure); 9] = [
         ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
         ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),

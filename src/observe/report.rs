@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::{
     Anatomy, Flow, Route, Stage, TAIL, WorkerSnapshot,
     anatomy::SlowOnWorker,
@@ -329,7 +331,7 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
     object.number("accept_pauses", worker.map_or(0, |worker| worker.counts.accept_pauses));
     let turns = worker.map(|worker| worker.histograms.turns());
     let queue = worker.map(|worker| worker.histograms.stage(Stage::RunQueue));
-    object.number("turns", turns.map_or(0, |turns| turns.len()));
+    object.number("turns", turns.map_or(0, Histogram::len));
     for (name, histogram) in [("turn", turns), ("run_queue", queue)] {
         let histogram = histogram.filter(|histogram| !histogram.is_empty());
         for (quantile, value) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {

@@ -38,7 +38,7 @@ pub enum Stage {
     Total,
     /// The kernel's estimate when a connection ends.
     RoundTrip,
-    /// From the last answer to the descriptor's close.
+    /// From the decision to close until the descriptor is closed.
     Close,
 }
 
@@ -209,7 +209,9 @@ impl Stage {
                 "the kernel's smoothed estimate when a connection ends: about how long after \
                  last_write the last byte is acknowledged",
             ),
-            Self::Close => ("close", "close", "from the last answer to the descriptor's close"),
+            Self::Close => {
+                ("close", "close", "from the decision to close until the descriptor is closed")
+            }
         }
     }
 }

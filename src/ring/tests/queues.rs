@@ -70,8 +70,12 @@ fn a_queue_that_takes_nothing_for_a_while_is_tried_again() {
         assert_eq!(desk.script(|script| script.slept), Wait::Not, "it must not sleep on a backlog");
     }
     desk.script(|script| script.room = 2);
+    // There is room now, but those who came before go first.
+    let overtaker = send_many(&mut desk, &socket, 1)[0];
     desk.run();
-    assert_eq!(complete_sends(&desk), (1..=10).collect::<Vec<_>>());
+    let expected: Vec<i32> = (1..=10).chain([1]).collect();
+    assert_eq!(complete_sends(&desk), expected);
+    assert!(!desk.is_done(overtaker));
     desk.run();
     assert!(tasks.iter().all(|task| desk.is_done(*task)));
     desk.assert_clean();

@@ -49,7 +49,8 @@ fn send_memory_is_handed_out_in_order_past_those_who_left() {
 fn whoever_gives_back_and_takes_at_once_does_not_starve_the_others() {
     let mut desk = Desk::new();
     let enough = Rc::new(Cell::new(false));
-    for _ in 0..all(&desk).len() {
+    let count = all(&desk).len();
+    for _ in 0..count {
         let (ring, enough) = (Rc::clone(&desk.ring), Rc::clone(&enough));
         desk.spawn(async move {
             let mut taken = 0;
