@@ -60,6 +60,7 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
             About::Rate { percent } => Some(rate(&results, &present, percent)?),
             _ => None,
         };
+        material.fill(workload.file).map_err(|error| format!("temporary files: {error}"))?;
         let measured = one(options, &material, &present, &workload, rate);
         results.workloads.push(measured);
     }
