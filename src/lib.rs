@@ -13,7 +13,7 @@
 //! | decode | [`decode`] | borrowed from the lease |
 //! | process | [`process`] | the file store's pages |
 //! | respond | [`respond`] | a send buffer |
-//! | write | [`write`] | the op's slot, until its last completion |
+//! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |
 //!
 //! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
@@ -36,3 +36,5 @@ pub mod ring;
 pub mod server;
 pub mod worker;
 pub mod write;
+
+pub use server::Server;

@@ -1,3 +1,9 @@
 //! The `ringway` program.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringway::cli::run()
+}

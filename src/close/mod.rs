@@ -1,1 +1,97 @@
-//! Close: close_notify, lingering close, drain.
+//! Close: close_notify, the peer's last words, the descriptor.
+//!
+//! The invariants. *A join*: the descriptor is closed when nothing is in flight for it any more.
+//! *Nothing accepted is lost*: kernel TLS keeps the tail of a record until the socket takes it
+//! and frees it at close, so close_notify is sent and its completion awaited first. *No reset over
+//! an answer*: closing a socket that holds unread bytes makes the kernel send RST, which can
+//! overtake the response at the peer; where bytes may still come they are read and dropped for a
+//! while (RFC 9112 section 9.6). All of it within one deadline.
+
+#![forbid(unsafe_code)]
+
+use std::{pin::pin, rc::Rc, time::Duration};
+
+use rustix::net::Shutdown;
+
+use crate::{
+    read::{Filled, Reader},
+    record::AlertDescription,
+    ring::{Ring, Socket},
+    write::{HELD_UP, Writer},
+};
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// We have no more to say: close_notify, then close.
+    CloseNotify,
+    /// We have answered and will not read on, but the peer may still be sending: close_notify,
+    /// then its bytes are dropped until it closes.
+    Linger,
+    /// The peer sent close_notify: ours, then close.
+    Closed,
+    /// The peer's FIN came without close_notify: close.
+    Truncated,
+    /// A record was refused: this alert, then as for [`Ending::Linger`].
+    Alert(AlertDescription),
+    /// The response cannot be completed, or the connection has failed: close at once, so that the
+    /// peer cannot mistake what it has for the whole.
+    Reset,
+}
+
+/// Bytes of a peer that are read and dropped while lingering, at most.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Ends a connection, in at most `limit`.
+pub async fn close(
+    ring: &Rc<Ring>,
+    socket: Socket,
+    mut reader: Reader,
+    mut writer: Writer,
+    ending: Ending,
+    limit: Duration,
+) {
+    let farewell = match ending {
+        Ending::CloseNotify | Ending::Linger | Ending::Closed => {
+            Some(AlertDescription::CloseNotify)
+        }
+        Ending::Alert(alert) => Some(alert),
+        Ending::Truncated | Ending::Reset => None,
+    };
+    let Some(farewell) = farewell else {
+        // What is queued is dropped with the writer; the socket cancels what is in flight.
+        if ending == Ending::Reset {
+            let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+        }
+        reader.stop().await;
+        return;
+    };
+    let orderly = ring
+        .within(limit, async {
+            let told = pin!(writer.alert(&socket, farewell));
+            reader.aside_while(HELD_UP, told).await?.ok()?;
+            if matches!(ending, Ending::Linger | Ending::Alert(_)) {
+                rustix::net::shutdown(&socket, Shutdown::Write).ok()?;
+                linger(&mut reader, &socket).await;
+            }
+            Some(())
+        })
+        .await;
+    reader.stop().await;
+    if orderly == Ok(Some(())) {
+        socket.close();
+    }
+}
+
+/// Drops what still comes, until the peer closes or has sent too much.
+async fn linger(reader: &mut Reader, socket: &Socket) {
+    let mut dropped = 0;
+    while dropped < LINGER_BYTES {
+        if !matches!(reader.fill(socket).await, Ok(Filled::More)) {
+            return;
+        }
+        let len = reader.plaintext().len();
+        dropped += len;
+        reader.consume(len);
+    }
+}

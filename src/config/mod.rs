@@ -1,1 +1,132 @@
 //! Checked configuration.
+//!
+//! The invariant: every value here is plain data with a stated unit, default and bound, and a
+//! [`Config`] that passed [`Config::check`] is one that every stage may rely on without looking
+//! again. Nothing here reads the command line, opens a socket or starts a thread.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod limits;
+mod memory;
+mod site;
+mod timeouts;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use check::ConfigError;
+pub use limits::Limits;
+pub use memory::{MemoryCeiling, MemoryPart};
+pub use site::{FieldLine, FieldLineError, SiteOptions};
+pub use timeouts::Timeouts;
+
+/// Everything that a server needs to know before it starts.
+///
+/// ```
+/// use ringway::config::{Config, TlsVersion};
+///
+/// let config = Config { tls_min: TlsVersion::V13, ..Config::default() };
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder that is served; nothing outside it is reachable. Default: `.`.
+    pub root: PathBuf,
+    /// The addresses to listen on, 1 to 64 of them; port 0 asks the kernel for a free one.
+    /// Default: `127.0.0.1:8443` and `[::1]:8443`, so that nobody else sees a first trial.
+    pub listen: Vec<SocketAddr>,
+    /// Where the certificate comes from. Default: one that Ringway makes itself.
+    pub certificate: CertificateSource,
+    /// Worker threads, 1 to 1024, one ring each; `None` (the default) means one for each CPU
+    /// that the process may use, by its affinity mask and its control group.
+    pub workers: Option<usize>,
+    /// Whether each worker is pinned to one CPU. Default: yes.
+    pub pin: bool,
+    /// Whether records are sealed and opened by the kernel. Default: [`KtlsMode::Auto`].
+    pub ktls: KtlsMode,
+    /// The oldest TLS version that is accepted. Default: [`TlsVersion::V12`].
+    pub tls_min: TlsVersion,
+    /// Bounds on memory, counts and sizes.
+    pub limits: Limits,
+    /// Bounds on time, and minimum rates.
+    pub timeouts: Timeouts,
+    /// How the folder is presented.
+    pub site: SiteOptions,
+    /// The form of the log. Default: [`LogFormat::Text`].
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("."),
+            listen: vec![
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+                SocketAddr::from((Ipv6Addr::LOCALHOST, 8443)),
+            ],
+            certificate: CertificateSource::SelfSigned,
+            workers: None,
+            pin: true,
+            ktls: KtlsMode::Auto,
+            tls_min: TlsVersion::V12,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            site: SiteOptions::default(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// The workers that will run: as configured, or one for each CPU that the process may use.
+    pub fn worker_count(&self) -> usize {
+        self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
+    }
+}
+
+/// Where the server's certificate and private key come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// PEM files: the chain, leaf first, and the key (PKCS#8, SEC1 or PKCS#1).
+    Files {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// The private key of the chain's leaf.
+        key: PathBuf,
+    },
+    /// A certificate that Ringway makes on first use and keeps in the user's state directory.
+    SelfSigned,
+}
+
+/// Whether TLS records are sealed and opened by the kernel once a handshake is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KtlsMode {
+    /// By the kernel where it can, else in user space; the start block says why.
+    #[default]
+    Auto,
+    /// By the kernel; the server refuses to start where the kernel cannot.
+    On,
+    /// In user space.
+    Off,
+}
+
+/// A TLS version that Ringway speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), with AEAD suites and ephemeral keys only.
+    #[default]
+    V12,
+    /// TLS 1.3 (RFC 8446).
+    V13,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text for a person.
+    #[default]
+    Text,
+    /// One JSON object on each line.
+    Json,
+}

@@ -1,1 +1,54 @@
 //! A connection: one task that walks the stages.
+//!
+//! [`serve`] is the journey in code: handshake, then requests one after the other, then close.
+//! The invariant: whatever ends a connection, every operation of it has completed or been
+//! cancelled before its descriptor is closed, and all memory that it was lent is given back.
+
+#![forbid(unsafe_code)]
+
+mod context;
+mod establish;
+mod h1;
+mod session;
+
+use std::{os::fd::OwnedFd, rc::Rc};
+
+pub use context::{Context, KtlsPlan};
+
+use crate::{close, ring::Socket};
+use session::Session;
+
+/// Serves one accepted connection to its end.
+pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
+    let _place = context.admit();
+    context.count(|counts| counts.accepted += 1);
+    let socket = Socket::new(&context.ring, fd);
+    // Boxed, so that a connection that waits for requests does not carry the handshake's state.
+    let mut session = match Box::pin(establish::establish(&context, &socket)).await {
+        Ok(session) => session,
+        Err(error) => {
+            log::debug!("handshake: {error}");
+            context.count(|counts| counts.failed_handshakes += 1);
+            return;
+        }
+    };
+    context.count(|counts| counts.handshakes += 1);
+    let ending = h1::serve(&context, &socket, &mut session).await;
+    let limit = context.config.timeouts.close;
+    let Session { reader, writer, .. } = session;
+    // Boxed for the same reason.
+    Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    /// What an idle connection keeps in its task. The rest of its memory is the keys.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size_of_future(super::serve);
+        assert!(bytes <= 2048, "the task of a connection has grown to {bytes} bytes");
+    }
+}

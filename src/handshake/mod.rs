@@ -1,1 +1,27 @@
 //! Handshake: certificates, tickets, rustls, and the hand-over of keys.
+//!
+//! rustls drives the handshake and nothing more. [`Handshake`] feeds it one whole record at a
+//! time, so the moment the handshake is complete no byte of what follows has passed through
+//! rustls: every early byte, whole record or half, belongs to whoever protects the connection
+//! next, [`crate::record`] or the kernel ([`ktls`]). rustls's connection is then taken apart
+//! into an [`Established`]: the keys of both directions with their record numbers, and what later
+//! keys follow from.
+
+#![deny(unsafe_code)]
+
+mod config;
+mod credentials;
+mod drive;
+mod established;
+pub mod ktls;
+mod self_signed;
+mod validity;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::server_config;
+pub use credentials::{Credentials, CredentialsError, fingerprint};
+pub use drive::{Advance, Handshake, HandshakeError, HandshakeState};
+pub use established::{Established, KeySchedule};
+pub use self_signed::{SelfSigned, Storage};

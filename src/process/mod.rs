@@ -1,1 +1,35 @@
 //! Process: from a request to what is to be sent.
+//!
+//! Everything in these modules is a decision over facts and does no I/O: the same request, the
+//! same facts about the files and the same second give the same answer. [`site`] ties the rest
+//! together:
+//!
+//! | step | module | source |
+//! |---|---|---|
+//! | which file is named | [`path`], [`percent`] | RFC 3986 sections 2 and 3.3 |
+//! | what the request asks for | [`interest`] | RFC 9110 section 5.3 |
+//! | what kind of thing it is | [`media_type`] | RFC 9110 section 8.3 |
+//! | which of its codings to send | [`negotiate`] | RFC 9110 section 12.5.3 |
+//! | which version it is | [`validator`] | RFC 9110 section 8.8 |
+//! | whether the client needs it | [`conditional`] | RFC 9110 section 13 |
+//! | which bytes of it | [`range`], [`multipart`] | RFC 9110 section 14 |
+//! | what stands where there is no file | [`listing`], [`page`] | RFC 9110 section 15 |
+//! | the decision, and the answer | [`site`], [`facts`], [`answer`] | |
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod conditional;
+pub mod facts;
+pub mod files;
+pub mod interest;
+pub mod listing;
+pub mod media_type;
+pub mod multipart;
+pub mod negotiate;
+pub mod page;
+pub mod path;
+pub mod percent;
+pub mod range;
+pub mod site;
+pub mod validator;

@@ -1,1 +1,17 @@
 //! Read: from ring buffers to plaintext.
+//!
+//! The invariant: [`Reader::plaintext`] is contiguous and in order, and it lies in the lease that
+//! the kernel filled, decrypted in place, unless a record or a request head arrived in pieces;
+//! only then are its bytes gathered in memory of the connection's own. A connection that waits
+//! for a request holds neither.
+
+#![forbid(unsafe_code)]
+
+mod aside;
+mod error;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use error::ReadError;
+pub use reader::{Filled, Reader};

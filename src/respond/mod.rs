@@ -1,1 +1,23 @@
-//! Respond: response heads and small bodies. Pure.
+//! Respond: response heads, the date they carry and the small pages of refusals. Pure.
+//!
+//! Invariant: nothing here allocates or panics on what a peer or an operator supplied. A head that
+//! does not fit its buffer, or a value that would break out of its line, makes
+//! [`HeadWriter::finish`] fail: a half-written or split head is never handed out.
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod date;
+mod decimal;
+mod head;
+mod refusal;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::content_length_allowed;
+pub use date::DateCache;
+pub use head::{HeadFault, HeadWriter};
+pub use refusal::{CONTINUE, refusal};
+pub use status::Status;

@@ -1,1 +1,498 @@
-//! The substrate: one io_uring. Nearly all unsafe code lives here.
+//! The substrate: one io_uring, and everything that the kernel can see. Nearly all unsafe code
+//! of the crate lives here.
+//!
+//! A completion-based runtime is sound only if memory that the kernel may touch outlives the
+//! operation that names it, whatever becomes of the task that started it. The rules:
+//!
+//! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack.
+//! 2. Dropping a future orphans the slot and queues a cancel. The slot is freed by the
+//!    operation's last completion, never earlier.
+//! 3. A completion for a slot that has moved on is discarded, but the descriptor or buffer that
+//!    it brings is given back.
+//! 4. Every completion with a buffer makes exactly one lease; a lease returns exactly once;
+//!    returns are published in batches.
+//! 5. A receive stream holds a bounded number of leases. `ENOBUFS` is neither error nor end of
+//!    stream: the task waits its turn for buffers.
+//! 6. Close is a join: cancel, drain to nothing in flight, then close the descriptor.
+//! 7. Every queue is bounded and every wait can be given a deadline ([`Ring::within`]).
+//!
+//! The kernel's side is exchangeable: `uring` is the real one; the tests put a scripted one (`sim`)
+//! in its place, which plays late, reordered, short and failing completions.
+
+mod file;
+mod line;
+mod message;
+mod op;
+mod ops;
+mod pages;
+pub mod probe;
+mod receive_pool;
+mod region;
+mod residency;
+mod send_pool;
+#[cfg(test)]
+mod sim;
+mod socket;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod uring;
+mod within;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    os::fd::{IntoRawFd, OwnedFd},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+pub use file::MAX_VECTORS;
+pub use message::{MAX_PARTS, Message};
+pub use pages::Pages;
+pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
+pub use residency::is_cached;
+pub use send_pool::{SendBuf, SendClass, SendPool};
+pub use socket::{SendQueue, Socket};
+pub use stream::{AcceptStream, ReceiveStream, Received};
+pub use timer::TICK_MS;
+pub use uring::{Granted, RingOptions};
+pub use within::{Elapsed, Within};
+
+use op::{Kind, OpId, Submission, Wait};
+use table::{Effect, OpTable, Payload};
+
+/// The name of a task: a place in the worker's executor, and how often it had been used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TaskId {
+    index: u32,
+    generation: u32,
+}
+
+impl TaskId {
+    /// The first task of a place.
+    pub fn first(index: u32) -> Self {
+        Self { index, generation: 0 }
+    }
+
+    /// The next task of the same place.
+    #[must_use]
+    pub fn successor(self) -> Self {
+        Self { index: self.index, generation: self.generation.wrapping_add(1) }
+    }
+
+    /// The place.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(index: u32) -> Self {
+        Self::first(index)
+    }
+}
+
+/// Message frames that are kept for reuse; about a kilobyte each.
+pub const MAX_RESTING_MESSAGES: usize = 256;
+
+/// How large a worker's ring and pools are.
+#[derive(Clone, Copy, Debug)]
+pub struct RingConfig {
+    /// The queues.
+    pub queues: RingOptions,
+    /// Operations in flight at most: a submission beyond them fails with EAGAIN.
+    pub operations: u32,
+    /// Receive buffers: a power of two.
+    pub receive_buffers: u16,
+    /// Bytes of each.
+    pub receive_buffer_len: u32,
+    /// Buffers that one receive stream may hold unread.
+    pub leases: usize,
+    /// Bytes of send memory.
+    pub send_memory: usize,
+}
+
+/// What a ring has done; plain counts since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls of io_uring_enter(2).
+    pub enters: u64,
+    /// Operations handed to the kernel.
+    pub submissions: u64,
+    /// Completions taken.
+    pub completions: u64,
+    /// Cancels queued.
+    pub cancels: u64,
+    /// Receive streams that ran out of buffers.
+    pub out_of_buffers: u64,
+    /// Submissions that found the queue full.
+    pub full_queue: u64,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Kernel(uring::Uring),
+    #[cfg(test)]
+    Scripted(sim::Scripted),
+}
+
+impl Backend {
+    fn push(&mut self, id: OpId, submission: &Submission) -> bool {
+        match self {
+            Self::Kernel(ring) => ring.push(id, submission),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.push(id, submission),
+        }
+    }
+
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        match self {
+            Self::Kernel(ring) => ring.enter(wait),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.enter(wait),
+        }
+    }
+
+    fn next(&mut self) -> Option<op::Completion> {
+        match self {
+            Self::Kernel(ring) => ring.next(),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.next(),
+        }
+    }
+
+    /// The time since `start`; a script has a clock of its own.
+    fn elapsed(&self, start: Instant) -> Duration {
+        match self {
+            Self::Kernel(_) => start.elapsed(),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.clock,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    backend: Backend,
+    table: OpTable,
+    /// Submissions that found the queue full, in order. Bounded by the table (and by one close
+    /// or cancel for each of its slots).
+    backlog: VecDeque<(OpId, Submission)>,
+    /// Closes and cancels that were queued and have not completed.
+    forgotten: u32,
+    counts: Counts,
+}
+
+impl State {
+    fn push(&mut self, id: OpId, submission: Submission) {
+        self.counts.submissions += 1;
+        self.forgotten += u32::from(id.kind == Kind::Forgotten);
+        if self.backlog.is_empty() && self.backend.push(id, &submission) {
+            return;
+        }
+        self.counts.full_queue += 1;
+        self.backlog.push_back((id, submission));
+    }
+
+    /// Moves the backlog into the queue, entering the kernel as often as that makes room.
+    fn drain_backlog(&mut self) -> io::Result<()> {
+        while let Some((id, submission)) = self.backlog.front() {
+            if self.backend.push(*id, submission) {
+                self.backlog.pop_front();
+                continue;
+            }
+            self.counts.enters += 1;
+            self.backend.enter(Wait::Not)?;
+            let (id, submission) = self.backlog[0];
+            if !self.backend.push(id, &submission) {
+                // Completions must be taken first.
+                return Ok(());
+            }
+            self.backlog.pop_front();
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: OpId) {
+        self.counts.cancels += 1;
+        self.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
+    }
+
+    /// Takes all completions that have come, and says whom they concern.
+    fn take_completions(&mut self, pool: &Rc<ReceivePool>, mut wake: impl FnMut(TaskId)) {
+        while let Some(done) = self.backend.next() {
+            self.counts.completions += 1;
+            self.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
+            if done.id.kind == Kind::Forgotten {
+                self.forgotten = self.forgotten.saturating_sub(1);
+            }
+            match self.table.complete(done, pool) {
+                Effect::Nothing => {}
+                Effect::Wake(task) => wake(task),
+                Effect::WakeAndCancel(task, id) => {
+                    wake(task);
+                    self.cancel(id);
+                }
+            }
+        }
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.table.occupied() + self.forgotten
+    }
+}
+
+/// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
+/// to let go of what they end.
+const LAST_ENTERS: usize = 16;
+
+/// One worker's io_uring, its pools, its clock and the queue of tasks to run.
+///
+/// Not `Send`: it belongs to the thread that made it (`IORING_SETUP_SINGLE_ISSUER`).
+#[derive(Debug)]
+pub struct Ring {
+    state: RefCell<State>,
+    receive: Rc<ReceivePool>,
+    send: Rc<SendPool>,
+    granted: Granted,
+    /// Message frames at rest, the warmest last: a connection holds one only while it sends.
+    /// Boxed, because a frame in flight must stay where it is.
+    #[expect(clippy::vec_box)]
+    messages: RefCell<Vec<Box<Message>>>,
+    ready: RefCell<Vec<TaskId>>,
+    current: Cell<TaskId>,
+    /// The earliest deadline that the current task's futures have set in this poll.
+    deadline: Cell<Option<u64>>,
+    wheel: RefCell<timer::Wheel>,
+    start: Instant,
+    /// Milliseconds since `start`, read once a turn.
+    now: Cell<u64>,
+    turns: Cell<u64>,
+}
+
+impl Ring {
+    /// Sets up the ring and its pools, on the thread that will use them.
+    ///
+    /// # Errors
+    /// What io_uring_setup(2) and io_uring_register(2) say, and ENOMEM.
+    pub fn new(config: &RingConfig) -> io::Result<Rc<Self>> {
+        let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
+        let send = SendPool::new(config.send_memory)?;
+        let ring = uring::Uring::new(config.queues, &receive, &send)?;
+        let granted = ring.granted();
+        Ok(Rc::new(Self::assemble(config, Backend::Kernel(ring), receive, send, granted)))
+    }
+
+    fn assemble(
+        config: &RingConfig,
+        backend: Backend,
+        receive: Rc<ReceivePool>,
+        send: Rc<SendPool>,
+        granted: Granted,
+    ) -> Self {
+        let table = OpTable::new(config.operations, config.leases);
+        let backlog = VecDeque::new();
+        let state = State { backend, table, backlog, forgotten: 0, counts: Counts::default() };
+        Self {
+            state: RefCell::new(state),
+            receive,
+            send,
+            granted,
+            messages: RefCell::new(Vec::new()),
+            ready: RefCell::new(Vec::new()),
+            current: Cell::new(TaskId::first(u32::MAX)),
+            deadline: Cell::new(None),
+            wheel: RefCell::new(timer::Wheel::new(0)),
+            start: Instant::now(),
+            now: Cell::new(0),
+            turns: Cell::new(0),
+        }
+    }
+
+    /// What the kernel granted.
+    pub fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// Milliseconds on the worker's clock, as of this turn.
+    pub fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// Turns of the loop so far.
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// What the ring has done.
+    pub fn counts(&self) -> Counts {
+        self.state.borrow().counts
+    }
+
+    /// Operations in flight, closes and cancels among them.
+    pub fn in_flight(&self) -> u32 {
+        self.state.borrow().in_flight()
+    }
+
+    /// The receive buffers.
+    pub fn receive_pool(&self) -> &Rc<ReceivePool> {
+        &self.receive
+    }
+
+    /// The send memory.
+    pub fn send_pool(&self) -> &SendPool {
+        &self.send
+    }
+
+    /// Says which task is polled next: what its futures wait for will wake it. It has no deadline
+    /// until they set one (see [`Ring::within`]).
+    pub fn set_current(&self, task: TaskId) {
+        self.note_deadline();
+        self.current.set(task);
+        self.deadline.set(Some(timer::NEVER));
+    }
+
+    /// Puts the deadline of the task that was polled on the wheel.
+    fn note_deadline(&self) {
+        if let Some(at) = self.deadline.take() {
+            self.wheel.borrow_mut().set(self.current.get(), at);
+        }
+    }
+
+    /// The task that is being polled.
+    pub fn current(&self) -> TaskId {
+        self.current.get()
+    }
+
+    /// Queues a task to be polled in this turn or the next.
+    pub fn wake(&self, task: TaskId) {
+        self.ready.borrow_mut().push(task);
+    }
+
+    /// Swaps the queue of tasks to run with `taken`, which is to be empty.
+    pub fn take_ready(&self, taken: &mut Vec<TaskId>) {
+        std::mem::swap(&mut *self.ready.borrow_mut(), taken);
+    }
+
+    /// One turn of the loop: gives buffers back, submits all that is queued, waits for a
+    /// completion if no task is ready, and makes ready whom completions and deadlines concern.
+    ///
+    /// # Errors
+    /// Only what io_uring_enter(2) fails with for good; the ring cannot be used afterwards.
+    pub fn turn(&self) -> io::Result<()> {
+        self.turns.set(self.turns.get() + 1);
+        self.note_deadline();
+        self.receive.publish_returns();
+        self.serve_waiters();
+        let state = &mut *self.state.borrow_mut();
+        state.drain_backlog()?;
+        let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
+        state.counts.enters += 1;
+        let wait = if idle { self.idle_time(state.backend.elapsed(self.start)) } else { Wait::Not };
+        state.backend.enter(wait)?;
+        self.now.set(state.backend.elapsed(self.start).as_millis() as u64);
+        let ready = &mut *self.ready.borrow_mut();
+        state.take_completions(&self.receive, |task| ready.push(task));
+        self.wheel.borrow_mut().advance(self.now.get(), |task| ready.push(task));
+        Ok(())
+    }
+
+    /// How long nobody has anything to do, if no completion comes.
+    fn idle_time(&self, now: Duration) -> Wait {
+        let Some(at) = self.wheel.borrow().next_wake() else { return Wait::Forever };
+        let rest = Duration::from_millis(at).saturating_sub(now);
+        Wait::AtMost(rest.max(Duration::from_millis(1)))
+    }
+
+    /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.
+    fn serve_waiters(&self) {
+        let ready = &mut *self.ready.borrow_mut();
+        self.receive.take_served(|task| ready.push(task));
+        self.send.serve(|task| ready.push(task));
+    }
+
+    /// An empty message, used before if one is at rest.
+    pub fn message(&self) -> Box<Message> {
+        self.messages.borrow_mut().pop().unwrap_or_else(Message::new)
+    }
+
+    /// Takes a message back, and lets go of its parts. More than [`MAX_RESTING_MESSAGES`] are not
+    /// kept.
+    pub fn put_back_message(&self, mut message: Box<Message>) {
+        message.clear();
+        let messages = &mut *self.messages.borrow_mut();
+        if messages.len() < MAX_RESTING_MESSAGES {
+            messages.push(message);
+        }
+    }
+
+    fn begin(
+        &self,
+        kind: Kind,
+        payload: Payload,
+        describe: impl FnOnce(&mut Payload) -> Submission,
+    ) -> Result<OpId, Payload> {
+        let state = &mut *self.state.borrow_mut();
+        let id = state.table.insert(kind, self.current.get(), payload)?;
+        let Some(payload) = state.table.payload(id) else { return Err(Payload::Nothing) };
+        let submission = describe(payload);
+        state.push(id, submission);
+        Ok(id)
+    }
+
+    /// Queues a cancel, unless one is under way.
+    fn cancel(&self, id: OpId) {
+        let state = &mut *self.state.borrow_mut();
+        if state.table.begin_cancel(id) {
+            state.cancel(id);
+        }
+    }
+
+    fn orphan(&self, id: OpId) {
+        let state = &mut *self.state.borrow_mut();
+        if state.table.orphan(id) {
+            state.cancel(id);
+        }
+    }
+
+    /// Closes a descriptor in the order of submissions, after what was queued for it before.
+    pub fn close(&self, fd: OwnedFd) {
+        let fd = fd.into_raw_fd();
+        self.state.borrow_mut().push(OpId::FORGOTTEN, Submission::Close { fd });
+    }
+
+    /// Cancels whatever is in flight for a descriptor and closes it: for tasks that end early.
+    pub fn abort(&self, fd: OwnedFd) {
+        let fd = fd.into_raw_fd();
+        let state = &mut *self.state.borrow_mut();
+        state.counts.cancels += 1;
+        state.push(OpId::FORGOTTEN, Submission::CancelAll { fd });
+        state.push(OpId::FORGOTTEN, Submission::Close { fd });
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        for _ in 0..LAST_ENTERS {
+            if state.in_flight() == 0 {
+                return;
+            }
+            if state.drain_backlog().and_then(|()| state.backend.enter(Wait::Not)).is_err() {
+                break;
+            }
+            state.take_completions(&self.receive, |_| {});
+        }
+        if state.table.occupied() == 0 {
+            return;
+        }
+        // The kernel cancels what is left when the ring's descriptor closes, but not before the
+        // close returns. Leaking is the only sound way out.
+        log::error!("ring: dropped with {} operations in flight", state.table.occupied());
+        std::mem::forget(std::mem::replace(&mut state.table, OpTable::new(0, 0)));
+        std::mem::forget((Rc::clone(&self.receive), Rc::clone(&self.send)));
+    }
+}

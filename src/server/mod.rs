@@ -1,1 +1,44 @@
-//! The server as a library: start, stop, drain.
+//! The server as a library: start, learn where it listens, drain, wait.
+//!
+//! The invariant: [`Builder::start`] returns only when every worker has its ring, its folder and
+//! its listeners, so that whoever holds a [`RunningServer`] can connect; and dropping it drains.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod error;
+mod running;
+mod start;
+
+pub use builder::Builder;
+pub use error::StartError;
+pub use running::{Handle, RunningServer, ServerError};
+
+/// An HTTPS server for a folder.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ringway::Server;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .root(std::env::temp_dir())
+///     .listen("127.0.0.1:0".parse()?)
+///     .workers(1)
+///     .start()?;
+/// println!("https://localhost:{}/", server.addresses()[0].port());
+/// server.handle().drain(Duration::from_secs(1));
+/// server.wait()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// A server with the defaults of [`Config`](crate::config::Config), to be changed and started.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}

@@ -1,1 +1,198 @@
-//! A thread per core: executor, timers, inbox.
+//! A worker: one thread, one ring, its listeners and its connections.
+//!
+//! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
+//! shares nothing that changes with another; what other threads have to say comes through its
+//! inbox. When it ends, nothing is in flight in its ring.
+
+#![forbid(unsafe_code)]
+
+mod executor;
+mod inbox;
+
+use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
+
+pub(crate) use inbox::{Command, Inbox};
+
+use crate::{
+    accept::{self, Admission},
+    config::{Config, Limits},
+    conn::{self, Context, KtlsPlan},
+    observe::Counts,
+    process::files::FileStore,
+    ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
+};
+use executor::{Executor, Spawner};
+
+/// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
+const DRAIN_CALL: u64 = 100;
+
+/// How long the ring may take to let go of what was cancelled at the end.
+const LAST_TURNS: Duration = Duration::from_secs(5);
+
+/// What a worker is made of, apart from its thread.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) config: Arc<Config>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) ktls: KtlsPlan,
+    pub(crate) listeners: Vec<OwnedFd>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) cpu: Option<usize>,
+}
+
+/// What a worker has done when it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) counts: Counts,
+    pub(crate) ring: RingCounts,
+}
+
+/// A worker that has been set up on its thread and can run.
+pub(crate) struct Worker {
+    ring: Rc<Ring>,
+    context: Rc<Context>,
+    executor: Executor,
+    drain_until: Rc<Cell<Option<u64>>>,
+}
+
+/// The size of a worker's ring and pools under these limits.
+fn ring_config(limits: &Limits) -> RingConfig {
+    RingConfig {
+        queues: RingOptions::default(),
+        // A receive and a send for each connection, a read ahead, and as much again for what is
+        // being cancelled; a few for the listeners and the inbox.
+        operations: u32::try_from(limits.connections * 6 + 256).unwrap_or(u32::MAX),
+        receive_buffers: u16::try_from(limits.receive_buffers).unwrap_or(1 << 15),
+        receive_buffer_len: u32::try_from(limits.receive_buffer_bytes).unwrap_or(1 << 17),
+        leases: limits.leases_per_connection,
+        send_memory: limits.send_memory_bytes,
+    }
+}
+
+impl Worker {
+    /// Sets a worker up on the thread that will run it.
+    ///
+    /// # Errors
+    /// No ring, no memory, or the folder cannot be opened.
+    pub(crate) fn set_up(plan: Plan) -> io::Result<Self> {
+        if let Some(cpu) = plan.cpu {
+            pin(cpu);
+        }
+        let config = plan.config;
+        let ring = Ring::new(&ring_config(&config.limits))?;
+        let files = FileStore::new(&ring, &config.root, &config.site.index, &config.limits)?;
+        let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files));
+        let executor = Executor::new(&ring);
+        let drain_until = Rc::new(Cell::new(None));
+        let spawner = executor.spawner();
+        for listener in plan.listeners {
+            let door = Door { context: Rc::clone(&context), spawner: spawner.clone() };
+            spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
+        }
+        spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), Rc::clone(&drain_until)));
+        Ok(Self { ring, context, executor, drain_until })
+    }
+
+    /// Serves until told to drain, and until that is done.
+    ///
+    /// # Errors
+    /// The ring failed for good.
+    pub(crate) fn run(mut self) -> io::Result<Report> {
+        let mut next_call = 0;
+        loop {
+            self.executor.run_ready();
+            if self.context.is_draining() && self.ring.now() >= next_call {
+                next_call = self.ring.now() + DRAIN_CALL;
+                self.executor.wake_all();
+                continue;
+            }
+            if self.executor.live() == 0 {
+                break;
+            }
+            if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
+                log::warn!("drain: {} connections did not end in time", self.context.live());
+                self.executor.abandon();
+                break;
+            }
+            self.ring.turn()?;
+            self.context.tick();
+        }
+        self.settle()?;
+        Ok(Report { counts: self.context.counts(), ring: self.ring.counts() })
+    }
+
+    /// Turns until nothing is in flight any more.
+    fn settle(&mut self) -> io::Result<()> {
+        // The last tasks queued closes: a turn that does not wait hands them to the kernel.
+        let ring = Rc::clone(&self.ring);
+        self.executor.spawner().spawn(async move { ring.yield_now().await });
+        self.executor.run_ready();
+        self.ring.turn()?;
+        let until = self.ring.now() + LAST_TURNS.as_millis() as u64;
+        while self.ring.in_flight() > 0 && self.ring.now() < until {
+            let ring = Rc::clone(&self.ring);
+            // So that the turns do not wait for long if the kernel lets go of nothing.
+            self.executor.spawner().spawn(async move { ring.sleep(LAST_TURNS / 50).await });
+            self.executor.run_ready();
+            self.ring.turn()?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the command that ends the worker, and sees to its deadline.
+async fn listen_to(inbox: Arc<Inbox>, context: Rc<Context>, drain_until: Rc<Cell<Option<u64>>>) {
+    let limit = loop {
+        if let Some(Command::Drain(limit)) = inbox.take() {
+            break limit;
+        }
+        if let Err(error) = context.ring.read_counter(inbox.event()).await {
+            log::error!("worker: its inbox failed: {error}");
+            context.ring.sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let until = context.ring.now().saturating_add(limit);
+    drain_until.set(Some(until));
+    context.begin_drain();
+    // Stays, so that the wheel wakes the loop when the time is over.
+    while context.live() > 0 && context.ring.now() < until {
+        context.ring.sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The way from the listeners into the worker.
+struct Door {
+    context: Rc<Context>,
+    spawner: Spawner,
+}
+
+impl Admission for Door {
+    fn has_room(&self) -> bool {
+        // A connection counts as live once its task has begun.
+        let taken = self.context.live() + self.spawner.waiting();
+        taken < self.context.config.limits.connections
+    }
+
+    fn is_draining(&self) -> bool {
+        self.context.is_draining()
+    }
+
+    fn serve(&self, socket: OwnedFd) {
+        self.spawner.spawn(conn::serve(Rc::clone(&self.context), socket));
+    }
+
+    fn paused(&self) {
+        self.context.count(|counts| counts.accept_pauses += 1);
+    }
+}
+
+/// Keeps the calling thread on one CPU (sched_setaffinity(2)); not being allowed to is no reason
+/// not to serve.
+fn pin(cpu: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+        log::warn!("worker: cannot be pinned to CPU {cpu}: {error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! `ringway doctor`: what this host offers, what Ringway will do with it, and how to change it.
+//!
+//! The invariant: facts are gathered first, judged second and shown last, and a fact that cannot
+//! be had is shown as unknown. No host is odd enough to make the doctor fail.
+
+mod facts;
+mod report;
+mod sections;
+
+use std::path::Path;
+
+use super::{Exit, open_files, print};
+use crate::config::Config;
+use crate::handshake::ktls::{self, KtlsSupport};
+use crate::ring::probe::{RingFeatures, RingUnavailable};
+use facts::Facts;
+use report::Report;
+
+/// Runs the command: exit code 0 if `ringway serve` would work here, 3 if not.
+pub(super) fn run(json: bool) -> Exit {
+    // Looked at before the limit on open files is raised, as `ringway serve` will do too.
+    let facts = Facts::gather(Path::new("/"));
+    open_files::raise();
+    let (ring, ktls) = (RingFeatures::probe(), ktls::probe());
+    let report = examine(&facts, &ring, &ktls, &Config::default());
+    let text = if json { report.to_json() } else { report.to_string() };
+    match print(text.as_bytes()) {
+        Exit::Done if !report.works() => Exit::HostLacks,
+        exit => exit,
+    }
+}
+
+fn examine(
+    facts: &Facts,
+    ring: &Result<RingFeatures, RingUnavailable>,
+    ktls: &KtlsSupport,
+    config: &Config,
+) -> Report {
+    Report {
+        sections: vec![
+            sections::kernel(facts),
+            sections::ring(ring),
+            sections::kernel_tls(facts, ktls),
+            sections::limits(facts, config),
+            sections::processor(facts),
+            sections::consequences(facts, ring, ktls, config),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! The judgement: what each fact means for Ringway.
+
+use super::facts::Facts;
+use super::report::{Line, Mark, Section};
+use crate::config::Config;
+use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle};
+use crate::ring::probe::{RingFeatures, RingUnavailable};
+
+/// The backlog that Ringway asks for; the kernel cuts it to `somaxconn`.
+const WANTED_BACKLOG: u64 = 4_096;
+
+/// What a sysctl file says, or that nobody knows.
+fn known<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
+fn verdict(holds: bool, otherwise: Mark) -> Mark {
+    if holds { Mark::Yes } else { otherwise }
+}
+
+pub(super) fn kernel(facts: &Facts) -> Section {
+    let release = known(facts.release.as_ref());
+    let machine = known(facts.machine.as_ref());
+    let container = facts.container.unwrap_or("none found");
+    let filter = match facts.seccomp {
+        Some(0) => "none",
+        Some(1) => "strict",
+        Some(2) => "a filter is active; it may refuse io_uring",
+        _ => "unknown",
+    };
+    Section {
+        title: "Kernel",
+        lines: vec![
+            Line::note("release", format!("Linux {release}; Ringway needs 6.1 or newer")),
+            Line::note("machine", machine),
+            Line::note("container", container),
+            Line::note("seccomp", filter),
+        ],
+    }
+}
+
+pub(super) fn ring(ring: &Result<RingFeatures, RingUnavailable>) -> Section {
+    let lines = match ring {
+        Ok(features) => ring_lines(features),
+        Err(error) => {
+            let text = error.to_string();
+            let problem = text.split("; to change it: ").next().unwrap_or(&text);
+            vec![Line::new(Mark::Fail, "a ring", problem).remedy(error.remedy())]
+        }
+    };
+    Section { title: "io_uring", lines }
+}
+
+fn ring_lines(features: &RingFeatures) -> Vec<Line> {
+    let optional = |what, there, gives: &str, without: &str| {
+        Line::new(verdict(there, Mark::No), what, if there { gives } else { without })
+    };
+    let needed = |what, there, gives: &str| {
+        let line = Line::new(verdict(there, Mark::Fail), what, gives);
+        if there { line } else { line.remedy("run Linux 6.1 or newer") }
+    };
+    let operations = if features.missing_operations.is_empty() {
+        Line::new(Mark::Yes, "operations", "all that Ringway submits")
+    } else {
+        let names = features.missing_operations.join(", ");
+        Line::new(Mark::Fail, "operations", format!("missing: {names}"))
+            .remedy("run Linux 6.1 or newer")
+    };
+    vec![
+        needed("buffer rings", features.buffer_ring, "the kernel picks receive buffers"),
+        needed("multishot accept", features.multishot_accept, "one submission, many connections"),
+        needed("multishot receive", features.multishot_receive, "one submission, many receives"),
+        needed("wait deadline", features.wait_deadline, "timers without a system call each"),
+        operations,
+        optional(
+            "DEFER_TASKRUN",
+            features.defer_taskrun,
+            "completions run when the worker asks for them",
+            "Linux 6.1 has it; without, completions interrupt the worker",
+        ),
+        optional(
+            "COOP_TASKRUN",
+            features.coop_taskrun,
+            "the lesser form of DEFER_TASKRUN",
+            "Linux 5.19 has it; without, completions interrupt the worker",
+        ),
+        optional(
+            "SUBMIT_ALL",
+            features.submit_all,
+            "one refused operation does not stop a batch",
+            "Linux 5.18 has it; without, such a batch takes another call",
+        ),
+        optional(
+            "registered ring",
+            features.registered_ring_fd,
+            "no descriptor look-up on each call",
+            "Linux 5.18 has it; without, each call looks the ring up",
+        ),
+        optional(
+            "NO_SQARRAY",
+            features.no_sqarray,
+            "one cache line less for each submission",
+            "Linux 6.6 has it; without, submissions go through an index array",
+        ),
+        optional(
+            "incremental buffers",
+            features.incremental_buffers,
+            "large receive buffers could be used piece by piece",
+            "Linux 6.12 has it; without, each receive takes a whole buffer",
+        ),
+        optional(
+            "minimum wait",
+            features.minimum_wait,
+            "a wait can gather completions for a moment",
+            "Linux 6.12 has it; without, each wait ends with its first completion",
+        ),
+    ]
+}
+
+pub(super) fn kernel_tls(facts: &Facts, ktls: &KtlsSupport) -> Section {
+    let mut lines = match ktls.unavailable() {
+        // The same obstacle twelve times over would help nobody.
+        Some(obstacle) => vec![refused("tls ULP", obstacle)],
+        None => ktls_lines(ktls),
+    };
+    lines.push(match facts.gcm_driver.as_deref() {
+        // The AES-NI driver may call itself `generic-gcm-aesni`; this one is AES without AES-NI.
+        Some(name) if name.contains("aes-generic") => {
+            Line::new(Mark::No, "AES-GCM driver", format!("{name}, which is slow"))
+                .remedy("sudo modprobe aesni_intel")
+        }
+        Some(name) => Line::note("AES-GCM driver", name),
+        None => Line::note("AES-GCM driver", "none loaded yet; the kernel loads one on first use"),
+    });
+    Section { title: "Kernel TLS", lines }
+}
+
+fn ktls_lines(ktls: &KtlsSupport) -> Vec<Line> {
+    let mut lines: Vec<_> = ktls
+        .attempts
+        .iter()
+        .map(|Attempt { version, suite, direction, outcome }| {
+            let what = format!("{version} {suite}, {direction}");
+            match outcome {
+                Ok(()) => Line::new(Mark::Yes, what, "sealed or opened by the kernel"),
+                Err(obstacle) => refused(what, *obstacle),
+            }
+        })
+        .collect();
+    lines.push(match ktls.no_padding {
+        Ok(()) => Line::new(Mark::Yes, "NO_PAD", "decrypts straight into receive buffers"),
+        Err(obstacle) => refused("NO_PAD", obstacle),
+    });
+    lines.push(match ktls.rekey {
+        Ok(()) => Line::new(Mark::Yes, "rekey", "a KeyUpdate can be answered"),
+        Err(obstacle) => refused("rekey", obstacle),
+    });
+    lines
+}
+
+fn refused(what: impl Into<String>, obstacle: Obstacle) -> Line {
+    let line = Line::new(Mark::No, what, obstacle.to_string());
+    match obstacle.remedy() {
+        Some(remedy) => line.remedy(remedy),
+        None => line,
+    }
+}
+
+pub(super) fn limits(facts: &Facts, config: &Config) -> Section {
+    let limit =
+        |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+    let wanted = config.limits.open_files_wanted(facts.cpus);
+    let enough = facts.open_files_hard.is_none_or(|hard| hard >= wanted);
+    let files = Line::new(
+        verdict(enough, Mark::No),
+        "open files",
+        format!(
+            "{}, which Ringway raises to {}; all connections of {} workers want {wanted}",
+            limit(facts.open_files),
+            limit(facts.open_files_hard),
+            facts.cpus
+        ),
+    );
+    let files = if enough {
+        files
+    } else {
+        files.remedy(format!(
+            "LimitNOFILE={wanted} in the systemd unit, or ulimit -Hn {wanted} as root"
+        ))
+    };
+    let send_memory = (config.limits.send_memory_bytes as u64).saturating_mul(facts.cpus as u64);
+    let locked = if facts.locks_freely { None } else { facts.locked_memory };
+    let lockable = locked.is_none_or(|locked| locked >= send_memory);
+    let locked = Line::new(
+        verdict(lockable, Mark::No),
+        "locked memory",
+        format!("{} bytes; registered send memory wants {send_memory}", limit(locked)),
+    );
+    let locked = if lockable {
+        locked
+    } else {
+        locked.remedy("LimitMEMLOCK=infinity in the systemd unit, or ulimit -l unlimited as root")
+    };
+    let disabled = match facts.io_uring_disabled {
+        Some(0) => Line::new(Mark::Yes, "io_uring_disabled", "0, io_uring is for everyone"),
+        Some(1) => Line::note("io_uring_disabled", "1, only for kernel.io_uring_group and root"),
+        Some(value) => Line::note("io_uring_disabled", format!("{value}, for nobody")),
+        None => Line::note("io_uring_disabled", "unknown; Linux before 6.6 does not have it"),
+    };
+    let bound = |value: Option<String>| value.unwrap_or_else(|| "none found".to_owned());
+    let group_memory = facts.cgroup_memory.map(|bytes| format!("{bytes} bytes"));
+    let group_cpus = facts.cgroup_cpu_percent.map(|p| format!("{}.{:02} CPUs", p / 100, p % 100));
+    Section {
+        title: "Limits",
+        lines: vec![
+            files,
+            locked,
+            backlog("somaxconn", "net.core.somaxconn", facts.somaxconn),
+            backlog("syn backlog", "net.ipv4.tcp_max_syn_backlog", facts.syn_backlog),
+            Line::note("tcp_rmem", known(facts.tcp_rmem.as_ref())),
+            Line::note("tcp_wmem", known(facts.tcp_wmem.as_ref())),
+            disabled,
+            Line::note("cgroup memory", bound(group_memory)),
+            Line::note("cgroup CPUs", bound(group_cpus)),
+        ],
+    }
+}
+
+fn backlog(what: &str, sysctl: &str, value: Option<u64>) -> Line {
+    match value {
+        None => Line::note(what, "unknown"),
+        Some(value) if value >= WANTED_BACKLOG => {
+            Line::new(Mark::Yes, what, format!("{value} connections may wait to be accepted"))
+        }
+        Some(value) => Line::new(
+            Mark::No,
+            what,
+            format!("{value}; a burst of more connections at once is dropped"),
+        )
+        .remedy(format!("sudo sysctl {sysctl}={WANTED_BACKLOG}")),
+    }
+}
+
+pub(super) fn processor(facts: &Facts) -> Section {
+    let mut lines = vec![
+        Line::note("name", known(facts.processor.as_ref())),
+        Line::note("usable CPUs", facts.cpus.to_string()),
+    ];
+    for (flag, other, gives) in [
+        ("aes", "aes", "AES in hardware"),
+        ("pclmulqdq", "pmull", "carry-less multiplication, for GCM"),
+        ("vaes", "sveaes", "AES on wide vectors"),
+    ] {
+        let has = facts.has_flag(flag).zip(facts.has_flag(other)).map(|(one, two)| one || two);
+        lines.push(match has {
+            Some(there) => Line::new(verdict(there, Mark::No), flag, gives),
+            None => Line::note(flag, "unknown"),
+        });
+    }
+    Section { title: "CPU", lines }
+}
+
+pub(super) fn consequences(
+    facts: &Facts,
+    ring: &Result<RingFeatures, RingUnavailable>,
+    ktls: &KtlsSupport,
+    config: &Config,
+) -> Section {
+    let mut lines = Vec::new();
+    if let Ok(features) = ring {
+        let mode = match (features.defer_taskrun, features.coop_taskrun) {
+            (true, _) => "DEFER_TASKRUN",
+            (false, true) => "COOP_TASKRUN",
+            (false, false) => "plain",
+        };
+        let workers = facts.cpus;
+        lines.push(Line::note("workers", format!("{workers}, each with one {mode} ring")));
+    }
+    lines.push(Line::note(
+        "TLS",
+        match ktls.unavailable() {
+            None => "kernel TLS for what the kernel takes, else user-space TLS".to_owned(),
+            Some(obstacle) => format!("user-space TLS: {obstacle}"),
+        },
+    ));
+    let fitted = config.limits.fitted(facts.open_files_hard.unwrap_or(u64::MAX), facts.cpus);
+    lines.push(match fitted {
+        Some(limits) => {
+            Line::note("connections", format!("at most {} per worker", limits.connections))
+        }
+        None => Line::new(Mark::Fail, "connections", "none, for want of open files"),
+    });
+    let limits = fitted_or(config, facts);
+    let ceiling = limits.memory_ceiling(facts.cpus);
+    let over = facts.cgroup_memory.is_some_and(|bound| ceiling.total() > bound);
+    let memory = Line::new(if over { Mark::No } else { Mark::Note }, "memory", ceiling.to_string());
+    lines.push(if over {
+        memory.remedy("lower --connections, or raise the control group's memory.max")
+    } else {
+        memory
+    });
+    let backlog = facts.somaxconn.map_or_else(
+        || "what the host allows".to_owned(),
+        |most| format!("{most}, as much as the host allows"),
+    );
+    lines.push(Line::note("listen backlog", backlog));
+    Section { title: "What Ringway will therefore do", lines }
+}
+
+/// The configuration with the limits that it would run with.
+fn fitted_or(config: &Config, facts: &Facts) -> Config {
+    let limits = config.limits.fitted(facts.open_files_hard.unwrap_or(u64::MAX), facts.cpus);
+    Config { limits: limits.unwrap_or_else(|| config.limits.clone()), ..config.clone() }
+}

@@ -1,0 +1,240 @@
+use std::fs;
+use std::path::Path;
+
+use super::facts::Facts;
+use super::report::Mark;
+use super::*;
+use crate::handshake::ktls::{Attempt, Direction, Obstacle};
+use crate::record::{Suite, TlsVersion};
+
+fn modern() -> RingFeatures {
+    RingFeatures {
+        defer_taskrun: true,
+        coop_taskrun: true,
+        submit_all: true,
+        no_sqarray: true,
+        registered_ring_fd: true,
+        buffer_ring: true,
+        incremental_buffers: true,
+        multishot_accept: true,
+        multishot_receive: true,
+        wait_deadline: true,
+        minimum_wait: true,
+        missing_operations: Vec::new(),
+    }
+}
+
+fn healthy() -> Facts {
+    Facts {
+        release: Some("6.12.95".to_owned()),
+        machine: Some("x86_64".to_owned()),
+        cpus: 2,
+        processor: Some("A Processor".to_owned()),
+        flags: Some(["aes", "vaes", "pclmulqdq"].map(str::to_owned).to_vec()),
+        io_uring_disabled: Some(0),
+        seccomp: Some(0),
+        locks_freely: false,
+        container: None,
+        gcm_driver: Some("generic-gcm-vaes-avx512".to_owned()),
+        locked_memory: None,
+        open_files: Some(1_024),
+        open_files_hard: Some(1_048_576),
+        somaxconn: Some(4_096),
+        syn_backlog: Some(4_096),
+        tcp_rmem: Some("4096 131072 6291456".to_owned()),
+        tcp_wmem: Some("4096 16384 4194304".to_owned()),
+        cgroup_memory: None,
+        cgroup_cpu_percent: None,
+    }
+}
+
+/// A kernel that takes everything but new keys, or that has no kernel TLS.
+fn kernel_tls(there: bool) -> KtlsSupport {
+    let outcome = if there { Ok(()) } else { Err(Obstacle::Ulp(libc::ENOENT)) };
+    let attempt = |direction| Attempt {
+        version: TlsVersion::Tls13,
+        suite: Suite::Aes128Gcm,
+        direction,
+        outcome,
+    };
+    KtlsSupport {
+        attempts: [Direction::Transmit, Direction::Receive].map(attempt).to_vec(),
+        no_padding: outcome,
+        rekey: outcome,
+    }
+}
+
+fn report(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>) -> Report {
+    examine(facts, ring, &kernel_tls(true), &Config::default())
+}
+
+#[test]
+fn kernel_tls_is_told_item_by_item_or_not_at_all() {
+    let there = report(&healthy(), &Ok(modern())).to_string();
+    assert!(there.contains("  yes   TLS 1.3 AES-128-GCM, send "), "{there}");
+    assert!(there.contains("kernel TLS for what the kernel takes"), "{there}");
+
+    let mut old = kernel_tls(true);
+    old.rekey = Err(Obstacle::Rekey(libc::EBUSY));
+    let text = examine(&healthy(), &Ok(modern()), &old, &Config::default()).to_string();
+    assert!(text.contains("  no    rekey ") && text.contains("6.14"), "{text}");
+
+    let none = examine(&healthy(), &Ok(modern()), &kernel_tls(false), &Config::default());
+    let text = none.to_string();
+    assert!(none.works(), "user-space TLS serves too");
+    assert_eq!(text.matches("modprobe tls (and").count(), 1, "{text}");
+    assert!(text.contains("user-space TLS: the kernel has no tls ULP"), "{text}");
+}
+
+#[test]
+fn a_healthy_host_needs_no_change() {
+    let report = report(&healthy(), &Ok(modern()));
+    let text = report.to_string();
+    assert!(report.works());
+    assert!(!text.contains("To change it") && !text.contains("FAIL"), "{text}");
+    for part in [
+        "Linux 6.12.95; Ringway needs 6.1 or newer",
+        "2, each with one DEFER_TASKRUN ring",
+        "at most 10000 per worker",
+        "`ringway serve` would work on this host.",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn each_shortfall_comes_with_its_command() {
+    let facts = Facts {
+        gcm_driver: Some("gcm_base(ctr(aes-generic),ghash-generic)".to_owned()),
+        locked_memory: Some(8 << 20),
+        open_files_hard: Some(4_096),
+        somaxconn: Some(128),
+        cgroup_memory: Some(64 << 20),
+        ..healthy()
+    };
+    let report = report(&facts, &Ok(RingFeatures { minimum_wait: false, ..modern() }));
+    let text = report.to_string();
+    assert!(report.works(), "{text}");
+    for part in [
+        "sudo modprobe aesni_intel",
+        "LimitMEMLOCK=infinity",
+        "LimitNOFILE=48448",
+        "sudo sysctl net.core.somaxconn=4096",
+        "memory.max",
+        "  no    minimum wait ",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn a_host_without_io_uring_would_not_work() {
+    for (error, command) in [
+        (RingUnavailable::Refused { disabled: Some(2) }, "sysctl kernel.io_uring_disabled=0"),
+        (RingUnavailable::Refused { disabled: Some(0) }, "seccomp-io_uring.json"),
+        (RingUnavailable::NotThere, "Linux 6.1"),
+    ] {
+        let report = report(&healthy(), &Err(error));
+        let text = report.to_string();
+        assert!(!report.works());
+        assert!(text.contains("FAIL") && text.contains(command), "{text}");
+        assert!(text.ends_with("`ringway serve` would NOT work on this host.\n"), "{text}");
+    }
+}
+
+#[test]
+fn an_old_ring_would_not_work() {
+    let old =
+        RingFeatures { multishot_receive: false, missing_operations: vec!["MSG_RING"], ..modern() };
+    let report = report(&healthy(), &Ok(old));
+    let failed: Vec<_> = report.sections[1]
+        .lines
+        .iter()
+        .filter(|line| line.mark == Mark::Fail)
+        .map(|line| line.what.as_str())
+        .collect();
+    assert_eq!(failed, ["multishot receive", "operations"]);
+}
+
+#[test]
+fn an_empty_host_is_reported_as_unknown() {
+    let empty = tempfile::tempdir().unwrap();
+    let facts = Facts::gather(empty.path());
+    assert_eq!(facts.somaxconn, None);
+    assert_eq!(facts.flags, None);
+    let text = report(&facts, &Ok(modern())).to_string();
+    assert!(text.contains("unknown"), "{text}");
+}
+
+#[test]
+fn facts_are_read_from_the_hosts_files() {
+    let host = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = host.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("proc/cpuinfo", "processor\t: 0\nmodel name\t: A Processor\nflags\t\t: fpu aes vaes\n");
+    put(
+        "proc/self/status",
+        "Name:\tx\nCapEff:\t0000000000004000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n",
+    );
+    put("proc/self/cgroup", "0::/system.slice/ringway.service\n");
+    put("sys/fs/cgroup/system.slice/memory.max", "1048576\n");
+    put("sys/fs/cgroup/system.slice/ringway.service/memory.max", "max\n");
+    put("sys/fs/cgroup/system.slice/ringway.service/cpu.max", "150000 100000\n");
+    put("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n");
+    put("proc/sys/kernel/io_uring_disabled", "not a number\n");
+    put(
+        "proc/crypto",
+        "name : gcm(aes)\ndriver : slow\npriority : 100\n\nname : gcm(aes)\ndriver : hidden\n\
+         priority : 900\ninternal : yes\n\nname : gcm(aes)\ndriver : fast\npriority : 400\n",
+    );
+    put(".dockerenv", "");
+    let facts = Facts::gather(host.path());
+    assert_eq!(facts.processor.as_deref(), Some("A Processor"));
+    assert_eq!((facts.has_flag("vaes"), facts.has_flag("pclmulqdq")), (Some(true), Some(false)));
+    assert_eq!(facts.seccomp, Some(2));
+    assert!(facts.locks_freely);
+    assert_eq!(facts.cgroup_memory, Some(1 << 20));
+    assert_eq!(facts.cgroup_cpu_percent, Some(150));
+    assert_eq!(facts.tcp_rmem.as_deref(), Some("4096 131072 6291456"));
+    assert_eq!(facts.io_uring_disabled, None);
+    assert_eq!(facts.gcm_driver.as_deref(), Some("fast"));
+    assert_eq!(facts.container, Some("Docker"));
+}
+
+#[test]
+fn a_control_group_cannot_lead_outside() {
+    let host = tempfile::tempdir().unwrap();
+    fs::create_dir_all(host.path().join("proc/self")).unwrap();
+    fs::write(host.path().join("proc/self/cgroup"), "0::/../../../memory\n").unwrap();
+    fs::write(host.path().join("memory.max"), "5\n").unwrap();
+    assert_eq!(Facts::gather(host.path()).cgroup_memory, None);
+}
+
+#[test]
+fn one_remedy_for_several_lines_is_told_once() {
+    let old = RingFeatures { multishot_accept: false, multishot_receive: false, ..modern() };
+    let text = report(&healthy(), &Ok(old)).to_string();
+    assert!(text.contains("  multishot accept, multishot receive\n      run Linux 6.1"), "{text}");
+}
+
+#[test]
+fn the_json_has_every_line() {
+    let error = RingUnavailable::Refused { disabled: Some(2) };
+    let report = report(&healthy(), &Err(error));
+    let json = report.to_json();
+    assert!(json.starts_with("{\"works\":false,\"sections\":[{\"title\":\"Kernel\""), "{json}");
+    assert!(json.ends_with("]}\n") && json.lines().count() == 1, "{json}");
+    let lines: usize = report.sections.iter().map(|section| section.lines.len()).sum();
+    assert_eq!(json.matches("{\"mark\":").count(), lines);
+    assert!(json.contains("\"remedy\":\"sudo sysctl kernel.io_uring_disabled=0\""), "{json}");
+}
+
+#[test]
+fn this_host_is_examined_without_a_hitch() {
+    let facts = Facts::gather(Path::new("/"));
+    let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), &Config::default());
+    assert_eq!(report.sections.len(), 6);
+}

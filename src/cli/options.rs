@@ -1,0 +1,283 @@
+//! The command line, as clap derives it. Every default stands in [`crate::config`] alone: an
+//! option that is not given leaves the configuration's value as it is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use log::LevelFilter;
+
+use super::units;
+use crate::config::{CertificateSource, Config, FieldLine, KtlsMode, LogFormat, TlsVersion};
+
+/// What is printed after the help of the program and in its man page.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; for a server, drained after SIGTERM or SIGINT
+  1    failed while running
+  2    the command line or the configuration is wrong
+  3    this host lacks something that was asked for, see `ringway doctor`
+  130  ended at once by a second SIGINT
+  143  ended at once by a second SIGTERM";
+
+/// An HTTPS server on io_uring, with kernel TLS where the kernel has it.
+#[derive(Debug, Parser)]
+#[command(name = "ringway", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve a folder over HTTPS
+    Serve(Box<Serve>),
+    /// Say what this host offers, what Ringway will do with it, and how to change it
+    Doctor(Doctor),
+    /// Print the man page
+    Man,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell to print for
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The options of `ringway serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Sizes: 512, 64KiB, 1MiB, 2GiB. Times: 250ms, 10s, 2m, 1h.")]
+pub(super) struct Serve {
+    /// The folder to serve
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    root: PathBuf,
+
+    /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+
+    /// Worker threads, one ring each [default: the CPUs that this process may use]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+
+    /// Leave the workers to the scheduler instead of pinning each to a CPU
+    #[arg(long)]
+    no_pin: bool,
+
+    #[command(flatten)]
+    tls: Tls,
+    #[command(flatten)]
+    site: Site,
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
+    times: TimeOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+struct Tls {
+    /// Certificate chain in PEM, leaf first [default: one that Ringway makes and keeps]
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    cert: Option<PathBuf>,
+    /// Private key in PEM: PKCS#8, SEC1 or PKCS#1
+    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
+    key: Option<PathBuf>,
+    /// Record protection by the kernel: where it can, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    ktls: Ktls,
+    /// The oldest TLS version to accept
+    #[arg(long = "tls-min", value_name = "VERSION", default_value = "1.2")]
+    oldest: MinVersion,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Site")]
+struct Site {
+    /// File in DIR that answers every path that names no file, as single-page applications want
+    #[arg(long, value_name = "FILE")]
+    spa: Option<PathBuf>,
+    /// Answer a folder without an index file with a listing
+    #[arg(long)]
+    listing: bool,
+    /// Name of the file that answers for its folder [default: index.html]
+    #[arg(long, value_name = "NAME")]
+    index: Option<String>,
+    /// Field line for every response, as 'Name: value'; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    header: Vec<FieldLine>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+struct LogOptions {
+    /// Form of the log on standard error
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    log_format: LogForm,
+    /// Least level to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Ktls {
+    Auto,
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MinVersion {
+    #[value(name = "1.2")]
+    V12,
+    #[value(name = "1.3")]
+    V13,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
+/// Declares a group of optional overrides: for each its documentation, its name on the command
+/// line, its type and parser, and the value that it replaces.
+macro_rules! overrides {
+    ($name:ident of $target:ty, under $heading:literal {
+        $($(#[$doc:meta])* $option:ident $flag:literal $unit:literal:
+            $kind:ty = $parser:expr => $field:ident,)*
+    }) => {
+        #[derive(Debug, Args)]
+        #[command(next_help_heading = $heading)]
+        struct $name {
+            $($(#[$doc])* #[arg(long = $flag, value_name = $unit, value_parser = $parser)]
+            $option: Option<$kind>,)*
+        }
+
+        impl $name {
+            fn apply(&self, target: &mut $target) {
+                $(if let Some(value) = self.$option { target.$field = value; })*
+            }
+        }
+    };
+}
+
+overrides! {
+    LimitOptions of crate::config::Limits, under "Limits" {
+        /// Open connections per worker [default: 10000]
+        connections "connections" "N": usize = number::<usize> => connections,
+        /// Handshakes in flight per worker [default: 1024]
+        handshakes "handshakes" "N": usize = number::<usize> => handshakes,
+        /// Receive buffers per worker, a power of two [default: 256]
+        receive_buffers "receive-buffers" "N": usize = number::<usize> => receive_buffers,
+        /// Size of one receive buffer [default: 16KiB]
+        receive_buffer_size "receive-buffer-size" "SIZE": usize = units::memory
+            => receive_buffer_bytes,
+        /// Receive buffers that one connection may hold at a time [default: 4]
+        leases "leases-per-connection" "N": usize = number::<usize> => leases_per_connection,
+        /// Registered send memory per worker [default: 8MiB]
+        send_memory "send-memory" "SIZE": usize = units::memory => send_memory_bytes,
+        /// Largest request head; beyond it 431 [default: 16KiB]
+        max_head "max-head" "SIZE": usize = units::memory => head_bytes,
+        /// Most field lines in a request head; beyond them 431 [default: 100]
+        max_fields "max-fields" "N": usize = number::<usize> => head_fields,
+        /// Longest request target; beyond it 414 [default: 8KiB]
+        max_target "max-target" "SIZE": usize = units::memory => target_bytes,
+        /// Largest request body; beyond it 413 [default: 1MiB]
+        max_body "max-body" "SIZE": u64 = units::bytes => body_bytes,
+        /// Most requests on one connection [default: 1000000]
+        max_requests "max-requests" "N": u64 = number::<u64> => requests_per_connection,
+        /// File content that a worker keeps at hand [default: 64MiB]
+        file_cache "file-cache" "SIZE": usize = units::memory => file_cache_bytes,
+        /// Largest file that is kept at hand [default: 1MiB]
+        file_cache_max_file "file-cache-max-file" "SIZE": usize = units::memory
+            => file_cache_max_file,
+        /// Most files that a worker knows at a time [default: 4096]
+        file_cache_entries "file-cache-entries" "N": usize = number::<usize> => file_cache_entries,
+    }
+}
+
+overrides! {
+    TimeOptions of crate::config::Timeouts, under "Timeouts" {
+        /// For the TLS handshake [default: 10s]
+        handshake "handshake-timeout" "TIME": Duration = units::time => handshake,
+        /// For a request head; beyond it 408 [default: 10s]
+        head "head-timeout" "TIME": Duration = units::time => head,
+        /// Between a response and the next request [default: 60s]
+        idle "idle-timeout" "TIME": Duration = units::time => idle,
+        /// Between two pieces of a request body; beyond it 408 [default: 10s]
+        body "body-timeout" "TIME": Duration = units::time => body_progress,
+        /// Least bytes per second of a request body, 0 for none [default: 500]
+        body_rate "body-min-rate" "RATE": u64 = units::bytes => body_min_rate,
+        /// Between two advances of a response [default: 30s]
+        response "response-timeout" "TIME": Duration = units::time => response_stall,
+        /// Least bytes per second of a response, 0 for none [default: 500]
+        response_rate "response-min-rate" "RATE": u64 = units::bytes => response_min_rate,
+        /// For the last bytes of a connection to leave [default: 2s]
+        close "close-timeout" "TIME": Duration = units::time => close,
+        /// For requests in flight when the server is told to stop [default: 30s]
+        drain "drain-timeout" "TIME": Duration = units::time => drain,
+    }
+}
+
+fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Result<N, N::Err> {
+    text.parse()
+}
+
+impl Serve {
+    /// The configuration that these options ask for, not yet checked.
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config { root: self.root.clone(), ..Config::default() };
+        if !self.listen.is_empty() {
+            config.listen.clone_from(&self.listen);
+        }
+        config.workers = self.workers;
+        config.pin = !self.no_pin;
+        if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
+            config.certificate = CertificateSource::Files { cert: cert.clone(), key: key.clone() };
+        }
+        config.ktls = match self.tls.ktls {
+            Ktls::Auto => KtlsMode::Auto,
+            Ktls::On => KtlsMode::On,
+            Ktls::Off => KtlsMode::Off,
+        };
+        config.tls_min = match self.tls.oldest {
+            MinVersion::V12 => TlsVersion::V12,
+            MinVersion::V13 => TlsVersion::V13,
+        };
+        config.site.spa.clone_from(&self.site.spa);
+        config.site.listing = self.site.listing;
+        if let Some(index) = &self.site.index {
+            config.site.index.clone_from(index);
+        }
+        config.site.headers.clone_from(&self.site.header);
+        config.log_format = match self.log.log_format {
+            LogForm::Text => LogFormat::Text,
+            LogForm::Json => LogFormat::Json,
+        };
+        self.limits.apply(&mut config.limits);
+        self.times.apply(&mut config.timeouts);
+        config
+    }
+
+    /// The least level of records to log.
+    pub(super) fn log_level(&self) -> LevelFilter {
+        self.log.log_level
+    }
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+use super::*;
+use crate::config::{Limits, Timeouts};
+use clap::CommandFactory;
+
+fn config(options: &[&str]) -> Config {
+    let line = ["ringway", "serve"].into_iter().chain(options.iter().copied());
+    match Cli::try_parse_from(line).unwrap().command {
+        Command::Serve(serve) => serve.config(),
+        other => panic!("not serve: {other:?}"),
+    }
+}
+
+fn refusal(line: &[&str]) -> String {
+    let line = std::iter::once("ringway").chain(line.iter().copied());
+    Cli::try_parse_from(line).unwrap_err().to_string()
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn no_options_mean_the_defaults() {
+    assert_eq!(config(&[]), Config::default());
+}
+
+#[test]
+fn every_option_finds_its_place() {
+    let config = config(&[
+        "site",
+        "--listen=0.0.0.0:443",
+        "--listen=[::]:443",
+        "--workers=3",
+        "--no-pin",
+        "--cert=chain.pem",
+        "--key=key.pem",
+        "--ktls=on",
+        "--tls-min=1.3",
+        "--spa=app.html",
+        "--listing",
+        "--index=start.html",
+        "--header=X-One: 1",
+        "--header=X-Two: 2",
+        "--log-format=json",
+    ]);
+    assert_eq!(config.root, PathBuf::from("site"));
+    assert_eq!(config.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()]);
+    assert_eq!((config.workers, config.pin), (Some(3), false));
+    assert_eq!(
+        config.certificate,
+        CertificateSource::Files { cert: "chain.pem".into(), key: "key.pem".into() }
+    );
+    assert_eq!((config.ktls, config.tls_min), (KtlsMode::On, TlsVersion::V13));
+    assert_eq!(config.site.spa, Some("app.html".into()));
+    assert!(config.site.listing);
+    assert_eq!(config.site.index, "start.html");
+    let names: Vec<_> = config.site.headers.iter().map(FieldLine::name).collect();
+    assert_eq!(names, ["X-One", "X-Two"]);
+    assert_eq!(config.log_format, LogFormat::Json);
+}
+
+#[test]
+fn every_limit_and_timeout_is_an_option() {
+    let config = config(&[
+        "--connections=1",
+        "--handshakes=2",
+        "--receive-buffers=4",
+        "--receive-buffer-size=5KiB",
+        "--leases-per-connection=6",
+        "--send-memory=7MiB",
+        "--max-head=8KiB",
+        "--max-fields=9",
+        "--max-target=10KiB",
+        "--max-body=11MiB",
+        "--max-requests=12",
+        "--file-cache=13MiB",
+        "--file-cache-max-file=14KiB",
+        "--file-cache-entries=15",
+        "--handshake-timeout=1s",
+        "--head-timeout=2s",
+        "--idle-timeout=3m",
+        "--body-timeout=4s",
+        "--body-min-rate=5",
+        "--response-timeout=6s",
+        "--response-min-rate=7KiB",
+        "--close-timeout=800ms",
+        "--drain-timeout=1h",
+    ]);
+    let limits = Limits {
+        connections: 1,
+        handshakes: 2,
+        receive_buffers: 4,
+        receive_buffer_bytes: 5 << 10,
+        leases_per_connection: 6,
+        send_memory_bytes: 7 << 20,
+        head_bytes: 8 << 10,
+        head_fields: 9,
+        target_bytes: 10 << 10,
+        body_bytes: 11 << 20,
+        requests_per_connection: 12,
+        file_cache_bytes: 13 << 20,
+        file_cache_max_file: 14 << 10,
+        file_cache_entries: 15,
+    };
+    let timeouts = Timeouts {
+        handshake: Duration::from_secs(1),
+        head: Duration::from_secs(2),
+        idle: Duration::from_secs(180),
+        body_progress: Duration::from_secs(4),
+        body_min_rate: 5,
+        response_stall: Duration::from_secs(6),
+        response_min_rate: 7 << 10,
+        close: Duration::from_millis(800),
+        drain: Duration::from_secs(3_600),
+    };
+    assert_eq!((config.limits, config.timeouts), (limits, timeouts));
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_a_key_its_certificate() {
+    assert!(refusal(&["serve", "--cert=c.pem"]).contains("--key <FILE>"));
+    assert!(refusal(&["serve", "--key=k.pem"]).contains("--cert <FILE>"));
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    for (line, says) in [
+        (["serve", "--header=X: a\r\nY: b"], "control character"),
+        (["serve", "--header=Content-Length: 1"], "Ringway alone sets it"),
+        (["serve", "--idle-timeout=60"], "60s"),
+        (["serve", "--max-body=1.5MiB"], "use KiB, MiB"),
+        (["serve", "--listen=localhost"], "invalid socket address"),
+        (["serve", "--ktls=maybe"], "[possible values: auto, on, off]"),
+    ] {
+        let text = refusal(&line);
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+/// The defaults that the help promises are those of the configuration.
+#[test]
+fn the_help_tells_the_true_defaults() {
+    let mut command = Cli::command();
+    let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+    let promised = |flag: &str| -> String {
+        let after = &help[help.find(&format!("--{flag} <")).expect(flag)..];
+        let from = after.find("[default: ").expect(flag) + "[default: ".len();
+        after[from..].split(']').next().unwrap().to_owned()
+    };
+    let (limits, times) = (Limits::default(), Timeouts::default());
+    for (flag, value) in [
+        ("connections", limits.connections as u64),
+        ("handshakes", limits.handshakes as u64),
+        ("receive-buffers", limits.receive_buffers as u64),
+        ("receive-buffer-size", limits.receive_buffer_bytes as u64),
+        ("leases-per-connection", limits.leases_per_connection as u64),
+        ("send-memory", limits.send_memory_bytes as u64),
+        ("max-head", limits.head_bytes as u64),
+        ("max-fields", limits.head_fields as u64),
+        ("max-target", limits.target_bytes as u64),
+        ("max-body", limits.body_bytes),
+        ("max-requests", limits.requests_per_connection),
+        ("file-cache", limits.file_cache_bytes as u64),
+        ("file-cache-max-file", limits.file_cache_max_file as u64),
+        ("file-cache-entries", limits.file_cache_entries as u64),
+        ("body-min-rate", times.body_min_rate),
+        ("response-min-rate", times.response_min_rate),
+    ] {
+        assert_eq!(units::bytes(&promised(flag)), Ok(value), "{flag}");
+    }
+    for (flag, value) in [
+        ("handshake-timeout", times.handshake),
+        ("head-timeout", times.head),
+        ("idle-timeout", times.idle),
+        ("body-timeout", times.body_progress),
+        ("response-timeout", times.response_stall),
+        ("close-timeout", times.close),
+        ("drain-timeout", times.drain),
+    ] {
+        assert_eq!(units::time(&promised(flag)), Ok(value), "{flag}");
+    }
+}
+
+#[test]
+fn the_help_is_grouped_and_names_the_exit_codes() {
+    let mut command = Cli::command();
+    let program = command.render_help().to_string();
+    for line in ["serve", "doctor", "man", "completions", "Exit codes:", "3    this host lacks"] {
+        assert!(program.contains(line), "{line}");
+    }
+    let serve = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+    for heading in ["TLS:", "Site:", "Log:", "Limits:", "Timeouts:"] {
+        assert!(serve.contains(&format!("\n{heading}\n")), "{heading}\n{serve}");
+    }
+}
+
+/// The tables of the README name options that exist.
+#[test]
+fn the_readme_names_true_options() {
+    let mut command = Cli::command();
+    let help = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+    let readme = include_str!("../../README.md");
+    let mut named = 0;
+    for row in readme.lines().filter(|line| line.starts_with('|')) {
+        for (at, _) in row.match_indices("--").filter(|(at, _)| row[..*at].ends_with('`')) {
+            let end = row[at + 2..].find(|c: char| c != '-' && !c.is_ascii_lowercase());
+            let option = &row[at..end.map_or(row.len(), |end| at + 2 + end)];
+            let known =
+                help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n"));
+            assert!(known, "{option}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}

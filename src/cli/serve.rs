@@ -1,0 +1,213 @@
+//! `ringway serve`: from options to a running server, and from signals to its end.
+//!
+//! The invariant: the first SIGTERM or SIGINT drains, the second ends at once; the main thread
+//! does nothing but wait for either, or for the server to end by itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+
+use super::options::Serve;
+use super::start::start;
+use super::start_block::StartBlock;
+use super::{Exit, complain, open_files, print};
+use crate::config::{CertificateSource, Config};
+use crate::observe;
+
+/// What this command needs of a running server.
+pub(super) trait Running: Send + 'static {
+    /// The addresses that are listened on, with their real ports.
+    fn addresses(&self) -> Vec<SocketAddr>;
+    /// The worker threads.
+    fn workers(&self) -> usize;
+    /// Which TLS path records take, and why.
+    fn tls_path(&self) -> String;
+    /// The PEM file of the certificate.
+    fn certificate(&self) -> PathBuf;
+    /// SHA-256 of the leaf certificate, as colon-separated hex.
+    fn fingerprint(&self) -> String;
+    /// A handle that begins the drain, with a deadline for it, and returns at once.
+    fn drainer(&self) -> Box<dyn Fn(Duration) + Send>;
+    /// Waits for the end of all workers.
+    fn wait(self) -> Result<(), String>;
+}
+
+/// Runs the command.
+pub(super) fn run(options: &Serve) -> Exit {
+    let mut config = options.config();
+    if let Err(error) = observe::log::init(config.log_format, options.log_level()) {
+        return complain(Exit::Failed, error);
+    }
+    if let Err(error) = config.check() {
+        return complain(Exit::Usage, error);
+    }
+    let workers = config.worker_count();
+    match open_files::fit(&mut config.limits, open_files::raise(), workers) {
+        Ok(None) => {}
+        Ok(Some(said)) => log::warn!("{said}"),
+        Err(error) => return complain(Exit::HostLacks, error),
+    }
+    // Caught before the server starts, so that no signal is lost in between.
+    let signals = match Signals::new([SIGTERM, SIGINT]) {
+        Ok(signals) => signals,
+        Err(error) => return complain(Exit::Failed, format_args!("signals: {error}")),
+    };
+    match start(&config) {
+        Ok(server) => {
+            print(block(&config, &server).to_string().as_bytes());
+            oversee(server, signals, config.timeouts.drain)
+        }
+        Err((exit, error)) => complain(exit, error),
+    }
+}
+
+fn block(config: &Config, server: &impl Running) -> StartBlock {
+    StartBlock {
+        root: config.root.clone(),
+        addresses: server.addresses(),
+        workers: server.workers(),
+        pinned: config.pin,
+        tls_path: server.tls_path(),
+        certificate: server.certificate(),
+        self_signed: config.certificate == CertificateSource::SelfSigned,
+        fingerprint: server.fingerprint(),
+        memory: config.memory_ceiling(server.workers()),
+        log_format: config.log_format,
+    }
+}
+
+/// Waits for the server's end, and passes on signals until then.
+fn oversee(server: impl Running, mut signals: Signals, deadline: Duration) -> Exit {
+    let drain = server.drainer();
+    let ended = match await_end(server, signals.handle()) {
+        Ok(ended) => ended,
+        Err(error) => return complain(Exit::Failed, format_args!("a thread: {error}")),
+    };
+    let mut draining = false;
+    for signal in signals.forever() {
+        if draining {
+            log::warn!("a second signal: ending at once");
+            return Exit::Signal(signal as u8);
+        }
+        draining = true;
+        log::info!("draining for at most {deadline:?}; a second signal ends at once");
+        drain(deadline);
+    }
+    match ended.recv() {
+        Ok(Ok(())) => Exit::Done,
+        Ok(Err(error)) => complain(Exit::Failed, error),
+        Err(mpsc::RecvError) => complain(Exit::Failed, "the server ended without a word"),
+    }
+}
+
+/// Waits for the server in a thread of its own, which then ends the wait for signals.
+fn await_end(
+    server: impl Running,
+    signals: Handle,
+) -> io::Result<mpsc::Receiver<Result<(), String>>> {
+    let (end, ended) = mpsc::channel();
+    thread::Builder::new().name("await-end".to_owned()).spawn(move || {
+        let _ = end.send(server.wait());
+        signals.close();
+    })?;
+    Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::low_level::raise;
+    use std::sync::{Mutex, MutexGuard};
+
+    /// Signals are the process's, so these tests take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    /// A server without sockets.
+    struct Fake {
+        drained: mpsc::Sender<()>,
+        until: mpsc::Receiver<()>,
+        obeys: bool,
+        result: Result<(), String>,
+    }
+
+    /// One that ends when it is told to (`obeys`), or else is told to end a second time.
+    fn fake(obeys: bool, result: Result<(), String>) -> Fake {
+        let (drained, until) = mpsc::channel();
+        Fake { drained, until, obeys, result }
+    }
+
+    impl Running for Fake {
+        fn addresses(&self) -> Vec<SocketAddr> {
+            Vec::new()
+        }
+
+        fn workers(&self) -> usize {
+            1
+        }
+
+        fn tls_path(&self) -> String {
+            String::new()
+        }
+
+        fn certificate(&self) -> PathBuf {
+            PathBuf::new()
+        }
+
+        fn fingerprint(&self) -> String {
+            String::new()
+        }
+
+        fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
+            let drained = self.drained.clone();
+            let obeys = self.obeys;
+            Box::new(move |_| {
+                if obeys {
+                    let _ = drained.send(());
+                } else {
+                    let _ = raise(SIGINT);
+                }
+            })
+        }
+
+        fn wait(self) -> Result<(), String> {
+            if self.result.is_ok() {
+                let _ = self.until.recv();
+            }
+            self.result
+        }
+    }
+
+    fn turn() -> (MutexGuard<'static, ()>, Signals) {
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (turn, Signals::new([SIGTERM, SIGINT]).unwrap())
+    }
+
+    #[test]
+    fn the_first_signal_drains() {
+        let (_turn, signals) = turn();
+        raise(SIGTERM).unwrap();
+        assert_eq!(oversee(fake(true, Ok(())), signals, Duration::from_secs(1)), Exit::Done);
+    }
+
+    #[test]
+    fn a_second_signal_ends_at_once() {
+        let (_turn, signals) = turn();
+        raise(SIGTERM).unwrap();
+        let exit = oversee(fake(false, Ok(())), signals, Duration::from_secs(1));
+        assert_eq!(exit, Exit::Signal(SIGINT as u8));
+        assert_eq!(exit.code(), 130);
+    }
+
+    #[test]
+    fn a_server_that_fails_is_a_failure() {
+        let (_turn, signals) = turn();
+        let failing = fake(true, Err("worker 1 panicked".to_owned()));
+        assert_eq!(oversee(failing, signals, Duration::from_secs(1)), Exit::Failed);
+    }
+}

@@ -1,0 +1,55 @@
+//! The seam between the command and the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Exit;
+use super::serve::Running;
+use crate::config::Config;
+use crate::server::{Builder, RunningServer};
+
+/// Starts the server that `config` asks for.
+pub(super) fn start(config: &Config) -> Result<RunningServer, (Exit, String)> {
+    Builder::from(config.clone()).start().map_err(|error| {
+        let exit = if error.is_lack_of_host() {
+            Exit::HostLacks
+        } else if error.is_configuration() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        (exit, error.to_string())
+    })
+}
+
+impl Running for RunningServer {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses().to_vec()
+    }
+
+    fn workers(&self) -> usize {
+        self.workers()
+    }
+
+    fn tls_path(&self) -> String {
+        self.tls_path().to_owned()
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.certificate().to_owned()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint().to_owned()
+    }
+
+    fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
+        let handle = self.handle();
+        Box::new(move |limit| handle.drain(limit))
+    }
+
+    fn wait(self) -> Result<(), String> {
+        self.wait().map(drop).map_err(|error| error.to_string())
+    }
+}

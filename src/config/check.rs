@@ -1,0 +1,272 @@
+//! The check that makes a [`Config`] trustworthy. Each refusal names the option as the command
+//! line spells it, says what is wrong and what to do.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fmt::Display;
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use super::{CertificateSource, Config, Limits, SiteOptions, Timeouts};
+
+/// A value that Ringway cannot work with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    option: &'static str,
+    problem: String,
+    advice: String,
+}
+
+impl ConfigError {
+    fn new(option: &'static str, problem: impl Display, advice: impl Display) -> Self {
+        Self { option, problem: problem.to_string(), advice: advice.to_string() }
+    }
+
+    /// The option, as the command line spells it, without its dashes.
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+}
+
+impl Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.option, self.problem, self.advice)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+const MAX_LISTENERS: usize = 64;
+const MAX_WORKERS: usize = 1_024;
+const MAX_HEADERS: usize = 32;
+const MAX_HEADERS_BYTES: usize = 4 << 10;
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
+impl Config {
+    /// Checks every value against its bound and the values against each other, and that the
+    /// folder is one. Answers with the first thing that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_root(&self.root)?;
+        if self.listen.is_empty() || self.listen.len() > MAX_LISTENERS {
+            return Err(ConfigError::new(
+                "listen",
+                format_args!("{} addresses are given", self.listen.len()),
+                format_args!("give 1 to {MAX_LISTENERS}"),
+            ));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = self.listen.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
+            return Err(ConfigError::new(
+                "listen",
+                format_args!("{twice} is given twice"),
+                "give each address once",
+            ));
+        }
+        if let Some(workers) = self.workers {
+            within("workers", workers, 1, MAX_WORKERS)?;
+        }
+        if let CertificateSource::Files { cert, key } = &self.certificate {
+            for (option, path) in [("cert", cert), ("key", key)] {
+                if path.as_os_str().is_empty() {
+                    return Err(ConfigError::new(option, "the path is empty", "name a PEM file"));
+                }
+            }
+        }
+        self.limits.check()?;
+        self.timeouts.check()?;
+        self.site.check(&self.root)
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        within("connections", self.connections, 1, 1_000_000)?;
+        within("handshakes", self.handshakes, 1, self.connections)?;
+        within("receive-buffers", self.receive_buffers, 8, 32_768)?;
+        if !self.receive_buffers.is_power_of_two() {
+            return Err(ConfigError::new(
+                "receive-buffers",
+                format_args!("{} is not a power of two", self.receive_buffers),
+                format_args!("use {}", self.receive_buffers.next_power_of_two()),
+            ));
+        }
+        within("receive-buffer-size", self.receive_buffer_bytes, 4 << 10, 128 << 10)?;
+        let leases = (self.receive_buffers / 2).min(64);
+        within("leases-per-connection", self.leases_per_connection, 1, leases)?;
+        within("send-memory", self.send_memory_bytes, 1 << 20, 1 << 30)?;
+        within("max-head", self.head_bytes, 1 << 10, 64 << 10)?;
+        within("max-fields", self.head_fields, 8, 1_000)?;
+        within("max-target", self.target_bytes, 256, self.head_bytes)?;
+        within("max-body", self.body_bytes, 0, 1 << 40)?;
+        within("max-requests", self.requests_per_connection, 1, u64::MAX)?;
+        within("file-cache", self.file_cache_bytes as u64, 0, 64 << 30)?;
+        within("file-cache-max-file", self.file_cache_max_file, 0, self.file_cache_bytes)?;
+        within("file-cache-entries", self.file_cache_entries, 0, 1_000_000)
+    }
+}
+
+impl Timeouts {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (option, value) in [
+            ("handshake-timeout", self.handshake),
+            ("head-timeout", self.head),
+            ("idle-timeout", self.idle),
+            ("body-timeout", self.body_progress),
+            ("response-timeout", self.response_stall),
+            ("close-timeout", self.close),
+            ("drain-timeout", self.drain),
+        ] {
+            if !(SHORTEST..=LONGEST).contains(&value) {
+                return Err(ConfigError::new(
+                    option,
+                    format_args!("{value:?} is out of bounds"),
+                    "give a time from 1ms to 24h",
+                ));
+            }
+        }
+        within("body-min-rate", self.body_min_rate, 0, 1 << 30)?;
+        within("response-min-rate", self.response_min_rate, 0, 1 << 30)
+    }
+}
+
+impl SiteOptions {
+    fn check(&self, root: &Path) -> Result<(), ConfigError> {
+        if let Some(spa) = &self.spa {
+            let plain = spa.components().all(|part| matches!(part, Component::Normal(_)));
+            if spa.as_os_str().is_empty() || !plain {
+                return Err(ConfigError::new(
+                    "spa",
+                    format_args!("{} is not a path inside the folder", spa.display()),
+                    "name a file relative to the folder, such as index.html",
+                ));
+            }
+            if !root.join(spa).is_file() {
+                return Err(ConfigError::new(
+                    "spa",
+                    format_args!("there is no file {} in {}", spa.display(), root.display()),
+                    "name one that exists",
+                ));
+            }
+        }
+        if self.index.is_empty() || self.index.starts_with('.') || self.index.contains(['/', '\0'])
+        {
+            return Err(ConfigError::new(
+                "index",
+                format_args!("{:?} is not a visible file's name", self.index),
+                "name a file without slashes, such as index.html",
+            ));
+        }
+        within("header", self.headers.len(), 0, MAX_HEADERS)?;
+        let bytes: usize = self.headers.iter().map(super::FieldLine::wire_bytes).sum();
+        if bytes > MAX_HEADERS_BYTES {
+            return Err(ConfigError::new(
+                "header",
+                format_args!("the field lines take {bytes} bytes"),
+                format_args!("keep them within {MAX_HEADERS_BYTES} together"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_root(root: &Path) -> Result<(), ConfigError> {
+    let shown = root.display();
+    let refuse = |problem: fmt::Arguments<'_>, advice: &str| {
+        Err(ConfigError::new("folder", problem, advice))
+    };
+    match std::fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => refuse(format_args!("{shown} is not a folder"), "name the folder that holds it"),
+        Err(error) => refuse(
+            format_args!("{shown} cannot be opened: {error}"),
+            "name a folder that exists and that this user may read",
+        ),
+    }
+}
+
+fn within<T: Copy + PartialOrd + Display>(
+    option: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), ConfigError> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        option,
+        format_args!("{value} is out of bounds"),
+        format_args!("give {least} to {most}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FieldLine;
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> ConfigError {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().expect_err("the change should be refused")
+    }
+
+    #[test]
+    fn the_defaults_pass() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn each_refusal_names_its_option() {
+        type Change = fn(&mut Config);
+        let cases: [(&str, Change); 20] = [
+            ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
+            ("folder", |c| c.root = "/proc/self/status".into()),
+            ("listen", |c| c.listen.clear()),
+            ("listen", |c| c.listen.push(c.listen[0])),
+            ("workers", |c| c.workers = Some(0)),
+            ("cert", |c| {
+                c.certificate = CertificateSource::Files { cert: "".into(), key: "key.pem".into() };
+            }),
+            ("connections", |c| c.limits.connections = 0),
+            ("handshakes", |c| c.limits.handshakes = c.limits.connections + 1),
+            ("receive-buffers", |c| c.limits.receive_buffers = 100),
+            ("receive-buffers", |c| c.limits.receive_buffers = 65_536),
+            ("leases-per-connection", |c| c.limits.leases_per_connection = 0),
+            ("leases-per-connection", |c| {
+                (c.limits.receive_buffers, c.limits.leases_per_connection) = (8, 5);
+            }),
+            ("max-target", |c| c.limits.target_bytes = c.limits.head_bytes + 1),
+            ("file-cache-max-file", |c| c.limits.file_cache_bytes = 4_096),
+            ("handshake-timeout", |c| c.timeouts.handshake = Duration::ZERO),
+            ("drain-timeout", |c| c.timeouts.drain = LONGEST + SHORTEST),
+            ("spa", |c| c.site.spa = Some("../secret".into())),
+            ("spa", |c| c.site.spa = Some("no-such-file.html".into())),
+            ("index", |c| c.site.index = "a/b".into()),
+            ("header", |c| c.site.headers = vec![FieldLine::new("X", "y").unwrap(); 33]),
+        ];
+        for (option, change) in cases {
+            let error = refused(change);
+            assert_eq!(error.option(), option, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_is_wrong_and_what_to_do() {
+        assert_eq!(
+            refused(|c| c.limits.receive_buffers = 100).to_string(),
+            "receive-buffers: 100 is not a power of two; use 128"
+        );
+        assert_eq!(
+            refused(|c| c.workers = Some(5_000)).to_string(),
+            "workers: 5000 is out of bounds; give 1 to 1024"
+        );
+    }
+
+    #[test]
+    fn many_long_field_lines_are_too_much() {
+        let long = FieldLine::new("X", &"y".repeat(2_000)).unwrap();
+        assert_eq!(refused(|c| c.site.headers = vec![long; 3]).option(), "header");
+    }
+}

@@ -1,0 +1,160 @@
+//! The memory ceiling: what the bounds in [`Limits`] add up to, printed at start so that nobody
+//! has to find it out under attack.
+
+use std::fmt;
+
+use super::{Config, Limits};
+
+/// State of one established connection in user space, at most: keys, counters, timers, the task.
+const CONNECTION_STATE_BYTES: usize = 8 << 10;
+
+/// Plaintext of one TLS record, at most (RFC 8446 section 5.1).
+const RECORD_PLAINTEXT_BYTES: usize = 16 << 10;
+
+/// One TLS record that arrived in part: its header, 2^14 bytes and the expansion that TLS 1.3
+/// allows (RFC 8446 section 5.2).
+const PARTIAL_RECORD_BYTES: usize = 5 + RECORD_PLAINTEXT_BYTES + 256;
+
+/// A handshake in flight, at most: rustls's state, the flights of both sides, the key schedule.
+const HANDSHAKE_BYTES: usize = 96 << 10;
+
+/// What is known about one file besides its content: path, entity tag, metadata.
+const FILE_ENTRY_BYTES: usize = 2 << 10;
+
+/// Stack, ring and tables of a worker.
+const WORKER_BYTES: usize = 4 << 20;
+
+/// An upper bound on the user memory of a whole server, with its parts. Socket buffers and the
+/// page cache belong to the kernel and are not counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryCeiling {
+    parts: Vec<MemoryPart>,
+}
+
+/// One part of a [`MemoryCeiling`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// What the memory is for.
+    pub what: &'static str,
+    /// Bytes, for all workers together.
+    pub bytes: u64,
+}
+
+impl Config {
+    /// What `workers` workers may take of user memory at most, under these limits.
+    pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
+        MemoryCeiling::of(&self.limits, workers)
+    }
+}
+
+impl MemoryCeiling {
+    fn of(limits: &Limits, workers: usize) -> Self {
+        // A head that comes in pieces is gathered up to its limit and the end of the record that
+        // passes it, in a vector that may have grown to twice what it holds.
+        let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
+        let gathered = limits.head_bytes.saturating_add(arrived).saturating_mul(2);
+        let connection =
+            CONNECTION_STATE_BYTES.saturating_add(gathered).saturating_add(PARTIAL_RECORD_BYTES);
+        // As much again may have been moved out of the buffers (`ReceivePool::set_aside`).
+        let received = limits.receive_buffers.saturating_mul(limits.receive_buffer_bytes);
+        // As much again as the cache holds may have left it and be on its way to slow readers.
+        let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
+        let each = [
+            ("receive buffers", received.saturating_mul(2)),
+            ("send memory", limits.send_memory_bytes),
+            ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
+            ("connections", limits.connections.saturating_mul(connection)),
+            ("handshakes", limits.handshakes.saturating_mul(HANDSHAKE_BYTES)),
+            ("workers", WORKER_BYTES),
+        ];
+        let parts = each
+            .map(|(what, bytes)| MemoryPart { what, bytes: bytes.saturating_mul(workers) as u64 });
+        Self { parts: parts.to_vec() }
+    }
+
+    /// The parts, each for all workers together.
+    pub fn parts(&self) -> &[MemoryPart] {
+        &self.parts
+    }
+
+    /// The sum of the parts, in bytes.
+    pub fn total(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
+    }
+}
+
+impl fmt::Display for MemoryCeiling {
+    /// `at most 1.1 GiB of user memory: receive buffers 8 MiB, …`, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} of user memory: ", Bytes(self.total()))?;
+        for (index, part) in self.parts.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {}", part.what, Bytes(part.bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes for a person: a whole number of the largest unit that leaves three digits or so.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut value, mut unit) = (self.0 as f64, "bytes");
+        for larger in ["KiB", "MiB", "GiB", "TiB"] {
+            if value < 1024.0 {
+                break;
+            }
+            (value, unit) = (value / 1024.0, larger);
+        }
+        if value < 10.0 && value.fract() != 0.0 {
+            write!(f, "{value:.1} {unit}")
+        } else {
+            write!(f, "{value:.0} {unit}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bytes;
+    use crate::config::{Config, Limits};
+
+    #[test]
+    fn the_total_is_the_sum_of_the_parts_and_grows_with_the_workers() {
+        let config = Config::default();
+        let (one, two) = (config.memory_ceiling(1), config.memory_ceiling(2));
+        assert_eq!(one.total(), one.parts().iter().map(|part| part.bytes).sum::<u64>());
+        assert_eq!(two.total(), 2 * one.total());
+        let pools = one.parts().iter().find(|part| part.what == "receive buffers").unwrap();
+        assert_eq!(pools.bytes, 2 * 256 * 16_384);
+    }
+
+    #[test]
+    fn absurd_limits_saturate() {
+        let limits = Limits { connections: usize::MAX, ..Limits::default() };
+        let config = Config { limits, ..Config::default() };
+        assert_eq!(config.memory_ceiling(2).total(), u64::MAX);
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1_023, "1023 bytes"),
+            (1_536, "1.5 KiB"),
+            (64 << 20, "64 MiB"),
+            (5 << 30, "5 GiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_line_names_every_part() {
+        let text = Config::default().memory_ceiling(1).to_string();
+        for part in ["receive buffers", "send memory", "file cache", "connections", "handshakes"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

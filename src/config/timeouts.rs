@@ -1,0 +1,48 @@
+//! Bounds on time: every wait of a connection has one of these.
+
+use std::time::Duration;
+
+/// Deadlines, each from 1 millisecond to 1 day, and minimum rates. A connection that misses one
+/// is closed; what the peer gets is said at each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept to the end of the TLS handshake. Default 10 s. Less, but not below 2 s, while
+    /// more than half of [`Limits::handshakes`](super::Limits::handshakes) are in flight. Beyond:
+    /// closed without a word.
+    pub handshake: Duration,
+    /// From a request's first byte to the end of its head, and from the handshake to
+    /// the first byte of the first request. Default 10 s. Beyond: 408, or close_notify if no byte came.
+    pub head: Duration,
+    /// From a response's end to the next request's first byte. Default 60 s. Beyond: close_notify.
+    pub idle: Duration,
+    /// Between two pieces of a request body. Default 10 s. Beyond: 408.
+    pub body_progress: Duration,
+    /// Bytes per second below which a request body is given up, averaged from its start, after a
+    /// first `body_progress` of grace. Default 500; 0 switches it off. Beyond: 408.
+    pub body_min_rate: u64,
+    /// Between two acknowledged advances of a response. Default 30 s. Beyond: reset.
+    pub response_stall: Duration,
+    /// Bytes per second below which a response is given up, averaged from its start, after a first
+    /// `response_stall` of grace. Default 500; 0 switches it off. Beyond: reset.
+    pub response_min_rate: u64,
+    /// For close_notify to leave, and for the peer's own end after it. Default 2 s.
+    pub close: Duration,
+    /// For the requests in flight when the server is told to stop. Default 30 s. Beyond: reset.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body_progress: Duration::from_secs(10),
+            body_min_rate: 500,
+            response_stall: Duration::from_secs(30),
+            response_min_rate: 500,
+            close: Duration::from_secs(2),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What all connections of a worker share.
+
+use std::{
+    cell::{Cell, Ref, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    config::{Config, FieldLine},
+    handshake::ktls::{Direction, KtlsSupport},
+    observe::Counts,
+    parse::HeadLimits,
+    process::{files::FileStore, site::Site},
+    record::{Suite, TlsVersion},
+    respond::DateCache,
+    ring::Ring,
+};
+
+/// What the kernel does for TLS on this host, as decided at start.
+#[derive(Clone, Debug, Default)]
+pub struct KtlsPlan {
+    /// None: user-space TLS throughout.
+    pub support: Option<Arc<KtlsSupport>>,
+}
+
+impl KtlsPlan {
+    /// Whether the kernel takes a connection's sending side, and whether its receiving side too.
+    pub fn directions(&self, version: TlsVersion, suite: Suite) -> (bool, bool) {
+        let Some(support) = &self.support else { return (false, false) };
+        let covers = |direction| support.covers(version, suite, direction);
+        let transmit = covers(Direction::Transmit);
+        (transmit, transmit && covers(Direction::Receive))
+    }
+
+    /// Whether the kernel takes new keys in place of old ones (Linux 6.14).
+    pub fn may_rekey(&self) -> bool {
+        self.support.as_ref().is_some_and(|support| support.rekey.is_ok())
+    }
+}
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub struct Context {
+    /// The worker's ring.
+    pub ring: Rc<Ring>,
+    /// The configuration, checked.
+    pub config: Arc<Config>,
+    /// Certificate, suites and ticket keys.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// What the kernel does for TLS.
+    pub ktls: KtlsPlan,
+    /// The served folder.
+    pub files: FileStore,
+    /// How it is presented.
+    pub site: Site,
+    /// Bounds of a request head.
+    pub head_limits: HeadLimits,
+    own_fields_len: usize,
+    date: RefCell<DateCache>,
+    unix_seconds: Cell<u64>,
+    draining: Cell<bool>,
+    live: Cell<usize>,
+    handshakes: Cell<usize>,
+    counts: Cell<Counts>,
+}
+
+impl Context {
+    /// Gathers what was set up; serving begins at once.
+    pub fn new(
+        ring: &Rc<Ring>,
+        config: Arc<Config>,
+        tls: Arc<rustls::ServerConfig>,
+        ktls: KtlsPlan,
+        files: FileStore,
+    ) -> Self {
+        let mut site = Site::default();
+        site.listing = config.site.listing;
+        site.single_page = config.site.spa.is_some();
+        for line in &config.site.headers {
+            site = site.with_field(line.name(), line.value().as_bytes());
+        }
+        let limits = &config.limits;
+        let head_limits = HeadLimits {
+            max_head_bytes: limits.head_bytes,
+            max_fields: limits.head_fields,
+            max_target_bytes: limits.target_bytes,
+        };
+        let context = Self {
+            ring: Rc::clone(ring),
+            tls,
+            ktls,
+            files,
+            site,
+            head_limits,
+            own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
+            config,
+            date: RefCell::new(DateCache::new()),
+            unix_seconds: Cell::new(0),
+            draining: Cell::new(false),
+            live: Cell::new(0),
+            handshakes: Cell::new(0),
+            counts: Cell::default(),
+        };
+        context.tick();
+        context
+    }
+
+    /// Reads the wall clock; called once in each turn of the loop.
+    pub fn tick(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.unix_seconds.replace(now) != now {
+            self.date.borrow_mut().update(now);
+        }
+    }
+
+    /// Seconds since the epoch, as of this turn.
+    pub fn unix_seconds(&self) -> u64 {
+        self.unix_seconds.get()
+    }
+
+    /// The `Date` of this second.
+    pub fn date(&self) -> Ref<'_, DateCache> {
+        self.date.borrow()
+    }
+
+    /// From now on, requests in flight are finished and nothing new begins. Every task is to be
+    /// woken, so that it takes notice.
+    pub fn begin_drain(&self) {
+        self.draining.set(true);
+    }
+
+    /// Whether the worker is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Awaits a future, or None once the worker is stopping, but not before the worker's clock
+    /// shows `spared`.
+    pub async fn unless_draining<F: Future>(&self, future: F, spared: u64) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.is_draining() && self.ring.now() >= spared => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Bytes that the operator's field lines take in a head.
+    pub fn own_fields_len(&self) -> usize {
+        self.own_fields_len
+    }
+
+    /// Connections that are open.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    /// Counts a connection for as long as the result lives.
+    pub fn admit(&self) -> Admitted<'_> {
+        Admitted::count(&self.live)
+    }
+
+    /// Handshakes in flight.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.get()
+    }
+
+    /// Counts a handshake for as long as the result lives. None if too many are in flight.
+    pub fn admit_handshake(&self) -> Option<Admitted<'_>> {
+        let free = self.handshakes.get() < self.config.limits.handshakes;
+        free.then(|| Admitted::count(&self.handshakes))
+    }
+
+    /// Changes the counts.
+    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+
+    /// What the worker has done.
+    pub fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+}
+
+/// One among a limited number.
+#[derive(Debug)]
+pub struct Admitted<'c>(&'c Cell<usize>);
+
+impl<'c> Admitted<'c> {
+    fn count(cell: &'c Cell<usize>) -> Self {
+        cell.set(cell.get() + 1);
+        Self(cell)
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

@@ -1,0 +1,166 @@
+//! From an accepted socket to a session: the handshake's bytes both ways, then the hand-over of
+//! its keys to the record layer or to the kernel.
+
+use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc, time::Duration};
+
+use super::{Context, Session};
+use crate::{
+    handshake::{Established, Handshake, HandshakeError, HandshakeState, ktls},
+    read::Reader,
+    ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
+    write::Writer,
+};
+
+/// What a client gets that speaks plain HTTP to this port.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+Content-Length: 58\r\nConnection: close\r\n\r\nThis port speaks HTTPS. Use an https:// address instead.\r\n";
+
+/// Why no session came about.
+#[derive(Debug)]
+pub(super) enum EstablishError {
+    /// The handshake timeout passed: closed without a word.
+    TimedOut,
+    /// Too many handshakes are in flight: closed without a word.
+    Busy,
+    /// The client closed, or its connection failed.
+    Socket(Option<io::Error>),
+    /// The handshake was refused; the client got the alert that belongs to it.
+    Handshake(HandshakeError),
+}
+
+impl fmt::Display for EstablishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("the handshake timeout passed"),
+            Self::Busy => f.write_str("too many handshakes in flight (--handshakes)"),
+            Self::Socket(None) => f.write_str("the client closed the connection"),
+            Self::Socket(Some(error)) => write!(f, "the connection failed: {error}"),
+            Self::Handshake(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<Elapsed> for EstablishError {
+    fn from(_: Elapsed) -> Self {
+        Self::TimedOut
+    }
+}
+
+impl From<HandshakeError> for EstablishError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+/// How long a handshake may take at least, however many there are: a few round trips around the
+/// world, unless less was configured.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time that a handshake is given: `limit`, and less of it the more of the `places` for
+/// handshakes beyond half of them are taken. So silent connections hold the last places for a
+/// short time only, and whoever means it finds one.
+fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
+    let free = places.saturating_sub(taken);
+    let part = (2.0 * free as f64 / places.max(1) as f64).min(1.0);
+    limit.mul_f64(part).max(LEAST_PATIENCE.min(limit))
+}
+
+/// Performs the handshake within its time.
+pub(super) async fn establish(
+    context: &Rc<Context>,
+    socket: &Socket,
+) -> Result<Session, EstablishError> {
+    let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
+    let places = context.config.limits.handshakes;
+    let limit = patience(context.config.timeouts.handshake, context.handshakes(), places);
+    context.ring.within(limit, shake_hands(context, socket)).await?
+}
+
+async fn shake_hands(context: &Rc<Context>, socket: &Socket) -> Result<Session, EstablishError> {
+    let mut handshake = Handshake::new(Arc::clone(&context.tls))?;
+    // Once at a time: what follows the handshake may be the kernel's to receive.
+    let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
+    let mut flight = Vec::new();
+    loop {
+        let lease = match stream.next().await {
+            Received::Data(lease) => lease,
+            Received::End => return Err(EstablishError::Socket(None)),
+            Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
+        };
+        let advanced = handshake.advance(&lease, &mut flight);
+        if matches!(advanced, Err(HandshakeError::PlainHttp)) {
+            flight.extend_from_slice(PLAIN_HTTP);
+        }
+        let sent = send_flight(context, socket, &mut flight).await;
+        let advance = advanced?;
+        sent.map_err(|error| EstablishError::Socket(Some(error)))?;
+        if advance.state == HandshakeState::Finished {
+            let early = (advance.consumed < lease.len()).then_some((lease, advance.consumed));
+            return Ok(hand_over(context, socket, handshake.finish()?, stream, early));
+        }
+    }
+}
+
+async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -> io::Result<()> {
+    for piece in flight.chunks(SendClass::RECORD_LEN) {
+        let mut buffer = context.ring.send_buffer(SendClass::Record).await;
+        let mut sent = 0;
+        if let Some(room) = buffer.get_mut(..piece.len()) {
+            room.copy_from_slice(piece);
+        }
+        while sent < piece.len() {
+            let send = context.ring.send(socket.as_fd(), buffer, sent..piece.len());
+            let (result, returned) = send.await;
+            buffer = returned;
+            sent += result?;
+        }
+    }
+    flight.clear();
+    Ok(())
+}
+
+/// Gives each direction of the connection to whoever is to seal or open its records.
+fn hand_over(
+    context: &Rc<Context>,
+    socket: &Socket,
+    established: Established,
+    stream: ReceiveStream,
+    early: Option<(RecvBuf, usize)>,
+) -> Session {
+    let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
+    let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
+    let kernel_transmit = wants_transmit && {
+        let installed = ktls::install_ulp(socket.as_fd())
+            .and_then(|()| ktls::install_transmit(socket.as_fd(), &transmit));
+        if let Err(error) = &installed {
+            log::debug!("hand-over: the kernel did not take the transmit keys: {error}");
+        }
+        installed.is_ok()
+    };
+    let kernel_receive = kernel_transmit && wants_receive;
+    context.count(|counts| {
+        counts.resumed += u64::from(resumed);
+        counts.kernel_transmit += u64::from(kernel_transmit);
+        counts.kernel_receive += u64::from(kernel_receive);
+    });
+    let ring = &context.ring;
+    let writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
+    let reader = Reader::new(ring, stream, receive, kernel_receive, early);
+    Session::new(reader, writer, version, schedule, context.ktls.may_rekey())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_places_are_held_for_a_short_time_only() {
+        let limit = Duration::from_secs(10);
+        assert_eq!(patience(limit, 1, 1024), limit);
+        assert_eq!(patience(limit, 512, 1024), limit);
+        assert_eq!(patience(limit, 768, 1024), limit / 2);
+        assert_eq!(patience(limit, 1024, 1024), LEAST_PATIENCE);
+        let short = Duration::from_millis(500);
+        assert_eq!(patience(short, 1024, 1024), short, "never longer than configured");
+    }
+}

@@ -1,0 +1,77 @@
+//! Request content. Files have no use for it: it is read only to find the next request, within
+//! its bounds on length, time and rate, and dropped.
+
+use std::{pin::pin, rc::Rc};
+
+use super::{Stop, find::Framing};
+use crate::{
+    conn::{
+        Context, Session,
+        session::{ending_of_write, while_held_up},
+    },
+    decode::{BodyDecoder, BodyError},
+    respond::{CONTINUE, Status},
+    ring::Socket,
+    write::{Body, Pace},
+};
+
+/// Reads and drops the content of a request whose head has been consumed.
+pub(super) async fn discard(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    framing: &Framing,
+) -> Result<(), Stop> {
+    let timeouts = &context.config.timeouts;
+    let mut decoder =
+        BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
+    if framing.expects_continue && session.reader.plaintext().is_empty() {
+        send_continue(session, socket).await?;
+    }
+    let mut pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
+    pace.begin(context.ring.now());
+    loop {
+        let bytes = session.reader.plaintext();
+        if !bytes.is_empty() {
+            let step = decoder.decode(bytes).map_err(refused)?;
+            session.reader.consume(step.consumed);
+            if step.finished {
+                return Ok(());
+            }
+            if !pace.keeps_up(context.ring.now(), step.consumed) {
+                context.count(|counts| counts.timed_out += 1);
+                return Err(Stop::Refuse(Status::RequestTimeout));
+            }
+            if step.consumed > 0 {
+                continue;
+            }
+        }
+        if !session.fill_at_hand(socket).await? {
+            session.flush(socket).await?;
+            let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
+            let Ok(filled) = filled else {
+                context.count(|counts| counts.timed_out += 1);
+                return Err(Stop::Refuse(Status::RequestTimeout));
+            };
+            filled?;
+        }
+    }
+}
+
+fn refused(error: BodyError) -> Stop {
+    log::debug!("decode: {error}");
+    Stop::Refuse(error.status())
+}
+
+async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
+    let Session { reader, writer, .. } = session;
+    let queued = async {
+        writer.reserve(socket, CONTINUE.len(), 0, false).await?;
+        if let Some(room) = writer.room().get_mut(..CONTINUE.len()) {
+            room.copy_from_slice(CONTINUE);
+        }
+        writer.queue(socket, CONTINUE.len(), Body::None).await?;
+        writer.flush(socket).await
+    };
+    while_held_up(reader, pin!(queued)).await.map_err(|error| Stop::Close(ending_of_write(&error)))
+}

@@ -1,0 +1,165 @@
+//! HTTP/1.1 on an established connection: read a head, find the answer, send it, again.
+//!
+//! Responses to pipelined requests are gathered while there is room for them, and leave before
+//! the task waits for anything. The invariant: a request is answered completely and in its turn,
+//! or the connection is closed; after an answer to anything ambiguous it is always closed.
+
+mod body;
+mod find;
+mod reply;
+
+use std::rc::Rc;
+
+use super::{Context, Session};
+use crate::{
+    close::Ending,
+    parse::HeadScan,
+    respond::Status,
+    ring::{Elapsed, Socket},
+};
+use find::{Examined, Lookups, examine};
+
+/// Requests that are answered in one go before other connections have their turn.
+const REQUESTS_A_TURN: u32 = 32;
+
+/// How long a stopping worker waits for the first request of a connection, in milliseconds.
+const FIRST_REQUEST_GRACE: u64 = 500;
+
+/// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
+enum Stop {
+    Close(Ending),
+    Refuse(Status),
+}
+
+impl From<Ending> for Stop {
+    fn from(ending: Ending) -> Self {
+        Self::Close(ending)
+    }
+}
+
+/// Serves requests until the connection ends; says how it is to be closed.
+pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
+    let stop = match requests(context, socket, session).await {
+        Ok(ending) => return ending,
+        Err(stop) => stop,
+    };
+    match stop {
+        Stop::Close(ending) => ending,
+        Stop::Refuse(status) => Box::pin(reply::refuse(context, socket, session, status)).await,
+    }
+}
+
+async fn requests(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+) -> Result<Ending, Stop> {
+    let most = context.config.limits.requests_per_connection;
+    let mut in_turn = 0;
+    for number in 1..=most {
+        if session.reader.plaintext().is_empty() && !session.fill_at_hand(socket).await? {
+            session.flush(socket).await?;
+            in_turn = 0;
+            if !first_bytes(context, socket, session, number == 1).await? {
+                return Ok(Ending::CloseNotify);
+            }
+        }
+        in_turn += 1;
+        if in_turn == REQUESTS_A_TURN {
+            in_turn = 0;
+            session.flush(socket).await?;
+            context.ring.yield_now().await;
+        }
+        if !request(context, socket, session, number == most).await? {
+            session.flush(socket).await?;
+            return Ok(Ending::Linger);
+        }
+        session.refresh_key(socket).await?;
+    }
+    Ok(Ending::Linger)
+}
+
+/// Waits for a request to begin. False if none is to be waited for any longer.
+async fn first_bytes(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    first: bool,
+) -> Result<bool, Ending> {
+    let timeouts = &context.config.timeouts;
+    let now = context.ring.now();
+    // Who has just shaken hands has a request on its way; an idle connection may be closed at any
+    // time (RFC 9112 section 9.5).
+    let (limit, spared) =
+        if first { (timeouts.head, now + FIRST_REQUEST_GRACE) } else { (timeouts.idle, now) };
+    let filled = context.unless_draining(session.fill(socket), spared);
+    match context.ring.within(limit, filled).await {
+        Ok(Some(filled)) => filled.map(|()| true),
+        Ok(None) => Ok(false),
+        Err(Elapsed) => {
+            context.count(|counts| counts.timed_out += 1);
+            Ok(false)
+        }
+    }
+}
+
+/// Serves one request, whose first bytes are there. False if it is the connection's last.
+async fn request(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    last: bool,
+) -> Result<bool, Stop> {
+    let lookups = Lookups::default();
+    let (framing, answer, file) = loop {
+        match examine(context, session.reader.plaintext(), &lookups) {
+            Examined::Ready { framing, answer, file } => break (framing, answer, file),
+            Examined::Incomplete => {
+                Box::pin(gather_head(context, socket, session)).await?;
+            }
+            Examined::Refused(status) => return Err(Stop::Refuse(status)),
+            Examined::Wants(want) => {
+                if let Err(error) = Box::pin(lookups.fetch(context, want)).await {
+                    log::warn!("{error}");
+                    return Err(Stop::Refuse(Status::ServiceUnavailable));
+                }
+            }
+        }
+    };
+    session.reader.consume(framing.head);
+    if framing.has_body() {
+        Box::pin(body::discard(context, socket, session, &framing)).await?;
+    }
+    context.count(|counts| counts.requests += 1);
+    let persists = framing.persistent && !last && !context.is_draining();
+    let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
+    reply::send(context, socket, session, &answer, file, connection).await?;
+    Ok(persists)
+}
+
+/// Reads on until an incomplete head is worth another look.
+async fn gather_head(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+) -> Result<(), Stop> {
+    let limits = &context.head_limits;
+    let mut scan = HeadScan::default();
+    // What is there was found incomplete; this only takes note of its lines.
+    let _ = scan.worth_parsing(session.reader.plaintext(), limits);
+    let until = context.ring.now() + context.config.timeouts.head.as_millis() as u64;
+    loop {
+        if !session.fill_at_hand(socket).await? {
+            session.flush(socket).await?;
+            let filled = context.ring.until(until, session.fill(socket)).await;
+            let Ok(filled) = filled else {
+                context.count(|counts| counts.timed_out += 1);
+                return Err(Stop::Refuse(Status::RequestTimeout));
+            };
+            filled?;
+        }
+        if scan.worth_parsing(session.reader.plaintext(), limits) {
+            return Ok(());
+        }
+    }
+}

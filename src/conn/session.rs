@@ -1,0 +1,137 @@
+//! An established connection: both directions, and the key schedule that joins them.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+};
+
+use crate::{
+    close::Ending,
+    handshake::KeySchedule,
+    read::{Filled, ReadError, Reader},
+    record::TlsVersion,
+    ring::Socket,
+    write::{HELD_UP, WriteError, Writer},
+};
+
+/// An established connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    version: TlsVersion,
+    schedule: Box<KeySchedule>,
+    /// The kernel takes new keys for the directions that it protects.
+    kernel_rekeys: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        reader: Reader,
+        writer: Writer,
+        version: TlsVersion,
+        schedule: KeySchedule,
+        kernel_rekeys: bool,
+    ) -> Self {
+        Self { reader, writer, version, schedule: Box::new(schedule), kernel_rekeys }
+    }
+
+    /// Waits for more plaintext. May be dropped and called again.
+    pub(super) async fn fill(&mut self, socket: &Socket) -> Result<(), Ending> {
+        loop {
+            let filled = self.reader.fill(socket).await.map_err(ending_of_read)?;
+            if self.accept(socket, filled).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what is at hand. False if there is nothing more.
+    pub(super) async fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
+        loop {
+            match self.reader.fill_at_hand().map_err(ending_of_read)? {
+                None => return Ok(false),
+                Some(filled) => {
+                    if self.accept(socket, filled).await? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acts on a control record. True for plaintext.
+    async fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
+        match filled {
+            Filled::More => Ok(true),
+            Filled::Closed => Err(Ending::Closed),
+            Filled::KeyUpdate { .. } if self.reader.is_kernel() && !self.kernel_rekeys => {
+                Err(Ending::CloseNotify)
+            }
+            Filled::KeyUpdate { requested } => {
+                let keys = self.schedule.next_receive_keys().map_err(|_| Ending::CloseNotify)?;
+                if let Err(error) = self.reader.rekey(socket, keys) {
+                    log::debug!("read: the kernel did not take new receive keys: {error}");
+                    return Err(Ending::CloseNotify);
+                }
+                if requested {
+                    self.update_key(socket).await?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Replaces our own key, if it is nearly used up; a connection that cannot do so ends.
+    pub(super) async fn refresh_key(&mut self, socket: &Socket) -> Result<(), Ending> {
+        if !self.writer.is_exhausted() {
+            return Ok(());
+        }
+        match self.version {
+            TlsVersion::Tls13 => self.update_key(socket).await,
+            TlsVersion::Tls12 => Err(Ending::CloseNotify),
+        }
+    }
+
+    async fn update_key(&mut self, socket: &Socket) -> Result<(), Ending> {
+        if self.writer.is_kernel() && !self.kernel_rekeys {
+            return Err(Ending::CloseNotify);
+        }
+        let keys = self.schedule.next_transmit_keys().map_err(|_| Ending::CloseNotify)?;
+        let Self { reader, writer, .. } = self;
+        let sent = while_held_up(reader, pin!(writer.update_key(socket, &keys))).await;
+        sent.map_err(|error| ending_of_write(&error))
+    }
+
+    /// Sends what waits.
+    pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
+        let Self { reader, writer, .. } = self;
+        let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
+        sent.map_err(|error| ending_of_write(&error))
+    }
+}
+
+/// Awaits something that is sent. While the peer takes none of it, the connection holds no receive
+/// buffers.
+pub(super) async fn while_held_up<T>(
+    reader: &mut Reader,
+    sent: Pin<&mut impl Future<Output = Result<T, WriteError>>>,
+) -> Result<T, WriteError> {
+    reader.aside_while(HELD_UP, sent).await.unwrap_or(Err(WriteError::Overrun))
+}
+
+/// How a connection ends whose reading failed.
+pub(super) fn ending_of_read(error: ReadError) -> Ending {
+    log::debug!("read: {error}");
+    match (error.alert(), error) {
+        (Some(alert), _) => Ending::Alert(alert),
+        (None, ReadError::Truncated) => Ending::Truncated,
+        (None, _) => Ending::Reset,
+    }
+}
+
+/// How a connection ends whose writing failed.
+pub(super) fn ending_of_write(error: &WriteError) -> Ending {
+    log::debug!("write: {error}");
+    Ending::Reset
+}

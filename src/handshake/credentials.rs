@@ -1,0 +1,258 @@
+//! Certificate chains and private keys from PEM files, with errors a person can act on.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rustls::InconsistentKeys;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::config::provider;
+use super::validity::{Outline, outline};
+
+/// A certificate chain, leaf first, and the leaf's private key.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The chain, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the leaf.
+    pub key: PrivateKeyDer<'static>,
+    /// What is worth telling the operator, although the pair works: a certificate that is, or
+    /// soon will be, out of date, or a gap in the chain.
+    pub warnings: Vec<String>,
+}
+
+impl Credentials {
+    /// Reads and checks `certificate` and `key`, both PEM; they may be the same file.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
+        let chain = read_chain(certificate)?;
+        let private_key = read_key(key)?;
+        let mut warnings = Vec::from_iter(check_order(certificate, &chain)?);
+        let matching = CertifiedKey::from_der(chain.clone(), private_key.clone_key(), &provider());
+        match matching {
+            Ok(_) => {}
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                return Err(CredentialsError::Mismatch {
+                    certificate: certificate.to_owned(),
+                    key: key.to_owned(),
+                });
+            }
+            Err(error @ rustls::Error::InvalidCertificate(_)) => {
+                return Err(CredentialsError::BadCertificate(certificate.to_owned(), error));
+            }
+            Err(error) => return Err(CredentialsError::BadKey(key.to_owned(), error)),
+        }
+        warnings.extend(validity_warning(certificate, &chain, now()));
+        Ok(Self { chain, key: private_key, warnings })
+    }
+
+    /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
+    pub fn fingerprint(&self) -> String {
+        self.chain.first().map(fingerprint).unwrap_or_default()
+    }
+}
+
+/// The SHA-256 fingerprint of a certificate: pairs of hexadecimal digits parted by colons.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let hash = digest(&SHA256, certificate);
+    let pairs: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let text = read(path)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| CredentialsError::Pem(path.to_owned(), error))?;
+    if chain.is_empty() {
+        return Err(CredentialsError::NoCertificate(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialsError> {
+    let text = read(path)?;
+    if contains(&text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || contains(&text, b"Proc-Type: 4,ENCRYPTED")
+    {
+        return Err(CredentialsError::EncryptedKey(path.to_owned()));
+    }
+    match PrivateKeyDer::from_pem_slice(&text) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => Err(CredentialsError::NoKey(path.to_owned())),
+        Err(error) => Err(CredentialsError::Pem(path.to_owned(), error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+    std::fs::read(path).map_err(|error| CredentialsError::Read(path.to_owned(), error))
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(text, needle).is_some()
+}
+
+/// Each certificate should be issued by the one after it: clients may rely on that order. If
+/// the issuer is elsewhere in the file, the order is wrong; if it is not there at all, that is
+/// worth a warning only. A certificate that we cannot read is left to the client to judge.
+fn check_order(
+    path: &Path,
+    chain: &[CertificateDer<'_>],
+) -> Result<Option<String>, CredentialsError> {
+    let outlines: Vec<Outline<'_>> =
+        chain.iter().map_while(|certificate| outline(certificate)).collect();
+    for (index, pair) in outlines.windows(2).enumerate() {
+        let [first, second] = pair else { continue };
+        if first.issuer == second.subject {
+            continue;
+        }
+        let position = index + 1;
+        if outlines.iter().any(|other| other.subject == first.issuer) {
+            return Err(CredentialsError::Order { path: path.to_owned(), position });
+        }
+        return Ok(Some(format!(
+            "{}: certificate {position} is not issued by certificate {}, and its issuer is not in \
+             the file; some clients may refuse it. Add the missing certificate between the two.",
+            path.display(),
+            position + 1
+        )));
+    }
+    Ok(None)
+}
+
+fn validity_warning(path: &Path, chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
+    const DAY: i64 = 86_400;
+    const SOON: i64 = 7 * DAY;
+    let leaf = outline(chain.first()?)?;
+    let path = path.display();
+    if leaf.not_after < now {
+        let days = (now - leaf.not_after) / DAY;
+        return Some(format!(
+            "{path}: the certificate expired {days} days ago; clients will refuse it. Renew it."
+        ));
+    }
+    if leaf.not_before > now {
+        return Some(format!(
+            "{path}: the certificate is not valid yet; clients will refuse it. Check this host's \
+             clock."
+        ));
+    }
+    if leaf.not_after - now < SOON {
+        let hours = (leaf.not_after - now) / 3600;
+        return Some(format!("{path}: the certificate expires in {hours} hours. Renew it."));
+    }
+    None
+}
+
+/// Why a certificate and key cannot be used.
+#[derive(Debug)]
+pub enum CredentialsError {
+    /// The file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The file is damaged PEM.
+    Pem(PathBuf, pem::Error),
+    /// No certificate is in the file.
+    NoCertificate(PathBuf),
+    /// No private key is in the file.
+    NoKey(PathBuf),
+    /// The key is protected by a password.
+    EncryptedKey(PathBuf),
+    /// The key is of a kind, or damaged in a way, that cannot be used.
+    BadKey(PathBuf, rustls::Error),
+    /// The leaf certificate cannot be parsed.
+    BadCertificate(PathBuf, rustls::Error),
+    /// The certificate is for another key.
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// A certificate is not issued by the next one in the file, but by another one in it.
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// The place in the file of the first of the two, from 1.
+        position: usize,
+    },
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write!(f, "{}: {error}. Let the user that runs ringway read it", path.display())
+            }
+            Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Pem(path, error) => {
+                write!(f, "{}: damaged PEM: {error}. Export the file again", path.display())
+            }
+            Self::NoCertificate(path) => write!(
+                f,
+                "{}: no certificate in this file. It must hold the chain as PEM, beginning with \
+                 -----BEGIN CERTIFICATE-----; DER can be converted with: openssl x509 -inform der",
+                path.display()
+            ),
+            Self::NoKey(path) => write!(
+                f,
+                "{}: no private key in this file. It must hold a PEM key (PRIVATE KEY, EC PRIVATE \
+                 KEY or RSA PRIVATE KEY)",
+                path.display()
+            ),
+            Self::EncryptedKey(path) => write!(
+                f,
+                "{}: the key is protected by a password, which ringway cannot ask for. Remove it \
+                 with: openssl pkey -in {} -out key.pem",
+                path.display(),
+                path.display()
+            ),
+            Self::BadKey(path, error) => write!(
+                f,
+                "{}: the private key cannot be used: {error}. RSA from 2048 bits, ECDSA on P-256, \
+                 P-384 and P-521, and Ed25519 are supported",
+                path.display()
+            ),
+            Self::BadCertificate(path, error) => {
+                write!(f, "{}: the certificate cannot be used: {error}", path.display())
+            }
+            Self::Mismatch { certificate, key } => write!(
+                f,
+                "{}: the key does not belong to the first certificate of {}. The chain must begin \
+                 with the certificate of the server itself",
+                key.display(),
+                certificate.display()
+            ),
+            Self::Order { path, position } => write!(
+                f,
+                "{}: certificate {position} is not issued by certificate {}. Put the server's \
+                 certificate first, then each issuer in turn",
+                path.display(),
+                position + 1
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CredentialsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(_, error) => Some(error),
+            Self::Pem(_, error) => Some(error),
+            Self::BadKey(_, error) | Self::BadCertificate(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Driving rustls through a handshake, without I/O.
+//!
+//! The invariant: **rustls never sees a byte beyond the record that it needs**. Input is cut
+//! into records here, each is given to rustls alone, and when the handshake completes the rest of
+//! the input is left to the caller, untouched.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+
+use super::Established;
+use crate::record::{HEADER, RecordHeader};
+
+/// How far a handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeState {
+    /// More bytes of the client are needed.
+    NeedMore,
+    /// The handshake is complete: send what is in the output, then call [`Handshake::finish`].
+    Finished,
+}
+
+/// What a call of [`Handshake::advance`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Bytes taken from the front of the input: all of them unless the handshake is finished.
+    /// What is then left is protected by the keys of [`Established::receive`].
+    pub consumed: usize,
+    /// Whether more is needed.
+    pub state: HandshakeState,
+}
+
+/// One connection's handshake.
+pub struct Handshake {
+    connection: UnbufferedServerConnection,
+    /// What rustls still holds (fragments of a message), then a part of the next record.
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that rustls has seen.
+    held: usize,
+    /// Bytes that the client has sent.
+    received: usize,
+    /// Records that the client has sent.
+    records: usize,
+    finished: bool,
+}
+
+impl Handshake {
+    /// Most bytes that a client may send in a handshake. A first flight with a post-quantum key
+    /// share and a ticket takes about 2 KiB.
+    pub const MAX_BYTES: usize = 32 * 1024;
+
+    /// Most records that a client may send in a handshake; three to five is usual.
+    pub const MAX_RECORDS: usize = 64;
+
+    /// Begins a handshake. Fails only for a configuration that rustls cannot use.
+    pub fn new(config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(config).map_err(HandshakeError::Tls)?,
+            buffer: Vec::new(),
+            held: 0,
+            received: 0,
+            records: 0,
+            finished: false,
+        })
+    }
+
+    /// Takes what the client has sent and appends what is to be sent to `output`: whole flights,
+    /// session tickets included.
+    ///
+    /// After an error `output` holds the alert to send before closing, if there is one.
+    pub fn advance(
+        &mut self,
+        input: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<Advance, HandshakeError> {
+        let mut rest = input;
+        while !self.finished {
+            let Some(missing) = self.missing() else {
+                return Err(self.refuse_framing(output));
+            };
+            if missing == 0 {
+                self.process_record(output)?;
+                continue;
+            }
+            let taken = missing.min(rest.len());
+            let (now, later) = rest.split_at(taken);
+            if taken == 0 {
+                break;
+            }
+            self.received += taken;
+            if self.received > Self::MAX_BYTES {
+                return Err(HandshakeError::TooLong);
+            }
+            self.buffer.extend_from_slice(now);
+            rest = later;
+        }
+        let state = if self.finished { HandshakeState::Finished } else { HandshakeState::NeedMore };
+        Ok(Advance { consumed: input.len() - rest.len(), state })
+    }
+
+    /// Whether the client has sent nothing yet.
+    pub fn is_untouched(&self) -> bool {
+        self.received == 0
+    }
+
+    /// Ends a finished handshake and yields its keys.
+    pub fn finish(self) -> Result<Established, HandshakeError> {
+        if !self.finished {
+            return Err(HandshakeError::Unfinished);
+        }
+        Established::from_rustls(self.connection)
+    }
+
+    /// Bytes still missing of the next record's header or, once that is known, of the record;
+    /// `None` if its header cannot be one.
+    fn missing(&self) -> Option<usize> {
+        let partial = self.buffer.get(self.held..)?;
+        let wanted = match RecordHeader::parse_initial(partial) {
+            Ok(None) => HEADER,
+            Ok(Some(header)) => header.record_length(),
+            Err(_) => return None,
+        };
+        wanted.checked_sub(partial.len())
+    }
+
+    /// Gives rustls the one record that is complete.
+    fn process_record(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {
+        self.records += 1;
+        if self.records > Self::MAX_RECORDS {
+            return Err(HandshakeError::TooLong);
+        }
+        self.held = self.buffer.len();
+        loop {
+            let UnbufferedStatus { discard, state } =
+                self.connection.process_tls_records(&mut self.buffer);
+            let step = match state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(output, |room| data.encode(room)).map(|()| Step::Continue)
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    Ok(Step::Continue)
+                }
+                Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
+                    Ok(Step::Settled)
+                }
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    Err(HandshakeError::Closed)
+                }
+                // Data before the client's Finished: early data, which we never offer.
+                Ok(_) => Err(HandshakeError::EarlyData),
+                Err(error) => Err(HandshakeError::Tls(error)),
+            };
+            self.buffer.drain(..discard);
+            self.held = self.buffer.len();
+            match step {
+                Ok(Step::Continue) => {}
+                Ok(Step::Settled) => break,
+                Err(error) => {
+                    self.take_alert(output);
+                    return Err(error);
+                }
+            }
+        }
+        if !self.connection.is_handshaking() {
+            // A message begun under the old keys cannot go on under the new ones (RFC 8446
+            // section 5.1).
+            if self.held != 0 {
+                return Err(HandshakeError::Unaligned);
+            }
+            self.finished = true;
+            self.buffer = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// After an error rustls still holds the alert for the client, perhaps behind a flight.
+    ///
+    /// It is not asked again once it has handed that over: it would look at the bad record anew.
+    fn take_alert(&mut self, output: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            let UnbufferedStatus { discard, state } =
+                self.connection.process_tls_records(&mut self.buffer);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                return;
+            };
+            if append(output, |room| data.encode(room)).is_err() {
+                return;
+            }
+            self.buffer.drain(..discard);
+        }
+    }
+
+    /// What to say to bytes that are no TLS record. Someone who speaks HTTP to this port gets
+    /// their own error; for all else rustls has the right alert, protected if need be.
+    fn refuse_framing(&mut self, output: &mut Vec<u8>) -> HandshakeError {
+        if self.records == 0 && looks_like_http(&self.buffer) {
+            return HandshakeError::PlainHttp;
+        }
+        match self.process_record(output) {
+            Err(error) => error,
+            Ok(()) => HandshakeError::NotTls,
+        }
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("received", &self.received)
+            .field("records", &self.records)
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Step {
+    Continue,
+    Settled,
+}
+
+/// Appends to `output` what `encode` writes, which says how much room it needs by failing first.
+fn append(
+    output: &mut Vec<u8>,
+    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+) -> Result<(), HandshakeError> {
+    let start = output.len();
+    let needed = match encode(&mut []) {
+        Ok(_) => return Ok(()),
+        Err(EncodeError::InsufficientSize(size)) => size.required_size,
+        Err(EncodeError::AlreadyEncoded) => return Err(HandshakeError::Keys),
+    };
+    output.resize(start + needed, 0);
+    let written =
+        output.get_mut(start..).and_then(|room| encode(room).ok()).ok_or(HandshakeError::Keys)?;
+    output.truncate(start + written);
+    Ok(())
+}
+
+/// Whether the first five bytes begin an HTTP/1 request or the HTTP/2 preface.
+fn looks_like_http(bytes: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 10] = [
+        b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELET", b"OPTIO", b"PATCH", b"CONNE", b"TRACE",
+        b"PRI ",
+    ];
+    BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning))
+}
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub enum HandshakeError {
+    /// The first bytes are an HTTP request in the clear.
+    PlainHttp,
+    /// The bytes are no TLS record.
+    NotTls,
+    /// The client sent more than [`Handshake::MAX_BYTES`] or [`Handshake::MAX_RECORDS`].
+    TooLong,
+    /// The client closed the connection within the handshake.
+    Closed,
+    /// The client sent application data before its Finished.
+    EarlyData,
+    /// Handshake bytes are left over where the keys change.
+    Unaligned,
+    /// [`Handshake::finish`] came too early: a fault of the caller.
+    Unfinished,
+    /// rustls gave keys, or a state, that the record layer does not know.
+    Keys,
+    /// rustls refused; its alert is in the output.
+    Tls(rustls::Error),
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PlainHttp => f.write_str("plain HTTP on the HTTPS port"),
+            Self::NotTls => f.write_str("not TLS"),
+            Self::TooLong => f.write_str("handshake too long"),
+            Self::Closed => f.write_str("client closed the connection during the handshake"),
+            Self::EarlyData => f.write_str("application data before the handshake's end"),
+            Self::Unaligned => f.write_str("handshake message continues across a change of keys"),
+            Self::Unfinished => f.write_str("handshake is not finished"),
+            Self::Keys => f.write_str("the TLS library gave keys of an unknown kind"),
+            Self::Tls(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}

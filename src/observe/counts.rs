@@ -1,0 +1,45 @@
+//! What a worker has done, in plain numbers.
+
+/// Counts of one worker since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Handshakes completed.
+    pub handshakes: u64,
+    /// Of these, resumed from a ticket.
+    pub resumed: u64,
+    /// Handshakes that failed or ran out of time.
+    pub failed_handshakes: u64,
+    /// Connections whose sending side the kernel seals.
+    pub kernel_transmit: u64,
+    /// Connections whose receiving side the kernel opens.
+    pub kernel_receive: u64,
+    /// Requests answered, refusals included.
+    pub requests: u64,
+    /// Requests that were refused as malformed or too large.
+    pub refused: u64,
+    /// Connections that ended by a deadline.
+    pub timed_out: u64,
+    /// Times that accepting paused for want of descriptors or memory.
+    pub accept_pauses: u64,
+}
+
+impl Counts {
+    /// The sum of two workers' counts.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            handshakes: self.handshakes + other.handshakes,
+            resumed: self.resumed + other.resumed,
+            failed_handshakes: self.failed_handshakes + other.failed_handshakes,
+            kernel_transmit: self.kernel_transmit + other.kernel_transmit,
+            kernel_receive: self.kernel_receive + other.kernel_receive,
+            requests: self.requests + other.requests,
+            refused: self.refused + other.refused,
+            timed_out: self.timed_out + other.timed_out,
+            accept_pauses: self.accept_pauses + other.accept_pauses,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What is known of the files that a request may be answered with.
+//!
+//! The invariant: everything that depends on the file alone is worked out when the facts are made,
+//! once for as long as a cache keeps them; answering reads them and makes nothing.
+
+use super::media_type;
+use super::negotiate::{Coding, Siblings};
+use super::validator::{FileStat, Validators};
+
+/// One representation: the bytes of one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Representation {
+    /// Its length in bytes.
+    pub length: u64,
+    /// Which version it is.
+    pub validators: Validators,
+}
+
+impl Representation {
+    fn new(stat: &FileStat, coding: Coding) -> Self {
+        Self { length: stat.length, validators: Validators::new(stat, coding) }
+    }
+}
+
+/// A regular file and the siblings that carry it in a content coding.
+#[derive(Clone, Debug)]
+pub struct FileFacts {
+    media_type: &'static str,
+    identity: Representation,
+    coded: [Option<Representation>; Coding::SIBLINGS.len()],
+    siblings: Siblings,
+}
+
+impl FileFacts {
+    /// The facts of a file of this name, without siblings.
+    pub fn new(file_name: &[u8], stat: &FileStat) -> Self {
+        Self {
+            media_type: media_type::of(file_name),
+            identity: Representation::new(stat, Coding::Identity),
+            coded: [None; Coding::SIBLINGS.len()],
+            siblings: Siblings::default(),
+        }
+    }
+
+    /// The same with a sibling: the file whose name ends in [`Coding::suffix`] in addition.
+    #[must_use]
+    pub fn with_sibling(mut self, coding: Coding, stat: &FileStat) -> Self {
+        if let Some(slot) = sibling_index(coding).and_then(|index| self.coded.get_mut(index)) {
+            *slot = Some(Representation::new(stat, coding));
+            self.siblings = self.siblings.with(coding);
+        }
+        self
+    }
+
+    /// The media type of the file, whatever the coding that carries it.
+    pub fn media_type(&self) -> &'static str {
+        self.media_type
+    }
+
+    /// Which siblings there are.
+    pub fn siblings(&self) -> Siblings {
+        self.siblings
+    }
+
+    /// The representation in a coding that is there; the plain file for one that is not.
+    pub fn representation(&self, coding: Coding) -> &Representation {
+        sibling_index(coding)
+            .and_then(|index| self.coded.get(index)?.as_ref())
+            .unwrap_or(&self.identity)
+    }
+}
+
+/// The place of a coding among [`Coding::SIBLINGS`].
+fn sibling_index(coding: Coding) -> Option<usize> {
+    Coding::SIBLINGS.iter().position(|&sibling| sibling == coding)
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'f> {
+    /// A regular file.
+    File(&'f FileFacts),
+    /// A folder, and its index file if it has one.
+    Folder {
+        /// The index file.
+        index: Option<&'f FileFacts>,
+    },
+    /// Nothing, or something that is neither file nor folder, or something outside the served
+    /// folder.
+    Missing,
+    /// A file or folder that the server may not read.
+    Forbidden,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coding, FileFacts, FileStat};
+
+    fn stat(length: u64) -> FileStat {
+        FileStat {
+            length,
+            inode: length,
+            modified: 1,
+            modified_nanos: 2,
+            changed: 3,
+            changed_nanos: 4,
+        }
+    }
+
+    #[test]
+    fn each_coding_has_its_own_representation() {
+        let facts = FileFacts::new(b"a.css", &stat(100))
+            .with_sibling(Coding::Gzip, &stat(30))
+            .with_sibling(Coding::Brotli, &stat(20));
+        assert_eq!(facts.media_type(), "text/css; charset=utf-8");
+        let length = |coding| facts.representation(coding).length;
+        assert_eq!(
+            [Coding::Identity, Coding::Brotli, Coding::Zstandard, Coding::Gzip].map(length),
+            [100, 20, 100, 30]
+        );
+        assert!(facts.siblings().has(Coding::Gzip) && !facts.siblings().has(Coding::Zstandard));
+        let tag = |coding| facts.representation(coding).validators.entity_tag;
+        assert_ne!(tag(Coding::Identity), tag(Coding::Gzip));
+    }
+}

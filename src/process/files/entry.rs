@@ -1,0 +1,192 @@
+//! What is known of one path.
+
+use std::{
+    cell::Cell,
+    os::fd::OwnedFd,
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rustix::fs::Stat;
+
+use crate::{
+    process::{
+        facts::{FileFacts, Found},
+        negotiate::Coding,
+        validator::FileStat,
+    },
+    ring::Pages,
+};
+
+/// Time for which a file must have been left alone before its content is kept, in milliseconds:
+/// longer than one tick of the clock that stamps files (10 ms at the slowest), within which two
+/// writes cannot be told apart.
+const SETTLED_MS: i128 = 50;
+
+/// How long what is known of a path is used before it is checked again, in milliseconds.
+pub const FRESH_FOR: u64 = 100;
+
+/// One file of the file system.
+#[derive(Debug)]
+pub struct FileObject {
+    /// What it was when it was opened.
+    pub stat: FileStat,
+    /// Its content, if that is at hand.
+    pub content: Option<Rc<Pages>>,
+    /// The open file, if its content is not at hand.
+    pub file: Option<Rc<OwnedFd>>,
+}
+
+/// A regular file, and the siblings that carry it in a content coding.
+#[derive(Debug)]
+pub struct FileEntry {
+    /// What the answer depends on.
+    pub facts: FileFacts,
+    identity: FileObject,
+    coded: Vec<(Coding, FileObject)>,
+}
+
+impl FileEntry {
+    pub(super) fn new(name: &[u8], identity: FileObject, coded: Vec<(Coding, FileObject)>) -> Self {
+        let facts =
+            coded.iter().fold(FileFacts::new(name, &identity.stat), |facts, (coding, object)| {
+                facts.with_sibling(*coding, &object.stat)
+            });
+        Self { facts, identity, coded }
+    }
+
+    /// The file that carries this coding; the plain one if none does.
+    pub fn object(&self, coding: Coding) -> &FileObject {
+        let coded = self.coded.iter().find(|(carried, _)| *carried == coding);
+        coded.map_or(&self.identity, |(_, object)| object)
+    }
+
+    /// Whether each file that would be sent from its descriptor is still the version that the
+    /// answer would describe. Content at hand is one version whatever became of its file.
+    pub(super) fn is_current(&self) -> bool {
+        self.objects().all(|object| {
+            object.file.as_ref().is_none_or(|file| {
+                rustix::fs::fstat(file).is_ok_and(|stat| file_stat(&stat) == object.stat)
+            })
+        })
+    }
+
+    pub(super) fn objects(&self) -> impl Iterator<Item = &FileObject> {
+        std::iter::once(&self.identity).chain(self.coded.iter().map(|(_, object)| object))
+    }
+}
+
+/// What stands at a path.
+#[derive(Debug)]
+pub enum Standing {
+    /// A regular file.
+    File(FileEntry),
+    /// A folder, with its index file if it has one.
+    Folder(Option<FileEntry>),
+    /// Nothing that is served.
+    Missing,
+    /// Something that may not be read.
+    Forbidden,
+}
+
+/// What is known of one path, and since when.
+#[derive(Debug)]
+pub struct Entry {
+    /// What stands there.
+    pub standing: Standing,
+    /// When that was last checked, in milliseconds on the worker's clock.
+    pub(super) checked: Cell<u64>,
+    /// Asked for since the cache last looked for something to drop.
+    pub(super) used: Cell<bool>,
+}
+
+impl Entry {
+    pub(super) fn new(standing: Standing, now: u64) -> Self {
+        Self { standing, checked: Cell::new(now), used: Cell::new(false) }
+    }
+
+    /// The file that this entry answers with: itself, or its folder's index.
+    pub fn file(&self) -> Option<&FileEntry> {
+        match &self.standing {
+            Standing::File(file) | Standing::Folder(Some(file)) => Some(file),
+            Standing::Folder(None) | Standing::Missing | Standing::Forbidden => None,
+        }
+    }
+
+    /// Whether this may be used without looking again: it was checked not long ago, and is true.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        now < self.checked.get() + FRESH_FOR && self.file().is_none_or(FileEntry::is_current)
+    }
+
+    /// The same as the decision sees it.
+    pub fn found(&self) -> Found<'_> {
+        match &self.standing {
+            Standing::File(file) => Found::File(&file.facts),
+            Standing::Folder(index) => {
+                Found::Folder { index: index.as_ref().map(|index| &index.facts) }
+            }
+            Standing::Missing => Found::Missing,
+            Standing::Forbidden => Found::Forbidden,
+        }
+    }
+
+    /// Bytes of content at hand.
+    pub(super) fn bytes(&self) -> usize {
+        self.file().map_or(0, |file| {
+            file.objects().filter_map(|object| object.content.as_ref()).map(|c| c.len()).sum()
+        })
+    }
+
+    /// Descriptors held open.
+    pub(super) fn descriptors(&self) -> usize {
+        self.file().map_or(0, |file| file.objects().filter(|object| object.file.is_some()).count())
+    }
+}
+
+/// What fstat(2) tells, as the validators want it.
+pub(super) fn file_stat(stat: &Stat) -> FileStat {
+    FileStat {
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        inode: stat.st_ino,
+        modified: stat.st_mtime,
+        modified_nanos: stat.st_mtime_nsec as u32,
+        changed: stat.st_ctime,
+        changed_nanos: stat.st_ctime_nsec as u32,
+    }
+}
+
+/// Whether the file has been left alone for long enough that its metadata tells its versions
+/// apart: a write from now on gets another time than the last one has. That is so for a time in
+/// the past, and for one in the future, as a clock that was set back leaves behind.
+pub(super) fn is_settled(stat: &FileStat) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    is_settled_at(stat, now as i128)
+}
+
+fn is_settled_at(stat: &FileStat, now: i128) -> bool {
+    let changed = i128::from(stat.changed) * 1000 + i128::from(stat.changed_nanos / 1_000_000);
+    (now - changed).abs() > SETTLED_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_was_changed_just_now_is_unsettled() {
+        let stat = |milliseconds: i64| FileStat {
+            length: 1,
+            inode: 1,
+            modified: 0,
+            modified_nanos: 0,
+            changed: milliseconds.div_euclid(1000),
+            changed_nanos: milliseconds.rem_euclid(1000) as u32 * 1_000_000,
+        };
+        let now = 1_000_000;
+        for (changed, settled) in
+            [(0, true), (999_949, true), (999_950, false), (now, false), (1_000_051, true)]
+        {
+            assert_eq!(is_settled_at(&stat(changed), i128::from(now)), settled, "{changed}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The served folder: opening, knowing and keeping files.
+//!
+//! The invariants. *Below the folder*: every file is opened with openat2(2) and
+//! `RESOLVE_BENEATH`, so that neither `..` nor a symlink reaches anything outside. *Never torn*:
+//! content at hand was read from one version of a file, told by its metadata before and after;
+//! content that is not at hand is sent from a descriptor that stays on the file it was opened on.
+//! *Never stale for long*: what is known of a path is checked anew when it is older than
+//! [`FRESH_FOR`]. *Bounded*: entries, descriptors and bytes at hand have limits, and the least
+//! used goes first.
+//!
+//! Opening and reading go through the ring; a cold disk delays whoever asked, nobody else.
+
+mod cache;
+mod entry;
+mod folder;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
+pub use store::{FileStore, LookupError};

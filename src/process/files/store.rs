@@ -1,0 +1,266 @@
+//! Looking paths up, through the cache and through the ring.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::CString,
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    rc::Rc,
+};
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::{
+    Entry, FileEntry, FileObject, Standing,
+    cache::Cache,
+    entry::{file_stat, is_settled},
+    folder,
+};
+use crate::{
+    config::Limits,
+    process::{negotiate::Coding, path::SitePath, validator::FileStat},
+    ring::{Pages, Ring},
+};
+
+/// Tries of an open that the kernel could not decide because of a rename at the same time
+/// (openat2(2), EAGAIN).
+const OPEN_TRIES: usize = 4;
+
+/// Why nothing can be said about a path now. The client gets 503.
+#[derive(Debug)]
+pub struct LookupError(io::Error);
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "opening a file: {}", self.0)
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+/// The served folder.
+#[derive(Debug)]
+pub struct FileStore {
+    ring: Rc<Ring>,
+    root: OwnedFd,
+    index: Vec<u8>,
+    max_file: usize,
+    /// Bytes of content at hand, in the cache or with those that it is sent to.
+    alive: Rc<Cell<usize>>,
+    max_alive: usize,
+    cache: RefCell<Cache>,
+}
+
+impl FileStore {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// What open(2) says of it.
+    pub fn new(ring: &Rc<Ring>, root: &Path, index: &str, limits: &Limits) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(root, flags, Mode::empty())?;
+        Ok(Self {
+            ring: Rc::clone(ring),
+            root,
+            index: index.as_bytes().to_vec(),
+            max_file: limits.file_cache_max_file,
+            alive: Rc::default(),
+            max_alive: limits.file_cache_bytes.saturating_mul(2),
+            cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
+        })
+    }
+
+    /// What stands at a path, if that is known and fresh.
+    pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
+        let cache = self.cache.borrow();
+        let entry = cache.get(path)?;
+        entry.is_fresh(self.ring.now()).then(|| Rc::clone(entry))
+    }
+
+    /// Finds out what stands at a path.
+    ///
+    /// # Errors
+    /// Descriptors or memory have run out.
+    pub async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
+        let now = self.ring.now();
+        let old = self.cache.borrow().get(path).cloned();
+        if let Some(old) = &old {
+            if old.is_fresh(now) {
+                return Ok(Rc::clone(old));
+            }
+            // Others go on with what is known while this task looks.
+            old.checked.set(now);
+        }
+        let standing = self.look_up(path, old.as_deref()).await?;
+        let entry = Rc::new(Entry::new(standing, now));
+        let mut cache = self.cache.borrow_mut();
+        // What is not there is not kept: anyone can ask for any number of such paths.
+        if matches!(entry.standing, Standing::File(_) | Standing::Folder(_)) {
+            cache.insert(path, Rc::clone(&entry));
+        } else {
+            cache.remove(path);
+        }
+        Ok(entry)
+    }
+
+    /// The page that lists a folder.
+    ///
+    /// # Errors
+    /// What reading the folder failed with.
+    pub async fn list(&self, path: &SitePath<'_>) -> Result<String, LookupError> {
+        let listed = match self.open(path.as_bytes()).await {
+            Ok(folder) => folder::list(&self.ring, folder).await,
+            Err(error) => Err(error),
+        };
+        listed.map(|listing| listing.into_page(path)).map_err(LookupError)
+    }
+
+    /// Entries known, bytes of content at hand, descriptors held.
+    pub fn usage(&self) -> (usize, usize, usize) {
+        self.cache.borrow().usage()
+    }
+
+    async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+        let mut tries = OPEN_TRIES;
+        loop {
+            tries -= 1;
+            match self.ring.open_beneath(self.root.as_fd(), path.clone()).await {
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn look_up(&self, path: &[u8], old: Option<&Entry>) -> Result<Standing, LookupError> {
+        let opened = match self.open(path).await {
+            Ok(opened) => opened,
+            Err(error) => return refused(error),
+        };
+        let stat = rustix::fs::fstat(&opened).map_err(|errno| LookupError(errno.into()))?;
+        let old = old.and_then(Entry::file);
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                let file = self.file(path, opened, &file_stat(&stat), old).await?;
+                Ok(Standing::File(file))
+            }
+            FileType::Directory => {
+                let index = if path.is_empty() {
+                    self.index.clone()
+                } else {
+                    [path, b"/", &self.index[..]].concat()
+                };
+                match self.regular(&index).await? {
+                    Some((opened, stat)) => {
+                        let file = self.file(&index, opened, &stat, old).await?;
+                        Ok(Standing::Folder(Some(file)))
+                    }
+                    None => Ok(Standing::Folder(None)),
+                }
+            }
+            // Pipes, sockets, devices: they have no content that could be promised.
+            _ => Ok(Standing::Missing),
+        }
+    }
+
+    /// Opens a path if a regular file stands there.
+    async fn regular(&self, path: &[u8]) -> Result<Option<(OwnedFd, FileStat)>, LookupError> {
+        let opened = match self.open(path).await {
+            Ok(opened) => opened,
+            Err(error) => return refused(error).map(|_| None),
+        };
+        let stat = rustix::fs::fstat(&opened).map_err(|errno| LookupError(errno.into()))?;
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        Ok(regular.then(|| (opened, file_stat(&stat))))
+    }
+
+    async fn file(
+        &self,
+        path: &[u8],
+        opened: OwnedFd,
+        stat: &FileStat,
+        old: Option<&FileEntry>,
+    ) -> Result<FileEntry, LookupError> {
+        let kept = old.map(|old| old.object(Coding::Identity));
+        let identity = self.object(opened, stat, kept).await;
+        let mut coded = Vec::new();
+        for coding in Coding::SIBLINGS {
+            let sibling = [path, coding.suffix().as_bytes()].concat();
+            if let Some((opened, stat)) = self.regular(&sibling).await? {
+                let kept = old.map(|old| old.object(coding));
+                coded.push((coding, self.object(opened, &stat, kept).await));
+            }
+        }
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        Ok(FileEntry::new(name, identity, coded))
+    }
+
+    /// Takes over content at hand if it is of this version of the file; else reads it, if it is
+    /// small; else keeps the file open.
+    async fn object(
+        &self,
+        opened: OwnedFd,
+        stat: &FileStat,
+        kept: Option<&FileObject>,
+    ) -> FileObject {
+        let same = kept.filter(|kept| kept.stat == *stat);
+        if let Some(content) = same.and_then(|kept| kept.content.clone()) {
+            self.ring.close(opened);
+            return FileObject { stat: *stat, content: Some(content), file: None };
+        }
+        if let Some(file) = same.and_then(|kept| kept.file.clone())
+            && stat.length > self.max_file as u64
+        {
+            self.ring.close(opened);
+            return FileObject { stat: *stat, content: None, file: Some(file) };
+        }
+        let file = Rc::new(opened);
+        let content = if stat.length <= self.max_file as u64 && is_settled(stat) {
+            self.read(&file, stat).await
+        } else {
+            None
+        };
+        let file = content.is_none().then_some(file);
+        FileObject { stat: *stat, content, file }
+    }
+
+    /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
+    /// then it is sent from the open file, and fails there if it must. None also if what slow
+    /// readers hold of other files, which have left the cache, is as much as the cache may be:
+    /// an open file costs no memory.
+    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
+        let length = usize::try_from(stat.length).ok()?;
+        if self.alive.get().saturating_add(length) > self.max_alive {
+            return None;
+        }
+        let mut pages = Pages::counted(length, &self.alive);
+        let mut filled = 0;
+        while filled < length {
+            let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;
+            pages = returned;
+            match read {
+                Ok(0) => return None,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        let now = rustix::fs::fstat(file).ok()?;
+        (file_stat(&now) == *stat).then(|| Rc::new(pages))
+    }
+}
+
+/// What a failed open means: nothing there, not permitted, or out of means.
+fn refused(error: io::Error) -> Result<Standing, LookupError> {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => Ok(Standing::Forbidden),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EIO) => {
+            Err(LookupError(error))
+        }
+        // ENOENT, ENOTDIR, ENAMETOOLONG; EXDEV and ELOOP for what leads outside or in circles;
+        // ENXIO and ENODEV for sockets and devices without a driver.
+        _ => Ok(Standing::Missing),
+    }
+}

@@ -1,0 +1,70 @@
+//! The store over a real ring and a folder.
+
+use std::{
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::{Entry, FileStore};
+use crate::{
+    config::Limits,
+    process::negotiate::Coding,
+    ring::{Ring, RingConfig, RingOptions, TaskId},
+};
+
+fn ring() -> Rc<Ring> {
+    let ring = Ring::new(&RingConfig {
+        queues: RingOptions { submissions: 8, completions: 64 },
+        operations: 64,
+        receive_buffers: 8,
+        receive_buffer_len: 4096,
+        leases: 4,
+        send_memory: 0,
+    })
+    .unwrap();
+    ring.set_current(TaskId::first(0));
+    ring
+}
+
+fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+        ring.take_ready(&mut Vec::new());
+        ring.turn().unwrap();
+    }
+}
+
+fn is_at_hand(entry: &Entry) -> bool {
+    entry.file().unwrap().object(Coding::Identity).content.is_some()
+}
+
+/// Whoever reads slowly holds a file's content after it has left the cache.
+#[test]
+fn content_that_left_the_cache_is_bounded_too() {
+    const FILE: usize = 1000;
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        std::fs::write(folder.path().join(number.to_string()), [b'x'; FILE]).unwrap();
+    }
+    // Content is kept once the file has been left alone for a moment.
+    std::thread::sleep(Duration::from_millis(200));
+    let ring = ring();
+    let limits =
+        Limits { file_cache_bytes: 3 * FILE, file_cache_max_file: FILE, ..Limits::default() };
+    let store = FileStore::new(&ring, folder.path(), "index.html", &limits).unwrap();
+    let find = |number: usize| block_on(&ring, store.find(number.to_string().as_bytes())).unwrap();
+
+    let mut held: Vec<_> = (0..20).map(&find).collect();
+    let at_hand = held.iter().filter(|entry| is_at_hand(entry)).count();
+    assert_eq!(at_hand, 6, "the cache, and as much again");
+    held.clear();
+    // Nobody holds it any more: there is room again.
+    let fresh: Vec<_> = (0..3).map(&find).collect();
+    assert!(fresh.iter().all(|entry| is_at_hand(entry)));
+}

@@ -1,0 +1,267 @@
+//! The decision: what a request gets, given what stands at its path.
+//!
+//! It falls in two or three steps, so that it needs facts only and whoever looks files up does
+//! nothing else:
+//!
+//! 1. [`Asked::plan`] names the path to look up, or decides without.
+//! 2. [`Site::decide`] takes what was found. It answers; or it wants the folder listed, whose page
+//!    goes to [`Answer::listing`]; or it wants another file in the place of a missing one.
+//! 3. [`Site::stand_in`] answers with that file.
+//!
+//! The invariant: conditions are weighed only where the answer without them would be 200 (RFC 9110
+//! section 13.2.1), ranges only for GET and only after the conditions (section 14.2), and both
+//! against the representation that was chosen for this client.
+
+use super::answer::{Answer, FieldSink};
+use super::conditional::{self, Outcome};
+use super::facts::{FileFacts, Found};
+use super::interest::Interest;
+use super::media_type;
+use super::multipart::{Boundaries, Multipart};
+use super::negotiate;
+use super::path::{self, SitePath};
+use super::range::{self, Selection};
+
+#[cfg(test)]
+mod tests;
+
+/// The site's own page for what is not found, in the served folder itself.
+pub const NOT_FOUND_PAGE: &str = "404.html";
+
+/// A request method, as far as files know them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `HEAD`.
+    Head,
+    /// `OPTIONS`.
+    Options,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// The method of this name; names are case-sensitive (RFC 9110 section 9.1).
+    pub fn named(name: &[u8]) -> Self {
+        match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A request, as far as its answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'r> {
+    /// Its method.
+    pub method: Method,
+    /// The path of its target, as it came.
+    pub path: &'r [u8],
+    /// The query of its target, as it came, without the `?`.
+    pub query: Option<&'r [u8]>,
+    /// Its fields of interest.
+    pub interest: Interest<'r>,
+    /// When it came: seconds since the epoch.
+    pub now: i64,
+}
+
+/// What to do with a request.
+#[derive(Clone, Debug)]
+pub enum Plan<'r> {
+    /// Look this path up.
+    Find(SitePath<'r>),
+    /// Nothing is to be looked up.
+    Decided(Decision<'static>),
+}
+
+/// What a request gets.
+#[derive(Clone, Debug)]
+pub enum Decision<'f> {
+    /// This answer.
+    Answer(Answer<'f>),
+    /// The listing of the folder.
+    List,
+    /// Another file, if it is there: look it up and ask [`Site::stand_in`].
+    StandIn(StandIn),
+}
+
+/// The file in the place of one that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// The one page of a single-page application.
+    SinglePage,
+    /// [`NOT_FOUND_PAGE`].
+    NotFoundPage,
+}
+
+impl<'r> Asked<'r> {
+    /// The first step. `OPTIONS` is answered whatever its path, which may be `*`.
+    pub fn plan(&self) -> Plan<'r> {
+        let answer = match self.method {
+            Method::Get | Method::Head => match SitePath::resolve(self.path) {
+                Ok(path) => return Plan::Find(path),
+                Err(error) if error.status() == 404 => {
+                    return Plan::Decided(Decision::StandIn(StandIn::NotFoundPage));
+                }
+                Err(error) => Answer::error(error.status()).to(self.method),
+            },
+            Method::Options => Answer::options(),
+            Method::Other => Answer::error(405),
+        };
+        Plan::Decided(Decision::Answer(answer))
+    }
+
+    fn slash_redirect(&self, path: &SitePath<'_>) -> Answer<'static> {
+        let mut location = Vec::new();
+        path::slash_redirect(path, self.query, &mut location);
+        Answer::moved(location)
+    }
+}
+
+/// How the folder is presented.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// Whether a folder without an index file is listed.
+    pub listing: bool,
+    /// Whether a page stands in for every path that names no file.
+    pub single_page: bool,
+    own_fields: Vec<OwnField>,
+    boundaries: Boundaries,
+}
+
+/// A field that the operator adds to responses.
+#[derive(Clone, Debug)]
+struct OwnField {
+    name: Box<str>,
+    value: Box<[u8]>,
+    /// Whether it speaks of caching: meant for the site's files, and harmful on an error.
+    caching: bool,
+}
+
+impl Site {
+    /// The same with a field on every response; one that governs caching goes only on responses
+    /// about a file. The caller vouches that name and value are valid, and that the field is none
+    /// that an [`Answer`] writes.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
+        let caching = ["Cache-Control", "CDN-Cache-Control", "Expires", "Surrogate-Control"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known));
+        self.own_fields.push(OwnField { name: name.into(), value: value.into(), caching });
+        self
+    }
+
+    /// The second step: what stands at the path is known.
+    pub fn decide<'f>(
+        &self,
+        asked: &Asked<'_>,
+        path: &SitePath<'_>,
+        found: Found<'f>,
+    ) -> Decision<'f> {
+        let answer = match found {
+            Found::File(facts) if !path.ends_in_slash() => self.file(asked, facts),
+            Found::Folder { index: Some(facts) } if path.ends_in_slash() => self.file(asked, facts),
+            Found::Folder { index: None } if self.listing && path.ends_in_slash() => {
+                return Decision::List;
+            }
+            Found::Folder { index } if index.is_some() || self.listing => {
+                asked.slash_redirect(path)
+            }
+            Found::Forbidden => Answer::error(403),
+            Found::File(_) | Found::Folder { .. } | Found::Missing => {
+                return Decision::StandIn(self.stand_in_for(path));
+            }
+        };
+        Decision::Answer(answer.to(asked.method))
+    }
+
+    /// The third step: the stand-in was looked up and is there or not.
+    pub fn stand_in<'f>(
+        &self,
+        asked: &Asked<'_>,
+        stand_in: StandIn,
+        facts: Option<&'f FileFacts>,
+    ) -> Answer<'f> {
+        let answer = match (stand_in, facts) {
+            (StandIn::SinglePage, Some(facts)) => self.file(asked, facts),
+            (StandIn::NotFoundPage, Some(facts)) => {
+                let coding = negotiate::choose(&asked.interest.accept_encoding, facts.siblings());
+                Answer::not_found(facts, coding)
+            }
+            (_, None) => Answer::error(404),
+        };
+        answer.to(asked.method)
+    }
+
+    /// Which file stands in for what is not at a path. A script, a picture or another file of a
+    /// known type that is not a page is missed better than mistaken for the application's page.
+    fn stand_in_for(&self, path: &SitePath<'_>) -> StandIn {
+        let is_page =
+            media_type::known(path.file_name()).is_none_or(|known| known == media_type::HTML);
+        if self.single_page && is_page { StandIn::SinglePage } else { StandIn::NotFoundPage }
+    }
+
+    /// The answer of a file that is there.
+    fn file<'f>(&self, asked: &Asked<'_>, facts: &'f FileFacts) -> Answer<'f> {
+        let Asked { method, ref interest, now, .. } = *asked;
+        let siblings = facts.siblings();
+        let coding = negotiate::choose(&interest.accept_encoding, siblings);
+        let representation = facts.representation(coding);
+        let validators = &representation.validators;
+        match conditional::evaluate(true, interest, validators, now) {
+            Outcome::Proceed => {}
+            Outcome::NotModified => {
+                return Answer::not_modified(facts, coding, interest.if_none_match.is_empty(), now);
+            }
+            Outcome::PreconditionFailed => {
+                return Answer::error(412).varying(!siblings.is_empty());
+            }
+        }
+        let range = match interest.range.value() {
+            Some(range)
+                if method == Method::Get
+                    && conditional::range_applies(interest, validators, now) =>
+            {
+                range
+            }
+            _ => return Answer::whole(facts, coding, now),
+        };
+        match range::select(range, representation.length) {
+            Selection::Whole => Answer::whole(facts, coding, now),
+            Selection::Unsatisfiable => {
+                Answer::unsatisfiable(representation.length).varying(!siblings.is_empty())
+            }
+            Selection::Part(ranges) => {
+                if let &[range] = ranges.as_slice() {
+                    return Answer::slice(facts, coding, range, now);
+                }
+                let multipart = Multipart::new(
+                    ranges,
+                    facts.media_type(),
+                    representation.length,
+                    &self.boundaries,
+                    validators.entity_tag.as_bytes(),
+                    now,
+                );
+                Answer::parts(facts, coding, multipart, now)
+            }
+        }
+    }
+
+    /// Whether the operator sets this field.
+    pub(super) fn has_own_field(&self, name: &str) -> bool {
+        self.own_fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Writes the operator's fields.
+    pub(super) fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
+        for field in &self.own_fields {
+            if cacheable || !field.caching {
+                sink.field(&field.name, &field.value);
+            }
+        }
+    }
+}

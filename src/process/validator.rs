@@ -1,0 +1,238 @@
+//! Validators: which version of a representation this is (RFC 9110 section 8.8).
+//!
+//! The invariant: an [`EntityTag`] is strong and made of the representation's own file, so that
+//! each content coding has its own; a `Last-Modified` that is sent is never later than the moment
+//! it is sent.
+
+use std::fmt;
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use httpdate::HttpDate;
+
+use super::negotiate::Coding;
+
+/// What the file system tells of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its inode number.
+    pub inode: u64,
+    /// When its content changed: seconds since the epoch.
+    pub modified: i64,
+    /// The nanoseconds of the same.
+    pub modified_nanos: u32,
+    /// When its content or metadata changed, which nobody can set back: seconds since the epoch.
+    pub changed: i64,
+    /// The nanoseconds of the same.
+    pub changed_nanos: u32,
+}
+
+/// The longest entity tag: two quotes, three 64-bit numbers in hexadecimal with a hyphen between,
+/// and a coding's name.
+const MAX_TAG_BYTES: usize = 2 + 3 * 16 + 2 + 5;
+
+/// A strong entity tag (RFC 9110 section 8.8.3), quotes included, in a fixed buffer.
+///
+/// It is made of the length, the time of the last change of content to the nanosecond, and a mix
+/// of the inode number and the time of its last change, which keeps the numbers themselves
+/// private. Two writes of equal length in place within one tick of the file system's clock cannot
+/// be told apart; a file replaced by renaming always can.
+#[derive(Clone, Copy)]
+pub struct EntityTag {
+    text: [u8; MAX_TAG_BYTES],
+    len: u8,
+}
+
+impl EntityTag {
+    /// The tag of a file that is the representation in this coding.
+    pub fn new(stat: &FileStat, coding: Coding) -> Self {
+        let modified = nanoseconds(stat.modified, stat.modified_nanos);
+        let origin = mix(stat.inode ^ mix(nanoseconds(stat.changed, stat.changed_nanos)));
+        let suffix = match coding {
+            Coding::Identity => "",
+            Coding::Brotli => "-br",
+            Coding::Zstandard => "-zstd",
+            Coding::Gzip => "-gzip",
+        };
+        let mut text = [0; MAX_TAG_BYTES];
+        let mut rest = &mut text[..];
+        let written = write!(rest, "\"{:x}-{modified:x}-{origin:x}{suffix}\"", stat.length);
+        debug_assert!(written.is_ok(), "MAX_TAG_BYTES holds the longest tag");
+        let len = (MAX_TAG_BYTES - rest.len()) as u8;
+        Self { text, len }
+    }
+
+    /// The tag as it stands in a field value, with its quotes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl PartialEq for EntityTag {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for EntityTag {}
+
+impl fmt::Debug for EntityTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+/// Nanoseconds since the epoch, wrapped: a name for the moment, not a number to reckon with.
+fn nanoseconds(seconds: i64, nanos: u32) -> u64 {
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(i64::from(nanos)) as u64
+}
+
+/// A bijection that spreads every bit over all others (the finalizer of SplitMix64).
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// The last second that an HTTP date can say: 31 December 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// A moment at the granularity of a second, with its text (RFC 9110 section 5.6.7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LastModified {
+    seconds: i64,
+    text: [u8; 29],
+}
+
+impl LastModified {
+    /// The moment so many seconds after the epoch; moments before the epoch or beyond the year
+    /// 9999 become the nearest that a date can say.
+    pub fn new(seconds: i64) -> Self {
+        let seconds = seconds.clamp(0, LAST_SECOND);
+        let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds as u64));
+        let mut text = [b' '; 29];
+        let written = write!(&mut text[..], "{date}");
+        debug_assert!(written.is_ok(), "an IMF-fixdate is 29 bytes");
+        Self { seconds, text }
+    }
+
+    /// What to send at this moment: a file dated in the future was last modified now, as far as
+    /// we may say (RFC 9110 section 8.8.2.1).
+    #[must_use]
+    pub fn at(self, now: i64) -> Self {
+        if self.seconds > now { Self::new(now) } else { self }
+    }
+
+    /// Seconds since the epoch.
+    pub fn seconds(&self) -> i64 {
+        self.seconds
+    }
+
+    /// The date as it stands in a field value.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl fmt::Debug for LastModified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.text.escape_ascii())
+    }
+}
+
+/// Both validators of one representation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validators {
+    /// The entity tag.
+    pub entity_tag: EntityTag,
+    /// The file's time of modification; [`LastModified::at`] tells what to send.
+    pub last_modified: LastModified,
+}
+
+impl Validators {
+    /// The validators of a file that is the representation in this coding.
+    pub fn new(stat: &FileStat, coding: Coding) -> Self {
+        Self {
+            entity_tag: EntityTag::new(stat, coding),
+            last_modified: LastModified::new(stat.modified),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coding, EntityTag, FileStat, LastModified};
+
+    const STAT: FileStat = FileStat {
+        length: 1_024,
+        inode: 7,
+        modified: 784_111_777,
+        modified_nanos: 5,
+        changed: 784_111_777,
+        changed_nanos: 5,
+    };
+
+    #[test]
+    fn a_tag_is_quoted_and_of_allowed_characters() {
+        let tag = EntityTag::new(&STAT, Coding::Identity);
+        let text = tag.as_bytes();
+        assert!(text.starts_with(b"\"400-ae1b981bc490a05-"), "{tag:?}");
+        assert!(text.ends_with(b"\""));
+        let opaque = &text[1..text.len() - 1];
+        assert!(opaque.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"'));
+    }
+
+    #[test]
+    fn every_fact_and_coding_changes_the_tag() {
+        let tags = [
+            EntityTag::new(&STAT, Coding::Identity),
+            EntityTag::new(&STAT, Coding::Brotli),
+            EntityTag::new(&STAT, Coding::Zstandard),
+            EntityTag::new(&STAT, Coding::Gzip),
+            EntityTag::new(&FileStat { length: 1, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { inode: 8, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { modified: 1, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { modified_nanos: 6, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { changed: 1, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { changed_nanos: 6, ..STAT }, Coding::Identity),
+        ];
+        for (index, tag) in tags.iter().enumerate() {
+            assert!(!tags[..index].contains(tag), "{tag:?}");
+        }
+        assert_eq!(tags[0], EntityTag::new(&STAT, Coding::Identity));
+    }
+
+    #[test]
+    fn the_longest_tag_fits() {
+        let stat = FileStat {
+            length: u64::MAX,
+            inode: u64::MAX,
+            modified: i64::MIN,
+            modified_nanos: u32::MAX,
+            changed: i64::MAX,
+            changed_nanos: u32::MAX,
+        };
+        assert!(EntityTag::new(&stat, Coding::Zstandard).as_bytes().ends_with(b"-zstd\""));
+        let stat = FileStat { modified: -1, modified_nanos: 0, ..stat };
+        assert!(EntityTag::new(&stat, Coding::Zstandard).as_bytes().ends_with(b"-zstd\""));
+    }
+
+    #[test]
+    fn dates_are_imf_fixdates() {
+        let date = LastModified::new(784_111_777);
+        assert_eq!(date.as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(LastModified::new(-1).as_bytes(), b"Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(LastModified::new(i64::MAX).as_bytes(), b"Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn the_future_is_never_sent() {
+        let date = LastModified::new(2_000);
+        assert_eq!(date.at(1_000).seconds(), 1_000);
+        assert_eq!(date.at(1_000).as_bytes(), b"Thu, 01 Jan 1970 00:16:40 GMT");
+        assert_eq!(date.at(2_000), date);
+        assert_eq!(date.at(3_000), date);
+    }
+}

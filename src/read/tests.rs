@@ -1,0 +1,170 @@
+//! A reader over a real ring and a pair of sockets; the test is the peer.
+
+use std::{
+    future::Future,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use super::{Filled, Reader};
+use crate::{
+    record::{ContentType, MAX_OVERHEAD, Sealer, Suite, TlsVersion, TrafficKeys},
+    ring::{ReceiveStream, Received, Ring, RingConfig, RingOptions, Socket, TaskId},
+};
+use std::os::fd::AsFd;
+
+const BUFFERS: u16 = 16;
+
+fn keys() -> TrafficKeys {
+    TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[1; 16], [2; 12], 0).unwrap()
+}
+
+struct Bench {
+    ring: Rc<Ring>,
+    socket: Socket,
+    reader: Reader,
+    peer: TcpStream,
+    sealer: Sealer,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let ring = Ring::new(&RingConfig {
+            queues: RingOptions { submissions: 8, completions: 64 },
+            operations: 64,
+            receive_buffers: BUFFERS,
+            receive_buffer_len: 16384,
+            leases: 4,
+            send_memory: 0,
+        })
+        .unwrap();
+        ring.set_current(TaskId::first(0));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(&ring, listener.accept().unwrap().0.into());
+        let stream = ReceiveStream::single(&ring, socket.as_fd());
+        let reader = Reader::new(&ring, stream, keys(), false, None);
+        Self { ring, socket, reader, peer, sealer: Sealer::new(&keys()) }
+    }
+
+    /// The peer sends this in one record.
+    fn send(&mut self, plaintext: &[u8]) {
+        let mut record = vec![0; plaintext.len() + MAX_OVERHEAD];
+        let len = self.sealer.seal(ContentType::ApplicationData, plaintext, &mut record).unwrap();
+        self.peer.write_all(&record[..len]).unwrap();
+    }
+
+    fn fill(&mut self) {
+        let filled = block_on(&self.ring, self.reader.fill(&self.socket));
+        assert_eq!(filled.unwrap().unwrap(), Filled::More);
+    }
+
+    /// Waits in vain.
+    fn fill_in_vain(&mut self) {
+        let wait = Duration::from_millis(20);
+        let filled = block_on(&self.ring, self.ring.within(wait, self.reader.fill(&self.socket)));
+        assert!(filled.unwrap().is_err(), "nothing was sent");
+        self.ring.wake(TaskId::first(0));
+        self.ring.turn().unwrap();
+    }
+}
+
+/// None if the future does not end.
+fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for _ in 0..100_000 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Some(output);
+        }
+        ring.take_ready(&mut Vec::new());
+        ring.turn().unwrap();
+    }
+    None
+}
+
+/// Every request straddles two records, for as long as the connection lives.
+#[test]
+fn requests_that_never_end_with_a_record_do_not_gather() {
+    const REQUEST: usize = 3000;
+    let mut bench = Bench::new();
+    let request: Vec<u8> = (0..REQUEST).map(|at| at as u8).collect();
+    bench.send(&request[..REQUEST / 2]);
+    let straddling = [&request[REQUEST / 2..], &request[..REQUEST / 2]].concat();
+    for _ in 0..300 {
+        bench.send(&straddling);
+        while bench.reader.plaintext().len() < REQUEST {
+            bench.fill();
+        }
+        assert_eq!(bench.reader.plaintext()[..REQUEST], request);
+        bench.reader.consume(REQUEST);
+        assert!(bench.reader.gathered_capacity() <= 4 * REQUEST);
+    }
+}
+
+#[test]
+fn who_waits_for_the_rest_of_a_head_holds_no_buffer() {
+    let mut bench = Bench::new();
+    bench.send(b"GET / HTTP/1.1\r\n");
+    bench.fill();
+    assert!(bench.ring.receive_pool().available() < BUFFERS, "read where it lies");
+    bench.fill_in_vain();
+    assert_eq!(bench.ring.receive_pool().available(), BUFFERS);
+    bench.send(b"Host: x\r\n\r\n");
+    bench.fill();
+    assert_eq!(bench.reader.plaintext(), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+}
+
+/// While a response is stuck, nothing that the peer sends stays in the worker's buffers, and
+/// nothing of it is lost.
+#[test]
+fn what_is_set_aside_is_read_later_in_order() {
+    let mut bench = Bench::new();
+    // Armed, with plaintext in hand and further records behind it.
+    bench.send(&[b'0'; 5000]);
+    bench.fill();
+    for number in b'1'..b'9' {
+        bench.send(&[number; 5000]);
+    }
+    for _ in 0..10 {
+        let mut stuck = pin!(bench.ring.sleep(Duration::from_millis(20)));
+        let aside = bench.reader.aside_while(Duration::ZERO, stuck.as_mut());
+        assert_eq!(block_on(&bench.ring, aside), Some(Some(())));
+    }
+    bench.ring.wake(TaskId::first(0));
+    bench.ring.turn().unwrap();
+    assert_eq!(bench.ring.receive_pool().available(), BUFFERS);
+    let mut all = Vec::new();
+    while all.len() < 9 * 5000 {
+        let plaintext = bench.reader.plaintext();
+        all.extend_from_slice(plaintext);
+        let len = plaintext.len();
+        bench.reader.consume(len);
+        if all.len() < 9 * 5000 {
+            bench.fill();
+        }
+    }
+    let expected: Vec<u8> = (b'0'..=b'8').flat_map(|number| [number; 5000]).collect();
+    assert!(all == expected, "bytes were lost or moved");
+    assert_eq!(bench.ring.receive_pool().aside(), 0);
+}
+
+#[test]
+fn what_can_be_set_aside_is_bounded() {
+    let bench = Bench::new();
+    let pool = bench.ring.receive_pool();
+    let mut stream = ReceiveStream::single(&bench.ring, bench.socket.as_fd());
+    let mut peer = &bench.peer;
+    peer.write_all(&[0; 16384]).unwrap();
+    let Some(Received::Data(lease)) = block_on(&bench.ring, stream.next()) else {
+        panic!("bytes were sent")
+    };
+    let copies: Vec<_> = std::iter::from_fn(|| pool.set_aside(&lease)).take(100_000).collect();
+    let bytes = usize::from(BUFFERS) * 16384;
+    assert!(pool.aside() <= bytes && pool.aside() > bytes - lease.len());
+    drop(copies);
+    assert_eq!(pool.aside(), 0);
+}

@@ -1,0 +1,169 @@
+//! Writing a response head (RFC 9112 sections 4 and 5) into memory that the caller owns.
+
+use std::fmt;
+
+use super::decimal::Decimal;
+use super::{DateCache, Status, content_length_allowed};
+
+/// Why a head could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadFault {
+    /// The buffer is too small for the head.
+    Overflow,
+    /// A field name is no token, or a field value holds a control character.
+    ForbiddenByte,
+}
+
+impl fmt::Display for HeadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overflow => "the response head does not fit its buffer",
+            Self::ForbiddenByte => "a response field holds a character that no field may hold",
+        })
+    }
+}
+
+impl std::error::Error for HeadFault {}
+
+/// Writes one response head. The first fault is kept and comes out of [`finish`](Self::finish);
+/// until then every call is safe and cheap.
+///
+/// ```
+/// use ringway::respond::{DateCache, HeadWriter, Status};
+///
+/// let mut buffer = [0; 256];
+/// let mut head = HeadWriter::new(&mut buffer, Status::Ok);
+/// head.server().date(&DateCache::new()).field("Content-Type", b"text/plain").content_length(5);
+/// let length = head.finish()?;
+/// assert!(buffer[..length].ends_with(b"Content-Length: 5\r\n\r\n"));
+/// # Ok::<(), ringway::respond::HeadFault>(())
+/// ```
+#[derive(Debug)]
+pub struct HeadWriter<'b> {
+    buffer: &'b mut [u8],
+    used: usize,
+    status: Status,
+    fault: Option<HeadFault>,
+}
+
+impl<'b> HeadWriter<'b> {
+    /// Begins a head at the start of `buffer` with its status line.
+    #[inline]
+    pub fn new(buffer: &'b mut [u8], status: Status) -> Self {
+        let mut head = Self { buffer, used: 0, status, fault: None };
+        head.put([status.line()]);
+        head
+    }
+
+    /// A field with any value. Names are written by us, or by the operator and then checked with
+    /// the configuration; debug builds check them again.
+    #[inline]
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        if value_is_safe(value) {
+            self.line(name, value);
+        } else {
+            self.fail(HeadFault::ForbiddenByte);
+        }
+        self
+    }
+
+    /// A field whose value is a number.
+    #[inline]
+    pub fn field_u64(&mut self, name: &str, number: u64) -> &mut Self {
+        self.line(name, Decimal::new(number).as_bytes());
+        self
+    }
+
+    /// `Content-Length` in bytes, left out where the status forbids it.
+    #[inline]
+    pub fn content_length(&mut self, length: u64) -> &mut Self {
+        if content_length_allowed(self.status) {
+            self.field_u64("Content-Length", length);
+        }
+        self
+    }
+
+    /// `Date`.
+    #[inline]
+    pub fn date(&mut self, date: &DateCache) -> &mut Self {
+        self.line("Date", date.as_bytes());
+        self
+    }
+
+    /// `Server: ringway`, without a version: an attacker need not be told.
+    #[inline]
+    pub fn server(&mut self) -> &mut Self {
+        self.put([b"Server: ringway\r\n"]);
+        self
+    }
+
+    /// `Connection: close`: the last response of its connection.
+    #[inline]
+    pub fn connection_close(&mut self) -> &mut Self {
+        self.put([b"Connection: close\r\n"]);
+        self
+    }
+
+    /// `Connection: keep-alive`, which an HTTP/1.0 client needs to read (RFC 9112 section 9.3).
+    #[inline]
+    pub fn connection_keep_alive(&mut self) -> &mut Self {
+        self.put([b"Connection: keep-alive\r\n"]);
+        self
+    }
+
+    /// Ends the head with its empty line and returns its length in bytes.
+    ///
+    /// # Errors
+    /// The first fault of any call before; the buffer's content is then meaningless.
+    #[inline]
+    pub fn finish(mut self) -> Result<usize, HeadFault> {
+        self.put([b"\r\n"]);
+        match self.fault {
+            None => Ok(self.used),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(is_name(name), "{name:?} is no field name");
+        self.put([name.as_bytes(), b": ", value, b"\r\n"]);
+    }
+
+    /// Appends the pieces, all or none, with one check of the space.
+    #[inline]
+    fn put<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let free = self.buffer.get_mut(self.used..).unwrap_or_default();
+        let Some((mut space, _)) = free.split_at_mut_checked(length) else {
+            self.fail(HeadFault::Overflow);
+            return;
+        };
+        for piece in pieces {
+            // The space is as long as the pieces together, so the split is within it.
+            let (to, rest) = space.split_at_mut(piece.len());
+            to.copy_from_slice(piece);
+            space = rest;
+        }
+        self.used += length;
+    }
+
+    #[cold]
+    fn fail(&mut self, fault: HeadFault) {
+        self.fault.get_or_insert(fault);
+    }
+}
+
+/// Whether nothing in a name could end it, or its line.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+}
+
+/// Whether a value stays within its line: no control character but HTAB (RFC 9110 section 5.5).
+///
+/// Looks at every byte without an early exit, so that the compiler takes many at once.
+#[inline]
+pub(super) fn value_is_safe(value: &[u8]) -> bool {
+    let forbidden = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    value.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) == 0
+}

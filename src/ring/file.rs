@@ -1,0 +1,113 @@
+//! Files through the ring: opening below a folder, and reading.
+
+use std::{
+    ffi::CString,
+    fmt,
+    ops::Range,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+};
+
+use super::{op::Submission, pages::Pages, send_pool::SendBuf};
+
+/// Vectors that one read may scatter over: the records of a bulk buffer.
+pub const MAX_VECTORS: usize = 8;
+
+/// An openat2(2) in flight: its path and its rules.
+pub(super) struct OpenRequest {
+    path: CString,
+    how: libc::open_how,
+}
+
+impl OpenRequest {
+    /// Read-only, close-on-exec, never blocking on a FIFO, and never outside the folder:
+    /// `RESOLVE_BENEATH` refuses absolute symlinks, `..` and symlinks that leave it, and
+    /// `RESOLVE_NO_MAGICLINKS` the back doors of procfs.
+    pub(super) fn beneath(path: CString) -> Self {
+        // SAFETY: all-zero is a valid open_how; the kernel demands zero in what is not set.
+        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+        how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
+        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+        Self { path, how }
+    }
+
+    pub(super) fn submission(&self, directory: BorrowedFd<'_>) -> Submission {
+        Submission::OpenAt2 {
+            directory: directory.as_raw_fd(),
+            path: self.path.as_ptr(),
+            how: &raw const self.how,
+        }
+    }
+}
+
+impl fmt::Debug for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenRequest({:?})", self.path)
+    }
+}
+
+/// Where a read puts its bytes.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Ranges of a send buffer, filled one after the other.
+    Buffer(SendBuf, Vec<Range<usize>>),
+    /// Pages, from `filled` to their end.
+    Pages(Pages, usize),
+}
+
+/// A read in flight: the file, which stays open, and the memory.
+pub(super) struct FileRead {
+    file: Rc<OwnedFd>,
+    pub(super) target: Target,
+    vectors: [libc::iovec; MAX_VECTORS],
+}
+
+impl FileRead {
+    pub(super) fn new(file: Rc<OwnedFd>, target: Target) -> Box<Self> {
+        let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Box::new(Self { file, target, vectors: [empty; MAX_VECTORS] })
+    }
+
+    /// Describes the read to the kernel. `registered`: send memory is a fixed buffer.
+    pub(super) fn submission(&mut self, offset: u64, registered: bool) -> Submission {
+        let file = self.file.as_raw_fd();
+        match &mut self.target {
+            Target::Pages(bytes, filled) => {
+                let rest = &mut bytes[*filled..];
+                Submission::Read { file, data: rest.as_mut_ptr(), len: clamp(rest.len()), offset }
+            }
+            Target::Buffer(buffer, ranges) => {
+                let base = buffer.as_mut_ptr();
+                let room = buffer.len();
+                let within = |range: &&Range<usize>| range.start <= range.end && range.end <= room;
+                let ranges = ranges.iter().filter(within);
+                let mut count = 0;
+                for (vector, range) in self.vectors.iter_mut().zip(ranges) {
+                    // SAFETY: the range begins and ends within the buffer.
+                    let data = unsafe { base.add(range.start) };
+                    *vector = libc::iovec { iov_base: data.cast(), iov_len: range.len() };
+                    count += 1;
+                }
+                let first = self.vectors[0];
+                if count == 1 && registered {
+                    let (data, len) = (first.iov_base.cast(), clamp(first.iov_len));
+                    Submission::ReadFixed { file, data, len, offset }
+                } else {
+                    let vectors = self.vectors.as_ptr();
+                    Submission::ReadVectored { file, vectors, count, offset }
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FileRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileRead").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// A length as the kernel takes it; longer reads come back short and are continued.
+fn clamp(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(1 << 30).min(1 << 30)
+}

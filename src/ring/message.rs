@@ -1,0 +1,247 @@
+//! sendmsg(2) and recvmsg(2): the frames that they need, and who keeps their parts alive.
+
+use std::{fmt, ops::Range, rc::Rc};
+
+use super::{pages::Pages, send_pool::SendBuf};
+
+/// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
+/// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
+pub const MAX_PARTS: usize = 16;
+
+/// Bytes of control data: one `cmsghdr` and a record type, aligned.
+const CONTROL_LEN: usize = 24;
+
+/// `SOL_TLS` (`include/linux/socket.h`).
+const SOL_TLS: i32 = 282;
+/// `TLS_SET_RECORD_TYPE` and `TLS_GET_RECORD_TYPE` (`include/uapi/linux/tls.h`).
+const SET_RECORD_TYPE: i32 = 1;
+const GET_RECORD_TYPE: i32 = 2;
+
+/// One stretch of bytes in a message.
+#[derive(Clone, Debug)]
+enum Part {
+    /// A range of the message's own send buffer: heads, small bodies.
+    Buffered(Range<usize>),
+    /// A range of bytes that never change: a cached file, a rendered page.
+    Shared(Rc<Pages>, Range<usize>),
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Self::Buffered(range) | Self::Shared(_, range) => range.len(),
+        }
+    }
+}
+
+/// A message: its parts in order, and the frame that describes them to the kernel.
+///
+/// Boxed and reused: the frame holds pointers into itself, which are set anew each time before
+/// it is submitted. While a message is in flight, its op slot owns it.
+pub struct Message {
+    header: libc::msghdr,
+    vectors: [libc::iovec; MAX_PARTS],
+    control: [u64; CONTROL_LEN / 8],
+    buffer: Option<SendBuf>,
+    parts: Vec<Part>,
+    /// Bytes of the parts that have left already.
+    sent: usize,
+    record_type: Option<u8>,
+}
+
+impl Message {
+    /// An empty message.
+    pub fn new() -> Box<Self> {
+        // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
+        let header = unsafe { std::mem::zeroed() };
+        let vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MAX_PARTS];
+        let control = [0; CONTROL_LEN / 8];
+        let parts = Vec::with_capacity(MAX_PARTS);
+        Box::new(Self { header, vectors, control, buffer: None, parts, sent: 0, record_type: None })
+    }
+
+    /// The send buffer that [`Self::push_buffered`] speaks of.
+    pub fn buffer(&mut self) -> &mut Option<SendBuf> {
+        &mut self.buffer
+    }
+
+    /// Bytes of the send buffer; 0 if there is none.
+    pub fn buffer_len(&self) -> usize {
+        self.buffer.as_deref().map_or(0, <[u8]>::len)
+    }
+
+    /// Appends a range of the send buffer. False, and nothing is appended, if the message has
+    /// [`MAX_PARTS`] already or the range does not lie within the buffer.
+    #[must_use]
+    pub fn push_buffered(&mut self, range: Range<usize>) -> bool {
+        let within = self.buffer.as_ref().is_some_and(|buffer| range.end <= buffer.len());
+        within && self.push(Part::Buffered(range))
+    }
+
+    /// Appends a range of shared bytes. False as for [`Self::push_buffered`].
+    #[must_use]
+    pub fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
+        let within = bytes.get(range.clone()).is_some();
+        within && self.push(Part::Shared(bytes, range))
+    }
+
+    fn push(&mut self, part: Part) -> bool {
+        if part.len() == 0 {
+            return true;
+        }
+        // Neighbours in the buffer need one vector only.
+        if let (Some(Part::Buffered(last)), Part::Buffered(next)) = (self.parts.last_mut(), &part)
+            && last.end == next.start
+        {
+            last.end = next.end;
+            return true;
+        }
+        let room = self.parts.len() < MAX_PARTS;
+        if room {
+            self.parts.push(part);
+        }
+        room
+    }
+
+    /// Makes kernel TLS send the message as a record of this content type, other than
+    /// application data (`Documentation/networking/tls.rst`).
+    pub fn set_record_type(&mut self, record_type: u8) {
+        self.record_type = Some(record_type);
+    }
+
+    /// Bytes that have not left.
+    pub fn remaining(&self) -> usize {
+        self.parts.iter().map(Part::len).sum::<usize>() - self.sent
+    }
+
+    /// Whether one more part of shared bytes, and one of the buffer, would fit.
+    pub fn has_room(&self) -> bool {
+        self.parts.len() + 2 <= MAX_PARTS
+    }
+
+    /// Takes note that `count` more bytes have left.
+    pub fn advance(&mut self, count: usize) {
+        self.sent += count.min(self.remaining());
+    }
+
+    /// Lets go of all parts and of the buffer; the frame can be used again.
+    pub fn clear(&mut self) {
+        self.parts.clear();
+        self.buffer = None;
+        self.sent = 0;
+        self.record_type = None;
+    }
+
+    /// Sets the frame up for what remains, and gives its address. The address is good for as
+    /// long as the box stays where it is and neither parts nor frame are touched.
+    pub(super) fn prepare(&mut self) -> *const libc::msghdr {
+        let mut skip = self.sent;
+        let mut count = 0;
+        for part in &self.parts {
+            let bytes = match part {
+                Part::Buffered(range) => {
+                    self.buffer.as_deref().and_then(|buffer| buffer.get(range.clone()))
+                }
+                Part::Shared(bytes, range) => bytes.get(range.clone()),
+            };
+            let bytes = bytes.unwrap_or_default();
+            let skipped = skip.min(bytes.len());
+            skip -= skipped;
+            let rest = &bytes[skipped..];
+            if !rest.is_empty() {
+                self.vectors[count] =
+                    libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
+                count += 1;
+            }
+        }
+        self.header.msg_iov = self.vectors.as_mut_ptr();
+        self.header.msg_iovlen = count;
+        if let Some(record_type) = self.record_type {
+            // The type is the first byte behind the header, whatever the byte order.
+            let data = u64::from_ne_bytes([record_type, 0, 0, 0, 0, 0, 0, 0]);
+            self.control = [cmsg_len(1) as u64, pack(SOL_TLS, SET_RECORD_TYPE), data];
+            self.header.msg_control = self.control.as_mut_ptr().cast();
+            self.header.msg_controllen = CONTROL_LEN;
+        } else {
+            self.header.msg_control = std::ptr::null_mut();
+            self.header.msg_controllen = 0;
+        }
+        &raw const self.header
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("parts", &self.parts)
+            .field("sent", &self.sent)
+            .field("record_type", &self.record_type)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The frame of a recvmsg(2) that takes one record of kernel TLS with its content type.
+pub(super) struct ControlFrame {
+    header: libc::msghdr,
+    vector: libc::iovec,
+    control: [u64; CONTROL_LEN / 8],
+    bytes: Box<[u8]>,
+}
+
+impl ControlFrame {
+    /// Room for a record of `len` bytes.
+    pub(super) fn new(len: usize) -> Self {
+        // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
+        let header = unsafe { std::mem::zeroed() };
+        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        let control = [0; CONTROL_LEN / 8];
+        Self { header, vector, control, bytes: vec![0; len].into_boxed_slice() }
+    }
+
+    /// Sets the frame up and gives its address, good while the box stays where it is.
+    pub(super) fn prepare(&mut self) -> *mut libc::msghdr {
+        self.vector.iov_base = self.bytes.as_mut_ptr().cast();
+        self.vector.iov_len = self.bytes.len();
+        self.header.msg_iov = &raw mut self.vector;
+        self.header.msg_iovlen = 1;
+        self.header.msg_control = self.control.as_mut_ptr().cast();
+        self.header.msg_controllen = CONTROL_LEN;
+        &raw mut self.header
+    }
+
+    /// The content type that the kernel noted, and the `len` bytes that it wrote.
+    pub(super) fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
+        let noted = self.header.msg_controllen >= cmsg_len(1)
+            && self.control[1] == pack(SOL_TLS, GET_RECORD_TYPE);
+        let record_type = noted.then(|| self.control[2].to_ne_bytes()[0]);
+        let mut bytes = self.bytes.into_vec();
+        bytes.truncate(len);
+        (record_type, bytes.into_boxed_slice())
+    }
+}
+
+impl fmt::Debug for ControlFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlFrame").field("room", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+/// `CMSG_LEN`: header and data, without the padding behind (cmsg(3)).
+const fn cmsg_len(data: usize) -> usize {
+    size_of::<libc::cmsghdr>() + data
+}
+
+/// `cmsg_level` and `cmsg_type` as the two halves of a word, in memory order.
+fn pack(level: i32, kind: i32) -> u64 {
+    let mut halves = [0; 8];
+    halves[..4].copy_from_slice(&level.to_ne_bytes());
+    halves[4..].copy_from_slice(&kind.to_ne_bytes());
+    u64::from_ne_bytes(halves)
+}
+
+// The control words above are laid out by hand; hold them to the platform's own struct.
+const _: () = {
+    assert!(size_of::<libc::cmsghdr>() == 16);
+    assert!(std::mem::offset_of!(libc::cmsghdr, cmsg_level) == 8);
+    assert!(std::mem::offset_of!(libc::cmsghdr, cmsg_type) == 12);
+};

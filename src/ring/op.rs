@@ -1,0 +1,127 @@
+//! What the kernel is asked to do, and how its answers find their way back.
+//!
+//! Every operation that is waited for has a slot in the op table. Its name, [`OpId`], travels as
+//! `user_data` and comes back in each completion: kind, slot and generation, so that an answer
+//! to an operation that is gone is recognised and what it carries (a descriptor, a buffer) is
+//! given back.
+
+use std::{os::fd::RawFd, time::Duration};
+
+/// What kind of completion to expect; kept in the id so that even a stale one can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// One result and nothing else.
+    Plain = 0,
+    /// Each completion may carry an accepted descriptor.
+    Accept = 1,
+    /// Each completion may carry a buffer of the receive pool.
+    Receive = 2,
+    /// The one completion may carry an opened descriptor.
+    Open = 3,
+    /// Nobody waits: close and cancel.
+    Forgotten = 4,
+}
+
+/// The name of an operation in flight: kind, slot and generation, packed for `user_data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpId {
+    pub(super) kind: Kind,
+    /// Slot in the op table; below 2^24.
+    pub(super) slot: u32,
+    /// How often the slot had been used before; wraps.
+    pub(super) generation: u32,
+}
+
+impl OpId {
+    /// For operations that nobody waits for.
+    pub(super) const FORGOTTEN: Self = Self { kind: Kind::Forgotten, slot: 0, generation: 0 };
+
+    pub(super) fn to_user_data(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.kind as u8) << 24 | u64::from(self.slot)
+    }
+
+    pub(super) fn from_user_data(user_data: u64) -> Self {
+        let kind = match (user_data >> 24) as u8 {
+            0 => Kind::Plain,
+            1 => Kind::Accept,
+            2 => Kind::Receive,
+            3 => Kind::Open,
+            _ => Kind::Forgotten,
+        };
+        Self { kind, slot: user_data as u32 & 0x00ff_ffff, generation: (user_data >> 32) as u32 }
+    }
+}
+
+/// One completion, as the kernel wrote it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completion {
+    pub(super) id: OpId,
+    /// The result, or a negated errno.
+    pub(super) result: i32,
+    /// More completions of this operation will follow (`IORING_CQE_F_MORE`).
+    pub(super) more: bool,
+    /// The provided buffer that it filled (`IORING_CQE_F_BUFFER`).
+    pub(super) buffer: Option<u16>,
+}
+
+/// How long an enter of the kernel may wait for a completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Not,
+    AtMost(Duration),
+    Forever,
+}
+
+/// A request to the kernel. The pointers point into the slot's payload or into a pool; the op
+/// table keeps both alive until the last completion.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Submission {
+    /// Multishot accept; descriptors are close-on-exec.
+    AcceptMulti { listener: RawFd },
+    /// One receive of at most `limit` bytes (0: as many as fit) into a buffer of the receive pool.
+    Receive { socket: RawFd, limit: u32 },
+    /// Receives into buffers of the receive pool until cancelled, failed or out of buffers.
+    ReceiveMulti { socket: RawFd },
+    /// One recvmsg(2), for what a plain receive refuses: kernel TLS's control records.
+    ReceiveMessage { socket: RawFd, header: *mut libc::msghdr },
+    /// One send(2) from any memory.
+    Send { socket: RawFd, data: *const u8, len: u32 },
+    /// The same from registered memory.
+    WriteFixed { socket: RawFd, data: *const u8, len: u32 },
+    /// One sendmsg(2).
+    SendMessage { socket: RawFd, header: *const libc::msghdr },
+    /// Wait until a socket takes bytes again.
+    PollWritable { socket: RawFd },
+    /// openat2(2).
+    OpenAt2 { directory: RawFd, path: *const libc::c_char, how: *const libc::open_how },
+    /// pread(2) into any memory.
+    Read { file: RawFd, data: *mut u8, len: u32, offset: u64 },
+    /// The same into registered memory.
+    ReadFixed { file: RawFd, data: *mut u8, len: u32, offset: u64 },
+    /// preadv(2).
+    ReadVectored { file: RawFd, vectors: *const libc::iovec, count: u32, offset: u64 },
+    /// close(2).
+    Close { fd: RawFd },
+    /// Cancel the operation with this `user_data`.
+    Cancel { target: u64 },
+    /// Cancel every operation on a descriptor.
+    CancelAll { fd: RawFd },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_the_trip_through_user_data() {
+        for kind in [Kind::Plain, Kind::Accept, Kind::Receive, Kind::Open] {
+            for (slot, generation) in [(0, 0), (0x00ff_ffff, u32::MAX), (7, 9)] {
+                let id = OpId { kind, slot, generation };
+                assert_eq!(OpId::from_user_data(id.to_user_data()), id);
+            }
+        }
+        let forgotten = OpId::FORGOTTEN;
+        assert_eq!(OpId::from_user_data(forgotten.to_user_data()).kind, Kind::Forgotten);
+    }
+}

@@ -1,0 +1,279 @@
+//! Single operations as futures. Each is submitted when it is made, not when it is first polled,
+//! so that two can fly at once; each gives back what it borrowed, whatever the result.
+
+use std::{
+    ffi::CString,
+    future::Future,
+    io,
+    ops::Range,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use super::{
+    Message, Pages, Ring, SendBuf, SendClass,
+    file::{FileRead, OpenRequest, Target},
+    message::ControlFrame,
+    op::{Kind, OpId, Submission},
+    send_pool::Taking,
+    table::{Payload, Progress, own},
+};
+
+/// An operation in flight. Dropping it orphans the slot, which keeps what the kernel may touch.
+struct Op<'r> {
+    ring: &'r Ring,
+    state: OpState,
+}
+
+enum OpState {
+    Flying(OpId),
+    /// The table had no slot; this is what was to be lent.
+    Refused(Payload),
+    Collected,
+}
+
+impl<'r> Op<'r> {
+    fn begin(
+        ring: &'r Ring,
+        kind: Kind,
+        payload: Payload,
+        describe: impl FnOnce(&mut Payload) -> Submission,
+    ) -> Self {
+        let state = match ring.begin(kind, payload, describe) {
+            Ok(id) => OpState::Flying(id),
+            Err(payload) => OpState::Refused(payload),
+        };
+        Self { ring, state }
+    }
+}
+
+impl Future for Op<'_> {
+    type Output = (i32, Payload);
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match std::mem::replace(&mut self.state, OpState::Collected) {
+            OpState::Flying(id) => {
+                let progress = self.ring.state.borrow_mut().table.poll(id, self.ring.current.get());
+                match progress {
+                    Progress::Done(result, payload) => Poll::Ready((result, payload)),
+                    Progress::Pending => {
+                        self.state = OpState::Flying(id);
+                        Poll::Pending
+                    }
+                }
+            }
+            OpState::Refused(payload) => Poll::Ready((-libc::EAGAIN, payload)),
+            OpState::Collected => Poll::Ready((-libc::ECANCELED, Payload::Nothing)),
+        }
+    }
+}
+
+impl Drop for Op<'_> {
+    fn drop(&mut self) {
+        if let OpState::Flying(id) = self.state {
+            self.ring.orphan(id);
+        }
+    }
+}
+
+/// A completion's result as Rust has it.
+pub(super) fn outcome(result: i32) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}
+
+/// An operation's payload came back as something else: a defect of this module.
+fn mixed_up() -> ! {
+    unreachable!("an operation gives back the payload that it was given")
+}
+
+impl Ring {
+    /// Sends `range` of a buffer; may send less. send(2), or write(2) from registered memory.
+    pub fn send(
+        &self,
+        socket: BorrowedFd<'_>,
+        buffer: SendBuf,
+        range: Range<usize>,
+    ) -> impl Future<Output = (io::Result<usize>, SendBuf)> + '_ {
+        let socket = socket.as_raw_fd();
+        let registered = self.granted.registered_send_memory;
+        let op = Op::begin(self, Kind::Plain, Payload::Buffer(buffer), |payload| {
+            let Payload::Buffer(buffer) = payload else { mixed_up() };
+            let bytes = buffer.get(range).unwrap_or_default();
+            let (data, len) = (bytes.as_ptr(), bytes.len() as u32);
+            if registered {
+                Submission::WriteFixed { socket, data, len }
+            } else {
+                Submission::Send { socket, data, len }
+            }
+        });
+        async move {
+            match op.await {
+                (result, Payload::Buffer(buffer)) => (outcome(result), buffer),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// Sends what remains of a message; may send less. sendmsg(2).
+    pub fn send_message(
+        &self,
+        socket: BorrowedFd<'_>,
+        message: Box<Message>,
+    ) -> impl Future<Output = (io::Result<usize>, Box<Message>)> + '_ {
+        let socket = socket.as_raw_fd();
+        let op = Op::begin(self, Kind::Plain, Payload::Message(message), |payload| {
+            let Payload::Message(message) = payload else { mixed_up() };
+            Submission::SendMessage { socket, header: message.prepare() }
+        });
+        async move {
+            match op.await {
+                (result, Payload::Message(message)) => (outcome(result), message),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// Waits until a socket takes bytes again, or failed.
+    pub fn writable(&self, socket: BorrowedFd<'_>) -> impl Future<Output = io::Result<()>> + '_ {
+        let socket = socket.as_raw_fd();
+        let op =
+            Op::begin(self, Kind::Plain, Payload::Nothing, |_| Submission::PollWritable { socket });
+        async move { outcome(op.await.0).map(drop) }
+    }
+
+    /// Takes one record of kernel TLS with its content type: what a plain receive answers with
+    /// EIO. `None` as type: application data or, with no bytes, the end of the stream.
+    pub fn receive_control(
+        &self,
+        socket: BorrowedFd<'_>,
+        room: usize,
+    ) -> impl Future<Output = io::Result<(Option<u8>, Box<[u8]>)>> + '_ {
+        let socket = socket.as_raw_fd();
+        let frame = Payload::Control(Box::new(ControlFrame::new(room)));
+        let op = Op::begin(self, Kind::Plain, frame, |payload| {
+            let Payload::Control(frame) = payload else { mixed_up() };
+            Submission::ReceiveMessage { socket, header: frame.prepare() }
+        });
+        async move {
+            match op.await {
+                (result, Payload::Control(frame)) => {
+                    outcome(result).map(|len| frame.into_record(len))
+                }
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// Opens a file below a folder, never outside it; see the rules at `OpenRequest::beneath`.
+    pub fn open_beneath(
+        &self,
+        folder: BorrowedFd<'_>,
+        path: CString,
+    ) -> impl Future<Output = io::Result<OwnedFd>> + '_ {
+        let request = Payload::Open(Box::new(OpenRequest::beneath(path)));
+        let op = Op::begin(self, Kind::Open, request, |payload| {
+            let Payload::Open(request) = payload else { mixed_up() };
+            request.submission(folder)
+        });
+        async move {
+            let (result, _request) = op.await;
+            outcome(result).map(|_| own(result))
+        }
+    }
+
+    /// Reads a file into ranges of a send buffer, one after the other; may read less. At most
+    /// [`super::MAX_VECTORS`] ranges are used.
+    pub fn read_into(
+        &self,
+        file: &Rc<OwnedFd>,
+        buffer: SendBuf,
+        ranges: Vec<Range<usize>>,
+        offset: u64,
+    ) -> impl Future<Output = (io::Result<usize>, SendBuf, Vec<Range<usize>>)> + '_ {
+        let op = self.begin_read(file, Target::Buffer(buffer, ranges), offset);
+        async move {
+            match op.await {
+                (result, Target::Buffer(buffer, ranges)) => (result, buffer, ranges),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// Reads a file into pages, behind their first `filled` bytes; may read less.
+    pub fn read_pages(
+        &self,
+        file: &Rc<OwnedFd>,
+        pages: Pages,
+        filled: usize,
+        offset: u64,
+    ) -> impl Future<Output = (io::Result<usize>, Pages)> + '_ {
+        let op = self.begin_read(file, Target::Pages(pages, filled), offset);
+        async move {
+            match op.await {
+                (result, Target::Pages(pages, _)) => (result, pages),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    fn begin_read(
+        &self,
+        file: &Rc<OwnedFd>,
+        target: Target,
+        offset: u64,
+    ) -> impl Future<Output = (io::Result<usize>, Target)> + '_ {
+        let registered = self.granted.registered_send_memory;
+        let read = Payload::Read(FileRead::new(Rc::clone(file), target));
+        let op = Op::begin(self, Kind::Plain, read, |payload| {
+            let Payload::Read(read) = payload else { mixed_up() };
+            read.submission(offset, registered)
+        });
+        async move {
+            match op.await {
+                (result, Payload::Read(read)) => (outcome(result), read.target),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// Reads an eventfd's counter (eventfd(2)), waiting until it is not zero.
+    pub fn read_counter(&self, eventfd: &OwnedFd) -> impl Future<Output = io::Result<u64>> + '_ {
+        let file = eventfd.as_fd().as_raw_fd();
+        let op = Op::begin(self, Kind::Plain, Payload::Counter(Box::new(0)), |payload| {
+            let Payload::Counter(counter) = payload else { mixed_up() };
+            let data = std::ptr::from_mut(&mut **counter).cast();
+            // Offset -1: an eventfd has no position.
+            Submission::Read { file, data, len: 8, offset: u64::MAX }
+        });
+        async move {
+            match op.await {
+                (result, Payload::Counter(counter)) => outcome(result).map(|_| *counter),
+                _ => mixed_up(),
+            }
+        }
+    }
+
+    /// A buffer of send memory; waits in line while the class is empty.
+    pub fn send_buffer(&self, class: SendClass) -> impl Future<Output = SendBuf> + '_ {
+        Taking::new(self, class)
+    }
+
+    /// A buffer of send memory if one is at rest and nobody waits for it.
+    pub fn try_send_buffer(&self, class: SendClass) -> Option<SendBuf> {
+        self.send.try_take(class)
+    }
+
+    /// Lets every other ready task run first.
+    pub fn yield_now(&self) -> impl Future<Output = ()> + '_ {
+        let mut yielded = false;
+        std::future::poll_fn(move |_| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            self.wake(self.current.get());
+            Poll::Pending
+        })
+    }
+}

@@ -1,0 +1,359 @@
+//! Receive buffers: a provided-buffer ring (`io_uring_register_buf_ring(3)`) and its leases.
+//!
+//! A buffer is in exactly one of four places: published to the kernel, queued in a receive op's
+//! slot, leased as a [`RecvBuf`], or waiting in `returns` to be published again. Leases return
+//! themselves when dropped; returns are published in one batch before each submission.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+    rc::Rc,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use io_uring::types::BufRingEntry;
+
+use super::{
+    TaskId,
+    line::{Line, Place},
+    region::Region,
+};
+
+/// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
+pub const MAX_BUFFERS: u16 = 1 << 15;
+
+/// The buffers that a worker receives into.
+pub struct ReceivePool {
+    memory: Region,
+    /// The ring that the kernel takes buffers from: `count` entries of 16 bytes.
+    entries: Region,
+    count: u16,
+    /// Bytes that the kernel may fill of each buffer.
+    len: u32,
+    /// Distance between two buffers. Not a power of two, so that the beginnings of buffers (all
+    /// that a small request touches) do not fall into the same cache sets.
+    stride: usize,
+    /// Where the next returned buffer is published; the kernel reads it from the ring.
+    tail: Cell<u16>,
+    returns: RefCell<Vec<u16>>,
+    /// Buffers that the kernel may fill now.
+    published: Cell<u16>,
+    lowest: Cell<u16>,
+    /// Bytes that were moved out of buffers and are still held.
+    aside: Cell<usize>,
+    line: RefCell<Line>,
+}
+
+impl ReceivePool {
+    /// `count` buffers (a power of two, at most [`MAX_BUFFERS`]) of `len` bytes each.
+    pub(super) fn new(count: u16, len: u32) -> io::Result<Rc<Self>> {
+        if !count.is_power_of_two() || count > MAX_BUFFERS || len == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{count} receive buffers of {len} bytes: the count must be a power of two"),
+            ));
+        }
+        let stride = (len as usize).next_multiple_of(64) + 64;
+        let pool = Self {
+            memory: Region::new(stride * usize::from(count))?,
+            entries: Region::new(usize::from(count) * size_of::<BufRingEntry>())?,
+            count,
+            len,
+            stride,
+            tail: Cell::new(0),
+            returns: RefCell::new((0..count).rev().collect()),
+            published: Cell::new(0),
+            lowest: Cell::new(count),
+            aside: Cell::new(0),
+            line: RefCell::new(Line::default()),
+        };
+        pool.publish_returns();
+        Ok(Rc::new(pool))
+    }
+
+    /// The address of the entry ring, for registration.
+    pub(super) fn entries_address(&self) -> u64 {
+        self.entries.at(0).as_ptr() as u64
+    }
+
+    /// Buffers in the pool.
+    pub fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Buffers that the kernel may fill at this moment.
+    pub fn available(&self) -> u16 {
+        self.published.get()
+    }
+
+    /// The fewest that were ever available.
+    pub fn low_water(&self) -> u16 {
+        self.lowest.get()
+    }
+
+    /// Bytes of address space behind the pool; resident only as far as it was used.
+    pub fn bytes(&self) -> usize {
+        self.memory.len() + self.entries.len()
+    }
+
+    /// Copies a lease's bytes, so that its buffer can go back. None if that would make the copies
+    /// take more memory than the buffers.
+    pub fn set_aside(self: &Rc<Self>, lease: &RecvBuf) -> Option<AsideBuf> {
+        let total = self.aside.get() + lease.len();
+        (total <= self.len as usize * usize::from(self.count)).then(|| {
+            self.aside.set(total);
+            AsideBuf { bytes: lease.to_vec(), pool: Rc::clone(self) }
+        })
+    }
+
+    /// Bytes that were moved out of buffers and are still held.
+    pub fn aside(&self) -> usize {
+        self.aside.get()
+    }
+
+    /// Takes note that the kernel filled `buffer` with `len` bytes.
+    pub(super) fn taken(&self) {
+        let left = self.published.get().saturating_sub(1);
+        self.published.set(left);
+        self.lowest.set(self.lowest.get().min(left));
+    }
+
+    /// Makes the lease of a buffer that the kernel filled. Exactly one per completion.
+    pub(super) fn lease(self: &Rc<Self>, buffer: u16, len: u32) -> RecvBuf {
+        debug_assert!(buffer < self.count && len <= self.len);
+        RecvBuf {
+            base: self.memory.at(usize::from(buffer) * self.stride),
+            len: len.min(self.len),
+            buffer,
+            pool: Rc::clone(self),
+        }
+    }
+
+    /// Gives a buffer back; it is published with the next batch.
+    pub(super) fn give_back(&self, buffer: u16) {
+        self.returns.borrow_mut().push(buffer);
+    }
+
+    /// Publishes what was given back, in one store of the tail.
+    pub(super) fn publish_returns(&self) {
+        let mut returns = self.returns.borrow_mut();
+        if returns.is_empty() {
+            return;
+        }
+        let mut tail = self.tail.get();
+        // Last in, first out within the batch: the warmest buffer is filled first.
+        while let Some(buffer) = returns.pop() {
+            let slot = usize::from(tail & (self.count - 1)) * size_of::<BufRingEntry>();
+            let address = self.memory.at(usize::from(buffer) * self.stride).as_ptr() as u64;
+            // SAFETY: the slot lies inside the entry ring, which is aligned to a page and holds
+            // `count` entries; the kernel does not read it before the tail passes it.
+            let entry = unsafe { self.entries.at(slot).cast::<BufRingEntry>().as_mut() };
+            entry.set_addr(address);
+            entry.set_len(self.len);
+            entry.set_bid(buffer);
+            tail = tail.wrapping_add(1);
+            self.published.set(self.published.get() + 1);
+        }
+        self.tail.set(tail);
+        // SAFETY: the tail is the `resv` field of the first entry, two bytes, aligned; the kernel
+        // reads it with acquire semantics (io_uring/kbuf.c).
+        let shared = unsafe {
+            let tail = BufRingEntry::tail(self.entries.at(0).as_ptr().cast());
+            AtomicU16::from_ptr(tail.cast_mut())
+        };
+        shared.store(tail, Ordering::Release);
+    }
+
+    /// Queues a task that ran out of buffers.
+    pub(super) fn join(&self, task: TaskId) -> Place {
+        self.line.borrow_mut().join(task)
+    }
+
+    /// Whether this place is still to be served; then `task` will be woken.
+    pub(super) fn is_waiting(&self, place: Place, task: TaskId) -> bool {
+        self.line.borrow_mut().is_waiting(place, task)
+    }
+
+    /// Gives a place in the line up.
+    pub(super) fn leave(&self, place: Place) {
+        self.line.borrow_mut().leave(place);
+    }
+
+    /// Takes out the tasks that may receive now, in order: one for each published buffer. They
+    /// are not promised it. Whoever finds it gone joins again, and so does whoever took it.
+    pub(super) fn take_served(&self, mut wake: impl FnMut(TaskId)) {
+        let mut line = self.line.borrow_mut();
+        for _ in 0..self.published.get() {
+            let Some((_, task)) = line.serve() else { return };
+            wake(task);
+        }
+    }
+
+    /// Takes the buffer that the kernel would fill next: the scripted ring's way to receive.
+    #[cfg(test)]
+    pub(super) fn fill_next(&self, head: &mut u16, bytes: &[u8]) -> Option<u16> {
+        if *head == self.tail.get() {
+            return None;
+        }
+        let slot = usize::from(*head & (self.count - 1)) * size_of::<BufRingEntry>();
+        // SAFETY: the entry was published, so it is initialised and stays put until reused.
+        let buffer = unsafe { self.entries.at(slot).cast::<BufRingEntry>().as_ref() }.bid();
+        *head = head.wrapping_add(1);
+        let len = bytes.len().min(self.len as usize);
+        let base = self.memory.at(usize::from(buffer) * self.stride);
+        // SAFETY: a published buffer is nobody's lease, and `len` fits into it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), base.as_ptr(), len) };
+        Some(buffer)
+    }
+}
+
+impl fmt::Debug for ReceivePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivePool")
+            .field("count", &self.count)
+            .field("len", &self.len)
+            .field("available", &self.published.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lease of one filled receive buffer. Dropping it gives the buffer back.
+pub struct RecvBuf {
+    base: NonNull<u8>,
+    len: u32,
+    buffer: u16,
+    pool: Rc<ReceivePool>,
+}
+
+impl Deref for RecvBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the kernel filled `len` bytes and has let go of the buffer; the lease is its
+        // only owner until it is dropped.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len as usize) }
+    }
+}
+
+impl DerefMut for RecvBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` makes the access unique.
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.len as usize) }
+    }
+}
+
+impl Drop for RecvBuf {
+    fn drop(&mut self) {
+        self.pool.give_back(self.buffer);
+    }
+}
+
+impl fmt::Debug for RecvBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecvBuf {{ buffer: {}, len: {} }}", self.buffer, self.len)
+    }
+}
+
+/// Bytes that were received and moved out of their buffer, because it was wanted back.
+#[derive(Debug)]
+pub struct AsideBuf {
+    bytes: Vec<u8>,
+    pool: Rc<ReceivePool>,
+}
+
+impl Drop for AsideBuf {
+    fn drop(&mut self) {
+        self.pool.aside.set(self.pool.aside.get() - self.bytes.len());
+    }
+}
+
+/// Bytes that were received, wherever they lie.
+#[derive(Debug)]
+pub enum Arrived {
+    /// In the buffer that the kernel filled.
+    Lease(RecvBuf),
+    /// In memory of their own.
+    Aside(AsideBuf),
+}
+
+impl Deref for Arrived {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &aside.bytes,
+        }
+    }
+}
+
+impl DerefMut for Arrived {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lease(lease) => lease,
+            Self::Aside(aside) => &mut aside.bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_buffer_goes_out_once_and_comes_back_once() {
+        let pool = ReceivePool::new(8, 64).unwrap();
+        let mut head = 0;
+        let mut leases = Vec::new();
+        for round in 0..8_u8 {
+            let buffer = pool.fill_next(&mut head, &[round; 16]).unwrap();
+            pool.taken();
+            leases.push(pool.lease(buffer, 16));
+        }
+        assert_eq!(pool.fill_next(&mut head, b"x"), None, "all are leased");
+        assert_eq!((pool.available(), pool.low_water()), (0, 0));
+        for (round, lease) in leases.iter().enumerate() {
+            assert_eq!(&lease[..], &[round as u8; 16]);
+        }
+        drop(leases);
+        assert_eq!(pool.available(), 0, "returns are published in a batch");
+        pool.publish_returns();
+        assert_eq!(pool.available(), 8);
+    }
+
+    #[test]
+    fn the_tail_wraps() {
+        let pool = ReceivePool::new(4, 64).unwrap();
+        let mut head = 0;
+        for round in 0..100_000_u32 {
+            let buffer = pool.fill_next(&mut head, &round.to_le_bytes()).unwrap();
+            pool.taken();
+            let lease = pool.lease(buffer, 4);
+            assert_eq!(lease[..], round.to_le_bytes());
+            drop(lease);
+            pool.publish_returns();
+        }
+        assert_eq!(pool.available(), 4);
+    }
+
+    #[test]
+    fn waiters_are_served_in_order_and_no_more_than_there_are_buffers() {
+        let pool = ReceivePool::new(2, 64).unwrap();
+        let tasks: Vec<TaskId> = (0..4).map(TaskId::for_test).collect();
+        let places: Vec<Place> = tasks.iter().map(|task| pool.join(*task)).collect();
+        pool.leave(places[0]);
+        let mut woken = Vec::new();
+        pool.take_served(|task| woken.push(task));
+        assert_eq!(woken, tasks[1..3], "who left takes no turn");
+        assert!(!pool.is_waiting(places[1], tasks[1]) && pool.is_waiting(places[3], tasks[3]));
+    }
+
+    #[test]
+    fn a_count_that_is_no_power_of_two_is_refused() {
+        assert!(ReceivePool::new(3, 64).is_err());
+        assert!(ReceivePool::new(0, 64).is_err());
+        assert!(ReceivePool::new(4, 0).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! A scripted ring: what is submitted is recorded, and completions come as the script says:
+//! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
+//! real one, without a kernel.
+
+use std::{collections::VecDeque, io, rc::Rc, time::Duration};
+
+use super::{
+    op::{Completion, OpId, Submission, Wait},
+    receive_pool::ReceivePool,
+    table::own,
+};
+
+/// The kernel's side of a scripted ring.
+#[derive(Debug)]
+pub(super) struct Scripted {
+    pool: Rc<ReceivePool>,
+    head: u16,
+    /// Submissions per enter; more make the queue full.
+    pub(super) room: usize,
+    queued: Vec<(OpId, Submission)>,
+    /// What was submitted and the script has not looked at. Closes are not among it: they are
+    /// done at once.
+    pub(super) submitted: VecDeque<(OpId, Submission)>,
+    completions: VecDeque<Completion>,
+    /// The worker's clock.
+    pub(super) clock: Duration,
+    /// How long the last enter would have put the thread to sleep.
+    pub(super) slept: Wait,
+}
+
+impl Scripted {
+    pub(super) fn new(pool: Rc<ReceivePool>, room: usize) -> Self {
+        Self {
+            pool,
+            head: 0,
+            room,
+            queued: Vec::new(),
+            submitted: VecDeque::new(),
+            completions: VecDeque::new(),
+            clock: Duration::ZERO,
+            slept: Wait::Not,
+        }
+    }
+
+    pub(super) fn push(&mut self, id: OpId, submission: &Submission) -> bool {
+        let fits = self.queued.len() < self.room;
+        if fits {
+            self.queued.push((id, *submission));
+        }
+        fits
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the real ring can fail")]
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        for (id, submission) in self.queued.drain(..) {
+            if let Submission::Close { fd } = submission {
+                drop(own(fd));
+                self.completions.push_back(Completion { id, result: 0, more: false, buffer: None });
+            } else {
+                self.submitted.push_back((id, submission));
+            }
+        }
+        self.slept = if self.completions.is_empty() { wait } else { Wait::Not };
+        Ok(())
+    }
+
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    /// Completes an operation without a buffer.
+    pub(super) fn complete(&mut self, id: OpId, result: i32, more: bool) {
+        self.completions.push_back(Completion { id, result, more, buffer: None });
+    }
+
+    /// Completes a receive with bytes. False if no buffer is published: the real kernel would
+    /// say ENOBUFS.
+    pub(super) fn deliver(&mut self, id: OpId, bytes: &[u8], more: bool) -> bool {
+        let Some(buffer) = self.pool.fill_next(&mut self.head, bytes) else { return false };
+        let result = bytes.len() as i32;
+        self.completions.push_back(Completion { id, result, more, buffer: Some(buffer) });
+        true
+    }
+
+    /// Takes a published buffer away without completing anything.
+    pub(super) fn take_buffer(&mut self) -> Option<u16> {
+        self.pool.fill_next(&mut self.head, b"")
+    }
+}

@@ -1,0 +1,98 @@
+//! A connection's descriptor, closed through the ring whatever becomes of the connection.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+};
+
+use super::Ring;
+
+/// An accepted socket. Dropping it cancels what is in flight for it and closes it, in the order
+/// of submissions, so that its number cannot be used again under an operation that is queued.
+#[derive(Debug)]
+pub struct Socket {
+    ring: Rc<Ring>,
+    fd: Option<OwnedFd>,
+}
+
+impl Socket {
+    /// Takes the descriptor.
+    pub fn new(ring: &Rc<Ring>, fd: OwnedFd) -> Self {
+        Self { ring: Rc::clone(ring), fd: Some(fd) }
+    }
+
+    /// Closes it when nothing is in flight for it any more: the end of an orderly close.
+    pub fn close(mut self) {
+        if let Some(fd) = self.fd.take() {
+            self.ring.close(fd);
+        }
+    }
+}
+
+/// `SO_MEMINFO` (Linux 4.12) and its indices (`include/uapi/linux/sock_diag.h`).
+const SO_MEMINFO: libc::c_int = 55;
+const MEMINFO_SNDBUF: usize = 3;
+const MEMINFO_WMEM_QUEUED: usize = 5;
+const MEMINFO_VARS: usize = 9;
+
+/// What the kernel holds of what was sent on a socket, and may hold, in bytes of its own memory:
+/// payload and the frames around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendQueue {
+    /// Sent and not acknowledged by the peer.
+    pub queued: usize,
+    /// A send waits for the peer once so much is queued; it grows with the congestion window.
+    pub limit: usize,
+}
+
+impl SendQueue {
+    /// What can be sent without waiting for the peer.
+    pub fn free(self) -> usize {
+        self.limit.saturating_sub(self.queued)
+    }
+}
+
+impl Socket {
+    /// How full the socket is.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says; there is no reason to expect any.
+    pub fn send_queue(&self) -> io::Result<SendQueue> {
+        let mut found = [0_u32; MEMINFO_VARS];
+        let mut len = size_of_val(&found) as libc::socklen_t;
+        // SAFETY: the kernel writes at most `len` bytes, which `found` has, and both outlive the
+        // call.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                SO_MEMINFO,
+                found.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let (queued, limit) = (found[MEMINFO_WMEM_QUEUED], found[MEMINFO_SNDBUF]);
+        Ok(SendQueue { queued: queued as usize, limit: limit as usize })
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Some(fd) => fd.as_fd(),
+            None => unreachable!("only close and drop take the descriptor"),
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd.take() {
+            self.ring.abort(fd);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Multishot operations as streams: one submission, many completions, armed again when the
+//! kernel ends them for reasons of its own.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    rc::Rc,
+    task::Poll,
+};
+
+use super::{
+    RecvBuf, Ring,
+    line::Place,
+    op::{Kind, OpId, Submission},
+    table::{Payload, Progress},
+};
+
+/// What a receive brings.
+#[derive(Debug)]
+pub enum Received {
+    /// Bytes, in a lease of the receive pool.
+    Data(RecvBuf),
+    /// The peer closed its side (FIN).
+    End,
+    /// The connection failed, or (EIO on kernel TLS) a control record waits to be taken.
+    Failed(io::Error),
+}
+
+/// Receives on one socket. Not armed until first asked; the descriptor must stay open until the
+/// stream was stopped or dropped, and be closed through the ring.
+#[derive(Debug)]
+pub struct ReceiveStream {
+    ring: Rc<Ring>,
+    socket: RawFd,
+    op: Option<OpId>,
+    /// In line for a buffer, instead of armed.
+    place: Option<Place>,
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// One receive at a time, of at most so many bytes; 0: as many as fit a buffer.
+    Single(u32),
+    Multishot,
+}
+
+impl ReceiveStream {
+    /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
+    pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
+        let mode = Mode::Single(0);
+        Self { ring: Rc::clone(ring), socket: socket.as_raw_fd(), op: None, place: None, mode }
+    }
+
+    /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
+    pub fn limit(&mut self, limit: u32) {
+        self.mode = Mode::Single(limit);
+    }
+
+    /// From the next receive on, one submission receives until further notice.
+    pub fn make_multishot(&mut self) {
+        self.mode = Mode::Multishot;
+    }
+
+    /// The next bytes, or how the stream ended. After [`Received::Failed`] it may be asked again.
+    pub async fn next(&mut self) -> Received {
+        poll_fn(|_| self.poll_next()).await
+    }
+
+    /// Whether nothing is armed and nothing that arrived is left.
+    pub fn is_at_rest(&mut self) -> bool {
+        let Some(id) = self.op else { return true };
+        let table = &mut self.ring.state.borrow_mut().table;
+        let landed = table.is_drained(id);
+        if landed {
+            let _ = table.poll(id, self.ring.current.get());
+            self.op = None;
+        }
+        landed
+    }
+
+    /// What has arrived already, without waiting.
+    pub fn next_if_ready(&mut self) -> Option<RecvBuf> {
+        self.ring.state.borrow_mut().table.next_received(self.op?)
+    }
+
+    fn poll_next(&mut self) -> Poll<Received> {
+        loop {
+            let Some(id) = self.op else {
+                if let Some(place) = self.place {
+                    if self.ring.receive.is_waiting(place, self.ring.current.get()) {
+                        return Poll::Pending;
+                    }
+                    self.place = None;
+                }
+                match self.arm() {
+                    Ok(id) => self.op = Some(id),
+                    Err(error) => return Poll::Ready(Received::Failed(error)),
+                }
+                continue;
+            };
+            let table = &mut self.ring.state.borrow_mut().table;
+            if let Some(bytes) = table.next_received(id) {
+                return Poll::Ready(Received::Data(bytes));
+            }
+            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+                return Poll::Pending;
+            };
+            self.op = None;
+            match -result {
+                0 => return Poll::Ready(Received::End),
+                // Out of buffers is no fault of this connection: it waits in line, and re-arms.
+                libc::ENOBUFS => {
+                    self.place = Some(self.ring.receive.join(self.ring.current.get()));
+                }
+                // Cancelled by us for holding too much, interrupted, or ended by a completion
+                // queue overflow (a success without F_MORE): armed again.
+                libc::ECANCELED | libc::EINTR => {}
+                error if error > 0 => {
+                    let error = io::Error::from_raw_os_error(error);
+                    return Poll::Ready(Received::Failed(error));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn arm(&self) -> io::Result<OpId> {
+        let payload = Payload::Received(VecDeque::new());
+        let socket = self.socket;
+        let submission = match self.mode {
+            Mode::Single(limit) => Submission::Receive { socket, limit },
+            Mode::Multishot => Submission::ReceiveMulti { socket },
+        };
+        self.ring
+            .begin(Kind::Receive, payload, |_| submission)
+            .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
+    }
+
+    /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
+    /// delivered, and the next wait arms anew.
+    pub fn pause(&mut self) {
+        if let Some(id) = self.op {
+            self.ring.cancel(id);
+        }
+    }
+
+    /// Cancels what is armed and waits until the kernel has let go: the first half of closing.
+    /// What arrived meanwhile is dropped.
+    pub async fn stop(&mut self) {
+        self.leave_line();
+        let Some(id) = self.op else { return };
+        self.ring.cancel(id);
+        poll_fn(|_| {
+            let table = &mut self.ring.state.borrow_mut().table;
+            while table.next_received(id).is_some() {}
+            match table.poll(id, self.ring.current.get()) {
+                Progress::Done(..) => Poll::Ready(()),
+                Progress::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        self.op = None;
+    }
+
+    fn leave_line(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.ring.receive.leave(place);
+        }
+    }
+}
+
+impl Drop for ReceiveStream {
+    fn drop(&mut self) {
+        self.leave_line();
+        if let Some(id) = self.op.take() {
+            self.ring.orphan(id);
+        }
+    }
+}
+
+/// Accepts on one listener, multishot.
+#[derive(Debug)]
+pub struct AcceptStream {
+    ring: Rc<Ring>,
+    listener: RawFd,
+    op: Option<OpId>,
+}
+
+impl AcceptStream {
+    /// Not armed until first asked. The listener must stay open until the stream was stopped or
+    /// dropped, and be closed through the ring.
+    pub fn new(ring: &Rc<Ring>, listener: BorrowedFd<'_>) -> Self {
+        Self { ring: Rc::clone(ring), listener: listener.as_raw_fd(), op: None }
+    }
+
+    /// The next connection, or why none came: EMFILE, ENFILE, ENOBUFS, ENOMEM and the errors of
+    /// a connection that died in the queue (accept(2)). It may be asked again after each.
+    pub fn poll_next(&mut self) -> Poll<io::Result<OwnedFd>> {
+        loop {
+            let Some(id) = self.op else {
+                let payload = Payload::Accepted(VecDeque::new());
+                let listener = self.listener;
+                let submission = Submission::AcceptMulti { listener };
+                match self.ring.begin(Kind::Accept, payload, |_| submission) {
+                    Ok(id) => self.op = Some(id),
+                    Err(_) => {
+                        return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EAGAIN)));
+                    }
+                }
+                continue;
+            };
+            let table = &mut self.ring.state.borrow_mut().table;
+            if let Some(socket) = table.next_accepted(id) {
+                return Poll::Ready(Ok(socket));
+            }
+            let Progress::Done(result, _) = table.poll(id, self.ring.current.get()) else {
+                return Poll::Pending;
+            };
+            self.op = None;
+            if result < 0 && result != -libc::ECANCELED {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
+            }
+        }
+    }
+
+    /// Cancels what is armed and waits until the kernel has let go. Connections that it had
+    /// accepted by then are returned: they are the server's to serve.
+    pub async fn stop(&mut self) -> Vec<OwnedFd> {
+        let mut last = Vec::new();
+        let Some(id) = self.op else { return last };
+        self.ring.cancel(id);
+        poll_fn(|_| {
+            let table = &mut self.ring.state.borrow_mut().table;
+            while let Some(socket) = table.next_accepted(id) {
+                last.push(socket);
+            }
+            match table.poll(id, self.ring.current.get()) {
+                Progress::Done(..) => Poll::Ready(()),
+                Progress::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        self.op = None;
+        last
+    }
+}
+
+impl Drop for AcceptStream {
+    fn drop(&mut self) {
+        if let Some(id) = self.op.take() {
+            self.ring.orphan(id);
+        }
+    }
+}

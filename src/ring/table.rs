@@ -1,0 +1,282 @@
+//! The op table: a slot for every operation in flight.
+//!
+//! The slot, not the future that waits, owns everything that the kernel can see. Dropping a
+//! future orphans its slot; the slot is freed by the operation's last completion (the one
+//! without `IORING_CQE_F_MORE`) and never earlier, whatever became of the task.
+
+use std::{
+    collections::VecDeque,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+    rc::Rc,
+};
+
+use super::{
+    TaskId,
+    file::{FileRead, OpenRequest},
+    message::{ControlFrame, Message},
+    op::{Completion, Kind, OpId},
+    receive_pool::{ReceivePool, RecvBuf},
+    send_pool::SendBuf,
+};
+
+/// What an operation lends to the kernel, or collects from it.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Nothing,
+    /// A send from send memory.
+    Buffer(SendBuf),
+    Message(Box<Message>),
+    Control(Box<ControlFrame>),
+    Open(Box<OpenRequest>),
+    Read(Box<FileRead>),
+    /// Eight bytes, for reading an eventfd.
+    Counter(Box<u64>),
+    Accepted(VecDeque<OwnedFd>),
+    Received(VecDeque<RecvBuf>),
+}
+
+#[derive(Debug)]
+enum State {
+    Free {
+        next: u32,
+    },
+    /// The kernel has it; `quiet` when a cancel is under way already.
+    Flying {
+        quiet: bool,
+    },
+    /// The last completion came, with this result; the waiter has not collected it.
+    Landed(i32),
+    /// Nobody waits any more; the kernel still has it.
+    Orphan,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    kind: Kind,
+    state: State,
+    task: TaskId,
+    payload: Payload,
+}
+
+/// What a completion means for the rest of the worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    Wake(TaskId),
+    /// The task is to be woken, and this stream has more than its share: it is to be cancelled.
+    WakeAndCancel(TaskId, OpId),
+}
+
+/// What a poll of an operation finds.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Pending,
+    /// The result, and what was lent to the kernel. The slot is free again.
+    Done(i32, Payload),
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Slots for at most `limit` operations, grown in steps as they are needed.
+#[derive(Debug)]
+pub(super) struct OpTable {
+    slots: Vec<Slot>,
+    limit: u32,
+    free: u32,
+    occupied: u32,
+    /// Buffers that one receive stream may queue before it is cancelled.
+    leases: usize,
+}
+
+impl OpTable {
+    /// `limit` is at most 2^24, the slots that an [`OpId`] can name.
+    pub(super) fn new(limit: u32, leases: usize) -> Self {
+        Self { slots: Vec::new(), limit: limit.min(1 << 24), free: NONE, occupied: 0, leases }
+    }
+
+    /// Operations that the kernel has, or whose results wait.
+    pub(super) fn occupied(&self) -> u32 {
+        self.occupied
+    }
+
+    /// Takes a slot. The payload comes back if the table is full.
+    pub(super) fn insert(
+        &mut self,
+        kind: Kind,
+        task: TaskId,
+        payload: Payload,
+    ) -> Result<OpId, Payload> {
+        let state = State::Flying { quiet: false };
+        if self.free == NONE {
+            let slot = self.slots.len() as u32;
+            if slot >= self.limit {
+                return Err(payload);
+            }
+            self.slots.push(Slot { generation: 0, kind, state, task, payload });
+            self.occupied += 1;
+            return Ok(OpId { kind, slot, generation: 0 });
+        }
+        let index = self.free;
+        let slot = &mut self.slots[index as usize];
+        let State::Free { next } = slot.state else {
+            unreachable!("the free list names a free slot")
+        };
+        self.free = next;
+        let generation = slot.generation;
+        *slot = Slot { generation, kind, state, task, payload };
+        self.occupied += 1;
+        Ok(OpId { kind, slot: index, generation })
+    }
+
+    fn get(&mut self, id: OpId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        let current = slot.generation == id.generation && !matches!(slot.state, State::Free { .. });
+        current.then_some(slot)
+    }
+
+    fn release(&mut self, index: u32) -> Payload {
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.state = State::Free { next: self.free };
+        self.free = index;
+        self.occupied -= 1;
+        std::mem::replace(&mut slot.payload, Payload::Nothing)
+    }
+
+    /// Where the payload of an operation lies while the kernel has it.
+    pub(super) fn payload(&mut self, id: OpId) -> Option<&mut Payload> {
+        self.get(id).map(|slot| &mut slot.payload)
+    }
+
+    /// Records one completion.
+    pub(super) fn complete(&mut self, done: Completion, pool: &Rc<ReceivePool>) -> Effect {
+        let lease = done.buffer.map(|buffer| {
+            pool.taken();
+            pool.lease(buffer, done.result.max(0) as u32)
+        });
+        if done.id.kind == Kind::Forgotten {
+            return Effect::Nothing;
+        }
+        let brings_descriptor =
+            matches!(done.id.kind, Kind::Accept | Kind::Open) && done.result >= 0;
+        let leases = self.leases;
+        let Some(slot) = self.get(done.id) else {
+            log::error!("ring: a completion for an operation that is gone: {done:?}");
+            discard(brings_descriptor, done.result);
+            return Effect::Nothing;
+        };
+        if matches!(slot.state, State::Orphan) {
+            discard(brings_descriptor, done.result);
+            if !done.more {
+                // Dropped here, after the last completion: the kernel has let go.
+                drop(self.release(done.id.slot));
+            }
+            return Effect::Nothing;
+        }
+        let mut overfull = false;
+        match &mut slot.payload {
+            Payload::Accepted(queue) if done.result >= 0 => queue.push_back(own(done.result)),
+            Payload::Received(queue) => {
+                queue.extend(lease.filter(|lease| !lease.is_empty()));
+                overfull = queue.len() >= leases;
+            }
+            _ => {}
+        }
+        let task = slot.task;
+        if !done.more {
+            slot.state = State::Landed(done.result);
+        } else if overfull && matches!(slot.state, State::Flying { quiet: false }) {
+            slot.state = State::Flying { quiet: true };
+            return Effect::WakeAndCancel(task, done.id);
+        }
+        Effect::Wake(task)
+    }
+
+    /// Collects the result of an operation, or says that it still flies; then `task` is woken.
+    pub(super) fn poll(&mut self, id: OpId, task: TaskId) -> Progress {
+        let Some(slot) = self.get(id) else {
+            return Progress::Done(-libc::ECANCELED, Payload::Nothing);
+        };
+        slot.task = task;
+        match slot.state {
+            State::Landed(result) => Progress::Done(result, self.release(id.slot)),
+            _ => Progress::Pending,
+        }
+    }
+
+    /// The next descriptor that a multishot accept brought.
+    pub(super) fn next_accepted(&mut self, id: OpId) -> Option<OwnedFd> {
+        match self.payload(id)? {
+            Payload::Accepted(queue) => queue.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// The next buffer that a receive brought.
+    pub(super) fn next_received(&mut self, id: OpId) -> Option<RecvBuf> {
+        match self.payload(id)? {
+            Payload::Received(queue) => queue.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// Whether a receive that brought bytes has ended, and all of them were taken. A failure or
+    /// the end of the stream is still to be collected.
+    pub(super) fn is_drained(&mut self, id: OpId) -> bool {
+        self.get(id).is_some_and(|slot| {
+            matches!(slot.state, State::Landed(result) if result > 0)
+                && matches!(&slot.payload, Payload::Received(queue) if queue.is_empty())
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_generation(&mut self, slot: u32, generation: u32) {
+        self.slots[slot as usize].generation = generation;
+    }
+
+    /// Takes note that a cancel is queued. False if there is nothing (more) to cancel.
+    pub(super) fn begin_cancel(&mut self, id: OpId) -> bool {
+        match self.get(id).map(|slot| &mut slot.state) {
+            Some(State::Flying { quiet }) => !std::mem::replace(quiet, true),
+            _ => false,
+        }
+    }
+
+    /// The waiter is gone. True if the kernel still has the operation, so that a cancel is due.
+    pub(super) fn orphan(&mut self, id: OpId) -> bool {
+        let Some(slot) = self.get(id) else { return false };
+        match slot.state {
+            State::Landed(result) => {
+                let brings_descriptor = slot.kind == Kind::Open && result >= 0;
+                discard(brings_descriptor, result);
+                drop(self.release(id.slot));
+                false
+            }
+            State::Flying { .. } => {
+                slot.state = State::Orphan;
+                // What a stream has brought already goes back at once; what is lent stays.
+                match &mut slot.payload {
+                    Payload::Accepted(queue) => queue.clear(),
+                    Payload::Received(queue) => queue.clear(),
+                    _ => {}
+                }
+                true
+            }
+            State::Orphan | State::Free { .. } => false,
+        }
+    }
+}
+
+/// Takes a descriptor that a completion brought.
+pub(super) fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the completion of an accept or open hands over a descriptor that nobody else owns.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Closes the descriptor of a completion that nobody waits for.
+fn discard(brings_descriptor: bool, result: i32) {
+    if brings_descriptor {
+        drop(own(result));
+    }
+}

@@ -1,0 +1,359 @@
+//! The real ring, where it is cheap: what the scripts assume of the kernel, the kernel does.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{pending, poll_fn},
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+    time::Duration,
+};
+
+use super::{Desk, config};
+use crate::ring::{
+    AcceptStream, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket,
+};
+
+/// After this the test is said to hang.
+const WATCH: Duration = Duration::from_secs(30);
+
+impl Desk {
+    fn real(config: &RingConfig) -> Self {
+        Self::over(Ring::new(config).expect("a small ring"))
+    }
+
+    /// Turns until these tasks are done and nothing is in flight.
+    fn finish(&mut self, tasks: &[usize]) {
+        let ring = Rc::clone(&self.ring);
+        let watch = self.spawn(async move { ring.sleep(WATCH).await });
+        loop {
+            self.poll_ready();
+            if tasks.iter().all(|task| self.is_done(*task)) {
+                break;
+            }
+            assert!(!self.is_done(watch), "it hangs");
+            self.ring.turn().unwrap();
+        }
+        self.abandon(watch);
+        self.let_go();
+    }
+
+    /// Turns until the kernel has let go of everything.
+    fn let_go(&mut self) {
+        let ring = Rc::clone(&self.ring);
+        let ticking = self.spawn(async move {
+            loop {
+                ring.yield_now().await;
+            }
+        });
+        while self.ring.in_flight() > 0 {
+            self.step();
+        }
+        self.abandon(ticking);
+        self.ring.receive.publish_returns();
+        assert!(self.ring.send.is_whole());
+        assert_eq!(self.ring.receive.available(), self.ring.receive.count());
+    }
+}
+
+/// A connection on the loopback: our end, and the peer's.
+fn connection() -> (OwnedFd, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(WATCH)).unwrap();
+    (listener.accept().unwrap().0.into(), peer)
+}
+
+fn multishot(ring: &Rc<Ring>, socket: &Socket) -> ReceiveStream {
+    let mut stream = ReceiveStream::single(ring, socket.as_fd());
+    stream.make_multishot();
+    stream
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_connection_is_accepted_answered_and_closed() {
+    let mut desk = Desk::real(&config());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let ring = Rc::clone(&desk.ring);
+    let task = desk.spawn(async move {
+        let listener = OwnedFd::from(listener);
+        let mut accept = AcceptStream::new(&ring, listener.as_fd());
+        let socket = Socket::new(&ring, poll_fn(|_| accept.poll_next()).await.unwrap());
+        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let Received::Data(request) = stream.next().await else { panic!("a request") };
+        let mut buffer = ring.send_buffer(SendClass::Small).await;
+        buffer[..request.len()].copy_from_slice(&request);
+        let (sent, _) = ring.send(socket.as_fd(), buffer, 0..request.len()).await;
+        assert_eq!(sent.unwrap(), request.len());
+        assert!(matches!(stream.next().await, Received::End));
+        stream.stop().await;
+        socket.close();
+        assert!(accept.stop().await.is_empty());
+        ring.close(listener);
+    });
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.write_all(b"hello").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    desk.finish(&[task]);
+    let mut answer = Vec::new();
+    peer.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b"hello");
+    assert!(TcpStream::connect(address).is_err(), "the listener is closed");
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_dropped_task_hangs_up_though_a_receive_was_armed() {
+    let mut desk = Desk::real(&config());
+    let (socket, mut peer) = connection();
+    let ring = Rc::clone(&desk.ring);
+    let task = desk.spawn(async move {
+        let socket = Socket::new(&ring, socket);
+        let mut stream = multishot(&ring, &socket);
+        stream.next().await;
+        pending::<()>().await;
+    });
+    peer.write_all(b"x").unwrap();
+    while desk.ring.counts().completions == 0 {
+        desk.step();
+    }
+    assert_eq!(desk.ring.in_flight(), 1);
+    desk.abandon(task);
+    desk.let_go();
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn the_peer_sees_the_end_even_if_the_ring_goes_with_the_socket() {
+    let ring = Ring::new(&config()).unwrap();
+    let (socket, mut peer) = connection();
+    drop(Socket::new(&ring, socket));
+    drop(ring);
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+}
+
+/// Reads until the peer closes; every byte is one more than the one before.
+async fn count_up(ring: Rc<Ring>, socket: OwnedFd, total: Rc<Cell<usize>>, hold: usize) {
+    let socket = Socket::new(&ring, socket);
+    let mut stream = multishot(&ring, &socket);
+    let mut held = Vec::new();
+    loop {
+        match stream.next().await {
+            Received::Data(lease) => {
+                for byte in lease.iter() {
+                    assert_eq!(*byte, total.get() as u8, "in order, and none missing");
+                    total.set(total.get() + 1);
+                }
+                held.push(lease);
+                if held.len() >= hold {
+                    ring.yield_now().await;
+                    held.clear();
+                }
+            }
+            Received::End => break,
+            Received::Failed(error) => panic!("{error}"),
+        }
+    }
+    stream.stop().await;
+    socket.close();
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|index| index as u8).collect()
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_stream_that_outruns_its_buffers_loses_nothing() {
+    // Two buffers of 64 bytes, and everything has arrived before the first receive.
+    let mut desk = Desk::real(&RingConfig { receive_buffers: 2, ..config() });
+    let (socket, mut peer) = connection();
+    peer.write_all(&pattern(20_000)).unwrap();
+    drop(peer);
+    let total = Rc::new(Cell::new(0));
+    let task = desk.spawn(count_up(Rc::clone(&desk.ring), socket, Rc::clone(&total), 2));
+    desk.finish(&[task]);
+    assert_eq!(total.get(), 20_000);
+    assert!(desk.ring.counts().out_of_buffers > 0);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_stream_that_holds_too_much_is_bounded_and_loses_nothing() {
+    let mut desk = Desk::real(&RingConfig { receive_buffers: 256, leases: 4, ..config() });
+    let (socket, mut peer) = connection();
+    peer.write_all(&pattern(50_000)).unwrap();
+    drop(peer);
+    let total = Rc::new(Cell::new(0));
+    let task = desk.spawn(count_up(Rc::clone(&desk.ring), socket, Rc::clone(&total), 1));
+    desk.finish(&[task]);
+    assert_eq!(total.get(), 50_000);
+    assert!(desk.ring.counts().cancels > 0);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn streams_that_share_too_few_buffers_all_come_to_their_end() {
+    let mut desk = Desk::real(&RingConfig { receive_buffers: 4, operations: 256, ..config() });
+    let mut tasks = Vec::new();
+    let mut totals = Vec::new();
+    for _ in 0..32 {
+        let (socket, mut peer) = connection();
+        peer.write_all(&pattern(2000)).unwrap();
+        let total = Rc::new(Cell::new(0));
+        tasks.push(desk.spawn(count_up(Rc::clone(&desk.ring), socket, Rc::clone(&total), 1)));
+        totals.push(total);
+    }
+    desk.finish(&tasks);
+    assert!(totals.iter().all(|total| total.get() == 2000));
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_completion_queue_that_overflows_loses_nothing() {
+    // 64 streams complete at once into a queue of 16. Buffers and leases are plenty, so that
+    // nothing but the overflow ends a receive.
+    let mut desk = Desk::real(&RingConfig {
+        receive_buffers: 1024,
+        receive_buffer_len: 1024,
+        leases: 1000,
+        operations: 256,
+        ..config()
+    });
+    let mut peers = Vec::new();
+    let mut tasks = Vec::new();
+    let mut totals = Vec::new();
+    for _ in 0..64 {
+        let (socket, peer) = connection();
+        let total = Rc::new(Cell::new(0));
+        tasks.push(desk.spawn(count_up(Rc::clone(&desk.ring), socket, Rc::clone(&total), 1)));
+        totals.push(total);
+        peers.push(peer);
+    }
+    // Armed first, so that the data finds multishot receives.
+    desk.ring.wake(crate::ring::TaskId::first(0));
+    desk.ring.turn().unwrap();
+    for chunk in pattern(1024).chunks(256) {
+        for peer in &mut peers {
+            peer.write_all(chunk).unwrap();
+        }
+        desk.ring.wake(crate::ring::TaskId::first(0));
+        desk.step();
+    }
+    drop(peers);
+    desk.finish(&tasks);
+    assert!(totals.iter().all(|total| total.get() == 1024));
+    let counts = desk.ring.counts();
+    assert_eq!((counts.cancels, counts.out_of_buffers), (0, 0));
+    assert!(counts.submissions > 2 * 64, "more than a receive and a close for each");
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_hundred_sends_go_through_a_queue_of_eight_in_order() {
+    let mut desk = Desk::real(&RingConfig { operations: 128, send_memory: 4 << 20, ..config() });
+    let (socket, mut peer) = connection();
+    let socket = Rc::new(Socket::new(&desk.ring, socket));
+    let tasks: Vec<usize> = (0..100_u8)
+        .map(|index| {
+            let (ring, socket) = (Rc::clone(&desk.ring), Rc::clone(&socket));
+            let mut buffer = desk.small_buffer();
+            buffer[..4].fill(index);
+            desk.spawn(async move {
+                let (sent, _) = ring.send(socket.as_fd(), buffer, 0..4).await;
+                assert_eq!(sent.unwrap(), 4);
+            })
+        })
+        .collect();
+    drop(socket);
+    assert!(desk.ring.counts().full_queue >= 92);
+    desk.finish(&tasks);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    let expected: Vec<u8> = (0..100_u8).flat_map(|index| [index; 4]).collect();
+    assert_eq!(received, expected);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_send_that_stalls_is_cut_off_by_its_deadline() {
+    let mut desk = Desk::real(&config());
+    let (socket, peer) = connection();
+    let ring = Rc::clone(&desk.ring);
+    let task = desk.spawn(async move {
+        let socket = Socket::new(&ring, socket);
+        loop {
+            let buffer = ring.send_buffer(SendClass::Bulk).await;
+            let len = buffer.len();
+            let send = ring.send(socket.as_fd(), buffer, 0..len);
+            match ring.within(Duration::from_millis(50), send).await {
+                Ok((sent, _)) => assert!(sent.unwrap() > 0),
+                Err(_) => return,
+            }
+        }
+    });
+    desk.finish(&[task]);
+    drop(peer);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn files_are_opened_beneath_their_folder_only_and_read_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page"), pattern(300)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("outside")).unwrap();
+    let root = OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
+    let mut desk = Desk::real(&config());
+    let ring = Rc::clone(&desk.ring);
+    let task = desk.spawn(async move {
+        for refused in [c"../page", c"outside", c"/etc/passwd"] {
+            assert!(ring.open_beneath(root.as_fd(), refused.into()).await.is_err(), "{refused:?}");
+        }
+        let file = Rc::new(ring.open_beneath(root.as_fd(), c"page".into()).await.unwrap());
+        let buffer = ring.send_buffer(SendClass::Small).await;
+        let (read, buffer, _) = ring.read_into(&file, buffer, vec![10..20, 100..300], 50).await;
+        assert_eq!(read.unwrap(), 210);
+        assert_eq!(
+            (&buffer[10..20], &buffer[100..300]),
+            (&pattern(300)[50..60], &pattern(300)[60..260])
+        );
+        let (read, buffer, _) = ring.read_into(&file, buffer, vec![7..12, 12..17], 290).await;
+        assert_eq!((read.unwrap(), &buffer[7..17]), (10, &pattern(300)[290..]));
+        let pages = Pages::from(&[9; 20][..]);
+        let (read, bytes) = ring.read_pages(&file, pages, 4, 0).await;
+        assert_eq!((read.unwrap(), &bytes[..6]), (16, &[9, 9, 9, 9, 0, 1][..]));
+    });
+    desk.finish(&[task]);
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_ring_that_is_gone_gives_its_registration_back() {
+    let first = Ring::new(&config()).unwrap().granted();
+    for _ in 0..40 {
+        assert_eq!(Ring::new(&config()).unwrap().granted(), first, "a thread has 16 places");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_counter_wakes_the_loop() {
+    let mut desk = Desk::real(&config());
+    let event = Rc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap());
+    let read = Rc::new(RefCell::new(None));
+    let (ring, counter, noted) = (Rc::clone(&desk.ring), Rc::clone(&event), Rc::clone(&read));
+    let task = desk.spawn(async move {
+        *noted.borrow_mut() = Some(ring.read_counter(&counter).await.unwrap());
+    });
+    let writer = std::thread::spawn({
+        let event = event.try_clone().unwrap();
+        move || rustix::io::write(&event, &7_u64.to_ne_bytes()).unwrap()
+    });
+    desk.finish(&[task]);
+    writer.join().unwrap();
+    assert_eq!(*read.borrow(), Some(7));
+}

@@ -1,0 +1,374 @@
+//! Single operations: what they lend, when it comes back, and stale answers.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
+
+use super::{Desk, Witness};
+use crate::ring::{
+    Message, Pages, SendClass,
+    op::{Kind, OpId, Submission},
+};
+
+fn available(desk: &Desk) -> usize {
+    desk.ring.send.available(SendClass::Small)
+}
+
+/// A task that sends one small buffer.
+fn sending(desk: &mut Desk, socket: &Rc<OwnedFd>) -> super::Output<std::io::Result<usize>> {
+    let (ring, socket) = (Rc::clone(&desk.ring), Rc::clone(socket));
+    let buffer = desk.small_buffer();
+    desk.start(async move { ring.send(socket.as_fd(), buffer, 0..100).await.0 })
+}
+
+#[test]
+fn a_send_lends_its_buffer_and_gives_it_back() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let sent = sending(&mut desk, &socket);
+    let (id, submission) = desk.take();
+    assert!(matches!(submission, Submission::Send { len: 100, .. }));
+    assert_eq!(desk.ring.in_flight(), 1);
+    desk.complete(id, 60);
+    desk.run();
+    assert_eq!(sent.take().unwrap().unwrap(), 60, "a short send is the caller's to continue");
+    desk.assert_clean();
+}
+
+#[test]
+fn a_failure_is_the_callers_and_the_buffer_still_comes_back() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let sent = sending(&mut desk, &socket);
+    let (id, _) = desk.take();
+    desk.complete(id, -libc::ECONNRESET);
+    desk.run();
+    let error = sent.take().unwrap().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
+    desk.assert_clean();
+}
+
+#[test]
+fn a_dropped_task_leaves_its_buffer_to_the_kernel_until_the_last_completion() {
+    for cancel_result in [0, -libc::EALREADY, -libc::ENOENT] {
+        let mut desk = Desk::new();
+        let socket = Rc::new(Witness::owned().1);
+        let whole = available(&desk);
+        let sent = sending(&mut desk, &socket);
+        let (id, _) = desk.take();
+        desk.abandon(sent.task);
+        assert_eq!(desk.take_cancel(cancel_result), id);
+        desk.run();
+        assert_eq!(available(&desk), whole - 1, "the kernel may still read it");
+        assert_eq!(desk.ring.in_flight(), 1);
+        // Cancelled or not, it ends at last.
+        desk.complete(id, if cancel_result == 0 { -libc::ECANCELED } else { 100 });
+        desk.run();
+        assert_eq!(available(&desk), whole);
+        desk.assert_clean();
+    }
+}
+
+#[test]
+fn a_task_dropped_before_its_operation_was_submitted_is_no_exception() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let sent = sending(&mut desk, &socket);
+    desk.abandon(sent.task);
+    let (id, _) = desk.take();
+    assert_eq!(desk.take_cancel(0), id, "in the order of submission");
+    desk.complete(id, -libc::ECANCELED);
+    desk.assert_clean();
+}
+
+#[test]
+fn a_task_dropped_between_completion_and_poll_frees_the_slot_at_once() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let sent = sending(&mut desk, &socket);
+    let (id, _) = desk.take();
+    desk.complete(id, 100);
+    desk.ring.turn().unwrap();
+    desk.abandon(sent.task);
+    assert_eq!(desk.ring.counts().cancels, 0);
+    desk.assert_clean();
+}
+
+#[test]
+fn completions_that_come_in_another_order_find_their_tasks() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let sent: Vec<_> = (0..4).map(|_| sending(&mut desk, &socket)).collect();
+    let ids: Vec<OpId> = (0..4).map(|_| desk.take().0).collect();
+    for index in [2, 0, 3, 1] {
+        desk.complete(ids[index], 10 + index as i32);
+    }
+    desk.run();
+    for (index, sent) in sent.iter().enumerate() {
+        assert_eq!(sent.take().unwrap().unwrap(), 10 + index);
+    }
+    desk.assert_clean();
+}
+
+#[test]
+fn a_duplicate_or_stale_completion_touches_nobody() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let first = sending(&mut desk, &socket);
+    let (old, _) = desk.take();
+    desk.complete(old, 100);
+    desk.complete(old, 7);
+    desk.run();
+    // While it was landed the duplicate could only repeat a result; the slot was freed once.
+    assert!(first.take().unwrap().is_ok());
+    let second = sending(&mut desk, &socket);
+    let (new, _) = desk.take();
+    assert_eq!(new.slot, old.slot, "the slot is used again");
+    assert_ne!(new.generation, old.generation);
+    desk.complete(old, 3);
+    desk.run();
+    assert!(second.take().is_none(), "the old generation's answer is not its own");
+    desk.complete(new, 100);
+    desk.run();
+    assert_eq!(second.take().unwrap().unwrap(), 100);
+    desk.complete(OpId { kind: Kind::Plain, slot: 60, generation: 0 }, 1);
+    desk.assert_clean();
+}
+
+#[test]
+fn stale_answers_give_back_what_they_bring() {
+    let mut desk = Desk::new();
+    for kind in [Kind::Accept, Kind::Open] {
+        let (witness, fd) = Witness::new();
+        assert!(!witness.is_closed());
+        desk.complete(OpId { kind, slot: 3, generation: 9 }, fd);
+        desk.run();
+        assert!(witness.is_closed(), "{kind:?}");
+    }
+    let gone = OpId { kind: Kind::Receive, slot: 3, generation: 9 };
+    desk.deliver(gone, b"nobody waits for this");
+    desk.run();
+    desk.assert_clean();
+}
+
+#[test]
+fn a_generation_may_wrap() {
+    let mut desk = Desk::new();
+    let socket = Rc::new(Witness::owned().1);
+    let first = sending(&mut desk, &socket);
+    let (id, _) = desk.take();
+    desk.complete(id, 1);
+    desk.run();
+    first.take().unwrap().unwrap();
+    desk.ring.state.borrow_mut().table.set_generation(id.slot, u32::MAX);
+    for generation in [u32::MAX, 0, 1] {
+        let sent = sending(&mut desk, &socket);
+        let (id, _) = desk.take();
+        assert_eq!(id.generation, generation);
+        desk.complete(id, 5);
+        desk.run();
+        assert_eq!(sent.take().unwrap().unwrap(), 5);
+    }
+    desk.assert_clean();
+}
+
+#[test]
+fn an_opened_file_is_closed_when_nobody_waits_for_it() {
+    enum Dropped {
+        InFlight,
+        Landed,
+    }
+    for dropped in [Dropped::InFlight, Dropped::Landed] {
+        let mut desk = Desk::new();
+        let ring = Rc::clone(&desk.ring);
+        let folder = Witness::owned().1;
+        let opened =
+            desk.start(async move { ring.open_beneath(folder.as_fd(), c"page".into()).await });
+        let (id, submission) = desk.take();
+        assert!(matches!(submission, Submission::OpenAt2 { .. }));
+        let (witness, fd) = Witness::new();
+        if matches!(dropped, Dropped::InFlight) {
+            desk.abandon(opened.task);
+            // Too late to cancel: the file is open already.
+            assert_eq!(desk.take_cancel(-libc::EALREADY), id);
+            desk.complete(id, fd);
+            desk.run();
+        } else {
+            desk.complete(id, fd);
+            desk.ring.turn().unwrap();
+            desk.abandon(opened.task);
+        }
+        assert!(witness.is_closed());
+        desk.assert_clean();
+    }
+}
+
+#[test]
+fn a_read_keeps_its_file_open_until_the_kernel_is_done_with_it() {
+    let mut desk = Desk::new();
+    let (witness, file) = Witness::owned();
+    let file = Rc::new(file);
+    let ring = Rc::clone(&desk.ring);
+    let buffer = desk.small_buffer();
+    let read = desk.start({
+        let file = Rc::clone(&file);
+        async move { ring.read_into(&file, buffer, vec![0..10, 20..30], 0).await.0 }
+    });
+    drop(file);
+    let (id, submission) = desk.take();
+    assert!(matches!(submission, Submission::ReadVectored { count: 2, .. }));
+    desk.abandon(read.task);
+    desk.take_cancel(-libc::EALREADY);
+    desk.run();
+    assert!(!witness.is_closed());
+    desk.complete(id, 20);
+    desk.run();
+    assert!(witness.is_closed());
+    desk.assert_clean();
+}
+
+#[test]
+fn ranges_outside_the_buffer_are_not_read_into() {
+    let mut desk = Desk::new();
+    let file = Rc::new(Witness::owned().1);
+    let buffer = desk.small_buffer();
+    let end = buffer.len();
+    #[expect(clippy::reversed_empty_ranges, reason = "the point of the test")]
+    let ranges = vec![usize::MAX..3, end..end + 1, end - 8..end];
+    let ring = Rc::clone(&desk.ring);
+    let read = desk.start(async move { ring.read_into(&file, buffer, ranges, 0).await.0 });
+    let (id, submission) = desk.take();
+    let Submission::ReadVectored { vectors, count: 1, .. } = submission else {
+        panic!("one range is left: {submission:?}");
+    };
+    // SAFETY: the vectors lie in the op's slot, which keeps them while the read is in flight.
+    assert_eq!(unsafe { *vectors }.iov_len, 8);
+    desk.complete(id, 8);
+    desk.run();
+    assert_eq!(read.take().unwrap().unwrap(), 8);
+    desk.assert_clean();
+}
+
+/// What a sendmsg(2) would send.
+fn gather(header: *const libc::msghdr) -> Vec<u8> {
+    // SAFETY: the header, its vectors and what they point to are in the op's slot meanwhile.
+    unsafe {
+        let vectors = std::slice::from_raw_parts((*header).msg_iov, (*header).msg_iovlen);
+        let bytes = vectors
+            .iter()
+            .map(|vector| std::slice::from_raw_parts(vector.iov_base.cast::<u8>(), vector.iov_len));
+        bytes.flatten().copied().collect()
+    }
+}
+
+#[test]
+fn a_message_goes_out_whole_however_it_is_cut() {
+    for step in [1, 3, 7, 11, 40] {
+        let mut desk = Desk::new();
+        let socket = Witness::owned().1;
+        let mut buffer = desk.small_buffer();
+        buffer[..10].copy_from_slice(b"head and t");
+        buffer[20..24].copy_from_slice(b"tail");
+        let shared = Rc::new(Pages::from(&b"[a body of bytes]"[..]));
+        let mut message = Message::new();
+        *message.buffer() = Some(buffer);
+        assert!(message.push_buffered(0..5) && message.push_buffered(5..10));
+        assert!(message.push_shared(Rc::clone(&shared), 1..16));
+        assert!(message.push_buffered(20..24));
+        let ring = Rc::clone(&desk.ring);
+        let task = desk.spawn(async move {
+            while message.remaining() > 0 {
+                let (sent, back) = ring.send_message(socket.as_fd(), message).await;
+                message = back;
+                message.advance(sent.unwrap());
+            }
+        });
+        let mut received = Vec::new();
+        while !desk.is_done(task) {
+            let (id, submission) = desk.take();
+            let Submission::SendMessage { header, .. } = submission else { panic!("a message") };
+            let mut bytes = gather(header);
+            bytes.truncate(step);
+            received.extend_from_slice(&bytes);
+            desk.complete(id, bytes.len() as i32);
+            desk.run();
+        }
+        assert_eq!(received, b"head and ta body of bytestail");
+        assert_eq!(Rc::strong_count(&shared), 1);
+        desk.assert_clean();
+    }
+}
+
+#[test]
+fn a_dropped_message_keeps_every_part_until_the_end() {
+    let mut desk = Desk::new();
+    let socket = Witness::owned().1;
+    let shared = Rc::new(Pages::from(&[7; 100][..]));
+    let mut message = Message::new();
+    *message.buffer() = Some(desk.small_buffer());
+    assert!(message.push_buffered(0..8) && message.push_shared(Rc::clone(&shared), 0..100));
+    let ring = Rc::clone(&desk.ring);
+    let task = desk.start(async move { ring.send_message(socket.as_fd(), message).await.0 }).task;
+    let (id, submission) = desk.take();
+    desk.abandon(task);
+    desk.take_cancel(-libc::EALREADY);
+    desk.run();
+    assert_eq!(Rc::strong_count(&shared), 2);
+    let Submission::SendMessage { header, .. } = submission else { panic!("a message") };
+    assert_eq!(gather(header).len(), 108, "the kernel can still read it");
+    desk.complete(id, 108);
+    desk.run();
+    assert_eq!(Rc::strong_count(&shared), 1);
+    desk.assert_clean();
+}
+
+#[test]
+fn a_record_with_its_type_is_taken_from_the_control_frame() {
+    let mut desk = Desk::new();
+    let socket = Witness::owned().1;
+    let ring = Rc::clone(&desk.ring);
+    let taken = desk.start(async move { ring.receive_control(socket.as_fd(), 16).await });
+    let (id, submission) = desk.take();
+    let Submission::ReceiveMessage { header, .. } = submission else { panic!("a recvmsg") };
+    // SAFETY: the frame is in the op's slot; the test plays the kernel that fills it.
+    unsafe {
+        let vector = *(*header).msg_iov;
+        assert_eq!(vector.iov_len, 16);
+        vector.iov_base.cast::<[u8; 2]>().write([1, 0]);
+        let control = (*header).msg_control.cast::<libc::cmsghdr>();
+        (*control).cmsg_len = size_of::<libc::cmsghdr>() + 1;
+        (*control).cmsg_level = 282;
+        (*control).cmsg_type = 2;
+        control.add(1).cast::<u8>().write(21);
+        (*header).msg_controllen = (*control).cmsg_len;
+    }
+    desk.complete(id, 2);
+    desk.run();
+    let (record_type, bytes) = taken.take().unwrap().unwrap();
+    assert_eq!((record_type, &bytes[..]), (Some(21), &[1, 0][..]));
+    desk.assert_clean();
+}
+
+#[test]
+fn two_operations_of_one_task_fly_at_once() {
+    let mut desk = Desk::new();
+    let socket = Witness::owned().1;
+    let ring = Rc::clone(&desk.ring);
+    let (one, two) = (desk.small_buffer(), desk.small_buffer());
+    let both = desk.start(async move {
+        let first = ring.send(socket.as_fd(), one, 0..1);
+        let second = ring.send(socket.as_fd(), two, 0..2);
+        let second = second.await.0.unwrap();
+        (first.await.0.unwrap(), second)
+    });
+    let (first, _) = desk.take();
+    let (second, _) = desk.take();
+    desk.complete(first, 1);
+    desk.run();
+    assert!(both.take().is_none());
+    desk.complete(second, 2);
+    desk.run();
+    assert_eq!(both.take(), Some((1, 2)));
+    desk.assert_clean();
+}

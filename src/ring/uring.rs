@@ -1,0 +1,325 @@
+//! The real ring: its set-up, the encoding of submissions, and the one system call of the loop.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    rc::Rc,
+};
+
+use io_uring::{
+    IoUring, cqueue, opcode, squeue,
+    types::{CancelBuilder, Fd, OpenHow},
+};
+
+use super::{
+    op::{Completion, OpId, Submission, Wait},
+    receive_pool::ReceivePool,
+    send_pool::SendPool,
+};
+
+/// The group that the receive pool is registered as.
+const RECEIVE_GROUP: u16 = 0;
+
+/// The index that the send memory is registered as.
+const SEND_MEMORY: u16 = 0;
+
+/// What to ask of the kernel at set-up.
+#[derive(Clone, Copy, Debug)]
+pub struct RingOptions {
+    /// Entries of the submission queue: a power of two. A full queue costs a system call more.
+    pub submissions: u32,
+    /// Entries of the completion queue: a power of two. Multishot operations complete without
+    /// being submitted, so it is larger; an overflow costs time but loses nothing.
+    pub completions: u32,
+}
+
+impl Default for RingOptions {
+    fn default() -> Self {
+        Self { submissions: 1024, completions: 8192 }
+    }
+}
+
+/// What a ring was granted; each refusal was logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Completions are handled only when the loop asks (`IORING_SETUP_DEFER_TASKRUN`).
+    pub defer_taskrun: bool,
+    /// The system call finds the ring without a descriptor look-up.
+    pub registered_ring: bool,
+    /// Send memory is pinned once, not at each send.
+    pub registered_send_memory: bool,
+}
+
+/// `IORING_ENTER_GETEVENTS`, `IORING_ENTER_EXT_ARG` and `IORING_ENTER_REGISTERED_RING`
+/// (`include/uapi/linux/io_uring.h`).
+const ENTER_GETEVENTS: u32 = 1;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+/// `IORING_REGISTER_RING_FDS` and `IORING_UNREGISTER_RING_FDS`.
+const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
+
+/// `struct io_uring_getevents_arg`.
+#[repr(C)]
+struct GetEventsArgument {
+    sigmask: u64,
+    sigmask_size: u32,
+    min_wait_usec: u32,
+    timespec: u64,
+}
+
+/// `struct io_uring_rsrc_update`.
+#[repr(C)]
+struct ResourceUpdate {
+    offset: u32,
+    reserved: u32,
+    data: u64,
+}
+
+pub(super) struct Uring {
+    ring: IoUring,
+    /// What io_uring_enter(2) is given: the registered index, or the descriptor.
+    enter_fd: i32,
+    enter_flags: u32,
+    granted: Granted,
+    // The kernel writes into both for as long as the ring lives, which is dropped before them.
+    _receive: Rc<ReceivePool>,
+    _send: Rc<SendPool>,
+}
+
+impl Uring {
+    pub(super) fn new(
+        options: RingOptions,
+        receive: &Rc<ReceivePool>,
+        send: &Rc<SendPool>,
+    ) -> io::Result<Self> {
+        let (ring, defer_taskrun) = set_up(options)?;
+        let (enter_fd, enter_flags, registered_ring) = match register_ring_fd(ring.as_raw_fd()) {
+            Ok(index) => (index, ENTER_REGISTERED_RING, true),
+            Err(error) => {
+                log::info!("ring: its descriptor cannot be registered ({error})");
+                (ring.as_raw_fd(), 0, false)
+            }
+        };
+        // SAFETY: the entry ring lies in the pool, which this value keeps alive until the ring is
+        // gone.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(
+                receive.entries_address(),
+                receive.count(),
+                RECEIVE_GROUP,
+                0,
+            )?;
+        }
+        // SAFETY: the region lies in the pool, kept alive likewise.
+        let registered = unsafe { ring.submitter().register_buffers(&[send.as_iovec()]) };
+        if let Err(error) = &registered {
+            log::info!(
+                "ring: {} KiB of send memory cannot be registered ({error}); raise the locked-memory \
+                 limit (ulimit -l, LimitMEMLOCK=) to save pinning it at each send",
+                send.bytes() / 1024
+            );
+        }
+        let granted =
+            Granted { defer_taskrun, registered_ring, registered_send_memory: registered.is_ok() };
+        let enter_flags = enter_flags | ENTER_GETEVENTS | ENTER_EXT_ARG;
+        Ok(Self {
+            ring,
+            enter_fd,
+            enter_flags,
+            granted,
+            _receive: Rc::clone(receive),
+            _send: Rc::clone(send),
+        })
+    }
+
+    pub(super) fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// Queues a submission. False if the queue is full.
+    pub(super) fn push(&mut self, id: OpId, submission: &Submission) -> bool {
+        let entry = encode(submission).user_data(id.to_user_data());
+        // SAFETY: whatever the entry points to lives in the op's slot or in a pool; both outlast
+        // the operation (see the table).
+        unsafe { self.ring.submission().push(&entry).is_ok() }
+    }
+
+    /// Submits what is queued, runs the deferred work of the kernel, and waits for one completion
+    /// if `wait` says so.
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        let queued = {
+            let mut queue = self.ring.submission();
+            queue.sync();
+            queue.len() as u32
+        };
+        let timespec = match wait {
+            Wait::AtMost(limit) => Some(libc::timespec {
+                tv_sec: limit.as_secs() as libc::time_t,
+                tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
+            }),
+            Wait::Not | Wait::Forever => None,
+        };
+        let argument = GetEventsArgument {
+            sigmask: 0,
+            sigmask_size: 0,
+            min_wait_usec: 0,
+            timespec: timespec.as_ref().map_or(0, |timespec| std::ptr::from_ref(timespec) as u64),
+        };
+        // SAFETY: the argument is the struct that IORING_ENTER_EXT_ARG announces
+        // (io_uring_enter(2)); it and the timespec live until the call returns.
+        let entered = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                self.enter_fd,
+                queued,
+                u32::from(wait != Wait::Not),
+                self.enter_flags,
+                &raw const argument,
+                size_of::<GetEventsArgument>(),
+            )
+        };
+        if entered >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // The wait ran out, a signal came, or (EBUSY, EAGAIN) completions must be taken
+            // before more can be submitted: what was not submitted stays queued.
+            Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Takes the next completion.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        Some(Completion {
+            id: OpId::from_user_data(entry.user_data()),
+            result: entry.result(),
+            more: cqueue::more(entry.flags()),
+            buffer: cqueue::buffer_select(entry.flags()),
+        })
+    }
+}
+
+/// Sets up a ring with as much as the kernel grants. Linux 6.1, our floor, has everything but
+/// `NO_SQARRAY` (6.6).
+fn set_up(options: RingOptions) -> io::Result<(IoUring, bool)> {
+    let base = || {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_cqsize(options.completions).setup_submit_all();
+        builder
+    };
+    let newest = base()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_no_sqarray()
+        .build(options.submissions);
+    if let Ok(ring) = newest {
+        return Ok((ring, true));
+    }
+    let floor = base().setup_single_issuer().setup_defer_taskrun().build(options.submissions);
+    match floor {
+        Ok(ring) => Ok((ring, true)),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            log::warn!(
+                "ring: no DEFER_TASKRUN (kernel older than 6.1): completions interrupt the loop"
+            );
+            base().setup_coop_taskrun().build(options.submissions).map(|ring| (ring, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Registers the ring's own descriptor, so that each enter is spared a look-up (Linux 5.18).
+/// The registration is this thread's. It holds the ring until it is taken back or the thread ends.
+fn register_ring_fd(ring: RawFd) -> io::Result<i32> {
+    let mut update = ResourceUpdate { offset: u32::MAX, reserved: 0, data: ring as u64 };
+    // SAFETY: one io_uring_rsrc_update, which the kernel reads and writes during the call only.
+    let registered = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, ring, REGISTER_RING_FDS, &raw mut update, 1)
+    };
+    if registered == 1 { Ok(update.offset as i32) } else { Err(io::Error::last_os_error()) }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if !self.granted.registered_ring {
+            return;
+        }
+        let ring = self.ring.as_raw_fd();
+        let mut update = ResourceUpdate { offset: self.enter_fd as u32, reserved: 0, data: 0 };
+        // SAFETY: as at the registration. Without this the ring would live on behind its closed
+        // descriptor, and take one of the 16 places that a thread has for such registrations.
+        let released = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                ring,
+                UNREGISTER_RING_FDS,
+                &raw mut update,
+                1,
+            )
+        };
+        debug_assert_eq!(released, 1, "the ring was registered on this thread");
+    }
+}
+
+fn fd(raw: RawFd) -> Fd {
+    Fd(raw)
+}
+
+fn encode(submission: &Submission) -> squeue::Entry {
+    match *submission {
+        Submission::AcceptMulti { listener } => {
+            opcode::AcceptMulti::new(fd(listener)).flags(libc::SOCK_CLOEXEC).build()
+        }
+        Submission::Receive { socket, limit } => {
+            opcode::Recv::new(fd(socket), std::ptr::null_mut(), limit)
+                .buf_group(RECEIVE_GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        }
+        Submission::ReceiveMulti { socket } => {
+            opcode::RecvMulti::new(fd(socket), RECEIVE_GROUP).build()
+        }
+        Submission::ReceiveMessage { socket, header } => {
+            opcode::RecvMsg::new(fd(socket), header).build()
+        }
+        Submission::Send { socket, data, len } => {
+            opcode::Send::new(fd(socket), data, len).flags(libc::MSG_NOSIGNAL).build()
+        }
+        Submission::WriteFixed { socket, data, len } => {
+            opcode::WriteFixed::new(fd(socket), data, len, SEND_MEMORY).build()
+        }
+        Submission::SendMessage { socket, header } => {
+            opcode::SendMsg::new(fd(socket), header).flags(libc::MSG_NOSIGNAL as u32).build()
+        }
+        Submission::PollWritable { socket } => {
+            opcode::PollAdd::new(fd(socket), libc::POLLOUT as u32).build()
+        }
+        Submission::OpenAt2 { directory, path, how } => {
+            opcode::OpenAt2::new(fd(directory), path, how.cast::<OpenHow>()).build()
+        }
+        Submission::Read { file, data, len, offset } => {
+            opcode::Read::new(fd(file), data, len).offset(offset).build()
+        }
+        Submission::ReadFixed { file, data, len, offset } => {
+            opcode::ReadFixed::new(fd(file), data, len, SEND_MEMORY).offset(offset).build()
+        }
+        Submission::ReadVectored { file, vectors, count, offset } => {
+            opcode::Readv::new(fd(file), vectors, count).offset(offset).build()
+        }
+        Submission::Close { fd: closed } => opcode::Close::new(fd(closed)).build(),
+        Submission::Cancel { target } => opcode::AsyncCancel::new(target).build(),
+        Submission::CancelAll { fd: target } => {
+            opcode::AsyncCancel2::new(CancelBuilder::fd(fd(target)).all()).build()
+        }
+    }
+}
+
+impl std::fmt::Debug for Uring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uring").field("granted", &self.granted).finish_non_exhaustive()
+    }
+}

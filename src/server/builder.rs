@@ -1,0 +1,95 @@
+//! What an embedding program says before the start.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{RunningServer, StartError, start};
+use crate::config::{CertificateSource, Config, KtlsMode};
+
+/// A server that has not been started. What is not set here is set in a [`Config`], from which a
+/// builder can be made.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: Config,
+    /// The listeners are still the default ones.
+    default_listeners: bool,
+}
+
+impl From<Config> for Builder {
+    fn from(config: Config) -> Self {
+        Self { config, default_listeners: false }
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { config: Config::default(), default_listeners: true }
+    }
+}
+
+impl Builder {
+    /// Serves this folder. Default: the current one.
+    #[must_use]
+    pub fn root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.root = folder.into();
+        self
+    }
+
+    /// Listens on this address, and on those of further calls. Default: `127.0.0.1:8443` and
+    /// `[::1]:8443`.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        if std::mem::take(&mut self.default_listeners) {
+            self.config.listen.clear();
+        }
+        self.config.listen.push(address);
+        self
+    }
+
+    /// Takes the certificate chain and its key from these PEM files. Default: a certificate that
+    /// Ringway makes itself.
+    #[must_use]
+    pub fn certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.config.certificate = CertificateSource::Files { cert: cert.into(), key: key.into() };
+        self
+    }
+
+    /// Runs so many workers. Default: one for each CPU that the process may use.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = Some(workers);
+        self
+    }
+
+    /// Chooses who seals and opens records. Default: the kernel where it can.
+    #[must_use]
+    pub fn ktls(mut self, mode: KtlsMode) -> Self {
+        self.config.ktls = mode;
+        self
+    }
+
+    /// Checks the configuration, binds, sets every worker up and starts serving.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the certificate, the addresses or the host; nothing
+    /// is left behind.
+    pub fn start(self) -> Result<RunningServer, StartError> {
+        start::start(self.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+
+    #[test]
+    fn the_first_address_takes_the_place_of_the_default_ones() {
+        let builder = Server::builder().listen("127.0.0.1:1".parse().unwrap());
+        let builder = builder.listen("127.0.0.1:2".parse().unwrap());
+        assert_eq!(builder.config.listen.len(), 2);
+        assert_eq!(Server::builder().config.listen.len(), 2);
+        let config = Config::default();
+        let kept = Builder::from(config).listen("127.0.0.1:1".parse().unwrap());
+        assert_eq!(kept.config.listen.len(), 3, "a configuration's addresses are kept");
+    }
+}

@@ -1,0 +1,130 @@
+//! A server that serves.
+
+use std::{fmt, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, thread, time::Duration};
+
+use crate::{
+    config::Config,
+    observe::Counts,
+    worker::{Command, Inbox, Report},
+};
+
+/// A worker ended for a reason other than a drain.
+#[derive(Debug)]
+pub enum ServerError {
+    /// Its ring failed.
+    Ring(io::Error),
+    /// It panicked: a defect.
+    Panicked,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(error) => write!(f, "a worker's ring failed: {error}"),
+            Self::Panicked => f.write_str("a worker panicked; please report its message"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// Tells a running server to stop; may be cloned and sent to any thread.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inboxes: Arc<[Arc<Inbox>]>,
+}
+
+impl Handle {
+    pub(super) fn new(inboxes: Vec<Arc<Inbox>>) -> Self {
+        Self { inboxes: inboxes.into() }
+    }
+
+    /// Begins the drain and returns at once: no further connection is accepted, idle ones get
+    /// close_notify, requests in flight are finished; what is not finished within `limit` is cut.
+    pub fn drain(&self, limit: Duration) {
+        for inbox in self.inboxes.iter() {
+            inbox.send(Command::Drain(limit));
+        }
+    }
+}
+
+/// A server that serves. Dropping it drains, for as long as its configuration allows, and waits.
+#[derive(Debug)]
+pub struct RunningServer {
+    pub(super) config: Arc<Config>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) tls_path: String,
+    pub(super) certificate: PathBuf,
+    pub(super) fingerprint: String,
+    pub(super) handle: Handle,
+    pub(super) workers: Vec<thread::JoinHandle<io::Result<Report>>>,
+}
+
+impl RunningServer {
+    /// The addresses that it listens on, with their real ports, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Its worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Who seals and opens records, and why, for a person.
+    pub fn tls_path(&self) -> &str {
+        &self.tls_path
+    }
+
+    /// The PEM file of its certificate chain; empty if that is kept in memory only.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// SHA-256 of the leaf certificate, in pairs of hexadecimal digits parted by colons.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// What stops it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until every worker has ended, which takes a drain; says what they did.
+    ///
+    /// # Errors
+    /// A worker ended for another reason. The others are drained then.
+    pub fn wait(mut self) -> Result<Counts, ServerError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Counts, ServerError> {
+        let mut counts = Counts::default();
+        let mut failed = None;
+        for (number, worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+            match worker.join() {
+                Ok(Ok(report)) => {
+                    log::debug!("worker {number}: {:?} {:?}", report.counts, report.ring);
+                    counts = counts.plus(report.counts);
+                    continue;
+                }
+                Ok(Err(error)) => failed = Some(ServerError::Ring(error)),
+                Err(_) => failed = Some(ServerError::Panicked),
+            }
+            self.handle.drain(self.config.timeouts.drain);
+        }
+        failed.map_or(Ok(counts), Err)
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        if !self.workers.is_empty() {
+            self.handle.drain(self.config.timeouts.drain);
+            if let Err(error) = self.join() {
+                log::error!("{error}");
+            }
+        }
+    }
+}

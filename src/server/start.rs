@@ -1,0 +1,189 @@
+//! Starting: everything that can fail is tried before the first connection is accepted.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use super::{Handle, RunningServer, StartError};
+use crate::{
+    accept,
+    config::{CertificateSource, Config, KtlsMode, TlsVersion},
+    conn::KtlsPlan,
+    handshake::{
+        Credentials, SelfSigned, Storage,
+        ktls::{self, KtlsSupport},
+        server_config,
+    },
+    record,
+    ring::probe::RingFeatures,
+    worker::{Inbox, Plan, Report, Worker},
+};
+
+pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
+    config.check().map_err(StartError::Config)?;
+    RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)?;
+    let workers = config.worker_count();
+    let open_files =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    config.limits =
+        config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
+
+    let (credentials, certificate) = credentials(&config)?;
+    let fingerprint = credentials.fingerprint();
+    let minimum = match config.tls_min {
+        TlsVersion::V12 => record::TlsVersion::Tls12,
+        TlsVersion::V13 => record::TlsVersion::Tls13,
+    };
+    let tls = server_config(credentials, minimum).map_err(StartError::Tls)?;
+    let (ktls, tls_path) = ktls_plan(config.ktls)?;
+    let (addresses, listeners) = listeners(&config.listen, workers)?;
+    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
+
+    let config = Arc::new(config);
+    let mut inboxes = Vec::new();
+    let mut plans = Vec::new();
+    for (number, listeners) in listeners.into_iter().enumerate() {
+        let inbox = Arc::new(Inbox::new().map_err(StartError::Worker)?);
+        inboxes.push(Arc::clone(&inbox));
+        plans.push(Plan {
+            config: Arc::clone(&config),
+            tls: Arc::clone(&tls),
+            ktls: ktls.clone(),
+            listeners,
+            inbox,
+            cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
+        });
+    }
+    let mut server = RunningServer {
+        config,
+        addresses,
+        tls_path,
+        certificate,
+        fingerprint,
+        handle: Handle::new(inboxes),
+        workers: Vec::new(),
+    };
+    // Dropping the server on the way out drains the workers that run already.
+    let (ready, set_up) = mpsc::channel();
+    for (number, plan) in plans.into_iter().enumerate() {
+        let worker = spawn(number, plan, ready.clone()).map_err(StartError::Worker)?;
+        server.workers.push(worker);
+    }
+    drop(ready);
+    for result in set_up {
+        result.map_err(StartError::Worker)?;
+    }
+    Ok(server)
+}
+
+fn spawn(
+    number: usize,
+    plan: Plan,
+    ready: mpsc::Sender<io::Result<()>>,
+) -> io::Result<thread::JoinHandle<io::Result<Report>>> {
+    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let worker = match Worker::set_up(plan) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return Ok(Report::default());
+            }
+        };
+        let _ = ready.send(Ok(()));
+        drop(ready);
+        worker.run()
+    })
+}
+
+/// The certificate, and the PEM file that it is in.
+fn credentials(config: &Config) -> Result<(Credentials, PathBuf), StartError> {
+    match &config.certificate {
+        CertificateSource::Files { cert, key } => {
+            let credentials = Credentials::load(cert, key).map_err(StartError::Credentials)?;
+            for warning in &credentials.warnings {
+                log::warn!("certificate: {warning}");
+            }
+            Ok((credentials, cert.clone()))
+        }
+        CertificateSource::SelfSigned => {
+            let made =
+                SelfSigned::obtain().map_err(|error| StartError::SelfSigned(error.to_string()))?;
+            let path = match made.storage {
+                Storage::Kept { certificate, .. } => certificate,
+                Storage::MemoryOnly { reason } => {
+                    log::warn!("certificate: kept in memory only, {reason}");
+                    PathBuf::new()
+                }
+            };
+            Ok((made.credentials, path))
+        }
+    }
+}
+
+/// Who seals and opens records on this host, and the sentence that says so.
+fn ktls_plan(mode: KtlsMode) -> Result<(KtlsPlan, String), StartError> {
+    let none =
+        |why: &str| Ok((KtlsPlan::default(), format!("kernel TLS: no, {why}; user-space TLS")));
+    if mode == KtlsMode::Off {
+        return none("it is switched off (--ktls off)");
+    }
+    let support = ktls::probe();
+    if !support.is_available() {
+        let obstacle = support.unavailable();
+        let why = obstacle.map_or_else(|| "the kernel refuses it".to_owned(), |o| o.to_string());
+        if mode == KtlsMode::On {
+            let remedy = obstacle.and_then(|o| o.remedy()).map(|r| format!("; {r}"));
+            return Err(StartError::KernelTls(why + &remedy.unwrap_or_default()));
+        }
+        return none(&why);
+    }
+    let path = format!("kernel TLS: yes, {}", describe(&support));
+    Ok((KtlsPlan { support: Some(Arc::new(support)) }, path))
+}
+
+fn describe(support: &KtlsSupport) -> String {
+    let all = support.attempts.iter().all(|attempt| attempt.outcome.is_ok());
+    let ciphers = if all { "both directions, every cipher" } else { "for some ciphers (doctor)" };
+    let rekey = if support.rekey.is_ok() { "key updates" } else { "no key updates" };
+    format!("{ciphers}, {rekey}")
+}
+
+/// Listeners for each worker, all on the same addresses.
+fn listeners(
+    wanted: &[SocketAddr],
+    workers: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {
+    let mut addresses = Vec::new();
+    let mut each: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
+    for &address in wanted {
+        let (bound, listeners) = match accept::bind(address, workers) {
+            Ok(bound) => bound,
+            // A host without IPv6 serves on what it has, if that is something.
+            Err(error)
+                if address.is_ipv6()
+                    && wanted.len() > 1
+                    && error.kind() == io::ErrorKind::AddrNotAvailable =>
+            {
+                log::warn!("{error}");
+                continue;
+            }
+            Err(error) => return Err(StartError::Bind(error)),
+        };
+        addresses.push(bound);
+        for (worker, listener) in each.iter_mut().zip(listeners) {
+            worker.push(listener);
+        }
+    }
+    Ok((addresses, each))
+}
+
+/// The CPUs that this process may run on.
+fn usable_cpus() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+}

@@ -1,0 +1,56 @@
+//! Why writing ended. Whatever it was, the response is broken: the peer gets a closed connection,
+//! never bytes that were not promised.
+
+use std::{fmt, io};
+
+use crate::{record::SealError, ring::Elapsed};
+
+/// Why nothing more can be sent.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The socket failed.
+    Socket(io::Error),
+    /// The file could not be read.
+    File(io::Error),
+    /// The file has become shorter than it was when its length was promised.
+    FileShrank,
+    /// No byte left for longer than the response timeout.
+    Stalled,
+    /// The peer takes less than the minimum rate.
+    TooSlow,
+    /// A send was given up half-way; what was sealed for it may or may not have left.
+    GivenUp,
+    /// The peer sends requests and takes no responses, and there is no memory left to hold them.
+    Overrun,
+    /// The record layer refused: the key is used up, or a defect of ours.
+    Seal(SealError),
+}
+
+impl From<SealError> for WriteError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}
+
+impl From<Elapsed> for WriteError {
+    fn from(_: Elapsed) -> Self {
+        Self::Stalled
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => write!(f, "sending: {error}"),
+            Self::File(error) => write!(f, "reading the file: {error}"),
+            Self::FileShrank => f.write_str("the file shrank while it was sent"),
+            Self::Stalled => f.write_str("the peer took no byte within the response timeout"),
+            Self::TooSlow => f.write_str("the peer takes less than the minimum rate"),
+            Self::GivenUp => f.write_str("a send was given up half-way"),
+            Self::Overrun => f.write_str("the peer sends requests and takes no responses"),
+            Self::Seal(error) => write!(f, "sealing: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}

@@ -1,0 +1,60 @@
+//! How fast a peer takes a response. A reader that is merely slow is served; one that holds
+//! memory for nothing is not.
+
+use std::time::Duration;
+
+/// The progress of one response against the minimum rate.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Bytes per second; 0 switches the check off.
+    min_rate: u64,
+    /// Milliseconds before the rate is looked at.
+    grace: u64,
+    begun: u64,
+    bytes: u64,
+}
+
+impl Pace {
+    /// At least `min_rate` bytes per second on average, after `grace`.
+    pub fn new(min_rate: u64, grace: Duration) -> Self {
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        Self { min_rate, grace, begun: 0, bytes: 0 }
+    }
+
+    /// A response begins at `now` (milliseconds).
+    pub fn begin(&mut self, now: u64) {
+        self.begun = now;
+        self.bytes = 0;
+    }
+
+    /// Takes note that `count` bytes were taken by `now`. False if that is too little by now.
+    #[must_use]
+    pub fn keeps_up(&mut self, now: u64, count: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(count as u64);
+        let elapsed = now.saturating_sub(self.begun);
+        elapsed <= self.grace
+            || self.bytes.saturating_mul(1000) >= self.min_rate.saturating_mul(elapsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_is_borne_within_the_grace_and_not_behind_it() {
+        let mut pace = Pace::new(1000, Duration::from_secs(10));
+        pace.begin(5000);
+        assert!(pace.keeps_up(15_000, 1));
+        assert!(!pace.keeps_up(15_001, 1));
+        assert!(pace.keeps_up(15_002, 20_000));
+        pace.begin(100_000);
+        assert!(pace.keeps_up(105_000, 0), "each response has its own grace");
+    }
+
+    #[test]
+    fn no_minimum_no_complaint() {
+        let mut pace = Pace::new(0, Duration::ZERO);
+        assert!(pace.keeps_up(u64::MAX, 0));
+    }
+}

@@ -1,0 +1,168 @@
+//! In steady state a request costs no allocation: not for its head, not for its answer, not for
+//! its records. A test of its own, because it counts what every thread but its own allocates.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    io::{Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ringway::Server;
+use rustls::{
+    ClientConnection, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// This thread is the client: what it allocates is not the server's.
+    static CLIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if !CLIENT.try_with(Cell::get).unwrap_or(true) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is the system allocator's; counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The certificate is the server's own and not what this test is about.
+#[derive(Debug)]
+struct Trusting;
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+fn connect(port: u16) -> Client {
+    let config = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
+}
+
+/// Asks for a file and reads the whole answer, whose length the first answer tells.
+fn ask(client: &mut Client, answer: &mut [u8]) {
+    client.write_all(b"GET /file.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    client.read_exact(answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+}
+
+fn answer_length(client: &mut Client, body: usize) -> usize {
+    client.write_all(b"GET /file.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    let mut rest = vec![0; body];
+    client.read_exact(&mut rest).unwrap();
+    seen.len() + body
+}
+
+#[test]
+fn a_request_for_a_file_at_hand_allocates_nothing() {
+    CLIENT.set(true);
+    for body in [0, 1024, 16 * 1024, 300 * 1024] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file.bin"), vec![7; body]).unwrap();
+        // Content is kept once the file has been left alone for a moment.
+        std::thread::sleep(Duration::from_millis(200));
+        let server = Server::builder()
+            .root(folder.path())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .workers(1)
+            .start()
+            .unwrap();
+        let mut client = connect(server.addresses()[0].port());
+        let mut answer = vec![0; answer_length(&mut client, body)];
+        for _ in 0..50 {
+            ask(&mut client, &mut answer);
+        }
+        // What is known of a file is checked anew ten times a second, which does allocate; so the
+        // best of several short rounds is the steady state.
+        let best = (0..40)
+            .map(|_| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                (0..10).for_each(|_| ask(&mut client, &mut answer));
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            })
+            .min();
+        assert_eq!(best, Some(0), "allocations for ten requests of {body} bytes");
+        drop(client);
+        server.handle().drain(Duration::from_secs(5));
+        server.wait().unwrap();
+    }
+}

@@ -1,0 +1,211 @@
+//! The shape of the source tree: which module may know which, where `unsafe` may stand, and how
+//! long a file may grow. ARCHITECTURE.md gives the reasons.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every module of the crate, and the modules that it may use. Arrows point down only.
+const ARROWS: [(&str, &[&str]); 16] = [
+    ("cli", &["server", "handshake", "ring", "config", "observe"]),
+    (
+        "server",
+        &[
+            "worker",
+            "conn",
+            "accept",
+            "handshake",
+            "process",
+            "record",
+            "ring",
+            "config",
+            "observe",
+        ],
+    ),
+    ("worker", &["conn", "accept", "handshake", "process", "respond", "ring", "config", "observe"]),
+    (
+        "conn",
+        &[
+            "accept",
+            "handshake",
+            "read",
+            "write",
+            "close",
+            "process",
+            "record",
+            "parse",
+            "decode",
+            "respond",
+            "ring",
+            "worker",
+            "config",
+            "observe",
+        ],
+    ),
+    ("accept", &["ring", "config", "observe"]),
+    ("handshake", &["record", "ring", "config", "observe"]),
+    ("read", &["handshake", "record", "ring", "config", "observe"]),
+    ("write", &["handshake", "record", "ring", "config", "observe"]),
+    ("close", &["record", "write", "read", "ring", "config", "observe"]),
+    ("process", &["ring", "config", "observe"]),
+    ("record", &[]),
+    ("respond", &["config"]),
+    ("parse", &["respond", "config"]),
+    ("decode", &["parse", "respond", "config"]),
+    ("observe", &["config"]),
+    ("config", &[]),
+];
+
+/// The longest that a file may be, tests in it included.
+const MAX_LINES: usize = 500;
+
+/// The only places for `unsafe`.
+fn may_be_unsafe(path: &str) -> bool {
+    path.starts_with("ring/") || path == "handshake/ktls/install.rs"
+}
+
+/// Every source file: its path below `src`, and its text.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                sources.push((name, fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(sources.len() > 30, "the walk over src/ is broken");
+    sources.sort();
+    sources
+}
+
+/// The lines that are code: no comments, and nothing from the tests of the file on.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .take_while(|line| line.trim() != "mod tests {")
+        .map(|line| line.split("//").next().unwrap_or_default())
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/") || path.ends_with("properties.rs")
+}
+
+/// The modules of the crate that a text names after `crate::`, also in a group of imports.
+fn modules_named(text: &str) -> BTreeSet<String> {
+    let text: String = code(text).flat_map(|line| [line, "\n"]).collect();
+    let mut named = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for letter in group.chars() {
+                match letter {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => named.extend([std::mem::take(&mut word)]),
+                    _ if depth == 0 => word.push(letter),
+                    _ => {}
+                }
+            }
+            named.insert(word);
+        } else {
+            named.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    let first = |path: &String| path.trim().split("::").next().unwrap_or_default().to_owned();
+    named.iter().map(first).filter(|module| !module.is_empty()).collect()
+}
+
+#[test]
+fn arrows_point_down() {
+    let known: BTreeSet<&str> = ARROWS.iter().map(|(module, _)| *module).chain(["ring"]).collect();
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Some((module, _)) = path.split_once('/') else { continue };
+        assert!(known.contains(module), "src/{path} is in a folder that ARROWS does not know");
+        if is_test(&path) {
+            continue;
+        }
+        let allowed = ARROWS.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, a)| a);
+        for used in modules_named(&text) {
+            if known.contains(used.as_str()) && used != module && !allowed.contains(&used.as_str())
+            {
+                wrong.push(format!("src/{path} uses crate::{used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the protocol says is decided without knowing rings or TLS.
+#[test]
+fn pure_modules_know_no_machinery() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let pure = ["parse/", "decode/", "respond/"].iter().any(|folder| path.starts_with(folder));
+        let machinery =
+            ["io_uring", "rustls", "rustix", "libc", "TcpStream", "std::fs", "crate::ring"];
+        for word in machinery {
+            if pure && !is_test(&path) && code(&text).any(|line| line.contains(word)) {
+                wrong.push(format!("src/{path} knows {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_has_its_places() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let word = |line: &str| {
+            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]
+                .iter()
+                .any(|unsafety| line.contains(unsafety))
+        };
+        if !may_be_unsafe(&path) && code(&text).any(word) {
+            wrong.push(format!("src/{path} holds unsafe code"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_stay_small() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > MAX_LINES)
+        .map(|(path, lines)| format!("src/{path} has {lines} lines"))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn modules_open_with_their_purpose() {
+    let silent: Vec<String> = sources()
+        .into_iter()
+        .filter(|(path, text)| !is_test(path) && !text.starts_with("//!"))
+        .map(|(path, _)| format!("src/{path} does not open with its purpose"))
+        .collect();
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
+
+#[test]
+fn imports_are_read_rightly() {
+    let text = "use crate::ring::Ring;\nuse crate::{config::{A, B}, observe};\n// crate::cli\n\
+                fn f() { crate::conn::x() }\nmod tests {\n use crate::cli;\n";
+    let named = modules_named(text);
+    let expected = ["config", "conn", "observe", "ring"].map(str::to_owned);
+    assert_eq!(named, BTreeSet::from(expected));
+}

@@ -1,0 +1,31 @@
+//! Tests over real sockets against the real program, with clients that share no code with it:
+//! rustls's own connection, and the system's `curl` and `openssl` where there are such.
+//!
+//! A test that needs what this host lacks says so by [`host::skip`] and ends; under
+//! `RINGWAY_REQUIRE_KTLS=1` the lack of kernel TLS is a failure instead.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod host;
+mod identity;
+mod response;
+mod server;
+mod site;
+
+mod abuse;
+mod content;
+mod delivery;
+mod framing;
+mod ktls;
+mod leak;
+mod lifecycle;
+mod methods;
+mod negotiation;
+mod paths;
+mod ranges;
+mod refusals;
+mod splits;
+mod tls;
+mod tools;
+mod torn;

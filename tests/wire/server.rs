@@ -1,0 +1,174 @@
+//! The program under test, as a child process.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::{Client, ClientOptions};
+use crate::identity::Identity;
+use crate::site::Site;
+
+/// Longer than anything takes that is not stuck, on a busy machine and in a slow guest.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The path of the program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway");
+
+/// A running server, killed when it goes out of scope.
+pub(crate) struct Server {
+    child: Child,
+    /// The port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// What it printed when it was ready.
+    pub(crate) start_block: String,
+    pub(crate) site: Site,
+    pub(crate) identity: Identity,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Serves `site` with two workers, kernel TLS where there is any, and these options.
+    pub(crate) fn start(site: Site, options: &[&str]) -> Self {
+        let identity = Identity::ecdsa(site.outside());
+        Self::start_as(site, identity, options)
+    }
+
+    /// The same with a certificate of the caller's.
+    pub(crate) fn start_as(site: Site, identity: Identity, options: &[&str]) -> Self {
+        let log = site.outside().join("log");
+        let mut child = Command::new(PROGRAM)
+            .arg("serve")
+            .arg(site.root())
+            .args(["--listen", "127.0.0.1:0", "--workers", "2", "--no-pin", "--cert"])
+            .arg(&identity.cert)
+            .arg("--key")
+            .arg(&identity.key)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let (start_block, port) = read_start_block(&mut child);
+        let mut server = Self { child, port: 0, start_block, site, identity, log };
+        server.port = port.unwrap_or_else(|| panic!("no start block: {}", server.start_block));
+        server
+    }
+
+    /// Serves a plain site.
+    pub(crate) fn plain(options: &[&str]) -> Self {
+        Self::start(Site::new(), options)
+    }
+
+    /// A new connection with the client's defaults.
+    pub(crate) fn connect(&self) -> Client {
+        self.connect_as(&ClientOptions::default())
+    }
+
+    /// A new connection.
+    pub(crate) fn connect_as(&self, options: &ClientOptions) -> Client {
+        Client::connect(self.port, options.config(&self.identity)).unwrap()
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Open descriptors of the process.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// Resident memory of the process, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let ended_by_itself = !self.runs();
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let log = log.lines().rev().take(40).collect::<Vec<_>>();
+            eprintln!("server ended by itself: {ended_by_itself}, {status:?}; its last words:");
+            log.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+/// Runs the program to its end, with a deadline.
+pub(crate) fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the program does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Reads standard output up to the line with the URL, and leaves a thread that reads the rest.
+fn read_start_block(child: &mut Child) -> (String, Option<u16>) {
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    let mut port = None;
+    // The block's last line says how to stop.
+    while lines.read_line(&mut text).is_ok_and(|read| read > 0) {
+        let line = text.trim_end().lines().next_back().unwrap_or_default();
+        port = port.or_else(|| port_of_url(line));
+        if port.is_some() && line.trim_start().starts_with("stop") {
+            break;
+        }
+    }
+    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+    (text, port)
+}
+
+fn port_of_url(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("https://")?;
+    let (authority, _) = rest.split_once('/')?;
+    authority.rsplit_once(':')?.1.parse().ok()
+}
