@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn the_memory_ceiling_has_room_for_what_is_noted() {
-        assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES);
-        assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES);
-        assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES);
+        const { assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES) };
+        const { assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES) };
+        const { assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES) };
     }
 }
