@@ -74,9 +74,19 @@ impl<S> Counted<S> {
     }
 }
 
+/// Again, if a signal came in between.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 impl<S: Read> Read for Counted<S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.stream.read(into)?;
+        let length = uninterrupted(|| self.stream.read(into))?;
         self.received.pass(&into[..length]);
         Ok(length)
     }
@@ -84,7 +94,7 @@ impl<S: Read> Read for Counted<S> {
 
 impl<S: Write> Write for Counted<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.stream.write(bytes)?;
+        let length = uninterrupted(|| self.stream.write(bytes))?;
         self.sent.pass(&bytes[..length]);
         Ok(length)
     }
