@@ -11,9 +11,6 @@ use crate::results::Calls;
 
 const ALL: &str = "raw_syscalls:sys_enter";
 const ENTERS: &str = "syscalls:sys_enter_io_uring_enter";
-/// The load has warmed up by then, and goes on until after [`WINDOW`].
-const DELAY: Duration = Duration::from_millis(700);
-const WINDOW: Duration = Duration::from_millis(500);
 
 /// Calls in a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,23 +19,24 @@ pub(crate) struct PerSecond {
     enters: f64,
 }
 
-/// Counts the calls of `pid` and its children while a load is on.
+/// Counts the calls of `pid` and its children while a load is on: for a time of `window`, after a
+/// `delay` in which the load has warmed up.
 ///
 /// # Errors
 ///
 /// If perf is not there or may not look.
-pub(crate) fn count(pid: u32) -> Result<PerSecond, String> {
-    sleep(DELAY);
+pub(crate) fn count(pid: u32, delay: Duration, window: Duration) -> Result<PerSecond, String> {
+    sleep(delay);
     let family = observe::family(&[pid]).map_err(|error| error.to_string())?;
     let pids: Vec<String> = family.iter().map(u32::to_string).collect();
     let began = Instant::now();
     let output = Command::new("perf")
         .args(["stat", "-x", ",", "-e", ALL, "-e", ENTERS, "-p", &pids.join(",")])
-        .args(["--", "sleep", &WINDOW.as_secs_f64().to_string()])
+        .args(["--", "sleep", &window.as_secs_f64().to_string()])
         .output()
         .map_err(|error| format!("perf: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let window = began.elapsed().min(WINDOW * 2).max(WINDOW).as_secs_f64();
+    let window = began.elapsed().min(window * 2).max(window).as_secs_f64();
     let event = |name| {
         counted(&text, name).map(|count| count / window).ok_or_else(|| format!("perf: {text}"))
     };

@@ -83,6 +83,10 @@ fn method(out: &mut String, results: &Results) {
 fn section(out: &mut String, workload: &WorkloadResult) {
     let rate = workload.rate.map_or(String::new(), |rate| format!(", {rate} requests/s due"));
     let _ = write!(out, "<h2>{}{rate}</h2>", escape(&workload.title));
+    if let Some(why) = &workload.skipped {
+        let _ = write!(out, "<p>Skipped: {}.</p>", escape(why));
+        return;
+    }
     match about(workload) {
         About::Requests => {
             chart(
@@ -101,7 +105,7 @@ fn section(out: &mut String, workload: &WorkloadResult) {
             chart(out, workload, "MB per second", BYTES, 1e6);
             split(out, workload);
         }
-        About::Rate { .. } => {
+        About::Rate { .. } | About::Workers => {
             split(out, workload);
             latencies(out, workload);
         }

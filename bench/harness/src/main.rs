@@ -11,6 +11,7 @@ mod against;
 mod calls;
 mod html;
 mod machine;
+mod markdown;
 mod material;
 mod measure;
 mod options;
@@ -20,6 +21,7 @@ mod process;
 mod results;
 mod summary;
 mod table;
+mod verdict;
 mod workloads;
 
 #[cfg(test)]
@@ -59,6 +61,9 @@ fn run(options: &Options) -> Result<(), String> {
     }
     if let Some(file) = &options.html {
         write(file, html::tell(&results))?;
+    }
+    if let Some(file) = &options.markdown {
+        write(file, markdown::tell(&results))?;
     }
     let mut told = table::tell(&results);
     if let Some(file) = &options.against {

@@ -1,4 +1,4 @@
-//! What all servers serve: one certificate and one directory of files, made anew for each run.
+//! What all servers serve: one certificate, and one directory of files for each workload.
 
 use std::fs;
 use std::io;
@@ -31,18 +31,29 @@ pub(crate) struct Material {
 }
 
 impl Material {
-    /// Makes certificate, key and files.
+    /// Makes certificate and key.
     pub(crate) fn make() -> io::Result<Self> {
         let material = Self { dir: tempfile::tempdir()? };
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
         fs::write(material.cert(), made.cert.pem())?;
         fs::write(material.key(), made.signing_key.serialize_pem())?;
-        fs::create_dir(material.root())?;
-        for (seed, (name, size)) in FILES.into_iter().enumerate() {
-            fs::write(material.root().join(name), noise(seed as u64, size))?;
-        }
         Ok(material)
+    }
+
+    /// Fills the directory to be served with `file`, or with the site's files, and nothing else:
+    /// some peers keep all that they find in memory.
+    pub(crate) fn fill(&self, file: Option<&str>) -> io::Result<()> {
+        if self.root().exists() {
+            fs::remove_dir_all(self.root())?;
+        }
+        fs::create_dir(self.root())?;
+        for (seed, (name, size)) in FILES.into_iter().enumerate() {
+            if file.map_or_else(|| SITE.contains(name), |file| file == name) {
+                fs::write(self.root().join(name), noise(seed as u64, size))?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -81,12 +92,18 @@ mod tests {
     use super::{FILES, Material, SITE, noise};
 
     #[test]
-    fn the_files_are_there_and_differ() {
+    fn the_directory_holds_what_is_asked_for_and_nothing_else() {
         let material = Material::make().unwrap();
-        for (name, size) in FILES {
-            let len = material.root().join(name).metadata().unwrap().len();
-            assert_eq!(len, size as u64, "{name}");
-        }
+        material.fill(Some("1k.bin")).unwrap();
+        material.fill(None).unwrap();
+        let mut names: Vec<_> =
+            material.root().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names.len(), SITE.split(',').count());
+        assert_eq!(names[0], "icon.svg");
+        material.fill(Some("16k.bin")).unwrap();
+        assert_eq!(material.root().join("16k.bin").metadata().unwrap().len(), 16 << 10);
+        assert_eq!(material.root().read_dir().unwrap().count(), 1);
         assert_ne!(noise(1, 100), noise(2, 100));
     }
 

@@ -4,6 +4,7 @@
 //! begins with another peer, and each turn starts a fresh server.
 
 use std::process::Command;
+use std::time::Duration;
 
 use ringway_load::report::Report;
 
@@ -11,7 +12,7 @@ use crate::calls;
 use crate::machine::Machine;
 use crate::material::Material;
 use crate::options::Options;
-use crate::peers::{self, Peer};
+use crate::peers::{self, Peer, RINGWAY};
 use crate::process::{Running, free_port, output_on};
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{REQUESTS, range};
@@ -33,14 +34,15 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
         machine,
         rounds: options.rounds(),
         seconds: options.seconds(),
+        command: options.command(),
         ..Results::default()
     };
     let mut present = Vec::new();
-    for peer in peers::ALL {
-        if !Options::wanted(&options.peer, peer.name) {
-            continue;
-        }
+    for peer in peers::chosen(options) {
         let version = peer.version(options);
+        if let (RINGWAY, Err(why)) = (peer.name, &version) {
+            return Err(format!("there is no Ringway to be measured: {why}"));
+        }
         if version.is_ok() {
             present.push(peer);
         }
@@ -52,32 +54,38 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
             version: version.unwrap_or_default(),
         });
     }
-    if present.is_empty() {
-        return Err("no peer is there".into());
-    }
-    for workload in chosen(options) {
+    eprintln!("This takes about {:.0} s.", expected(options, &present));
+    for workload in workloads::chosen(options) {
+        if let Some(why) = workload.skipped(options, results.machine.cpus) {
+            results.workloads.push(WorkloadResult {
+                name: workload.name.into(),
+                title: workload.title.into(),
+                skipped: Some(why),
+                rate: None,
+                entries: Vec::new(),
+            });
+            continue;
+        }
+        let present: Vec<Peer> =
+            present.iter().copied().filter(|peer| peer.takes_part(&workload)).collect();
         let rate = match workload.about {
             About::Rate { percent } => Some(rate(&results, &present, percent)?),
             _ => None,
         };
+        material.fill(workload.file).map_err(|error| format!("temporary files: {error}"))?;
         let measured = one(options, &material, &present, &workload, rate);
         results.workloads.push(measured);
     }
     Ok(results)
 }
 
-/// The workloads that are wanted, and the one that the fixed rates need.
-fn chosen(options: &Options) -> Vec<Workload> {
-    let wanted = |workload: &Workload| {
-        Options::wanted(&options.workload, workload.name)
-            && (workload.quick || !options.quick || !options.workload.is_empty())
-    };
-    let needs_capacity = workloads::ALL
+/// Seconds that all of it takes, about.
+pub(crate) fn expected(options: &Options, present: &[Peer]) -> f64 {
+    let turns = workloads::chosen(options)
         .iter()
-        .any(|workload| matches!(workload.about, About::Rate { .. }) && wanted(workload));
-    let chosen =
-        |workload: &Workload| wanted(workload) || needs_capacity && workload.name == CAPACITY;
-    workloads::ALL.into_iter().filter(chosen).collect()
+        .map(|workload| present.iter().filter(|peer| peer.takes_part(workload)).count())
+        .sum::<usize>();
+    turns as f64 * options.turns()
 }
 
 /// A share of the capacity of the slowest serious peer.
@@ -130,7 +138,7 @@ fn one(
         }
     }
     let (name, title) = (workload.name.into(), workload.title.into());
-    WorkloadResult { name, title, rate, entries }
+    WorkloadResult { name, title, rate, entries, skipped: None }
 }
 
 /// A fresh server.
@@ -142,7 +150,14 @@ fn start(
 ) -> Result<(Running, u16), String> {
     let port = free_port().map_err(|error| error.to_string())?;
     let mut command = peer.command(options, material, port, workload.file)?;
-    Running::start(options.server_cpu, &mut command, port).map(|running| (running, port))
+    let mut cpus = vec![options.server_cpu];
+    if peer.workers() > 1 {
+        cpus.push(options.second_cpu.unwrap_or_else(|| {
+            let third = std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 2);
+            if third { 2 } else { options.client_cpu }
+        }));
+    }
+    Running::start(&cpus, &mut command, port).map(|running| (running, port))
 }
 
 /// A fresh server, loaded once.
@@ -173,7 +188,7 @@ fn load(
     command.arg(format!("https://127.0.0.1:{port}/{file}"));
     command.args(["--cpus", &options.client_cpu.to_string(), "--json", "-"]);
     command.args(["--duration", &format!("{}s", options.seconds())]);
-    command.args(["--warm-up", if options.quick { "300ms" } else { "500ms" }]);
+    command.args(["--warm-up", &format!("{}s", options.warm_up())]);
     command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
     command.args(workload.options);
     if let Some(rate) = rate {
@@ -219,10 +234,12 @@ fn count_calls(
 ) -> Result<crate::results::Calls, String> {
     let (server, port) = start(options, material, peer, workload)?;
     let mut command = load(options, material, workload, rate, port)?;
-    command.args(["--duration", "1s"]);
+    command.args(["--duration", &format!("{}s", options.counting())]);
+    let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
+    let window = Duration::from_secs_f64(options.counting() / 2.0);
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| report(options, &mut command));
-        let counted = calls::count(server.pid());
+        let counted = calls::count(server.pid(), delay, window);
         let report = loading.join().map_err(|_| "the load generator's thread panicked")??;
         counted.map(|counted| counted.per_request(report.requests_per_second))
     })

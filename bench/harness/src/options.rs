@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+/// Seconds that starting and stopping a server and the load generator take, about.
+const START: f64 = 0.2;
+
 /// Benchmarks Ringway beside its peers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ringway-bench", version, max_term_width = 100)]
@@ -16,7 +19,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     pub(crate) workload: Vec<String>,
 
-    /// Only peers whose name contains this; may be given several times
+    /// Only peers whose name contains this, and Ringway; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) peer: Vec<String>,
 
@@ -24,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
 
-    /// Seconds that each round measures [default: 2, or 1 with --quick]
+    /// Seconds that each round measures [default: 2, or 0.8 with --quick]
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
 
@@ -32,12 +35,17 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0)]
     pub(crate) server_cpu: usize,
 
+    /// The CPU of Ringway's second worker, where it has two [default: 2; the load generator's if
+    /// there is no third]
+    #[arg(long)]
+    pub(crate) second_cpu: Option<usize>,
+
     /// The CPU of the load generator
     #[arg(long, default_value_t = 1)]
     pub(crate) client_cpu: usize,
 
     /// Ringway's program
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "target/release/ringway")]
     pub(crate) ringway: PathBuf,
 
     /// The directory of the other programs [default: where this one is]
@@ -51,6 +59,10 @@ pub(crate) struct Options {
     /// Write a page with figures to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+
+    /// Write a text in Markdown to this file: method, tables, what was lost and why
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
 
     /// Say what has moved beyond noise since the results in this file
     #[arg(long, value_name = "FILE")]
@@ -67,7 +79,34 @@ impl Options {
     }
 
     pub(crate) fn seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 1.0 } else { 2.0 })
+        self.seconds.unwrap_or(if self.quick { 0.8 } else { 2.0 })
+    }
+
+    /// Seconds that each round warms up.
+    pub(crate) fn warm_up(&self) -> f64 {
+        if self.quick { 0.3 } else { 0.5 }
+    }
+
+    /// Seconds of load in which system calls are counted, for half of the time.
+    pub(crate) fn counting(&self) -> f64 {
+        if self.quick { 0.6 } else { 1.0 }
+    }
+
+    /// Seconds that one server takes in one workload, all rounds together.
+    pub(crate) fn turns(&self) -> f64 {
+        let load = |seconds: f64| START + self.warm_up() + seconds;
+        self.rounds() as f64 * load(self.seconds()) + load(self.counting())
+    }
+
+    /// The command that measures the same, without the files that it writes.
+    pub(crate) fn command(&self) -> String {
+        let mut words = vec!["scripts/bench".to_owned()];
+        words.extend(self.quick.then(|| "--quick".into()));
+        words.extend(self.workload.iter().map(|name| format!("--workload {name}")));
+        words.extend(self.peer.iter().map(|name| format!("--peer {name}")));
+        words.extend(self.rounds.map(|rounds| format!("--rounds {rounds}")));
+        words.extend(self.seconds.map(|seconds| format!("--seconds {seconds}")));
+        words.join(" ")
     }
 
     /// Whether `name` is wanted among `filters`, of which none means all.

@@ -3,13 +3,16 @@
 //! The invariant: all get the same certificate, directory, suite and one worker, each in the
 //! configuration that its own documentation recommends for files.
 
-use std::fmt::Write as _;
+mod configuration;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::material::{FILES, Material};
+use self::configuration::{caddy, haproxy, nginx, size};
+use crate::material::Material;
 use crate::options::Options;
+use crate::workloads::{self, About, Workload};
 
 /// The lock file, for the versions of the libraries that the peers were built with.
 const LOCK: &str = include_str!("../../Cargo.lock");
@@ -17,7 +20,9 @@ const LOCK: &str = include_str!("../../Cargo.lock");
 /// How a peer is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Ringway,
+    Ringway {
+        workers: usize,
+    },
     Nginx,
     Haproxy,
     Caddy,
@@ -40,6 +45,8 @@ pub(crate) struct Peer {
     /// Passes over a byte of a body between the page cache or memory and the socket's buffer,
     /// without kernel TLS: from how the server works, not measured.
     pub(crate) passes: &'static str,
+    /// What it does not do that Ringway does for each request; empty if there is nothing.
+    pub(crate) spares: &'static str,
     /// Whether its capacity may set the fixed rates.
     pub(crate) serious: bool,
     kind: Kind,
@@ -48,21 +55,40 @@ pub(crate) struct Peer {
 /// Ringway's name among the peers.
 pub(crate) const RINGWAY: &str = "ringway";
 
+/// The name of Ringway with two workers.
+pub(crate) const TWO_WORKERS: &str = "ringway-2";
+
 const CACHED: &str = "copy into rustls, seal, copy to the socket";
 
+const IN_MEMORY: &str = "its bodies were read when it started: no file is looked up or watched \
+    for changes, and no conditions or ranges are judged";
+
+const NO_HTTP: &str = "it does no HTTP; no request is parsed, no file looked up, no head written; \
+    it shows what nobody can save, and is not there to be beaten";
+
 /// All that take part.
-pub(crate) const ALL: [Peer; 12] = [
+pub(crate) const ALL: [Peer; 13] = [
     Peer {
         name: RINGWAY,
         what: "files, metadata, Date; one worker",
         passes: "see its ledger",
+        spares: "",
         serious: true,
-        kind: Kind::Ringway,
+        kind: Kind::Ringway { workers: 1 },
+    },
+    Peer {
+        name: TWO_WORKERS,
+        what: "the same with two workers on two CPUs, beside Ringway with one only",
+        passes: "see its ledger",
+        spares: "",
+        serious: false,
+        kind: Kind::Ringway { workers: 2 },
     },
     Peer {
         name: "nginx",
         what: "files with sendfile and open_file_cache; one worker",
         passes: "read, seal with a copy inside OpenSSL, copy to the socket",
+        spares: "",
         serious: true,
         kind: Kind::Nginx,
     },
@@ -70,6 +96,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "haproxy",
         what: "fixed answers from memory, up to 16 KB; one thread",
         passes: "copy to the buffer, seal, copy to the socket",
+        spares: "its answer is written once, when it starts: no file is looked up, and there are no validators, conditions or ranges",
         serious: true,
         kind: Kind::Haproxy,
     },
@@ -77,6 +104,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "caddy",
         what: "file_server; GOMAXPROCS=1",
         passes: "read, seal, copy to the socket",
+        spares: "",
         serious: false,
         kind: Kind::Caddy,
     },
@@ -84,6 +112,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "hyper",
         what: "body in memory; tokio, tokio-rustls, one thread",
         passes: CACHED,
+        spares: IN_MEMORY,
         serious: true,
         kind: Kind::Library {
             program: "peer-hyper",
@@ -95,6 +124,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "hyper-file",
         what: "file read for each request; tokio, tokio-rustls, one thread",
         passes: "read, copy into rustls, seal, copy to the socket",
+        spares: "it judges no conditions or ranges",
         serious: false,
         kind: Kind::Library {
             program: "peer-hyper",
@@ -106,6 +136,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "axum",
         what: "tower-http ServeDir; tokio, tokio-rustls, one thread and tokio's file threads",
         passes: "read, copy into rustls, seal, copy to the socket",
+        spares: "",
         serious: false,
         kind: Kind::Library {
             program: "peer-axum",
@@ -117,6 +148,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "actix",
         what: "body in memory; actix-web, one worker",
         passes: CACHED,
+        spares: IN_MEMORY,
         serious: true,
         kind: Kind::Library {
             program: "peer-actix",
@@ -128,6 +160,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "tokio-uring",
         what: "a small responder, body in memory; io_uring, one thread",
         passes: CACHED,
+        spares: IN_MEMORY,
         serious: true,
         kind: Kind::Library {
             program: "peer-tokio-uring",
@@ -139,6 +172,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "monoio",
         what: "a small responder, body in memory; io_uring, one thread",
         passes: CACHED,
+        spares: IN_MEMORY,
         serious: true,
         kind: Kind::Library {
             program: "peer-monoio",
@@ -150,6 +184,7 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "bound-uring",
         what: "no HTTP: the least that io_uring and TLS records cost",
         passes: "copy to registered memory, seal, copy to the socket",
+        spares: NO_HTTP,
         serious: false,
         kind: Kind::Bound { program: "bound-uring" },
     },
@@ -157,16 +192,44 @@ pub(crate) const ALL: [Peer; 12] = [
         name: "bound-epoll",
         what: "no HTTP: the least that epoll and TLS records cost",
         passes: "copy to a buffer, seal, copy to the socket",
+        spares: NO_HTTP,
         serious: false,
         kind: Kind::Bound { program: "bound-epoll" },
     },
 ];
 
+/// What the server of this name is spared for each request; empty if nothing is known.
+pub(crate) fn spares(name: &str) -> &'static str {
+    ALL.iter().find(|peer| peer.name == name).map_or("", |peer| peer.spares)
+}
+
+/// Those that take part in anything: Ringway does, whoever is asked for.
+pub(crate) fn chosen(options: &Options) -> Vec<Peer> {
+    let workloads = workloads::chosen(options);
+    ALL.into_iter()
+        .filter(|peer| {
+            matches!(peer.kind, Kind::Ringway { .. }) || Options::wanted(&options.peer, peer.name)
+        })
+        .filter(|peer| workloads.iter().any(|workload| peer.takes_part(workload)))
+        .collect()
+}
+
 impl Peer {
+    /// How many CPUs it is given.
+    pub(crate) fn workers(&self) -> usize {
+        if let Kind::Ringway { workers } = self.kind { workers } else { 1 }
+    }
+
+    /// Whether it takes part in `workload`: two workers are compared with one and nobody else.
+    pub(crate) fn takes_part(&self, workload: &Workload) -> bool {
+        let alone = workload.about == About::Workers;
+        self.name == RINGWAY || (self.workers() > 1) == alone
+    }
+
     /// Its version, or why it cannot be had.
     pub(crate) fn version(&self, options: &Options) -> Result<String, String> {
         match self.kind {
-            Kind::Ringway => said(&options.ringway, "--version"),
+            Kind::Ringway { .. } => said(&options.ringway, "--version"),
             Kind::Nginx => said(Path::new("nginx"), "-v"),
             Kind::Haproxy => said(Path::new("haproxy"), "-v"),
             Kind::Caddy => said(Path::new("caddy"), "version"),
@@ -202,9 +265,10 @@ impl Peer {
         };
         let mut command;
         match self.kind {
-            Kind::Ringway => {
+            Kind::Ringway { workers } => {
                 command = Command::new(&options.ringway);
-                command.arg("serve").arg(root).args(["--listen", &listen, "--workers", "1"]);
+                command.arg("serve").arg(root).args(["--listen", &listen]);
+                command.args(["--workers", &workers.to_string()]);
                 command.arg("--cert").arg(cert).arg("--key").arg(key).args(["--ktls", "auto"]);
             }
             Kind::Nginx => {
@@ -270,95 +334,6 @@ fn locked(name: &str) -> String {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let version = LOCK.split(&entry).nth(1).and_then(|rest| rest.split('"').next());
     format!("{name} {}", version.unwrap_or("of unknown version"))
-}
-
-fn size(file: &str) -> usize {
-    FILES.iter().find(|(name, _)| *name == file).map_or(usize::MAX, |(_, size)| *size)
-}
-
-fn nginx(material: &Material, listen: &str) -> String {
-    let dir = material.dir().display();
-    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-    format!(
-        "{user} worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 16384; multi_accept on; }}
-http {{
-  include /etc/nginx/mime.types; default_type application/octet-stream;
-  access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;
-  keepalive_requests 1000000000; keepalive_timeout 600s;
-  open_file_cache max=1000 inactive=600s; open_file_cache_valid 600s;
-  ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-  ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_session_cache off;
-  server {{
-    listen {listen} ssl backlog=4096; root {dir}/www;
-    ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
-  }}
-}}
-"
-    )
-}
-
-fn haproxy(material: &Material, listen: &str, file: &str) -> Result<String, String> {
-    let dir = material.dir().display();
-    let both = material.dir().join("haproxy.pem");
-    let read = |path| fs::read_to_string(path).map_err(|error| error.to_string());
-    let pem = read(material.cert())? + &read(material.key())?;
-    fs::write(&both, pem).map_err(|error| error.to_string())?;
-    let mut config = String::new();
-    let _ = write!(
-        config,
-        "global
-  nbthread 1
-  maxconn 8000
-  tune.bufsize 32768
-  tune.ssl.default-dh-param 2048
-  ssl-default-bind-options ssl-min-ver TLSv1.3
-  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
-  ssl-default-bind-curves X25519
-defaults
-  mode http
-  timeout client 600s
-  timeout http-keep-alive 600s
-  timeout http-request 60s
-  timeout connect 5s
-  timeout server 60s
-frontend bench
-  bind {listen} ssl crt {dir}/haproxy.pem alpn http/1.1 backlog 4096
-  http-request return status 200 content-type application/octet-stream file {dir}/www/{file}
-"
-    );
-    Ok(config)
-}
-
-fn caddy(material: &Material, port: u16) -> String {
-    let dir = material.dir().display();
-    format!(
-        "{{
-  admin off
-  auto_https off
-  default_sni 127.0.0.1
-  log default {{
-    level ERROR
-  }}
-  servers {{
-    protocols h1
-    timeouts {{
-      idle 600s
-    }}
-  }}
-}}
-https://127.0.0.1:{port} {{
-  bind 127.0.0.1
-  root * {dir}/www
-  tls {dir}/cert.pem {dir}/key.pem {{
-    protocols tls1.3
-    curves x25519
-  }}
-  file_server
-}}
-"
-    )
 }
 
 #[cfg(test)]

@@ -14,11 +14,13 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// How long a server may take to listen, and to end.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Runs `action` with this thread, and so with what it starts, on `cpu`.
-fn on_cpu<T>(cpu: usize, action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+/// Runs `action` with this thread, and so with what it starts, on `cpus`.
+fn on_cpus<T>(cpus: &[usize], action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let before = sched_getaffinity(None)?;
     let mut only = CpuSet::new();
-    only.set(cpu);
+    for &cpu in cpus {
+        only.set(cpu);
+    }
     sched_setaffinity(None, &only)?;
     let outcome = action();
     sched_setaffinity(None, &before)?;
@@ -27,7 +29,7 @@ fn on_cpu<T>(cpu: usize, action: impl FnOnce() -> io::Result<T>) -> io::Result<T
 
 /// Runs a program to its end on `cpu`.
 pub(crate) fn output_on(cpu: usize, command: &mut Command) -> io::Result<Output> {
-    let child = on_cpu(cpu, || {
+    let child = on_cpus(&[cpu], || {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     })?;
     child.wait_with_output()
@@ -45,15 +47,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a server on `cpu` and waits until it listens on `port`.
-    pub(crate) fn start(cpu: usize, command: &mut Command, port: u16) -> Result<Self, String> {
+    /// Starts a server on `cpus` and waits until it listens on `port`.
+    pub(crate) fn start(cpus: &[usize], command: &mut Command, port: u16) -> Result<Self, String> {
         let program = command.get_program().display().to_string();
         let log = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         let outputs = (log.reopen(), log.reopen());
         let (Ok(out), Ok(err)) = outputs else { return Err("no temporary file".into()) };
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child =
-            on_cpu(cpu, || command.spawn()).map_err(|error| format!("{program}: {error}"))?;
+            on_cpus(cpus, || command.spawn()).map_err(|error| format!("{program}: {error}"))?;
         let mut running = Self { child };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -112,9 +114,10 @@ mod tests {
         let port = free_port().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo first; echo no certificate >&2"]);
-        let told = Running::start(0, &mut command, port).unwrap_err();
+        let told = Running::start(&[0], &mut command, port).unwrap_err();
         assert!(told.ends_with("no certificate"), "{told}");
-        let told = Running::start(0, &mut Command::new("/nonexistent/server"), port).unwrap_err();
+        let told =
+            Running::start(&[0], &mut Command::new("/nonexistent/server"), port).unwrap_err();
         assert!(told.contains("/nonexistent/server"), "{told}");
     }
 }

@@ -14,6 +14,9 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
+    /// The command that gave them.
+    #[serde(default)]
+    pub(crate) command: String,
     pub(crate) peers: Vec<PeerResult>,
     pub(crate) workloads: Vec<WorkloadResult>,
 }
@@ -38,6 +41,9 @@ pub(crate) struct WorkloadResult {
     /// The rate at which requests were due.
     pub(crate) rate: Option<f64>,
     pub(crate) entries: Vec<Entry>,
+    /// Why nothing was measured.
+    #[serde(default)]
+    pub(crate) skipped: Option<String>,
 }
 
 /// A peer in a workload.

@@ -48,6 +48,7 @@ pub(crate) const BYTES_PER_CPU: Figure = |report| spent(report, |s| s.body_bytes
 pub(crate) const CPU_PER_REQUEST: Figure = |report| spent(report, |s| s.cpu_us_per_request);
 pub(crate) const USER_SHARE: Figure = |report| spent(report, |s| s.user_share);
 pub(crate) const PEAK: Figure = |report| spent(report, |s| s.resident_peak as f64);
+pub(crate) const CLIENT_BUSY: Figure = |report| Some(report.client.busy);
 pub(crate) const P50: Figure = |report| Some(report.latency_at(50.0));
 pub(crate) const P99: Figure = |report| Some(report.latency_at(99.0));
 pub(crate) const P999: Figure = |report| Some(report.latency_at(99.9));

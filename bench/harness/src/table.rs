@@ -11,7 +11,7 @@ use crate::summary::{
 use crate::workloads::{self, About};
 
 /// A column: its heading, its figure, the unit that the figure is divided by, decimals.
-type Column = (&'static str, Figure, f64, usize);
+pub(crate) type Column = (&'static str, Figure, f64, usize);
 
 const MEBI: f64 = 1_048_576.0;
 const LATENCIES: [Column; 4] =
@@ -35,9 +35,24 @@ pub(crate) fn telling(about: About) -> (Figure, bool) {
     match about {
         About::Requests => (REQUESTS_PER_CPU, true),
         About::Bytes => (BYTES_PER_CPU, true),
-        About::Rate { .. } => (CPU_PER_REQUEST, false),
+        About::Rate { .. } | About::Workers => (CPU_PER_REQUEST, false),
         About::Idle => (IDLE_USER, false),
     }
+}
+
+/// The columns of a workload's table, but for throughput, calls and ratios.
+pub(crate) fn columns(about: About) -> Vec<Column> {
+    let middle = match about {
+        About::Requests | About::Rate { .. } | About::Workers => REQUESTED,
+        About::Bytes => SENT,
+        About::Idle => HELD,
+    };
+    LATENCIES.into_iter().chain(middle).chain(REST).collect()
+}
+
+/// How throughput is told: the figure, its unit's name, and what it is divided by.
+pub(crate) fn throughput(about: About) -> (Figure, &'static str, f64) {
+    if about == About::Bytes { (BYTES, "MB/s", 1e6) } else { (REQUESTS, "req/s", 1.0) }
 }
 
 /// All tables.
@@ -71,14 +86,8 @@ pub(crate) fn tell(results: &Results) -> String {
 
 fn table(out: &mut String, workload: &WorkloadResult) {
     let about = about(workload);
-    let middle = match about {
-        About::Requests | About::Rate { .. } => REQUESTED,
-        About::Bytes => SENT,
-        About::Idle => HELD,
-    };
-    let columns: Vec<Column> = LATENCIES.into_iter().chain(middle).chain(REST).collect();
-    let (throughput, throughput_name, unit): (Figure, _, _) =
-        if about == About::Bytes { (BYTES, "MB/s", 1e6) } else { (REQUESTS, "req/s", 1.0) };
+    let columns = columns(about);
+    let (throughput, throughput_name, unit) = throughput(about);
     let rate = workload.rate.map_or(String::new(), |rate| format!(", {rate} requests/s due"));
     let _ = write!(out, "\n{} ({}{rate})\n{:<12}", workload.title, workload.name, "");
     let _ = write!(out, "{throughput_name:>9}{:>19}", "min-max");
@@ -86,6 +95,9 @@ fn table(out: &mut String, workload: &WorkloadResult) {
         let _ = write!(out, "{heading:>11}");
     }
     let _ = writeln!(out, "{:>10}{:>10}{:>14}", "calls/req", "enters", "ringway is");
+    if let Some(why) = &workload.skipped {
+        let _ = writeln!(out, "SKIPPED: {why}");
+    }
     let ringway = workload.entries.iter().find(|entry| entry.peer == RINGWAY);
     for entry in &workload.entries {
         let _ = write!(out, "{:<12}", entry.peer);

@@ -1,7 +1,9 @@
+use clap::Parser;
 use ringway_load::report::Report;
 
+use crate::options::Options;
 use crate::results::{Calls, Entry, PeerResult, Results, WorkloadResult};
-use crate::{against, html, table};
+use crate::{against, html, markdown, measure, peers, table, workloads};
 
 /// A report with so many requests for each second of CPU.
 fn report(requests_per_cpu_second: f64) -> Report {
@@ -42,6 +44,7 @@ fn results(ringway: &[f64], nginx: &[f64]) -> Results {
             name: "1k-64".into(),
             title: "1 KB".into(),
             rate: None,
+            skipped: None,
             entries: vec![entry("ringway", ringway), entry("nginx", nginx)],
         }],
         ..Results::default()
@@ -89,4 +92,70 @@ fn results_survive_their_file() {
     assert_eq!(table::tell(&back), table::tell(&results));
     std::fs::write(file.path(), "{}").unwrap();
     assert!(crate::results::Results::load(file.path()).is_err());
+}
+
+#[test]
+fn the_text_tells_who_won_what_was_lost_and_who_failed() {
+    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    assert!(won.contains("| 1 KB | 2.00 |"), "{won}");
+    assert!(won.contains("2.00 (2.00–2.10) |") && won.contains("Nothing beyond noise"), "{won}");
+    assert!(won.contains("**missing**: not here"), "{won}");
+
+    let mut bound = results(&[90.0, 91.0], &[100.0, 101.0]);
+    bound.workloads[0].entries[1].peer = "bound-uring".into();
+    bound.peers[1].name = "bound-uring".into();
+    let lost = markdown::tell(&bound);
+    assert!(lost.contains("| 1 KB | **0.90** |"), "{lost}");
+    assert!(lost.contains("- To **bound-uring**: `1k-64` by requests") && lost.contains("no HTTP"));
+    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]));
+    assert!(lost.contains("Ringway's to explain"), "{lost}");
+
+    let failed = markdown::tell(&results(&[200.0], &[]));
+    assert!(failed.contains("nginx: it <fell> over") && failed.contains("a single round"));
+    let columns = |line: &&str| line.matches(" |").count();
+    let table: Vec<_> =
+        won.lines().filter(|line| line.starts_with("| ") && columns(line) > 8).collect();
+    assert!(table.len() == 3 && table.iter().all(|line| columns(line) == columns(&table[0])));
+}
+
+fn options(arguments: &str) -> Options {
+    Options::parse_from(["ringway-bench"].into_iter().chain(arguments.split_ascii_whitespace()))
+}
+
+#[test]
+fn ringway_takes_part_whoever_is_asked_for() {
+    let named = |arguments| -> Vec<_> {
+        peers::chosen(&options(arguments)).into_iter().map(|peer| peer.name).collect()
+    };
+    assert_eq!(named("--quick --peer nginx --peer actix"), ["ringway", "nginx", "actix"]);
+    assert_eq!(named("--workload two-workers --peer nginx"), ["ringway", "ringway-2"]);
+    assert_eq!(named("").len(), peers::ALL.len());
+}
+
+#[test]
+fn two_workers_are_compared_with_one_alone() {
+    let two = workloads::ALL.iter().find(|workload| workload.name == "two-workers").unwrap();
+    let named = |workload| -> Vec<_> {
+        peers::ALL.iter().filter(|p| p.takes_part(workload)).map(|peer| peer.name).collect()
+    };
+    assert_eq!(named(two), ["ringway", "ringway-2"]);
+    assert!(!named(&workloads::ALL[0]).contains(&"ringway-2"));
+    assert!(two.skipped(&options(""), 2).is_some());
+    assert!(two.skipped(&options(""), 3).is_none());
+    assert!(two.skipped(&options("--workload two"), 2).is_none());
+}
+
+#[test]
+fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
+    let quick = measure::expected(&options("--quick"), &peers::ALL);
+    assert!((60.0..=180.0).contains(&quick), "{quick} s");
+    let full = measure::expected(&options(""), &peers::ALL);
+    assert!((600.0..=1800.0).contains(&full), "{full} s");
+    assert!(measure::expected(&options("--workload 1k-64"), &peers::ALL) < full / 10.0);
+}
+
+#[test]
+fn the_command_measures_the_same() {
+    let given = "--quick --workload 1k --peer nginx --rounds 2 --seconds 0.5";
+    assert_eq!(options(given).command(), format!("scripts/bench {given}"));
 }

@@ -1,6 +1,7 @@
 //! The workloads.
 
 use crate::material::SITE;
+use crate::options::Options;
 
 /// What a workload is about: the figure by which servers are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) enum About {
     Rate { percent: u32 },
     /// Memory of each idle connection.
     Idle,
+    /// CPU for each request of Ringway with one worker and with two, by itself.
+    Workers,
 }
 
 /// A workload.
@@ -33,7 +36,7 @@ pub(crate) struct Workload {
 pub(crate) const CAPACITY: &str = "1k-64";
 
 /// All workloads. The one that fixes the rates comes before those at a fixed rate.
-pub(crate) const ALL: [Workload; 12] = [
+pub(crate) const ALL: [Workload; 13] = [
     Workload {
         name: CAPACITY,
         title: "1 KB, 64 connections",
@@ -130,4 +133,39 @@ pub(crate) const ALL: [Workload; 12] = [
         options: &["-c", "1", "--rate", "100", "--idle", "5000"],
         quick: false,
     },
+    Workload {
+        name: "two-workers",
+        title: "Ringway with one worker and with two: 1 KB, 128 connections",
+        about: About::Workers,
+        file: Some("1k.bin"),
+        options: &["-c", "128"],
+        quick: false,
+    },
 ];
+
+/// The workloads that are wanted, and the one that the fixed rates need.
+pub(crate) fn chosen(options: &Options) -> Vec<Workload> {
+    let wanted = |workload: &Workload| {
+        Options::wanted(&options.workload, workload.name)
+            && (workload.quick || !options.quick || !options.workload.is_empty())
+    };
+    let needs_capacity =
+        ALL.iter().any(|workload| matches!(workload.about, About::Rate { .. }) && wanted(workload));
+    let chosen =
+        |workload: &Workload| wanted(workload) || needs_capacity && workload.name == CAPACITY;
+    ALL.into_iter().filter(chosen).collect()
+}
+
+impl Workload {
+    /// Why it is not to be measured on a machine with so many CPUs.
+    pub(crate) fn skipped(&self, options: &Options, cpus: usize) -> Option<String> {
+        let asked_for = options.workload.iter().any(|filter| self.name.contains(filter.as_str()));
+        (self.about == About::Workers && cpus < 3 && !asked_for).then(|| {
+            format!(
+                "two workers and the load generator need three CPUs, and there are {cpus}; \
+                 `--workload {}` measures it nevertheless",
+                self.name
+            )
+        })
+    }
+}

@@ -2,7 +2,7 @@
 //! Unix socket.
 //!
 //! The invariant: it cannot hold up serving. It has threads of its own with blocking sockets, at
-//! most [`MOST`] connections at a time, a time for each, and no state; what it tells is made when
+//! most `MOST` connections at a time, a time for each, and no state; what it tells is made when
 //! it is asked for.
 
 mod http;
@@ -219,7 +219,7 @@ impl Listener {
     }
 }
 
-/// One of [`MOST`] connections.
+/// One of `MOST` connections.
 struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {

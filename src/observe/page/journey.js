@@ -127,7 +127,7 @@ function tailShares(now, then) {
 
 function tailSentence(now, tail) {
   if (now.totals.requests === 0) {
-    return `Nobody has asked for anything yet. Try: ringway anatomy https://localhost:${now.server.addresses[0].split(":").pop()}/`;
+    return `Nobody has asked for anything yet. Try: ringway anatomy localhost:${now.server.addresses[0].split(":").pop()}/`;
   }
   if (!tail.requests || !tail.dominant) return "No slow requests in this time yet.";
   const stage = now.stages.find((stage) => stage.name === tail.dominant);

@@ -1,0 +1,384 @@
+//! The results as a text in Markdown, fit to be kept beside the code as it is.
+
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::peers;
+use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::summary::{CLIENT_BUSY, Range, range};
+use crate::table::{about, columns, throughput};
+use crate::verdict::{Contest, Verdict, contests, ringway};
+use crate::workloads::{self, About};
+
+/// Above this load average the machine was not quiet.
+const QUIET: f64 = 0.5;
+/// A load generator that was busy for more than this share was the limit itself.
+const SATURATED: f64 = 0.95;
+
+/// The whole text.
+pub(crate) fn tell(results: &Results) -> String {
+    let mut out = String::new();
+    introduction(&mut out, results);
+    overview(&mut out, results);
+    losses(&mut out, results);
+    method(&mut out, results);
+    machine(&mut out, results);
+    field(&mut out, results);
+    out.push_str("\n## Workload by workload\n");
+    out.push_str(
+        "\nLatencies are in microseconds, and in a closed loop they follow from the throughput: \
+         only those at a fixed rate compare servers. `CPU us/req` is the server's CPU time for \
+         each request, `user %` the share of it in user mode, `peak` its resident memory. \
+         `calls/req` counts its system calls for each request, and `enters` those among them that \
+         enter a ring, both in a round of their own. `Ringway is` tells how many times as good as \
+         that server Ringway is: the median over pairs of the same round and, where there are \
+         several rounds, their range.\n",
+    );
+    for workload in &results.workloads {
+        section(&mut out, results, workload);
+    }
+    out
+}
+
+fn introduction(out: &mut String, results: &Results) {
+    let when = UNIX_EPOCH + Duration::from_secs(results.machine.measured_at);
+    let date = httpdate::fmt_http_date(when);
+    let _ = write!(
+        out,
+        "# Ringway beside its peers\n\n\
+         Every figure here was measured in one run on one machine, on {}, by\n\n\
+         ```sh\n{}\n```\n\n\
+         The same command with `--markdown FILE` writes this text.\n",
+        date.get(5..16).unwrap_or(&date),
+        if results.command.is_empty() { "scripts/bench" } else { &results.command }
+    );
+    if results.machine.load_before > QUIET {
+        let _ = write!(
+            out,
+            "\n**The machine was not quiet:** its load average was {:.2} before the first round. \
+             Ratios of servers suffer less from that than figures do, but neither is to be relied \
+             upon.\n",
+            results.machine.load_before
+        );
+    }
+    if results.rounds == 1 {
+        out.push_str(
+            "\n**Each server had a single round,** so nothing is known of how far its figures \
+             move by chance.\n",
+        );
+    }
+}
+
+/// Ringway's advantage over everyone in every workload.
+fn overview(out: &mut String, results: &Results) {
+    let compared: Vec<&WorkloadResult> = results
+        .workloads
+        .iter()
+        .filter(|workload| about(workload) != About::Workers && workload.skipped.is_none())
+        .collect();
+    let peers: Vec<&PeerResult> = results
+        .peers
+        .iter()
+        .filter(|peer| compared.iter().any(|workload| entry(workload, &peer.name).is_some()))
+        .filter(|peer| peer.name != peers::RINGWAY)
+        .collect();
+    if compared.is_empty() || peers.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\n## In short\n\n\
+         How many times as good as each server Ringway is: how much more it does with a second of \
+         CPU or, at a fixed rate and for idle connections, how much less CPU or memory it needs. \
+         Above 1 Ringway is ahead; what it lost is in bold. A dash: that server does not serve the \
+         workload.\n\n| workload |",
+    );
+    for peer in &peers {
+        let _ = write!(out, " {} |", peer.name);
+    }
+    let _ = writeln!(out, "\n|---|{}", "--:|".repeat(peers.len()));
+    for workload in compared {
+        let _ = write!(out, "| {} |", workload.title);
+        let contests = contests(workload);
+        let telling = &contests[0];
+        for peer in &peers {
+            let told = advantage(workload, telling, &peer.name).map_or("–".into(), |advantage| {
+                match telling.verdict(&advantage) {
+                    Verdict::Lost => format!("**{:.2}**", advantage.median),
+                    Verdict::Won | Verdict::Even => format!("{:.2}", advantage.median),
+                }
+            });
+            let _ = write!(out, " {told} |");
+        }
+        out.push('\n');
+    }
+}
+
+fn entry<'w>(workload: &'w WorkloadResult, peer: &str) -> Option<&'w Entry> {
+    workload.entries.iter().find(|entry| entry.peer == peer && !entry.rounds.is_empty())
+}
+
+fn advantage(workload: &WorkloadResult, contest: &Contest, peer: &str) -> Option<Range> {
+    contest.advantage(ringway(workload)?, entry(workload, peer)?)
+}
+
+/// What was lost, and why as far as it follows from what the servers do.
+fn losses(out: &mut String, results: &Results) {
+    out.push_str("\n## What was lost, and why\n\n");
+    let mut lost = 0;
+    for peer in results.peers.iter().filter(|peer| peer.name != peers::RINGWAY) {
+        let mut told = Vec::new();
+        for workload in results.workloads.iter().filter(|w| about(w) != About::Workers) {
+            for contest in contests(workload) {
+                match advantage(workload, &contest, &peer.name) {
+                    Some(advantage) if contest.verdict(&advantage) == Verdict::Lost => {
+                        let Range { median, .. } = advantage;
+                        told.push(format!("`{}` by {} ({median:.2})", workload.name, contest.by));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if told.is_empty() {
+            continue;
+        }
+        lost += 1;
+        let why = match peers::spares(&peer.name) {
+            "" => "It does the same work for each request, so this is Ringway's to explain and \
+                   to mend."
+                .into(),
+            spares => format!("Why: {spares}."),
+        };
+        let _ = writeln!(out, "- To **{}**: {}. {why}", peer.name, told.join(", "));
+    }
+    if lost == 0 {
+        out.push_str("Nothing beyond noise.\n");
+    } else {
+        out.push_str(
+            "\nOnly what is beyond noise counts as lost: by more than 3 %, or 10 % in latency, \
+             and in every round. The reasons given follow from how those servers work; that they \
+             account for all of the difference is not measured.\n",
+        );
+    }
+    for workload in &results.workloads {
+        if let Some(failure) = ringway(workload).and_then(|entry| entry.failure.as_ref()) {
+            let _ = writeln!(out, "\nRingway itself failed in `{}`: {failure}.", workload.name);
+        }
+    }
+}
+
+fn method(out: &mut String, results: &Results) {
+    let _ = write!(
+        out,
+        "\n## Method\n\n\
+         Each server is started anew for each turn, pinned to one CPU with one worker, and checked \
+         to serve the right bytes: the load generator compares every byte of every body with the \
+         file. Servers take turns: within a round everybody is measured once, and each round \
+         begins with another. There were {} round(s) of {} s each; medians are told, with the \
+         least and the most.\n\n\
+         All use TLS 1.3 with AES-128-GCM, X25519 and the same ECDSA P-256 certificate, and serve \
+         the same directory over HTTP/1.1 on the loopback. Their configurations are those that \
+         their own documentation recommends for files; they stand in `bench/harness/src/peers`, \
+         and the servers around libraries in `bench/peers`.\n\n\
+         Servers are compared by what a second of their CPU does, as the scheduler accounts it \
+         (`/proc/PID/task/*/schedstat`), what the kernel does for them in softirqs included. That \
+         holds whether or not a server was saturated, and so whether or not the load generator \
+         could have asked for more.\n\n\
+         The load generator (`bench/load`) runs on a CPU of its own and polls: a client that \
+         sleeps makes a fast server pay for waking it. At a fixed rate a request's latency counts \
+         from the moment it was due, not from when it could be sent, and what was due but not \
+         answered is counted with the age that it reached. The rates are shares of what the \
+         slowest serious server (nginx, HAProxy, hyper, actix-web, tokio-uring, monoio or Ringway) \
+         manages at 1 KB over 64 connections.\n",
+        results.rounds, results.seconds
+    );
+}
+
+fn machine(out: &mut String, results: &Results) {
+    let machine = &results.machine;
+    let _ = write!(
+        out,
+        "\n## Machine\n\n\
+         | | |\n|---|---|\n\
+         | CPU | {}, {} CPUs |\n\
+         | memory | {} MiB |\n\
+         | kernel | Linux {} |\n\
+         | congestion control | {} |\n\
+         | kernel TLS | {} |\n\
+         | load average before | {:.2} |\n",
+        cell(&machine.cpu),
+        machine.cpus,
+        machine.memory_mib,
+        cell(&machine.kernel),
+        cell(&machine.congestion_control),
+        if machine.kernel_tls { "available" } else { "not available: all seal in user space" },
+        machine.load_before
+    );
+    if !machine.mitigations.is_empty() {
+        let _ = writeln!(out, "| mitigations | {} |", cell(&machine.mitigations.join("; ")));
+    }
+}
+
+fn field(out: &mut String, results: &Results) {
+    out.push_str(
+        "\n## Who took part\n\n\
+         The passes over a body's byte, between the page cache or memory and the socket's buffer, \
+         follow from how a server works without kernel TLS; they are not measured. `bound-uring` \
+         and `bound-epoll` do no HTTP: they read whatever comes and answer with the same sealed \
+         bytes, and show what nobody can save.\n\n\
+         | server | version | what it does | passes over a body's byte |\n|---|---|---|---|\n",
+    );
+    for peer in &results.peers {
+        let version = match &peer.missing {
+            Some(why) => format!("**missing**: {}", cell(why)),
+            None => cell(&peer.version),
+        };
+        let (what, passes) = (cell(&peer.what), cell(&peer.passes));
+        let _ = writeln!(out, "| {} | {version} | {what} | {passes} |", peer.name);
+    }
+}
+
+fn section(out: &mut String, results: &Results, workload: &WorkloadResult) {
+    let _ = write!(out, "\n### {}\n\n", workload.title);
+    if let Some(why) = &workload.skipped {
+        let _ = writeln!(out, "Not measured: {why}.");
+        return;
+    }
+    command(out, results, workload);
+    let about = about(workload);
+    let columns = columns(about);
+    let (figure, name, unit) = throughput(about);
+    let _ = write!(out, "| server | {name} | min–max |");
+    for (heading, ..) in &columns {
+        let _ = write!(out, " {heading} |");
+    }
+    out.push_str(" calls/req | enters | Ringway is |\n|---|");
+    let _ = writeln!(out, "{}", "--:|".repeat(columns.len() + 5));
+    let contests = contests(workload);
+    for entry in workload.entries.iter().filter(|entry| !entry.rounds.is_empty()) {
+        let _ = write!(out, "| {} |", entry.peer);
+        let scaled = |range: &Range| [range.median, range.min, range.max].map(|v| v / unit);
+        let _ = match range(entry, figure).as_ref().map(scaled) {
+            Some([median, min, max]) => {
+                write!(out, " {} | {}–{} |", number(median, 0), number(min, 0), number(max, 0))
+            }
+            None => write!(out, " | |"),
+        };
+        for (_, figure, unit, decimals) in &columns {
+            let value = range(entry, *figure);
+            let value = value.map_or(String::new(), |v| number(v.median / unit, *decimals));
+            let _ = write!(out, " {value} |");
+        }
+        let _ = match &entry.calls {
+            Some(calls) => {
+                write!(out, " {:.2} | {:.2} |", calls.per_request, calls.enters_per_request)
+            }
+            None => write!(out, " | |"),
+        };
+        let own = entry.peer == peers::RINGWAY;
+        let advantage = advantage(workload, &contests[0], &entry.peer).filter(|_| !own);
+        let _ = match advantage {
+            Some(Range { median, min, max }) if entry.rounds.len() > 1 => {
+                writeln!(out, " {median:.2} ({min:.2}–{max:.2}) |")
+            }
+            Some(Range { median, .. }) => writeln!(out, " {median:.2} |"),
+            None => writeln!(out, " |"),
+        };
+    }
+    remarks(out, workload);
+}
+
+/// The load generator's command for a workload.
+fn command(out: &mut String, results: &Results, workload: &WorkloadResult) {
+    let Some(known) = workloads::ALL.iter().find(|known| known.name == workload.name) else {
+        return;
+    };
+    let file = known.file.unwrap_or_default();
+    let options = known.options.join(" ");
+    let rate = workload.rate.map_or(String::new(), |rate| format!(" --rate {rate}"));
+    let _ = write!(
+        out,
+        "```sh\nringway-load https://127.0.0.1:PORT/{file} {options}{rate} --duration {}s \\\n  \
+         --root www --cert cert.pem --server-pid PID\n```\n\n",
+        results.seconds
+    );
+}
+
+/// What the table of a workload does not tell.
+fn remarks(out: &mut String, workload: &WorkloadResult) {
+    let saturated: Vec<&str> = workload
+        .entries
+        .iter()
+        .filter(|entry| range(entry, CLIENT_BUSY).is_some_and(|busy| busy.median > SATURATED))
+        .map(|entry| entry.peer.as_str())
+        .collect();
+    if !saturated.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nThe load generator was the limit of {}: the throughput there is its own, not the \
+             server's.",
+            saturated.join(", ")
+        );
+    }
+    if about(workload) == About::Workers
+        && let Some(range) = advantage(workload, &contests(workload)[0], peers::TWO_WORKERS)
+    {
+        let _ = writeln!(
+            out,
+            "\nFor each request two workers spend {:.2} times the CPU of one. Where there is no \
+             third CPU, one of the two shares its own with the load generator.",
+            range.median
+        );
+    }
+    for contest in contests(workload).iter().skip(1) {
+        let best = workload
+            .entries
+            .iter()
+            .filter(|entry| entry.peer != peers::RINGWAY)
+            .filter_map(|entry| Some((advantage(workload, contest, &entry.peer)?, &entry.peer)))
+            .min_by(|a, b| a.0.median.total_cmp(&b.0.median));
+        if let Some((range, peer)) = best {
+            let _ = writeln!(
+                out,
+                "\nBy {}, the best of the others is {peer}; Ringway is {:.2} times as good.",
+                contest.by, range.median
+            );
+        }
+    }
+    for entry in &workload.entries {
+        if let Some(failure) = &entry.failure {
+            let _ = writeln!(out, "\nNot or not wholly measured: {}: {failure}.", entry.peer);
+        }
+    }
+}
+
+/// Text that may stand in a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
+
+/// A number with its thousands apart.
+fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut out = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 && !out.ends_with('-') {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn thousands_are_apart() {
+        let told = [0.4, 999.0, 1000.0, 1_234_567.0, -1234.0].map(|value| number(value, 0));
+        assert_eq!(told, ["0", "999", "1,000", "1,234,567", "-1,234"]);
+        assert_eq!(number(-123.456, 2), "-123.46");
+        assert_eq!(number(12_345.678, 1), "12,345.7");
+    }
+}
