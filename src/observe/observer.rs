@@ -13,15 +13,23 @@ use std::{
 
 use super::{
     Counts, Ledger, RingAccount, Slow, Stage,
-    access_log::Feed,
+    access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms},
-    request::{HEAD_KEPT, HEAD_LOGGED, OpenRequests, Queue},
+    request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, OpenRequests, Queue},
     slow::{Finished, STALL, Slowest, Stall},
     stage::REQUEST_STAGES,
 };
+use crate::config::memory;
 
 /// Memory of one worker's observer, without its requests that are not done.
 pub const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES + (64 << 10);
+
+// The memory ceiling has room for all of it.
+const _: () = {
+    assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES);
+    assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES);
+    assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES);
+};
 
 /// The slowest requests of all are those above this quantile of the total.
 pub const TAIL: f64 = 0.99;
@@ -274,21 +282,5 @@ impl Noted {
                 self.histograms.stage(Stage::Total).value_at_quantile(TAIL).max(1);
             self.slowest.forget(finished.ended);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::config::memory;
-    use crate::observe::{
-        HEAD_LOGGED, OBSERVER_BYTES, OPEN_REQUEST_BYTES, access_log::BATCHES_BYTES,
-        request::HEAD_KEPT,
-    };
-
-    #[test]
-    fn the_memory_ceiling_has_room_for_what_is_noted() {
-        const { assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES) };
-        const { assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES) };
-        const { assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES) };
     }
 }
