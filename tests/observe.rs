@@ -424,6 +424,19 @@ fn the_admin_listener_may_be_a_unix_socket() {
 }
 
 #[test]
+fn a_server_that_logs_and_was_asked_nothing_ends_when_told_to() {
+    let folder = folder();
+    let logs = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(logs.path().join("log")));
+    });
+    server.handle().drain(Duration::from_secs(5));
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(server.wait().is_ok()));
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));
+}
+
+#[test]
 fn the_access_log_has_a_line_for_each_request() {
     let folder = folder();
     let path = folder.path().join("access.log");

@@ -141,11 +141,6 @@ impl Worker {
 
     /// Turns until nothing is in flight any more.
     fn settle(&mut self) -> io::Result<()> {
-        // The last tasks queued closes: a turn that does not wait hands them to the kernel.
-        let ring = Rc::clone(&self.ring);
-        self.executor.spawner().spawn(async move { ring.yield_now().await });
-        self.executor.run_ready();
-        self.ring.turn()?;
         let until = self.ring.now() + LAST_TURNS.as_millis() as u64;
         while self.ring.in_flight() > 0 && self.ring.now() < until {
             let ring = Rc::clone(&self.ring);
