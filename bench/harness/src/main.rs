@@ -21,6 +21,7 @@ mod process;
 mod results;
 mod summary;
 mod table;
+mod text;
 mod verdict;
 mod workloads;
 

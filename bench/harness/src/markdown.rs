@@ -7,6 +7,7 @@ use crate::peers;
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{CLIENT_BUSY, Range, range};
 use crate::table::{about, columns, throughput};
+use crate::text::{cell, number};
 use crate::verdict::{Contest, Verdict, contests, ringway};
 use crate::workloads::{self, About};
 
@@ -126,18 +127,13 @@ fn losses(out: &mut String, results: &Results) {
     out.push_str("\n## What was lost, and why\n\n");
     let mut lost = 0;
     for peer in results.peers.iter().filter(|peer| peer.name != peers::RINGWAY) {
-        let mut told = Vec::new();
-        for workload in results.workloads.iter().filter(|w| about(w) != About::Workers) {
-            for contest in contests(workload) {
-                match advantage(workload, &contest, &peer.name) {
-                    Some(advantage) if contest.verdict(&advantage) == Verdict::Lost => {
-                        let Range { median, .. } = advantage;
-                        told.push(format!("`{}` by {} ({median:.2})", workload.name, contest.by));
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let told: Vec<String> = results
+            .workloads
+            .iter()
+            .filter(|workload| about(workload) != About::Workers)
+            .flat_map(|workload| contests(workload).into_iter().map(move |by| (workload, by)))
+            .filter_map(|(workload, contest)| lost_to(workload, &contest, &peer.name))
+            .collect();
         if told.is_empty() {
             continue;
         }
@@ -166,14 +162,34 @@ fn losses(out: &mut String, results: &Results) {
     }
 }
 
+/// That a contest was lost, if it was.
+fn lost_to(workload: &WorkloadResult, contest: &Contest, peer: &str) -> Option<String> {
+    let advantage = advantage(workload, contest, peer)?;
+    if contest.verdict(&advantage) != Verdict::Lost {
+        return None;
+    }
+    let how = if contest.is_latency {
+        let (own, other) = (ringway(workload)?, entry(workload, peer)?);
+        let (own, other) = (contest.median(own)?, contest.median(other)?);
+        format!("{} us against {}", number(own, 0), number(other, 0))
+    } else {
+        format!("{:.2}", advantage.median)
+    };
+    Some(format!("`{}` by {} ({how})", workload.name, contest.by))
+}
+
 fn method(out: &mut String, results: &Results) {
+    let rounds = match results.rounds {
+        1 => "was one round".to_owned(),
+        rounds => format!("were {rounds} rounds"),
+    };
     let _ = write!(
         out,
         "\n## Method\n\n\
          Each server is started anew for each turn, pinned to one CPU with one worker, and checked \
          to serve the right bytes: the load generator compares every byte of every body with the \
          file. Servers take turns: within a round everybody is measured once, and each round \
-         begins with another. There were {} round(s) of {} s each; medians are told, with the \
+         begins with another. There {} of {} s each, each after a warm-up; medians are told, with the \
          least and the most.\n\n\
          All use TLS 1.3 with AES-128-GCM, X25519 and the same ECDSA P-256 certificate, and serve \
          the same directory over HTTP/1.1 on the loopback. Their configurations are those that \
@@ -189,7 +205,7 @@ fn method(out: &mut String, results: &Results) {
          answered is counted with the age that it reached. The rates are shares of what the \
          slowest serious server (nginx, HAProxy, hyper, actix-web, tokio-uring, monoio or Ringway) \
          manages at 1 KB over 64 connections.\n",
-        results.rounds, results.seconds
+        rounds, results.seconds
     );
 }
 
@@ -329,18 +345,20 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
             range.median
         );
     }
-    for contest in contests(workload).iter().skip(1) {
+    for contest in contests(workload).iter().filter(|contest| contest.is_latency) {
         let best = workload
             .entries
             .iter()
             .filter(|entry| entry.peer != peers::RINGWAY)
-            .filter_map(|entry| Some((advantage(workload, contest, &entry.peer)?, &entry.peer)))
-            .min_by(|a, b| a.0.median.total_cmp(&b.0.median));
-        if let Some((range, peer)) = best {
+            .filter_map(|entry| Some((contest.median(entry)?, &entry.peer)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let own = ringway(workload).and_then(|own| contest.median(own));
+        if let (Some((best, peer)), Some(own)) = (best, own) {
+            let (by, own, best) = (contest.by, number(own, 0), number(best, 0));
             let _ = writeln!(
                 out,
-                "\nBy {}, the best of the others is {peer}; Ringway is {:.2} times as good.",
-                contest.by, range.median
+                "\nThe least {by} among the others is that of {peer}, {best} us; Ringway's is \
+                 {own} us."
             );
         }
     }
@@ -348,37 +366,5 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
         if let Some(failure) = &entry.failure {
             let _ = writeln!(out, "\nNot or not wholly measured: {}: {failure}.", entry.peer);
         }
-    }
-}
-
-/// Text that may stand in a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
-}
-
-/// A number with its thousands apart.
-fn number(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut out = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 && !out.ends_with('-') {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number;
-
-    #[test]
-    fn thousands_are_apart() {
-        let told = [0.4, 999.0, 1000.0, 1_234_567.0, -1234.0].map(|value| number(value, 0));
-        assert_eq!(told, ["0", "999", "1,000", "1,234,567", "-1,234"]);
-        assert_eq!(number(-123.456, 2), "-123.46");
-        assert_eq!(number(12_345.678, 1), "12,345.7");
     }
 }

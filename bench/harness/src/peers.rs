@@ -230,7 +230,8 @@ impl Peer {
     pub(crate) fn version(&self, options: &Options) -> Result<String, String> {
         match self.kind {
             Kind::Ringway { .. } => said(&options.ringway, "--version"),
-            Kind::Nginx => said(Path::new("nginx"), "-v"),
+            Kind::Nginx => said(Path::new("nginx"), "-v")
+                .map(|said| said.trim_start_matches("nginx version: ").into()),
             Kind::Haproxy => said(Path::new("haproxy"), "-v"),
             Kind::Caddy => said(Path::new("caddy"), "version"),
             Kind::Library { program, crates, .. } => {

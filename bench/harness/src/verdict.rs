@@ -5,7 +5,7 @@
 
 use crate::peers::RINGWAY;
 use crate::results::{Entry, WorkloadResult};
-use crate::summary::{Figure, P50, P99, Range, ratio};
+use crate::summary::{Figure, P50, P99, Range, range, ratio};
 use crate::table::{about, telling};
 use crate::workloads::About;
 
@@ -30,7 +30,8 @@ pub(crate) struct Contest {
     pub(crate) by: &'static str,
     figure: Figure,
     more_is_better: bool,
-    noise: f64,
+    /// Whether it is about latency, whose figures say more than their ratio.
+    pub(crate) is_latency: bool,
 }
 
 /// The contests of a workload, the telling one first.
@@ -43,10 +44,9 @@ pub(crate) fn contests(workload: &WorkloadResult) -> Vec<Contest> {
         About::Rate { .. } | About::Workers => "CPU for each request",
         About::Idle => "memory of each idle connection",
     };
-    let mut contests = vec![Contest { by, figure, more_is_better, noise: NOISE }];
+    let mut contests = vec![Contest { by, figure, more_is_better, is_latency: false }];
     if let About::Rate { .. } = about {
-        let latency =
-            |by, figure| Contest { by, figure, more_is_better: false, noise: LATENCY_NOISE };
+        let latency = |by, figure| Contest { by, figure, more_is_better: false, is_latency: true };
         contests.extend([latency("p50", P50), latency("p99", P99)]);
     }
     contests
@@ -65,11 +65,17 @@ impl Contest {
         ratio(one, other, self.figure)
     }
 
+    /// The median of an entry's figure.
+    pub(crate) fn median(&self, entry: &Entry) -> Option<f64> {
+        range(entry, self.figure).map(|range| range.median)
+    }
+
     /// What an advantage comes to.
     pub(crate) fn verdict(&self, advantage: &Range) -> Verdict {
-        if advantage.min > 1.0 && advantage.median > 1.0 + self.noise {
+        let noise = if self.is_latency { LATENCY_NOISE } else { NOISE };
+        if advantage.min > 1.0 && advantage.median > 1.0 + noise {
             Verdict::Won
-        } else if advantage.max < 1.0 && advantage.median < 1.0 - self.noise {
+        } else if advantage.max < 1.0 && advantage.median < 1.0 - noise {
             Verdict::Lost
         } else {
             Verdict::Even
@@ -79,12 +85,12 @@ impl Contest {
 
 #[cfg(test)]
 mod tests {
-    use super::{Contest, NOISE, Verdict};
+    use super::{Contest, Verdict};
     use crate::summary::{P99, Range};
 
     #[test]
     fn noise_is_neither_won_nor_lost() {
-        let contest = Contest { by: "p99", figure: P99, more_is_better: false, noise: NOISE };
+        let contest = Contest { by: "p99", figure: P99, more_is_better: false, is_latency: false };
         let verdict = |min, median, max| contest.verdict(&Range { median, min, max });
         assert_eq!(verdict(1.1, 1.2, 1.3), Verdict::Won);
         assert_eq!(verdict(0.99, 1.2, 1.3), Verdict::Even);
