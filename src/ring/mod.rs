@@ -269,7 +269,7 @@ pub struct Ring {
     /// Boxed, because a frame in flight must stay where it is.
     #[expect(clippy::vec_box)]
     messages: RefCell<Vec<Box<Message>>>,
-    ready: RefCell<Vec<TaskId>>,
+    ready: RefCell<VecDeque<TaskId>>,
     current: Cell<TaskId>,
     /// The earliest deadline that the current task's futures have set in this poll.
     deadline: Cell<Option<u64>>,
@@ -306,7 +306,7 @@ impl Ring {
             send,
             granted,
             messages: RefCell::new(Vec::new()),
-            ready: RefCell::new(Vec::new()),
+            ready: RefCell::new(VecDeque::new()),
             current: Cell::new(TaskId::first(u32::MAX)),
             deadline: Cell::new(None),
             wheel: RefCell::new(timer::Wheel::new(0)),
@@ -361,12 +361,14 @@ impl Ring {
 
     /// Queues a task to be polled in this turn or the next.
     pub fn wake(&self, task: TaskId) {
-        self.ready.borrow_mut().push(task);
+        self.ready.borrow_mut().push_back(task);
     }
 
-    /// Swaps the queue of tasks to run with `taken`, which is to be empty.
-    pub fn take_ready(&self, taken: &mut Vec<TaskId>) {
-        std::mem::swap(&mut *self.ready.borrow_mut(), taken);
+    /// Moves the first tasks to run, at most `most`, to the end of `taken`. While others are left,
+    /// [`Ring::turn`] does not wait.
+    pub fn take_ready(&self, taken: &mut Vec<TaskId>, most: usize) {
+        let ready = &mut *self.ready.borrow_mut();
+        taken.extend(ready.drain(..most.min(ready.len())));
     }
 
     /// One turn of the loop: gives buffers back, submits all that is queued, waits for a
@@ -391,8 +393,8 @@ impl Ring {
         state.backend.enter(wait)?;
         self.clock.turn_begins(state.backend.elapsed(self.clock.start));
         let ready = &mut *self.ready.borrow_mut();
-        state.take_completions(&self.receive, |task| ready.push(task));
-        self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
+        state.take_completions(&self.receive, |task| ready.push_back(task));
+        self.wheel.borrow_mut().advance(self.now(), |task| ready.push_back(task));
         Ok(())
     }
 
@@ -406,8 +408,8 @@ impl Ring {
     /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.
     fn serve_waiters(&self) {
         let ready = &mut *self.ready.borrow_mut();
-        self.receive.take_served(|task| ready.push(task));
-        self.send.serve(|task| ready.push(task));
+        self.receive.take_served(|task| ready.push_back(task));
+        self.send.serve(|task| ready.push_back(task));
     }
 
     /// An empty message, used before if one is at rest.

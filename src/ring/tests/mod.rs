@@ -116,7 +116,7 @@ impl Desk {
 
     fn poll_ready(&mut self) {
         let mut batch = Vec::new();
-        self.ring.take_ready(&mut batch);
+        self.ring.take_ready(&mut batch, usize::MAX);
         for task in batch {
             self.poll(task);
         }
