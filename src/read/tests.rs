@@ -80,7 +80,7 @@ fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> Option<F::Output> {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return Some(output);
         }
-        ring.take_ready(&mut Vec::new());
+        ring.take_ready(&mut Vec::new(), usize::MAX);
         ring.turn().unwrap();
     }
     None

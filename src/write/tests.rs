@@ -62,7 +62,7 @@ fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return output;
         }
-        ring.take_ready(&mut Vec::new());
+        ring.take_ready(&mut Vec::new(), usize::MAX);
         ring.turn().unwrap();
     }
 }
@@ -85,7 +85,7 @@ fn a_peer_that_does_not_read_holds_no_send_memory_and_is_given_up() {
         if socket.send_queue().unwrap().free() == 0 {
             assert_eq!(ring.send_pool().available(SendClass::Bulk), 4);
         }
-        ring.take_ready(&mut Vec::new());
+        ring.take_ready(&mut Vec::new(), usize::MAX);
         ring.turn().unwrap();
     }
     panic!("a peer that takes nothing is never given up");
