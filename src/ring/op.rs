@@ -87,8 +87,6 @@ pub(super) enum Submission {
     ReceiveMessage { socket: RawFd, header: *mut libc::msghdr },
     /// One send(2) from any memory.
     Send { socket: RawFd, data: *const u8, len: u32 },
-    /// The same from registered memory.
-    WriteFixed { socket: RawFd, data: *const u8, len: u32 },
     /// One sendmsg(2).
     SendMessage { socket: RawFd, header: *const libc::msghdr },
     /// Wait until a socket takes bytes again.

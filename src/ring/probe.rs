@@ -17,7 +17,7 @@ use trial::Trial;
 const ENTRIES: u32 = 8;
 
 /// The operations without which Ringway cannot serve.
-const OPERATIONS: [(&str, u8); 13] = [
+const OPERATIONS: [(&str, u8); 12] = [
     ("ACCEPT", opcode::AcceptMulti::CODE),
     ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
     ("CLOSE", opcode::Close::CODE),
@@ -30,7 +30,6 @@ const OPERATIONS: [(&str, u8); 13] = [
     ("RECVMSG", opcode::RecvMsg::CODE),
     ("SEND", opcode::Send::CODE),
     ("SENDMSG", opcode::SendMsg::CODE),
-    ("WRITE_FIXED", opcode::WriteFixed::CODE),
 ];
 
 /// The features of this kernel's io_uring, each one tried.

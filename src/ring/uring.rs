@@ -46,7 +46,7 @@ pub struct Granted {
     pub defer_taskrun: bool,
     /// The system call finds the ring without a descriptor look-up.
     pub registered_ring: bool,
-    /// Send memory is pinned once, not at each send.
+    /// Send memory is pinned once, not at each read into it.
     pub registered_send_memory: bool,
 }
 
@@ -116,7 +116,7 @@ impl Uring {
         if let Err(error) = &registered {
             log::info!(
                 "ring: {} KiB of send memory cannot be registered ({error}); raise the locked-memory \
-                 limit (ulimit -l, LimitMEMLOCK=) to save pinning it at each send",
+                 limit (ulimit -l, LimitMEMLOCK=) to save pinning it at each read from a file",
                 send.bytes() / 1024
             );
         }
@@ -288,9 +288,6 @@ fn encode(submission: &Submission) -> squeue::Entry {
         }
         Submission::Send { socket, data, len } => {
             opcode::Send::new(fd(socket), data, len).flags(libc::MSG_NOSIGNAL).build()
-        }
-        Submission::WriteFixed { socket, data, len } => {
-            opcode::WriteFixed::new(fd(socket), data, len, SEND_MEMORY).build()
         }
         Submission::SendMessage { socket, header } => {
             opcode::SendMsg::new(fd(socket), header).flags(libc::MSG_NOSIGNAL as u32).build()
