@@ -1,5 +1,8 @@
 //! The engine under clients that hold on to what they can: others are served all the same.
 
+#[path = "support/trusting.rs"]
+mod trusting;
+
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
@@ -10,11 +13,10 @@ use std::{
 
 use ringway::config::{Config, Limits};
 use rustls::{
-    ClientConfig, ClientConnection, StreamOwned,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    ClientConfig, ClientConnection, StreamOwned, crypto::aws_lc_rs, pki_types::ServerName,
 };
+
+use trusting::Trusting;
 
 /// Longer than anything takes that is not stuck, and shorter than any timeout that would unstick
 /// it.
@@ -24,45 +26,6 @@ const GET_SMALL: &[u8] = b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_PAGE: &[u8] = b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_MEDIUM: &[u8] = b"GET /medium HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-/// The certificate is the server's own and not what these tests are about.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
 
 struct Site {
     _folder: tempfile::TempDir,

@@ -6,6 +6,8 @@
 
 #[path = "observe/client.rs"]
 mod client;
+#[path = "support/trusting.rs"]
+mod trusting;
 
 use std::{
     fs,
