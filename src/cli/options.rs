@@ -11,8 +11,8 @@ use log::LevelFilter;
 
 use super::{anatomy::Target, units};
 use crate::config::{
-    AccessLogTarget, AdminAddress, CertificateSource, Config, FieldLine, KtlsMode, LogFormat,
-    ObserveOptions, TlsVersion,
+    AccessLogTarget, AdminAddress, CertificateSource, ClientAuth, ClientAuthMode, Config,
+    ConfigError, FieldLine, KtlsMode, LogFormat, ObserveOptions, TlsVersion,
 };
 
 /// What is printed after the help of the program and in its man page.
@@ -144,12 +144,24 @@ pub(super) struct Serve {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS")]
 struct Tls {
-    /// Certificate chain in PEM, leaf first [default: one that Ringway makes and keeps]
+    /// Certificate chain in PEM, leaf first; may be repeated, each with its --key, and is chosen by
+    /// the name that a client asks for, the first for all others [default: one that Ringway makes
+    /// and keeps]
     #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
-    cert: Option<PathBuf>,
-    /// Private key in PEM: PKCS#8, SEC1 or PKCS#1
+    cert: Vec<PathBuf>,
+    /// Private key in PEM: PKCS#8, SEC1 or PKCS#1; the first belongs to the first --cert, and so on
     #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
-    key: Option<PathBuf>,
+    key: Vec<PathBuf>,
+    /// Ask clients for a certificate by an authority in this PEM file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    client_ca: Option<PathBuf>,
+    /// Whether a client may come without a certificate [default: required]
+    #[arg(long, value_name = "WHEN", requires = "client_ca")]
+    client_auth: Option<ClientAuthOption>,
+    /// Keys of session tickets, shared by servers that resume each other's sessions: lines made by
+    /// `openssl rand -base64 32`; the first seals, all open [default: keys of this process alone]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ticket_keys: Option<PathBuf>,
     /// Record protection by the kernel: where it can, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     ktls: Ktls,
@@ -201,6 +213,12 @@ struct Observe {
     /// Neither time stages nor count copies, to measure what that costs
     #[arg(long)]
     no_anatomy: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClientAuthOption {
+    Optional,
+    Required,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -310,16 +328,26 @@ fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Re
 
 impl Serve {
     /// The configuration that these options ask for, not yet checked.
-    pub(super) fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// Options that do not fit together, so that no configuration can hold them.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config { root: self.root.clone(), ..Config::default() };
         if !self.listen.is_empty() {
             config.listen.clone_from(&self.listen);
         }
         config.workers = self.workers;
         config.pin = !self.no_pin;
-        if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
-            config.certificate = CertificateSource::Files { cert: cert.clone(), key: key.clone() };
-        }
+        config.certificate = CertificateSource::paired(&self.tls.cert, &self.tls.key)?;
+        config.client_auth = self.tls.client_ca.clone().map(|ca| ClientAuth {
+            ca,
+            mode: match self.tls.client_auth {
+                Some(ClientAuthOption::Optional) => ClientAuthMode::Optional,
+                Some(ClientAuthOption::Required) => ClientAuthMode::Required,
+                None => ClientAuthMode::default(),
+            },
+        });
+        config.ticket_keys.clone_from(&self.tls.ticket_keys);
         config.ktls = match self.tls.ktls {
             Ktls::Auto => KtlsMode::Auto,
             Ktls::On => KtlsMode::On,
@@ -347,7 +375,7 @@ impl Serve {
         };
         self.limits.apply(&mut config.limits);
         self.times.apply(&mut config.timeouts);
-        config
+        Ok(config)
     }
 
     /// The least level of records to log.

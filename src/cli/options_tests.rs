@@ -1,11 +1,11 @@
 use super::*;
-use crate::config::{Limits, Timeouts};
+use crate::config::{CertificatePair, Limits, Timeouts};
 use clap::CommandFactory;
 
 fn config(options: &[&str]) -> Config {
     let line = ["ringway", "serve"].into_iter().chain(options.iter().copied());
     match Cli::try_parse_from(line).unwrap().command {
-        Command::Serve(serve) => serve.config(),
+        Command::Serve(serve) => serve.config().unwrap(),
         other => panic!("not serve: {other:?}"),
     }
 }
@@ -35,6 +35,11 @@ fn every_option_finds_its_place() {
         "--no-pin",
         "--cert=chain.pem",
         "--key=key.pem",
+        "--cert=second.pem",
+        "--key=second.key",
+        "--client-ca=clients.pem",
+        "--client-auth=optional",
+        "--ticket-keys=tickets",
         "--ktls=on",
         "--tls-min=1.3",
         "--spa=app.html",
@@ -51,10 +56,17 @@ fn every_option_finds_its_place() {
     assert_eq!(config.root, PathBuf::from("site"));
     assert_eq!(config.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()]);
     assert_eq!((config.workers, config.pin), (Some(3), false));
+    let pair = |cert: &str, key: &str| CertificatePair { cert: cert.into(), key: key.into() };
     assert_eq!(
         config.certificate,
-        CertificateSource::Files { cert: "chain.pem".into(), key: "key.pem".into() }
+        CertificateSource::Files(vec![
+            pair("chain.pem", "key.pem"),
+            pair("second.pem", "second.key")
+        ])
     );
+    let clients = ClientAuth { ca: "clients.pem".into(), mode: ClientAuthMode::Optional };
+    assert_eq!(config.client_auth, Some(clients));
+    assert_eq!(config.ticket_keys, Some("tickets".into()));
     assert_eq!((config.ktls, config.tls_min), (KtlsMode::On, TlsVersion::V13));
     assert_eq!(config.site.spa, Some("app.html".into()));
     assert!(config.site.listing);
@@ -132,6 +144,16 @@ fn every_limit_and_timeout_is_an_option() {
 fn a_certificate_needs_its_key_and_a_key_its_certificate() {
     assert!(refusal(&["serve", "--cert=c.pem"]).contains("--key <FILE>"));
     assert!(refusal(&["serve", "--key=k.pem"]).contains("--cert <FILE>"));
+    let line = ["ringway", "serve", "--cert=a", "--cert=b", "--key=c"];
+    let Command::Serve(serve) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+    assert!(serve.config().unwrap_err().to_string().contains("2 --cert and 1 --key"));
+}
+
+#[test]
+fn clients_are_asked_for_certificates_only_by_an_authority() {
+    assert!(refusal(&["serve", "--client-auth=required"]).contains("--client-ca <FILE>"));
+    let clients = config(&["--client-ca=clients.pem"]).client_auth;
+    assert_eq!(clients, Some(ClientAuth::required("clients.pem")));
 }
 
 #[test]

@@ -1,17 +1,16 @@
 //! `ringway serve`: from options to a running server, and from signals to its end.
 //!
 //! The invariant: the first SIGTERM or SIGINT drains, the second ends at once; SIGUSR1 opens the
-//! access log anew. The main thread does nothing but wait for one of them, or for the server to
+//! access log anew, SIGHUP has the certificates read again. The main thread does nothing but wait for one of them, or for the server to
 //! end by itself.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::options::Serve;
@@ -20,6 +19,7 @@ use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
 use crate::config::{CertificateSource, Config};
 use crate::observe;
+use crate::server::ServedCertificate;
 
 /// What this command needs of a running server.
 pub(super) trait Running: Send + 'static {
@@ -29,14 +29,14 @@ pub(super) trait Running: Send + 'static {
     fn workers(&self) -> usize;
     /// Which TLS path records take, and why.
     fn tls_path(&self) -> String;
-    /// The PEM file of the certificate.
-    fn certificate(&self) -> PathBuf;
-    /// SHA-256 of the leaf certificate, as colon-separated hex.
-    fn fingerprint(&self) -> String;
+    /// The certificates, the one for strangers first.
+    fn certificates(&self) -> Vec<ServedCertificate>;
     /// A handle that begins the drain, with a deadline for it, and returns at once.
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send>;
     /// A handle that opens the access log anew.
     fn reopener(&self) -> Box<dyn Fn() + Send>;
+    /// A handle that has the certificates read again.
+    fn reloader(&self) -> Box<dyn Fn() + Send>;
     /// Where the admin listener is, with its real port; None for a Unix socket or none at all.
     fn admin_address(&self) -> Option<SocketAddr>;
     /// Waits for the end of all workers.
@@ -45,7 +45,10 @@ pub(super) trait Running: Send + 'static {
 
 /// Runs the command.
 pub(super) fn run(options: &Serve) -> Exit {
-    let mut config = options.config();
+    let mut config = match options.config() {
+        Ok(config) => config,
+        Err(error) => return complain(Exit::Usage, error),
+    };
     if let Err(error) = observe::log::init(config.log_format, options.log_level()) {
         return complain(Exit::Failed, error);
     }
@@ -59,7 +62,7 @@ pub(super) fn run(options: &Serve) -> Exit {
         Err(error) => return complain(Exit::HostLacks, error),
     }
     // Caught before the server starts, so that no signal is lost in between.
-    let signals = match Signals::new([SIGTERM, SIGINT, SIGUSR1]) {
+    let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
         Ok(signals) => signals,
         Err(error) => return complain(Exit::Failed, format_args!("signals: {error}")),
     };
@@ -79,9 +82,10 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
         workers: server.workers(),
         pinned: config.pin,
         tls_path: server.tls_path(),
-        certificate: server.certificate(),
+        certificates: server.certificates(),
         self_signed: config.certificate == CertificateSource::SelfSigned,
-        fingerprint: server.fingerprint(),
+        client_auth: config.client_auth.clone(),
+        ticket_keys: config.ticket_keys.clone(),
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,
         admin: match server.admin_address() {
@@ -95,6 +99,7 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
 /// Waits for the server's end, and passes on signals until then.
 fn oversee(server: impl Running, mut signals: Signals, deadline: Duration) -> Exit {
     let (drain, reopen) = (server.drainer(), server.reopener());
+    let reload = server.reloader();
     let ended = match await_end(server, signals.handle()) {
         Ok(ended) => ended,
         Err(error) => return complain(Exit::Failed, format_args!("a thread: {error}")),
@@ -103,6 +108,10 @@ fn oversee(server: impl Running, mut signals: Signals, deadline: Duration) -> Ex
     for signal in signals.forever() {
         if signal == SIGUSR1 {
             reopen();
+            continue;
+        }
+        if signal == SIGHUP {
+            reload();
             continue;
         }
         if draining {
@@ -146,6 +155,7 @@ mod tests {
     struct Fake {
         drained: mpsc::Sender<()>,
         reopened: mpsc::Sender<()>,
+        reloaded: mpsc::Sender<()>,
         until: mpsc::Receiver<()>,
         obeys: bool,
         result: Result<(), String>,
@@ -154,8 +164,8 @@ mod tests {
     /// One that ends when it is told to (`obeys`), or else is told to end a second time.
     fn fake(obeys: bool, result: Result<(), String>) -> Fake {
         let (drained, until) = mpsc::channel();
-        let (reopened, _) = mpsc::channel();
-        Fake { drained, reopened, until, obeys, result }
+        let ((reopened, _), (reloaded, _)) = (mpsc::channel(), mpsc::channel());
+        Fake { drained, reopened, reloaded, until, obeys, result }
     }
 
     impl Running for Fake {
@@ -171,12 +181,8 @@ mod tests {
             String::new()
         }
 
-        fn certificate(&self) -> PathBuf {
-            PathBuf::new()
-        }
-
-        fn fingerprint(&self) -> String {
-            String::new()
+        fn certificates(&self) -> Vec<ServedCertificate> {
+            Vec::new()
         }
 
         fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
@@ -196,6 +202,11 @@ mod tests {
             Box::new(move || _ = reopened.send(()))
         }
 
+        fn reloader(&self) -> Box<dyn Fn() + Send> {
+            let reloaded = self.reloaded.clone();
+            Box::new(move || _ = reloaded.send(()))
+        }
+
         fn admin_address(&self) -> Option<SocketAddr> {
             None
         }
@@ -210,7 +221,7 @@ mod tests {
 
     fn turn() -> (MutexGuard<'static, ()>, Signals) {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (turn, Signals::new([SIGTERM, SIGINT, SIGUSR1]).unwrap())
+        (turn, Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).unwrap())
     }
 
     #[test]
@@ -221,14 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_of_its_own_opens_the_log_anew_and_ends_nothing() {
+    fn signals_of_their_own_open_the_log_anew_and_reload_and_end_nothing() {
         let (_turn, signals) = turn();
         let (reopened, seen) = mpsc::channel();
-        let fake = Fake { reopened, ..fake(true, Ok(())) };
+        let (reloaded, read) = mpsc::channel();
+        let fake = Fake { reopened, reloaded, ..fake(true, Ok(())) };
         raise(SIGUSR1).unwrap();
+        raise(SIGHUP).unwrap();
         raise(SIGTERM).unwrap();
         assert_eq!(oversee(fake, signals, Duration::from_secs(1)), Exit::Done);
         assert_eq!(seen.try_iter().count(), 1);
+        assert_eq!(read.try_iter().count(), 1);
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The seam between the command and the server.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Exit;
 use super::serve::Running;
 use crate::config::Config;
-use crate::server::{Builder, RunningServer};
+use crate::server::{Builder, RunningServer, ServedCertificate};
 
 /// Starts the server that `config` asks for.
 pub(super) fn start(config: &Config) -> Result<RunningServer, (Exit, String)> {
@@ -36,12 +35,8 @@ impl Running for RunningServer {
         self.tls_path().to_owned()
     }
 
-    fn certificate(&self) -> PathBuf {
-        self.certificate().to_owned()
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint().to_owned()
+    fn certificates(&self) -> Vec<ServedCertificate> {
+        self.certificates()
     }
 
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
@@ -52,6 +47,11 @@ impl Running for RunningServer {
     fn reopener(&self) -> Box<dyn Fn() + Send> {
         let handle = self.handle();
         Box::new(move || handle.reopen_access_log())
+    }
+
+    fn reloader(&self) -> Box<dyn Fn() + Send> {
+        let handle = self.handle();
+        Box::new(move || handle.request_reload())
     }
 
     fn admin_address(&self) -> Option<SocketAddr> {

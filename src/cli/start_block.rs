@@ -5,7 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{LogFormat, MemoryCeiling};
+use crate::config::{ClientAuth, ClientAuthMode, LogFormat, MemoryCeiling};
+use crate::server::ServedCertificate;
+
+/// Most names that are shown.
+const MAX_NAMES: usize = 8;
 
 /// All that the block tells.
 pub(super) struct StartBlock {
@@ -19,12 +23,14 @@ pub(super) struct StartBlock {
     pub(super) pinned: bool,
     /// Which TLS path records take, and why.
     pub(super) tls_path: String,
-    /// The PEM file of the certificate.
-    pub(super) certificate: PathBuf,
+    /// The certificates, the one for strangers first.
+    pub(super) certificates: Vec<ServedCertificate>,
     /// Whether Ringway made the certificate, so that clients have to be told to trust it.
     pub(super) self_signed: bool,
-    /// SHA-256 of the leaf certificate, as colon-separated hex.
-    pub(super) fingerprint: String,
+    /// What clients have to show of themselves.
+    pub(super) client_auth: Option<ClientAuth>,
+    /// The file with the keys of session tickets, if they are shared.
+    pub(super) ticket_keys: Option<PathBuf>,
     /// The bound on user memory.
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
@@ -49,8 +55,7 @@ impl fmt::Display for StartBlock {
         }
         writeln!(f, "  workers      {} {threads}, one ring each, {pinned}", self.workers)?;
         writeln!(f, "  TLS          {}", self.tls_path)?;
-        writeln!(f, "  certificate  {}", self.certificate.display())?;
-        writeln!(f, "  SHA-256      {}", self.fingerprint)?;
+        self.identity(f)?;
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
         match &self.access_log {
@@ -69,17 +74,57 @@ impl fmt::Display for StartBlock {
 }
 
 impl StartBlock {
+    /// Who we are, and who the clients have to be.
+    fn identity(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, others)) = self.certificates.split_first() else { return Ok(()) };
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(", and {more} more by name"),
+        };
+        writeln!(f, "  certificate  {}{more}", first.file.display())?;
+        writeln!(f, "  SHA-256      {}", first.fingerprint)?;
+        writeln!(f, "  names        {}", names(&self.certificates))?;
+        if let Some(clients) = &self.client_auth {
+            let must = match clients.mode {
+                ClientAuthMode::Optional => "may show",
+                ClientAuthMode::Required => "must show",
+            };
+            writeln!(f, "  clients      {must} a certificate by {}", clients.ca.display())?;
+        }
+        if let Some(file) = &self.ticket_keys {
+            writeln!(f, "  tickets      under the keys in {}", file.display())?;
+        }
+        Ok(())
+    }
+
     fn try_it(&self) -> Option<String> {
         let address = self.addresses.first()?;
         let port = address.port();
         if self.self_signed && reached_as_localhost(address) {
-            let file = quoted(&self.certificate);
+            let file = quoted(&self.certificates.first()?.file);
             return Some(format!("curl --cacert {file} https://localhost:{port}/"));
         }
         // A certificate of the user's is for a name that we do not guess.
         let ip =
             if address.ip().is_unspecified() { loopback(address) } else { address.to_string() };
         Some(format!("curl --connect-to ::{ip} https://NAME-IN-THE-CERTIFICATE:{port}/"))
+    }
+}
+
+/// Every name once, or the first of them and how many there are besides.
+fn names(certificates: &[ServedCertificate]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in certificates.iter().flat_map(|certificate| &certificate.names) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    match names.split_at_checked(MAX_NAMES) {
+        Some((shown, rest)) if !rest.is_empty() => {
+            format!("{}, and {} more", shown.join(", "), rest.len())
+        }
+        _ if names.is_empty() => "none, so clients will refuse it".to_owned(),
+        _ => names.join(", "),
     }
 }
 
@@ -128,6 +173,14 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn served(file: &str, names: &[&str]) -> ServedCertificate {
+        ServedCertificate {
+            file: file.into(),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            fingerprint: "AB:CD".to_owned(),
+        }
+    }
+
     fn block(addresses: &[&str]) -> StartBlock {
         StartBlock {
             root: "site".into(),
@@ -135,9 +188,10 @@ mod tests {
             workers: 2,
             pinned: true,
             tls_path: "kernel TLS: no, the kernel has no tls ULP; user-space TLS".to_owned(),
-            certificate: "/home/a user/certificate.pem".into(),
+            certificates: vec![served("/home/a user/certificate.pem", &["localhost", "::1"])],
             self_signed: true,
-            fingerprint: "AB:CD".to_owned(),
+            client_auth: None,
+            ticket_keys: None,
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
             admin: None,
@@ -152,7 +206,9 @@ mod tests {
             "  at           https://localhost:8443/\n",
             "  workers      2 threads, one ring each, pinned to a CPU\n",
             "  TLS          kernel TLS: no, the kernel has no tls ULP; user-space TLS\n",
+            "  certificate  /home/a user/certificate.pem\n",
             "  SHA-256      AB:CD\n",
+            "  names        localhost, ::1\n",
             "  memory       at most ",
             "  try          curl --cacert '/home/a user/certificate.pem' https://localhost:8443/\n",
         ] {
@@ -174,6 +230,26 @@ mod tests {
         block.self_signed = false;
         let text = block.to_string();
         assert!(text.contains("curl --connect-to ::127.0.0.1:443 https://NAME"), "{text}");
+    }
+
+    #[test]
+    fn several_certificates_are_counted_and_their_names_told() {
+        let mut block = block(&["0.0.0.0:443"]);
+        let many: Vec<String> = (0..9).map(|number| format!("{number}.example")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        block.certificates = vec![served("a.pem", &["localhost"]), served("b.pem", &many)];
+        block.client_auth = Some(ClientAuth::required("ca.pem"));
+        block.ticket_keys = Some("keys".into());
+        let text = block.to_string();
+        for line in [
+            "  certificate  a.pem, and 1 more by name\n",
+            "  names        localhost, 0.example, 1.example, 2.example, 3.example, 4.example, \
+             5.example, 6.example, and 2 more\n",
+            "  clients      must show a certificate by ca.pem\n",
+            "  tickets      under the keys in keys\n",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::{Component, Path};
 use std::time::Duration;
 
-use super::{CertificateSource, Config, Limits, ObserveOptions, SiteOptions, Timeouts};
+use super::{Config, Limits, ObserveOptions, SiteOptions, Timeouts};
 
 /// A value that Ringway cannot work with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(option: &'static str, problem: impl Display, advice: impl Display) -> Self {
+    pub(super) fn new(option: &'static str, problem: impl Display, advice: impl Display) -> Self {
         Self { option, problem: problem.to_string(), advice: advice.to_string() }
     }
 
@@ -66,13 +66,7 @@ impl Config {
         if let Some(workers) = self.workers {
             within("workers", workers, 1, MAX_WORKERS)?;
         }
-        if let CertificateSource::Files { cert, key } = &self.certificate {
-            for (option, path) in [("cert", cert), ("key", key)] {
-                if path.as_os_str().is_empty() {
-                    return Err(ConfigError::new(option, "the path is empty", "name a PEM file"));
-                }
-            }
-        }
+        self.check_tls()?;
         self.limits.check()?;
         self.timeouts.check()?;
         self.site.check(&self.root)?;
@@ -219,7 +213,7 @@ fn within<T: Copy + PartialOrd + Display>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::FieldLine;
+    use super::super::{CertificateSource, ClientAuth, FieldLine};
     use super::*;
 
     fn refused(change: impl FnOnce(&mut Config)) -> ConfigError {
@@ -236,15 +230,19 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 25] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
             ("listen", |c| c.listen.push(c.listen[0])),
             ("workers", |c| c.workers = Some(0)),
             ("cert", |c| {
-                c.certificate = CertificateSource::Files { cert: "".into(), key: "key.pem".into() };
+                c.certificate = CertificateSource::pair("", "key.pem");
             }),
+            ("key", |c| c.certificate = CertificateSource::pair("cert.pem", "")),
+            ("cert", |c| c.certificate = CertificateSource::Files(Vec::new())),
+            ("client-ca", |c| c.client_auth = Some(ClientAuth::required(""))),
+            ("ticket-keys", |c| c.ticket_keys = Some("".into())),
             ("connections", |c| c.limits.connections = 0),
             ("handshakes", |c| c.limits.handshakes = c.limits.connections + 1),
             ("receive-buffers", |c| c.limits.receive_buffers = 100),

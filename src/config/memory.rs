@@ -18,6 +18,15 @@ const PARTIAL_RECORD_BYTES: usize = 5 + RECORD_PLAINTEXT_BYTES + 256;
 /// A handshake in flight, at most: rustls's state, the flights of both sides, the key schedule.
 const HANDSHAKE_BYTES: usize = 96 << 10;
 
+/// What a client's certificates add to that: themselves, what checking them takes, two tickets.
+const CLIENT_CERTIFICATE_BYTES: usize = 96 << 10;
+
+/// A pair of certificate and key, at most, and the one that is read to take its place.
+const CERTIFICATE_BYTES: usize = 2 * (128 << 10);
+
+/// The authorities of clients, at most, as PEM and as read, and those that take their place.
+const AUTHORITIES_BYTES: usize = 4 << 20;
+
 /// What is known about one file besides its content: path, entity tag, metadata.
 const FILE_ENTRY_BYTES: usize = 2 << 10;
 
@@ -45,19 +54,29 @@ pub struct MemoryCeiling {
 pub struct MemoryPart {
     /// What the memory is for.
     pub what: &'static str,
-    /// Bytes, for all workers together.
+    /// Bytes, for the whole server.
     pub bytes: u64,
 }
 
 impl Config {
     /// What `workers` workers may take of user memory at most, under these limits.
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
-        MemoryCeiling::of(&self.limits, workers, self.observe.access_log.is_some())
+        let mut ceiling = MemoryCeiling::of(
+            &self.limits,
+            workers,
+            self.observe.access_log.is_some(),
+            self.client_auth.is_some(),
+        );
+        let authorities = if self.client_auth.is_some() { AUTHORITIES_BYTES } else { 0 };
+        let pairs = self.certificate.pairs().len().max(1);
+        let bytes = pairs.saturating_mul(CERTIFICATE_BYTES).saturating_add(authorities) as u64;
+        ceiling.parts.push(MemoryPart { what: "certificates", bytes });
+        ceiling
     }
 }
 
 impl MemoryCeiling {
-    fn of(limits: &Limits, workers: usize, logs: bool) -> Self {
+    fn of(limits: &Limits, workers: usize, logs: bool, asks_clients: bool) -> Self {
         // A head that comes in pieces is gathered up to its limit and the end of the record that
         // passes it, in a vector that may have grown to twice what it holds.
         let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
@@ -71,12 +90,13 @@ impl MemoryCeiling {
         let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
         let requests = limits.open_requests().saturating_mul(request);
         let observation = OBSERVER_BYTES.saturating_add(requests);
+        let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
         let each = [
             ("receive buffers", received.saturating_mul(2)),
             ("send memory", limits.send_memory_bytes),
             ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
             ("connections", limits.connections.saturating_mul(connection)),
-            ("handshakes", limits.handshakes.saturating_mul(HANDSHAKE_BYTES)),
+            ("handshakes", limits.handshakes.saturating_mul(handshake)),
             ("observation", observation),
             ("workers", WORKER_BYTES),
         ];
@@ -85,7 +105,7 @@ impl MemoryCeiling {
         Self { parts: parts.to_vec() }
     }
 
-    /// The parts, each for all workers together.
+    /// The parts, each for the whole server.
     pub fn parts(&self) -> &[MemoryPart] {
         &self.parts
     }
@@ -131,16 +151,38 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::Bytes;
-    use crate::config::{Config, Limits};
+    use crate::config::{CertificatePair, CertificateSource, ClientAuth, Config, Limits};
 
     #[test]
     fn the_total_is_the_sum_of_the_parts_and_grows_with_the_workers() {
         let config = Config::default();
         let (one, two) = (config.memory_ceiling(1), config.memory_ceiling(2));
         assert_eq!(one.total(), one.parts().iter().map(|part| part.bytes).sum::<u64>());
-        assert_eq!(two.total(), 2 * one.total());
+        let shared = one.parts().iter().find(|part| part.what == "certificates").unwrap();
+        assert_eq!(two.total() - shared.bytes, 2 * (one.total() - shared.bytes));
         let pools = one.parts().iter().find(|part| part.what == "receive buffers").unwrap();
         assert_eq!(pools.bytes, 2 * 256 * 16_384);
+    }
+
+    #[test]
+    fn certificates_of_both_sides_are_counted() {
+        let plain = Config::default();
+        let mut more = Config {
+            certificate: CertificateSource::Files(vec![
+                CertificatePair {
+                    cert: "c".into(),
+                    key: "k".into()
+                };
+                3
+            ]),
+            ..Config::default()
+        };
+        let (one, three) = (plain.memory_ceiling(1).total(), more.memory_ceiling(1).total());
+        assert_eq!(three - one, 2 * super::CERTIFICATE_BYTES as u64);
+        more.client_auth = Some(ClientAuth::required("ca"));
+        let handshakes = (more.limits.handshakes * super::CLIENT_CERTIFICATE_BYTES) as u64;
+        let asking = more.memory_ceiling(1).total();
+        assert_eq!(asking - three, handshakes + super::AUTHORITIES_BYTES as u64);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 mod observe;
 mod site;
 mod timeouts;
+mod tls;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use timeouts::Timeouts;
+pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
 
 /// Everything that a server needs to know before it starts.
 ///
@@ -38,8 +40,14 @@ pub struct Config {
     /// The addresses to listen on, 1 to 64 of them; port 0 asks the kernel for a free one.
     /// Default: `127.0.0.1:8443` and `[::1]:8443`, so that nobody else sees a first trial.
     pub listen: Vec<SocketAddr>,
-    /// Where the certificate comes from. Default: one that Ringway makes itself.
+    /// Where the certificates come from. Default: one that Ringway makes itself.
     pub certificate: CertificateSource,
+    /// Whether clients are asked for certificates of their own. Default: no.
+    pub client_auth: Option<ClientAuth>,
+    /// A file with the keys of session tickets, 1 to 16 lines of 32 bytes in base64, at most
+    /// 16 KiB, shared by servers that are to resume each other's sessions. It is read again when
+    /// it changes. Default: none, and keys of this process alone that it changes every six hours.
+    pub ticket_keys: Option<PathBuf>,
     /// Worker threads, 1 to 1024, one ring each; `None` (the default) means one for each CPU
     /// that the process may use, by its affinity mask and its control group.
     pub workers: Option<usize>,
@@ -70,6 +78,8 @@ impl Default for Config {
                 SocketAddr::from((Ipv6Addr::LOCALHOST, 8443)),
             ],
             certificate: CertificateSource::SelfSigned,
+            client_auth: None,
+            ticket_keys: None,
             workers: None,
             pin: true,
             ktls: KtlsMode::Auto,
@@ -88,20 +98,6 @@ impl Config {
     pub fn worker_count(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
     }
-}
-
-/// Where the server's certificate and private key come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CertificateSource {
-    /// PEM files: the chain, leaf first, and the key (PKCS#8, SEC1 or PKCS#1).
-    Files {
-        /// The certificate chain.
-        cert: PathBuf,
-        /// The private key of the chain's leaf.
-        key: PathBuf,
-    },
-    /// A certificate that Ringway makes on first use and keeps in the user's state directory.
-    SelfSigned,
 }
 
 /// Whether TLS records are sealed and opened by the kernel once a handshake is done.

@@ -12,7 +12,10 @@ use std::{
 
 use crate::{
     config::{Config, FieldLine},
-    handshake::ktls::{Direction, KtlsSupport},
+    handshake::{
+        SharedConfig,
+        ktls::{Direction, KtlsSupport},
+    },
     observe::{Counts, Observer},
     parse::HeadLimits,
     process::{files::FileStore, site::Site},
@@ -50,8 +53,8 @@ pub struct Context {
     pub ring: Rc<Ring>,
     /// The configuration, checked.
     pub config: Arc<Config>,
-    /// Certificate, suites and ticket keys.
-    pub tls: Arc<rustls::ServerConfig>,
+    /// Certificates, suites and ticket keys, which may be replaced at any time.
+    pub tls: Arc<SharedConfig>,
     /// What the kernel does for TLS.
     pub ktls: KtlsPlan,
     /// The served folder.
@@ -69,14 +72,18 @@ pub struct Context {
     live: Cell<usize>,
     handshakes: Cell<usize>,
     counts: Cell<Counts>,
+    told: Cell<(u64, u32)>,
 }
+
+/// Most lines of the log in a second that clients alone bring about, for each worker.
+const TELLINGS: u32 = 10;
 
 impl Context {
     /// Gathers what was set up; serving begins at once.
     pub fn new(
         ring: &Rc<Ring>,
         config: Arc<Config>,
-        tls: Arc<rustls::ServerConfig>,
+        tls: Arc<SharedConfig>,
         ktls: KtlsPlan,
         files: FileStore,
         observer: Rc<Observer>,
@@ -108,6 +115,7 @@ impl Context {
             draining: Cell::new(false),
             live: Cell::new(0),
             handshakes: Cell::new(0),
+            told: Cell::new((0, 0)),
             counts: Cell::default(),
         };
         context.tick();
@@ -179,6 +187,18 @@ impl Context {
     pub fn admit_handshake(&self) -> Option<Admitted<'_>> {
         let free = self.handshakes.get() < self.config.limits.handshakes;
         free.then(|| Admitted::count(&self.handshakes))
+    }
+
+    /// Whether one more line of the log, of a kind that clients can bring about at will, may be
+    /// written in this second.
+    pub fn may_tell(&self) -> bool {
+        let second = self.unix_seconds.get();
+        let told = match self.told.get() {
+            (then, told) if then == second => told,
+            _ => 0,
+        };
+        self.told.set((second, told.saturating_add(1)));
+        told < TELLINGS
     }
 
     /// Changes the counts.

@@ -1,7 +1,7 @@
 //! From an accepted socket to a session: the handshake's bytes both ways, then the hand-over of
 //! its keys to the record layer or to the kernel.
 
-use std::{fmt, io, os::fd::AsFd, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt, io, os::fd::AsFd, rc::Rc, time::Duration};
 
 use super::{Context, Session};
 use crate::{
@@ -27,6 +27,13 @@ pub(super) enum EstablishError {
     Socket(Option<io::Error>),
     /// The handshake was refused; the client got the alert that belongs to it.
     Handshake(HandshakeError),
+}
+
+impl EstablishError {
+    /// Whether the client was refused for its certificate, or for the lack of one.
+    pub(super) fn is_client_certificate(&self) -> bool {
+        matches!(self, Self::Handshake(error) if error.is_client_certificate())
+    }
 }
 
 impl fmt::Display for EstablishError {
@@ -83,7 +90,7 @@ async fn shake_hands(
     socket: &Socket,
     mut clock: Box<ConnectionClock>,
 ) -> Result<Session, EstablishError> {
-    let mut handshake = Handshake::new(Arc::clone(&context.tls))?;
+    let mut handshake = Handshake::new(context.tls.current())?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
     let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
     let mut flight = Vec::new();

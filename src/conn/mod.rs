@@ -32,7 +32,12 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     let mut session = match Box::pin(establish::establish(&context, &socket, clock)).await {
         Ok(session) => session,
         Err(error) => {
-            log::debug!("handshake: {error}");
+            if error.is_client_certificate() && context.may_tell() {
+                let peer = peer(&socket).map_or_else(String::new, |peer| format!("{peer}: "));
+                log::info!("{peer}refused for the client's certificate: {error}");
+            } else {
+                log::debug!("handshake: {error}");
+            }
             context.count(|counts| counts.failed_handshakes += 1);
             return;
         }
@@ -49,10 +54,15 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
 
 /// The clock of a connection that has just been accepted.
 fn clock(context: &Context, socket: &Socket) -> ConnectionClock {
-    let peer = context.observer.logs().then(|| rustix::net::getpeername(socket).ok()).flatten();
-    let peer = peer.flatten().and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer = context.observer.logs().then(|| peer(socket)).flatten();
     let waited = sampled(context, socket).map(TcpInfo::unsent_for);
     ConnectionClock::accepted(&context.observer, peer, waited)
+}
+
+/// Who is at the other end; None once the connection is gone.
+fn peer(socket: &Socket) -> Option<SocketAddr> {
+    let peer = rustix::net::getpeername(socket).ok().flatten();
+    peer.and_then(|peer| SocketAddr::try_from(peer).ok())
 }
 
 /// What the kernel tells of a connection now, if that is to be noted.

@@ -5,44 +5,110 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, cipher_suite, default_provider, kx_group};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{SupportedCipherSuite, version};
 
 use super::Credentials;
+use super::certificates::{Certificate, Certificates};
+use super::clients::{ClientPolicy, NO_POLICY};
+use super::tickets::BoundTickets;
 use crate::record::TlsVersion;
 
-/// Builds the configuration for `credentials`, refusing versions below `minimum`.
-///
-/// - Key exchange: X25519MLKEM768, then X25519, P-256, P-384.
-/// - Cipher suites: the server's order decides; AES-128-GCM leads on CPUs with AES instructions,
-///   ChaCha20-Poly1305 elsewhere. TLS 1.2 keeps only forward-secret AEAD suites.
-/// - Tickets: stateless; the keys are random, change every six hours and open tickets for
-///   twelve. Nothing else is kept of a session.
-/// - No early data: a replayed request must not exist.
+/// What a configuration is made of, each part of which can be replaced while the server runs.
+#[derive(Debug)]
+pub struct TlsParts {
+    /// The certificates to choose from.
+    pub certificates: Certificates,
+    /// What is demanded of clients; `None` if they are not asked for certificates.
+    pub clients: Option<Arc<ClientPolicy>>,
+    /// What makes tickets: [`own_tickets`], or [`SharedTickets`](super::SharedTickets).
+    pub tickets: Arc<dyn ProducesTickets>,
+}
+
+impl TlsParts {
+    /// Builds the configuration, refusing versions below `minimum`.
+    ///
+    /// - Key exchange: X25519MLKEM768, then X25519, P-256, P-384.
+    /// - Cipher suites: the server's order decides; AES-128-GCM leads on CPUs with AES instructions,
+    ///   ChaCha20-Poly1305 elsewhere. TLS 1.2 keeps only forward-secret AEAD suites.
+    /// - Tickets: stateless, and bound to what is demanded of clients. Nothing else is kept of a
+    ///   session.
+    /// - No early data: a replayed request must not exist.
+    pub fn server_config(self, minimum: TlsVersion) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let versions: &[_] = match minimum {
+            TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
+            TlsVersion::Tls13 => &[&version::TLS13],
+        };
+        let (verifier, policy) = match self.clients {
+            Some(clients) => (Arc::clone(&clients.verifier), clients.digest),
+            None => (WebPkiClientVerifier::no_client_auth(), NO_POLICY),
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(versions)?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(self.certificates));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ignore_client_order = true;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::new(BoundTickets { inner: self.tickets, policy });
+        config.max_early_data_size = 0;
+        config.enable_secret_extraction = true;
+        Ok(Arc::new(config))
+    }
+}
+
+/// The configuration for one certificate, clients without any, and tickets of its own.
 pub fn server_config(
     credentials: Credentials,
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let versions: &[_] = match minimum {
-        TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
-        TlsVersion::Tls13 => &[&version::TLS13],
+    let certificate = Arc::new(Certificate::new(credentials)?);
+    let parts = TlsParts {
+        certificates: Certificates::new(vec![certificate]),
+        clients: None,
+        tickets: own_tickets()?,
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_single_cert(credentials.chain, credentials.key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ignore_client_order = true;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Ticketer::new()?;
-    config.max_early_data_size = 0;
-    config.enable_secret_extraction = true;
-    Ok(Arc::new(config))
+    parts.server_config(minimum)
+}
+
+/// Tickets for this process alone: the keys are random, change every six hours and open tickets for
+/// twelve.
+pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    Ticketer::new()
+}
+
+/// The configuration that handshakes begin with, which may be replaced at any time. A handshake
+/// looks here once and stays with what it found.
+///
+/// A lock that is only ever written when certificates are replaced costs a reader two atomic
+/// operations, less than a thousandth of a handshake.
+#[derive(Debug)]
+pub struct SharedConfig(RwLock<Arc<ServerConfig>>);
+
+impl SharedConfig {
+    /// Begins with this one.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(RwLock::new(config))
+    }
+
+    /// The present one.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another one in its place. The old one goes with the last handshake that has it.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, config);
+        // Taking it apart is not for handshakes to wait for.
+        drop(current);
+        drop(old);
+    }
 }
 
 /// Cryptography by aws-lc-rs, with our groups and suites.

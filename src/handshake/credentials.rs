@@ -9,14 +9,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::config::provider;
+use super::files::{self, MAX_PEM};
 use super::validity::{Outline, outline};
 
-/// A certificate chain, leaf first, and the leaf's private key.
+/// A certificate chain, leaf first, and the leaf's private key, which is wiped on drop.
 #[derive(Debug)]
 pub struct Credentials {
     /// The chain, leaf first.
@@ -33,9 +35,9 @@ impl Credentials {
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
         let chain = read_chain(certificate)?;
         let private_key = read_key(key)?;
-        let mut warnings = Vec::from_iter(check_order(certificate, &chain)?);
-        let matching = CertifiedKey::from_der(chain.clone(), private_key.clone_key(), &provider());
-        match matching {
+        let mut loaded = Self { chain, key: private_key, warnings: Vec::new() };
+        loaded.warnings.extend(check_order(certificate, &loaded.chain)?);
+        match loaded.certified() {
             Ok(_) => {}
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 return Err(CredentialsError::Mismatch {
@@ -48,13 +50,32 @@ impl Credentials {
             }
             Err(error) => return Err(CredentialsError::BadKey(key.to_owned(), error)),
         }
-        warnings.extend(validity_warning(certificate, &chain, now()));
-        Ok(Self { chain, key: private_key, warnings })
+        loaded.warnings.extend(validity_warning(certificate, &loaded.chain, now()));
+        Ok(loaded)
+    }
+
+    /// The pair as rustls wants it, which has been checked to be one.
+    pub(super) fn certified(&self) -> Result<CertifiedKey, rustls::Error> {
+        let key = any_supported_type(&self.key)?;
+        let certified = CertifiedKey::new(self.chain.clone(), key);
+        match certified.keys_match() {
+            // A kind of key that rustls cannot compare is not an error.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(certified)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
     pub fn fingerprint(&self) -> String {
         self.chain.first().map(fingerprint).unwrap_or_default()
+    }
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 
@@ -97,8 +118,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialsError> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    std::fs::read(path).map_err(|error| CredentialsError::Read(path.to_owned(), error))
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+    let read = files::read(path, MAX_PEM);
+    read.map(|(text, _)| text).map_err(|error| CredentialsError::Read(path.to_owned(), error))
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
@@ -174,6 +196,8 @@ pub enum CredentialsError {
     BadKey(PathBuf, rustls::Error),
     /// The leaf certificate cannot be parsed.
     BadCertificate(PathBuf, rustls::Error),
+    /// A certificate cannot be an authority for clients.
+    BadAuthority(PathBuf, rustls::Error),
     /// The certificate is for another key.
     Mismatch {
         /// The certificate's file.
@@ -228,6 +252,12 @@ impl fmt::Display for CredentialsError {
             Self::BadCertificate(path, error) => {
                 write!(f, "{}: the certificate cannot be used: {error}", path.display())
             }
+            Self::BadAuthority(path, error) => write!(
+                f,
+                "{}: a certificate in it cannot vouch for clients: {error}. Give the certificates \
+                 of the authorities that issue them",
+                path.display()
+            ),
             Self::Mismatch { certificate, key } => write!(
                 f,
                 "{}: the key does not belong to the first certificate of {}. The chain must begin \
@@ -251,7 +281,9 @@ impl std::error::Error for CredentialsError {
         match self {
             Self::Read(_, error) => Some(error),
             Self::Pem(_, error) => Some(error),
-            Self::BadKey(_, error) | Self::BadCertificate(_, error) => Some(error),
+            Self::BadKey(_, error)
+            | Self::BadCertificate(_, error)
+            | Self::BadAuthority(_, error) => Some(error),
             _ => None,
         }
     }

@@ -9,11 +9,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{CertificateError, HandshakeKind, ServerConfig};
 
 use super::Established;
+use super::credentials::now;
+use super::validity::outline;
 use crate::record::{HEADER, RecordHeader};
 
 /// How far a handshake has come.
@@ -48,6 +50,9 @@ pub struct Handshake {
     records: usize,
     finished: bool,
 }
+
+/// Alert `certificate_expired` (RFC 8446 section 6), fatal, in a record of its own.
+const CERTIFICATE_EXPIRED: &[u8] = &[21, 3, 3, 0, 2, 2, 45];
 
 impl Handshake {
     /// Most bytes that a client may send in a handshake. A first flight with a post-quantum key
@@ -130,6 +135,28 @@ impl Handshake {
 
     /// Gives rustls the one record that is complete.
     fn process_record(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {
+        let before = output.len();
+        self.let_rustls_process(output)?;
+        if self.is_resumed_too_late() {
+            // Nothing that it said has been sent, so neither side has keys: the alert is in clear.
+            output.truncate(before);
+            output.extend_from_slice(CERTIFICATE_EXPIRED);
+            return Err(HandshakeError::Tls(CertificateError::Expired.into()));
+        }
+        Ok(())
+    }
+
+    /// rustls takes a ticket's word for the client's certificate, and gives a new ticket in turn,
+    /// so that a session could outlive the certificate that it began with.
+    fn is_resumed_too_late(&self) -> bool {
+        if self.connection.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return false;
+        }
+        let leaf = self.connection.peer_certificates().and_then(<[_]>::first);
+        leaf.is_some_and(|leaf| outline(leaf).is_none_or(|leaf| leaf.not_after < now()))
+    }
+
+    fn let_rustls_process(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {
         self.records += 1;
         if self.records > Self::MAX_RECORDS {
             return Err(HandshakeError::TooLong);
@@ -272,6 +299,19 @@ pub enum HandshakeError {
     Keys,
     /// rustls refused; its alert is in the output.
     Tls(rustls::Error),
+}
+
+impl HandshakeError {
+    /// Whether the client was refused for its certificate, or for the lack of one. Only servers
+    /// that ask for one see this.
+    pub fn is_client_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            )
+        )
+    }
 }
 
 impl fmt::Display for HandshakeError {

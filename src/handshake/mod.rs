@@ -9,19 +9,27 @@
 
 #![deny(unsafe_code)]
 
+mod certificates;
+mod clients;
 mod config;
 mod credentials;
 mod drive;
 mod established;
+mod files;
 pub mod ktls;
+mod names;
 mod self_signed;
+mod tickets;
 mod validity;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::server_config;
+pub use certificates::{Certificate, Certificates};
+pub use clients::ClientPolicy;
+pub use config::{SharedConfig, TlsParts, own_tickets, server_config};
 pub use credentials::{Credentials, CredentialsError, fingerprint};
 pub use drive::{Advance, Handshake, HandshakeError, HandshakeState};
 pub use established::{Established, KeySchedule};
 pub use self_signed::{SelfSigned, Storage};
+pub use tickets::{KeyFileProblem, SharedTickets, TicketKeysError};

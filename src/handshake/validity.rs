@@ -5,10 +5,10 @@
 
 #![forbid(unsafe_code)]
 
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const EXPLICIT_0: u8 = 0xa0;
+pub(super) const EXPLICIT_0: u8 = 0xa0;
 
 /// The parts of a certificate that we look at (RFC 5280 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn outline(certificate: &[u8]) -> Option<Outline<'_>> {
 }
 
 /// One value of DER: its tag, its content, and what follows it.
-fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = if first < 0x80 {
@@ -57,12 +57,12 @@ fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = value(bytes)?;
     (found == tag).then_some((content, rest))
 }
 
-fn skip(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn skip(bytes: &[u8]) -> Option<&[u8]> {
     value(bytes).map(|(_, _, rest)| rest)
 }
 

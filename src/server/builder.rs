@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{RunningServer, StartError, start};
-use crate::config::{CertificateSource, Config, KtlsMode};
+use crate::config::{
+    CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
+};
 
 /// A server that has not been started. What is not set here is set in a [`Config`], from which a
 /// builder can be made.
@@ -45,11 +47,33 @@ impl Builder {
         self
     }
 
-    /// Takes the certificate chain and its key from these PEM files. Default: a certificate that
-    /// Ringway makes itself.
+    /// Takes a certificate chain and its key from these PEM files; further calls add further ones,
+    /// chosen by the name that a client asks for. Default: a certificate that Ringway makes itself.
     #[must_use]
     pub fn certificate(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.config.certificate = CertificateSource::Files { cert: cert.into(), key: key.into() };
+        let pair = CertificatePair { cert: cert.into(), key: key.into() };
+        match &mut self.config.certificate {
+            CertificateSource::Files(pairs) => pairs.push(pair),
+            source @ CertificateSource::SelfSigned => {
+                *source = CertificateSource::Files(vec![pair]);
+            }
+        }
+        self
+    }
+
+    /// Asks clients for a certificate by an authority in this PEM file. Default: none is asked
+    /// for.
+    #[must_use]
+    pub fn client_certificates(mut self, ca: impl Into<PathBuf>, mode: ClientAuthMode) -> Self {
+        self.config.client_auth = Some(ClientAuth { ca: ca.into(), mode });
+        self
+    }
+
+    /// Takes the keys of session tickets from this file, so that servers with the same file resume
+    /// each other's sessions. Default: random keys of this process alone.
+    #[must_use]
+    pub fn ticket_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config.ticket_keys = Some(file.into());
         self
     }
 

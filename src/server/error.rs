@@ -5,7 +5,7 @@ use std::{fmt, io};
 use crate::{
     accept::BindError,
     config::ConfigError,
-    handshake::CredentialsError,
+    handshake::{CredentialsError, TicketKeysError},
     observe::{access_log::AccessLogError, admin::AdminError},
     ring::probe::RingUnavailable,
 };
@@ -15,8 +15,10 @@ use crate::{
 pub enum StartError {
     /// A value of the configuration.
     Config(ConfigError),
-    /// The certificate or its key.
+    /// A certificate, its key, or the authorities of clients.
     Credentials(CredentialsError),
+    /// The keys of session tickets.
+    TicketKeys(TicketKeysError),
     /// A certificate could not be made.
     SelfSigned(String),
     /// rustls refuses the certificate with this configuration.
@@ -46,7 +48,7 @@ impl StartError {
 
     /// Whether the configuration, certificate included, is wrong.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Credentials(_) | Self::Tls(_))
+        matches!(self, Self::Config(_) | Self::Credentials(_) | Self::TicketKeys(_) | Self::Tls(_))
     }
 }
 
@@ -55,6 +57,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Credentials(error) => write!(f, "{error}"),
+            Self::TicketKeys(error) => write!(f, "{error}"),
             Self::SelfSigned(error) => write!(f, "a certificate could not be made: {error}"),
             Self::Tls(error) => write!(f, "TLS configuration: {error}"),
             Self::Bind(error) => write!(f, "{error}"),

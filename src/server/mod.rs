@@ -10,10 +10,13 @@ mod error;
 mod observe;
 mod running;
 mod start;
+mod tls;
+mod watch;
 
 pub use builder::Builder;
 pub use error::StartError;
 pub use running::{Handle, RunningServer, ServerError};
+pub use tls::{ReloadError, ServedCertificate};
 
 /// An HTTPS server for a folder.
 ///

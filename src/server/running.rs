@@ -1,8 +1,11 @@
 //! A server that serves.
 
-use std::{fmt, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use super::observe::Sources;
+use super::{
+    observe::Sources,
+    tls::{ReloadError, ServedCertificate, Tls},
+};
 use crate::{
     config::Config,
     observe::{
@@ -33,16 +36,18 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Tells a running server to stop; may be cloned and sent to any thread.
+/// Tells a running server to stop, or to read its certificates again; may be cloned and sent to any
+/// thread.
 #[derive(Clone, Debug)]
 pub struct Handle {
     inboxes: Arc<[Arc<Inbox>]>,
     log: Option<LogHandle>,
+    tls: Arc<Tls>,
 }
 
 impl Handle {
-    pub(super) fn new(inboxes: Vec<Arc<Inbox>>, log: Option<LogHandle>) -> Self {
-        Self { inboxes: inboxes.into(), log }
+    pub(super) fn new(inboxes: Vec<Arc<Inbox>>, log: Option<LogHandle>, tls: Arc<Tls>) -> Self {
+        Self { inboxes: inboxes.into(), log, tls }
     }
 
     /// Begins the drain and returns at once: no further connection is accepted, idle ones get
@@ -60,6 +65,22 @@ impl Handle {
             log.reopen();
         }
     }
+
+    /// Reads certificates, keys, the authorities of clients and ticket keys again, here and now, and
+    /// puts to use what is good: for handshakes that begin from then on, never for connections that
+    /// there are. Without this call it happens within a few seconds of a change to the files.
+    /// Answers how many pairs and files gave something new.
+    ///
+    /// # Errors
+    /// What is wrong with the others. What they held before stays in use.
+    pub fn reload(&self) -> Result<usize, ReloadError> {
+        self.tls.refresh(true)
+    }
+
+    /// The same, but at once and by a thread of the server's own; the outcome goes to the log.
+    pub fn request_reload(&self) {
+        self.tls.call();
+    }
 }
 
 /// A server that serves. Dropping it drains, for as long as its configuration allows, and waits.
@@ -68,8 +89,6 @@ pub struct RunningServer {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) tls_path: String,
-    pub(super) certificate: PathBuf,
-    pub(super) fingerprint: String,
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
@@ -93,14 +112,10 @@ impl RunningServer {
         &self.tls_path
     }
 
-    /// The PEM file of its certificate chain; empty if that is kept in memory only.
-    pub fn certificate(&self) -> &Path {
-        &self.certificate
-    }
-
-    /// SHA-256 of the leaf certificate, in pairs of hexadecimal digits parted by colons.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    /// The certificates that it serves at present, in the order of the configuration. The first is
+    /// for clients that ask for a name that none of them has.
+    pub fn certificates(&self) -> Vec<ServedCertificate> {
+        self.handle.tls.certificates()
     }
 
     /// Where the admin listener is, with its real port; None if there is none, or if it is a Unix
@@ -144,6 +159,7 @@ impl RunningServer {
             self.handle.drain(self.config.timeouts.drain);
         }
         self.admin = None;
+        self.handle.tls.end();
         if let Some(log) = self.log.take() {
             log.finish();
         }

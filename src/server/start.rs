@@ -4,7 +4,6 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    path::PathBuf,
     sync::{Arc, mpsc},
     thread,
     time::Instant,
@@ -13,16 +12,13 @@ use std::{
 use super::{
     Handle, RunningServer, StartError,
     observe::{Listening, Sources},
+    tls::Tls,
 };
 use crate::{
     accept,
-    config::{CertificateSource, Config, KtlsMode, TlsVersion},
+    config::{Config, KtlsMode},
     conn::KtlsPlan,
-    handshake::{
-        Credentials, SelfSigned, Storage,
-        ktls::{self, KtlsSupport},
-        server_config,
-    },
+    handshake::ktls::{self, KtlsSupport},
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed},
@@ -42,13 +38,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     config.limits =
         config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
 
-    let (credentials, certificate) = credentials(&config)?;
-    let fingerprint = credentials.fingerprint();
-    let minimum = match config.tls_min {
-        TlsVersion::V12 => record::TlsVersion::Tls12,
-        TlsVersion::V13 => record::TlsVersion::Tls13,
-    };
-    let tls = server_config(credentials, minimum).map_err(StartError::Tls)?;
+    let tls = Tls::load(&config)?;
     let (ktls, tls_path) = ktls_plan(config.ktls)?;
     let (addresses, listeners) = listeners(&config.listen, workers)?;
     let cpus = if config.pin { usable_cpus() } else { Vec::new() };
@@ -70,7 +60,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         }));
         plans.push(Plan {
             config: Arc::clone(&config),
-            tls: Arc::clone(&tls),
+            tls: tls.config(),
             ktls: ktls.clone(),
             listeners,
             inbox,
@@ -98,9 +88,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         admin: None,
         log,
         tls_path,
-        certificate,
-        fingerprint,
-        handle: Handle::new(inboxes, log_handle),
+        handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),
         workers: Vec::new(),
     };
     // Dropping the server on the way out drains the workers that run already.
@@ -116,6 +104,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     if let Some(address) = &server.config.observe.admin {
         server.admin = Some(Admin::start(address, sources).map_err(StartError::Admin)?);
     }
+    tls.watch()?;
     Ok(server)
 }
 
@@ -147,31 +136,6 @@ fn spawn(
         drop(ready);
         worker.run()
     })
-}
-
-/// The certificate, and the PEM file that it is in.
-fn credentials(config: &Config) -> Result<(Credentials, PathBuf), StartError> {
-    match &config.certificate {
-        CertificateSource::Files { cert, key } => {
-            let credentials = Credentials::load(cert, key).map_err(StartError::Credentials)?;
-            for warning in &credentials.warnings {
-                log::warn!("certificate: {warning}");
-            }
-            Ok((credentials, cert.clone()))
-        }
-        CertificateSource::SelfSigned => {
-            let made =
-                SelfSigned::obtain().map_err(|error| StartError::SelfSigned(error.to_string()))?;
-            let path = match made.storage {
-                Storage::Kept { certificate, .. } => certificate,
-                Storage::MemoryOnly { reason } => {
-                    log::warn!("certificate: kept in memory only, {reason}");
-                    PathBuf::new()
-                }
-            };
-            Ok((made.credentials, path))
-        }
-    }
 }
 
 /// Who seals and opens records on this host, and the sentence that says so.

@@ -1,8 +1,8 @@
 //! A worker: one thread, one ring, its listeners and its connections.
 //!
 //! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
-//! shares nothing that changes with another; what other threads have to say comes through its
-//! inbox. When it ends, nothing is in flight in its ring.
+//! shares nothing that changes with another but the TLS configuration, which is replaced as a whole;
+//! what other threads have to say comes through its inbox. When it ends, nothing is in flight in its ring.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ use crate::{
     accept::{self, Admission},
     config::{Config, Limits},
     conn::{self, Context, KtlsPlan},
+    handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, WorkerSnapshot, access_log::Feed},
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
@@ -36,7 +37,7 @@ const LAST_TURNS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: Arc<SharedConfig>,
     pub(crate) ktls: KtlsPlan,
     pub(crate) listeners: Vec<Arc<OwnedFd>>,
     pub(crate) inbox: Arc<Inbox>,

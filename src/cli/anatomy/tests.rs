@@ -32,10 +32,7 @@ impl Site {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             workers: Some(1),
             pin: false,
-            certificate: CertificateSource::Files {
-                cert: outside.join("cert.pem"),
-                key: outside.join("key.pem"),
-            },
+            certificate: CertificateSource::pair(outside.join("cert.pem"), outside.join("key.pem")),
             ..Config::default()
         };
         let said = "Server-Timing: handshake;dur=0.004, decode;dur=0.001, total;dur=9";

@@ -203,7 +203,8 @@ fn the_order_of_the_chain_matters() {
 
     let stranger = params().self_signed(&authority_key).unwrap().pem();
     let gap = files.write("gap.pem", format!("{leaf_pem}{stranger}"));
-    let warnings = Credentials::load(&gap, &key).unwrap().warnings;
+    let loaded = Credentials::load(&gap, &key).unwrap();
+    let warnings = &loaded.warnings;
     assert!(warnings[0].contains("Add the missing certificate"), "{warnings:?}");
 }
 

@@ -1,0 +1,108 @@
+//! The server's certificates, and which of them a client gets.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::Credentials;
+use super::credentials::{CredentialsError, fingerprint, now};
+use super::names::{NameIndex, names};
+use super::validity::outline;
+
+/// A certificate that is ready to serve: its chain, its key as rustls wants it, its names.
+///
+/// The key is wiped when the last user has gone: the set that holds it, and handshakes that have
+/// begun with that set. Established connections do not hold it. It lives in aws-lc, which wipes
+/// all memory that it frees; the file's text and the DER that was made of it are wiped by us as
+/// soon as aws-lc has the key. What the libraries leave: the PEM reader's copy of the base64 text,
+/// and, for keys in SEC1 or PKCS#1, what aws-lc needed on its stack while parsing.
+#[derive(Debug)]
+pub struct Certificate {
+    certified: Arc<CertifiedKey>,
+    names: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Certificate {
+    /// Gives the key to rustls and wipes ours.
+    ///
+    /// # Errors
+    /// rustls cannot use the key.
+    pub fn new(mut credentials: Credentials) -> Result<Self, rustls::Error> {
+        let certified = credentials.certified()?;
+        let names = certified.cert.first().map(|leaf| names(leaf)).unwrap_or_default();
+        let warnings = std::mem::take(&mut credentials.warnings);
+        Ok(Self { certified: Arc::new(certified), names, warnings })
+    }
+
+    /// Reads and checks a pair of files; see [`Credentials::load`].
+    ///
+    /// # Errors
+    /// The files cannot be read, or are no pair.
+    pub fn load(cert: &std::path::Path, key: &std::path::Path) -> Result<Self, CredentialsError> {
+        let credentials = Credentials::load(cert, key)?;
+        Self::new(credentials).map_err(|error| CredentialsError::BadKey(key.to_owned(), error))
+    }
+
+    /// The DNS names and addresses in the leaf, in its order; a wildcard is `*.example`.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What is worth telling the operator, although the pair works.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
+    pub fn fingerprint(&self) -> String {
+        self.certified.cert.first().map(fingerprint).unwrap_or_default()
+    }
+
+    /// Whether both have the same chain; then they have the same key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
+    /// Whether the leaf is within its time now. One that cannot be read counts as such.
+    pub fn is_in_time(&self) -> bool {
+        let leaf = self.certified.cert.first().and_then(|leaf| outline(leaf));
+        let now = now();
+        leaf.is_none_or(|leaf| leaf.not_before <= now && now <= leaf.not_after)
+    }
+}
+
+/// All certificates of a server; which one a client gets is decided here, for each full handshake.
+#[derive(Debug)]
+pub struct Certificates {
+    all: Vec<Arc<Certificate>>,
+    index: NameIndex,
+}
+
+impl Certificates {
+    /// A set, in the order of the configuration. The first is for clients that name none of them.
+    pub fn new(all: Vec<Arc<Certificate>>) -> Self {
+        let names: Vec<&[String]> = all.iter().map(|one| one.names()).collect();
+        let index = NameIndex::new(&names);
+        Self { all, index }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let [only] = &self.all[..] {
+            return Some(Arc::clone(&only.certified));
+        }
+        // For TLS 1.2 rustls leaves only the schemes that go with a cipher suite of the client's.
+        let fits = |place: usize| {
+            self.all.get(place).is_some_and(|one| {
+                one.certified.key.choose_scheme(hello.signature_schemes()).is_some()
+            })
+        };
+        let place = self.index.choose(hello.server_name(), fits)?;
+        self.all.get(place).map(|one| Arc::clone(&one.certified))
+    }
+}

@@ -1,0 +1,390 @@
+//! Certificates, clients' authorities and ticket keys: read at start, and again when they change.
+//!
+//! The invariant: what is served is always whole and checked. Each pair of certificate and key,
+//! the file of authorities and the file of ticket keys is replaced by itself, or kept as it is if
+//! the new one is bad; then all of them together make a new configuration, which takes the place
+//! of the old one in one step. Connections and handshakes that have begun do not notice.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustls::server::ProducesTickets;
+
+use super::{StartError, watch::Watch};
+use crate::{
+    config::{CertificatePair, CertificateSource, Config, TlsVersion},
+    handshake::{
+        Certificate, Certificates, ClientPolicy, SelfSigned, SharedConfig, SharedTickets, Storage,
+        TlsParts, own_tickets,
+    },
+    record,
+};
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A certificate that is being served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedCertificate {
+    /// The PEM file of its chain; empty if it is kept in memory only.
+    pub file: PathBuf,
+    /// The names and addresses that it is for.
+    pub names: Vec<String>,
+    /// SHA-256 of it, in pairs of hexadecimal digits parted by colons.
+    pub fingerprint: String,
+}
+
+/// Files that were refused; what they held before is still in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadError {
+    refusals: Vec<String>,
+}
+
+impl ReloadError {
+    /// What is wrong, one text for each pair or file.
+    pub fn refusals(&self) -> &[String] {
+        &self.refusals
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.refusals.join("; "))
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
+/// Something made of files.
+struct Watched<T> {
+    /// What it is, for the log.
+    what: &'static str,
+    watch: Watch,
+    value: Arc<T>,
+    /// Reads the files. None if they hold what is in use already.
+    read: ReadAgain<T>,
+}
+
+/// Reads files, given what is made of them at present.
+type ReadAgain<T> = Box<dyn Fn(&T) -> Result<Option<T>, String> + Send>;
+
+impl<T> Watched<T> {
+    /// Reads the files if they are due, or in any case if `forced`. Answers whether they gave
+    /// something new.
+    fn refresh(&mut self, forced: bool, refusals: &mut Vec<String>) -> bool {
+        let (now, look) = (Instant::now(), self.watch.look());
+        if !self.watch.is_due(now, &look) && !forced {
+            return false;
+        }
+        let what = self.what;
+        let read = self.watch.check(&look).and_then(|()| (self.read)(&self.value));
+        let news = self.watch.note(now, look, read.as_ref().err());
+        match read {
+            Ok(Some(value)) => {
+                self.value = Arc::new(value);
+                true
+            }
+            Ok(None) => {
+                if news {
+                    log::info!("{what}: the files are again those that are in use");
+                }
+                false
+            }
+            Err(why) => {
+                if news || forced {
+                    log::error!("{what}: not replaced, the old one stays in use: {why}");
+                }
+                refusals.push(why);
+                false
+            }
+        }
+    }
+}
+
+/// What the configuration of TLS is made of at present.
+struct State {
+    minimum: record::TlsVersion,
+    /// What the chains are read from.
+    files: Vec<PathBuf>,
+    /// Empty for a certificate of our own.
+    pairs: Vec<Watched<Certificate>>,
+    own: Option<Arc<Certificate>>,
+    clients: Option<Watched<ClientPolicy>>,
+    tickets: Option<Watched<SharedTickets>>,
+    own_tickets: Arc<dyn ProducesTickets>,
+}
+
+/// What the thread that watches is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    Look,
+    ReadAll,
+    End,
+}
+
+/// The server's side of TLS, shared by whoever may replace it.
+pub(super) struct Tls {
+    config: Arc<SharedConfig>,
+    state: Mutex<State>,
+    errand: Mutex<Errand>,
+    called: Condvar,
+}
+
+impl Tls {
+    /// Reads everything, and watches from then on.
+    pub(super) fn load(config: &Config) -> Result<Arc<Self>, StartError> {
+        let state = State::load(config)?;
+        for certificate in state.certificates() {
+            for warning in certificate.warnings() {
+                log::warn!("certificate: {warning}");
+            }
+        }
+        let built = state.build().map_err(StartError::Tls)?;
+        Ok(Arc::new(Self {
+            config: Arc::new(SharedConfig::new(built)),
+            state: Mutex::new(state),
+            errand: Mutex::new(Errand::Look),
+            called: Condvar::new(),
+        }))
+    }
+
+    /// What the workers begin handshakes with.
+    pub(super) fn config(&self) -> Arc<SharedConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// What is served at present.
+    pub(super) fn certificates(&self) -> Vec<ServedCertificate> {
+        let state = self.state();
+        let served = |(file, certificate): (&PathBuf, Arc<Certificate>)| ServedCertificate {
+            file: file.clone(),
+            names: certificate.names().to_vec(),
+            fingerprint: certificate.fingerprint(),
+        };
+        state.files.iter().zip(state.certificates()).map(served).collect()
+    }
+
+    /// Reads what has changed, or everything if `forced`, and puts it to use. Answers how many
+    /// pairs and files gave something new.
+    pub(super) fn refresh(&self, forced: bool) -> Result<usize, ReloadError> {
+        let mut state = self.state();
+        let mut refusals = Vec::new();
+        let replaced = state.refresh(forced, &mut refusals);
+        if replaced > 0 {
+            match state.build() {
+                Ok(config) => self.config.replace(config),
+                Err(error) => {
+                    log::error!("TLS configuration: not replaced: {error}");
+                    refusals.push(error.to_string());
+                }
+            }
+        }
+        if refusals.is_empty() { Ok(replaced) } else { Err(ReloadError { refusals }) }
+    }
+
+    /// Starts the thread that looks at the files, so that no worker has to. It is not waited for at
+    /// the end: a network file system may hold it.
+    pub(super) fn watch(self: &Arc<Self>) -> Result<(), StartError> {
+        let tls = Arc::clone(self);
+        let thread = thread::Builder::new().name("certificates".to_owned());
+        thread.spawn(move || tls.keep_watch()).map(drop).map_err(StartError::Worker)
+    }
+
+    /// Has everything read again, by that thread.
+    pub(super) fn call(&self) {
+        self.send(Errand::ReadAll);
+    }
+
+    /// Ends that thread.
+    pub(super) fn end(&self) {
+        self.send(Errand::End);
+    }
+
+    fn send(&self, errand: Errand) {
+        let mut waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
+        if *waiting != Errand::End {
+            *waiting = errand;
+        }
+        self.called.notify_all();
+    }
+
+    fn keep_watch(&self) {
+        loop {
+            let errand = {
+                let waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
+                let (mut waiting, _) = self
+                    .called
+                    .wait_timeout_while(waiting, INTERVAL, |errand| *errand == Errand::Look)
+                    .unwrap_or_else(PoisonError::into_inner);
+                let errand = *waiting;
+                if errand == Errand::ReadAll {
+                    *waiting = Errand::Look;
+                }
+                errand
+            };
+            match errand {
+                Errand::End => return,
+                // Refusals have been logged.
+                Errand::Look => _ = self.refresh(false),
+                Errand::ReadAll => {
+                    if self.refresh(true) == Ok(0) {
+                        log::info!("reload: certificates, authorities and keys are as before");
+                    }
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn load(config: &Config) -> Result<Self, StartError> {
+        let mut state = Self {
+            minimum: match config.tls_min {
+                TlsVersion::V12 => record::TlsVersion::Tls12,
+                TlsVersion::V13 => record::TlsVersion::Tls13,
+            },
+            files: Vec::new(),
+            pairs: Vec::new(),
+            own: None,
+            clients: None,
+            tickets: None,
+            own_tickets: own_tickets().map_err(StartError::Tls)?,
+        };
+        match &config.certificate {
+            CertificateSource::Files(pairs) => {
+                for pair in pairs {
+                    state.files.push(pair.cert.clone());
+                    state.pairs.push(watched_pair(pair.clone())?);
+                }
+            }
+            CertificateSource::SelfSigned => {
+                let (certificate, file) = self_signed()?;
+                state.files.push(file);
+                state.own = Some(Arc::new(certificate));
+            }
+        }
+        if let Some(clients) = config.client_auth.clone() {
+            state.clients = Some(Watched {
+                what: "authorities of clients",
+                watch: Watch::new(vec![clients.ca.clone()]),
+                value: Arc::new(ClientPolicy::load(&clients).map_err(StartError::Credentials)?),
+                read: Box::new(move |old| {
+                    let new = ClientPolicy::load(&clients).map_err(|error| error.to_string())?;
+                    if new.is_same(old) {
+                        return Ok(None);
+                    }
+                    let (file, count) = (clients.ca.display(), new.authorities());
+                    log::info!("authorities of clients: replaced by the {count} in {file}");
+                    Ok(Some(new))
+                }),
+            });
+        }
+        if let Some(file) = config.ticket_keys.clone() {
+            state.tickets = Some(Watched {
+                what: "ticket keys",
+                watch: Watch::new(vec![file.clone()]),
+                value: Arc::new(SharedTickets::load(&file).map_err(StartError::TicketKeys)?),
+                read: Box::new(move |old| {
+                    let new = SharedTickets::load(&file).map_err(|error| error.to_string())?;
+                    if new.is_same(old) {
+                        return Ok(None);
+                    }
+                    log::info!("ticket keys: replaced by the {} in {}", new.keys(), file.display());
+                    Ok(Some(new))
+                }),
+            });
+        }
+        Ok(state)
+    }
+
+    /// In the order of the configuration.
+    fn certificates(&self) -> Vec<Arc<Certificate>> {
+        let read = self.pairs.iter().map(|pair| Arc::clone(&pair.value));
+        self.own.iter().cloned().chain(read).collect()
+    }
+
+    fn refresh(&mut self, forced: bool, refusals: &mut Vec<String>) -> usize {
+        let mut replaced = 0;
+        for pair in &mut self.pairs {
+            replaced += usize::from(pair.refresh(forced, refusals));
+        }
+        if let Some(clients) = &mut self.clients {
+            replaced += usize::from(clients.refresh(forced, refusals));
+        }
+        if let Some(tickets) = &mut self.tickets {
+            replaced += usize::from(tickets.refresh(forced, refusals));
+        }
+        replaced
+    }
+
+    fn build(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        let tickets = match &self.tickets {
+            Some(shared) => Arc::clone(&shared.value) as Arc<dyn ProducesTickets>,
+            None => Arc::clone(&self.own_tickets),
+        };
+        let parts = TlsParts {
+            certificates: Certificates::new(self.certificates()),
+            clients: self.clients.as_ref().map(|clients| Arc::clone(&clients.value)),
+            tickets,
+        };
+        parts.server_config(self.minimum)
+    }
+}
+
+fn watched_pair(pair: CertificatePair) -> Result<Watched<Certificate>, StartError> {
+    Ok(Watched {
+        what: "certificate",
+        watch: Watch::new(vec![pair.cert.clone(), pair.key.clone()]),
+        value: Arc::new(Certificate::load(&pair.cert, &pair.key).map_err(StartError::Credentials)?),
+        read: Box::new(move |old| read_pair_again(&pair, old)),
+    })
+}
+
+/// At the start a certificate that is out of date is better than none; in place of another one it
+/// is a mistake.
+fn read_pair_again(
+    pair: &CertificatePair,
+    old: &Certificate,
+) -> Result<Option<Certificate>, String> {
+    let new = Certificate::load(&pair.cert, &pair.key).map_err(|error| error.to_string())?;
+    if new.is_same(old) {
+        return Ok(None);
+    }
+    let warnings = new.warnings().join("; ");
+    if !new.is_in_time() {
+        return Err(warnings);
+    }
+    let (file, names) = (pair.cert.display(), new.names().join(", "));
+    log::info!("certificate: replaced by {file}, for {names}, SHA-256 {}", new.fingerprint());
+    if !warnings.is_empty() {
+        log::warn!("certificate: {warnings}");
+    }
+    Ok(Some(new))
+}
+
+fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
+    let made = SelfSigned::obtain().map_err(|error| StartError::SelfSigned(error.to_string()))?;
+    let file = match made.storage {
+        Storage::Kept { certificate, .. } => certificate,
+        Storage::MemoryOnly { reason } => {
+            log::warn!("certificate: kept in memory only, {reason}");
+            PathBuf::new()
+        }
+    };
+    Ok((Certificate::new(made.credentials).map_err(StartError::Tls)?, file))
+}
