@@ -89,7 +89,7 @@ impl ClientAuth {
 pub enum ClientAuthMode {
     /// A client without one is served; one with a bad one is refused.
     Optional,
-    /// A client without one is refused: alert certificate_required, in TLS 1.2 handshake_failure.
+    /// A client without one is refused: alert certificate_required.
     #[default]
     Required,
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{CertificateError, HandshakeKind, ServerConfig};
+use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::Established;
 use super::credentials::now;
@@ -48,8 +48,13 @@ pub struct Handshake {
     received: usize,
     /// Records that the client has sent.
     records: usize,
+    /// Whether we have sent something.
+    answered: bool,
     finished: bool,
 }
+
+/// Alert `handshake_failure`.
+const HANDSHAKE_FAILURE: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
 
 /// Alert `certificate_expired` (RFC 8446 section 6), fatal, in a record of its own.
 const CERTIFICATE_EXPIRED: &[u8] = &[21, 3, 3, 0, 2, 2, 45];
@@ -70,6 +75,7 @@ impl Handshake {
             held: 0,
             received: 0,
             records: 0,
+            answered: false,
             finished: false,
         })
     }
@@ -136,7 +142,17 @@ impl Handshake {
     /// Gives rustls the one record that is complete.
     fn process_record(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {
         let before = output.len();
-        self.let_rustls_process(output)?;
+        let processed = self.let_rustls_process(output);
+        if let Err(HandshakeError::Tls(rustls::Error::General(_))) = &processed
+            && !self.answered
+            && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_2)
+        {
+            // Such as a client that can verify none of our keys: rustls leaves it without a word.
+            // Nothing of a first flight of TLS 1.2 is encrypted.
+            output.extend_from_slice(HANDSHAKE_FAILURE);
+        }
+        processed?;
+        self.answered |= output.len() > before;
         if self.is_resumed_too_late() {
             // Nothing that it said has been sent, so neither side has keys: the alert is in clear.
             output.truncate(before);

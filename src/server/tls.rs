@@ -60,47 +60,51 @@ impl fmt::Display for ReloadError {
 
 impl std::error::Error for ReloadError {}
 
+/// What came of reading files again.
+#[derive(Default)]
+struct Outcome {
+    /// A line for each thing that is new.
+    replaced: Vec<String>,
+    /// What is wrong with others.
+    refusals: Vec<String>,
+}
+
 /// Something made of files.
 struct Watched<T> {
     /// What it is, for the log.
     what: &'static str,
     watch: Watch,
     value: Arc<T>,
-    /// Reads the files. None if they hold what is in use already.
+    /// Reads the files: what is new, and a line about it for the log; None if they hold what is in
+    /// use already.
     read: ReadAgain<T>,
 }
 
 /// Reads files, given what is made of them at present.
-type ReadAgain<T> = Box<dyn Fn(&T) -> Result<Option<T>, String> + Send>;
+type ReadAgain<T> = Box<dyn Fn(&T) -> Result<Option<(T, String)>, String> + Send>;
 
 impl<T> Watched<T> {
-    /// Reads the files if they are due, or in any case if `forced`. Answers whether they gave
-    /// something new.
-    fn refresh(&mut self, forced: bool, refusals: &mut Vec<String>) -> bool {
+    /// Reads the files if they are due, or in any case if `forced`.
+    fn refresh(&mut self, forced: bool, outcome: &mut Outcome) {
         let (now, look) = (Instant::now(), self.watch.look());
         if !self.watch.is_due(now, &look) && !forced {
-            return false;
+            return;
         }
         let what = self.what;
         let read = self.watch.check(&look).and_then(|()| (self.read)(&self.value));
         let news = self.watch.note(now, look, read.as_ref().err());
         match read {
-            Ok(Some(value)) => {
+            Ok(Some((value, line))) => {
                 self.value = Arc::new(value);
-                true
+                outcome.replaced.push(format!("{what}: {line}"));
             }
-            Ok(None) => {
-                if news {
-                    log::info!("{what}: the files are again those that are in use");
-                }
-                false
-            }
+            Ok(None) if news => log::info!("{what}: the files are again those that are in use"),
+            Ok(None) => {}
             Err(why) => {
                 if news || forced {
                     log::error!("{what}: not replaced, the old one stays in use: {why}");
                 }
-                refusals.push(why);
-                false
+                outcome.refusals.push(why);
             }
         }
     }
@@ -173,17 +177,22 @@ impl Tls {
     /// pairs and files gave something new.
     pub(super) fn refresh(&self, forced: bool) -> Result<usize, ReloadError> {
         let mut state = self.state();
-        let mut refusals = Vec::new();
-        let replaced = state.refresh(forced, &mut refusals);
-        if replaced > 0 {
+        let Outcome { replaced, mut refusals } = state.refresh(forced);
+        if !replaced.is_empty() {
             match state.build() {
-                Ok(config) => self.config.replace(config),
+                Ok(config) => {
+                    self.config.replace(config);
+                    for line in &replaced {
+                        log::info!("{line}");
+                    }
+                }
                 Err(error) => {
                     log::error!("TLS configuration: not replaced: {error}");
                     refusals.push(error.to_string());
                 }
             }
         }
+        let replaced = replaced.len();
         if refusals.is_empty() { Ok(replaced) } else { Err(ReloadError { refusals }) }
     }
 
@@ -289,8 +298,8 @@ impl State {
                         return Ok(None);
                     }
                     let (file, count) = (clients.ca.display(), new.authorities());
-                    log::info!("authorities of clients: replaced by the {count} in {file}");
-                    Ok(Some(new))
+                    let line = format!("replaced by the {count} in {file}");
+                    Ok(Some((new, line)))
                 }),
             });
         }
@@ -304,8 +313,8 @@ impl State {
                     if new.is_same(old) {
                         return Ok(None);
                     }
-                    log::info!("ticket keys: replaced by the {} in {}", new.keys(), file.display());
-                    Ok(Some(new))
+                    let line = format!("replaced by the {} in {}", new.keys(), file.display());
+                    Ok(Some((new, line)))
                 }),
             });
         }
@@ -318,18 +327,18 @@ impl State {
         self.own.iter().cloned().chain(read).collect()
     }
 
-    fn refresh(&mut self, forced: bool, refusals: &mut Vec<String>) -> usize {
-        let mut replaced = 0;
+    fn refresh(&mut self, forced: bool) -> Outcome {
+        let mut outcome = Outcome::default();
         for pair in &mut self.pairs {
-            replaced += usize::from(pair.refresh(forced, refusals));
+            pair.refresh(forced, &mut outcome);
         }
         if let Some(clients) = &mut self.clients {
-            replaced += usize::from(clients.refresh(forced, refusals));
+            clients.refresh(forced, &mut outcome);
         }
         if let Some(tickets) = &mut self.tickets {
-            replaced += usize::from(tickets.refresh(forced, refusals));
+            tickets.refresh(forced, &mut outcome);
         }
-        replaced
+        outcome
     }
 
     fn build(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
@@ -360,7 +369,7 @@ fn watched_pair(pair: CertificatePair) -> Result<Watched<Certificate>, StartErro
 fn read_pair_again(
     pair: &CertificatePair,
     old: &Certificate,
-) -> Result<Option<Certificate>, String> {
+) -> Result<Option<(Certificate, String)>, String> {
     let new = Certificate::load(&pair.cert, &pair.key).map_err(|error| error.to_string())?;
     if new.is_same(old) {
         return Ok(None);
@@ -370,11 +379,11 @@ fn read_pair_again(
         return Err(warnings);
     }
     let (file, names) = (pair.cert.display(), new.names().join(", "));
-    log::info!("certificate: replaced by {file}, for {names}, SHA-256 {}", new.fingerprint());
+    let line = format!("replaced by {file}, for {names}, SHA-256 {}", new.fingerprint());
     if !warnings.is_empty() {
         log::warn!("certificate: {warnings}");
     }
-    Ok(Some(new))
+    Ok(Some((new, line)))
 }
 
 fn self_signed() -> Result<(Certificate, PathBuf), StartError> {

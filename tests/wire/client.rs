@@ -97,8 +97,13 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, with the handshake left to the first byte that is written.
     pub(crate) fn connect(port: u16, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::connect_to(port, config, "localhost")
+    }
+
+    /// The same under another name; an address is not told to the server.
+    pub(crate) fn connect_to(port: u16, config: Arc<ClientConfig>, name: &str) -> io::Result<Self> {
         let socket = connect(port)?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let tls = ClientConnection::new(config, name).unwrap();
         Ok(Self { tls, socket, reader: ResponseReader::default() })
     }

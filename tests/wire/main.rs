@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authority;
 mod client;
 mod host;
 mod identity;
@@ -14,6 +15,8 @@ mod server;
 mod site;
 
 mod abuse;
+mod certificates;
+mod clients_certificates;
 mod content;
 mod delivery;
 mod framing;
@@ -26,6 +29,7 @@ mod paths;
 mod ranges;
 mod refusals;
 mod splits;
+mod tickets;
 mod tls;
 mod tools;
 mod torn;
