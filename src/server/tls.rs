@@ -397,3 +397,7 @@ fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
     };
     Ok((Certificate::new(made.credentials).map_err(StartError::Tls)?, file))
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;
