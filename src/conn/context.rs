@@ -72,11 +72,8 @@ pub struct Context {
     live: Cell<usize>,
     handshakes: Cell<usize>,
     counts: Cell<Counts>,
-    told: Cell<(u64, u32)>,
+    told: Telling,
 }
-
-/// Most lines of the log in a second that clients alone bring about, for each worker.
-const TELLINGS: u32 = 10;
 
 impl Context {
     /// Gathers what was set up; serving begins at once.
@@ -115,7 +112,7 @@ impl Context {
             draining: Cell::new(false),
             live: Cell::new(0),
             handshakes: Cell::new(0),
-            told: Cell::new((0, 0)),
+            told: Telling::default(),
             counts: Cell::default(),
         };
         context.tick();
@@ -192,13 +189,7 @@ impl Context {
     /// Whether one more line of the log, of a kind that clients can bring about at will, may be
     /// written in this second.
     pub fn may_tell(&self) -> bool {
-        let second = self.unix_seconds.get();
-        let told = match self.told.get() {
-            (then, told) if then == second => told,
-            _ => 0,
-        };
-        self.told.set((second, told.saturating_add(1)));
-        told < TELLINGS
+        self.told.may(self.unix_seconds.get())
     }
 
     /// Changes the counts.
@@ -211,6 +202,22 @@ impl Context {
     /// What the worker has done.
     pub fn counts(&self) -> Counts {
         self.counts.get()
+    }
+}
+
+/// A second, and how many lines clients have brought about in it.
+#[derive(Debug, Default)]
+struct Telling(Cell<(u64, u32)>);
+
+impl Telling {
+    /// Most lines in a second, for each worker.
+    const MOST: u32 = 10;
+
+    fn may(&self, second: u64) -> bool {
+        let (then, told) = self.0.get();
+        let told = if then == second { told } else { 0 };
+        self.0.set((second, told.saturating_add(1)));
+        told < Self::MOST
     }
 }
 
@@ -228,5 +235,17 @@ impl<'c> Admitted<'c> {
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Telling;
+
+    #[test]
+    fn clients_cannot_fill_the_log() {
+        let telling = Telling::default();
+        let told = |second| (0..100).filter(|_| telling.may(second)).count();
+        assert_eq!([told(1), told(1), told(2)], [10, 0, 10]);
     }
 }

@@ -28,6 +28,9 @@ use crate::{
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the thread waits to be called where there is nothing to look at.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
+
 /// A certificate that is being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedCertificate {
@@ -223,12 +226,13 @@ impl Tls {
     }
 
     fn keep_watch(&self) {
+        let interval = if self.state().watches_any() { INTERVAL } else { FOR_EVER };
         loop {
             let errand = {
                 let waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
                 let (mut waiting, _) = self
                     .called
-                    .wait_timeout_while(waiting, INTERVAL, |errand| *errand == Errand::Look)
+                    .wait_timeout_while(waiting, interval, |errand| *errand == Errand::Look)
                     .unwrap_or_else(PoisonError::into_inner);
                 let errand = *waiting;
                 if errand == Errand::ReadAll {
@@ -319,6 +323,10 @@ impl State {
             });
         }
         Ok(state)
+    }
+
+    fn watches_any(&self) -> bool {
+        !self.pairs.is_empty() || self.clients.is_some() || self.tickets.is_some()
     }
 
     /// In the order of the configuration.
