@@ -27,6 +27,7 @@ mod op;
 mod ops;
 mod pages;
 pub mod probe;
+mod ready;
 mod receive_pool;
 mod region;
 mod residency;
@@ -66,6 +67,7 @@ pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
 
 use op::{Kind, OpId, Submission, Wait};
+use ready::ReadyQueue;
 use table::{Effect, OpTable, Payload};
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
@@ -76,6 +78,9 @@ pub struct TaskId {
 }
 
 impl TaskId {
+    /// Nobody: what begins outside of any task.
+    const NOBODY: Self = Self { index: u32::MAX, generation: 0 };
+
     /// The first task of a place.
     pub fn first(index: u32) -> Self {
         Self { index, generation: 0 }
@@ -269,7 +274,7 @@ pub struct Ring {
     /// Boxed, because a frame in flight must stay where it is.
     #[expect(clippy::vec_box)]
     messages: RefCell<Vec<Box<Message>>>,
-    ready: RefCell<VecDeque<TaskId>>,
+    ready: RefCell<ReadyQueue>,
     current: Cell<TaskId>,
     /// The earliest deadline that the current task's futures have set in this poll.
     deadline: Cell<Option<u64>>,
@@ -306,8 +311,8 @@ impl Ring {
             send,
             granted,
             messages: RefCell::new(Vec::new()),
-            ready: RefCell::new(VecDeque::new()),
-            current: Cell::new(TaskId::first(u32::MAX)),
+            ready: RefCell::default(),
+            current: Cell::new(TaskId::NOBODY),
             deadline: Cell::new(None),
             wheel: RefCell::new(timer::Wheel::new(0)),
             clock: clock::Clock::new(),
@@ -359,16 +364,15 @@ impl Ring {
         self.current.get()
     }
 
-    /// Queues a task to be polled in this turn or the next.
+    /// Queues a task to be polled, behind those that are queued; once, however often it is woken.
     pub fn wake(&self, task: TaskId) {
-        self.ready.borrow_mut().push_back(task);
+        self.ready.borrow_mut().push(task);
     }
 
     /// Moves the first tasks to run, at most `most`, to the end of `taken`. While others are left,
     /// [`Ring::turn`] does not wait.
     pub fn take_ready(&self, taken: &mut Vec<TaskId>, most: usize) {
-        let ready = &mut *self.ready.borrow_mut();
-        taken.extend(ready.drain(..most.min(ready.len())));
+        self.ready.borrow_mut().take(taken, most);
     }
 
     /// One turn of the loop: gives buffers back, submits all that is queued, waits for a
@@ -393,8 +397,8 @@ impl Ring {
         state.backend.enter(wait)?;
         self.clock.turn_begins(state.backend.elapsed(self.clock.start));
         let ready = &mut *self.ready.borrow_mut();
-        state.take_completions(&self.receive, |task| ready.push_back(task));
-        self.wheel.borrow_mut().advance(self.now(), |task| ready.push_back(task));
+        state.take_completions(&self.receive, |task| ready.push(task));
+        self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
         Ok(())
     }
 
@@ -408,8 +412,8 @@ impl Ring {
     /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.
     fn serve_waiters(&self) {
         let ready = &mut *self.ready.borrow_mut();
-        self.receive.take_served(|task| ready.push_back(task));
-        self.send.serve(|task| ready.push_back(task));
+        self.receive.take_served(|task| ready.push(task));
+        self.send.serve(|task| ready.push(task));
     }
 
     /// An empty message, used before if one is at rest.

@@ -1,0 +1,120 @@
+//! The tasks that are to be polled, in the order in which they were named.
+
+use std::collections::VecDeque;
+
+use super::TaskId;
+
+/// Tasks to poll, each at most once however often it was named: bounded by the number of tasks.
+///
+/// A request names its task twice, when its bytes arrive and when its response has left. If both
+/// stood here, tasks would be named faster than a turn of bounded length polls them, and those
+/// behind would wait for ever longer.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    queue: VecDeque<TaskId>,
+    /// For each place of the executor, one more than the generation that stands in the queue.
+    /// Zero: none does.
+    queued: Vec<u32>,
+}
+
+impl ReadyQueue {
+    /// Puts a task at the end, unless it is in the queue.
+    pub(super) fn push(&mut self, task: TaskId) {
+        if task == TaskId::NOBODY {
+            return;
+        }
+        let index = task.index();
+        if index >= self.queued.len() {
+            self.queued.resize(index + 1, 0);
+        }
+        let mark = mark(task);
+        if self.queued[index] != mark {
+            self.queued[index] = mark;
+            self.queue.push_back(task);
+        }
+    }
+
+    /// Moves the first tasks, at most `most`, to the end of `taken`. They may be named again.
+    pub(super) fn take(&mut self, taken: &mut Vec<TaskId>, most: usize) {
+        for task in self.queue.drain(..most.min(self.queue.len())) {
+            let queued = &mut self.queued[task.index()];
+            if *queued == mark(task) {
+                *queued = 0;
+            }
+            taken.push(task);
+        }
+    }
+
+    /// Whether there is nobody to poll.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+/// Never zero: a generation that would make it so shares its mark with the one before, which was
+/// gone four billion tasks ago.
+fn mark(task: TaskId) -> u32 {
+    task.generation.saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(queue: &mut ReadyQueue, most: usize) -> Vec<TaskId> {
+        let mut taken = Vec::new();
+        queue.take(&mut taken, most);
+        taken
+    }
+
+    #[test]
+    fn a_task_stands_in_the_queue_once() {
+        let (first, second) = (TaskId::first(0), TaskId::first(7));
+        let mut queue = ReadyQueue::default();
+        for task in [first, second, first, first, second] {
+            queue.push(task);
+        }
+        assert_eq!(taken(&mut queue, 10), [first, second]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_was_taken_may_be_named_again_and_goes_behind_the_others() {
+        let tasks = [0, 1, 2].map(TaskId::first);
+        let mut queue = ReadyQueue::default();
+        tasks.iter().for_each(|&task| queue.push(task));
+        assert_eq!(taken(&mut queue, 1), [tasks[0]]);
+        queue.push(tasks[0]);
+        assert_eq!(taken(&mut queue, 10), [tasks[1], tasks[2], tasks[0]]);
+    }
+
+    #[test]
+    fn nobody_starves_however_busy_the_others_are() {
+        let tasks: Vec<_> = (0..64).map(TaskId::first).collect();
+        let mut queue = ReadyQueue::default();
+        let mut polls = [0_u32; 64];
+        tasks.iter().for_each(|&task| queue.push(task));
+        for _ in 0..1000 {
+            for task in taken(&mut queue, 16) {
+                polls[task.index()] += 1;
+                // Everybody who was polled is named for two reasons at once.
+                queue.push(task);
+                queue.push(task);
+            }
+        }
+        let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
+        assert!(most - least <= 1, "between {least} and {most} polls");
+    }
+
+    #[test]
+    fn the_next_task_of_a_place_is_another() {
+        let old = TaskId::first(3);
+        let mut queue = ReadyQueue::default();
+        queue.push(old);
+        queue.push(old.successor());
+        queue.push(old.successor());
+        assert_eq!(taken(&mut queue, 1), [old]);
+        queue.push(old.successor());
+        assert_eq!(taken(&mut queue, 10), [old.successor()], "still queued, still once");
+    }
+}
