@@ -25,6 +25,8 @@ pub(super) struct StartBlock {
     pub(super) self_signed: bool,
     /// SHA-256 of the leaf certificate, as colon-separated hex.
     pub(super) fingerprint: String,
+    /// What the process has given up.
+    pub(super) confinement: Option<String>,
     /// The bound on user memory.
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
@@ -51,6 +53,9 @@ impl fmt::Display for StartBlock {
         writeln!(f, "  TLS          {}", self.tls_path)?;
         writeln!(f, "  certificate  {}", self.certificate.display())?;
         writeln!(f, "  SHA-256      {}", self.fingerprint)?;
+        if let Some(confinement) = &self.confinement {
+            writeln!(f, "  privileges   {confinement}")?;
+        }
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
         match &self.access_log {
@@ -138,6 +143,7 @@ mod tests {
             certificate: "/home/a user/certificate.pem".into(),
             self_signed: true,
             fingerprint: "AB:CD".to_owned(),
+            confinement: Some("user www (uid 33, gid 33); no core dumps".to_owned()),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
             admin: None,
@@ -153,6 +159,7 @@ mod tests {
             "  workers      2 threads, one ring each, pinned to a CPU\n",
             "  TLS          kernel TLS: no, the kernel has no tls ULP; user-space TLS\n",
             "  SHA-256      AB:CD\n",
+            "  privileges   user www (uid 33, gid 33); no core dumps\n",
             "  memory       at most ",
             "  try          curl --cacert '/home/a user/certificate.pem' https://localhost:8443/\n",
         ] {

@@ -8,11 +8,13 @@
 mod builder;
 mod error;
 mod observe;
+mod prepared;
 mod running;
 mod start;
 
 pub use builder::Builder;
 pub use error::StartError;
+pub use prepared::{Confinement, Prepared};
 pub use running::{Handle, RunningServer, ServerError};
 
 /// An HTTPS server for a folder.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, thread, time::Duration};
 
-use super::observe::Sources;
+use super::{Confinement, observe::Sources};
 use crate::{
     config::Config,
     observe::{
@@ -70,6 +70,7 @@ pub struct RunningServer {
     pub(super) tls_path: String,
     pub(super) certificate: PathBuf,
     pub(super) fingerprint: String,
+    pub(super) confinement: Option<Confinement>,
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
@@ -101,6 +102,11 @@ impl RunningServer {
     /// SHA-256 of the leaf certificate, in pairs of hexadecimal digits parted by colons.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// What the process has given up, for a person; None if that was not asked for.
+    pub fn confinement(&self) -> Option<&str> {
+        self.confinement.as_ref().map(Confinement::as_str)
     }
 
     /// Where the admin listener is, with its real port; None if there is none, or if it is a Unix

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Handle, RunningServer, StartError,
+    Handle, Prepared, RunningServer, StartError,
     observe::{Listening, Sources},
 };
 use crate::{
@@ -25,17 +25,16 @@ use crate::{
     },
     observe::{
         ServerFacts,
-        access_log::{AccessLog, Feed},
-        admin::Admin,
+        access_log::{AccessLog, Feed, LogFile},
+        admin::{Admin, AdminSocket},
     },
     record,
-    ring::probe::RingFeatures,
     worker::{Inbox, Plan, Report, Worker},
 };
 
-pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
+/// Everything up to the point where privileges can be given up.
+pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     config.check().map_err(StartError::Config)?;
-    RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)?;
     let workers = config.worker_count();
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -49,12 +48,35 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         TlsVersion::V13 => record::TlsVersion::Tls13,
     };
     let tls = server_config(credentials, minimum).map_err(StartError::Tls)?;
+    // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls_plan(config.ktls)?;
     let (addresses, listeners) = listeners(&config.listen, workers)?;
-    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
+    let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
+    let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
+    Ok(Prepared {
+        config,
+        workers,
+        tls,
+        ktls,
+        tls_path,
+        certificate,
+        fingerprint,
+        addresses,
+        listeners,
+        log: None,
+        admin,
+        confinement: None,
+    })
+}
 
+/// Everything from there on: threads, and rings on them.
+pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
+    let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
+    let Prepared { certificate, fingerprint, addresses, listeners, .. } = prepared;
+    let Prepared { admin, confinement, .. } = prepared;
+    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
     let started = Instant::now();
-    let (log, mut feeds) = access_log(&config, workers)?;
+    let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
     let config = Arc::new(config);
     let mut watched = Vec::new();
     let mut inboxes = Vec::new();
@@ -100,6 +122,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         tls_path,
         certificate,
         fingerprint,
+        confinement,
         handle: Handle::new(inboxes, log_handle),
         workers: Vec::new(),
     };
@@ -113,20 +136,21 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     for result in set_up {
         result.map_err(StartError::Worker)?;
     }
-    if let Some(address) = &server.config.observe.admin {
-        server.admin = Some(Admin::start(address, sources).map_err(StartError::Admin)?);
+    if let Some(socket) = admin {
+        server.admin = Some(Admin::start(socket, sources).map_err(StartError::Admin)?);
     }
     Ok(server)
 }
 
 /// The access log that is asked for, and a way to it for each worker.
 fn access_log(
+    file: Option<LogFile>,
     config: &Config,
     workers: usize,
 ) -> Result<(Option<AccessLog>, Vec<Feed>), StartError> {
-    let Some(target) = &config.observe.access_log else { return Ok((None, Vec::new())) };
+    let Some(file) = file else { return Ok((None, Vec::new())) };
     let (log, feeds) =
-        AccessLog::open(target, config.log_format, workers).map_err(StartError::AccessLog)?;
+        AccessLog::start(file, config.log_format, workers).map_err(StartError::AccessLog)?;
     Ok((Some(log), feeds))
 }
 

@@ -1,0 +1,199 @@
+//! A server that has opened what it needs and runs nothing yet: the moment at which a process can
+//! give up what it needed for that.
+//!
+//! The invariant: what only root may have is opened before, and nothing else is. Before it:
+//! listeners, certificates and keys, which are read. Right after it, as the new user but not yet
+//! confined: the access log and the admin listener's Unix socket, since root must not make files
+//! in folders that others may write to. Then, confined: rings, threads, the served folder and its
+//! files, and whatever is opened anew.
+
+use std::{
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{RunningServer, StartError, start};
+use crate::{
+    config::{AccessLogTarget, AdminAddress, CertificateSource, Config, LandlockMode},
+    conn::KtlsPlan,
+    observe::{access_log::LogFile, admin::AdminSocket},
+    privilege::{self, Account, Allowed, Extent},
+    ring::probe::RingFeatures,
+};
+
+/// A server that has been prepared; dropping it gives all of it back.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    pub(super) workers: usize,
+    pub(super) tls: Arc<rustls::ServerConfig>,
+    pub(super) ktls: KtlsPlan,
+    pub(super) tls_path: String,
+    pub(super) certificate: PathBuf,
+    pub(super) fingerprint: String,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Vec<OwnedFd>>,
+    pub(super) log: Option<LogFile>,
+    pub(super) admin: Option<AdminSocket>,
+    pub(super) confinement: Option<Confinement>,
+}
+
+/// What the process has given up.
+#[derive(Debug)]
+pub struct Confinement {
+    text: String,
+    _landlock: Option<Extent>,
+}
+
+impl Confinement {
+    /// For a person, on one line.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Prepared {
+    /// Gives up, for the whole process and for good, what [`Config::process`] says: becomes that
+    /// user, confines the process by Landlock, forbids core dumps and new privileges.
+    ///
+    /// The calling thread must be the only one if there is a user to become. Landlock confines it
+    /// and the threads that it starts hereafter; so a program calls this before any other starts.
+    ///
+    /// # Errors
+    /// What was asked for cannot be had. The process may be changed in part, and should end.
+    pub fn confine(mut self) -> Result<Self, StartError> {
+        let wanted = self.config.process.clone();
+        let user = match &wanted.user {
+            Some(user) => {
+                let account = Account::find(user).map_err(StartError::Account)?;
+                self.become_user(&account)?;
+                format!("user {account}")
+            }
+            None => whoever_started_it(),
+        };
+        privilege::give_up_new_privileges().map_err(StartError::Process)?;
+        // A change of user decides this too, so it is decided again.
+        if wanted.core_dumps {
+            privilege::allow_core_dumps().map_err(StartError::Process)?;
+        } else {
+            privilege::forbid_core_dumps().map_err(StartError::Process)?;
+        }
+        self.open_files()?;
+        // The trial binds sockets, which is soon denied.
+        require_rings()?;
+        let landlock = match wanted.landlock {
+            LandlockMode::Off => Err("it is switched off (--landlock off)".to_owned()),
+            mode => match privilege::restrict(&self.allowed()) {
+                Ok(extent) => Ok(extent),
+                Err(error) if mode == LandlockMode::On => return Err(StartError::Landlock(error)),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        let extent = match &landlock {
+            Ok(extent) => extent.to_string(),
+            Err(why) => format!("no Landlock, {why}"),
+        };
+        let dumps = if wanted.core_dumps { "core dumps allowed" } else { "no core dumps" };
+        let text = format!("{user}; {extent}; {dumps}");
+        self.confinement = Some(Confinement { text, _landlock: landlock.ok() });
+        Ok(self)
+    }
+
+    /// Makes the rings, starts the threads, and serves.
+    ///
+    /// # Errors
+    /// The host has no ring for us, or a worker cannot be set up; nothing is left behind.
+    pub fn start(mut self) -> Result<RunningServer, StartError> {
+        if self.confinement.is_none() {
+            require_rings()?;
+            self.open_files()?;
+        }
+        start::start(self)
+    }
+
+    /// Opens what is made in the file system, as whoever the process is by now.
+    fn open_files(&mut self) -> Result<(), StartError> {
+        if let Some(target) = &self.config.observe.access_log {
+            self.log = Some(LogFile::open(target).map_err(StartError::AccessLog)?);
+        }
+        if let Some(address) = &self.config.observe.admin
+            && self.admin.is_none()
+        {
+            self.admin = Some(AdminSocket::bind(address).map_err(StartError::Admin)?);
+        }
+        Ok(())
+    }
+
+    /// Becomes this user, who must be able to enter the served folder.
+    fn become_user(&self, account: &Account) -> Result<(), StartError> {
+        let send_memory = self.config.limits.send_memory_bytes.saturating_mul(self.workers);
+        privilege::allow_locked_memory(send_memory as u64);
+        privilege::become_user(account).map_err(StartError::Become)?;
+        let folder = &self.config.root;
+        rustix::fs::access(folder, rustix::fs::Access::EXEC_OK).map_err(|errno| {
+            StartError::Folder {
+                folder: folder.clone(),
+                account: account.to_string(),
+                error: errno.into(),
+            }
+        })
+    }
+
+    /// What is looked up by its path once the server runs.
+    fn allowed(&self) -> Allowed {
+        let mut read = vec![self.config.root.clone(), PathBuf::from("/proc/self/net")];
+        let mut certificates = vec![self.certificate.as_path()];
+        if let CertificateSource::Files { cert, key } = &self.config.certificate {
+            certificates.extend([cert.as_path(), key]);
+        }
+        read.extend(certificates.into_iter().flat_map(folders_of));
+        let append = match &self.config.observe.access_log {
+            Some(AccessLogTarget::File(path)) if is_regular(path) => folders_of(path),
+            // A pipe or a device is not rotated.
+            Some(AccessLogTarget::File(path)) => vec![path.clone()],
+            _ => Vec::new(),
+        };
+        let socket = self.config.observe.admin.as_ref().and_then(AdminAddress::as_unix);
+        let remove = socket.map(folder_of).into_iter().collect();
+        Allowed { read, append, remove }
+    }
+}
+
+fn require_rings() -> Result<(), StartError> {
+    RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)
+}
+
+fn whoever_started_it() -> String {
+    match rustix::process::geteuid() {
+        uid if uid.is_root() => "root (see --user)".to_owned(),
+        uid => format!("uid {}", uid.as_raw()),
+    }
+}
+
+fn is_regular(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The folder that a file is in, as it was named.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The folder that a file is in, and the one that it is in behind symbolic links: renewed
+/// certificates appear in either.
+fn folders_of(path: &Path) -> Vec<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Vec::new();
+    }
+    let mut folders = vec![folder_of(path)];
+    if let Some(behind) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
+        folders.push(behind.to_owned());
+    }
+    folders
+}
+
