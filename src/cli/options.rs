@@ -273,6 +273,9 @@ overrides! {
     LimitOptions of crate::config::Limits, under "Limits" {
         /// Open connections per worker [default: 10000]
         connections "connections" "N": usize = number::<usize> => connections,
+        /// Open connections of one address, an IPv6 one by its /64, 0 for no limit [default: 0]
+        per_address "max-connections-per-address" "N": usize = number::<usize>
+            => connections_per_address,
         /// Handshakes in flight per worker [default: 1024]
         handshakes "handshakes" "N": usize = number::<usize> => handshakes,
         /// Receive buffers per worker, a power of two [default: 256]

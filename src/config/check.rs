@@ -83,6 +83,7 @@ impl Config {
 impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
         within("connections", self.connections, 1, 1_000_000)?;
+        within("max-connections-per-address", self.connections_per_address, 0, 1_000_000)?;
         within("handshakes", self.handshakes, 1, self.connections)?;
         within("receive-buffers", self.receive_buffers, 8, 32_768)?;
         if !self.receive_buffers.is_power_of_two() {
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 22] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
@@ -246,6 +247,9 @@ mod tests {
                 c.certificate = CertificateSource::Files { cert: "".into(), key: "key.pem".into() };
             }),
             ("connections", |c| c.limits.connections = 0),
+            ("max-connections-per-address", |c| {
+                c.limits.connections_per_address = 1_000_001;
+            }),
             ("handshakes", |c| c.limits.handshakes = c.limits.connections + 1),
             ("receive-buffers", |c| c.limits.receive_buffers = 100),
             ("receive-buffers", |c| c.limits.receive_buffers = 65_536),

@@ -30,6 +30,10 @@ pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
 /// What is kept of its head besides for the access log.
 pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
 
+/// An address that has a connection open, in the table of those whose connections are limited: at
+/// worst each connection is of another one.
+pub(crate) const ADDRESS_BYTES: usize = 96;
+
 /// Stack, ring and tables of a worker.
 const WORKER_BYTES: usize = 4 << 20;
 
@@ -71,6 +75,8 @@ impl MemoryCeiling {
         let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
         let requests = limits.open_requests().saturating_mul(request);
         let observation = OBSERVER_BYTES.saturating_add(requests);
+        let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
+        let connection = connection.saturating_add(limited);
         let each = [
             ("receive buffers", received.saturating_mul(2)),
             ("send memory", limits.send_memory_bytes),
@@ -141,6 +147,14 @@ mod tests {
         assert_eq!(two.total(), 2 * one.total());
         let pools = one.parts().iter().find(|part| part.what == "receive buffers").unwrap();
         assert_eq!(pools.bytes, 2 * 256 * 16_384);
+    }
+
+    #[test]
+    fn a_limit_for_each_address_has_its_price() {
+        let mut config = Config::default();
+        let without = config.memory_ceiling(1).total();
+        config.limits.connections_per_address = 5;
+        assert_eq!(config.memory_ceiling(1).total(), without + 10_000 * 96);
     }
 
     #[test]

@@ -164,7 +164,8 @@ fn groups_of(group: &str, login: &str, primary: u32) -> Vec<u32> {
     let mut groups = vec![primary];
     for [_, _, gid, members] in lines::<4>(group) {
         let Some(gid) = number(gid) else { continue };
-        let is_member = !login.is_empty() && members.split(',').any(|member| member.trim() == login);
+        let is_member =
+            !login.is_empty() && members.split(',').any(|member| member.trim() == login);
         if is_member && !groups.contains(&gid) && groups.len() < MAX_GROUPS {
             groups.push(gid);
         }

@@ -133,7 +133,8 @@ pub fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
             held.push(place);
         }
     }
-    enforced(&ruleset.restrict_self()?).map(|abi| Extent { abi, _held: held })
+    enforced(&ruleset.restrict_self()?)
+        .map(|abi| Extent { abi, _held: held })
         .map_err(LandlockError::Absent)
 }
 

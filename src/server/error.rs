@@ -59,10 +59,7 @@ impl StartError {
     /// Whether the host lacks something that the configuration needs, as opposed to a
     /// configuration that is wrong.
     pub fn is_lack_of_host(&self) -> bool {
-        matches!(
-            self,
-            Self::Ring(_) | Self::KernelTls(_) | Self::OpenFiles(_) | Self::Landlock(_)
-        )
+        matches!(self, Self::Ring(_) | Self::KernelTls(_) | Self::OpenFiles(_) | Self::Landlock(_))
     }
 
     /// Whether the configuration, certificate included, is wrong.

@@ -196,4 +196,3 @@ fn folders_of(path: &Path) -> Vec<PathBuf> {
     }
     folders
 }
-

@@ -15,7 +15,7 @@ use super::{
     observe::{Listening, Sources},
 };
 use crate::{
-    accept,
+    accept::{self, PerAddress},
     config::{CertificateSource, Config, KtlsMode, TlsVersion},
     conn::KtlsPlan,
     handshake::{
@@ -77,6 +77,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     let cpus = if config.pin { usable_cpus() } else { Vec::new() };
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
+    let per_address = PerAddress::new(config.limits.connections_per_address);
     let config = Arc::new(config);
     let mut watched = Vec::new();
     let mut inboxes = Vec::new();
@@ -98,6 +99,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
             inbox,
             cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
             log: feeds.pop(),
+            per_address: per_address.clone(),
         });
     }
     let log_handle = log.as_ref().map(AccessLog::handle);

@@ -23,6 +23,8 @@ mod lifecycle;
 mod methods;
 mod negotiation;
 mod paths;
+mod per_address;
+mod privilege;
 mod ranges;
 mod refusals;
 mod splits;
