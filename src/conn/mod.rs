@@ -16,16 +16,14 @@ use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
 pub use context::{Context, KtlsPlan};
 
 use crate::{
-    accept::AddressPlace,
     close,
     observe::ConnectionClock,
     ring::{Socket, TcpInfo},
 };
 use session::Session;
 
-/// Serves one accepted connection to its end, and then gives up its place among those of its
-/// address.
-pub async fn serve(context: Rc<Context>, fd: OwnedFd, _of_address: Option<AddressPlace>) {
+/// Serves one accepted connection to its end.
+pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
     let _place = context.admit();
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
@@ -67,7 +65,7 @@ mod tests {
     /// What an idle connection keeps in its task. The rest of its memory is the keys.
     #[test]
     fn the_task_of_a_connection_is_small() {
-        fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = size_of_future(super::serve);

@@ -113,15 +113,16 @@ fn check(account: &Account) -> Result<(), BecomeError> {
     Ok(())
 }
 
-/// Raises the limit on locked memory by `bytes`, as root may: registered send memory counts
-/// against it from the change of user on. That it cannot be raised is no error, since the server
-/// works with memory that is not registered.
+/// Raises the limit on locked memory by `bytes`, or to its hard limit where root may not: registered
+/// send memory counts against it from the change of user on. That it stays as it is would be no
+/// error, since the server works with memory that is not registered.
 pub fn allow_locked_memory(bytes: u64) {
     let limit = getrlimit(Resource::Memlock);
     let raised = |limit: Option<u64>| limit.map(|limit| limit.saturating_add(bytes));
-    let raised = Rlimit { current: raised(limit.current), maximum: raised(limit.maximum) };
-    if let Err(error) = setrlimit(Resource::Memlock, raised) {
-        log::debug!("user: the limit on locked memory cannot be raised: {error}");
+    let most = Rlimit { current: raised(limit.current), maximum: raised(limit.maximum) };
+    let hard = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Memlock, most).or_else(|_| setrlimit(Resource::Memlock, hard)).is_err() {
+        log::debug!("user: the limit on locked memory stays as it is");
     }
 }
 

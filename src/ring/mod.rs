@@ -30,6 +30,7 @@ pub mod probe;
 mod receive_pool;
 mod region;
 mod residency;
+mod restrict;
 mod send_pool;
 #[cfg(test)]
 mod sim;

@@ -69,20 +69,21 @@ impl Admission for Door {
     }
 
     fn serve(&self, socket: OwnedFd) {
-        let mut place = None;
-        if let Some(table) = &self.per_address {
-            let Some(address) = peer(&socket) else {
-                // It was reset before it was accepted.
-                self.context.ring.close(socket);
-                return;
-            };
-            place = table.admit(address);
-            if place.is_none() {
-                self.refuse(socket, address, table.limit());
-                return;
-            }
-        }
-        self.spawner.spawn(conn::serve(Rc::clone(&self.context), socket, place));
+        let context = Rc::clone(&self.context);
+        let Some(table) = &self.per_address else {
+            return self.spawner.spawn(conn::serve(context, socket));
+        };
+        let Some(address) = peer(&socket) else {
+            // It was reset before it was accepted.
+            return context.ring.close(socket);
+        };
+        let Some(place) = table.admit(address) else {
+            return self.refuse(socket, address, table.limit());
+        };
+        self.spawner.spawn(async move {
+            conn::serve(context, socket).await;
+            drop(place);
+        });
     }
 
     fn paused(&self) {
