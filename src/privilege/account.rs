@@ -108,15 +108,12 @@ impl Account {
         if uid == 0 {
             return Err(AccountError::NotAllowed(format!("{name} (uid 0)")));
         }
-        let (gid, groups) = match wanted.group() {
-            Some(wanted) => {
-                let gid = group_number(group, wanted)?;
-                (gid, vec![gid])
-            }
-            None => {
-                let gid = own.ok_or_else(|| AccountError::NeedsGroup(name.to_owned()))?;
-                (gid, groups_of(group, login.unwrap_or_default(), gid))
-            }
+        let (gid, groups) = if let Some(wanted) = wanted.group() {
+            let gid = group_number(group, wanted)?;
+            (gid, vec![gid])
+        } else {
+            let gid = own.ok_or_else(|| AccountError::NeedsGroup(name.to_owned()))?;
+            (gid, groups_of(group, login.unwrap_or_default(), gid))
         };
         Ok(Self { name: name.to_owned(), uid, gid, groups })
     }
