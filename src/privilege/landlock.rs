@@ -13,6 +13,8 @@ use landlock::{
     Scope,
 };
 
+use super::status::Status;
+
 /// What is denied unless it is allowed: everything of this ABI (Linux 6.12), or what the kernel has
 /// of it. What newer ones add is not asked for, since nobody has tried it here.
 const ABI_ASKED: ABI = ABI::V6;
@@ -79,6 +81,8 @@ impl fmt::Display for Absence {
 pub enum LandlockError {
     /// The kernel has nothing to confine it with.
     Absent(Absence),
+    /// There are so many threads, and the others would stay free.
+    OtherThreads(usize),
     /// The kernel has Landlock and refused to apply it.
     Refused(RulesetError),
 }
@@ -87,6 +91,9 @@ impl fmt::Display for LandlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(absence) => write!(f, "{absence}"),
+            Self::OtherThreads(count) => {
+                write!(f, "the process has {count} threads, and would be confined in part only")
+            }
             Self::Refused(error) => write!(f, "the kernel refused it: {error}"),
         }
     }
@@ -97,6 +104,18 @@ impl std::error::Error for LandlockError {}
 impl From<RulesetError> for LandlockError {
     fn from(error: RulesetError) -> Self {
         Self::Refused(error)
+    }
+}
+
+/// Confines the process, whose only thread must be the calling one, as [`restrict`] does.
+///
+/// # Errors
+/// It has other threads; the kernel has no Landlock, or refuses.
+pub fn confine(allowed: &Allowed) -> Result<Extent, LandlockError> {
+    // Without /proc nobody can tell, and a thread that is confined is better than none.
+    match Status::read() {
+        Ok(status) if status.threads > 1 => Err(LandlockError::OtherThreads(status.threads)),
+        _ => restrict(allowed),
     }
 }
 

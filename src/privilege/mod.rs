@@ -15,4 +15,4 @@ mod status;
 pub use account::{Account, AccountError};
 pub use become_user::{BecomeError, allow_locked_memory, become_user, give_up_new_privileges};
 pub use dumps::{allow_core_dumps, forbid_core_dumps};
-pub use landlock::{Absence, Allowed, Extent, LandlockError, extent, restrict};
+pub use landlock::{Absence, Allowed, Extent, LandlockError, confine, extent, restrict};

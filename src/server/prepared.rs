@@ -58,8 +58,9 @@ impl Prepared {
     /// Gives up, for the whole process and for good, what [`Config::process`] says: becomes that
     /// user, confines the process by Landlock, forbids core dumps and new privileges.
     ///
-    /// The calling thread must be the only one if there is a user to become. Landlock confines it
-    /// and the threads that it starts hereafter; so a program calls this before any other starts.
+    /// A program calls this while the calling thread is its only one: what it gives up, the threads
+    /// that it starts hereafter lack too. If there are others, it becomes no other user, and Landlock
+    /// confines nothing.
     ///
     /// # Errors
     /// What was asked for cannot be had. The process may be changed in part, and should end.
@@ -85,7 +86,7 @@ impl Prepared {
         require_rings()?;
         let landlock = match wanted.landlock {
             LandlockMode::Off => Err("it is switched off (--landlock off)".to_owned()),
-            mode => match privilege::restrict(&self.allowed()) {
+            mode => match privilege::confine(&self.allowed()) {
                 Ok(extent) => Ok(extent),
                 Err(error) if mode == LandlockMode::On => return Err(StartError::Landlock(error)),
                 Err(error) => Err(error.to_string()),
@@ -195,4 +196,49 @@ fn folders_of(path: &Path) -> Vec<PathBuf> {
         folders.push(behind.to_owned());
     }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::ProcessOptions, privilege::LandlockError, server::Builder};
+
+    #[test]
+    fn a_process_with_other_threads_is_not_confined_by_halves() {
+        let folder = tempfile::tempdir().unwrap();
+        let confined = |landlock| {
+            let config = Config {
+                root: folder.path().to_owned(),
+                listen: vec!["127.0.0.1:0".parse().unwrap()],
+                workers: Some(1),
+                // The limits of the test's own process stay as they are.
+                process: ProcessOptions { landlock, core_dumps: true, user: None },
+                ..Config::default()
+            };
+            Builder::from(config).prepare().unwrap().confine()
+        };
+        // Beside this thread there is at least the test runner's.
+        let refused = confined(LandlockMode::On).unwrap_err();
+        assert!(refused.is_lack_of_host());
+        assert!(matches!(refused, StartError::Landlock(LandlockError::OtherThreads(2..))));
+        let prepared = confined(LandlockMode::Auto).unwrap();
+        let said = prepared.confinement.as_ref().unwrap().as_str();
+        assert!(said.contains("no Landlock, the process has"), "{said}");
+        assert!(std::fs::read("/proc/self/status").is_ok());
+    }
+
+    #[test]
+    fn what_is_opened_later_is_allowed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for folder in ["live", "archive"] {
+            std::fs::create_dir(path(folder)).unwrap();
+        }
+        std::fs::write(path("archive/cert1.pem"), b"").unwrap();
+        std::os::unix::fs::symlink("../archive/cert1.pem", path("live/cert.pem")).unwrap();
+        let real = place.path().canonicalize().unwrap();
+        assert_eq!(folders_of(&path("live/cert.pem")), [path("live"), real.join("archive")]);
+        assert_eq!(folders_of(Path::new("Cargo.toml"))[0], PathBuf::from("."));
+        assert_eq!(folders_of(Path::new("")), Vec::<PathBuf>::new());
+    }
 }
