@@ -1,7 +1,7 @@
 //! Paths that a ring looks up are looked up within the domain of the thread that submits, also
 //! where the kernel hands the operation to a thread of its own.
 
-use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path, thread};
+use std::{ffi::CString, fs, io::Write, os::unix::ffi::OsStrExt, path::Path, thread};
 
 use io_uring::{IoUring, opcode, squeue::Flags, types};
 
@@ -48,6 +48,8 @@ fn a_ring_opens_nothing_that_its_thread_may_not() {
         Ok(())
     });
     if let Err(why) = tried.join().unwrap() {
-        eprintln!("skipped: {why}");
+        // Not by a macro, whose output the test runner would keep to itself.
+        let line = format!("skipped a_ring_opens_nothing_that_its_thread_may_not: {why}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
