@@ -28,6 +28,7 @@ pub mod decode;
 pub mod handshake;
 pub mod observe;
 pub mod parse;
+pub mod privilege;
 pub mod process;
 pub mod read;
 pub mod record;

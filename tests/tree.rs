@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate, and the modules that it may use. Arrows point down only.
-const ARROWS: [(&str, &[&str]); 16] = [
-    ("cli", &["server", "handshake", "ring", "config", "observe"]),
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("cli", &["server", "handshake", "privilege", "ring", "config", "observe"]),
     (
         "server",
         &[
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "conn",
             "accept",
             "handshake",
+            "privilege",
             "process",
             "record",
             "ring",
@@ -49,6 +50,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("read", &["handshake", "record", "ring", "config", "observe"]),
     ("write", &["handshake", "record", "ring", "config", "observe"]),
     ("close", &["record", "write", "read", "ring", "config", "observe"]),
+    ("privilege", &["config"]),
     ("process", &["ring", "config", "observe"]),
     ("record", &[]),
     ("respond", &["config"]),

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod listener;
+mod per_address;
 
 use std::{
     collections::VecDeque,
@@ -22,6 +23,7 @@ use std::{
 
 pub use backoff::Backoff;
 pub use listener::{BindError, bind};
+pub use per_address::{AddressPlace, PerAddress};
 
 use crate::ring::{AcceptStream, Ring};
 
@@ -34,7 +36,7 @@ pub trait Admission {
     fn has_room(&self) -> bool;
     /// Whether the worker is stopping.
     fn is_draining(&self) -> bool;
-    /// Serves a connection.
+    /// Serves a connection, or closes it at once if it is one too many of its address.
     fn serve(&self, socket: OwnedFd);
     /// Takes note that accepting paused.
     fn paused(&self);

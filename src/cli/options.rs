@@ -12,7 +12,8 @@ use log::LevelFilter;
 use super::{anatomy::Target, units};
 use crate::config::{
     AccessLogTarget, AdminAddress, CertificateSource, ClientAuth, ClientAuthMode, Config,
-    ConfigError, FieldLine, KtlsMode, LogFormat, ObserveOptions, TlsVersion,
+    ConfigError, FieldLine, KtlsMode, LandlockMode, LogFormat, ObserveOptions, ProcessOptions,
+    TlsVersion, UserSpec,
 };
 
 /// What is printed after the help of the program and in its man page.
@@ -136,6 +137,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     observe: Observe,
     #[command(flatten)]
+    process: Process,
+    #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
     times: TimeOptions,
@@ -215,6 +218,27 @@ struct Observe {
     no_anatomy: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Privileges")]
+struct Process {
+    /// Become this user once ports are bound and keys are read; names or numbers
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    user: Option<UserSpec>,
+    /// Confine the process to its files by Landlock: where the kernel has it, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    landlock: Landlock,
+    /// Let a crash leave a memory image, and debuggers look inside: both see private keys
+    #[arg(long)]
+    core_dumps: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Landlock {
+    Auto,
+    On,
+    Off,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ClientAuthOption {
     Optional,
@@ -268,6 +292,9 @@ overrides! {
     LimitOptions of crate::config::Limits, under "Limits" {
         /// Open connections per worker [default: 10000]
         connections "connections" "N": usize = number::<usize> => connections,
+        /// Open connections of one address, an IPv6 one by its /64, 0 for no limit [default: 0]
+        per_address "max-connections-per-address" "N": usize = number::<usize>
+            => connections_per_address,
         /// Handshakes in flight per worker [default: 1024]
         handshakes "handshakes" "N": usize = number::<usize> => handshakes,
         /// Receive buffers per worker, a power of two [default: 256]
@@ -372,6 +399,15 @@ impl Serve {
             access_log: self.observe.access_log.clone().map(AccessLogTarget::from),
             server_timing: self.observe.server_timing,
             anatomy: !self.observe.no_anatomy,
+        };
+        config.process = ProcessOptions {
+            user: self.process.user.clone(),
+            landlock: match self.process.landlock {
+                Landlock::Auto => LandlockMode::Auto,
+                Landlock::On => LandlockMode::On,
+                Landlock::Off => LandlockMode::Off,
+            },
+            core_dumps: self.process.core_dumps,
         };
         self.limits.apply(&mut config.limits);
         self.times.apply(&mut config.timeouts);

@@ -52,6 +52,9 @@ fn every_option_finds_its_place() {
         "--access-log=-",
         "--server-timing",
         "--no-anatomy",
+        "--user=www-data:web",
+        "--landlock=off",
+        "--core-dumps",
     ]);
     assert_eq!(config.root, PathBuf::from("site"));
     assert_eq!(config.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()]);
@@ -81,12 +84,19 @@ fn every_option_finds_its_place() {
         anatomy: false,
     };
     assert_eq!(config.observe, observe);
+    let process = ProcessOptions {
+        user: Some("www-data:web".parse().unwrap()),
+        landlock: LandlockMode::Off,
+        core_dumps: true,
+    };
+    assert_eq!(config.process, process);
 }
 
 #[test]
 fn every_limit_and_timeout_is_an_option() {
     let config = config(&[
         "--connections=1",
+        "--max-connections-per-address=16",
         "--handshakes=2",
         "--receive-buffers=4",
         "--receive-buffer-size=5KiB",
@@ -112,6 +122,7 @@ fn every_limit_and_timeout_is_an_option() {
     ]);
     let limits = Limits {
         connections: 1,
+        connections_per_address: 16,
         handshakes: 2,
         receive_buffers: 4,
         receive_buffer_bytes: 5 << 10,
@@ -166,6 +177,7 @@ fn refusals_say_what_to_do() {
         (["serve", "--listen=localhost"], "invalid socket address"),
         (["serve", "--admin=0.0.0.0:9000"], "can be reached from other hosts"),
         (["serve", "--admin=9000"], "unix:/path"),
+        (["serve", "--user=a:b:c"], "NAME:GROUP"),
         (["serve", "--ktls=maybe"], "[possible values: auto, on, off]"),
     ] {
         let text = refusal(&line);
@@ -186,6 +198,7 @@ fn the_help_tells_the_true_defaults() {
     let (limits, times) = (Limits::default(), Timeouts::default());
     for (flag, value) in [
         ("connections", limits.connections as u64),
+        ("max-connections-per-address", limits.connections_per_address as u64),
         ("handshakes", limits.handshakes as u64),
         ("receive-buffers", limits.receive_buffers as u64),
         ("receive-buffer-size", limits.receive_buffer_bytes as u64),
@@ -225,7 +238,8 @@ fn the_help_is_grouped_and_names_the_exit_codes() {
         assert!(program.contains(line), "{line}");
     }
     let serve = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
-    for heading in ["TLS:", "Site:", "Log:", "Observation:", "Limits:", "Timeouts:"] {
+    for heading in ["TLS:", "Site:", "Log:", "Observation:", "Privileges:", "Limits:", "Timeouts:"]
+    {
         assert!(serve.contains(&format!("\n{heading}\n")), "{heading}\n{serve}");
     }
 }

@@ -18,8 +18,8 @@ use super::start::start;
 use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
 use crate::config::{CertificateSource, Config};
-use crate::observe;
 use crate::server::ServedCertificate;
+use crate::{observe, privilege};
 
 /// What this command needs of a running server.
 pub(super) trait Running: Send + 'static {
@@ -31,6 +31,8 @@ pub(super) trait Running: Send + 'static {
     fn tls_path(&self) -> String;
     /// The certificates, the one for strangers first.
     fn certificates(&self) -> Vec<ServedCertificate>;
+    /// What the process has given up.
+    fn confinement(&self) -> Option<String>;
     /// A handle that begins the drain, with a deadline for it, and returns at once.
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send>;
     /// A handle that opens the access log anew.
@@ -54,6 +56,16 @@ pub(super) fn run(options: &Serve) -> Exit {
     }
     if let Err(error) = config.check() {
         return complain(Exit::Usage, error);
+    }
+    // Before any key is read.
+    if !config.process.core_dumps
+        && let Err(error) = privilege::forbid_core_dumps()
+    {
+        let advice = "allow them with --core-dumps";
+        return complain(Exit::Failed, format_args!("no core dumps: {error}; {advice}"));
+    }
+    if config.process.user.is_none() && rustix::process::geteuid().is_root() {
+        log::warn!("running as root; --user NAME gives that up once the ports are bound");
     }
     let workers = config.worker_count();
     match open_files::fit(&mut config.limits, open_files::raise(), workers) {
@@ -86,6 +98,7 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
         self_signed: config.certificate == CertificateSource::SelfSigned,
         client_auth: config.client_auth.clone(),
         ticket_keys: config.ticket_keys.clone(),
+        confinement: server.confinement(),
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,
         admin: match server.admin_address() {
@@ -183,6 +196,10 @@ mod tests {
 
         fn certificates(&self) -> Vec<ServedCertificate> {
             Vec::new()
+        }
+
+        fn confinement(&self) -> Option<String> {
+            None
         }
 
         fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {

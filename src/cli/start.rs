@@ -6,11 +6,16 @@ use std::time::Duration;
 use super::Exit;
 use super::serve::Running;
 use crate::config::Config;
-use crate::server::{Builder, RunningServer, ServedCertificate};
+use crate::server::{Builder, Prepared, RunningServer, ServedCertificate};
 
 /// Starts the server that `config` asks for.
 pub(super) fn start(config: &Config) -> Result<RunningServer, (Exit, String)> {
-    Builder::from(config.clone()).start().map_err(|error| {
+    // The only thread is this one: what it gives up, those that are started hereafter lack too.
+    let started = Builder::from(config.clone())
+        .prepare()
+        .and_then(Prepared::confine)
+        .and_then(Prepared::start);
+    started.map_err(|error| {
         let exit = if error.is_lack_of_host() {
             Exit::HostLacks
         } else if error.is_configuration() {
@@ -37,6 +42,10 @@ impl Running for RunningServer {
 
     fn certificates(&self) -> Vec<ServedCertificate> {
         self.certificates()
+    }
+
+    fn confinement(&self) -> Option<String> {
+        self.confinement().map(str::to_owned)
     }
 
     fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {

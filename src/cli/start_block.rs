@@ -31,6 +31,8 @@ pub(super) struct StartBlock {
     pub(super) client_auth: Option<ClientAuth>,
     /// The file with the keys of session tickets, if they are shared.
     pub(super) ticket_keys: Option<PathBuf>,
+    /// What the process has given up.
+    pub(super) confinement: Option<String>,
     /// The bound on user memory.
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
@@ -56,6 +58,9 @@ impl fmt::Display for StartBlock {
         writeln!(f, "  workers      {} {threads}, one ring each, {pinned}", self.workers)?;
         writeln!(f, "  TLS          {}", self.tls_path)?;
         self.identity(f)?;
+        if let Some(confinement) = &self.confinement {
+            writeln!(f, "  privileges   {confinement}")?;
+        }
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
         match &self.access_log {
@@ -192,6 +197,7 @@ mod tests {
             self_signed: true,
             client_auth: None,
             ticket_keys: None,
+            confinement: Some("user www (uid 33, gid 33); no core dumps".to_owned()),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
             admin: None,
@@ -209,6 +215,7 @@ mod tests {
             "  certificate  /home/a user/certificate.pem\n",
             "  SHA-256      AB:CD\n",
             "  names        localhost, ::1\n",
+            "  privileges   user www (uid 33, gid 33); no core dumps\n",
             "  memory       at most ",
             "  try          curl --cacert '/home/a user/certificate.pem' https://localhost:8443/\n",
         ] {

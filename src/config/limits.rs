@@ -7,6 +7,10 @@ pub struct Limits {
     /// Open connections per worker, 1 to 1,000,000. Default 10,000. Lowered at start to what the
     /// open-files limit allows, see [`Limits::fitted`]. At the limit, accepting pauses.
     pub connections: usize,
+    /// Open connections of one address on all workers together, 0 to 1,000,000; an IPv6 address
+    /// counts by its first 64 bits. Default 0: no limit, since many people may share an address.
+    /// Beyond: reset as soon as it is accepted.
+    pub connections_per_address: usize,
     /// Handshakes in flight per worker, 1 to `connections`. Default 1,024. A handshake costs far
     /// more memory and time than an established connection.
     pub handshakes: usize,
@@ -46,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: 0,
             handshakes: 1_024,
             receive_buffers: 256,
             receive_buffer_bytes: 16 << 10,

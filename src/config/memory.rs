@@ -39,6 +39,10 @@ pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
 /// What is kept of its head besides for the access log.
 pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
 
+/// An address that has a connection open, in the table of those whose connections are limited: at
+/// worst each connection is of another one.
+pub(crate) const ADDRESS_BYTES: usize = 96;
+
 /// Stack, ring and tables of a worker.
 const WORKER_BYTES: usize = 4 << 20;
 
@@ -91,6 +95,8 @@ impl MemoryCeiling {
         let requests = limits.open_requests().saturating_mul(request);
         let observation = OBSERVER_BYTES.saturating_add(requests);
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
+        let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
+        let connection = connection.saturating_add(limited);
         let each = [
             ("receive buffers", received.saturating_mul(2)),
             ("send memory", limits.send_memory_bytes),
@@ -183,6 +189,14 @@ mod tests {
         let handshakes = (more.limits.handshakes * super::CLIENT_CERTIFICATE_BYTES) as u64;
         let asking = more.memory_ceiling(1).total();
         assert_eq!(asking - three, handshakes + super::AUTHORITIES_BYTES as u64);
+    }
+
+    #[test]
+    fn a_limit_for_each_address_has_its_price() {
+        let mut config = Config::default();
+        let without = config.memory_ceiling(1).total();
+        config.limits.connections_per_address = 5;
+        assert_eq!(config.memory_ceiling(1).total(), without + 10_000 * 96);
     }
 
     #[test]

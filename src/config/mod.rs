@@ -10,6 +10,7 @@ mod check;
 mod limits;
 pub(crate) mod memory;
 mod observe;
+mod process;
 mod site;
 mod timeouts;
 mod tls;
@@ -21,6 +22,7 @@ pub use check::ConfigError;
 pub use limits::Limits;
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
+pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use timeouts::Timeouts;
 pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
@@ -65,6 +67,8 @@ pub struct Config {
     pub site: SiteOptions,
     /// What the server tells about itself.
     pub observe: ObserveOptions,
+    /// What the program gives up of its process.
+    pub process: ProcessOptions,
     /// The form of the log, and of the access log. Default: [`LogFormat::Text`].
     pub log_format: LogFormat,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),
             observe: ObserveOptions::default(),
+            process: ProcessOptions::default(),
             log_format: LogFormat::Text,
         }
     }

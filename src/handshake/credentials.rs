@@ -217,10 +217,9 @@ pub enum CredentialsError {
 impl fmt::Display for CredentialsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(path, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                write!(f, "{}: {error}. Let the user that runs ringway read it", path.display())
+            Self::Read(path, error) => {
+                write!(f, "{}: {error}{}", path.display(), files::remedy(path, error))
             }
-            Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Pem(path, error) => {
                 write!(f, "{}: damaged PEM: {error}. Export the file again", path.display())
             }

@@ -36,6 +36,20 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Zeroizing<Vec<u8>>,
     Ok((content, mode))
 }
 
+/// What to do about a file that cannot be read, to be put behind the error; empty if the error says
+/// it all.
+pub(super) fn remedy(path: &Path, error: &io::Error) -> &'static str {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return "";
+    }
+    // Landlock denies the opening of a file, not the question whether its permissions allow it.
+    if rustix::fs::access(path, rustix::fs::Access::READ_OK).is_err() {
+        return ". Let the user that runs ringway read it";
+    }
+    ". Its permissions allow that, a security module does not: Landlock leaves to ringway the \
+     folders that these files were in when it started. Put it there, or restart ringway"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

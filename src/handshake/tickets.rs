@@ -298,10 +298,9 @@ impl fmt::Display for TicketKeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAKE: &str = "make one with: openssl rand -base64 32";
         match self {
-            Self::Read(path, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                write!(f, "{}: {error}. Let the user that runs ringway read it", path.display())
+            Self::Read(path, error) => {
+                write!(f, "{}: {error}{}", path.display(), files::remedy(path, error))
             }
-            Self::Read(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Exposed { path, mode } => write!(
                 f,
                 "{}: ticket keys that others can get at (mode {mode:04o}) protect nothing. Use: \

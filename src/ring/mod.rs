@@ -31,6 +31,7 @@ mod ready;
 mod receive_pool;
 mod region;
 mod residency;
+mod restrict;
 mod send_pool;
 #[cfg(test)]
 mod sim;

@@ -14,6 +14,7 @@ use io_uring::{
 use super::{
     op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
+    restrict::restrict_and_enable,
     send_pool::SendPool,
 };
 
@@ -48,6 +49,8 @@ pub struct Granted {
     pub registered_ring: bool,
     /// Send memory is pinned once, not at each read into it.
     pub registered_send_memory: bool,
+    /// The kernel refuses operations that Ringway does not submit.
+    pub restricted: bool,
 }
 
 /// `IORING_ENTER_GETEVENTS`, `IORING_ENTER_EXT_ARG` and `IORING_ENTER_REGISTERED_RING`
@@ -56,8 +59,8 @@ const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 /// `IORING_REGISTER_RING_FDS` and `IORING_UNREGISTER_RING_FDS`.
-const REGISTER_RING_FDS: u32 = 20;
-const UNREGISTER_RING_FDS: u32 = 21;
+pub(super) const REGISTER_RING_FDS: u32 = 20;
+pub(super) const UNREGISTER_RING_FDS: u32 = 21;
 
 /// `struct io_uring_getevents_arg`.
 #[repr(C)]
@@ -94,13 +97,6 @@ impl Uring {
         send: &Rc<SendPool>,
     ) -> io::Result<Self> {
         let (ring, defer_taskrun) = set_up(options)?;
-        let (enter_fd, enter_flags, registered_ring) = match register_ring_fd(ring.as_raw_fd()) {
-            Ok(index) => (index, ENTER_REGISTERED_RING, true),
-            Err(error) => {
-                log::info!("ring: its descriptor cannot be registered ({error})");
-                (ring.as_raw_fd(), 0, false)
-            }
-        };
         // SAFETY: the entry ring lies in the pool, which this value keeps alive until the ring is
         // gone.
         unsafe {
@@ -120,8 +116,20 @@ impl Uring {
                 send.bytes() / 1024
             );
         }
-        let granted =
-            Granted { defer_taskrun, registered_ring, registered_send_memory: registered.is_ok() };
+        let restricted = restrict_and_enable(&ring)?;
+        let (enter_fd, enter_flags, registered_ring) = match register_ring_fd(ring.as_raw_fd()) {
+            Ok(index) => (index, ENTER_REGISTERED_RING, true),
+            Err(error) => {
+                log::info!("ring: its descriptor cannot be registered ({error})");
+                (ring.as_raw_fd(), 0, false)
+            }
+        };
+        let granted = Granted {
+            defer_taskrun,
+            registered_ring,
+            registered_send_memory: registered.is_ok(),
+            restricted,
+        };
         let enter_flags = enter_flags | ENTER_GETEVENTS | ENTER_EXT_ARG;
         Ok(Self {
             ring,
@@ -203,12 +211,12 @@ impl Uring {
     }
 }
 
-/// Sets up a ring with as much as the kernel grants. Linux 6.1, our floor, has everything but
-/// `NO_SQARRAY` (6.6).
+/// Sets up a ring with as much as the kernel grants, not yet switched on. Linux 6.1, our floor, has
+/// everything but `NO_SQARRAY` (6.6).
 fn set_up(options: RingOptions) -> io::Result<(IoUring, bool)> {
     let base = || {
         let mut builder = IoUring::builder();
-        builder.dontfork().setup_cqsize(options.completions).setup_submit_all();
+        builder.dontfork().setup_cqsize(options.completions).setup_submit_all().setup_r_disabled();
         builder
     };
     let newest = base()

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{RunningServer, StartError, start};
+use super::{Prepared, RunningServer, StartError, start};
 use crate::config::{
     CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
 };
@@ -97,7 +97,16 @@ impl Builder {
     /// What is wrong with the configuration, the certificate, the addresses or the host; nothing
     /// is left behind.
     pub fn start(self) -> Result<RunningServer, StartError> {
-        start::start(self.config)
+        self.prepare()?.start()
+    }
+
+    /// The first half of [`Builder::start`]: checks the configuration, reads certificates and
+    /// keys, and binds. A program gives up its privileges before the second half.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the certificate or the addresses.
+    pub fn prepare(self) -> Result<Prepared, StartError> {
+        start::prepare(self.config)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Why a server does not start.
 
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 use crate::{
     accept::BindError,
     config::ConfigError,
     handshake::{CredentialsError, TicketKeysError},
     observe::{access_log::AccessLogError, admin::AdminError},
+    privilege::{AccountError, BecomeError, LandlockError},
     ring::probe::RingUnavailable,
 };
 
@@ -35,6 +36,23 @@ pub enum StartError {
     AccessLog(AccessLogError),
     /// The admin listener.
     Admin(AdminError),
+    /// The user to become.
+    Account(AccountError),
+    /// The change of user.
+    Become(BecomeError),
+    /// The folder cannot be entered by the user that the process has become.
+    Folder {
+        /// The served folder.
+        folder: PathBuf,
+        /// The user.
+        account: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Landlock was demanded, and cannot be had.
+    Landlock(LandlockError),
+    /// The system refused a change of the process.
+    Process(io::Error),
     /// A worker could not be set up.
     Worker(io::Error),
 }
@@ -43,12 +61,21 @@ impl StartError {
     /// Whether the host lacks something that the configuration needs, as opposed to a
     /// configuration that is wrong.
     pub fn is_lack_of_host(&self) -> bool {
-        matches!(self, Self::Ring(_) | Self::KernelTls(_) | Self::OpenFiles(_))
+        matches!(self, Self::Ring(_) | Self::KernelTls(_) | Self::OpenFiles(_) | Self::Landlock(_))
     }
 
     /// Whether the configuration, certificate included, is wrong.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Credentials(_) | Self::TicketKeys(_) | Self::Tls(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Credentials(_)
+                | Self::TicketKeys(_)
+                | Self::Tls(_)
+                | Self::Account(_)
+                | Self::Become(BecomeError::NotRoot(_))
+                | Self::Folder { .. }
+        )
     }
 }
 
@@ -72,6 +99,23 @@ impl fmt::Display for StartError {
             ),
             Self::AccessLog(error) => write!(f, "{error}"),
             Self::Admin(error) => write!(f, "{error}"),
+            Self::Account(error) => write!(f, "{error}"),
+            Self::Become(error) => write!(f, "{error}"),
+            Self::Folder { folder, account, error } => write!(
+                f,
+                "user: {account} cannot enter the folder {}: {error}; let it search that folder \
+                 and those above it (chmod o+x)",
+                folder.display()
+            ),
+            Self::Landlock(error) => write!(
+                f,
+                "Landlock was demanded (--landlock on), but {error}; or use --landlock auto"
+            ),
+            Self::Process(error) => write!(
+                f,
+                "the process cannot give up privileges: {error}; a filter on system calls may \
+                 refuse prctl or setrlimit"
+            ),
             Self::Worker(error) => {
                 write!(f, "a worker could not be set up: {error}")?;
                 if error.raw_os_error() == Some(libc::ENOMEM) {

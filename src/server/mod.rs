@@ -8,6 +8,7 @@
 mod builder;
 mod error;
 mod observe;
+mod prepared;
 mod running;
 mod start;
 mod tls;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use builder::Builder;
 pub use error::StartError;
+pub use prepared::{Confinement, Prepared};
 pub use running::{Handle, RunningServer, ServerError};
 pub use tls::{ReloadError, ServedCertificate};
 

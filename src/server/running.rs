@@ -3,6 +3,7 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use super::{
+    Confinement,
     observe::Sources,
     tls::{ReloadError, ServedCertificate, Tls},
 };
@@ -89,6 +90,7 @@ pub struct RunningServer {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) tls_path: String,
+    pub(super) confinement: Option<Confinement>,
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
@@ -116,6 +118,11 @@ impl RunningServer {
     /// for clients that ask for a name that none of them has.
     pub fn certificates(&self) -> Vec<ServedCertificate> {
         self.handle.tls.certificates()
+    }
+
+    /// What the process has given up, for a person; None if that was not asked for.
+    pub fn confinement(&self) -> Option<&str> {
+        self.confinement.as_ref().map(Confinement::as_str)
     }
 
     /// Where the admin listener is, with its real port; None if there is none, or if it is a Unix

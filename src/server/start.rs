@@ -10,28 +10,27 @@ use std::{
 };
 
 use super::{
-    Handle, RunningServer, StartError,
+    Handle, Prepared, RunningServer, StartError,
     observe::{Listening, Sources},
     tls::Tls,
 };
 use crate::{
-    accept,
+    accept::{self, PerAddress},
     config::{Config, KtlsMode},
     conn::KtlsPlan,
     handshake::ktls::{self, KtlsSupport},
     observe::{
         ServerFacts,
-        access_log::{AccessLog, Feed},
-        admin::Admin,
+        access_log::{AccessLog, Feed, LogFile},
+        admin::{Admin, AdminSocket},
     },
     record,
-    ring::probe::RingFeatures,
     worker::{Inbox, Plan, Report, Worker},
 };
 
-pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
+/// Everything up to the point where privileges can be given up.
+pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     config.check().map_err(StartError::Config)?;
-    RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)?;
     let workers = config.worker_count();
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -39,12 +38,33 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
 
     let tls = Tls::load(&config)?;
+    // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls_plan(config.ktls)?;
     let (addresses, listeners) = listeners(&config.listen, workers)?;
-    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
+    let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
+    let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
+    Ok(Prepared {
+        config,
+        workers,
+        tls,
+        ktls,
+        tls_path,
+        addresses,
+        listeners,
+        log: None,
+        admin,
+        confinement: None,
+    })
+}
 
+/// Everything from there on: threads, and rings on them.
+pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
+    let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
+    let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
+    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
     let started = Instant::now();
-    let (log, mut feeds) = access_log(&config, workers)?;
+    let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
+    let per_address = PerAddress::new(config.limits.connections_per_address);
     let config = Arc::new(config);
     let mut watched = Vec::new();
     let mut inboxes = Vec::new();
@@ -66,6 +86,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
             inbox,
             cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
             log: feeds.pop(),
+            per_address: per_address.clone(),
         });
     }
     let log_handle = log.as_ref().map(AccessLog::handle);
@@ -88,6 +109,7 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
         admin: None,
         log,
         tls_path,
+        confinement,
         handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),
         workers: Vec::new(),
     };
@@ -101,8 +123,8 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     for result in set_up {
         result.map_err(StartError::Worker)?;
     }
-    if let Some(address) = &server.config.observe.admin {
-        server.admin = Some(Admin::start(address, sources).map_err(StartError::Admin)?);
+    if let Some(socket) = admin {
+        server.admin = Some(Admin::start(socket, sources).map_err(StartError::Admin)?);
     }
     tls.watch()?;
     Ok(server)
@@ -110,12 +132,13 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
 
 /// The access log that is asked for, and a way to it for each worker.
 fn access_log(
+    file: Option<LogFile>,
     config: &Config,
     workers: usize,
 ) -> Result<(Option<AccessLog>, Vec<Feed>), StartError> {
-    let Some(target) = &config.observe.access_log else { return Ok((None, Vec::new())) };
+    let Some(file) = file else { return Ok((None, Vec::new())) };
     let (log, feeds) =
-        AccessLog::open(target, config.log_format, workers).map_err(StartError::AccessLog)?;
+        AccessLog::start(file, config.log_format, workers).map_err(StartError::AccessLog)?;
     Ok((Some(log), feeds))
 }
 

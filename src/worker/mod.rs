@@ -1,11 +1,13 @@
 //! A worker: one thread, one ring, its listeners and its connections.
 //!
 //! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
-//! shares nothing that changes with another but the TLS configuration, which is replaced as a whole;
-//! what other threads have to say comes through its inbox. When it ends, nothing is in flight in its ring.
+//! shares nothing that changes with another but the TLS configuration, which is replaced as a whole,
+//! and the table of addresses where their connections are limited; what other threads have to say
+//! comes through its inbox. When it ends, nothing is in flight in its ring.
 
 #![forbid(unsafe_code)]
 
+mod door;
 mod executor;
 mod inbox;
 
@@ -14,15 +16,16 @@ use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 pub(crate) use inbox::{Command, Inbox};
 
 use crate::{
-    accept::{self, Admission},
+    accept::{self, PerAddress},
     config::{Config, Limits},
-    conn::{self, Context, KtlsPlan},
+    conn::{Context, KtlsPlan},
     handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, WorkerSnapshot, access_log::Feed},
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
-use executor::{Executor, Spawner};
+use door::{Door, Refusals};
+use executor::Executor;
 
 /// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
 const DRAIN_CALL: u64 = 100;
@@ -43,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) cpu: Option<usize>,
     pub(crate) log: Option<Feed>,
+    /// Shared with the other workers, if connections per address are limited.
+    pub(crate) per_address: Option<Arc<PerAddress>>,
 }
 
 /// What a worker has done when it ends.
@@ -100,8 +105,9 @@ impl Worker {
         let executor = Executor::new(&ring);
         let drain_until = Rc::new(Cell::new(None));
         let spawner = executor.spawner();
+        let refusals = Rc::new(Refusals::default());
         for listener in plan.listeners {
-            let door = Door { context: Rc::clone(&context), spawner: spawner.clone() };
+            let door = Door::new(&context, spawner, plan.per_address.as_ref(), &refusals);
             spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
         }
         if context.observer.logs() {
@@ -206,32 +212,6 @@ async fn feed_log(context: Rc<Context>) {
     while !(context.is_draining() && context.live() == 0) {
         context.ring.sleep(LOG_EVERY).await;
         context.observer.flush_log();
-    }
-}
-
-/// The way from the listeners into the worker.
-struct Door {
-    context: Rc<Context>,
-    spawner: Spawner,
-}
-
-impl Admission for Door {
-    fn has_room(&self) -> bool {
-        // A connection counts as live once its task has begun.
-        let taken = self.context.live() + self.spawner.waiting();
-        taken < self.context.config.limits.connections
-    }
-
-    fn is_draining(&self) -> bool {
-        self.context.is_draining()
-    }
-
-    fn serve(&self, socket: OwnedFd) {
-        self.spawner.spawn(conn::serve(Rc::clone(&self.context), socket));
-    }
-
-    fn paused(&self) {
-        self.context.count(|counts| counts.accept_pauses += 1);
     }
 }
 

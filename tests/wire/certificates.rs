@@ -42,7 +42,11 @@ fn serve(site: Site, mut identities: Vec<Identity>, more: &[&str]) -> Server {
 }
 
 /// The leaf that the server shows under this name, in a full handshake.
-fn shown(server: &Server, name: &str, config: &Arc<ClientConfig>) -> CertificateDer<'static> {
+pub(crate) fn shown(
+    server: &Server,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> CertificateDer<'static> {
     let mut config = ClientConfig::clone(config);
     config.resumption = Resumption::disabled();
     let mut client = Client::connect_to(server.port, Arc::new(config), name).unwrap();

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::privilege::{self, Absence};
+
 /// What could be found out about the host. Files are read at most once, up to a bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -23,6 +25,8 @@ pub(super) struct Facts {
     pub(super) io_uring_disabled: Option<u64>,
     /// The mode of seccomp: 0 none, 1 strict, 2 a filter.
     pub(super) seccomp: Option<u64>,
+    /// The version of Landlock, or why there is none.
+    pub(super) landlock: Option<Result<u32, Absence>>,
     /// Whether the process may lock as much memory as it likes (`CAP_IPC_LOCK`).
     pub(super) locks_freely: bool,
     /// The container engine's mark, if one was found.
@@ -74,6 +78,7 @@ impl Facts {
             flags: field(&cpuinfo, "flags").or_else(|| field(&cpuinfo, "Features")).map(words),
             io_uring_disabled: host.number("proc/sys/kernel/io_uring_disabled"),
             seccomp: field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
+            landlock: Some(privilege::extent()),
             locks_freely: field(&status, "CapEff").is_some_and(has_ipc_lock),
             container: host.container(),
             gcm_driver: host.text("proc/crypto").and_then(|crypto| gcm_driver(&crypto)),

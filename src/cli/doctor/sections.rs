@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::report::{Line, Mark, Section};
 use crate::config::Config;
 use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle};
+use crate::privilege::Absence;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 
 /// The backlog that Ringway asks for; the kernel cuts it to `somaxconn`.
@@ -35,7 +36,28 @@ pub(super) fn kernel(facts: &Facts) -> Section {
             Line::note("machine", machine),
             Line::note("container", container),
             Line::note("seccomp", filter),
+            landlock(facts),
         ],
+    }
+}
+
+fn landlock(facts: &Facts) -> Line {
+    match facts.landlock {
+        None => Line::note("Landlock", "unknown"),
+        Some(Ok(abi)) => {
+            let tcp = if abi >= 4 { "and opens no TCP sockets" } else { "from 6.7 on no sockets" };
+            let says = format!("ABI {abi}: the server reaches its own files alone, {tcp}");
+            Line::new(Mark::Yes, "Landlock", says)
+        }
+        Some(Err(absence)) => {
+            let line = Line::new(Mark::No, "Landlock", absence.to_string());
+            match absence {
+                Absence::NotChosen => {
+                    line.remedy("add landlock to lsm= on the kernel's command line")
+                }
+                Absence::NotBuilt => line,
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::facts::Facts;
 use super::report::Mark;
 use super::*;
 use crate::handshake::ktls::{Attempt, Direction, Obstacle};
+use crate::privilege::Absence;
 use crate::record::{Suite, TlsVersion};
 
 fn modern() -> RingFeatures {
@@ -33,6 +34,7 @@ fn healthy() -> Facts {
         flags: Some(["aes", "vaes", "pclmulqdq"].map(str::to_owned).to_vec()),
         io_uring_disabled: Some(0),
         seccomp: Some(0),
+        landlock: Some(Ok(6)),
         locks_freely: false,
         container: None,
         gcm_driver: Some("generic-gcm-vaes-avx512".to_owned()),
@@ -237,4 +239,18 @@ fn this_host_is_examined_without_a_hitch() {
     let facts = Facts::gather(Path::new("/"));
     let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), &Config::default());
     assert_eq!(report.sections.len(), 6);
+}
+
+#[test]
+fn landlock_is_told_with_its_version_or_its_lack() {
+    let line = |landlock| {
+        let facts = Facts { landlock, ..Facts::default() };
+        let lines = sections::kernel(&facts).lines;
+        lines.into_iter().find(|line| line.what == "Landlock").unwrap()
+    };
+    let there = line(Some(Ok(4)));
+    assert!(there.mark == Mark::Yes && there.says.contains("ABI 4"), "{there:?}");
+    let not_chosen = line(Some(Err(Absence::NotChosen)));
+    assert!(not_chosen.mark == Mark::No && not_chosen.remedy.unwrap().contains("lsm="));
+    assert_eq!(line(Some(Err(Absence::NotBuilt))).remedy, None);
 }

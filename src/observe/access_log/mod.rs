@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-pub use writer::{AccessLog, AccessLogError, LogHandle, Totals};
+pub use writer::{AccessLog, AccessLogError, LogFile, LogHandle, Totals};
 
 use super::slow::Finished;
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -100,18 +100,33 @@ impl fmt::Display for AccessLogError {
 
 impl std::error::Error for AccessLogError {}
 
-impl AccessLog {
-    /// Opens the log and starts its thread; with a way to it for each of so many workers.
+/// An access log that has been opened and that nobody writes yet.
+#[derive(Debug)]
+pub struct LogFile(Output);
+
+impl LogFile {
+    /// Opens the log, to append to it.
     ///
     /// # Errors
-    /// The file cannot be opened, or the thread not started.
-    pub fn open(
-        target: &AccessLogTarget,
+    /// The file cannot be opened.
+    pub fn open(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
+        let failed = |error| AccessLogError { path: target.path().to_owned(), error };
+        Output::open(target).map(Self).map_err(failed)
+    }
+}
+
+impl AccessLog {
+    /// Starts the log's thread; with a way to it for each of so many workers.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(
+        LogFile(output): LogFile,
         format: LogFormat,
         workers: usize,
     ) -> Result<(Self, Vec<Feed>), AccessLogError> {
-        let failed = |error| AccessLogError { path: target.path().to_owned(), error };
-        let output = Output::open(target).map_err(failed)?;
+        let path = output.path().to_owned();
+        let failed = |error| AccessLogError { path, error };
         let counters = Arc::new(Counters::default());
         // Room for every batch, and for being told to reopen or to end.
         let (messages, received) = mpsc::sync_channel(workers * BATCHES + 4);
@@ -154,6 +169,7 @@ impl AccessLog {
 }
 
 /// Where lines go.
+#[derive(Debug)]
 enum Output {
     Stdout,
     File { path: PathBuf, file: File },
@@ -166,6 +182,13 @@ impl Output {
             AccessLogTarget::File(path) => {
                 Ok(Self::File { path: path.clone(), file: append_to(path)? })
             }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Stdout => Path::new("-"),
+            Self::File { path, .. } => path,
         }
     }
 

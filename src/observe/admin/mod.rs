@@ -71,6 +71,25 @@ enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
+/// A socket that listens, and that nobody serves yet.
+#[derive(Debug)]
+pub struct AdminSocket {
+    address: AdminAddress,
+    listener: Listener,
+}
+
+impl AdminSocket {
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn bind(address: &AdminAddress) -> Result<Self, AdminError> {
+        let listener = Listener::bind(address)
+            .map_err(|error| AdminError { address: address.clone(), error })?;
+        Ok(Self { address: address.clone(), listener })
+    }
+}
+
 /// A connection of either kind.
 trait Stream: Read + Write + Send {
     /// Whether browsers reach it, so that the name in the request matters.
@@ -99,13 +118,13 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Listens at `address` and tells what `source` knows.
+    /// Serves at `socket`, and tells what `source` knows.
     ///
     /// # Errors
-    /// The address cannot be used, or the thread not started.
-    pub fn start(address: &AdminAddress, source: Arc<dyn Source>) -> Result<Self, AdminError> {
+    /// The thread cannot be started.
+    pub fn start(socket: AdminSocket, source: Arc<dyn Source>) -> Result<Self, AdminError> {
+        let AdminSocket { address, listener } = socket;
         let failed = |error| AdminError { address: address.clone(), error };
-        let listener = Listener::bind(address).map_err(failed)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let stop = Arc::new(stop);
         let (bound, stopped) = (listener.address(), Arc::clone(&stop));

@@ -3,6 +3,7 @@
 //! slot is taken, every buffer is home, every descriptor is closed. No test looks at a clock.
 
 mod accepting;
+mod confined;
 mod deadlines;
 mod kernel;
 mod operations;
