@@ -82,7 +82,9 @@ mod tests {
     fn a_task_that_was_taken_may_be_named_again_and_goes_behind_the_others() {
         let tasks = [0, 1, 2].map(TaskId::first);
         let mut queue = ReadyQueue::default();
-        tasks.iter().for_each(|&task| queue.push(task));
+        for &task in &tasks {
+            queue.push(task);
+        }
         assert_eq!(taken(&mut queue, 1), [tasks[0]]);
         queue.push(tasks[0]);
         assert_eq!(taken(&mut queue, 10), [tasks[1], tasks[2], tasks[0]]);
@@ -93,7 +95,9 @@ mod tests {
         let tasks: Vec<_> = (0..64).map(TaskId::first).collect();
         let mut queue = ReadyQueue::default();
         let mut polls = [0_u32; 64];
-        tasks.iter().for_each(|&task| queue.push(task));
+        for &task in &tasks {
+            queue.push(task);
+        }
         for _ in 0..1000 {
             for task in taken(&mut queue, 16) {
                 polls[task.index()] += 1;
