@@ -149,16 +149,16 @@ impl<'a> Engine<'a> {
                     return Err(self.hopeless());
                 }
             }
-            let wanted = self.control.stage();
-            if wanted == stage {
+            if self.control.stage() == stage {
                 continue;
             }
-            stage = wanted;
+            // Every stage is gone through, however late this thread comes to it.
+            stage = stage.next();
             match stage {
                 Stage::Idle => {}
                 Stage::WarmUp => self.start(now),
                 Stage::Measure => {
-                    self.common.tally.reset();
+                    self.begin(now);
                     idle_time = Duration::ZERO;
                     began = now;
                 }
@@ -169,6 +169,7 @@ impl<'a> Engine<'a> {
                     return Ok(self.common.tally);
                 }
             }
+            self.control.entered(self.index, stage);
         }
     }
 

@@ -58,7 +58,11 @@ pub struct Options {
     #[arg(short, long, default_value = "5s", value_parser = time)]
     duration: Duration,
 
-    /// Time before that
+    /// End the measurement after so many answers, if the time has not passed before
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+
+    /// Time before the measurement
     #[arg(long, default_value = "1s", value_parser = time)]
     warm_up: Duration,
 
@@ -188,6 +192,7 @@ impl Options {
             cpus: self.cpus.clone(),
             warm_up: self.warm_up,
             duration: self.duration,
+            enough: self.requests,
             timeout: self.timeout,
             status: self.status,
             root: self.root.clone(),

@@ -104,8 +104,10 @@ pub struct Plan {
     pub cpus: Vec<usize>,
     /// Not measured.
     pub warm_up: Duration,
-    /// Measured.
+    /// Measured, unless there is [`enough`](Self::enough) before.
     pub duration: Duration,
+    /// After so many answers the measurement ends, within some milliseconds.
+    pub enough: Option<u64>,
     /// After which a request has failed.
     pub timeout: Duration,
     /// The status that every response must have.
