@@ -1,4 +1,4 @@
-//! One thread's loop: completions in, requests out, never asleep.
+//! One thread's loop: completions in, requests out, never asleep unless that was asked for.
 //!
 //! The invariant: after every event of a connection `settle` looks at it once, and that is the
 //! only place where it is given requests, armed to receive, or reopened.
@@ -33,6 +33,8 @@ const RETRY: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(5);
 /// How often time-outs are looked for.
 const SWEEP: Duration = Duration::from_millis(200);
+/// How long a thread that may sleep does so at most before it looks at the time.
+const NAP: Duration = Duration::from_millis(1);
 /// The receive buffer that a slow connection asks the kernel for, in bytes.
 const SLOW_BUFFER: usize = 4096;
 
@@ -132,6 +134,9 @@ impl<'a> Engine<'a> {
             }
             worked |= self.issue(before);
             self.flush();
+            if !worked && self.plan.sleep {
+                self.ring.wait_at_most(NAP).map_err(ring_failed)?;
+            }
             let now = Instant::now();
             if !worked {
                 idle_time += now - before;

@@ -116,6 +116,8 @@ pub struct Plan {
     pub root: Option<PathBuf>,
     /// Whether every body is hashed.
     pub hash: bool,
+    /// Whether threads sleep while they have nothing to do, where the server needs their CPU.
+    pub sleep: bool,
     /// The server's processes, whose CPU time and memory are read.
     pub server: Vec<u32>,
 }

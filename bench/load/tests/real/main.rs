@@ -77,6 +77,15 @@ fn resumes_sessions() {
 }
 
 #[test]
+fn sleeps_where_it_is_told_to() {
+    let report = load(&Server::start(Behaviour::Slow), "/a", "--sleep -n 10");
+    let busy = sound(&report).client.busy;
+    // The server sleeps for 20 ms before each answer; a thread that polls is not busy then either,
+    // but one that never looks up would never end.
+    assert!(busy < 1.0, "{report}");
+}
+
+#[test]
 fn keeps_to_a_rate() {
     let server = Server::start(Behaviour::Sound);
     for options in ["--rate 300", "--rate 100 --sessions full", "--rate 300 --depth 2 -c 1"] {
@@ -145,8 +154,10 @@ fn notices_every_wrong_answer() {
         (Behaviour::Silence, "timeout"),
     ] {
         let server = Server::start(behaviour);
-        // Only the server that says nothing is waited for: no other answer is ever late.
-        let patience = if behaviour == Behaviour::Silence { "--timeout 200ms -n 4" } else { "" };
+        // Only the server that says nothing is waited for: no other answer is ever late. On one
+        // connection a second sound answer comes only after the wait.
+        let silent = behaviour == Behaviour::Silence;
+        let patience = if silent { "--timeout 200ms -c 1 -n 2" } else { "" };
         let report = load(&server, "/a", &format!("--hash {patience}"));
         let kinds: Vec<_> = report.failures.keys().map(String::as_str).collect();
         assert_eq!(kinds, [kind], "{report}");
