@@ -22,7 +22,7 @@ h2{margin-top:3rem}figcaption,small{color:var(--dim)}figure{margin:1rem 0}
 ";
 
 /// The whole page.
-pub(crate) fn tell(results: &Results) -> String {
+pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     let _ = write!(
         out,

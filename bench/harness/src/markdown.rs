@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::instructions::Counts;
+use crate::instructions_text;
 use crate::peers;
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{CLIENT_BUSY, Range, range};
@@ -17,7 +19,7 @@ const QUIET: f64 = 0.5;
 const SATURATED: f64 = 0.95;
 
 /// The whole text.
-pub(crate) fn tell(results: &Results) -> String {
+pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     introduction(&mut out, results);
     overview(&mut out, results);
@@ -38,6 +40,7 @@ pub(crate) fn tell(results: &Results) -> String {
     for workload in &results.workloads {
         section(&mut out, results, workload);
     }
+    out.push_str(&counts.map_or_else(String::new, instructions_text::markdown));
     out
 }
 
@@ -203,9 +206,11 @@ fn method(out: &mut String, results: &Results) {
          sleeps makes a fast server pay for waking it. At a fixed rate a request's latency counts \
          from the moment it was due, not from when it could be sent, and what was due but not \
          answered is counted with the age that it reached. The rates are shares of what the \
-         slowest serious server (nginx, HAProxy, hyper, actix-web, tokio-uring, monoio or Ringway) \
-         manages at 1 KB over 64 connections.\n",
-        rounds, results.seconds
+         slowest serious server (of {}) manages at 1 KB over 64 connections.\n\n\
+         All of it is over TLS: Ringway has no plain HTTP to be measured.\n",
+        rounds,
+        results.seconds,
+        peers::serious().join(", ")
     );
 }
 

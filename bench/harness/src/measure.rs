@@ -171,7 +171,7 @@ fn turn_of(
     let (server, port) = start(options, material, peer, workload)?;
     let mut command = load(options, material, workload, rate, port)?;
     command.args(["--server-pid", &server.pid().to_string()]);
-    checked(workload, report(options, &mut command)?)
+    checked(workload.options.contains(&"resumed"), report(options.client_cpu, &mut command)?)
 }
 
 /// The load generator's command.
@@ -197,17 +197,17 @@ fn load(
     Ok(command)
 }
 
-/// Runs the load generator.
-fn report(options: &Options, command: &mut Command) -> Result<Report, String> {
-    let output = output_on(options.client_cpu, command).map_err(|error| error.to_string())?;
+/// Runs the load generator on `cpu`.
+pub(crate) fn report(cpu: usize, command: &mut Command) -> Result<Report, String> {
+    let output = output_on(cpu, command).map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         said.lines().last().unwrap_or("the load generator said nothing").to_owned()
     })
 }
 
-/// A report in which everything went as it should.
-fn checked(workload: &Workload, report: Report) -> Result<Report, String> {
+/// A report in which everything went as it should; `resumes` says that sessions were to be resumed.
+pub(crate) fn checked(resumes: bool, report: Report) -> Result<Report, String> {
     if let Some((kind, failed)) = report.failures.iter().next() {
         return Err(format!("{kind}: {} times, {}", failed.count, failed.first));
     }
@@ -218,7 +218,7 @@ fn checked(workload: &Workload, report: Report) -> Result<Report, String> {
         return Err(format!("closed {} of {} idle connections", report.idle_closed, report.idle));
     }
     let handshakes = report.full_handshakes + report.resumed_handshakes;
-    if workload.options.contains(&"resumed") && report.resumed_handshakes * 100 < handshakes * 99 {
+    if resumes && report.resumed_handshakes * 100 < handshakes * 99 {
         return Err(format!("resumed {} of {handshakes} sessions", report.resumed_handshakes));
     }
     Ok(report)
@@ -238,7 +238,7 @@ fn count_calls(
     let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
     let window = Duration::from_secs_f64(options.counting() / 2.0);
     std::thread::scope(|scope| {
-        let loading = scope.spawn(|| report(options, &mut command));
+        let loading = scope.spawn(|| report(options.client_cpu, &mut command));
         let counted = calls::count(server.pid(), delay, window);
         let report = loading.join().map_err(|_| "the load generator's thread panicked")??;
         counted.map(|counted| counted.per_request(report.requests_per_second))

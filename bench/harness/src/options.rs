@@ -68,6 +68,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
 
+    /// Count instructions instead of measuring, and write them to this file; only in a guest as
+    /// scripts/count-instructions starts it
+    #[arg(long, value_name = "FILE", conflicts_with = "show")]
+    pub(crate) count: Option<PathBuf>,
+
+    /// With --markdown and --html: tell the instructions in this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) instructions: Option<PathBuf>,
+
     /// Measure nothing: tell the results in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) show: Option<PathBuf>,

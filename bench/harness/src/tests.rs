@@ -76,7 +76,7 @@ fn only_what_moves_beyond_noise_is_told() {
 
 #[test]
 fn the_page_stands_alone_and_is_closed() {
-    let page = html::tell(&results(&[200.0, 220.0], &[]));
+    let page = html::tell(&results(&[200.0, 220.0], &[]), None);
     assert!(page.contains("it &lt;fell&gt; over") && page.contains("<b>missing</b>: not here"));
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert!(page.matches("<svg").count() >= 4);
@@ -96,7 +96,7 @@ fn results_survive_their_file() {
 
 #[test]
 fn the_text_tells_who_won_what_was_lost_and_who_failed() {
-    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]), None);
     assert!(won.contains("| 1 KB | 2.00 |"), "{won}");
     assert!(won.contains("2.00 (2.00–2.10) |") && won.contains("Nothing beyond noise"), "{won}");
     assert!(won.contains("**missing**: not here"), "{won}");
@@ -104,13 +104,13 @@ fn the_text_tells_who_won_what_was_lost_and_who_failed() {
     let mut bound = results(&[90.0, 91.0], &[100.0, 101.0]);
     bound.workloads[0].entries[1].peer = "bound-uring".into();
     bound.peers[1].name = "bound-uring".into();
-    let lost = markdown::tell(&bound);
+    let lost = markdown::tell(&bound, None);
     assert!(lost.contains("| 1 KB | **0.90** |"), "{lost}");
     assert!(lost.contains("- To **bound-uring**: `1k-64` by requests") && lost.contains("no HTTP"));
-    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]));
+    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]), None);
     assert!(lost.contains("Ringway's to explain"), "{lost}");
 
-    let failed = markdown::tell(&results(&[200.0], &[]));
+    let failed = markdown::tell(&results(&[200.0], &[]), None);
     assert!(failed.contains("nginx: it <fell> over") && failed.contains("a single round"));
     let columns = |line: &&str| line.matches(" |").count();
     let table: Vec<_> =

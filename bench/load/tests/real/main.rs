@@ -173,11 +173,6 @@ fn a_server_that_is_not_there_is_told() {
     let gone = rustix::net::getsockname(&socket).unwrap();
     let mut server = Server::start(Behaviour::Sound);
     server.address = SocketAddr::try_from(gone).unwrap();
-    // A short run reports the failures, unless it was so slow that it gave up as a long one does.
-    match try_load(&server, "/", "-d 20ms --warm-up 0s") {
-        Ok(report) => assert!(report.failures["connect"].first.contains("refused"), "{report}"),
-        Err(what) => assert!(what.contains("refused"), "{what}"),
-    }
     let hopeless = try_load(&server, "/", "").unwrap_err();
     assert!(hopeless.contains("refused"), "{hopeless}");
 }
