@@ -8,7 +8,8 @@ use crate::text::{cell, number};
 /// The server that all are compared with.
 const BASE: &str = "ringway-off";
 
-const METHOD: &str = "Counted, not timed: an emulated guest of one CPU, whose clock advances by a \
+/// How it was counted, and what the figures do not say.
+pub(crate) const METHOD: &str = "Counted, not timed: an emulated guest of one CPU, whose clock advances by a \
     nanosecond with each instruction, runs the server and the load generator in turn, so that the \
     server's CPU time, as the scheduler accounts it, is its number of instructions, in user space \
     and kernel together. A repeated string instruction counts once for each repetition. Whoever \

@@ -12,6 +12,7 @@ mod calls;
 mod html;
 mod instructions;
 mod instructions_text;
+mod ledger;
 mod machine;
 mod markdown;
 mod material;

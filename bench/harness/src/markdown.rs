@@ -31,7 +31,9 @@ pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     out.push_str(
         "\nLatencies are in microseconds, and in a closed loop they follow from the throughput: \
          only those at a fixed rate compare servers. `CPU us/req` is the server's CPU time for \
-         each request, `user %` the share of it in user mode, `peak` its resident memory. \
+         each request, `user %` the share of it in user mode, `peak` its resident memory, \
+         `least/mid` how evenly connections were served: the requests of the one that got the \
+         fewest by those of the one in the middle. \
          `calls/req` counts its system calls for each request, and `enters` those among them that \
          enter a ring, both in a round of their own. `Ringway is` tells how many times as good as \
          that server Ringway is: the median over pairs of the same round and, where there are \
@@ -338,6 +340,12 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
             "\nThe load generator was the limit of {}: the throughput there is its own, not the \
              server's.",
             saturated.join(", ")
+        );
+    }
+    if let Some(moved) = ringway(workload).and_then(|entry| entry.calls?.moved_per_byte) {
+        let _ = writeln!(
+            out,
+            "\nRingway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
         );
     }
     if about(workload) == About::Workers

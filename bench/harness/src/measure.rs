@@ -9,12 +9,13 @@ use std::time::Duration;
 use ringway_load::report::Report;
 
 use crate::calls;
+use crate::ledger;
 use crate::machine::Machine;
 use crate::material::Material;
 use crate::options::Options;
 use crate::peers::{self, Peer, RINGWAY};
 use crate::process::{Running, free_port, output_on};
-use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::results::{Calls, Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{REQUESTS, range};
 use crate::workloads::{self, About, CAPACITY, Workload};
 
@@ -141,15 +142,17 @@ fn one(
     WorkloadResult { name, title, rate, entries, skipped: None }
 }
 
-/// A fresh server.
+/// A fresh server, with one more option if that is wanted.
 fn start(
     options: &Options,
     material: &Material,
     peer: &Peer,
     workload: &Workload,
+    more: Option<&str>,
 ) -> Result<(Running, u16), String> {
     let port = free_port().map_err(|error| error.to_string())?;
     let mut command = peer.command(options, material, port, workload.file)?;
+    command.args(more);
     let mut cpus = vec![options.server_cpu];
     if peer.workers() > 1 {
         cpus.push(options.second_cpu.unwrap_or_else(|| {
@@ -168,7 +171,7 @@ fn turn_of(
     workload: &Workload,
     rate: Option<f64>,
 ) -> Result<Report, String> {
-    let (server, port) = start(options, material, peer, workload)?;
+    let (server, port) = start(options, material, peer, workload, None)?;
     let mut command = load(options, material, workload, rate, port)?;
     command.args(["--server-pid", &server.pid().to_string()]);
     checked(workload.options.contains(&"resumed"), report(options.client_cpu, &mut command)?)
@@ -231,8 +234,11 @@ fn count_calls(
     peer: &Peer,
     workload: &Workload,
     rate: Option<f64>,
-) -> Result<crate::results::Calls, String> {
-    let (server, port) = start(options, material, peer, workload)?;
+) -> Result<Calls, String> {
+    // Its metrics say which bytes it moved; they are not open while anything is timed.
+    let admin = free_port().map_err(|error| error.to_string())?;
+    let more = peer.tells_copies().then(|| format!("--admin=127.0.0.1:{admin}"));
+    let (server, port) = start(options, material, peer, workload, more.as_deref())?;
     let mut command = load(options, material, workload, rate, port)?;
     command.args(["--duration", &format!("{}s", options.counting())]);
     let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
@@ -241,6 +247,10 @@ fn count_calls(
         let loading = scope.spawn(|| report(options.client_cpu, &mut command));
         let counted = calls::count(server.pid(), delay, window);
         let report = loading.join().map_err(|_| "the load generator's thread panicked")??;
-        counted.map(|counted| counted.per_request(report.requests_per_second))
+        let moved_per_byte = more.and_then(|_| ledger::moved_per_byte(admin));
+        counted.map(|counted| Calls {
+            moved_per_byte,
+            ..counted.per_request(report.requests_per_second)
+        })
     })
 }

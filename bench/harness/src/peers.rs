@@ -92,6 +92,11 @@ impl Peer {
         if let Kind::Ringway { workers, .. } = self.kind { workers } else { 1 }
     }
 
+    /// Whether it tells which bytes it copies.
+    pub(crate) fn tells_copies(&self) -> bool {
+        matches!(self.kind, Kind::Ringway { .. })
+    }
+
     /// Whether it is told to leave records to the kernel in any case.
     pub(crate) fn must_use_kernel_tls(&self) -> bool {
         matches!(self.kind, Kind::Ringway { ktls: "on", .. } | Kind::Nginx { ktls: true })

@@ -27,7 +27,11 @@ fn results(ringway: &[f64], nginx: &[f64]) -> Results {
     let entry = |peer: &str, rounds: &[f64]| Entry {
         peer: peer.into(),
         rounds: rounds.iter().copied().map(report).collect(),
-        calls: Some(Calls { per_request: 0.25, enters_per_request: 0.125 }),
+        calls: Some(Calls {
+            per_request: 0.25,
+            enters_per_request: 0.125,
+            moved_per_byte: Some(2.5),
+        }),
         failure: rounds.is_empty().then(|| "it <fell> over".into()),
     };
     let peer = |name: &str, missing: Option<&str>| PeerResult {

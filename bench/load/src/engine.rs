@@ -60,6 +60,8 @@ pub(crate) struct Engine<'a> {
     free: VecDeque<u32>,
     /// Connections to be reopened, and when.
     retry: Vec<(Instant, u32)>,
+    /// Whether each active connection has had an answer.
+    warm: bool,
     /// Failures since the last answer.
     fruitless: usize,
     last_trouble: Option<Trouble>,
@@ -102,6 +104,7 @@ impl<'a> Engine<'a> {
             dirty: Vec::new(),
             free: VecDeque::new(),
             retry: Vec::new(),
+            warm: false,
             fruitless: 0,
             last_trouble: None,
         })

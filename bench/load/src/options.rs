@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
 
-    /// Time before the measurement
+    /// Time before the measurement, or longer: until each connection has had an answer
     #[arg(long, default_value = "1s", value_parser = time)]
     warm_up: Duration,
 

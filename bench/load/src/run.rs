@@ -26,6 +26,8 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the threads may take to notice a new stage. They look all the time, so this is for a
 /// machine that does not let them run.
 const STAGE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the warm-up may last until each connection has had an answer.
+const WARM_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the waiting thread looks up.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -56,6 +58,8 @@ impl Stage {
 pub(crate) struct Control {
     stage: AtomicU8,
     idle_ready: AtomicUsize,
+    /// Threads of whose connections each has had an answer.
+    warm: AtomicUsize,
     /// The stage that each thread has entered.
     entered: Vec<AtomicU8>,
     requests: Vec<AtomicU64>,
@@ -67,7 +71,14 @@ impl Control {
         let zeros = || (0..threads).map(|_| AtomicU64::new(0)).collect();
         let (requests, failed) = (zeros(), zeros());
         let entered = (0..threads).map(|_| AtomicU8::new(0)).collect();
-        Self { stage: AtomicU8::new(0), idle_ready: AtomicUsize::new(0), entered, requests, failed }
+        Self {
+            stage: AtomicU8::new(0),
+            idle_ready: AtomicUsize::new(0),
+            warm: AtomicUsize::new(0),
+            entered,
+            requests,
+            failed,
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -90,6 +101,11 @@ impl Control {
     /// A thread's idle connections are open.
     pub(crate) fn idle_ready(&self) {
         self.idle_ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each connection of a thread has had an answer.
+    pub(crate) fn warm(&self) {
+        self.warm.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Thread `index` has got so far.
@@ -223,7 +239,12 @@ fn watch(
         }
     };
     enter(Stage::WarmUp);
-    look(Instant::now() + plan.warm_up, &|| false);
+    // No first handshake of a connection falls into the measured interval.
+    let began = Instant::now();
+    look(began + plan.warm_up, &|| false);
+    look(began + plan.warm_up + WARM_PATIENCE, &|| {
+        control.warm.load(Ordering::Relaxed) == plan.threads
+    });
     let before = sample()?;
     enter(Stage::Measure);
     let enough = || plan.enough.is_some_and(|enough| Control::total(&control.requests) >= enough);

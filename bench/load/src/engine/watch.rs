@@ -20,6 +20,11 @@ impl Engine<'_> {
                 index += 1;
             }
         }
+        let active = &self.connections[self.idle + self.slow..];
+        if !self.warm && active.iter().all(|connection| connection.served > 0) {
+            self.warm = true;
+            self.control.warm();
+        }
         let Some(slow) = self.plan.slow else { return };
         for key in self.idle..self.idle + self.slow {
             let connection = &mut self.connections[key];
