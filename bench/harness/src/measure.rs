@@ -82,11 +82,13 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
 
 /// Seconds that all of it takes, about.
 pub(crate) fn expected(options: &Options, present: &[Peer]) -> f64 {
-    let turns = workloads::chosen(options)
+    workloads::chosen(options)
         .iter()
-        .map(|workload| present.iter().filter(|peer| peer.takes_part(workload)).count())
-        .sum::<usize>();
-    turns as f64 * options.turns()
+        .map(|workload| {
+            let peers = present.iter().filter(|peer| peer.takes_part(workload)).count();
+            peers as f64 * options.turns(workload.about == About::Idle)
+        })
+        .sum()
 }
 
 /// A share of the capacity of the slowest serious peer.

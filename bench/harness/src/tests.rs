@@ -76,6 +76,7 @@ fn only_what_moves_beyond_noise_is_told() {
     let worse = against::tell(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
     assert!(worse.contains("ringway      -21.1 %  WORSE"), "{worse}");
     assert!(worse.contains("nginx        +22.7 %  better"), "{worse}");
+    assert!(!worse.contains("another machine") && !worse.contains("in the middle"), "{worse}");
 }
 
 #[test]
@@ -156,6 +157,29 @@ fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
     let full = measure::expected(&options(""), &peers::ALL);
     assert!((600.0..=1800.0).contains(&full), "{full} s");
     assert!(measure::expected(&options("--workload 1k-64"), &peers::ALL) < full / 10.0);
+}
+
+#[test]
+fn what_makes_an_earlier_run_no_measure_is_told() {
+    let before = results(&[100.0], &[100.0]);
+    let mut now = results(&[50.0], &[50.0]);
+    now.machine.kernel = "9.9".into();
+    let told = against::tell(&before, &now);
+    assert!(told.contains("another machine") && told.contains("a single round"), "{told}");
+    // Where the others moved alike, it was the machine.
+    let mut many = [before.clone(), now];
+    for results in &mut many {
+        let entries = &mut results.workloads[0].entries;
+        for name in ["hyper", "actix"] {
+            let nginx = entries[1].clone();
+            entries.push(Entry { peer: name.into(), ..nginx });
+        }
+    }
+    let [before, mut now] = many;
+    let told = against::tell(&before, &now);
+    assert!(told.contains("all but Ringway, in the middle: -50.0 %"), "{told}");
+    now.workloads.clear();
+    assert!(against::tell(&before, &now).contains("not measured this time"));
 }
 
 #[test]
