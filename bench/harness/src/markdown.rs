@@ -354,7 +354,8 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
         let _ = writeln!(
             out,
             "\nFor each request two workers spend {:.2} times the CPU of one. Where there is no \
-             third CPU, one of the two shares its own with the load generator.",
+             third CPU, one of the two shares its own with the load generator, which therefore \
+             sleeps when it waits, here for one worker as for two.",
             range.median
         );
     }

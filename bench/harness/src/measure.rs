@@ -57,16 +57,6 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
     }
     eprintln!("This takes about {:.0} s.", expected(options, &present));
     for workload in workloads::chosen(options) {
-        if let Some(why) = workload.skipped(options, results.machine.cpus) {
-            results.workloads.push(WorkloadResult {
-                name: workload.name.into(),
-                title: workload.title.into(),
-                skipped: Some(why),
-                rate: None,
-                entries: Vec::new(),
-            });
-            continue;
-        }
         let present: Vec<Peer> =
             present.iter().copied().filter(|peer| peer.takes_part(&workload)).collect();
         let rate = match workload.about {

@@ -145,9 +145,6 @@ fn two_workers_are_compared_with_one_alone() {
     };
     assert_eq!(named(two), ["ringway", "ringway-2"]);
     assert!(!named(&workloads::ALL[0]).contains(&"ringway-2"));
-    assert!(two.skipped(&options(""), 2).is_some());
-    assert!(two.skipped(&options(""), 3).is_none());
-    assert!(two.skipped(&options("--workload two"), 2).is_none());
 }
 
 #[test]
