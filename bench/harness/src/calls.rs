@@ -52,7 +52,11 @@ fn counted(text: &str, event: &str) -> Option<f64> {
 impl PerSecond {
     /// Calls for each of so many requests a second.
     pub(crate) fn per_request(self, requests: f64) -> Calls {
-        Calls { per_request: self.all / requests, enters_per_request: self.enters / requests }
+        Calls {
+            per_request: self.all / requests,
+            enters_per_request: self.enters / requests,
+            moved_per_byte: None,
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crate::instructions::Counts;
+use crate::instructions_text::METHOD;
 use crate::page::{Bar, Line, bars, escape, lines};
-use crate::peers::RINGWAY;
-use crate::results::{Results, WorkloadResult};
+use crate::peers::{RINGWAY, TWO_WORKERS};
+use crate::results::{PeerResult, Results, WorkloadResult};
 use crate::summary::{
     BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, Figure, IDLE_USER, REQUESTS, REQUESTS_PER_CPU,
     USER_SHARE, range, ratio,
@@ -13,16 +15,16 @@ use crate::table::{about, telling};
 use crate::workloads::About;
 
 const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1c2330;--dim:#6b7484;--line:#d8dde6;--own:#c2410c;--other:#5b7fb4;--soft:#a9bddb}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--dim:#98a1b0;--line:#353c48;--own:#fb923c;--other:#7ea2d8;--soft:#465a7a}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);max-width:60rem;margin:2rem auto;padding:0 1rem}
+:root{--page:#fff;color-scheme:light dark;--ink:#1c2330;--dim:#6b7484;--line:#d8dde6;--own:#c2410c;--other:#5b7fb4;--soft:#a9bddb}
+@media(prefers-color-scheme:dark){:root{--page:#14171d;--ink:#e6e9ef;--dim:#98a1b0;--line:#353c48;--own:#fb923c;--other:#7ea2d8;--soft:#465a7a}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:2rem auto;padding:0 1rem}
 svg{width:100%;height:auto;font:12px system-ui,sans-serif;fill:var(--ink)}
-table{border-collapse:collapse;font-size:13px}td,th{padding:.2rem .6rem;text-align:left;border-bottom:1px solid var(--line)}
+table{border-collapse:collapse;font-size:13px}td,th{padding:.2rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}td:first-child{white-space:nowrap}
 h2{margin-top:3rem}figcaption,small{color:var(--dim)}figure{margin:1rem 0}
 ";
 
 /// The whole page.
-pub(crate) fn tell(results: &Results) -> String {
+pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
@@ -32,8 +34,12 @@ pub(crate) fn tell(results: &Results) -> String {
          <h1>Ringway beside its peers</h1>"
     );
     method(&mut out, results);
+    passes(&mut out, results);
     for workload in &results.workloads {
         section(&mut out, workload);
+    }
+    if let Some(counts) = counts {
+        instructions(&mut out, counts);
     }
     out.push_str("</html>\n");
     out
@@ -116,6 +122,59 @@ fn section(out: &mut String, workload: &WorkloadResult) {
     pairs(out, workload);
 }
 
+/// Passes over a byte: Ringway's by its ledger, the others' as many as what is known of them names.
+fn passes(out: &mut String, results: &Results) {
+    let ledger = results
+        .workloads
+        .iter()
+        .filter(|workload| about(workload) == About::Bytes)
+        .flat_map(|workload| &workload.entries)
+        .filter(|entry| entry.peer == RINGWAY)
+        .find_map(|entry| entry.calls?.moved_per_byte);
+    let of = |peer: &PeerResult| {
+        let own = peer.name == RINGWAY;
+        let named = peer.passes.split(", ").count() as f64;
+        let value = if own { ledger? } else { named };
+        Some(Bar { name: peer.name.clone(), own, value, split: None, reach: (value, value) })
+    };
+    let present = results.peers.iter().filter(|peer| peer.missing.is_none());
+    let values: Vec<Bar> = present.filter(|peer| peer.name != TWO_WORKERS).filter_map(of).collect();
+    bars(
+        out,
+        "Passes over a byte of a large body on its way into the socket's buffer: Ringway's by its \
+         ledger, the others' as many as the table above names",
+        &values,
+    );
+}
+
+/// Instructions with the kernel's TLS and without.
+fn instructions(out: &mut String, counts: &Counts) {
+    let _ = write!(
+        out,
+        "<h2>Kernel TLS on and off</h2><p>Linux {}. {}</p>",
+        escape(&counts.machine.kernel),
+        escape(METHOD)
+    );
+    for load in &counts.loads {
+        let counted = load.entries.iter().filter_map(|entry| {
+            let range = entry.range()?;
+            Some(Bar {
+                name: entry.server.clone(),
+                own: entry.server.starts_with(RINGWAY),
+                value: range.median,
+                split: None,
+                reach: (range.min, range.max),
+            })
+        });
+        let caption = format!("Instructions for each request: {}", load.title);
+        bars(out, &caption, &counted.collect::<Vec<_>>());
+        for entry in load.entries.iter().filter(|entry| entry.failure.is_some()) {
+            let why = escape(entry.failure.as_deref().unwrap_or_default());
+            let _ = write!(out, "<p>{} failed: {why}</p>", escape(&entry.server));
+        }
+    }
+}
+
 fn chart(out: &mut String, workload: &WorkloadResult, caption: &str, figure: Figure, unit: f64) {
     let values: Vec<Bar> = workload
         .entries
@@ -150,7 +209,11 @@ fn split(out: &mut String, workload: &WorkloadResult) {
             })
         })
         .collect();
-    bars(out, "CPU microseconds for each request; darker: in user mode", &values);
+    bars(
+        out,
+        "CPU microseconds for each request; the full colour: in user mode, the pale: in the kernel",
+        &values,
+    );
 }
 
 /// Latency over percentiles, of each peer's middle round.

@@ -10,6 +10,9 @@
 mod against;
 mod calls;
 mod html;
+mod instructions;
+mod instructions_text;
+mod ledger;
 mod machine;
 mod markdown;
 mod material;
@@ -35,6 +38,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::instructions::Counts;
 use crate::options::Options;
 use crate::results::Results;
 
@@ -49,26 +53,37 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    let write = |file: &Path, text: String| {
+        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+    };
+    if let Some(file) = &options.count {
+        let counts = instructions::count(options)?;
+        let json = serde_json::to_string_pretty(&counts).map_err(|error| error.to_string())?;
+        write(file, json + "\n")?;
+        return say(&instructions_text::table(&counts));
+    }
+    let counts = options.instructions.as_deref().map(Counts::load).transpose()?;
     let results = match &options.show {
         Some(file) => Results::load(file)?,
         None => measure::all(options)?,
-    };
-    let write = |file: &Path, text: String| {
-        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
     };
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
         write(file, json + "\n")?;
     }
     if let Some(file) = &options.html {
-        write(file, html::tell(&results))?;
+        write(file, html::tell(&results, counts.as_ref()))?;
     }
     if let Some(file) = &options.markdown {
-        write(file, markdown::tell(&results))?;
+        write(file, markdown::tell(&results, counts.as_ref()))?;
     }
     let mut told = table::tell(&results);
     if let Some(file) = &options.against {
         told += &against::tell(&Results::load(file)?, &results);
     }
-    io::stdout().write_all(told.as_bytes()).map_err(|error| error.to_string())
+    say(&told)
+}
+
+fn say(text: &str) -> Result<(), String> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }

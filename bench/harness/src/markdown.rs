@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::instructions::Counts;
+use crate::instructions_text;
 use crate::peers;
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{CLIENT_BUSY, Range, range};
@@ -17,7 +19,7 @@ const QUIET: f64 = 0.5;
 const SATURATED: f64 = 0.95;
 
 /// The whole text.
-pub(crate) fn tell(results: &Results) -> String {
+pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     introduction(&mut out, results);
     overview(&mut out, results);
@@ -29,7 +31,9 @@ pub(crate) fn tell(results: &Results) -> String {
     out.push_str(
         "\nLatencies are in microseconds, and in a closed loop they follow from the throughput: \
          only those at a fixed rate compare servers. `CPU us/req` is the server's CPU time for \
-         each request, `user %` the share of it in user mode, `peak` its resident memory. \
+         each request, `user %` the share of it in user mode, `peak` its resident memory, \
+         `least/mid` how evenly connections were served: the requests of the one that got the \
+         fewest by those of the one in the middle. \
          `calls/req` counts its system calls for each request, and `enters` those among them that \
          enter a ring, both in a round of their own. `Ringway is` tells how many times as good as \
          that server Ringway is: the median over pairs of the same round and, where there are \
@@ -38,6 +42,7 @@ pub(crate) fn tell(results: &Results) -> String {
     for workload in &results.workloads {
         section(&mut out, results, workload);
     }
+    out.push_str(&counts.map_or_else(String::new, instructions_text::markdown));
     out
 }
 
@@ -203,9 +208,11 @@ fn method(out: &mut String, results: &Results) {
          sleeps makes a fast server pay for waking it. At a fixed rate a request's latency counts \
          from the moment it was due, not from when it could be sent, and what was due but not \
          answered is counted with the age that it reached. The rates are shares of what the \
-         slowest serious server (nginx, HAProxy, hyper, actix-web, tokio-uring, monoio or Ringway) \
-         manages at 1 KB over 64 connections.\n",
-        rounds, results.seconds
+         slowest serious server (of {}) manages at 1 KB over 64 connections.\n\n\
+         All of it is over TLS: Ringway has no plain HTTP to be measured.\n",
+        rounds,
+        results.seconds,
+        peers::serious().join(", ")
     );
 }
 
@@ -335,13 +342,20 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
             saturated.join(", ")
         );
     }
+    if let Some(moved) = ringway(workload).and_then(|entry| entry.calls?.moved_per_byte) {
+        let _ = writeln!(
+            out,
+            "\nRingway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
+        );
+    }
     if about(workload) == About::Workers
         && let Some(range) = advantage(workload, &contests(workload)[0], peers::TWO_WORKERS)
     {
         let _ = writeln!(
             out,
             "\nFor each request two workers spend {:.2} times the CPU of one. Where there is no \
-             third CPU, one of the two shares its own with the load generator.",
+             third CPU, one of the two shares its own with the load generator, which therefore \
+             sleeps when it waits, here for one worker as for two.",
             range.median
         );
     }

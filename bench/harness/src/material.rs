@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The files and their sizes in bytes. The middle ones are those of a small web site.
-pub(crate) const FILES: [(&str, usize); 10] = [
+pub(crate) const FILES: [(&str, usize); 11] = [
     ("1k.bin", 1 << 10),
     ("16k.bin", 16 << 10),
+    ("64k.bin", 64 << 10),
     ("1m.bin", 1 << 20),
     ("100m.bin", 100 << 20),
     ("page.html", 14_200),

@@ -9,12 +9,13 @@ use std::time::Duration;
 use ringway_load::report::Report;
 
 use crate::calls;
+use crate::ledger;
 use crate::machine::Machine;
 use crate::material::Material;
 use crate::options::Options;
 use crate::peers::{self, Peer, RINGWAY};
 use crate::process::{Running, free_port, output_on};
-use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::results::{Calls, Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{REQUESTS, range};
 use crate::workloads::{self, About, CAPACITY, Workload};
 
@@ -56,16 +57,6 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
     }
     eprintln!("This takes about {:.0} s.", expected(options, &present));
     for workload in workloads::chosen(options) {
-        if let Some(why) = workload.skipped(options, results.machine.cpus) {
-            results.workloads.push(WorkloadResult {
-                name: workload.name.into(),
-                title: workload.title.into(),
-                skipped: Some(why),
-                rate: None,
-                entries: Vec::new(),
-            });
-            continue;
-        }
         let present: Vec<Peer> =
             present.iter().copied().filter(|peer| peer.takes_part(&workload)).collect();
         let rate = match workload.about {
@@ -81,11 +72,13 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
 
 /// Seconds that all of it takes, about.
 pub(crate) fn expected(options: &Options, present: &[Peer]) -> f64 {
-    let turns = workloads::chosen(options)
+    workloads::chosen(options)
         .iter()
-        .map(|workload| present.iter().filter(|peer| peer.takes_part(workload)).count())
-        .sum::<usize>();
-    turns as f64 * options.turns()
+        .map(|workload| {
+            let peers = present.iter().filter(|peer| peer.takes_part(workload)).count();
+            peers as f64 * options.turns(workload.about == About::Idle)
+        })
+        .sum()
 }
 
 /// A share of the capacity of the slowest serious peer.
@@ -141,15 +134,17 @@ fn one(
     WorkloadResult { name, title, rate, entries, skipped: None }
 }
 
-/// A fresh server.
+/// A fresh server, with one more option if that is wanted.
 fn start(
     options: &Options,
     material: &Material,
     peer: &Peer,
     workload: &Workload,
+    more: Option<&str>,
 ) -> Result<(Running, u16), String> {
     let port = free_port().map_err(|error| error.to_string())?;
     let mut command = peer.command(options, material, port, workload.file)?;
+    command.args(more);
     let mut cpus = vec![options.server_cpu];
     if peer.workers() > 1 {
         cpus.push(options.second_cpu.unwrap_or_else(|| {
@@ -168,10 +163,10 @@ fn turn_of(
     workload: &Workload,
     rate: Option<f64>,
 ) -> Result<Report, String> {
-    let (server, port) = start(options, material, peer, workload)?;
+    let (server, port) = start(options, material, peer, workload, None)?;
     let mut command = load(options, material, workload, rate, port)?;
     command.args(["--server-pid", &server.pid().to_string()]);
-    checked(workload, report(options, &mut command)?)
+    checked(workload.options.contains(&"resumed"), report(options.client_cpu, &mut command)?)
 }
 
 /// The load generator's command.
@@ -197,17 +192,17 @@ fn load(
     Ok(command)
 }
 
-/// Runs the load generator.
-fn report(options: &Options, command: &mut Command) -> Result<Report, String> {
-    let output = output_on(options.client_cpu, command).map_err(|error| error.to_string())?;
+/// Runs the load generator on `cpu`.
+pub(crate) fn report(cpu: usize, command: &mut Command) -> Result<Report, String> {
+    let output = output_on(cpu, command).map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr);
         said.lines().last().unwrap_or("the load generator said nothing").to_owned()
     })
 }
 
-/// A report in which everything went as it should.
-fn checked(workload: &Workload, report: Report) -> Result<Report, String> {
+/// A report in which everything went as it should; `resumes` says that sessions were to be resumed.
+pub(crate) fn checked(resumes: bool, report: Report) -> Result<Report, String> {
     if let Some((kind, failed)) = report.failures.iter().next() {
         return Err(format!("{kind}: {} times, {}", failed.count, failed.first));
     }
@@ -218,7 +213,7 @@ fn checked(workload: &Workload, report: Report) -> Result<Report, String> {
         return Err(format!("closed {} of {} idle connections", report.idle_closed, report.idle));
     }
     let handshakes = report.full_handshakes + report.resumed_handshakes;
-    if workload.options.contains(&"resumed") && report.resumed_handshakes * 100 < handshakes * 99 {
+    if resumes && report.resumed_handshakes * 100 < handshakes * 99 {
         return Err(format!("resumed {} of {handshakes} sessions", report.resumed_handshakes));
     }
     Ok(report)
@@ -231,16 +226,23 @@ fn count_calls(
     peer: &Peer,
     workload: &Workload,
     rate: Option<f64>,
-) -> Result<crate::results::Calls, String> {
-    let (server, port) = start(options, material, peer, workload)?;
+) -> Result<Calls, String> {
+    // Its metrics say which bytes it moved; they are not open while anything is timed.
+    let admin = free_port().map_err(|error| error.to_string())?;
+    let more = peer.tells_copies().then(|| format!("--admin=127.0.0.1:{admin}"));
+    let (server, port) = start(options, material, peer, workload, more.as_deref())?;
     let mut command = load(options, material, workload, rate, port)?;
     command.args(["--duration", &format!("{}s", options.counting())]);
     let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
     let window = Duration::from_secs_f64(options.counting() / 2.0);
     std::thread::scope(|scope| {
-        let loading = scope.spawn(|| report(options, &mut command));
+        let loading = scope.spawn(|| report(options.client_cpu, &mut command));
         let counted = calls::count(server.pid(), delay, window);
         let report = loading.join().map_err(|_| "the load generator's thread panicked")??;
-        counted.map(|counted| counted.per_request(report.requests_per_second))
+        let moved_per_byte = more.and_then(|_| ledger::moved_per_byte(admin));
+        counted.map(|counted| Calls {
+            moved_per_byte,
+            ..counted.per_request(report.requests_per_second)
+        })
     })
 }

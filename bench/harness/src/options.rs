@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Parser;
 
 /// Seconds that starting and stopping a server and the load generator take, about.
-const START: f64 = 0.2;
+const START: f64 = 0.3;
+
+/// Seconds that it takes to open the idle connections, where there are any, about.
+const OPENING: f64 = 2.5;
 
 /// Benchmarks Ringway beside its peers.
 #[derive(Clone, Debug, Parser)]
@@ -27,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
 
-    /// Seconds that each round measures [default: 2, or 0.8 with --quick]
+    /// Seconds that each round measures [default: 1.7, or 0.65 with --quick]
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
 
@@ -68,6 +71,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
 
+    /// Count instructions instead of measuring, and write them to this file; only in a guest as
+    /// scripts/count-instructions starts it
+    #[arg(long, value_name = "FILE", conflicts_with = "show")]
+    pub(crate) count: Option<PathBuf>,
+
+    /// With --markdown and --html: tell the instructions in this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) instructions: Option<PathBuf>,
+
     /// Measure nothing: tell the results in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) show: Option<PathBuf>,
@@ -79,23 +91,29 @@ impl Options {
     }
 
     pub(crate) fn seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 0.8 } else { 2.0 })
+        self.seconds.unwrap_or(if self.quick { 0.65 } else { 1.7 })
     }
 
     /// Seconds that each round warms up.
     pub(crate) fn warm_up(&self) -> f64 {
-        if self.quick { 0.3 } else { 0.5 }
+        if self.quick { 0.25 } else { 0.5 }
     }
 
     /// Seconds of load in which system calls are counted, for half of the time.
     pub(crate) fn counting(&self) -> f64 {
-        if self.quick { 0.6 } else { 1.0 }
+        if self.quick { 0.5 } else { 0.8 }
     }
 
-    /// Seconds that one server takes in one workload, all rounds together.
-    pub(crate) fn turns(&self) -> f64 {
+    /// Seconds that one server takes in one workload, all rounds together; `idle` connections take
+    /// their time, and no calls are counted then.
+    pub(crate) fn turns(&self, idle: bool) -> f64 {
         let load = |seconds: f64| START + self.warm_up() + seconds;
-        self.rounds() as f64 * load(self.seconds()) + load(self.counting())
+        let rounds = self.rounds() as f64;
+        if idle {
+            rounds * (OPENING + load(self.seconds()))
+        } else {
+            rounds * load(self.seconds()) + load(self.counting())
+        }
     }
 
     /// The command that measures the same, without the files that it writes.

@@ -43,6 +43,7 @@ pub(crate) fn bars(out: &mut String, caption: &str, bars: &[Bar]) {
     let height = ROW * bars.len() as f64 + 4.0;
     begin(out, caption, height);
     for (row, bar) in bars.iter().enumerate() {
+        let ranges = bar.reach.0 < bar.reach.1;
         let y = ROW * row as f64;
         let (text, middle) = (y + 15.0, y + 10.0);
         let colour = if bar.own { "var(--own)" } else { "var(--other)" };
@@ -64,12 +65,14 @@ pub(crate) fn bars(out: &mut String, caption: &str, bars: &[Bar]) {
             );
         }
         let (from, to) = (LABEL + bar.reach.0 * scale, LABEL + bar.reach.1 * scale);
-        let _ = write!(
-            out,
-            "<path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {:.0}v6M{to:.1} {:.0}v6\" stroke=\"var(--ink)\" fill=none />",
-            y + 7.0,
-            y + 7.0
-        );
+        if ranges {
+            let _ = write!(
+                out,
+                "<path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {:.0}v6M{to:.1} {:.0}v6\" stroke=\"var(--ink)\" fill=none />",
+                y + 7.0,
+                y + 7.0
+            );
+        }
         let after = to.max(LABEL + width) + 6.0;
         let _ = write!(out, "<text x={after:.1} y={text}>{}</text>", short(bar.value));
     }
@@ -118,7 +121,15 @@ pub(crate) fn lines(out: &mut String, caption: &str, curves: &[Line]) {
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut taken = f64::MIN;
     for (end, curve) in ends {
-        let (colour, width) = if curve.own { ("var(--own)", 2.5) } else { ("var(--other)", 1.2) };
+        // Hues apart from each other and from Ringway's, of a brightness for light and dark pages.
+        let others = curves.iter().filter(|other| !other.own);
+        let place = others.clone().position(|other| std::ptr::eq(other, curve)).unwrap_or(0);
+        let hue = 70.0 + 290.0 * place as f64 / others.count().max(1) as f64;
+        let (colour, width) = if curve.own {
+            ("var(--own)".to_owned(), 2.5)
+        } else {
+            (format!("hsl({hue:.0} 45% 52%)"), 1.4)
+        };
         let mut path = String::new();
         for (index, (percentile, us)) in curve.points.iter().enumerate() {
             let letter = if index == 0 { 'M' } else { 'L' };

@@ -3,12 +3,14 @@
 //! The invariant: all get the same certificate, directory, suite and one worker, each in the
 //! configuration that its own documentation recommends for files.
 
+mod all;
 mod configuration;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+pub(crate) use self::all::{ALL, COUNTED};
 use self::configuration::{caddy, haproxy, nginx, size};
 use crate::material::Material;
 use crate::options::Options;
@@ -22,8 +24,13 @@ const LOCK: &str = include_str!("../../Cargo.lock");
 enum Kind {
     Ringway {
         workers: usize,
+        /// The value of `--ktls`.
+        ktls: &'static str,
     },
-    Nginx,
+    Nginx {
+        /// Whether OpenSSL may leave records to the kernel.
+        ktls: bool,
+    },
     Haproxy,
     Caddy,
     /// One of our programs around a library, with the libraries that make it up.
@@ -58,149 +65,14 @@ pub(crate) const RINGWAY: &str = "ringway";
 /// The name of Ringway with two workers.
 pub(crate) const TWO_WORKERS: &str = "ringway-2";
 
-const CACHED: &str = "copy into rustls, seal, copy to the socket";
-
-const IN_MEMORY: &str = "its bodies were read when it started: no file is looked up or watched \
-    for changes, and no conditions or ranges are judged";
-
-const NO_HTTP: &str = "it does no HTTP; no request is parsed, no file looked up, no head written; \
-    it shows what nobody can save, and is not there to be beaten";
-
-/// All that take part.
-pub(crate) const ALL: [Peer; 13] = [
-    Peer {
-        name: RINGWAY,
-        what: "files, metadata, Date; one worker",
-        passes: "see its ledger",
-        spares: "",
-        serious: true,
-        kind: Kind::Ringway { workers: 1 },
-    },
-    Peer {
-        name: TWO_WORKERS,
-        what: "the same with two workers on two CPUs, beside Ringway with one only",
-        passes: "see its ledger",
-        spares: "",
-        serious: false,
-        kind: Kind::Ringway { workers: 2 },
-    },
-    Peer {
-        name: "nginx",
-        what: "files with sendfile and open_file_cache; one worker",
-        passes: "read, seal with a copy inside OpenSSL, copy to the socket",
-        spares: "",
-        serious: true,
-        kind: Kind::Nginx,
-    },
-    Peer {
-        name: "haproxy",
-        what: "fixed answers from memory, up to 16 KB; one thread",
-        passes: "copy to the buffer, seal, copy to the socket",
-        spares: "its answer is written once, when it starts: no file is looked up, and there are no validators, conditions or ranges",
-        serious: true,
-        kind: Kind::Haproxy,
-    },
-    Peer {
-        name: "caddy",
-        what: "file_server; GOMAXPROCS=1",
-        passes: "read, seal, copy to the socket",
-        spares: "",
-        serious: false,
-        kind: Kind::Caddy,
-    },
-    Peer {
-        name: "hyper",
-        what: "body in memory; tokio, tokio-rustls, one thread",
-        passes: CACHED,
-        spares: IN_MEMORY,
-        serious: true,
-        kind: Kind::Library {
-            program: "peer-hyper",
-            options: &[],
-            crates: &["hyper", "tokio", "rustls"],
-        },
-    },
-    Peer {
-        name: "hyper-file",
-        what: "file read for each request; tokio, tokio-rustls, one thread",
-        passes: "read, copy into rustls, seal, copy to the socket",
-        spares: "it judges no conditions or ranges",
-        serious: false,
-        kind: Kind::Library {
-            program: "peer-hyper",
-            options: &["--read-files"],
-            crates: &["hyper", "tokio", "rustls"],
-        },
-    },
-    Peer {
-        name: "axum",
-        what: "tower-http ServeDir; tokio, tokio-rustls, one thread and tokio's file threads",
-        passes: "read, copy into rustls, seal, copy to the socket",
-        spares: "",
-        serious: false,
-        kind: Kind::Library {
-            program: "peer-axum",
-            options: &[],
-            crates: &["axum", "tower-http", "hyper", "tokio", "rustls"],
-        },
-    },
-    Peer {
-        name: "actix",
-        what: "body in memory; actix-web, one worker",
-        passes: CACHED,
-        spares: IN_MEMORY,
-        serious: true,
-        kind: Kind::Library {
-            program: "peer-actix",
-            options: &[],
-            crates: &["actix-web", "tokio", "rustls"],
-        },
-    },
-    Peer {
-        name: "tokio-uring",
-        what: "a small responder, body in memory; io_uring, one thread",
-        passes: CACHED,
-        spares: IN_MEMORY,
-        serious: true,
-        kind: Kind::Library {
-            program: "peer-tokio-uring",
-            options: &[],
-            crates: &["tokio-uring", "httparse", "rustls"],
-        },
-    },
-    Peer {
-        name: "monoio",
-        what: "a small responder, body in memory; io_uring, one thread",
-        passes: CACHED,
-        spares: IN_MEMORY,
-        serious: true,
-        kind: Kind::Library {
-            program: "peer-monoio",
-            options: &[],
-            crates: &["monoio", "httparse", "rustls"],
-        },
-    },
-    Peer {
-        name: "bound-uring",
-        what: "no HTTP: the least that io_uring and TLS records cost",
-        passes: "copy to registered memory, seal, copy to the socket",
-        spares: NO_HTTP,
-        serious: false,
-        kind: Kind::Bound { program: "bound-uring" },
-    },
-    Peer {
-        name: "bound-epoll",
-        what: "no HTTP: the least that epoll and TLS records cost",
-        passes: "copy to a buffer, seal, copy to the socket",
-        spares: NO_HTTP,
-        serious: false,
-        kind: Kind::Bound { program: "bound-epoll" },
-    },
-];
-
 /// What the server of this name is spared for each request; empty if nothing is known.
 pub(crate) fn spares(name: &str) -> &'static str {
     ALL.iter().find(|peer| peer.name == name).map_or("", |peer| peer.spares)
+}
+
+/// The names of those whose capacity may set the fixed rates.
+pub(crate) fn serious() -> Vec<&'static str> {
+    ALL.iter().filter(|peer| peer.serious).map(|peer| peer.name).collect()
 }
 
 /// Those that take part in anything: Ringway does, whoever is asked for.
@@ -217,7 +89,17 @@ pub(crate) fn chosen(options: &Options) -> Vec<Peer> {
 impl Peer {
     /// How many CPUs it is given.
     pub(crate) fn workers(&self) -> usize {
-        if let Kind::Ringway { workers } = self.kind { workers } else { 1 }
+        if let Kind::Ringway { workers, .. } = self.kind { workers } else { 1 }
+    }
+
+    /// Whether it tells which bytes it copies.
+    pub(crate) fn tells_copies(&self) -> bool {
+        matches!(self.kind, Kind::Ringway { .. })
+    }
+
+    /// Whether it is told to leave records to the kernel in any case.
+    pub(crate) fn must_use_kernel_tls(&self) -> bool {
+        matches!(self.kind, Kind::Ringway { ktls: "on", .. } | Kind::Nginx { ktls: true })
     }
 
     /// Whether it takes part in `workload`: two workers are compared with one and nobody else.
@@ -230,7 +112,7 @@ impl Peer {
     pub(crate) fn version(&self, options: &Options) -> Result<String, String> {
         match self.kind {
             Kind::Ringway { .. } => said(&options.ringway, "--version"),
-            Kind::Nginx => said(Path::new("nginx"), "-v")
+            Kind::Nginx { .. } => said(Path::new("nginx"), "-v")
                 .map(|said| said.trim_start_matches("nginx version: ").into()),
             Kind::Haproxy => said(Path::new("haproxy"), "-v"),
             Kind::Caddy => said(Path::new("caddy"), "version"),
@@ -266,14 +148,14 @@ impl Peer {
         };
         let mut command;
         match self.kind {
-            Kind::Ringway { workers } => {
+            Kind::Ringway { workers, ktls } => {
                 command = Command::new(&options.ringway);
                 command.arg("serve").arg(root).args(["--listen", &listen]);
                 command.args(["--workers", &workers.to_string()]);
-                command.arg("--cert").arg(cert).arg("--key").arg(key).args(["--ktls", "auto"]);
+                command.arg("--cert").arg(cert).arg("--key").arg(key).args(["--ktls", ktls]);
             }
-            Kind::Nginx => {
-                let config = write("nginx.conf", &nginx(material, &listen))?;
+            Kind::Nginx { ktls } => {
+                let config = write("nginx.conf", &nginx(material, &listen, ktls))?;
                 command = Command::new("nginx");
                 command.arg("-p").arg(material.dir()).arg("-c").arg(config);
             }
@@ -341,12 +223,14 @@ fn locked(name: &str) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{ALL, Kind, locked};
+    use super::{ALL, COUNTED, Kind, locked};
 
     #[test]
     fn names_are_unique_and_libraries_are_locked() {
-        let names: HashSet<_> = ALL.iter().map(|peer| peer.name).collect();
-        assert_eq!(names.len(), ALL.len());
+        for peers in [&ALL[..], &COUNTED] {
+            let names: HashSet<_> = peers.iter().map(|peer| peer.name).collect();
+            assert_eq!(names.len(), peers.len());
+        }
         for peer in ALL {
             if let Kind::Library { crates, .. } = peer.kind {
                 for name in crates {

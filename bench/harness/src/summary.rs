@@ -53,6 +53,11 @@ pub(crate) const P50: Figure = |report| Some(report.latency_at(50.0));
 pub(crate) const P99: Figure = |report| Some(report.latency_at(99.0));
 pub(crate) const P999: Figure = |report| Some(report.latency_at(99.9));
 pub(crate) const MAX: Figure = |report| Some(report.latency_at(100.0));
+/// Requests of the connection that was served least by those of the one in the middle.
+pub(crate) const FAIRNESS: Figure = |report| {
+    let served = report.served;
+    (served.median > 0).then(|| served.least as f64 / served.median as f64)
+};
 pub(crate) const IDLE_USER: Figure =
     |report| report.server.as_ref()?.idle_connection.map(|idle| idle.user);
 pub(crate) const IDLE_KERNEL: Figure =

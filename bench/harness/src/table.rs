@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::peers::RINGWAY;
 use crate::results::{Entry, Results, WorkloadResult};
 use crate::summary::{
-    BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, Figure, IDLE_KERNEL, IDLE_USER, MAX, P50, P99, P999,
-    PEAK, REQUESTS, REQUESTS_PER_CPU, USER_SHARE, range, ratio,
+    BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, FAIRNESS, Figure, IDLE_KERNEL, IDLE_USER, MAX, P50, P99,
+    P999, PEAK, REQUESTS, REQUESTS_PER_CPU, USER_SHARE, range, ratio,
 };
 use crate::workloads::{self, About};
 
@@ -22,7 +22,8 @@ const SENT: [Column; 2] =
     [("CPU us/req", CPU_PER_REQUEST, 1.0, 0), ("MB/CPU-s", BYTES_PER_CPU, 1e6, 0)];
 const HELD: [Column; 2] =
     [("KiB/conn", IDLE_USER, 1024.0, 1), ("kernel KiB", IDLE_KERNEL, 1024.0, 1)];
-const REST: [Column; 2] = [("user %", USER_SHARE, 0.01, 0), ("peak MiB", PEAK, MEBI, 1)];
+const REST: [Column; 3] =
+    [("user %", USER_SHARE, 0.01, 0), ("peak MiB", PEAK, MEBI, 1), ("least/mid", FAIRNESS, 1.0, 2)];
 
 /// What a workload is about; those of other versions are told by requests.
 pub(crate) fn about(workload: &WorkloadResult) -> About {

@@ -27,7 +27,11 @@ fn results(ringway: &[f64], nginx: &[f64]) -> Results {
     let entry = |peer: &str, rounds: &[f64]| Entry {
         peer: peer.into(),
         rounds: rounds.iter().copied().map(report).collect(),
-        calls: Some(Calls { per_request: 0.25, enters_per_request: 0.125 }),
+        calls: Some(Calls {
+            per_request: 0.25,
+            enters_per_request: 0.125,
+            moved_per_byte: Some(2.5),
+        }),
         failure: rounds.is_empty().then(|| "it <fell> over".into()),
     };
     let peer = |name: &str, missing: Option<&str>| PeerResult {
@@ -72,11 +76,12 @@ fn only_what_moves_beyond_noise_is_told() {
     let worse = against::tell(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
     assert!(worse.contains("ringway      -21.1 %  WORSE"), "{worse}");
     assert!(worse.contains("nginx        +22.7 %  better"), "{worse}");
+    assert!(!worse.contains("another machine") && !worse.contains("in the middle"), "{worse}");
 }
 
 #[test]
 fn the_page_stands_alone_and_is_closed() {
-    let page = html::tell(&results(&[200.0, 220.0], &[]));
+    let page = html::tell(&results(&[200.0, 220.0], &[]), None);
     assert!(page.contains("it &lt;fell&gt; over") && page.contains("<b>missing</b>: not here"));
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert!(page.matches("<svg").count() >= 4);
@@ -96,7 +101,7 @@ fn results_survive_their_file() {
 
 #[test]
 fn the_text_tells_who_won_what_was_lost_and_who_failed() {
-    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]), None);
     assert!(won.contains("| 1 KB | 2.00 |"), "{won}");
     assert!(won.contains("2.00 (2.00–2.10) |") && won.contains("Nothing beyond noise"), "{won}");
     assert!(won.contains("**missing**: not here"), "{won}");
@@ -104,13 +109,13 @@ fn the_text_tells_who_won_what_was_lost_and_who_failed() {
     let mut bound = results(&[90.0, 91.0], &[100.0, 101.0]);
     bound.workloads[0].entries[1].peer = "bound-uring".into();
     bound.peers[1].name = "bound-uring".into();
-    let lost = markdown::tell(&bound);
+    let lost = markdown::tell(&bound, None);
     assert!(lost.contains("| 1 KB | **0.90** |"), "{lost}");
     assert!(lost.contains("- To **bound-uring**: `1k-64` by requests") && lost.contains("no HTTP"));
-    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]));
+    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]), None);
     assert!(lost.contains("Ringway's to explain"), "{lost}");
 
-    let failed = markdown::tell(&results(&[200.0], &[]));
+    let failed = markdown::tell(&results(&[200.0], &[]), None);
     assert!(failed.contains("nginx: it <fell> over") && failed.contains("a single round"));
     let columns = |line: &&str| line.matches(" |").count();
     let table: Vec<_> =
@@ -140,9 +145,6 @@ fn two_workers_are_compared_with_one_alone() {
     };
     assert_eq!(named(two), ["ringway", "ringway-2"]);
     assert!(!named(&workloads::ALL[0]).contains(&"ringway-2"));
-    assert!(two.skipped(&options(""), 2).is_some());
-    assert!(two.skipped(&options(""), 3).is_none());
-    assert!(two.skipped(&options("--workload two"), 2).is_none());
 }
 
 #[test]
@@ -152,6 +154,29 @@ fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
     let full = measure::expected(&options(""), &peers::ALL);
     assert!((600.0..=1800.0).contains(&full), "{full} s");
     assert!(measure::expected(&options("--workload 1k-64"), &peers::ALL) < full / 10.0);
+}
+
+#[test]
+fn what_makes_an_earlier_run_no_measure_is_told() {
+    let before = results(&[100.0], &[100.0]);
+    let mut now = results(&[50.0], &[50.0]);
+    now.machine.kernel = "9.9".into();
+    let told = against::tell(&before, &now);
+    assert!(told.contains("another machine") && told.contains("a single round"), "{told}");
+    // Where the others moved alike, it was the machine.
+    let mut many = [before.clone(), now];
+    for results in &mut many {
+        let entries = &mut results.workloads[0].entries;
+        for name in ["hyper", "actix"] {
+            let nginx = entries[1].clone();
+            entries.push(Entry { peer: name.into(), ..nginx });
+        }
+    }
+    let [before, mut now] = many;
+    let told = against::tell(&before, &now);
+    assert!(told.contains("all but Ringway, in the middle: -50.0 %"), "{told}");
+    now.workloads.clear();
+    assert!(against::tell(&before, &now).contains("not measured this time"));
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     pub(crate) since: Instant,
     /// Responses since the engine last asked.
     answered: u32,
+    /// Responses in the measured interval, over all sockets that have been in this place.
+    pub(crate) served: u64,
     /// Whether the engine has it on its list of connections to write to.
     pub(crate) dirty: bool,
     /// Whether the engine has it on its list of connections that may be given a request.
@@ -139,6 +141,7 @@ impl Connection {
             last_answer: false,
             since: now,
             answered: 0,
+            served: 0,
             dirty: false,
             listed: false,
             allowance: 0.0,
@@ -160,6 +163,7 @@ impl Connection {
             owed: std::mem::take(&mut self.owed),
             input: std::mem::take(&mut self.input),
             output: std::mem::take(&mut self.output),
+            served: self.served,
             dirty: self.dirty,
             listed: self.listed,
             ..Self::new(self.role, now)

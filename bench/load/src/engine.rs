@@ -1,4 +1,4 @@
-//! One thread's loop: completions in, requests out, never asleep.
+//! One thread's loop: completions in, requests out, never asleep unless that was asked for.
 //!
 //! The invariant: after every event of a connection `settle` looks at it once, and that is the
 //! only place where it is given requests, armed to receive, or reopened.
@@ -33,6 +33,8 @@ const RETRY: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(5);
 /// How often time-outs are looked for.
 const SWEEP: Duration = Duration::from_millis(200);
+/// How long a thread that may sleep does so at most before it looks at the time.
+const NAP: Duration = Duration::from_millis(1);
 /// The receive buffer that a slow connection asks the kernel for, in bytes.
 const SLOW_BUFFER: usize = 4096;
 
@@ -58,6 +60,8 @@ pub(crate) struct Engine<'a> {
     free: VecDeque<u32>,
     /// Connections to be reopened, and when.
     retry: Vec<(Instant, u32)>,
+    /// Whether each active connection has had an answer.
+    warm: bool,
     /// Failures since the last answer.
     fruitless: usize,
     last_trouble: Option<Trouble>,
@@ -100,6 +104,7 @@ impl<'a> Engine<'a> {
             dirty: Vec::new(),
             free: VecDeque::new(),
             retry: Vec::new(),
+            warm: false,
             fruitless: 0,
             last_trouble: None,
         })
@@ -132,6 +137,9 @@ impl<'a> Engine<'a> {
             }
             worked |= self.issue(before);
             self.flush();
+            if !worked && self.plan.sleep {
+                self.ring.wait_at_most(NAP).map_err(ring_failed)?;
+            }
             let now = Instant::now();
             if !worked {
                 idle_time += now - before;
@@ -149,16 +157,16 @@ impl<'a> Engine<'a> {
                     return Err(self.hopeless());
                 }
             }
-            let wanted = self.control.stage();
-            if wanted == stage {
+            if self.control.stage() == stage {
                 continue;
             }
-            stage = wanted;
+            // Every stage is gone through, however late this thread comes to it.
+            stage = stage.next();
             match stage {
                 Stage::Idle => {}
                 Stage::WarmUp => self.start(now),
                 Stage::Measure => {
-                    self.common.tally.reset();
+                    self.begin(now);
                     idle_time = Duration::ZERO;
                     began = now;
                 }
@@ -169,6 +177,7 @@ impl<'a> Engine<'a> {
                     return Ok(self.common.tally);
                 }
             }
+            self.control.entered(self.index, stage);
         }
     }
 

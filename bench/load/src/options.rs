@@ -58,7 +58,11 @@ pub struct Options {
     #[arg(short, long, default_value = "5s", value_parser = time)]
     duration: Duration,
 
-    /// Time before that
+    /// End the measurement after so many answers, if the time has not passed before
+    #[arg(short = 'n', long, value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+
+    /// Time before the measurement, or longer: until each connection has had an answer
     #[arg(long, default_value = "1s", value_parser = time)]
     warm_up: Duration,
 
@@ -73,6 +77,10 @@ pub struct Options {
     /// CPUs to pin the threads to, one for each
     #[arg(long, value_delimiter = ',')]
     cpus: Vec<usize>,
+
+    /// Sleep while there is nothing to do, instead of polling: where the server has no CPU of its own
+    #[arg(long)]
+    sleep: bool,
 
     /// A header field to add to each request, as 'Name: value'
     #[arg(long = "header", value_name = "FIELD")]
@@ -156,6 +164,9 @@ impl Options {
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err("--rate must be above zero".into());
         }
+        if self.sleep && self.rate.is_some() {
+            return Err("--rate needs threads that never --sleep, to send when it is due".into());
+        }
         if self.sessions != Sessions::KeepAlive && self.depth > 1 {
             return Err("--depth above 1 needs connections that are kept alive".into());
         }
@@ -188,10 +199,12 @@ impl Options {
             cpus: self.cpus.clone(),
             warm_up: self.warm_up,
             duration: self.duration,
+            enough: self.requests,
             timeout: self.timeout,
             status: self.status,
             root: self.root.clone(),
             hash: self.hash,
+            sleep: self.sleep,
             server: self.server.clone(),
         })
     }
@@ -295,6 +308,7 @@ mod tests {
             "http://127.0.0.1 --mix /a=0",
             "http://127.0.0.1 --header nocolon",
             "http://127.0.0.1 -d 0s",
+            "http://127.0.0.1 --rate 1 --sleep",
             "https://127.0.0.1 --cert /nonexistent",
         ] {
             assert!(plan(line).is_err(), "{line}");

@@ -17,6 +17,8 @@ pub(crate) struct Pace {
     /// Seconds between two requests.
     gap: f64,
     issued: u64,
+    /// Those of them before the measured interval.
+    before: u64,
     waiting: VecDeque<Instant>,
     missed: u64,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// `rate` requests a second, above zero, from `start`.
     pub(crate) fn new(rate: f64, start: Instant) -> Self {
-        Self { start, gap: 1.0 / rate, issued: 0, waiting: VecDeque::new(), missed: 0 }
+        Self { start, gap: 1.0 / rate, issued: 0, before: 0, waiting: VecDeque::new(), missed: 0 }
     }
 
     /// Lets time pass: what has come due by `now` waits to be sent.
@@ -43,6 +45,17 @@ impl Pace {
         }
     }
 
+    /// Begins to count what falls due from here.
+    pub(crate) fn begin(&mut self) {
+        self.before = self.issued;
+        self.missed = 0;
+    }
+
+    /// Requests that fell due since [`begin`](Self::begin).
+    pub(crate) fn due(&self) -> u64 {
+        self.issued - self.before
+    }
+
     /// The request that has waited longest.
     pub(crate) fn take(&mut self) -> Option<Instant> {
         self.waiting.pop_front()
@@ -53,7 +66,7 @@ impl Pace {
         self.waiting.iter().copied()
     }
 
-    /// Requests dropped because too many waited.
+    /// Requests dropped since [`begin`](Self::begin) because too many waited.
     pub(crate) fn missed(&self) -> u64 {
         self.missed
     }
@@ -79,6 +92,10 @@ mod tests {
         assert_eq!(pace.take(), Some(start + Duration::from_millis(2)));
         assert_eq!(pace.waiting().count(), 998);
         assert_eq!(pace.missed(), 0);
+        assert_eq!(pace.due(), 1001);
+        pace.begin();
+        pace.advance(start + Duration::from_secs(2));
+        assert_eq!(pace.due(), 1000);
     }
 
     #[test]

@@ -104,8 +104,10 @@ pub struct Plan {
     pub cpus: Vec<usize>,
     /// Not measured.
     pub warm_up: Duration,
-    /// Measured.
+    /// Measured, unless there is [`enough`](Self::enough) before.
     pub duration: Duration,
+    /// After so many answers the measurement ends, within some milliseconds.
+    pub enough: Option<u64>,
     /// After which a request has failed.
     pub timeout: Duration,
     /// The status that every response must have.
@@ -114,6 +116,8 @@ pub struct Plan {
     pub root: Option<PathBuf>,
     /// Whether every body is hashed.
     pub hash: bool,
+    /// Whether threads sleep while they have nothing to do, where the server needs their CPU.
+    pub sleep: bool,
     /// The server's processes, whose CPU time and memory are read.
     pub server: Vec<u32>,
 }

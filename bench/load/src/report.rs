@@ -37,6 +37,16 @@ pub struct Report {
     pub body_bytes_per_second: f64,
     /// Requests that failed, by kind.
     pub failures: BTreeMap<String, Failed>,
+    /// At a fixed rate: requests that fell due in the measured time. With those carried over they
+    /// are as many as were answered, failed, missed or left unfinished.
+    #[serde(default)]
+    pub due: Option<u64>,
+    /// Requests without an answer when the measured time began.
+    #[serde(default)]
+    pub carried: u64,
+    /// How evenly the connections were served.
+    #[serde(default)]
+    pub served: Served,
     /// Requests without an answer at the end.
     pub unfinished: u64,
     /// Requests dropped because too many waited.
@@ -74,6 +84,32 @@ pub struct Failed {
     pub count: u64,
     /// What the first said.
     pub first: String,
+}
+
+/// Requests that a connection had answered in the measured time: of the one that had the fewest, of
+/// the middle one, and of the one that had the most. A connection that is opened anew for each
+/// request counts as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The fewest.
+    pub least: u64,
+    /// The middle.
+    pub median: u64,
+    /// The most.
+    pub most: u64,
+}
+
+impl Served {
+    fn new(tally: &crate::tally::Tally) -> Self {
+        let mut served = tally.served.clone();
+        served.sort_unstable();
+        let at = |place: usize| served.get(place).copied().unwrap_or(0);
+        Self {
+            least: at(0),
+            median: at(served.len() / 2),
+            most: at(served.len().saturating_sub(1)),
+        }
+    }
 }
 
 /// A point of the latency curve.
@@ -166,6 +202,9 @@ impl Report {
                     (kind.name().to_owned(), Failed { count: failures.count, first })
                 })
                 .collect(),
+            due: plan.rate.map(|_| tally.due),
+            carried: tally.carried,
+            served: Served::new(tally),
             unfinished: tally.unfinished,
             missed: tally.missed,
             latency_us: PERCENTILES
@@ -259,6 +298,11 @@ impl fmt::Display for Report {
             self.latency_at(99.9),
             self.latency_at(100.0),
             self.latency_mean_us
+        )?;
+        writeln!(
+            f,
+            "fairness    {} to {} requests for each connection, median {}",
+            self.served.least, self.served.most, self.served.median
         )?;
         writeln!(
             f,

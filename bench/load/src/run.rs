@@ -23,6 +23,11 @@ use crate::tally::Tally;
 
 /// How long idle connections may take to be opened, for each thousand of them and to begin with.
 const IDLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the threads may take to notice a new stage. They look all the time, so this is for a
+/// machine that does not let them run.
+const STAGE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the warm-up may last until each connection has had an answer.
+const WARM_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the waiting thread looks up.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -41,6 +46,11 @@ pub(crate) enum Stage {
 
 impl Stage {
     const ALL: [Self; 4] = [Self::Idle, Self::WarmUp, Self::Measure, Self::Stop];
+
+    /// The stage that follows; the last is followed by itself.
+    pub(crate) fn next(self) -> Self {
+        Self::ALL[(self as usize + 1).min(Self::ALL.len() - 1)]
+    }
 }
 
 /// What the threads and the one that started them tell each other.
@@ -48,6 +58,10 @@ impl Stage {
 pub(crate) struct Control {
     stage: AtomicU8,
     idle_ready: AtomicUsize,
+    /// Threads of whose connections each has had an answer.
+    warm: AtomicUsize,
+    /// The stage that each thread has entered.
+    entered: Vec<AtomicU8>,
     requests: Vec<AtomicU64>,
     failed: Vec<AtomicU64>,
 }
@@ -56,7 +70,15 @@ impl Control {
     fn new(threads: usize) -> Self {
         let zeros = || (0..threads).map(|_| AtomicU64::new(0)).collect();
         let (requests, failed) = (zeros(), zeros());
-        Self { stage: AtomicU8::new(0), idle_ready: AtomicUsize::new(0), requests, failed }
+        let entered = (0..threads).map(|_| AtomicU8::new(0)).collect();
+        Self {
+            stage: AtomicU8::new(0),
+            idle_ready: AtomicUsize::new(0),
+            warm: AtomicUsize::new(0),
+            entered,
+            requests,
+            failed,
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -67,9 +89,23 @@ impl Control {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    /// Thread `index` has entered `stage`.
+    pub(crate) fn entered(&self, index: usize, stage: Stage) {
+        self.entered[index].store(stage as u8, Ordering::Release);
+    }
+
+    fn all_entered(&self, stage: Stage) -> bool {
+        self.entered.iter().all(|entered| entered.load(Ordering::Acquire) >= stage as u8)
+    }
+
     /// A thread's idle connections are open.
     pub(crate) fn idle_ready(&self) {
         self.idle_ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each connection of a thread has had an answer.
+    pub(crate) fn warm(&self) {
+        self.warm.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Thread `index` has got so far.
@@ -194,11 +230,25 @@ fn watch(
         return Err(format!("{} idle connections were not open in {patience:?}", plan.idle));
     }
     let (idle, kernel_idle) = (sample()?, memory()?);
-    control.enter(Stage::WarmUp);
-    look(Instant::now() + plan.warm_up, &|| false);
+    // A stage lasts from when the last thread has entered it, so that none is ever left out.
+    let enter = |stage| {
+        control.enter(stage);
+        let deadline = Instant::now() + STAGE_PATIENCE;
+        while Instant::now() < deadline && !control.all_entered(stage) && !finished() {
+            thread::yield_now();
+        }
+    };
+    enter(Stage::WarmUp);
+    // No first handshake of a connection falls into the measured interval.
+    let began = Instant::now();
+    look(began + plan.warm_up, &|| false);
+    look(began + plan.warm_up + WARM_PATIENCE, &|| {
+        control.warm.load(Ordering::Relaxed) == plan.threads
+    });
     let before = sample()?;
-    control.enter(Stage::Measure);
-    look(Instant::now() + plan.duration, &|| false);
+    enter(Stage::Measure);
+    let enough = || plan.enough.is_some_and(|enough| Control::total(&control.requests) >= enough);
+    look(Instant::now() + plan.duration, &enough);
     let after = sample()?;
     control.enter(Stage::Stop);
     let server = Server { at_rest, idle, before, after };

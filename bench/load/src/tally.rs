@@ -98,6 +98,14 @@ pub struct Tally {
     pub resumed: u64,
     /// Connections that were opened.
     pub opened: u64,
+    /// At a fixed rate: requests that fell due in the measured interval. With `carried` they are as
+    /// many as were answered, failed, missed or left unfinished.
+    pub due: u64,
+    /// Requests that were due or sent before the measured interval, and had no answer yet.
+    pub carried: u64,
+    /// Requests that each active connection had answered, each place counted as one connection
+    /// however often it was opened anew.
+    pub served: Vec<u64>,
     /// Requests that were due or sent and had no answer at the end. At a fixed rate the age of
     /// each stands among the latencies.
     pub unfinished: u64,
@@ -126,6 +134,9 @@ impl Default for Tally {
             full: 0,
             resumed: 0,
             opened: 0,
+            due: 0,
+            carried: 0,
+            served: Vec::new(),
             unfinished: 0,
             missed: 0,
             slow_bytes: 0,
@@ -173,6 +184,9 @@ impl Tally {
         self.full += other.full;
         self.resumed += other.resumed;
         self.opened += other.opened;
+        self.due += other.due;
+        self.carried += other.carried;
+        self.served.extend_from_slice(&other.served);
         self.unfinished += other.unfinished;
         self.missed += other.missed;
         self.slow_bytes += other.slow_bytes;
@@ -199,12 +213,13 @@ mod tests {
     fn threads_add_up() {
         let mut all = Tally::default();
         for requests in [3, 4] {
-            let mut one = Tally { requests, ..Tally::default() };
+            let mut one = Tally { requests, served: vec![requests], ..Tally::default() };
             one.latency(Duration::from_micros(requests));
             one.fail(Trouble::new(Failure::Status, requests), 2);
             all.merge(&one);
         }
         assert_eq!((all.requests, all.latency.len(), all.failed()), (7, 2, 4));
+        assert_eq!(all.served, [3, 4]);
         let (_, status) = all.failures().find(|(kind, _)| *kind == Failure::Status).unwrap();
         assert_eq!((status.count, status.first.as_deref()), (4, Some("3")));
     }

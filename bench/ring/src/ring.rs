@@ -7,8 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::net::SocketAddrAny;
 
@@ -245,13 +246,19 @@ impl Ring {
         self.enter(1)
     }
 
+    /// The same, but waits no longer than `most`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `io_uring_enter(2)`.
+    pub fn wait_at_most(&mut self, most: Duration) -> io::Result<()> {
+        let most = Timespec::from(most);
+        let arguments = SubmitArgs::new().timespec(&most);
+        settled(self.uring.submitter().submit_with_args(1, &arguments))
+    }
+
     fn enter(&mut self, want: usize) -> io::Result<()> {
-        match self.uring.submit_and_wait(want) {
-            Ok(_) => Ok(()),
-            // EBUSY: the completion queue is full; the caller empties it and comes again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        settled(self.uring.submit_and_wait(want))
     }
 
     /// The next completion, if one is ready.
@@ -318,6 +325,18 @@ impl Ring {
     }
 }
 
+/// What an `io_uring_enter(2)` came to.
+fn settled(entered: io::Result<usize>) -> io::Result<()> {
+    match entered {
+        Ok(_) => Ok(()),
+        Err(error) => match error.raw_os_error() {
+            // EBUSY: the completion queue is full; the caller empties it and comes again.
+            Some(libc::EINTR | libc::EBUSY | libc::ETIME) => Ok(()),
+            _ => Err(error),
+        },
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         let second = Timespec::new().sec(1);
@@ -329,7 +348,7 @@ impl Drop for Ring {
                 return;
             }
             let _ = self.uring.submit();
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
         // The kernel still holds operations: their memory must outlive us.
         std::mem::forget((Rc::clone(&self.recv), std::mem::take(&mut self.lent)));

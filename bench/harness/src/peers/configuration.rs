@@ -10,9 +10,10 @@ pub(super) fn size(file: &str) -> usize {
     FILES.iter().find(|(name, _)| *name == file).map_or(usize::MAX, |(_, size)| *size)
 }
 
-pub(super) fn nginx(material: &Material, listen: &str) -> String {
+pub(super) fn nginx(material: &Material, listen: &str, ktls: bool) -> String {
     let dir = material.dir().display();
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let ktls = if ktls { "ssl_conf_command Options KTLS;" } else { "" };
     format!(
         "{user} worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log;
 worker_rlimit_nofile 20000;
@@ -23,7 +24,7 @@ http {{
   keepalive_requests 1000000000; keepalive_timeout 600s;
   open_file_cache max=1000 inactive=600s; open_file_cache_valid 600s;
   ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-  ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_session_cache off;
+  ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_session_cache off; {ktls}
   server {{
     listen {listen} ssl backlog=4096; root {dir}/www;
     ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;

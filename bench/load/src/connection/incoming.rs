@@ -150,6 +150,7 @@ impl Connection {
                     common.bodies.end(path, reading).map_err(|d| differs(d, path, 0))?;
                     self.waiting.pop_front();
                     self.answered += 1;
+                    self.served += 1;
                     if self.role == Role::Active {
                         common.tally.requests += 1;
                         common.tally.latency(due.elapsed());

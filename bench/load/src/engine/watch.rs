@@ -20,6 +20,11 @@ impl Engine<'_> {
                 index += 1;
             }
         }
+        let active = &self.connections[self.idle + self.slow..];
+        if !self.warm && active.iter().all(|connection| connection.served > 0) {
+            self.warm = true;
+            self.control.warm();
+        }
         let Some(slow) = self.plan.slow else { return };
         for key in self.idle..self.idle + self.slow {
             let connection = &mut self.connections[key];
@@ -53,12 +58,33 @@ impl Engine<'_> {
         }
     }
 
-    /// At the end: counts what has no answer yet.
+    /// When the measured interval begins: forgets what was counted, and takes stock of what is
+    /// still to be answered.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.common.tally.reset();
+        let active = &mut self.connections[self.idle + self.slow..];
+        self.common.tally.carried = active.iter().map(|c| c.outstanding() as u64).sum();
+        for connection in active {
+            connection.served = 0;
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.advance(now);
+            pace.begin();
+            self.common.tally.carried += pace.waiting().count() as u64;
+        }
+        self.control.progress(self.index, 0, 0);
+    }
+
+    /// At the end: counts what has no answer yet, and how many each connection has had.
     pub(super) fn unfinished(&mut self, now: Instant) {
         let tally = &mut self.common.tally;
         let active = &self.connections[self.idle + self.slow..];
         tally.unfinished = active.iter().map(|c| c.outstanding() as u64).sum();
-        if let Some(pace) = &self.pace {
+        tally.served = active.iter().map(|c| c.served).collect();
+        if let Some(pace) = &mut self.pace {
+            // What came due since the loop last looked is due as well.
+            pace.advance(now);
+            tally.due = pace.due();
             for due in pace.waiting().chain(active.iter().flat_map(Connection::dues)) {
                 tally.latency(now.saturating_duration_since(due));
             }

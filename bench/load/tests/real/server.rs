@@ -126,7 +126,7 @@ fn serve<S: Read + Write>(
             Behaviour::Garbage if wrong => status = "teapot",
             Behaviour::Break if wrong => return Ok(End::Break),
             Behaviour::Alert if wrong => return Ok(End::Alert),
-            Behaviour::Silence if wrong => thread::sleep(Duration::from_millis(300)),
+            Behaviour::Silence if wrong => thread::sleep(Duration::from_secs(1)),
             _ => {}
         }
         let head = format!("HTTP/1.1 {status}\r\n{more}Content-Length: {}\r\n\r\n", body.len());

@@ -1,0 +1,53 @@
+//! Ringway's own account of the bytes it moves, from its metrics (`--admin`).
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long the metrics may take to come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes copied or enciphered for each byte of a body so far, if the server on the loopback's `port`
+/// tells.
+pub(crate) fn moved_per_byte(port: u16) -> Option<f64> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    socket.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(request).ok()?;
+    let mut text = Vec::new();
+    // What has come by then is looked at, however the connection ends.
+    let _ = socket.read_to_end(&mut text);
+    told(&String::from_utf8_lossy(&text))
+}
+
+/// The sums of two counters, one by the other.
+fn told(metrics: &str) -> Option<f64> {
+    let sum = |name: &str, wanted: &dyn Fn(&str) -> bool| -> f64 {
+        metrics
+            .lines()
+            .filter(|line| line.split_once('{').is_some_and(|(counter, _)| counter.ends_with(name)))
+            .filter(|line| wanted(line))
+            .filter_map(|line| line.rsplit(' ').next()?.trim().parse::<f64>().ok())
+            .sum()
+    };
+    let payload = sum("payload_bytes_total", &|_| true);
+    // What comes in is little, and no body.
+    let moved = sum("moved_bytes_total", &|line| !line.contains("/receive\""));
+    (payload > 0.0).then(|| moved / payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn the_ledger_is_read() {
+        let metrics = "HTTP/1.1 200 OK\r\n\r\n# TYPE ringway_payload_bytes counter\n\
+            ringway_payload_bytes_total{path=\"a\"} 100\nringway_payload_bytes_total{path=\"b\"} 0\n\
+            ringway_moved_bytes_total{path=\"a\",kind=\"copy\"} 150\n\
+            ringway_moved_bytes_total{path=\"user_tls/receive\",kind=\"copy\"} 70\n\
+            ringway_moved_bytes_total{path=\"a\",kind=\"cipher\"} 100\n";
+        assert_eq!(told(metrics), Some(2.5));
+        assert_eq!(told("ringway_payload_bytes_total{path=\"a\"} 0\n"), None);
+    }
+}
