@@ -65,7 +65,8 @@ pub struct Context {
     own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
-    draining: Cell<bool>,
+    /// When the worker was told to stop, in milliseconds on its clock.
+    draining: Cell<Option<u64>>,
     live: Cell<usize>,
     handshakes: Cell<usize>,
     counts: Cell<Counts>,
@@ -105,7 +106,7 @@ impl Context {
             config,
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
             live: Cell::new(0),
             handshakes: Cell::new(0),
             counts: Cell::default(),
@@ -135,21 +136,30 @@ impl Context {
     /// From now on, requests in flight are finished and nothing new begins. Every task is to be
     /// woken, so that it takes notice.
     pub fn begin_drain(&self) {
-        self.draining.set(true);
+        self.draining.set(Some(self.ring.now()));
     }
 
     /// Whether the worker is stopping.
     pub fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get().is_some()
     }
 
-    /// Awaits a future, or None once the worker is stopping, but not before the worker's clock
-    /// shows `spared`.
-    pub async fn unless_draining<F: Future>(&self, future: F, spared: u64) -> Option<F::Output> {
+    /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
+    /// have passed since that and since `began`, on the worker's clock.
+    pub async fn unless_draining<F: Future>(
+        &self,
+        future: F,
+        began: u64,
+        grace: u64,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
+        let is_over = || {
+            let draining = self.draining.get();
+            draining.is_some_and(|since| self.ring.now() >= since.max(began).saturating_add(grace))
+        };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.is_draining() && self.ring.now() >= spared => Poll::Ready(None),
+            Poll::Pending if is_over() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await
