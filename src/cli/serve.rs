@@ -52,8 +52,9 @@ pub(super) fn run(options: &Serve) -> Exit {
     if let Err(error) = config.check() {
         return complain(Exit::Usage, error);
     }
-    let workers = config.worker_count();
-    match open_files::fit(&mut config.limits, open_files::raise(), workers) {
+    let (workers, open_files) = (config.worker_count(), open_files::raise());
+    let wanted = config.limits.connections;
+    match open_files::fit(&mut config.limits, open_files, workers, config.listen.len()) {
         Ok(None) => {}
         Ok(Some(said)) => log::warn!("{said}"),
         Err(error) => return complain(Exit::HostLacks, error),
@@ -65,14 +66,19 @@ pub(super) fn run(options: &Serve) -> Exit {
     };
     match start(&config) {
         Ok(server) => {
-            print(block(&config, &server).to_string().as_bytes());
+            print(
+                block(&config, &server, (config.limits.connections < wanted).then_some(open_files))
+                    .to_string()
+                    .as_bytes(),
+            );
             oversee(server, signals, config.timeouts.drain)
         }
         Err((exit, error)) => complain(exit, error),
     }
 }
 
-fn block(config: &Config, server: &impl Running) -> StartBlock {
+/// `open_files` is the limit on descriptors, if connections had to be lowered to it.
+fn block(config: &Config, server: &impl Running, open_files: Option<u64>) -> StartBlock {
     StartBlock {
         root: config.root.clone(),
         addresses: server.addresses(),
@@ -82,6 +88,8 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
         certificate: server.certificate(),
         self_signed: config.certificate == CertificateSource::SelfSigned,
         fingerprint: server.fingerprint(),
+        connections: config.limits.connections,
+        open_files,
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,
         admin: match server.admin_address() {

@@ -25,6 +25,10 @@ pub(super) struct StartBlock {
     pub(super) self_signed: bool,
     /// SHA-256 of the leaf certificate, as colon-separated hex.
     pub(super) fingerprint: String,
+    /// Connections that a worker serves at a time, at most.
+    pub(super) connections: usize,
+    /// The limit on open files, if that is why there are no more.
+    pub(super) open_files: Option<u64>,
     /// The bound on user memory.
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
@@ -51,6 +55,11 @@ impl fmt::Display for StartBlock {
         writeln!(f, "  TLS          {}", self.tls_path)?;
         writeln!(f, "  certificate  {}", self.certificate.display())?;
         writeln!(f, "  SHA-256      {}", self.fingerprint)?;
+        write!(f, "  connections  at most {} per worker", self.connections)?;
+        match self.open_files {
+            Some(limit) => writeln!(f, "; the limit of {limit} open files allows no more")?,
+            None => writeln!(f)?,
+        }
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
         match &self.access_log {
@@ -138,6 +147,8 @@ mod tests {
             certificate: "/home/a user/certificate.pem".into(),
             self_signed: true,
             fingerprint: "AB:CD".to_owned(),
+            connections: 7,
+            open_files: Some(64),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
             admin: None,
@@ -153,6 +164,7 @@ mod tests {
             "  workers      2 threads, one ring each, pinned to a CPU\n",
             "  TLS          kernel TLS: no, the kernel has no tls ULP; user-space TLS\n",
             "  SHA-256      AB:CD\n",
+            "  connections  at most 7 per worker; the limit of 64 open files allows no more\n",
             "  memory       at most ",
             "  try          curl --cacert '/home/a user/certificate.pem' https://localhost:8443/\n",
         ] {

@@ -10,6 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use super::idle::{Idle, Waiting};
 use crate::{
     config::{Config, FieldLine},
     handshake::ktls::{Direction, KtlsSupport},
@@ -43,6 +44,9 @@ impl KtlsPlan {
     }
 }
 
+/// How long an idle connection is spared when there is no room for another, in milliseconds.
+const SPARED: u64 = 1000;
+
 /// What all connections of a worker share.
 #[derive(Debug)]
 pub struct Context {
@@ -67,6 +71,7 @@ pub struct Context {
     unix_seconds: Cell<u64>,
     /// When the worker was told to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
+    idle: Idle,
     live: Cell<usize>,
     handshakes: Cell<usize>,
     counts: Cell<Counts>,
@@ -107,6 +112,7 @@ impl Context {
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
             draining: Cell::new(None),
+            idle: Idle::default(),
             live: Cell::new(0),
             handshakes: Cell::new(0),
             counts: Cell::default(),
@@ -145,7 +151,8 @@ impl Context {
     }
 
     /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
-    /// have passed since that and since `began`, on the worker's clock.
+    /// have passed since that and since `began`, on the worker's clock; or None once the connection
+    /// is idle and has to give way.
     pub async fn unless_draining<F: Future>(
         &self,
         future: F,
@@ -156,6 +163,7 @@ impl Context {
         let is_over = || {
             let draining = self.draining.get();
             draining.is_some_and(|since| self.ring.now() >= since.max(began).saturating_add(grace))
+                || self.idle.is_evicted(self.ring.current())
         };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -168,6 +176,22 @@ impl Context {
     /// Bytes that the operator's field lines take in a head.
     pub fn own_fields_len(&self) -> usize {
         self.own_fields_len
+    }
+
+    /// The current task's connection waits for a request that may come or not, for as long as the
+    /// result lives; it may have to give way to another.
+    pub(super) fn idles(&self) -> Waiting<'_> {
+        self.idle.join(self.ring.current(), self.ring.now())
+    }
+
+    /// Makes the connection give way that has waited longest for a request, if that is longer than
+    /// a client takes between two clicks in a page that is loading. False if there is none.
+    pub fn evict(&self) -> bool {
+        let before = self.ring.now().checked_sub(SPARED);
+        let Some(task) = before.and_then(|before| self.idle.evict(before)) else { return false };
+        self.ring.wake(task);
+        self.count(|counts| counts.evicted += 1);
+        true
     }
 
     /// Connections that are open.

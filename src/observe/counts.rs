@@ -21,6 +21,8 @@ pub struct Counts {
     pub refused: u64,
     /// Connections that ended by a deadline.
     pub timed_out: u64,
+    /// Idle connections that were closed to make room for others.
+    pub evicted: u64,
     /// Times that accepting paused for want of descriptors or memory.
     pub accept_pauses: u64,
 }
@@ -39,6 +41,7 @@ impl Counts {
             requests: self.requests + other.requests,
             refused: self.refused + other.refused,
             timed_out: self.timed_out + other.timed_out,
+            evicted: self.evicted + other.evicted,
             accept_pauses: self.accept_pauses + other.accept_pauses,
         }
     }

@@ -104,6 +104,7 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "requests_refused", "Requests refused as malformed or too large", counts.refused)?;
     counter(to, "requests_unobserved", "Requests without a clock", anatomy.unobserved())?;
     counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
+    counter(to, "connections_evicted", "Idle connections closed for others", counts.evicted)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {
         let mut log = to.encode_descriptor(

@@ -84,6 +84,7 @@ impl Anatomy {
         totals.number("requests", counts.requests);
         totals.number("refused", counts.refused);
         totals.number("timed_out", counts.timed_out);
+        totals.number("evicted", counts.evicted);
         totals.number("accept_pauses", counts.accept_pauses);
         totals.number("unobserved", self.unobserved());
     }

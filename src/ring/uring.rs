@@ -274,6 +274,11 @@ fn encode(submission: &Submission) -> squeue::Entry {
         Submission::AcceptMulti { listener } => {
             opcode::AcceptMulti::new(fd(listener)).flags(libc::SOCK_CLOEXEC).build()
         }
+        Submission::Accept { listener } => {
+            opcode::Accept::new(fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
+                .flags(libc::SOCK_CLOEXEC)
+                .build()
+        }
         Submission::Receive { socket, limit } => {
             opcode::Recv::new(fd(socket), std::ptr::null_mut(), limit)
                 .buf_group(RECEIVE_GROUP)

@@ -39,8 +39,10 @@ pub(super) fn start(mut config: Config) -> Result<RunningServer, StartError> {
     let workers = config.worker_count();
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    config.limits =
-        config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
+    config.limits = config
+        .limits
+        .fitted(open_files, workers, config.listen.len())
+        .ok_or(StartError::OpenFiles(open_files))?;
 
     let (credentials, certificate) = credentials(&config)?;
     let fingerprint = credentials.fingerprint();

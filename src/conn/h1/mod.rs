@@ -98,6 +98,7 @@ async fn first_bytes(
     // Who has just shaken hands has a request on its way; an idle connection may be closed at any
     // time (RFC 9112 section 9.5).
     let (limit, grace) = if first { (timeouts.head, REQUEST_GRACE) } else { (timeouts.idle, 0) };
+    let _idle = (!first).then(|| context.idles());
     let filled = context.unless_draining(session.fill(socket), now, grace);
     match context.ring.within(limit, filled).await {
         Ok(Some(filled)) => filled.map(|()| true),
