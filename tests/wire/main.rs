@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 mod client;
 mod host;
 mod identity;
@@ -16,7 +17,9 @@ mod site;
 mod abuse;
 mod content;
 mod delivery;
+mod floods;
 mod framing;
+mod hostile;
 mod ktls;
 mod leak;
 mod lifecycle;
@@ -25,6 +28,7 @@ mod negotiation;
 mod paths;
 mod ranges;
 mod refusals;
+mod scarce;
 mod splits;
 mod tls;
 mod tools;
