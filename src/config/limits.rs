@@ -20,7 +20,10 @@ pub struct Limits {
     /// so that the kernel can decrypt straight into it.
     pub receive_buffer_bytes: usize,
     /// Receive buffers that one connection may hold at a time, 1 to 64, at most half of
-    /// `receive_buffers`. Default 4.
+    /// `receive_buffers`. Default 4. With so many filled, its receiving is cancelled. What had
+    /// arrived by then may be up to 32 buffers more (`MULTISHOT_MAX_RETRY` in `io_uring`), and all
+    /// that are left of `receive_buffers` if it goes on arriving; they are given back within a
+    /// turn of the loop, or moved to memory that the ceiling counts if the connection is held up.
     pub leases_per_connection: usize,
     /// Bytes of registered send memory per worker, 1 MiB to 1 GiB. Default 8 MiB.
     pub send_memory_bytes: usize,

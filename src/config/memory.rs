@@ -34,7 +34,8 @@ pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
 const WORKER_BYTES: usize = 4 << 20;
 
 /// An upper bound on the user memory of a whole server, with its parts. Socket buffers and the
-/// page cache belong to the kernel and are not counted.
+/// page cache belong to the kernel and are not counted; of what is sent, the kernel holds no more
+/// for a connection than its peer's window and 256 KiB (`MAX_UNSENT`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryCeiling {
     parts: Vec<MemoryPart>,

@@ -58,7 +58,7 @@ pub use pages::Pages;
 pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
-pub use socket::{SendQueue, Socket};
+pub use socket::{MAX_UNSENT, SendQueue, Socket, limit_unsent};
 pub use stream::{AcceptStream, ReceiveStream, Received};
 pub use tcp_info::TcpInfo;
 pub use timer::TICK_MS;

@@ -10,14 +10,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Body, WriteError, Writer};
+use super::{Body, WriteError, Writer, room::WORTHWHILE};
 use crate::{
     config::Timeouts,
     record::{
         AlertDescription, ContentType, HEADER, KEY_UPDATE, Opener, Sealer, Suite, TlsVersion,
         TrafficKeys,
     },
-    ring::{Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId},
+    ring::{
+        MAX_UNSENT, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId, limit_unsent,
+    },
 };
 
 struct Bench {
@@ -52,6 +54,7 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let socket = Socket::new(&ring, listener.accept().unwrap().0.into());
+        limit_unsent(&socket).unwrap();
         let writer = Writer::new(&ring, &keys(0), false, timeouts);
         Self { ring, socket, writer, peer }
     }
@@ -84,16 +87,18 @@ fn a_peer_that_does_not_read_holds_no_send_memory_and_is_given_up() {
     let mut bench = Bench::new(&Timeouts { response_stall: stall, ..Timeouts::default() });
     let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
     let mut response = pin!(Bench::respond(writer, socket));
-    // Long enough for the sockets to fill, and not for the stall to be noticed.
+    let mut full = 0;
     for _ in 0..2000 {
         let polled = response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(ended) = polled {
             assert!(matches!(ended, Err(WriteError::Stalled)), "{ended:?}");
             assert!(ring.send_pool().is_whole());
+            assert!(full > 1, "it was never seen waiting");
             return;
         }
-        // The first wait of the writer is for the socket; from then on nothing is held.
-        if socket.send_queue().unwrap().free() == 0 {
+        // The writer waits for the socket; once what was in flight has come back, nothing is held.
+        full += u32::from(socket.send_queue().unwrap().free() < WORTHWHILE);
+        if full > 1 {
             assert_eq!(ring.send_pool().available(SendClass::Bulk), 4);
         }
         ring.take_ready(&mut Vec::new(), usize::MAX);
@@ -205,4 +210,19 @@ fn a_key_that_cannot_be_replaced_ends_the_response() {
     assert!(matches!(sent, Err(WriteError::KeyUsedUp)), "{sent:?}");
     bench.peer.shutdown(std::net::Shutdown::Both).unwrap();
     reader.join().unwrap().unwrap();
+}
+
+/// However large the kernel lets a socket grow, what it holds for a peer that does not read is
+/// what the peer's window took and a bounded rest.
+#[test]
+fn what_the_kernel_holds_for_a_peer_that_does_not_read_is_bounded() {
+    let stall = Duration::from_millis(300);
+    let mut bench = Bench::new(&Timeouts { response_stall: stall, ..Timeouts::default() });
+    let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
+    let sent = block_on(ring, Bench::respond(writer, socket));
+    assert!(matches!(sent, Err(WriteError::Stalled)), "{sent:?}");
+    let queue = socket.send_queue().unwrap();
+    // A send that began with room may pass the bound by what one buffer holds.
+    assert!(queue.unsent <= MAX_UNSENT + SendClass::BULK_LEN, "{queue:?}");
+    assert!(queue.free() < WORTHWHILE, "{queue:?}");
 }
