@@ -217,7 +217,7 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [("worker", number.as_str())];
         up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
     }
-    let counters: [(&str, &str, Figure); 9] = [
+    let counters: [(&str, &str, Figure); 10] = [
         ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
         ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),
         ("ring_completions", "Completions taken", |worker| worker.ring.completions),
@@ -231,6 +231,9 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ("ring_re_arms", "Multishot operations that ended early", |worker| worker.ring.re_arms),
         ("ring_overflows", "Of these, because completions found no room", |worker| {
             worker.ring.overflows
+        }),
+        ("ring_refused_enters", "System calls that the kernel refused for the moment", |worker| {
+            worker.ring.refused_enters
         }),
         ("worker_requests", "Requests answered", |worker| worker.counts.requests),
     ];

@@ -137,6 +137,9 @@ pub struct Counts {
     pub re_arms: u64,
     /// Of these, because the completion queue was full.
     pub overflows: u64,
+    /// Enters that the kernel refused for the moment: no memory (EAGAIN, ENOMEM), or completions
+    /// that must be taken first (EBUSY).
+    pub refused_enters: u64,
 }
 
 #[derive(Debug)]
@@ -171,6 +174,15 @@ impl Backend {
         }
     }
 
+    /// Rests for a moment, because the kernel wants something that only time brings.
+    fn rest(&mut self) {
+        match self {
+            Self::Kernel(_) => std::thread::sleep(REFUSED_REST),
+            #[cfg(test)]
+            Self::Scripted(ring) => ring.rests += 1,
+        }
+    }
+
     /// The time since `start`; a script has a clock of its own.
     fn elapsed(&self, start: Instant) -> Duration {
         match self {
@@ -191,9 +203,36 @@ struct State {
     /// Closes and cancels that were queued and have not completed.
     forgotten: u32,
     counts: Counts,
+    /// Enters in a row that were refused.
+    refused: u32,
 }
 
+/// Enters in a row that may be refused before the thread rests between them.
+const REFUSED_IN_A_ROW: u32 = 4;
+
+/// How long it rests then.
+const REFUSED_REST: Duration = Duration::from_millis(1);
+
 impl State {
+    /// Enters the kernel. One that refuses for the moment is asked again in the next turn: what was
+    /// not submitted stays queued.
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.counts.enters += 1;
+        let refused = match self.backend.enter(wait) {
+            Ok(()) => false,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => true,
+                _ => return Err(error),
+            },
+        };
+        self.counts.refused_enters += u64::from(refused);
+        self.refused = if refused { self.refused.saturating_add(1) } else { 0 };
+        if self.refused > REFUSED_IN_A_ROW {
+            self.backend.rest();
+        }
+        Ok(())
+    }
+
     fn push(&mut self, id: OpId, submission: Submission) {
         self.counts.submissions += 1;
         self.forgotten += u32::from(id.kind == Kind::Forgotten);
@@ -211,8 +250,7 @@ impl State {
                 self.backlog.pop_front();
                 continue;
             }
-            self.counts.enters += 1;
-            self.backend.enter(Wait::Not)?;
+            self.enter(Wait::Not)?;
             let (id, submission) = self.backlog[0];
             if !self.backend.push(id, &submission) {
                 // Completions must be taken first.
@@ -299,7 +337,8 @@ impl Ring {
     ) -> Self {
         let table = OpTable::new(config.operations, config.leases);
         let backlog = VecDeque::new();
-        let state = State { backend, table, backlog, forgotten: 0, counts: Counts::default() };
+        let state =
+            State { backend, table, backlog, forgotten: 0, counts: Counts::default(), refused: 0 };
         Self {
             state: RefCell::new(state),
             receive,
@@ -383,14 +422,13 @@ impl Ring {
         let state = &mut *self.state.borrow_mut();
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
-        state.counts.enters += 1;
         let mut wait = Wait::Not;
         if idle || self.clock.is_timed() {
             let ends = state.backend.elapsed(self.clock.start);
             self.clock.turn_ends(ends);
             wait = if idle { self.idle_time(ends) } else { wait };
         }
-        state.backend.enter(wait)?;
+        state.enter(wait)?;
         self.clock.turn_begins(state.backend.elapsed(self.clock.start));
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push_back(task));
@@ -479,7 +517,7 @@ impl Drop for Ring {
             if state.in_flight() == 0 {
                 return;
             }
-            if state.drain_backlog().and_then(|()| state.backend.enter(Wait::Not)).is_err() {
+            if state.drain_backlog().and_then(|()| state.enter(Wait::Not)).is_err() {
                 break;
             }
             state.take_completions(&self.receive, |_| {});

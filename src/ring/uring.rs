@@ -184,9 +184,8 @@ impl Uring {
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
-            // The wait ran out, a signal came, or (EBUSY, EAGAIN) completions must be taken
-            // before more can be submitted: what was not submitted stays queued.
-            Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+            // The wait ran out, or a signal came.
+            Some(libc::ETIME | libc::EINTR) => Ok(()),
             _ => Err(error),
         }
     }
