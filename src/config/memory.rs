@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Config, Limits};
+use super::Config;
 
 /// State of one established connection in user space, at most: keys, counters, timers, the task.
 const CONNECTION_STATE_BYTES: usize = 8 << 10;
@@ -30,6 +30,9 @@ pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
 /// What is kept of its head besides for the access log.
 pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
 
+/// Pages that list folders, and what making them takes; beyond, a listing is answered with 503.
+pub(crate) const LISTING_BYTES: usize = 64 << 20;
+
 /// Stack, ring and tables of a worker.
 const WORKER_BYTES: usize = 4 << 20;
 
@@ -53,12 +56,15 @@ pub struct MemoryPart {
 impl Config {
     /// What `workers` workers may take of user memory at most, under these limits.
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
-        MemoryCeiling::of(&self.limits, workers, self.observe.access_log.is_some())
+        MemoryCeiling::of(self, workers)
     }
 }
 
 impl MemoryCeiling {
-    fn of(limits: &Limits, workers: usize, logs: bool) -> Self {
+    fn of(config: &Config, workers: usize) -> Self {
+        let limits = &config.limits;
+        let logs = config.observe.access_log.is_some();
+        let listings = if config.site.listing { LISTING_BYTES } else { 0 };
         // A head that comes in pieces is gathered up to its limit and the end of the record that
         // passes it, in a vector that may have grown to twice what it holds.
         let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
@@ -78,6 +84,7 @@ impl MemoryCeiling {
             ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
             ("connections", limits.connections.saturating_mul(connection)),
             ("handshakes", limits.handshakes.saturating_mul(HANDSHAKE_BYTES)),
+            ("listings", listings),
             ("observation", observation),
             ("workers", WORKER_BYTES),
         ];

@@ -97,3 +97,35 @@ fn memory_stays_below_its_ceiling() {
         assert!(Instant::now() < deadline, "the server does not recover");
     }
 }
+
+/// Listings of a folder of long names, to clients that do not read them: beyond the memory that
+/// there is for them, the next is told to come again; files are served as ever.
+#[test]
+fn listings_are_bounded() {
+    let site = Site::new();
+    for index in 0..2_000 {
+        site.file(&format!("long/{index:04}{}", "&".repeat(250)), b"");
+    }
+    let server = Server::start(site, &["--listing", "--response-timeout", "60s"]);
+    let mut refused = 0;
+    let held = beside(&server, || {
+        let mut held = Vec::new();
+        for _ in 0..24 {
+            let mut client = server.connect();
+            client.send(b"GET /long/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            match client.try_head().unwrap().status {
+                200 => held.push(client),
+                503 => refused += 1,
+                other => panic!("{other}"),
+            }
+        }
+        held
+    });
+    assert!(!held.is_empty() && refused > 0, "{} pages are held, {refused} refused", held.len());
+    assert!(server.anonymous_kib() < server.ceiling_kib());
+    drop(held);
+    let deadline = Instant::now() + PATIENCE;
+    while server.connect().get("/long/").status != 200 {
+        assert!(Instant::now() < deadline, "listings are refused for good");
+    }
+}
