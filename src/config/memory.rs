@@ -1,4 +1,4 @@
-//! The memory ceiling: what the bounds in [`Limits`] add up to, printed at start so that nobody
+//! The memory ceiling: what the bounds in [`Limits`](super::Limits) add up to, printed at start so that nobody
 //! has to find it out under attack.
 
 use std::fmt;

@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::server::Server;
 use crate::site::HELLO;
 
+/// So that the honest client ends although the act panics.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Does something to the server while an honest client asks for a page again and again, on one
 /// connection and on a new one in turns. Every answer must be right, the last one after the act.
 pub(crate) fn beside<T>(server: &Server, act: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
-    /// So that the honest client ends although the act panics.
-    struct Over<'o>(&'o AtomicBool);
-    impl Drop for Over<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Release);
-        }
-    }
     std::thread::scope(|scope| {
         let honest = scope.spawn(|| {
             let mut kept = server.connect();

@@ -56,7 +56,7 @@ fn ten_thousand_idle_connections() {
     let server = Server::plain(&options);
     let before = server.descriptors();
     let connections = beside(&server, || {
-        let threads: Vec<_> = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let shake_hands = || {
                 let mut sockets = Vec::with_capacity(idle / 2);
                 for _ in 0..idle / 2 {
@@ -67,9 +67,9 @@ fn ten_thousand_idle_connections() {
                 sockets
             };
             let threads = [scope.spawn(shake_hands), scope.spawn(shake_hands)];
-            threads.map(|thread| thread.join().unwrap()).into()
-        });
-        threads.concat_sockets()
+            let sockets = threads.map(|thread| thread.join().unwrap());
+            sockets.into_iter().flatten().collect::<Vec<TcpStream>>()
+        })
     });
     assert!(server.descriptors() >= before + connections.len(), "all are held");
     // They wait without a task that runs: the server does next to nothing for them.
@@ -77,16 +77,6 @@ fn ten_thousand_idle_connections() {
     beside(&server, || {});
     drop(connections);
     server.settle(before + 2);
-}
-
-trait ConcatSockets {
-    fn concat_sockets(self) -> Vec<TcpStream>;
-}
-
-impl ConcatSockets for Vec<Vec<TcpStream>> {
-    fn concat_sockets(self) -> Vec<TcpStream> {
-        self.into_iter().flatten().collect()
-    }
 }
 
 /// Many more than there is room for connect and say nothing. Each holds a place until the

@@ -18,8 +18,11 @@ const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\
 const TOO_LARGE: &[u8] =
     b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\nbody";
 
+/// What a stage is called, and how a client comes to it.
+type Stage = (&'static str, fn(&mut Client));
+
 /// The stages of a journey, each as far as it goes before the client is gone.
-fn stages() -> [(&'static str, fn(&mut Client)); 9] {
+fn stages() -> [Stage; 9] {
     [
         ("before the ClientHello", |_| {}),
         ("in the middle of the ClientHello", |client| {
