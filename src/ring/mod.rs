@@ -34,6 +34,7 @@ mod send_pool;
 #[cfg(test)]
 mod sim;
 mod socket;
+mod state;
 mod stream;
 mod table;
 mod tcp_info;
@@ -49,7 +50,7 @@ use std::{
     io,
     os::fd::{IntoRawFd, OwnedFd},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use file::MAX_VECTORS;
@@ -66,7 +67,8 @@ pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
 
 use op::{Kind, OpId, Submission, Wait};
-use table::{Effect, OpTable, Payload};
+use state::{Backend, State};
+use table::{OpTable, Payload};
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,154 +142,6 @@ pub struct Counts {
     /// Enters that the kernel refused for the moment: no memory (EAGAIN, ENOMEM), or completions
     /// that must be taken first (EBUSY).
     pub refused_enters: u64,
-}
-
-#[derive(Debug)]
-enum Backend {
-    Kernel(uring::Uring),
-    #[cfg(test)]
-    Scripted(sim::Scripted),
-}
-
-impl Backend {
-    fn push(&mut self, id: OpId, submission: &Submission) -> bool {
-        match self {
-            Self::Kernel(ring) => ring.push(id, submission),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.push(id, submission),
-        }
-    }
-
-    fn enter(&mut self, wait: Wait) -> io::Result<()> {
-        match self {
-            Self::Kernel(ring) => ring.enter(wait),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.enter(wait),
-        }
-    }
-
-    fn next(&mut self) -> Option<op::Completion> {
-        match self {
-            Self::Kernel(ring) => ring.next(),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.next(),
-        }
-    }
-
-    /// Rests for a moment, because the kernel wants something that only time brings.
-    fn rest(&mut self) {
-        match self {
-            Self::Kernel(_) => std::thread::sleep(REFUSED_REST),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.rests += 1,
-        }
-    }
-
-    /// The time since `start`; a script has a clock of its own.
-    fn elapsed(&self, start: Instant) -> Duration {
-        match self {
-            Self::Kernel(_) => start.elapsed(),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.clock,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    backend: Backend,
-    table: OpTable,
-    /// Submissions that found the queue full, in order. Bounded by the table (and by one close
-    /// or cancel for each of its slots).
-    backlog: VecDeque<(OpId, Submission)>,
-    /// Closes and cancels that were queued and have not completed.
-    forgotten: u32,
-    counts: Counts,
-    /// Enters in a row that were refused.
-    refused: u32,
-}
-
-/// Enters in a row that may be refused before the thread rests between them.
-const REFUSED_IN_A_ROW: u32 = 4;
-
-/// How long it rests then.
-const REFUSED_REST: Duration = Duration::from_millis(1);
-
-impl State {
-    /// Enters the kernel. One that refuses for the moment is asked again in the next turn: what was
-    /// not submitted stays queued.
-    fn enter(&mut self, wait: Wait) -> io::Result<()> {
-        self.counts.enters += 1;
-        let refused = match self.backend.enter(wait) {
-            Ok(()) => false,
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => true,
-                _ => return Err(error),
-            },
-        };
-        self.counts.refused_enters += u64::from(refused);
-        self.refused = if refused { self.refused.saturating_add(1) } else { 0 };
-        if self.refused > REFUSED_IN_A_ROW {
-            self.backend.rest();
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, id: OpId, submission: Submission) {
-        self.counts.submissions += 1;
-        self.forgotten += u32::from(id.kind == Kind::Forgotten);
-        if self.backlog.is_empty() && self.backend.push(id, &submission) {
-            return;
-        }
-        self.counts.full_queue += 1;
-        self.backlog.push_back((id, submission));
-    }
-
-    /// Moves the backlog into the queue, entering the kernel as often as that makes room.
-    fn drain_backlog(&mut self) -> io::Result<()> {
-        while let Some((id, submission)) = self.backlog.front() {
-            if self.backend.push(*id, submission) {
-                self.backlog.pop_front();
-                continue;
-            }
-            self.enter(Wait::Not)?;
-            let (id, submission) = self.backlog[0];
-            if !self.backend.push(id, &submission) {
-                // Completions must be taken first.
-                return Ok(());
-            }
-            self.backlog.pop_front();
-        }
-        Ok(())
-    }
-
-    fn cancel(&mut self, id: OpId) {
-        self.counts.cancels += 1;
-        self.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
-    }
-
-    /// Takes all completions that have come, and says whom they concern.
-    fn take_completions(&mut self, pool: &Rc<ReceivePool>, mut wake: impl FnMut(TaskId)) {
-        while let Some(done) = self.backend.next() {
-            self.counts.completions += 1;
-            self.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
-            if done.id.kind == Kind::Forgotten {
-                self.forgotten = self.forgotten.saturating_sub(1);
-            }
-            match self.table.complete(done, pool) {
-                Effect::Nothing => {}
-                Effect::Wake(task) => wake(task),
-                Effect::WakeAndCancel(task, id) => {
-                    wake(task);
-                    self.cancel(id);
-                }
-            }
-        }
-    }
-
-    fn in_flight(&self) -> u32 {
-        self.table.occupied() + self.forgotten
-    }
 }
 
 /// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
