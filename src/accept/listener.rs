@@ -94,6 +94,10 @@ fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     // Inherited by accepted sockets. Responses leave whole; there is nothing for Nagle's
     // algorithm to wait for but trouble.
     sockopt::set_tcp_nodelay(&socket, true)?;
+    // Inherited too. A kernel that refuses it holds more for those that do not read.
+    if let Err(error) = crate::ring::limit_unsent(&socket) {
+        log::warn!("accept: what sockets hold unsent cannot be bounded: {error}");
+    }
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket)

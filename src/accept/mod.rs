@@ -25,19 +25,31 @@ pub use backoff::Backoff;
 pub use listener::{BindError, bind};
 pub use per_address::{AddressPlace, PerAddress};
 
-use crate::ring::{AcceptStream, Ring};
+use crate::ring::{AcceptStream, Ring, TcpInfo};
 
 /// How long admission waits before it looks again whether there is room.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
+/// Below so much room, connections are accepted one by one: a multishot accept takes all that are
+/// queued, and those that find no room would hold descriptors that those that did may need.
+const BURST: usize = 256;
+
+/// Connections that are made to give way in one pause, at most, so that the loop does other things.
+const MOST_EVICTED: u32 = 64;
+
+/// How long a stopping worker looks for room for those who had connected before, in milliseconds.
+const LAST_GRACE: u64 = 500;
+
 /// What the accept stage asks of the worker.
 pub trait Admission {
-    /// Whether another connection may be served.
-    fn has_room(&self) -> bool;
+    /// How many further connections may be served.
+    fn room(&self) -> usize;
     /// Whether the worker is stopping.
     fn is_draining(&self) -> bool;
     /// Serves a connection, or closes it at once if it is one too many of its address.
     fn serve(&self, socket: OwnedFd);
+    /// Makes an idle connection give way. False if there is none that may be disturbed.
+    fn make_room(&self) -> bool;
     /// Takes note that accepting paused.
     fn paused(&self);
 }
@@ -50,11 +62,19 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     // Accepted in one go with those that took the last room: they wait for theirs.
     let mut surplus = VecDeque::new();
     while !admission.is_draining() {
-        if !admission.has_room() {
+        let room = admission.room();
+        if room == 0 || (room < BURST && stream.is_multishot()) {
             // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
             // and another worker's limit may not have been reached.
             surplus.extend(stream.stop().await);
+        }
+        if room == 0 {
             admission.paused();
+            for _ in 0..wanted(&listener, surplus.len()).min(MOST_EVICTED) {
+                if !admission.make_room() {
+                    break;
+                }
+            }
             ring.sleep(FULL_PAUSE).await;
             continue;
         }
@@ -62,6 +82,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
             admission.serve(socket);
             continue;
         }
+        stream.set_multishot(room >= BURST);
         let accepted = poll_fn(|_| match stream.poll_next() {
             Poll::Pending if admission.is_draining() => Poll::Ready(None),
             accepted => accepted.map(Some),
@@ -70,7 +91,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
             None => break,
             Some(Ok(socket)) => {
                 backoff.reset();
-                admission.serve(socket);
+                surplus.push_back(socket);
             }
             Some(Err(error)) if concerns_one_connection(&error) => {}
             Some(Err(error)) => {
@@ -82,17 +103,30 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         }
     }
     surplus.extend(stream.stop().await);
-    for socket in surplus {
-        admission.serve(socket);
-    }
-    // Who is in the queue already has connected; closing the listener would reset them.
-    while let Some(socket) = next_queued(&listener) {
+    // Who is in the queue already has connected; closing the listener would reset them. There is
+    // room for them as fast as idle connections end.
+    let until = ring.now().saturating_add(LAST_GRACE);
+    loop {
+        if admission.room() == 0 {
+            if ring.now() >= until {
+                break;
+            }
+            ring.sleep(FULL_PAUSE).await;
+            continue;
+        }
+        let Some(socket) = surplus.pop_front().or_else(|| next_queued(&listener)) else { break };
         admission.serve(socket);
     }
     // Whoever looks at the listener's queue at this moment closes it a moment later.
     if let Some(listener) = Arc::into_inner(listener) {
         ring.close(listener);
     }
+}
+
+/// How many connections look for room: those in the kernel's queue, and those accepted already.
+fn wanted(listener: &OwnedFd, accepted: usize) -> u32 {
+    let queued = TcpInfo::of(listener).map_or(0, |info| info.accept_queue().0);
+    queued.saturating_add(u32::try_from(accepted).unwrap_or(u32::MAX))
 }
 
 /// Accepts what is queued, without waiting.

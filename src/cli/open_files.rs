@@ -23,9 +23,10 @@ pub(super) fn fit(
     limits: &mut Limits,
     open_files: u64,
     workers: usize,
+    listeners: usize,
 ) -> Result<Option<String>, String> {
-    let wanted = limits.open_files_wanted(workers);
-    let Some(fitted) = limits.fitted(open_files, workers) else {
+    let wanted = limits.open_files_wanted(workers, listeners);
+    let Some(fitted) = limits.fitted(open_files, workers, listeners) else {
         return Err(format!(
             "{open_files} open files are too few for {workers} workers; raise the hard limit to \
              {wanted} (ulimit -Hn as root, or LimitNOFILE={wanted} in the systemd unit) or lower \
@@ -54,17 +55,17 @@ mod tests {
     #[test]
     fn plenty_needs_no_words() {
         let mut limits = Limits::default();
-        assert_eq!(fit(&mut limits, u64::MAX, 2), Ok(None));
+        assert_eq!(fit(&mut limits, u64::MAX, 2, 2), Ok(None));
         assert_eq!(limits, Limits::default());
     }
 
     #[test]
     fn scarcity_lowers_the_limits_and_says_so() {
         let mut limits = Limits::default();
-        let said = fit(&mut limits, 4_096, 2).unwrap().unwrap();
+        let said = fit(&mut limits, 4_096, 2, 2).unwrap().unwrap();
         assert!(limits.connections < Limits::default().connections);
-        assert!(said.contains("LimitNOFILE=48448"), "{said}");
-        assert!(fit(&mut limits, 100, 2).unwrap_err().contains("--workers"));
+        assert!(said.contains("LimitNOFILE=48348"), "{said}");
+        assert!(fit(&mut limits, 24, 2, 2).unwrap_err().contains("--workers"));
     }
 
     #[test]

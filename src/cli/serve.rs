@@ -67,8 +67,9 @@ pub(super) fn run(options: &Serve) -> Exit {
     if config.process.user.is_none() && rustix::process::geteuid().is_root() {
         log::warn!("running as root; --user NAME gives that up once the ports are bound");
     }
-    let workers = config.worker_count();
-    match open_files::fit(&mut config.limits, open_files::raise(), workers) {
+    let (workers, open_files) = (config.worker_count(), open_files::raise());
+    let wanted = config.limits.connections;
+    match open_files::fit(&mut config.limits, open_files, workers, config.listen.len()) {
         Ok(None) => {}
         Ok(Some(said)) => log::warn!("{said}"),
         Err(error) => return complain(Exit::HostLacks, error),
@@ -80,14 +81,19 @@ pub(super) fn run(options: &Serve) -> Exit {
     };
     match start(&config) {
         Ok(server) => {
-            print(block(&config, &server).to_string().as_bytes());
+            print(
+                block(&config, &server, (config.limits.connections < wanted).then_some(open_files))
+                    .to_string()
+                    .as_bytes(),
+            );
             oversee(server, signals, config.timeouts.drain)
         }
         Err((exit, error)) => complain(exit, error),
     }
 }
 
-fn block(config: &Config, server: &impl Running) -> StartBlock {
+/// `open_files` is the limit on descriptors, if connections had to be lowered to it.
+fn block(config: &Config, server: &impl Running, open_files: Option<u64>) -> StartBlock {
     StartBlock {
         root: config.root.clone(),
         addresses: server.addresses(),
@@ -99,6 +105,8 @@ fn block(config: &Config, server: &impl Running) -> StartBlock {
         client_auth: config.client_auth.clone(),
         ticket_keys: config.ticket_keys.clone(),
         confinement: server.confinement(),
+        connections: config.limits.connections,
+        open_files,
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,
         admin: match server.admin_address() {

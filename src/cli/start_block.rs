@@ -33,6 +33,10 @@ pub(super) struct StartBlock {
     pub(super) ticket_keys: Option<PathBuf>,
     /// What the process has given up.
     pub(super) confinement: Option<String>,
+    /// Connections that a worker serves at a time, at most.
+    pub(super) connections: usize,
+    /// The limit on open files, if that is why there are no more.
+    pub(super) open_files: Option<u64>,
     /// The bound on user memory.
     pub(super) memory: MemoryCeiling,
     /// The form of the log on standard error.
@@ -60,6 +64,11 @@ impl fmt::Display for StartBlock {
         self.identity(f)?;
         if let Some(confinement) = &self.confinement {
             writeln!(f, "  privileges   {confinement}")?;
+        }
+        write!(f, "  connections  at most {} per worker", self.connections)?;
+        match self.open_files {
+            Some(limit) => writeln!(f, "; the limit of {limit} open files allows no more")?,
+            None => writeln!(f)?,
         }
         writeln!(f, "  memory       {}", self.memory)?;
         writeln!(f, "  log          {log} on standard error")?;
@@ -198,6 +207,8 @@ mod tests {
             client_auth: None,
             ticket_keys: None,
             confinement: Some("user www (uid 33, gid 33); no core dumps".to_owned()),
+            connections: 7,
+            open_files: Some(64),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
             admin: None,
@@ -216,6 +227,7 @@ mod tests {
             "  SHA-256      AB:CD\n",
             "  names        localhost, ::1\n",
             "  privileges   user www (uid 33, gid 33); no core dumps\n",
+            "  connections  at most 7 per worker; the limit of 64 open files allows no more\n",
             "  memory       at most ",
             "  try          curl --cacert '/home/a user/certificate.pem' https://localhost:8443/\n",
         ] {

@@ -40,8 +40,12 @@ pub enum Ending {
     Reset,
 }
 
-/// Bytes of a peer that are read and dropped while lingering, at most.
-const LINGER_BYTES: usize = 256 * 1024;
+/// Bytes of a peer that are read and dropped while lingering, at most. What bounds a usual peer is
+/// the time that a close may take (`--close-timeout`); this bounds the work that a fast one makes.
+const LINGER_BYTES: usize = 64 << 20;
+
+/// Bytes that are dropped before other connections have their turn.
+const LINGER_TURN: usize = 256 << 10;
 
 /// Ends a connection, in at most `limit`.
 pub async fn close(
@@ -71,7 +75,7 @@ pub async fn close(
             reader.aside_while(HELD_UP, told).await?.ok()?;
             if matches!(ending, Ending::Linger | Ending::Alert(_)) {
                 rustix::net::shutdown(&socket, Shutdown::Write).ok()?;
-                linger(&mut reader, &socket).await;
+                linger(ring, &mut reader, &socket).await;
             }
             Some(())
         })
@@ -83,9 +87,13 @@ pub async fn close(
 }
 
 /// Drops what still comes, until the peer closes or has sent too much.
-async fn linger(reader: &mut Reader, socket: &Socket) {
-    let mut dropped = 0;
+async fn linger(ring: &Ring, reader: &mut Reader, socket: &Socket) {
+    let (mut dropped, mut turn) = (0, 0);
     while dropped < LINGER_BYTES {
+        if dropped - turn >= LINGER_TURN {
+            turn = dropped;
+            ring.yield_now().await;
+        }
         if !matches!(reader.fill(socket).await, Ok(Filled::More)) {
             return;
         }

@@ -5,7 +5,10 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections per worker, 1 to 1,000,000. Default 10,000. Lowered at start to what the
-    /// open-files limit allows, see [`Limits::fitted`]. At the limit, accepting pauses.
+    /// open-files limit allows, see [`Limits::fitted`]. At the limit, the connection that has
+    /// waited longest for a request gives way (after a second of idleness), with `close_notify`;
+    /// if there is none, new connections wait in the kernel's queue. A burst of new ones may bring
+    /// more at once: those wait likewise, with their descriptor and nothing else.
     pub connections: usize,
     /// Open connections of one address on all workers together, 0 to 1,000,000; an IPv6 address
     /// counts by its first 64 bits. Default 0: no limit, since many people may share an address.
@@ -21,7 +24,10 @@ pub struct Limits {
     /// so that the kernel can decrypt straight into it.
     pub receive_buffer_bytes: usize,
     /// Receive buffers that one connection may hold at a time, 1 to 64, at most half of
-    /// `receive_buffers`. Default 4.
+    /// `receive_buffers`. Default 4. With so many filled, its receiving is cancelled. What had
+    /// arrived by then may be up to 32 buffers more (`MULTISHOT_MAX_RETRY` in `io_uring`), and all
+    /// that are left of `receive_buffers` if it goes on arriving; they are given back within a
+    /// turn of the loop, or moved to memory that the ceiling counts if the connection is held up.
     pub leases_per_connection: usize,
     /// Bytes of registered send memory per worker, 1 MiB to 1 GiB. Default 8 MiB.
     pub send_memory_bytes: usize,
@@ -68,21 +74,32 @@ impl Default for Limits {
     }
 }
 
-/// Descriptors of a worker besides connections and files: its ring, its event descriptors, up to 64
-/// listeners, and its share of what the process has open anyway.
-const DESCRIPTORS_ASIDE: usize = 128;
+/// Descriptors of the process besides those of its workers: the standard streams, signals, the
+/// access log and the admin listener, and some that it may have inherited.
+const DESCRIPTORS_OF_PROCESS: usize = 16;
+
+/// Descriptors of a worker besides listeners, connections and files: its ring, its inbox, the
+/// folder, and one to spare.
+const DESCRIPTORS_OF_WORKER: usize = 4;
+
+/// Descriptors of a worker that are kept for folders being listed and clients of the admin
+/// listener; where there are few, an eighth of them.
+const DESCRIPTORS_ASIDE: usize = 64;
 
 /// A connection holds its socket and, while a response is being sent, the file.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 impl Limits {
-    /// These limits, lowered to what each of `workers` can have under a limit of `open_files`
-    /// descriptors for the process: at most a quarter of them for files at hand, the rest for
-    /// connections. `None` if not even one connection would fit.
-    pub fn fitted(&self, open_files: u64, workers: usize) -> Option<Self> {
-        let each = usize::try_from(open_files).unwrap_or(usize::MAX) / workers.max(1);
-        let free = each.saturating_sub(DESCRIPTORS_ASIDE);
-        let file_cache_entries = self.file_cache_entries.min(free / 4);
+    /// These limits, lowered to what each of `workers` with `listeners` each can have under a limit
+    /// of `open_files` descriptors for the process: a quarter of them for files at hand, or what
+    /// connections leave, the rest for connections. `None` if not even one connection would fit.
+    pub fn fitted(&self, open_files: u64, workers: usize, listeners: usize) -> Option<Self> {
+        let all = usize::try_from(open_files).unwrap_or(usize::MAX);
+        let each = all.saturating_sub(DESCRIPTORS_OF_PROCESS) / workers.max(1);
+        let free = each.saturating_sub(DESCRIPTORS_OF_WORKER.saturating_add(listeners));
+        let free = free - DESCRIPTORS_ASIDE.min(free / 8);
+        let left = free.saturating_sub(self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION));
+        let file_cache_entries = self.file_cache_entries.min(left.max(free / 4));
         let fit = (free - file_cache_entries) / DESCRIPTORS_PER_CONNECTION;
         let connections = self.connections.min(fit);
         let handshakes = self.handshakes.min(connections);
@@ -100,12 +117,13 @@ impl Limits {
         self.connections.saturating_add(self.connections.max(1_000))
     }
 
-    /// The descriptors that `workers` need for every limit to be reachable.
-    pub fn open_files_wanted(&self, workers: usize) -> u64 {
+    /// The descriptors that `workers` with `listeners` each need for every limit to be reachable.
+    pub fn open_files_wanted(&self, workers: usize, listeners: usize) -> u64 {
         let connections = self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
-        let each =
-            connections.saturating_add(self.file_cache_entries).saturating_add(DESCRIPTORS_ASIDE);
-        each.saturating_mul(workers.max(1)) as u64
+        let each = [self.file_cache_entries, DESCRIPTORS_ASIDE, DESCRIPTORS_OF_WORKER, listeners]
+            .into_iter()
+            .fold(connections, usize::saturating_add);
+        each.saturating_mul(workers.max(1)).saturating_add(DESCRIPTORS_OF_PROCESS) as u64
     }
 }
 
@@ -115,26 +133,34 @@ mod tests {
 
     #[test]
     fn enough_descriptors_leave_the_limits_alone() {
-        let limits = Limits::default();
-        let wanted = limits.open_files_wanted(4);
-        assert_eq!(limits.fitted(wanted, 4), Some(limits.clone()));
-        assert!(limits.fitted(wanted - 8, 4).unwrap().connections < limits.connections);
-        assert_eq!(limits.fitted(u64::MAX, 0), Some(limits.clone()));
+        let few = Limits { connections: 4, handshakes: 4, ..Limits::default() };
+        for limits in [Limits::default(), few] {
+            let wanted = limits.open_files_wanted(4, 2);
+            assert_eq!(limits.fitted(wanted, 4, 2), Some(limits.clone()));
+            assert_ne!(limits.fitted(wanted - 8, 4, 2), Some(limits.clone()));
+            assert_eq!(limits.fitted(u64::MAX, 0, 2), Some(limits.clone()));
+        }
     }
 
     #[test]
     fn few_descriptors_are_shared_between_files_and_connections() {
-        let fitted = Limits::default().fitted(1_024, 1).unwrap();
-        let free = 1_024 - 128;
+        let fitted = Limits::default().fitted(1_024, 1, 2).unwrap();
+        let free = 1_024 - 16 - 4 - 2 - 64;
         assert_eq!(fitted.file_cache_entries, free / 4);
         assert_eq!(fitted.connections, (free - free / 4) / 2);
         assert_eq!(fitted.handshakes, fitted.connections);
-        assert!(fitted.open_files_wanted(1) <= 1_024);
+        assert!(fitted.open_files_wanted(1, 2) <= 1_024);
+    }
+
+    #[test]
+    fn very_few_descriptors_leave_some_connections() {
+        assert_eq!(Limits::default().fitted(64, 2, 2).unwrap().connections, 6);
+        assert_eq!(Limits::default().fitted(64, 1, 1).unwrap().connections, 14);
     }
 
     #[test]
     fn too_few_descriptors_leave_no_connection() {
-        assert_eq!(Limits::default().fitted(1_024, 8), None);
-        assert_eq!(Limits::default().fitted(0, 1), None);
+        assert_eq!(Limits::default().fitted(64, 8, 2), None);
+        assert_eq!(Limits::default().fitted(0, 1, 1), None);
     }
 }

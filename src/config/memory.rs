@@ -1,9 +1,9 @@
-//! The memory ceiling: what the bounds in [`Limits`] add up to, printed at start so that nobody
+//! The memory ceiling: what the bounds in [`Limits`](super::Limits) add up to, printed at start so that nobody
 //! has to find it out under attack.
 
 use std::fmt;
 
-use super::{Config, Limits};
+use super::Config;
 
 /// State of one established connection in user space, at most: keys, counters, timers, the task.
 const CONNECTION_STATE_BYTES: usize = 8 << 10;
@@ -43,11 +43,15 @@ pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;
 /// worst each connection is of another one.
 pub(crate) const ADDRESS_BYTES: usize = 96;
 
+/// Pages that list folders, and what making them takes; beyond, a listing is answered with 503.
+pub(crate) const LISTING_BYTES: usize = 64 << 20;
+
 /// Stack, ring and tables of a worker.
 const WORKER_BYTES: usize = 4 << 20;
 
 /// An upper bound on the user memory of a whole server, with its parts. Socket buffers and the
-/// page cache belong to the kernel and are not counted.
+/// page cache belong to the kernel and are not counted; of what is sent, the kernel holds no more
+/// for a connection than its peer's window and 256 KiB (`MAX_UNSENT`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryCeiling {
     parts: Vec<MemoryPart>,
@@ -65,12 +69,7 @@ pub struct MemoryPart {
 impl Config {
     /// What `workers` workers may take of user memory at most, under these limits.
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
-        let mut ceiling = MemoryCeiling::of(
-            &self.limits,
-            workers,
-            self.observe.access_log.is_some(),
-            self.client_auth.is_some(),
-        );
+        let mut ceiling = MemoryCeiling::of(self, workers);
         let authorities = if self.client_auth.is_some() { AUTHORITIES_BYTES } else { 0 };
         let pairs = self.certificate.pairs().len().max(1);
         let bytes = pairs.saturating_mul(CERTIFICATE_BYTES).saturating_add(authorities) as u64;
@@ -80,7 +79,11 @@ impl Config {
 }
 
 impl MemoryCeiling {
-    fn of(limits: &Limits, workers: usize, logs: bool, asks_clients: bool) -> Self {
+    fn of(config: &Config, workers: usize) -> Self {
+        let limits = &config.limits;
+        let logs = config.observe.access_log.is_some();
+        let listings = if config.site.listing { LISTING_BYTES } else { 0 };
+        let asks_clients = config.client_auth.is_some();
         // A head that comes in pieces is gathered up to its limit and the end of the record that
         // passes it, in a vector that may have grown to twice what it holds.
         let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
@@ -103,6 +106,7 @@ impl MemoryCeiling {
             ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
             ("connections", limits.connections.saturating_mul(connection)),
             ("handshakes", limits.handshakes.saturating_mul(handshake)),
+            ("listings", listings),
             ("observation", observation),
             ("workers", WORKER_BYTES),
         ];

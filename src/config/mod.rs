@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 pub use check::ConfigError;
 pub use limits::Limits;
+pub(crate) use memory::LISTING_BYTES;
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};

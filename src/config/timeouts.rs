@@ -10,8 +10,9 @@ pub struct Timeouts {
     /// more than half of [`Limits::handshakes`](super::Limits::handshakes) are in flight. Beyond:
     /// closed without a word.
     pub handshake: Duration,
-    /// From a request's first byte to the end of its head, and from the handshake to
-    /// the first byte of the first request. Default 10 s. Beyond: 408, or close_notify if no byte came.
+    /// From a request's first byte to the end of its head; for the first request, from the end of
+    /// the handshake. Default 10 s. Beyond: 408, or close_notify if no byte came. A server that is
+    /// told to stop waits half a second for the end of a head. Beyond: 503.
     pub head: Duration,
     /// From a response's end to the next request's first byte. Default 60 s. Beyond: close_notify.
     pub idle: Duration,
@@ -25,7 +26,9 @@ pub struct Timeouts {
     /// Bytes per second below which a response is given up, averaged from its start, after a first
     /// `response_stall` of grace. Default 500; 0 switches it off. Beyond: reset.
     pub response_min_rate: u64,
-    /// For close_notify to leave, and for the peer's own end after it. Default 2 s.
+    /// For close_notify to leave, and for the peer's own end after it: what it still sends
+    /// meanwhile is dropped, up to 64 MiB, so that no reset overtakes the answer. Default 2 s.
+    /// Beyond: closed, which resets a peer that still sends.
     pub close: Duration,
     /// For the requests in flight when the server is told to stop. Default 30 s. Beyond: reset.
     pub drain: Duration,

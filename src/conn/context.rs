@@ -10,6 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use super::idle::{Idle, Waiting};
 use crate::{
     config::{Config, FieldLine},
     handshake::{
@@ -46,6 +47,9 @@ impl KtlsPlan {
     }
 }
 
+/// How long an idle connection is spared when there is no room for another, in milliseconds.
+const SPARED: u64 = 1000;
+
 /// What all connections of a worker share.
 #[derive(Debug)]
 pub struct Context {
@@ -68,7 +72,9 @@ pub struct Context {
     own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
-    draining: Cell<bool>,
+    /// When the worker was told to stop, in milliseconds on its clock.
+    draining: Cell<Option<u64>>,
+    idle: Idle,
     live: Cell<usize>,
     handshakes: Cell<usize>,
     counts: Cell<Counts>,
@@ -109,7 +115,8 @@ impl Context {
             config,
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
-            draining: Cell::new(false),
+            draining: Cell::new(None),
+            idle: Idle::default(),
             live: Cell::new(0),
             handshakes: Cell::new(0),
             told: Telling::default(),
@@ -140,21 +147,32 @@ impl Context {
     /// From now on, requests in flight are finished and nothing new begins. Every task is to be
     /// woken, so that it takes notice.
     pub fn begin_drain(&self) {
-        self.draining.set(true);
+        self.draining.set(Some(self.ring.now()));
     }
 
     /// Whether the worker is stopping.
     pub fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.get().is_some()
     }
 
-    /// Awaits a future, or None once the worker is stopping, but not before the worker's clock
-    /// shows `spared`.
-    pub async fn unless_draining<F: Future>(&self, future: F, spared: u64) -> Option<F::Output> {
+    /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
+    /// have passed since that and since `began`, on the worker's clock; or None once the connection
+    /// is idle and has to give way.
+    pub async fn unless_draining<F: Future>(
+        &self,
+        future: F,
+        began: u64,
+        grace: u64,
+    ) -> Option<F::Output> {
         let mut future = pin!(future);
+        let is_over = || {
+            let draining = self.draining.get();
+            draining.is_some_and(|since| self.ring.now() >= since.max(began).saturating_add(grace))
+                || self.idle.is_evicted(self.ring.current())
+        };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.is_draining() && self.ring.now() >= spared => Poll::Ready(None),
+            Poll::Pending if is_over() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await
@@ -163,6 +181,22 @@ impl Context {
     /// Bytes that the operator's field lines take in a head.
     pub fn own_fields_len(&self) -> usize {
         self.own_fields_len
+    }
+
+    /// The current task's connection waits for a request that may come or not, for as long as the
+    /// result lives; it may have to give way to another.
+    pub(super) fn idles(&self) -> Waiting<'_> {
+        self.idle.join(self.ring.current(), self.ring.now())
+    }
+
+    /// Makes the connection give way that has waited longest for a request, if that is longer than
+    /// a client takes between two clicks in a page that is loading. False if there is none.
+    pub fn evict(&self) -> bool {
+        let before = self.ring.now().checked_sub(SPARED);
+        let Some(task) = before.and_then(|before| self.idle.evict(before)) else { return false };
+        self.ring.wake(task);
+        self.count(|counts| counts.evicted += 1);
+        true
     }
 
     /// Connections that are open.

@@ -9,6 +9,7 @@
 mod context;
 mod establish;
 mod h1;
+mod idle;
 mod session;
 
 use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};

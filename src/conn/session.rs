@@ -1,8 +1,10 @@
 //! An established connection: both directions, and the key schedule that joins them.
 
 use std::{
+    cell::RefCell,
     future::Future,
     pin::{Pin, pin},
+    rc::Rc,
 };
 
 use crate::{
@@ -21,8 +23,7 @@ pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) clock: Box<ConnectionClock>,
-    version: TlsVersion,
-    schedule: Box<KeySchedule>,
+    schedule: Rc<RefCell<KeySchedule>>,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
 }
@@ -30,13 +31,19 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         reader: Reader,
-        writer: Writer,
+        mut writer: Writer,
         clock: Box<ConnectionClock>,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,
     ) -> Self {
-        Self { reader, writer, clock, version, schedule: Box::new(schedule), kernel_rekeys }
+        let schedule = Rc::new(RefCell::new(schedule));
+        // TLS 1.2 has no KeyUpdate; the kernel knows it since Linux 6.14.
+        if version == TlsVersion::Tls13 && (kernel_rekeys || !writer.is_kernel()) {
+            let schedule = Rc::clone(&schedule);
+            writer.derive_keys_by(move || schedule.borrow_mut().next_transmit_keys().ok());
+        }
+        Self { reader, writer, clock, schedule, kernel_rekeys }
     }
 
     /// Waits for more plaintext. May be dropped and called again.
@@ -72,7 +79,8 @@ impl Session {
                 Err(Ending::CloseNotify)
             }
             Filled::KeyUpdate { requested } => {
-                let keys = self.schedule.next_receive_keys().map_err(|_| Ending::CloseNotify)?;
+                let keys = self.schedule.borrow_mut().next_receive_keys();
+                let keys = keys.map_err(|_| Ending::CloseNotify)?;
                 if let Err(error) = self.reader.rekey(socket, keys) {
                     log::debug!("read: the kernel did not take new receive keys: {error}");
                     return Err(Ending::CloseNotify);
@@ -87,23 +95,16 @@ impl Session {
 
     /// Replaces our own key, if it is nearly used up; a connection that cannot do so ends.
     pub(super) async fn refresh_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        if !self.writer.is_exhausted() {
-            return Ok(());
-        }
-        match self.version {
-            TlsVersion::Tls13 => self.update_key(socket).await,
-            TlsVersion::Tls12 => Err(Ending::CloseNotify),
-        }
+        if self.writer.is_exhausted() { self.update_key(socket).await } else { Ok(()) }
     }
 
     async fn update_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        if self.writer.is_kernel() && !self.kernel_rekeys {
-            return Err(Ending::CloseNotify);
-        }
-        let keys = self.schedule.next_transmit_keys().map_err(|_| Ending::CloseNotify)?;
         let Self { reader, writer, .. } = self;
-        let sent = while_held_up(reader, pin!(writer.update_key(socket, &keys))).await;
-        sent.map_err(|error| ending_of_write(&error))
+        match while_held_up(reader, pin!(writer.update_key(socket))).await {
+            // Between two responses, that is an end like any other.
+            Err(WriteError::KeyUsedUp) => Err(Ending::CloseNotify),
+            sent => sent.map_err(|error| ending_of_write(&error)),
+        }
     }
 
     /// Sends what waits.

@@ -19,6 +19,8 @@ pub struct RingAccount {
     pub re_arms: u64,
     /// Of these, because the completion queue was full.
     pub overflows: u64,
+    /// Enters that the kernel refused for the moment, for want of memory above all.
+    pub refused_enters: u64,
     /// Operations in flight at present.
     pub in_flight: u32,
     /// Receive buffers of the pool.

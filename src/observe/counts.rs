@@ -23,6 +23,8 @@ pub struct Counts {
     pub timed_out: u64,
     /// Connections closed as soon as they were accepted, because their address had too many.
     pub refused_by_address: u64,
+    /// Idle connections that were closed to make room for others.
+    pub evicted: u64,
     /// Times that accepting paused for want of descriptors or memory.
     pub accept_pauses: u64,
 }
@@ -42,6 +44,7 @@ impl Counts {
             refused: self.refused + other.refused,
             timed_out: self.timed_out + other.timed_out,
             refused_by_address: self.refused_by_address + other.refused_by_address,
+            evicted: self.evicted + other.evicted,
             accept_pauses: self.accept_pauses + other.accept_pauses,
         }
     }

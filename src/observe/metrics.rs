@@ -106,6 +106,7 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
     let help = "Connections refused because their address had too many";
     counter(to, "connections_refused_by_address", help, counts.refused_by_address)?;
+    counter(to, "connections_evicted", "Idle connections closed for others", counts.evicted)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {
         let mut log = to.encode_descriptor(
@@ -218,7 +219,7 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [("worker", number.as_str())];
         up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
     }
-    let counters: [(&str, &str, Figure); 9] = [
+    let counters: [(&str, &str, Figure); 10] = [
         ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
         ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),
         ("ring_completions", "Completions taken", |worker| worker.ring.completions),
@@ -232,6 +233,9 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ("ring_re_arms", "Multishot operations that ended early", |worker| worker.ring.re_arms),
         ("ring_overflows", "Of these, because completions found no room", |worker| {
             worker.ring.overflows
+        }),
+        ("ring_refused_enters", "System calls that the kernel refused for the moment", |worker| {
+            worker.ring.refused_enters
         }),
         ("worker_requests", "Requests answered", |worker| worker.counts.requests),
     ];

@@ -85,6 +85,7 @@ impl Anatomy {
         totals.number("refused", counts.refused);
         totals.number("timed_out", counts.timed_out);
         totals.number("refused_by_address", counts.refused_by_address);
+        totals.number("evicted", counts.evicted);
         totals.number("accept_pauses", counts.accept_pauses);
         totals.number("unobserved", self.unobserved());
     }
@@ -324,6 +325,7 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
     object.number("out_of_buffers", ring.out_of_buffers);
     object.number("re_arms", ring.re_arms);
     object.number("overflows", ring.overflows);
+    object.number("refused_enters", ring.refused_enters);
     object.number("cancels", ring.cancels);
     object.number("operations_in_flight", u64::from(ring.in_flight));
     object.number("receive_buffers", u64::from(ring.receive_buffers));

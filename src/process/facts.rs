@@ -99,6 +99,7 @@ mod tests {
     fn stat(length: u64) -> FileStat {
         FileStat {
             length,
+            device: 1,
             inode: length,
             modified: 1,
             modified_nanos: 2,

@@ -17,6 +17,8 @@ use super::negotiate::Coding;
 pub struct FileStat {
     /// Its length in bytes.
     pub length: u64,
+    /// The file system that it is on. Inode numbers are unique within one only.
+    pub device: u64,
     /// Its inode number.
     pub inode: u64,
     /// When its content changed: seconds since the epoch.
@@ -36,8 +38,8 @@ const MAX_TAG_BYTES: usize = 2 + 3 * 16 + 2 + 5;
 /// A strong entity tag (RFC 9110 section 8.8.3), quotes included, in a fixed buffer.
 ///
 /// It is made of the length, the time of the last change of content to the nanosecond, and a mix
-/// of the inode number and the time of its last change, which keeps the numbers themselves
-/// private. Two writes of equal length in place within one tick of the file system's clock cannot
+/// of the file system, the inode number and the time of its last change, which keeps the numbers
+/// themselves private. Two writes of equal length in place within one tick of the file system's clock cannot
 /// be told apart; a file replaced by renaming always can.
 #[derive(Clone, Copy)]
 pub struct EntityTag {
@@ -49,7 +51,8 @@ impl EntityTag {
     /// The tag of a file that is the representation in this coding.
     pub fn new(stat: &FileStat, coding: Coding) -> Self {
         let modified = nanoseconds(stat.modified, stat.modified_nanos);
-        let origin = mix(stat.inode ^ mix(nanoseconds(stat.changed, stat.changed_nanos)));
+        let changed = nanoseconds(stat.changed, stat.changed_nanos);
+        let origin = mix(stat.inode ^ mix(changed ^ mix(stat.device)));
         let suffix = match coding {
             Coding::Identity => "",
             Coding::Brotli => "-br",
@@ -167,6 +170,7 @@ mod tests {
 
     const STAT: FileStat = FileStat {
         length: 1_024,
+        device: 3,
         inode: 7,
         modified: 784_111_777,
         modified_nanos: 5,
@@ -192,6 +196,7 @@ mod tests {
             EntityTag::new(&STAT, Coding::Zstandard),
             EntityTag::new(&STAT, Coding::Gzip),
             EntityTag::new(&FileStat { length: 1, ..STAT }, Coding::Identity),
+            EntityTag::new(&FileStat { device: 4, ..STAT }, Coding::Identity),
             EntityTag::new(&FileStat { inode: 8, ..STAT }, Coding::Identity),
             EntityTag::new(&FileStat { modified: 1, ..STAT }, Coding::Identity),
             EntityTag::new(&FileStat { modified_nanos: 6, ..STAT }, Coding::Identity),
@@ -208,6 +213,7 @@ mod tests {
     fn the_longest_tag_fits() {
         let stat = FileStat {
             length: u64::MAX,
+            device: u64::MAX,
             inode: u64::MAX,
             modified: i64::MIN,
             modified_nanos: u32::MAX,

@@ -12,7 +12,10 @@ use std::{
 
 use super::{Filled, Reader};
 use crate::{
-    record::{ContentType, MAX_OVERHEAD, Sealer, Suite, TlsVersion, TrafficKeys},
+    record::{
+        AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, Sealer, Suite, TlsVersion,
+        TrafficKeys,
+    },
     ring::{ReceiveStream, Received, Ring, RingConfig, RingOptions, Socket, TaskId},
 };
 use std::os::fd::AsFd;
@@ -51,11 +54,49 @@ impl Bench {
         Self { ring, socket, reader, peer, sealer: Sealer::new(&keys()) }
     }
 
+    /// The same for another version of TLS.
+    fn with(version: TlsVersion) -> Self {
+        let keys = || TrafficKeys::new(Suite::Aes128Gcm, version, &[1; 16], [2; 12], 0).unwrap();
+        let mut bench = Self::new();
+        let stream = ReceiveStream::single(&bench.ring, bench.socket.as_fd());
+        bench.reader = Reader::new(&bench.ring, stream, keys(), false, None);
+        bench.sealer = Sealer::new(&keys());
+        bench
+    }
+
     /// The peer sends this in one record.
     fn send(&mut self, plaintext: &[u8]) {
+        self.send_as(ContentType::ApplicationData, plaintext);
+    }
+
+    /// The same in a record of another type.
+    fn send_as(&mut self, content_type: ContentType, plaintext: &[u8]) {
         let mut record = vec![0; plaintext.len() + MAX_OVERHEAD];
-        let len = self.sealer.seal(ContentType::ApplicationData, plaintext, &mut record).unwrap();
+        let len = self.sealer.seal(content_type, plaintext, &mut record).unwrap();
         self.peer.write_all(&record[..len]).unwrap();
+    }
+
+    /// The peer sends a record again and again: the alert that it gets in the end.
+    fn flood(&mut self, content_type: ContentType, plaintext: &[u8]) -> Option<AlertDescription> {
+        for _ in 0..100 {
+            self.send_as(content_type, plaintext);
+            if plaintext == KEY_UPDATE {
+                // The next key, which is the same one here.
+                self.sealer = Sealer::new(&keys());
+            }
+        }
+        for _ in 0..100 {
+            let Self { ring, socket, reader, .. } = self;
+            let filled = block_on(ring, reader.fill(socket)).expect("an end to it");
+            match filled {
+                Ok(Filled::KeyUpdate { .. }) => {
+                    reader.rekey(socket, keys()).unwrap();
+                }
+                Ok(other) => panic!("{other:?} of a flood"),
+                Err(error) => return error.alert(),
+            }
+        }
+        panic!("a hundred records that bring nothing are borne");
     }
 
     fn fill(&mut self) {
@@ -167,4 +208,30 @@ fn what_can_be_set_aside_is_bounded() {
     assert!(pool.aside() <= bytes && pool.aside() > bytes - lease.len());
     drop(copies);
     assert_eq!(pool.aside(), 0);
+}
+
+#[test]
+fn floods_of_records_that_bring_nothing_end_with_an_alert() {
+    use ContentType::{Alert, ApplicationData, Handshake};
+    let warning = [1, 90];
+    for (version, content_type, record) in [
+        (TlsVersion::Tls13, ApplicationData, &[][..]),
+        (TlsVersion::Tls12, ApplicationData, &[]),
+        (TlsVersion::Tls13, Alert, &warning),
+        (TlsVersion::Tls12, Alert, &warning),
+        (TlsVersion::Tls13, Handshake, &KEY_UPDATE),
+    ] {
+        let mut bench = Bench::with(version);
+        let alert = bench.flood(content_type, record);
+        assert_eq!(alert, Some(AlertDescription::UnexpectedMessage), "{version} {content_type:?}");
+    }
+}
+
+/// RFC 5246 section 7.2.2: a server that does not renegotiate says so; here it also ends.
+#[test]
+fn renegotiation_is_refused() {
+    let mut bench = Bench::with(TlsVersion::Tls12);
+    let hello = [&[1, 0, 0, 4][..], &[0; 4]].concat();
+    let alert = bench.flood(ContentType::Handshake, &hello);
+    assert_eq!(alert, Some(AlertDescription::NoRenegotiation));
 }

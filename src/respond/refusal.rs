@@ -18,11 +18,12 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub fn refusal(buffer: &mut [u8], status: Status, date: &DateCache) -> Result<usize, HeadFault> {
     let page = status.page().as_bytes();
     let mut head = HeadWriter::new(buffer, status);
-    head.server()
-        .date(date)
-        .connection_close()
-        .field("Content-Type", b"text/html; charset=utf-8")
-        .content_length(page.len() as u64);
+    head.server().date(date).connection_close().field("Content-Type", b"text/html; charset=utf-8");
+    if status == Status::ServiceUnavailable {
+        // RFC 9110 section 10.2.3: what was short may be there again in a moment.
+        head.field("Retry-After", b"1");
+    }
+    head.content_length(page.len() as u64);
     let length = head.finish()?;
     let end = length + page.len();
     buffer.get_mut(length..end).ok_or(HeadFault::Overflow)?.copy_from_slice(page);

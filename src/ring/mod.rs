@@ -36,6 +36,7 @@ mod send_pool;
 #[cfg(test)]
 mod sim;
 mod socket;
+mod state;
 mod stream;
 mod table;
 mod tcp_info;
@@ -51,7 +52,7 @@ use std::{
     io,
     os::fd::{IntoRawFd, OwnedFd},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use file::MAX_VECTORS;
@@ -60,7 +61,7 @@ pub use pages::Pages;
 pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};
-pub use socket::{SendQueue, Socket};
+pub use socket::{MAX_UNSENT, SendQueue, Socket, limit_unsent};
 pub use stream::{AcceptStream, ReceiveStream, Received};
 pub use tcp_info::TcpInfo;
 pub use timer::TICK_MS;
@@ -69,7 +70,8 @@ pub use within::{Elapsed, Within};
 
 use op::{Kind, OpId, Submission, Wait};
 use ready::ReadyQueue;
-use table::{Effect, OpTable, Payload};
+use state::{Backend, State};
+use table::{OpTable, Payload};
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,119 +145,9 @@ pub struct Counts {
     pub re_arms: u64,
     /// Of these, because the completion queue was full.
     pub overflows: u64,
-}
-
-#[derive(Debug)]
-enum Backend {
-    Kernel(uring::Uring),
-    #[cfg(test)]
-    Scripted(sim::Scripted),
-}
-
-impl Backend {
-    fn push(&mut self, id: OpId, submission: &Submission) -> bool {
-        match self {
-            Self::Kernel(ring) => ring.push(id, submission),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.push(id, submission),
-        }
-    }
-
-    fn enter(&mut self, wait: Wait) -> io::Result<()> {
-        match self {
-            Self::Kernel(ring) => ring.enter(wait),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.enter(wait),
-        }
-    }
-
-    fn next(&mut self) -> Option<op::Completion> {
-        match self {
-            Self::Kernel(ring) => ring.next(),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.next(),
-        }
-    }
-
-    /// The time since `start`; a script has a clock of its own.
-    fn elapsed(&self, start: Instant) -> Duration {
-        match self {
-            Self::Kernel(_) => start.elapsed(),
-            #[cfg(test)]
-            Self::Scripted(ring) => ring.clock,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    backend: Backend,
-    table: OpTable,
-    /// Submissions that found the queue full, in order. Bounded by the table (and by one close
-    /// or cancel for each of its slots).
-    backlog: VecDeque<(OpId, Submission)>,
-    /// Closes and cancels that were queued and have not completed.
-    forgotten: u32,
-    counts: Counts,
-}
-
-impl State {
-    fn push(&mut self, id: OpId, submission: Submission) {
-        self.counts.submissions += 1;
-        self.forgotten += u32::from(id.kind == Kind::Forgotten);
-        if self.backlog.is_empty() && self.backend.push(id, &submission) {
-            return;
-        }
-        self.counts.full_queue += 1;
-        self.backlog.push_back((id, submission));
-    }
-
-    /// Moves the backlog into the queue, entering the kernel as often as that makes room.
-    fn drain_backlog(&mut self) -> io::Result<()> {
-        while let Some((id, submission)) = self.backlog.front() {
-            if self.backend.push(*id, submission) {
-                self.backlog.pop_front();
-                continue;
-            }
-            self.counts.enters += 1;
-            self.backend.enter(Wait::Not)?;
-            let (id, submission) = self.backlog[0];
-            if !self.backend.push(id, &submission) {
-                // Completions must be taken first.
-                return Ok(());
-            }
-            self.backlog.pop_front();
-        }
-        Ok(())
-    }
-
-    fn cancel(&mut self, id: OpId) {
-        self.counts.cancels += 1;
-        self.push(OpId::FORGOTTEN, Submission::Cancel { target: id.to_user_data() });
-    }
-
-    /// Takes all completions that have come, and says whom they concern.
-    fn take_completions(&mut self, pool: &Rc<ReceivePool>, mut wake: impl FnMut(TaskId)) {
-        while let Some(done) = self.backend.next() {
-            self.counts.completions += 1;
-            self.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
-            if done.id.kind == Kind::Forgotten {
-                self.forgotten = self.forgotten.saturating_sub(1);
-            }
-            match self.table.complete(done, pool) {
-                Effect::Nothing => {}
-                Effect::Wake(task) => wake(task),
-                Effect::WakeAndCancel(task, id) => {
-                    wake(task);
-                    self.cancel(id);
-                }
-            }
-        }
-    }
-
-    fn in_flight(&self) -> u32 {
-        self.table.occupied() + self.forgotten
-    }
+    /// Enters that the kernel refused for the moment: no memory (EAGAIN, ENOMEM), or completions
+    /// that must be taken first (EBUSY).
+    pub refused_enters: u64,
 }
 
 /// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
@@ -305,7 +197,8 @@ impl Ring {
     ) -> Self {
         let table = OpTable::new(config.operations, config.leases);
         let backlog = VecDeque::new();
-        let state = State { backend, table, backlog, forgotten: 0, counts: Counts::default() };
+        let state =
+            State { backend, table, backlog, forgotten: 0, counts: Counts::default(), refused: 0 };
         Self {
             state: RefCell::new(state),
             receive,
@@ -388,14 +281,13 @@ impl Ring {
         let state = &mut *self.state.borrow_mut();
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
-        state.counts.enters += 1;
         let mut wait = Wait::Not;
         if idle || self.clock.is_timed() {
             let ends = state.backend.elapsed(self.clock.start);
             self.clock.turn_ends(ends);
             wait = if idle { self.idle_time(ends) } else { wait };
         }
-        state.backend.enter(wait)?;
+        state.enter(wait)?;
         self.clock.turn_begins(state.backend.elapsed(self.clock.start));
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push(task));
@@ -484,7 +376,7 @@ impl Drop for Ring {
             if state.in_flight() == 0 {
                 return;
             }
-            if state.drain_backlog().and_then(|()| state.backend.enter(Wait::Not)).is_err() {
+            if state.drain_backlog().and_then(|()| state.enter(Wait::Not)).is_err() {
                 break;
             }
             state.take_completions(&self.receive, |_| {});

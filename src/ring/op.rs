@@ -79,6 +79,8 @@ pub(super) enum Wait {
 pub(super) enum Submission {
     /// Multishot accept; descriptors are close-on-exec.
     AcceptMulti { listener: RawFd },
+    /// One accept, likewise.
+    Accept { listener: RawFd },
     /// One receive of at most `limit` bytes (0: as many as fit) into a buffer of the receive pool.
     Receive { socket: RawFd, limit: u32 },
     /// Receives into buffers of the receive pool until cancelled, failed or out of buffers.

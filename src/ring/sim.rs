@@ -24,6 +24,10 @@ pub(super) struct Scripted {
     completions: VecDeque<Completion>,
     /// The worker's clock.
     pub(super) clock: Duration,
+    /// Errors of the next enters, which then do nothing else.
+    pub(super) refusals: VecDeque<i32>,
+    /// How often the thread rested for want of anything better.
+    pub(super) rests: usize,
     /// How long the last enter would have put the thread to sleep.
     pub(super) slept: Wait,
 }
@@ -38,6 +42,8 @@ impl Scripted {
             submitted: VecDeque::new(),
             completions: VecDeque::new(),
             clock: Duration::ZERO,
+            refusals: VecDeque::new(),
+            rests: 0,
             slept: Wait::Not,
         }
     }
@@ -50,8 +56,11 @@ impl Scripted {
         fits
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the real ring can fail")]
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        if let Some(errno) = self.refusals.pop_front() {
+            self.slept = Wait::Not;
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         for (id, submission) in self.queued.drain(..) {
             if let Submission::Close { fd } = submission {
                 drop(own(fd));

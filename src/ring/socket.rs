@@ -36,6 +36,33 @@ const MEMINFO_SNDBUF: usize = 3;
 const MEMINFO_WMEM_QUEUED: usize = 5;
 const MEMINFO_VARS: usize = 9;
 
+/// `SIOCOUTQNSD` (tcp(7), `include/uapi/linux/sockios.h`).
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+
+/// Bytes that a socket holds and has not sent yet, at most (`TCP_NOTSENT_LOWAT`). What the peer's
+/// window takes is not among them, so it costs a fast peer nothing; a stalled one would else make
+/// the kernel hold what its send buffer has grown to, which is megabytes (`net.ipv4.tcp_wmem`).
+pub const MAX_UNSENT: usize = 256 << 10;
+
+/// Sets the bound of [`MAX_UNSENT`]; what a listener accepts inherits it.
+///
+/// # Errors
+/// What setsockopt(2) says; there is no reason to expect any.
+pub fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
+    let bytes = MAX_UNSENT as libc::c_int;
+    // SAFETY: the kernel reads one int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What the kernel holds of what was sent on a socket, and may hold, in bytes of its own memory:
 /// payload and the frames around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +71,15 @@ pub struct SendQueue {
     pub queued: usize,
     /// A send waits for the peer once so much is queued; it grows with the congestion window.
     pub limit: usize,
+    /// Payload that has not left, since the peer's window or the network does not take it.
+    pub unsent: usize,
 }
 
 impl SendQueue {
     /// What can be sent without waiting for the peer.
     pub fn free(self) -> usize {
-        self.limit.saturating_sub(self.queued)
+        let unsent = MAX_UNSENT.saturating_sub(self.unsent);
+        self.limit.saturating_sub(self.queued).min(unsent)
     }
 }
 
@@ -76,7 +106,14 @@ impl Socket {
             return Err(io::Error::last_os_error());
         }
         let (queued, limit) = (found[MEMINFO_WMEM_QUEUED], found[MEMINFO_SNDBUF]);
-        Ok(SendQueue { queued: queued as usize, limit: limit as usize })
+        let mut unsent: libc::c_int = 0;
+        // SAFETY: the kernel writes one int, which outlives the call.
+        let result = unsafe { libc::ioctl(self.as_fd().as_raw_fd(), SIOCOUTQNSD, &raw mut unsent) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let unsent = usize::try_from(unsent).unwrap_or(0);
+        Ok(SendQueue { queued: queued as usize, limit: limit as usize, unsent })
     }
 }
 

@@ -195,19 +195,40 @@ impl Drop for ReceiveStream {
     }
 }
 
-/// Accepts on one listener, multishot.
+/// Accepts on one listener, multishot unless told otherwise.
 #[derive(Debug)]
 pub struct AcceptStream {
     ring: Rc<Ring>,
     listener: RawFd,
     op: Option<OpId>,
+    /// The next that is armed is multishot.
+    multishot: bool,
+    /// What is armed is.
+    armed_multishot: bool,
 }
 
 impl AcceptStream {
     /// Not armed until first asked. The listener must stay open until the stream was stopped or
     /// dropped, and be closed through the ring.
     pub fn new(ring: &Rc<Ring>, listener: BorrowedFd<'_>) -> Self {
-        Self { ring: Rc::clone(ring), listener: listener.as_raw_fd(), op: None }
+        Self {
+            ring: Rc::clone(ring),
+            listener: listener.as_raw_fd(),
+            op: None,
+            multishot: true,
+            armed_multishot: false,
+        }
+    }
+
+    /// Whether one submission is to accept all that come, or one only. A multishot that is armed
+    /// stays so: see [`Self::is_multishot`].
+    pub fn set_multishot(&mut self, multishot: bool) {
+        self.multishot = multishot;
+    }
+
+    /// Whether a multishot is armed.
+    pub fn is_multishot(&self) -> bool {
+        self.op.is_some() && self.armed_multishot
     }
 
     /// The next connection, or why none came: EMFILE, ENFILE, ENOBUFS, ENOMEM and the errors of
@@ -217,7 +238,12 @@ impl AcceptStream {
             let Some(id) = self.op else {
                 let payload = Payload::Accepted(VecDeque::new());
                 let listener = self.listener;
-                let submission = Submission::AcceptMulti { listener };
+                self.armed_multishot = self.multishot;
+                let submission = if self.multishot {
+                    Submission::AcceptMulti { listener }
+                } else {
+                    Submission::Accept { listener }
+                };
                 match self.ring.begin(Kind::Accept, payload, |_| submission) {
                     Ok(id) => self.op = Some(id),
                     Err(_) => {
@@ -234,8 +260,10 @@ impl AcceptStream {
                 return Poll::Pending;
             };
             self.op = None;
-            state.counts.re_arms += 1;
-            state.counts.overflows += u64::from(result >= 0);
+            if self.armed_multishot {
+                state.counts.re_arms += 1;
+                state.counts.overflows += u64::from(result >= 0);
+            }
             if result < 0 && result != -libc::ECANCELED {
                 return Poll::Ready(Err(io::Error::from_raw_os_error(-result)));
             }

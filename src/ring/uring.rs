@@ -192,9 +192,8 @@ impl Uring {
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
-            // The wait ran out, a signal came, or (EBUSY, EAGAIN) completions must be taken
-            // before more can be submitted: what was not submitted stays queued.
-            Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+            // The wait ran out, or a signal came.
+            Some(libc::ETIME | libc::EINTR) => Ok(()),
             _ => Err(error),
         }
     }
@@ -281,6 +280,11 @@ fn encode(submission: &Submission) -> squeue::Entry {
     match *submission {
         Submission::AcceptMulti { listener } => {
             opcode::AcceptMulti::new(fd(listener)).flags(libc::SOCK_CLOEXEC).build()
+        }
+        Submission::Accept { listener } => {
+            opcode::Accept::new(fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
+                .flags(libc::SOCK_CLOEXEC)
+                .build()
         }
         Submission::Receive { socket, limit } => {
             opcode::Recv::new(fd(socket), std::ptr::null_mut(), limit)

@@ -34,8 +34,10 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     let workers = config.worker_count();
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    config.limits =
-        config.limits.fitted(open_files, workers).ok_or(StartError::OpenFiles(open_files))?;
+    config.limits = config
+        .limits
+        .fitted(open_files, workers, config.listen.len())
+        .ok_or(StartError::OpenFiles(open_files))?;
 
     let tls = Tls::load(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.

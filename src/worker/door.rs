@@ -58,10 +58,14 @@ impl Door {
 }
 
 impl Admission for Door {
-    fn has_room(&self) -> bool {
+    fn room(&self) -> usize {
         // A connection counts as live once its task has begun.
         let taken = self.context.live() + self.spawner.waiting();
-        taken < self.context.config.limits.connections
+        self.context.config.limits.connections.saturating_sub(taken)
+    }
+
+    fn make_room(&self) -> bool {
+        self.context.evict()
     }
 
     fn is_draining(&self) -> bool {

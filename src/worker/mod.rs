@@ -199,6 +199,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         full_queue: counts.full_queue,
         re_arms: counts.re_arms,
         overflows: counts.overflows,
+        refused_enters: counts.refused_enters,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
         receive_buffers_low_water: pool.low_water(),

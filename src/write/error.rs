@@ -22,7 +22,10 @@ pub enum WriteError {
     GivenUp,
     /// The peer sends requests and takes no responses, and there is no memory left to hold them.
     Overrun,
-    /// The record layer refused: the key is used up, or a defect of ours.
+    /// The key has sealed as many records as it may, and there is no other (TLS 1.2, or kernel TLS
+    /// that takes no new keys).
+    KeyUsedUp,
+    /// The record layer refused: a defect of ours.
     Seal(SealError),
 }
 
@@ -48,6 +51,7 @@ impl fmt::Display for WriteError {
             Self::TooSlow => f.write_str("the peer takes less than the minimum rate"),
             Self::GivenUp => f.write_str("a send was given up half-way"),
             Self::Overrun => f.write_str("the peer sends requests and takes no responses"),
+            Self::KeyUsedUp => f.write_str("the key has sealed as many records as it may"),
             Self::Seal(error) => write!(f, "sealing: {error}"),
         }
     }

@@ -81,6 +81,9 @@ impl Writer {
             }
             self.seal_places(buffer, &places, count)?;
             self.flush(socket).await?;
+            if self.is_exhausted() {
+                Box::pin(self.update_key(socket)).await?;
+            }
         }
         Ok(())
     }
@@ -142,6 +145,9 @@ impl Writer {
     ) -> Result<(), WriteError> {
         let mut at = range.start;
         while at < range.end {
+            if self.is_exhausted() {
+                Box::pin(self.update_key(socket)).await?;
+            }
             let end = range.end.min(at + WINDOW);
             at += if is_cached(file, at..end) {
                 self.send_cached(socket, file, at..end).await?

@@ -19,6 +19,7 @@ mod error;
 mod file;
 mod observed;
 mod pace;
+mod rekey;
 mod room;
 mod sizing;
 #[cfg(test)]

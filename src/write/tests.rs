@@ -10,11 +10,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Body, WriteError, Writer};
+use super::{Body, WriteError, Writer, room::WORTHWHILE};
 use crate::{
     config::Timeouts,
-    record::{AlertDescription, Suite, TlsVersion, TrafficKeys},
-    ring::{Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId},
+    record::{
+        AlertDescription, ContentType, HEADER, KEY_UPDATE, Opener, Sealer, Suite, TlsVersion,
+        TrafficKeys,
+    },
+    ring::{
+        MAX_UNSENT, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId, limit_unsent,
+    },
 };
 
 struct Bench {
@@ -22,6 +27,16 @@ struct Bench {
     socket: Socket,
     writer: Writer,
     peer: TcpStream,
+}
+
+/// Keys whose next record has this number.
+fn keys(sequence: u64) -> TrafficKeys {
+    TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[1; 16], [2; 12], sequence).unwrap()
+}
+
+/// Keys whose key is nearly used up.
+fn old_keys() -> TrafficKeys {
+    keys(Suite::Aes128Gcm.record_limit() - Sealer::MARGIN - 10)
 }
 
 impl Bench {
@@ -39,9 +54,8 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let socket = Socket::new(&ring, listener.accept().unwrap().0.into());
-        let keys =
-            TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[1; 16], [2; 12], 0).unwrap();
-        let writer = Writer::new(&ring, &keys, false, timeouts);
+        limit_unsent(&socket).unwrap();
+        let writer = Writer::new(&ring, &keys(0), false, timeouts);
         Self { ring, socket, writer, peer }
     }
 
@@ -73,16 +87,18 @@ fn a_peer_that_does_not_read_holds_no_send_memory_and_is_given_up() {
     let mut bench = Bench::new(&Timeouts { response_stall: stall, ..Timeouts::default() });
     let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
     let mut response = pin!(Bench::respond(writer, socket));
-    // Long enough for the sockets to fill, and not for the stall to be noticed.
+    let mut full = 0;
     for _ in 0..2000 {
         let polled = response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(ended) = polled {
             assert!(matches!(ended, Err(WriteError::Stalled)), "{ended:?}");
             assert!(ring.send_pool().is_whole());
+            assert!(full > 1, "it was never seen waiting");
             return;
         }
-        // The first wait of the writer is for the socket; from then on nothing is held.
-        if socket.send_queue().unwrap().free() == 0 {
+        // The writer waits for the socket; once what was in flight has come back, nothing is held.
+        full += u32::from(socket.send_queue().unwrap().free() < WORTHWHILE);
+        if full > 1 {
             assert_eq!(ring.send_pool().available(SendClass::Bulk), 4);
         }
         ring.take_ready(&mut Vec::new(), usize::MAX);
@@ -132,4 +148,81 @@ fn nothing_is_sent_behind_a_send_that_was_given_up() {
     }
     let alert = block_on(ring, writer.alert(socket, AlertDescription::CloseNotify));
     assert!(matches!(alert, Err(WriteError::GivenUp)), "{alert:?}");
+}
+
+/// Opens a stream of records; a `KeyUpdate` changes to `next`. The plaintext's length, and how
+/// often the key was changed.
+fn open_all(stream: &mut TcpStream, first: &TrafficKeys, next: &TrafficKeys) -> (usize, usize) {
+    let (mut opener, mut total, mut updates) = (Opener::new(first), 0, 0);
+    let mut header = [0; HEADER];
+    while stream.read_exact(&mut header).is_ok() {
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        let mut record = header.to_vec();
+        record.resize(HEADER + length, 0);
+        stream.read_exact(&mut record[HEADER..]).unwrap();
+        let opened = opener.open(&mut record).unwrap();
+        if opened.content_type == ContentType::Handshake {
+            assert_eq!(record[opened.plaintext], KEY_UPDATE);
+            opener = Opener::new(next);
+            updates += 1;
+        } else {
+            total += opened.plaintext.len();
+        }
+    }
+    (total, updates)
+}
+
+/// The limit of AES-GCM falls into the middle of one response, from memory and from a file.
+#[test]
+fn a_key_that_is_used_up_is_replaced_in_the_middle_of_a_response() {
+    let next =
+        || TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[3; 16], [4; 12], 0).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(4 << 20).unwrap();
+    let file = Rc::new(std::os::fd::OwnedFd::from(file));
+    let pages = Rc::new(Pages::zeroed(4 << 20));
+    for body in [Body::Shared(&pages, 0..4 << 20), Body::File(&file, 0..4 << 20)] {
+        let mut bench = Bench::new(&Timeouts::default());
+        bench.writer = Writer::new(&bench.ring, &old_keys(), false, &Timeouts::default());
+        bench.writer.derive_keys_by(move || Some(next()));
+        let Bench { ring, socket, mut writer, mut peer } = bench;
+        let reader = std::thread::spawn(move || open_all(&mut peer, &old_keys(), &next()));
+        let sent = block_on(&ring, async {
+            writer.reserve(&socket, 100, 4 << 20, false).await?;
+            writer.queue(&socket, 100, body).await?;
+            writer.flush(&socket).await
+        });
+        sent.unwrap();
+        socket.close();
+        ring.turn().unwrap();
+        assert_eq!(reader.join().unwrap(), ((4 << 20) + 100, 1));
+    }
+}
+
+/// TLS 1.2 has no other key to go on with: the response is cut before the old one seals too much.
+#[test]
+fn a_key_that_cannot_be_replaced_ends_the_response() {
+    let mut bench = Bench::new(&Timeouts::default());
+    bench.writer = Writer::new(&bench.ring, &old_keys(), false, &Timeouts::default());
+    let mut peer = bench.peer.try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+    let sent = block_on(&bench.ring, Bench::respond(&mut bench.writer, &bench.socket));
+    assert!(matches!(sent, Err(WriteError::KeyUsedUp)), "{sent:?}");
+    bench.peer.shutdown(std::net::Shutdown::Both).unwrap();
+    reader.join().unwrap().unwrap();
+}
+
+/// However large the kernel lets a socket grow, what it holds for a peer that does not read is
+/// what the peer's window took and a bounded rest.
+#[test]
+fn what_the_kernel_holds_for_a_peer_that_does_not_read_is_bounded() {
+    let stall = Duration::from_millis(300);
+    let mut bench = Bench::new(&Timeouts { response_stall: stall, ..Timeouts::default() });
+    let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
+    let sent = block_on(ring, Bench::respond(writer, socket));
+    assert!(matches!(sent, Err(WriteError::Stalled)), "{sent:?}");
+    let queue = socket.send_queue().unwrap();
+    // A send that began with room may pass the bound by what one buffer holds.
+    assert!(queue.unsent <= MAX_UNSENT + SendClass::BULK_LEN, "{queue:?}");
+    assert!(queue.free() < WORTHWHILE, "{queue:?}");
 }

@@ -2,13 +2,12 @@
 
 use std::{io, ops::Range, os::fd::AsFd, os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use super::{Pace, RecordSizing, WriteError, observed::Notes};
+use super::{Pace, RecordSizing, WriteError, observed::Notes, rekey::NextKeys};
 use crate::{
     config::Timeouts,
-    handshake::ktls,
     record::{
-        AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, Suite,
-        TrafficKeys, encode_alert,
+        AlertDescription, ContentType, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, Suite, TrafficKeys,
+        encode_alert,
     },
     ring::{Message, Pages, Ring, SendBuf, SendClass, Socket},
 };
@@ -38,10 +37,6 @@ const PAGE: usize = 4096;
 /// That costs one more system call, which shorter ones do not earn.
 const ALIGN_FROM: usize = 128 * 1024;
 
-/// Records that may still be sealed by the kernel once its key counts as used up; what is queued
-/// then, at most one message, fits many times.
-const KERNEL_MARGIN: u64 = 1 << 10;
-
 /// Kernel memory that a send takes besides its payload, at least.
 const FRAME: usize = 2048;
 
@@ -66,6 +61,7 @@ pub struct Writer {
     sending: bool,
     pub(super) pace: Pace,
     pub(super) stall: Duration,
+    pub(super) next_keys: Box<NextKeys>,
     /// What was done with content, and how it left. Boxed: few look at it, and connections are many.
     pub(super) notes: Box<Notes>,
 }
@@ -88,6 +84,7 @@ impl Writer {
             sending: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
+            next_keys: Box::default(),
             notes: Box::default(),
         }
     }
@@ -104,14 +101,6 @@ impl Writer {
             Seal::Kernel { message, .. } => {
                 message.as_ref().map_or(0, |message| message.remaining())
             }
-        }
-    }
-
-    /// Whether the key has sealed nearly as many records as it may (RFC 8446 section 5.5).
-    pub fn is_exhausted(&self) -> bool {
-        match &self.seal {
-            Seal::User { sealer, .. } => sealer.exhausted(),
-            Seal::Kernel { suite, records, .. } => *records >= suite.record_limit() - KERNEL_MARGIN,
         }
     }
 
@@ -326,6 +315,9 @@ impl Writer {
             rest.start += taken;
             if taken == 0 {
                 self.flush(socket).await?;
+                if self.is_exhausted() {
+                    Box::pin(self.update_key(socket)).await?;
+                }
                 let class = match (self.is_kernel(), rest.len() + MAX_OVERHEAD) {
                     (true, _) | (false, 0..=SendClass::SMALL_LEN) => SendClass::Small,
                     (false, 0..=SendClass::RECORD_LEN) => SendClass::Record,
@@ -426,7 +418,7 @@ impl Writer {
     }
 
     /// Sends a record of another type than application data, after all that waits.
-    async fn control(
+    pub(super) async fn control(
         &mut self,
         socket: &Socket,
         content_type: ContentType,
@@ -460,22 +452,5 @@ impl Writer {
         description: AlertDescription,
     ) -> Result<(), WriteError> {
         self.control(socket, ContentType::Alert, &encode_alert(description)).await
-    }
-
-    /// Sends a `KeyUpdate` under the old key, and goes on under `keys` (RFC 8446 section 4.6.3).
-    pub async fn update_key(
-        &mut self,
-        socket: &Socket,
-        keys: &TrafficKeys,
-    ) -> Result<(), WriteError> {
-        self.control(socket, ContentType::Handshake, &KEY_UPDATE).await?;
-        match &mut self.seal {
-            Seal::User { sealer, .. } => **sealer = Sealer::new(keys),
-            Seal::Kernel { records, .. } => {
-                ktls::install_transmit(socket.as_fd(), keys).map_err(WriteError::Socket)?;
-                *records = keys.sequence();
-            }
-        }
-        Ok(())
     }
 }

@@ -132,6 +132,12 @@ impl Client {
         self.request("GET", path, "")
     }
 
+    /// The same, if there is an answer.
+    pub(crate) fn try_get(&mut self, path: &str) -> Option<Vec<u8>> {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        self.try_response("GET").ok().map(|response| response.body)
+    }
+
     /// Sends a request with more field lines (each with its CRLF) and takes the answer.
     pub(crate) fn request(&mut self, method: &str, path: &str, fields: &str) -> Response {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");

@@ -224,7 +224,7 @@ fn too_few_descriptors_to_serve_are_refused_with_a_word() {
     let site = Site::new();
     let identity = crate::identity::Identity::ecdsa(site.outside());
     let output = std::process::Command::new("sh")
-        .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\"", crate::server::PROGRAM, "serve"])
+        .args(["-c", "ulimit -n 24 && exec \"$0\" \"$@\"", crate::server::PROGRAM, "serve"])
         .arg(site.root())
         .args(["--listen", "127.0.0.1:0", "--workers", "2", "--cert"])
         .arg(&identity.cert)

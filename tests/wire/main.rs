@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod beside;
 mod client;
 mod host;
 mod identity;
@@ -19,7 +20,9 @@ mod certificates;
 mod clients_certificates;
 mod content;
 mod delivery;
+mod floods;
 mod framing;
+mod hostile;
 mod ktls;
 mod leak;
 mod lifecycle;
@@ -31,6 +34,7 @@ mod privilege;
 mod ranges;
 mod refusals;
 mod renewal;
+mod scarce;
 mod splits;
 mod tickets;
 mod tls;

@@ -40,8 +40,20 @@ impl Server {
 
     /// The same with a certificate of the caller's.
     pub(crate) fn start_as(site: Site, identity: Identity, options: &[&str]) -> Self {
+        Self::start_by(Command::new(PROGRAM), site, identity, options)
+    }
+
+    /// The same under a limit on open files.
+    pub(crate) fn start_within(open_files: u64, site: Site, options: &[&str]) -> Self {
+        let identity = Identity::ecdsa(site.outside());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {open_files} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::start_by(shell, site, identity, options)
+    }
+
+    fn start_by(mut program: Command, site: Site, identity: Identity, options: &[&str]) -> Self {
         let log = site.outside().join("log");
-        let mut child = Command::new(PROGRAM)
+        let mut child = program
             .arg("serve")
             .arg(site.root())
             .args(["--listen", "127.0.0.1:0", "--workers", "2", "--no-pin", "--cert"])
@@ -122,11 +134,45 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
+    /// Waits until the process holds at most so many descriptors.
+    pub(crate) fn settle(&self, descriptors: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.descriptors() > descriptors {
+            let held = self.descriptors();
+            assert!(Instant::now() < deadline, "{held} descriptors, {descriptors} before");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Resident memory of the process, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Resident memory of the process that is no file's, in KiB: what it took for itself, pools
+    /// that are registered with the kernel included.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        self.status_kib("RssAnon:") + self.status_kib("RssShmem:")
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The memory ceiling that the process printed at its start, in KiB.
+    pub(crate) fn ceiling_kib(&self) -> u64 {
+        let (_, rest) = self.start_block.split_once("memory       at most ").unwrap();
+        let mut words = rest.split_whitespace();
+        let value: f64 = words.next().unwrap().parse().unwrap();
+        let unit = words.next().unwrap();
+        let kib = match unit {
+            "MiB" => value * 1024.0,
+            "GiB" => value * 1024.0 * 1024.0,
+            other => panic!("a ceiling in {other}"),
+        };
+        kib as u64
     }
 }
 

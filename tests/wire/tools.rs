@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::host::has_program;
+use crate::host::{has_kernel_tls, has_program, kernel};
 use crate::server::{PATIENCE, Server};
 use crate::site::{HELLO, Site, sha256};
 
@@ -169,4 +169,28 @@ fn openssl_asks_for_new_keys() {
         // A command is taken as such only if it is read by itself.
         std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// The same where the kernel opens and seals: it takes new keys since Linux 6.14; before that the
+/// connection must end in order, and the next one is served.
+#[test]
+fn openssl_asks_the_kernel_for_new_keys() {
+    if !has_kernel_tls() || !has_program("openssl") {
+        return;
+    }
+    let server = Server::plain(&["--ktls", "on"]);
+    let mut openssl = OpenSsl::new(&server, &["-tls1_3"]);
+    assert!(openssl.sees("Verify return code: 0", 1), "{}", openssl.transcript());
+    let rounds = if kernel() >= (6, 14) { 3 } else { 1 };
+    for round in 1..=rounds {
+        openssl.type_in(REQUEST);
+        assert!(openssl.sees("hello, ring road", round), "{}", openssl.transcript());
+        std::thread::sleep(Duration::from_millis(500));
+        openssl.type_in("K\n");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    if rounds == 1 {
+        assert!(openssl.sees("closed", 1), "{}", openssl.transcript());
+    }
+    assert_eq!(server.connect().get("/hello.txt").body, crate::site::HELLO);
 }

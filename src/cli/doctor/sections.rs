@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle};
 use crate::privilege::Absence;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
@@ -191,7 +191,7 @@ fn refused(what: impl Into<String>, obstacle: Obstacle) -> Line {
 pub(super) fn limits(facts: &Facts, config: &Config) -> Section {
     let limit =
         |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
-    let wanted = config.limits.open_files_wanted(facts.cpus);
+    let wanted = config.limits.open_files_wanted(facts.cpus, config.listen.len());
     let enough = facts.open_files_hard.is_none_or(|hard| hard >= wanted);
     let files = Line::new(
         verdict(enough, Mark::No),
@@ -305,15 +305,15 @@ pub(super) fn consequences(
             Some(obstacle) => format!("user-space TLS: {obstacle}"),
         },
     ));
-    let fitted = config.limits.fitted(facts.open_files_hard.unwrap_or(u64::MAX), facts.cpus);
-    lines.push(match fitted {
+    let fitted = fitted(config, facts);
+    lines.push(match &fitted {
         Some(limits) => {
             Line::note("connections", format!("at most {} per worker", limits.connections))
         }
         None => Line::new(Mark::Fail, "connections", "none, for want of open files"),
     });
-    let limits = fitted_or(config, facts);
-    let ceiling = limits.memory_ceiling(facts.cpus);
+    let limits = fitted.unwrap_or_else(|| config.limits.clone());
+    let ceiling = Config { limits, ..config.clone() }.memory_ceiling(facts.cpus);
     let over = facts.cgroup_memory.is_some_and(|bound| ceiling.total() > bound);
     let memory = Line::new(if over { Mark::No } else { Mark::Note }, "memory", ceiling.to_string());
     lines.push(if over {
@@ -329,8 +329,8 @@ pub(super) fn consequences(
     Section { title: "What Ringway will therefore do", lines }
 }
 
-/// The configuration with the limits that it would run with.
-fn fitted_or(config: &Config, facts: &Facts) -> Config {
-    let limits = config.limits.fitted(facts.open_files_hard.unwrap_or(u64::MAX), facts.cpus);
-    Config { limits: limits.unwrap_or_else(|| config.limits.clone()), ..config.clone() }
+/// The limits that it would run with.
+fn fitted(config: &Config, facts: &Facts) -> Option<Limits> {
+    let open_files = facts.open_files_hard.unwrap_or(u64::MAX);
+    config.limits.fitted(open_files, facts.cpus, config.listen.len())
 }

@@ -120,7 +120,7 @@ fn each_shortfall_comes_with_its_command() {
     for part in [
         "sudo modprobe aesni_intel",
         "LimitMEMLOCK=infinity",
-        "LimitNOFILE=48448",
+        "LimitNOFILE=48348",
         "sudo sysctl net.core.somaxconn=4096",
         "memory.max",
         "  no    minimum wait ",

@@ -13,7 +13,7 @@ use crate::{
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
     process::{
         answer::Answer,
-        files::{Entry, FileEntry, LookupError},
+        files::{Entry, FileEntry, Listed, LookupError},
         interest::Interest,
         path::SitePath,
         site::{self, Asked, Decision, NOT_FOUND_PAGE, Plan, StandIn},
@@ -58,7 +58,7 @@ pub(super) struct Lookups {
     entry: OnceCell<Rc<Entry>>,
     /// The file in the place of a missing one.
     stand_in: OnceCell<Rc<Entry>>,
-    listing: Cell<Option<String>>,
+    listing: Cell<Option<Box<Listed>>>,
 }
 
 /// What has to be looked up before there is an answer.
@@ -141,7 +141,12 @@ fn decide<'l>(
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::List => match lookups.listing.take() {
-            Some(page) => Answer::listing(page).to(asked.method),
+            Some(mut listed) => {
+                let page = std::mem::take(&mut listed.page);
+                // It counts until it was sent.
+                lookups.listing.set(Some(listed));
+                Answer::listing(page).to(asked.method)
+            }
             None => return Examined::Wants(Want::Listing(asked.path.into())),
         },
         Decision::StandIn(stand_in) => {

@@ -23,8 +23,9 @@ use find::{Examined, Lookups, examine};
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
 
-/// How long a stopping worker waits for the first request of a connection, in milliseconds.
-const FIRST_REQUEST_GRACE: u64 = 500;
+/// How long a stopping worker waits for the first request of a connection, and for the end of a
+/// head that has begun, in milliseconds.
+const REQUEST_GRACE: u64 = 500;
 
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
 enum Stop {
@@ -56,8 +57,12 @@ async fn requests(
     session: &mut Session,
 ) -> Result<Ending, Stop> {
     let most = context.config.limits.requests_per_connection;
-    let mut in_turn = 0;
-    for number in 1..=most {
+    let (mut number, mut in_turn) = (0, 0);
+    // The first head is to be complete in its time from the handshake, each further one from its
+    // own first byte.
+    let established = context.ring.now();
+    loop {
+        number += 1;
         if session.reader.plaintext().is_empty() && !session.fill_at_hand(socket).await? {
             session.flush(socket).await?;
             in_turn = 0;
@@ -72,13 +77,13 @@ async fn requests(
             context.ring.yield_now().await;
         }
         session.clock.begin();
-        if !request(context, socket, session, number == most).await? {
+        let began = if number == 1 { established } else { context.ring.now() };
+        if !request(context, socket, session, began, number >= most).await? {
             session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
         session.refresh_key(socket).await?;
     }
-    Ok(Ending::Linger)
 }
 
 /// Waits for a request to begin. False if none is to be waited for any longer.
@@ -92,9 +97,9 @@ async fn first_bytes(
     let now = context.ring.now();
     // Who has just shaken hands has a request on its way; an idle connection may be closed at any
     // time (RFC 9112 section 9.5).
-    let (limit, spared) =
-        if first { (timeouts.head, now + FIRST_REQUEST_GRACE) } else { (timeouts.idle, now) };
-    let filled = context.unless_draining(session.fill(socket), spared);
+    let (limit, grace) = if first { (timeouts.head, REQUEST_GRACE) } else { (timeouts.idle, 0) };
+    let _idle = (!first).then(|| context.idles());
+    let filled = context.unless_draining(session.fill(socket), now, grace);
     match context.ring.within(limit, filled).await {
         Ok(Some(filled)) => filled.map(|()| true),
         Ok(None) => Ok(false),
@@ -105,11 +110,13 @@ async fn first_bytes(
     }
 }
 
-/// Serves one request, whose first bytes are there. False if it is the connection's last.
+/// Serves one request, whose first bytes are there and whose head was waited for since `began`, in
+/// milliseconds on the worker's clock. False if it is the connection's last.
 async fn request(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    began: u64,
     last: bool,
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
@@ -119,7 +126,7 @@ async fn request(
         match examined {
             Examined::Ready { framing, answer, file } => break (framing, answer, file),
             Examined::Incomplete => {
-                Box::pin(gather_head(context, socket, session)).await?;
+                Box::pin(gather_head(context, socket, session, began)).await?;
                 session.clock.mark(Stage::Head);
             }
             Examined::Refused(status) => return Err(Stop::Refuse(status)),
@@ -150,21 +157,26 @@ async fn gather_head(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    began: u64,
 ) -> Result<(), Stop> {
     let limits = &context.head_limits;
+    let until = began.saturating_add(context.config.timeouts.head.as_millis() as u64);
     let mut scan = HeadScan::default();
     // What is there was found incomplete; this only takes note of its lines.
     let _ = scan.worth_parsing(session.reader.plaintext(), limits);
-    let until = context.ring.now() + context.config.timeouts.head.as_millis() as u64;
     loop {
         if !session.fill_at_hand(socket).await? {
             session.flush(socket).await?;
-            let filled = context.ring.until(until, session.fill(socket)).await;
-            let Ok(filled) = filled else {
-                context.count(|counts| counts.timed_out += 1);
-                return Err(Stop::Refuse(Status::RequestTimeout));
-            };
-            filled?;
+            let filled = session.fill(socket);
+            let filled = context.unless_draining(filled, began, REQUEST_GRACE);
+            match context.ring.until(until, filled).await {
+                Ok(Some(filled)) => filled?,
+                Ok(None) => return Err(Stop::Refuse(Status::ServiceUnavailable)),
+                Err(Elapsed) => {
+                    context.count(|counts| counts.timed_out += 1);
+                    return Err(Stop::Refuse(Status::RequestTimeout));
+                }
+            }
         }
         if scan.worth_parsing(session.reader.plaintext(), limits) {
             return Ok(());

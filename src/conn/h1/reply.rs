@@ -89,7 +89,7 @@ pub(super) async fn send(
         };
         match &answer.content {
             Content::Nothing => writer.queue(socket, head, Body::None).await?,
-            Content::Page(page) => queue_page(writer, socket, head, page).await?,
+            Content::Page(page) => queue_page(context, writer, socket, head, page).await?,
             Content::Whole(coding) => {
                 if let Some(object) = object(file, *coding) {
                     let all = 0..object.stat.length;
@@ -158,6 +158,7 @@ fn body(object: &FileObject, range: std::ops::Range<u64>) -> Body<'_> {
 }
 
 async fn queue_page(
+    context: &Context,
     writer: &mut Writer,
     socket: &Socket,
     head: usize,
@@ -170,7 +171,9 @@ async fn queue_page(
         writer.note_page(page.len(), 0);
         return writer.queue(socket, head + page.len(), Body::None).await;
     }
-    let page = Rc::new(Pages::from(&page[..]));
+    let mut copy = Pages::counted(page.len(), context.files.listings());
+    copy.copy_from_slice(page);
+    let page = Rc::new(copy);
     writer.note_page(0, page.len());
     writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }

@@ -47,7 +47,7 @@ function updateWorker(element, row, most) {
     return;
   }
   const stall = worker.longest_stall;
-  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "overflows"], ["accept_pauses", "pauses"]]
+  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "overflows"], ["refused_enters", "refused calls"], ["accept_pauses", "pauses"]]
     .filter(([member]) => worker[member] > 0).map(([member, name]) => `${number(worker[member])} ${name}`);
   set("requests", number(row.requests), row.requests / most.requests);
   set("connections", number(worker.connections), worker.connections / most.connections);

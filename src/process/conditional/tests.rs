@@ -11,6 +11,7 @@ const NOW: i64 = MODIFIED + 1_000;
 fn validators() -> Validators {
     let stat = FileStat {
         length: 10,
+        device: 1,
         inode: 1,
         modified: MODIFIED,
         modified_nanos: 0,

@@ -111,6 +111,7 @@ mod tests {
     fn entry(bytes: usize) -> Rc<Entry> {
         let stat = FileStat {
             length: bytes as u64,
+            device: 1,
             inode: 1,
             modified: 1,
             modified_nanos: 0,

@@ -147,6 +147,7 @@ impl Entry {
 pub(super) fn file_stat(stat: &Stat) -> FileStat {
     FileStat {
         length: u64::try_from(stat.st_size).unwrap_or(0),
+        device: stat.st_dev,
         inode: stat.st_ino,
         modified: stat.st_mtime,
         modified_nanos: stat.st_mtime_nsec as u32,
@@ -176,6 +177,7 @@ mod tests {
     fn only_a_file_that_was_changed_just_now_is_unsettled() {
         let stat = |milliseconds: i64| FileStat {
             length: 1,
+            device: 1,
             inode: 1,
             modified: 0,
             modified_nanos: 0,

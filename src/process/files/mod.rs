@@ -18,4 +18,4 @@ mod store;
 mod tests;
 
 pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
-pub use store::{FileStore, LookupError};
+pub use store::{FileStore, Listed, LookupError};

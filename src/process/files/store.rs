@@ -18,7 +18,7 @@ use super::{
     folder,
 };
 use crate::{
-    config::Limits,
+    config::{LISTING_BYTES, Limits},
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
     ring::{Pages, Ring},
 };
@@ -39,6 +39,43 @@ impl fmt::Display for LookupError {
 
 impl std::error::Error for LookupError {}
 
+/// What making a page takes at most: the entries, the page at the longest names in memory that has
+/// grown to twice what it holds, and the copy that is sent.
+const MAKING_BYTES: usize = 16 << 20;
+
+/// A number of bytes in an account, for as long as this lives.
+#[derive(Debug)]
+struct Reserved {
+    account: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Reserved {
+    fn new(account: &Rc<Cell<usize>>, bytes: usize) -> Self {
+        account.set(account.get() + bytes);
+        Self { account: Rc::clone(account), bytes }
+    }
+
+    fn set(&mut self, bytes: usize) {
+        self.account.set(self.account.get() - self.bytes + bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// The page that lists a folder, counted for as long as this lives, though the page was taken out.
+#[derive(Debug)]
+pub struct Listed {
+    /// The page.
+    pub page: String,
+    _place: Reserved,
+}
+
 /// The served folder.
 #[derive(Debug)]
 pub struct FileStore {
@@ -49,6 +86,8 @@ pub struct FileStore {
     /// Bytes of content at hand, in the cache or with those that it is sent to.
     alive: Rc<Cell<usize>>,
     max_alive: usize,
+    /// Bytes of listings, being made or on their way.
+    listings: Rc<Cell<usize>>,
     cache: RefCell<Cache>,
 }
 
@@ -66,6 +105,7 @@ impl FileStore {
             index: index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
+            listings: Rc::default(),
             max_alive: limits.file_cache_bytes.saturating_mul(2),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
@@ -107,13 +147,23 @@ impl FileStore {
     /// The page that lists a folder.
     ///
     /// # Errors
-    /// What reading the folder failed with.
-    pub async fn list(&self, path: &SitePath<'_>) -> Result<String, LookupError> {
-        let listed = match self.open(path.as_bytes()).await {
-            Ok(folder) => folder::list(&self.ring, folder).await,
-            Err(error) => Err(error),
-        };
-        listed.map(|listing| listing.into_page(path)).map_err(LookupError)
+    /// What reading the folder failed with, or that too many listings are on their way.
+    pub async fn list(&self, path: &SitePath<'_>) -> Result<Box<Listed>, LookupError> {
+        let mut place = Reserved::new(&self.listings, MAKING_BYTES);
+        if self.listings.get() > LISTING_BYTES {
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, "enough listings are sent");
+            return Err(LookupError(error));
+        }
+        let folder = self.open(path.as_bytes()).await.map_err(LookupError)?;
+        let listing = folder::list(&self.ring, folder).await.map_err(LookupError)?;
+        let page = listing.into_page(path);
+        place.set(page.capacity());
+        Ok(Box::new(Listed { page, _place: place }))
+    }
+
+    /// Where the bytes of listings are counted.
+    pub fn listings(&self) -> &Rc<Cell<usize>> {
+        &self.listings
     }
 
     /// Entries known, bytes of content at hand, descriptors held.

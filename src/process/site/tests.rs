@@ -14,6 +14,7 @@ const NOW: i64 = MODIFIED + 1_000;
 fn stat(length: u64) -> FileStat {
     FileStat {
         length,
+        device: 1,
         inode: length,
         modified: MODIFIED,
         modified_nanos: 9,

@@ -125,3 +125,56 @@ fn a_full_table_gives_back_what_was_to_be_lent() {
     assert!(desk.is_done(first));
     desk.assert_clean();
 }
+
+/// No memory in the kernel, or completions that it wants taken first: nothing is lost, the refusals
+/// are counted, and the thread rests instead of spinning.
+#[test]
+fn an_enter_that_is_refused_for_the_moment_is_tried_again() {
+    for errno in [libc::ENOMEM, libc::EAGAIN, libc::EBUSY] {
+        let mut desk = cramped(4);
+        let socket = Rc::new(Witness::owned().1);
+        let tasks = send_many(&mut desk, &socket, 10);
+        desk.script(|script| script.refusals.extend([errno; 20]));
+        for _ in 0..8 {
+            desk.step();
+        }
+        assert!(desk.script(|script| script.submitted.is_empty()));
+        assert!(desk.script(|script| script.rests) > 0, "it spins");
+        desk.run();
+        assert_eq!(complete_sends(&desk), (1..=10).collect::<Vec<_>>());
+        desk.run();
+        assert!(tasks.iter().all(|task| desk.is_done(*task)));
+        assert_eq!(desk.ring.counts().refused_enters, 20);
+        desk.assert_clean();
+    }
+}
+
+#[test]
+fn an_enter_that_fails_for_good_ends_the_turn() {
+    let desk = cramped(4);
+    desk.script(|script| script.refusals.push_back(libc::EBADF));
+    assert_eq!(desk.ring.turn().unwrap_err().raw_os_error(), Some(libc::EBADF));
+    assert_eq!(desk.ring.counts().refused_enters, 0);
+}
+
+/// ENOMEM and ENOBUFS of a single operation are that operation's: its buffer comes home, and the
+/// others go on.
+#[test]
+fn an_operation_without_memory_fails_alone() {
+    for errno in [libc::ENOMEM, libc::ENOBUFS] {
+        let mut desk = cramped(8);
+        let socket = Rc::new(Witness::owned().1);
+        let ring = Rc::clone(&desk.ring);
+        let (buffer, fd) = (desk.small_buffer(), Rc::clone(&socket));
+        let failing = desk.start(async move { ring.send(fd.as_fd(), buffer, 0..9).await.0 });
+        let tasks = send_many(&mut desk, &socket, 2);
+        let (id, _) = desk.take();
+        desk.complete(id, -errno);
+        desk.run();
+        assert_eq!(failing.take().unwrap().unwrap_err().raw_os_error(), Some(errno));
+        assert_eq!(complete_sends(&desk), [1, 2]);
+        desk.run();
+        assert!(tasks.iter().all(|task| desk.is_done(*task)));
+        desk.assert_clean();
+    }
+}
