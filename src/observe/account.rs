@@ -19,6 +19,9 @@ pub struct RingAccount {
     pub re_arms: u64,
     /// Of these, because the completion queue was full.
     pub overflows: u64,
+    /// Turns that found completions held back in the kernel because the completion queue was full
+    /// (`IORING_SQ_CQ_OVERFLOW`).
+    pub completion_overflows: u64,
     /// Operations in flight at present.
     pub in_flight: u32,
     /// Receive buffers of the pool.

@@ -21,11 +21,13 @@ pub mod log;
 mod metrics;
 mod observer;
 mod page;
+mod processor;
 mod report;
 mod request;
 mod server_timing;
 mod slow;
 mod stage;
+mod work;
 
 pub use account::RingAccount;
 pub use anatomy::{Anatomy, ServerFacts, SlowOnWorker};
@@ -40,3 +42,4 @@ pub use request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, Sending};
 pub use server_timing::ServerTiming;
 pub use slow::{Finished, MOST, REMEMBERED, STALL, Slow, Stall};
 pub use stage::{Basis, REQUEST_STAGES, Stage};
+pub use work::{Turn, Work};

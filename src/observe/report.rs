@@ -271,8 +271,8 @@ impl Anatomy {
 
 fn push_stall(object: &mut Object<'_>, stall: Stall) {
     object.number("ns", stall.took);
-    match stall.stage {
-        Some(stage) => object.string("stage", stage.name()),
+    match stall.work {
+        Some(work) => object.string("stage", work.name()),
         None => object.null("stage"),
     }
 }

@@ -49,7 +49,7 @@ use std::{
     io,
     os::fd::{IntoRawFd, OwnedFd},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use file::MAX_VECTORS;
@@ -65,6 +65,7 @@ pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
 
+use crate::monotonic::Monotonic;
 use op::{Kind, OpId, Submission, Wait};
 use table::{Effect, OpTable, Payload};
 
@@ -137,6 +138,9 @@ pub struct Counts {
     pub re_arms: u64,
     /// Of these, because the completion queue was full.
     pub overflows: u64,
+    /// Turns that found completions waiting in the kernel because the completion queue was full
+    /// (`IORING_SQ_CQ_OVERFLOW`); none of them is lost.
+    pub completion_overflows: u64,
 }
 
 #[derive(Debug)]
@@ -171,12 +175,21 @@ impl Backend {
         }
     }
 
-    /// The time since `start`; a script has a clock of its own.
-    fn elapsed(&self, start: Instant) -> Duration {
+    /// Whether the kernel holds completions back because the completion queue is full.
+    fn overflowed(&mut self) -> bool {
+        match self {
+            Self::Kernel(ring) => ring.overflowed(),
+            #[cfg(test)]
+            Self::Scripted(_) => false,
+        }
+    }
+
+    /// Nanoseconds since `start`; a script has a clock of its own.
+    fn elapsed(&self, start: Monotonic) -> u64 {
         match self {
             Self::Kernel(_) => start.elapsed(),
             #[cfg(test)]
-            Self::Scripted(ring) => ring.clock,
+            Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }
     }
 }
@@ -391,7 +404,8 @@ impl Ring {
             wait = if idle { self.idle_time(ends) } else { wait };
         }
         state.backend.enter(wait)?;
-        self.clock.turn_begins(state.backend.elapsed(self.clock.start));
+        state.counts.completion_overflows += u64::from(state.backend.overflowed());
+        self.clock.turn_begins(state.backend.elapsed(self.clock.start), idle);
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push_back(task));
         self.wheel.borrow_mut().advance(self.now(), |task| ready.push_back(task));
@@ -399,9 +413,9 @@ impl Ring {
     }
 
     /// How long nobody has anything to do, if no completion comes.
-    fn idle_time(&self, now: Duration) -> Wait {
+    fn idle_time(&self, now: u64) -> Wait {
         let Some(at) = self.wheel.borrow().next_wake() else { return Wait::Forever };
-        let rest = Duration::from_millis(at).saturating_sub(now);
+        let rest = Duration::from_millis(at).saturating_sub(Duration::from_nanos(now));
         Wait::AtMost(rest.max(Duration::from_millis(1)))
     }
 

@@ -17,7 +17,7 @@ use crate::{
     accept::{self, Admission},
     config::{Config, Limits},
     conn::{self, Context, KtlsPlan},
-    observe::{Counts, Observer, RingAccount, WorkerSnapshot, access_log::Feed},
+    observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
@@ -132,7 +132,12 @@ impl Worker {
                 break;
             }
             self.ring.turn()?;
-            self.context.observer.turn(self.ring.turn_began(), self.ring.busy());
+            self.context.observer.turn(Turn {
+                next: self.ring.turn_began(),
+                busy: self.ring.busy(),
+                sendfile: self.ring.take_sendfile(),
+                entered: self.ring.entered(),
+            });
             self.context.tick();
         }
         self.settle()?;
@@ -192,6 +197,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         full_queue: counts.full_queue,
         re_arms: counts.re_arms,
         overflows: counts.overflows,
+        completion_overflows: counts.completion_overflows,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
         receive_buffers_low_water: pool.low_water(),
