@@ -34,7 +34,7 @@ pub use anatomy::{Anatomy, ServerFacts, SlowOnWorker};
 pub use connection::ConnectionClock;
 pub use counts::Counts;
 pub use histograms::{HISTOGRAM_BYTES, HISTOGRAMS_BYTES, Histograms, LONGEST};
-pub use kernel::{KernelFigures, ListenerQueue};
+pub use kernel::{KernelFigures, ListenerQueue, ThreadFigures};
 pub use ledger::{Carried, Flow, Ledger, Moved, Route, Taken};
 pub use metrics::METRICS_TYPE;
 pub use observer::{OBSERVER_BYTES, Observer, TAIL, Tail, WorkerSnapshot};

@@ -8,6 +8,16 @@ function stageTitle(name) {
   return stageTitles.get(name) || name;
 }
 
+/** What a stall of the loop was spent in: a stage, or something of the loop's own. */
+const LOOP_WORK = {
+  sendfile: "in sendfile(2)", enter: "in io_uring_enter(2)", snapshot: "for a report like this one",
+  processor: "waiting for a processor",
+};
+
+function stalledIn(stall) {
+  return stall.stage ? LOOP_WORK[stall.stage] || `in ${stageTitle(stall.stage)}` : "in nothing that is measured";
+}
+
 function drawSlowest(now) {
   stageTitles = new Map(now.stages.map((stage) => [stage.name, stage.title]));
   const list = byId("slowest");
@@ -63,7 +73,7 @@ function beside(request, now) {
   const where = request.number === 1 ? "the first request of its connection" : `request ${number(request.number)} of its connection`;
   lines.push(["Where", `worker ${request.worker}, ${where}`]);
   const stall = beside.stall
-    ? ` The loop stood still for ${time(beside.stall.ns)}${beside.stall.stage ? `, mostly in ${stageTitle(beside.stall.stage)}` : ""}.`
+    ? ` The loop stood still for ${time(beside.stall.ns)}, mostly ${stalledIn(beside.stall)}.`
     : "";
   lines.push(["Beside it", `${number(beside.requests)} requests ended in ${number(beside.turns)} turns of the loop; ${number(beside.connections)} connections were open.${stall}`]);
   return make("dl", { class: "beside" }, ...lines.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));

@@ -6,6 +6,7 @@ const WORKER_COLUMNS = [
   ["waits", "Run queue p99", "since the start"],
   ["turn", "Turn p99", "of the loop, since the start"],
   ["stall", "Longest stall", "of the loop"],
+  ["cpu", "Processor", "loop · sendfile · enter · waiting for one"],
   ["ring", "Ring, per request", "enters · submissions · completions"],
   ["low", "Buffers left", "least ever, of all"],
   ["queue", "Write queue", "bytes now"],
@@ -18,7 +19,10 @@ function drawWorkers(now, then) {
   const rows = now.workers.map((worker) => {
     const earlier = before.get(worker.worker) || {};
     const over = (member) => difference(worker[member], earlier[member]);
-    return { worker, requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
+    // None is known if the kernel does not tell; nothing of either may be less than nothing.
+    const ran = (member) => (worker[member] === null ? null : over(member));
+    const passed = Math.max(1, (now.server.uptime_seconds - (then ? then.server.uptime_seconds : 0)) * 1e9);
+    return { worker, passed, loop: over("turn_sum_ns"), sendfile: over("sendfile_ns"), enter: ran("enter_cpu_ns"), waiting: ran("cpu_wait_ns"), requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
   });
   const most = { requests: Math.max(1, ...rows.map((row) => row.requests)), connections: Math.max(1, ...rows.map((row) => row.worker.connections)) };
   const table = byId("workers");
@@ -47,13 +51,14 @@ function updateWorker(element, row, most) {
     return;
   }
   const stall = worker.longest_stall;
-  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "overflows"], ["accept_pauses", "pauses"]]
+  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "re-arms by overflow"], ["completion_overflows", "completions held back"], ["kernel_workers", "kernel workers now"], ["accept_pauses", "pauses"]]
     .filter(([member]) => worker[member] > 0).map(([member, name]) => `${number(worker[member])} ${name}`);
   set("requests", number(row.requests), row.requests / most.requests);
   set("connections", number(worker.connections), worker.connections / most.connections);
   set("waits", time(worker.run_queue_p99_ns));
   set("turn", time(worker.turn_p99_ns));
-  set("stall", stall ? `${time(stall.ns)}${stall.stage ? ` in ${stageTitle(stall.stage)}` : ""}, ${since(stall.seconds_ago)} ago` : "none");
+  set("stall", stall ? `${time(stall.ns)} ${stalledIn(stall)}, ${since(stall.seconds_ago)} ago` : "none");
+  set("cpu", [row.loop, row.sendfile, row.enter, row.waiting].map((part) => (part === null ? "–" : percent(part / row.passed))).join(" · "));
   set("ring", [row.enters, row.submissions, row.completions].map(per).join(" · "));
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
   set("queue", bytes(worker.write_queue_bytes));
