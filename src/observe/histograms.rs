@@ -41,14 +41,15 @@ const TURNS: usize = Stage::COUNT;
 /// The counters of one worker's histograms.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    counts: Box<[[u64; BUCKETS]]>,
+    /// One histogram behind the other.
+    counts: Box<[u64]>,
     /// Sums of what was recorded, exactly.
     sums: [u64; Stage::COUNT + 1],
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let counts = vec![[0; BUCKETS]; Stage::COUNT + 1].into_boxed_slice();
+        let counts = vec![0; BUCKETS * (Stage::COUNT + 1)].into_boxed_slice();
         Self { counts, sums: [0; Stage::COUNT + 1] }
     }
 }
@@ -66,8 +67,7 @@ impl Recorder {
 
     #[inline]
     fn count(&mut self, of: usize, nanoseconds: u64) {
-        let counts = self.counts.get_mut(of);
-        if let Some(count) = counts.and_then(|counts| counts.get_mut(bucket_of(nanoseconds))) {
+        if let Some(count) = self.counts.get_mut(of * BUCKETS + bucket_of(nanoseconds)) {
             *count += 1;
             self.sums[of] = self.sums[of].wrapping_add(nanoseconds);
         }
@@ -76,7 +76,7 @@ impl Recorder {
     /// What all but a `share` of the durations of a stage did not exceed, to two significant
     /// digits; 0 without durations.
     pub(super) fn above(&self, stage: Stage, share: f64) -> u64 {
-        let counts = &self.counts[stage.index()];
+        let counts = self.counts.chunks_exact(BUCKETS).nth(stage.index()).unwrap_or_default();
         let all: u64 = counts.iter().sum();
         let (most, mut beyond) = ((all as f64 * share) as u64, 0);
         for (bucket, count) in counts.iter().enumerate().rev() {
@@ -93,7 +93,7 @@ impl Recorder {
     pub(super) fn histograms(&self) -> Histograms {
         let mut histograms = Histograms::default();
         let into = histograms.stages.iter_mut().chain([&mut histograms.turns]);
-        for (counts, histogram) in self.counts.iter().zip(into) {
+        for (counts, histogram) in self.counts.chunks_exact(BUCKETS).zip(into) {
             for (bucket, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 histogram.saturating_record_n(value_of(bucket), *count);
             }
@@ -227,8 +227,7 @@ mod tests {
         assert_eq!(total.len(), 6);
         assert_eq!(total.max(), LONGEST);
         assert_eq!(total.distinct_values() * size_of::<u64>(), HISTOGRAM_BYTES);
-        let memory = recorder.counts.len() * size_of::<[u64; BUCKETS]>();
-        assert_eq!(memory, HISTOGRAMS_BYTES);
+        assert_eq!(size_of_val(&*recorder.counts), HISTOGRAMS_BYTES);
         let middle = total.value_at_quantile(0.5) as f64;
         assert!((middle - 999.0).abs() / 999.0 < 0.01, "{middle}");
     }
