@@ -22,9 +22,13 @@ function drawSlowest(now) {
   stageTitles = new Map(now.stages.map((stage) => [stage.name, stage.title]));
   const list = byId("slowest");
   const scale = Math.max(...now.slowest.map((request) => request.total_ns), 1);
-  const shown = showAll ? now.slowest : now.slowest.slice(0, FEW);
+  // The time of day is worked out anew for each report, and may differ by a little. Who reads one
+  // keeps it, though slower ones have come.
+  const key = (request) => [request.worker, request.number, request.total_ns, request.path].join(" ");
+  const read = new Set([...list.querySelectorAll("details[open]")].map((element) => element.dataset.key));
+  const shown = now.slowest.filter((request, place) => showAll || place < FEW || read.has(key(request)));
   list.classList.toggle("none", shown.length === 0);
-  keyed(list, shown, (request) => [request.time, request.worker, request.number, request.total_ns, request.path].join(" "),
+  keyed(list, shown, key,
     (request) => slowRequest(request, now), (element, request) => {
       say(element.querySelector(".ago"), `${since(request.seconds_ago)} ago`);
       element.querySelector(".stack").style.width = `${request.total_ns / scale * 100}%`;

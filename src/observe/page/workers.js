@@ -4,9 +4,9 @@ const WORKER_COLUMNS = [
   ["requests", "Requests", "ended in this time"],
   ["connections", "Connections", "open now"],
   ["waits", "Run queue p99", "since the start"],
-  ["turn", "Turn p99", "of the loop, since the start"],
+  ["turn", "Turn p99", "since the start"],
   ["stall", "Longest stall", "of the loop"],
-  ["cpu", "Processor", "loop · sendfile · enter · waiting for one"],
+  ["cpu", "Processor", "ran · in enter, at least · in sendfile · waited for it"],
   ["ring", "Ring, per request", "enters · submissions · completions"],
   ["low", "Buffers left", "least ever, of all"],
   ["queue", "Write queue", "bytes now"],
@@ -22,7 +22,7 @@ function drawWorkers(now, then) {
     // None is known if the kernel does not tell; nothing of either may be less than nothing.
     const ran = (member) => (worker[member] === null ? null : over(member));
     const passed = Math.max(1, (now.server.uptime_seconds - (then ? then.server.uptime_seconds : 0)) * 1e9);
-    return { worker, passed, loop: over("turn_sum_ns"), sendfile: over("sendfile_ns"), enter: ran("enter_cpu_ns"), waiting: ran("cpu_wait_ns"), requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
+    return { worker, passed, ran: ran("cpu_ns"), sendfile: over("sendfile_ns"), enter: ran("enter_cpu_ns"), waiting: ran("cpu_wait_ns"), requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
   });
   const most = { requests: Math.max(1, ...rows.map((row) => row.requests)), connections: Math.max(1, ...rows.map((row) => row.worker.connections)) };
   const table = byId("workers");
@@ -58,7 +58,7 @@ function updateWorker(element, row, most) {
   set("waits", time(worker.run_queue_p99_ns));
   set("turn", time(worker.turn_p99_ns));
   set("stall", stall ? `${time(stall.ns)} ${stalledIn(stall)}, ${since(stall.seconds_ago)} ago` : "none");
-  set("cpu", [row.loop, row.sendfile, row.enter, row.waiting].map((part) => (part === null ? "–" : percent(part / row.passed))).join(" · "));
+  set("cpu", [row.ran, row.enter, row.sendfile, row.waiting].map((part) => (part === null ? "–" : percent(part / row.passed))).join(" · "));
   set("ring", [row.enters, row.submissions, row.completions].map(per).join(" · "));
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
   set("queue", bytes(worker.write_queue_bytes));
