@@ -9,8 +9,7 @@ const WORKER_COLUMNS = [
   ["cpu", "Processor", "ran · in enter, at least · in sendfile · waited for it"],
   ["ring", "Ring, per request", "enters · submissions · completions"],
   ["low", "Buffers left", "least ever, of all"],
-  ["queue", "Write queue", "bytes now"],
-  ["open", "In flight", "operations now"],
+  ["queue", "In flight", "operations · bytes to write"],
   ["trouble", "Trouble", "of the ring, the buffers, accepting"],
 ];
 
@@ -51,7 +50,7 @@ function updateWorker(element, row, most) {
     return;
   }
   const stall = worker.longest_stall;
-  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "re-arms by overflow"], ["completion_overflows", "completions held back"], ["kernel_workers", "kernel workers now"], ["accept_pauses", "pauses"]]
+  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "re-arms by overflow"], ["completion_overflows", "completions held back"], ["kernel_workers", "helped by the kernel’s threads now"], ["accept_pauses", "pauses"]]
     .filter(([member]) => worker[member] > 0).map(([member, name]) => `${number(worker[member])} ${name}`);
   set("requests", number(row.requests), row.requests / most.requests);
   set("connections", number(worker.connections), worker.connections / most.connections);
@@ -61,8 +60,7 @@ function updateWorker(element, row, most) {
   set("cpu", [row.ran, row.enter, row.sendfile, row.waiting].map((part) => (part === null ? "–" : percent(part / row.passed))).join(" · "));
   set("ring", [row.enters, row.submissions, row.completions].map(per).join(" · "));
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
-  set("queue", bytes(worker.write_queue_bytes));
-  set("open", number(worker.operations_in_flight));
+  set("queue", `${number(worker.operations_in_flight)} · ${bytes(worker.write_queue_bytes)}`);
   set("trouble", trouble.length ? trouble.join(", ") : "none");
 }
 
