@@ -20,6 +20,7 @@
 //! in its place, which plays late, reordered, short and failing completions.
 
 mod clock;
+mod counts;
 mod file;
 mod line;
 mod message;
@@ -52,6 +53,7 @@ use std::{
     time::Duration,
 };
 
+pub use counts::Counts;
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
@@ -117,30 +119,6 @@ pub struct RingConfig {
     pub leases: usize,
     /// Bytes of send memory.
     pub send_memory: usize,
-}
-
-/// What a ring has done; plain counts since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Calls of io_uring_enter(2).
-    pub enters: u64,
-    /// Operations handed to the kernel.
-    pub submissions: u64,
-    /// Completions taken.
-    pub completions: u64,
-    /// Cancels queued.
-    pub cancels: u64,
-    /// Receive streams that ran out of buffers.
-    pub out_of_buffers: u64,
-    /// Submissions that found the queue full.
-    pub full_queue: u64,
-    /// Multishot operations that ended before they were stopped.
-    pub re_arms: u64,
-    /// Of these, because the completion queue was full.
-    pub overflows: u64,
-    /// Turns that found completions waiting in the kernel because the completion queue was full
-    /// (`IORING_SQ_CQ_OVERFLOW`); none of them is lost.
-    pub completion_overflows: u64,
 }
 
 #[derive(Debug)]
