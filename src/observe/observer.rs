@@ -294,3 +294,39 @@ impl Noted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than this machine can have kept the test waiting for its processor.
+    const LONG: u64 = 1_000_000_000_000;
+
+    #[test]
+    fn a_stall_is_named_after_what_took_half_of_it() {
+        let busy = Turn { next: 1, busy: LONG, sendfile: 0, entered: 0 };
+        let half = LONG / 2;
+        for (turn, spent, expected) in [
+            (busy, Some((Work::Snapshot, half)), Some(Work::Snapshot)),
+            (busy, Some((Work::Stage(Stage::HandshakeCpu), half - 1)), None),
+            (Turn { sendfile: half, ..busy }, None, Some(Work::Sendfile)),
+            (Turn { busy: 1, entered: LONG, ..busy }, None, Some(Work::Enter)),
+            (Turn { entered: LONG, ..busy }, Some((Work::Snapshot, half)), Some(Work::Enter)),
+            (busy, None, None),
+        ] {
+            let observer = Observer::new(true, Monotonic::now(), 1, None);
+            // So that what was waited before does not count.
+            observer.processor.waited();
+            if let Some((work, time)) = spent {
+                observer.noted.borrow_mut().spent(work, time);
+            }
+            observer.turn(turn);
+            let stall = observer.noted.borrow().slowest.longest_stall();
+            let took = turn.busy + turn.entered;
+            assert_eq!(stall, Some(Stall { ended: took, took, work: expected }));
+            observer.turn(Turn { next: took, busy: STALL, ..Turn::default() });
+            let noted = observer.noted.borrow();
+            assert!(noted.spent.iter().all(|time| *time == 0), "each turn begins anew");
+        }
+    }
+}
