@@ -26,6 +26,7 @@ pub mod config;
 pub mod conn;
 pub mod decode;
 pub mod handshake;
+pub mod monotonic;
 pub mod observe;
 pub mod parse;
 pub mod privilege;

@@ -21,6 +21,9 @@ pub struct RingAccount {
     pub overflows: u64,
     /// Enters that the kernel refused for the moment, for want of memory above all.
     pub refused_enters: u64,
+    /// Turns that found completions held back in the kernel because the completion queue was full
+    /// (`IORING_SQ_CQ_OVERFLOW`).
+    pub completion_overflows: u64,
     /// Operations in flight at present.
     pub in_flight: u32,
     /// Receive buffers of the pool.

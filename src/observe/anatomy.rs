@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Counts, Histograms, KernelFigures, Ledger, Slow, Tail, WorkerSnapshot, access_log::Totals,
-    slow::MOST,
+    Counts, Histograms, KernelFigures, Ledger, Slow, Tail, ThreadFigures, WorkerSnapshot,
+    access_log::Totals, slow::MOST,
 };
 
 /// What does not change while a server runs.
@@ -45,6 +45,8 @@ pub struct Anatomy {
     pub uptime: Duration,
     /// Each worker's own; None for one that did not answer in time.
     pub workers: Vec<Option<Box<WorkerSnapshot>>>,
+    /// Each worker's thread; None if the kernel does not tell.
+    pub threads: Vec<Option<ThreadFigures>>,
     /// The durations of all.
     pub histograms: Histograms,
     /// The slowest requests of all.
@@ -71,6 +73,8 @@ impl Anatomy {
         access_log: Option<Totals>,
     ) -> Self {
         let mut histograms = Histograms::default();
+        let thread =
+            |worker: &Option<Box<WorkerSnapshot>>| ThreadFigures::sample(worker.as_ref()?.thread);
         let (mut tail, mut ledger, mut counts) =
             (Tail::default(), Ledger::default(), Counts::default());
         let mut slowest = Vec::new();
@@ -92,6 +96,7 @@ impl Anatomy {
             server,
             time: SystemTime::now(),
             uptime,
+            threads: workers.iter().map(thread).collect(),
             workers,
             histograms,
             tail,

@@ -3,9 +3,15 @@
 use std::{net::SocketAddr, rc::Rc};
 
 use super::{
-    Moved, Observer, Route, Sending, Stage, Taken, request::Queue, slow::Finished,
+    Moved, Observer, Route, Sending, Stage, Taken, Work,
+    observer::Noted,
+    request::{OpenRequest, Queue},
+    slow::Finished,
     stage::REQUEST_STAGES,
 };
+
+/// After so many requests what is too old is forgotten.
+const FORGET_EVERY: u64 = 1024;
 
 /// The clock of one connection. Each method is called where the step happens; none waits.
 #[derive(Debug)]
@@ -31,7 +37,7 @@ impl ConnectionClock {
         accept_queue: Option<u64>,
     ) -> Self {
         if let Some(waited) = accept_queue {
-            observer.noted.borrow_mut().histograms.record(Stage::AcceptQueue, waited);
+            observer.noted.borrow_mut().recorder.record(Stage::AcceptQueue, waited);
         }
         observer.connections.set(observer.connections.get() + 1);
         Self {
@@ -58,7 +64,7 @@ impl ConnectionClock {
         if !self.observer.is_enabled() {
             return;
         }
-        self.handshake_cpu += self.observer.spend(Stage::HandshakeCpu, began);
+        self.handshake_cpu += self.observer.spend(Work::Stage(Stage::HandshakeCpu), began);
         let ledger = &mut self.observer.noted.borrow_mut().ledger;
         ledger.handshake_received += received as u64;
         ledger.handshake_sent += sent as u64;
@@ -76,13 +82,13 @@ impl ConnectionClock {
             return;
         }
         self.resumed = resumed;
-        let hand_over = self.observer.spend(Stage::HandOver, self.since);
+        let hand_over = self.observer.spend(Work::Stage(Stage::HandOver), self.since);
         self.since += hand_over;
         let kind = if resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
-        let histograms = &mut self.observer.noted.borrow_mut().histograms;
-        histograms.record(kind, self.handshake);
-        histograms.record(Stage::HandshakeCpu, self.handshake_cpu);
-        histograms.record(Stage::HandOver, hand_over);
+        let recorder = &mut self.observer.noted.borrow_mut().recorder;
+        recorder.record(kind, self.handshake);
+        recorder.record(Stage::HandshakeCpu, self.handshake_cpu);
+        recorder.record(Stage::HandOver, hand_over);
     }
 
     /// The first bytes of a request are there. They count from the turn of the loop in which the
@@ -117,7 +123,7 @@ impl ConnectionClock {
         if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
             let passed = request.mark(stage, now);
             if stage == Stage::Decode {
-                noted.spent(stage, passed);
+                noted.spent(Work::Stage(stage), passed);
             }
         }
     }
@@ -125,8 +131,7 @@ impl ConnectionClock {
     /// The first `length` of these bytes are the request's head, or what there is of it.
     pub fn head(&mut self, bytes: &[u8], length: usize) {
         if !self.queue.is_empty() {
-            let head = bytes.get(..length).unwrap_or(bytes);
-            self.observer.noted.borrow_mut().open.keep_head(self.queue, head);
+            self.observer.noted.borrow_mut().open.keep_head(self.queue, bytes, length);
         }
     }
 
@@ -154,7 +159,7 @@ impl ConnectionClock {
         let noted = &mut *self.observer.noted.borrow_mut();
         if let Some(request) = noted.open.last(self.queue).filter(|request| request.answered) {
             let responding = now.saturating_sub(request.marked());
-            noted.spent(Stage::Respond, responding);
+            noted.spent(Work::Stage(Stage::Respond), responding);
         }
         now
     }
@@ -167,30 +172,50 @@ impl ConnectionClock {
         let observer = &*self.observer;
         let noted = &mut *observer.noted.borrow_mut();
         noted.ledger.received(taken);
-        while let Some(request) = noted.open.first(self.queue).filter(|request| request.answered) {
-            let (parts, total) = request.settle(sending);
-            let (requests, turns) = observer.progress();
-            let first = request.number == 1;
-            let finished = Finished {
-                arrived: request.arrived,
-                ended: request.arrived + total,
-                parts,
-                total,
-                first_byte: request.first_byte,
-                accept_queue: self.accept_queue.filter(|_| first),
-                handshake: first.then_some(self.handshake),
-                status: request.status,
-                bytes: request.bytes,
-                route: request.route,
-                number: request.number,
-                resumed: self.resumed,
-                complete: true,
-                beside: requests - request.requests_before,
-                turns: turns - request.turns_before,
-            };
-            self.since = self.since.max(finished.ended);
-            observer.finish(noted, self.queue, finished, self.peer.as_ref());
-            noted.open.pop(&mut self.queue);
+        let Noted { recorder, open, log, tail, slowest, .. } = noted;
+        while let Some(request) = open.first(self.queue).filter(|request| request.answered) {
+            let total = request.settle(sending);
+            let ended = request.arrived + total;
+            self.since = self.since.max(ended);
+            let count = observer.count_end();
+            Noted::enter(recorder, tail, request, total, count);
+            if count.is_multiple_of(FORGET_EVERY) {
+                slowest.forget(ended);
+            }
+            if log.is_some() || slowest.wants(total) {
+                let finished = self.finished(request, total, true);
+                if let Some(log) = log {
+                    log.push(&finished, self.peer.as_ref(), request.logged_head());
+                }
+                if slowest.wants(total) {
+                    slowest.keep(finished, request.head(), observer.connections.get());
+                }
+            }
+            open.pop(&mut self.queue);
+        }
+    }
+
+    /// What is told of a request that has ended, `total` nanoseconds after it arrived.
+    fn finished(&self, request: &OpenRequest, total: u64, complete: bool) -> Finished {
+        let (requests, turns) = self.observer.progress();
+        let first = request.number == 1 && complete;
+        Finished {
+            arrived: request.arrived,
+            ended: request.arrived + total,
+            parts: *request.parts(),
+            total,
+            first_byte: request.first_byte,
+            accept_queue: self.accept_queue.filter(|_| first),
+            handshake: first.then_some(self.handshake),
+            status: request.status,
+            bytes: request.bytes,
+            route: request.route,
+            number: request.number,
+            resumed: self.resumed,
+            complete,
+            // Itself not among them.
+            beside: (requests - request.requests_before).saturating_sub(1),
+            turns: turns - request.turns_before,
         }
     }
 
@@ -224,7 +249,7 @@ impl ConnectionClock {
         let noted = &mut *self.observer.noted.borrow_mut();
         noted.ledger.received(taken);
         if let Some(round_trip) = round_trip {
-            noted.histograms.record(Stage::RoundTrip, round_trip);
+            noted.recorder.record(Stage::RoundTrip, round_trip);
         }
     }
 
@@ -232,7 +257,7 @@ impl ConnectionClock {
     pub fn closed(&mut self) {
         if self.observer.is_enabled() {
             let closing = self.observer.now().saturating_sub(self.since);
-            self.observer.noted.borrow_mut().histograms.record(Stage::Close, closing);
+            self.observer.noted.borrow_mut().recorder.record(Stage::Close, closing);
         }
     }
 }
@@ -242,31 +267,19 @@ impl Drop for ConnectionClock {
     fn drop(&mut self) {
         let observer = &*self.observer;
         observer.connections.set(observer.connections.get() - 1);
-        while !self.queue.is_empty() {
-            let noted = &mut *observer.noted.borrow_mut();
-            let Some(request) = noted.open.first(self.queue) else { return };
-            let mut request = request.clone();
+        let Noted { open, log, slowest, .. } = &mut *observer.noted.borrow_mut();
+        while let Some(request) = open.first(self.queue) {
             let now = observer.now();
             request.mark(if request.answered { Stage::LastWrite } else { Stage::Body }, now);
-            let total = now.saturating_sub(request.arrived);
-            let (requests, turns) = observer.progress();
-            let finished = Finished {
-                arrived: request.arrived,
-                ended: now,
-                parts: *request.parts(),
-                total,
-                first_byte: request.first_byte,
-                status: request.status,
-                bytes: request.bytes,
-                route: request.route,
-                number: request.number,
-                resumed: self.resumed,
-                beside: requests - request.requests_before,
-                turns: turns - request.turns_before,
-                ..Finished::default()
-            };
-            observer.finish(noted, self.queue, finished, self.peer.as_ref());
-            noted.open.pop(&mut self.queue);
+            observer.count_end();
+            let finished = self.finished(request, now.saturating_sub(request.arrived), false);
+            if let Some(log) = log {
+                log.push(&finished, self.peer.as_ref(), request.logged_head());
+            }
+            if slowest.wants(finished.total) {
+                slowest.keep(finished, request.head(), observer.connections.get());
+            }
+            open.pop(&mut self.queue);
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{fs, net::SocketAddr};
 
+use super::processor::schedstat;
+
 /// The accept queue of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerQueue {
@@ -14,6 +16,43 @@ pub struct ListenerQueue {
     pub queued: u32,
     /// How many may wait.
     pub limit: u32,
+}
+
+/// A worker's thread, as the kernel sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadFigures {
+    /// Nanoseconds on a processor.
+    pub ran: u64,
+    /// Nanoseconds ready to run, while others had the processor.
+    pub waited: u64,
+    /// Kernel threads that work for its ring (`iou-wrk-*`): operations that the kernel could not
+    /// do at once were handed to them. They leave when they have had nothing to do for five
+    /// seconds; how many operations there were is told by nothing but a tracepoint
+    /// (`io_uring:io_uring_queue_async_work`).
+    pub kernel_workers: usize,
+}
+
+impl ThreadFigures {
+    /// Nanoseconds on a processor that a worker's turns do not account for, which last so many
+    /// nanoseconds with all that they waited for a processor: at least so long it was in
+    /// io_uring_enter(2).
+    pub fn in_enter(&self, turns: u64) -> u64 {
+        self.ran.saturating_sub(turns)
+    }
+
+    /// Reads them for one thread of this process.
+    pub fn sample(thread: u32) -> Option<Self> {
+        let text = fs::read(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+        let [ran, waited] = schedstat(&text)?;
+        let name = format!("iou-wrk-{thread}");
+        let named = |task: fs::DirEntry| {
+            let comm = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            comm.trim_end() == name
+        };
+        let tasks = fs::read_dir("/proc/self/task").ok()?;
+        let kernel_workers = tasks.filter_map(Result::ok).map(named);
+        Some(Self { ran, waited, kernel_workers: kernel_workers.filter(|is| *is).count() })
+    }
 }
 
 /// What the kernel says.
@@ -86,6 +125,17 @@ mod tests {
     fn columns_are_name_and_number() {
         let text = "TlsCurrTxSw                     \t2\nnonsense\nTlsTxSw  x\n";
         assert_eq!(columns(text), [("TlsCurrTxSw".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_thread_has_run() {
+        // What it ran is added up when it leaves the processor.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        let figures = ThreadFigures::sample(thread).expect("this kernel has schedstat");
+        assert!(figures.ran > 0);
+        assert_eq!(figures.kernel_workers, 0);
+        assert_eq!(ThreadFigures::sample(u32::MAX), None);
     }
 
     #[test]

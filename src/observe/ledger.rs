@@ -205,36 +205,48 @@ impl Ledger {
     pub fn sent(&mut self, kernel: bool, moved: Moved) -> Option<Route> {
         self.heads += moved.head;
         let page = moved.inline + moved.shared > 0;
-        let parts = match (page, kernel) {
-            (true, true) => [(Route::KernelPage, moved.inline, moved.lent), NOTHING, NOTHING],
-            (true, false) => {
-                [(Route::UserPage, moved.inline + moved.copied, moved.sealed), NOTHING, NOTHING]
+        let (route, copied, straight) = match (page, kernel) {
+            (true, true) => (Route::KernelPage, moved.inline, moved.lent),
+            (true, false) => (Route::UserPage, moved.inline + moved.copied, moved.sealed),
+            (false, true) => {
+                let lent = (Route::KernelCache, moved.lent);
+                let sent = (Route::KernelSendfile, moved.sendfile);
+                let read = (Route::KernelRead, moved.read_for_kernel);
+                let (route, straight) = self.most_of([lent, sent, read]);
+                (route, 0, straight)
             }
-            (false, true) => [
-                (Route::KernelCache, 0, moved.lent),
-                (Route::KernelSendfile, 0, moved.sendfile),
-                (Route::KernelRead, 0, moved.read_for_kernel),
-            ],
-            (false, false) => [
-                (Route::UserCache, moved.copied, moved.sealed),
-                (Route::UserRead, 0, moved.read),
-                NOTHING,
-            ],
+            (false, false) => {
+                if moved.read > moved.copied + moved.sealed {
+                    self.routes[Route::UserCache as usize].copied += moved.copied;
+                    self.routes[Route::UserCache as usize].straight += moved.sealed;
+                    (Route::UserRead, 0, moved.read)
+                } else {
+                    self.routes[Route::UserRead as usize].straight += moved.read;
+                    (Route::UserCache, moved.copied, moved.sealed)
+                }
+            }
         };
-        let mut most = (0, None);
-        for (route, copied, straight) in parts {
-            let carried = &mut self.routes[route as usize];
-            carried.copied += copied;
-            carried.straight += straight;
-            if copied + straight > most.0 {
-                most = (copied + straight, Some(route));
+        if copied + straight == 0 {
+            return None;
+        }
+        let carried = &mut self.routes[route as usize];
+        carried.copied += copied;
+        carried.straight += straight;
+        carried.shared += moved.shared;
+        carried.responses += 1;
+        Some(route)
+    }
+
+    /// The way that carried most, and how much. The others' content is entered.
+    fn most_of<const N: usize>(&mut self, ways: [(Route, u64); N]) -> (Route, u64) {
+        let mut most = ways[0];
+        for way in &ways[1..] {
+            if way.1 > 0 {
+                let less = if way.1 > most.1 { std::mem::replace(&mut most, *way) } else { *way };
+                self.routes[less.0 as usize].straight += less.1;
             }
         }
-        if let Some(route) = most.1 {
-            self.routes[route as usize].shared += moved.shared;
-            self.routes[route as usize].responses += 1;
-        }
-        most.1
+        most
     }
 
     /// Enters what was received.
@@ -339,8 +351,6 @@ impl Ledger {
         (payload, flows.into_iter().filter(|flow| flow.bytes > 0).collect())
     }
 }
-
-const NOTHING: (Route, u64, u64) = (Route::UserCache, 0, 0);
 
 fn user(
     from: &'static str,

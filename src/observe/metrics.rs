@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Anatomy, Basis, Flow, Route, Stage, WorkerSnapshot};
+use super::{Anatomy, Basis, Flow, Route, Stage, ThreadFigures, WorkerSnapshot};
 
 /// The media type of what [`Anatomy::to_metrics`] yields.
 pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -219,7 +219,7 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [("worker", number.as_str())];
         up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
     }
-    let counters: [(&str, &str, Figure); 10] = [
+    let counters: [(&str, &str, Figure); 11] = [
         ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
         ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),
         ("ring_completions", "Completions taken", |worker| worker.ring.completions),
@@ -236,6 +236,9 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         }),
         ("ring_refused_enters", "System calls that the kernel refused for the moment", |worker| {
             worker.ring.refused_enters
+        }),
+        ("ring_completion_overflows", "Turns that found completions held back", |worker| {
+            worker.ring.completion_overflows
         }),
         ("worker_requests", "Requests answered", |worker| worker.counts.requests),
     ];
@@ -268,6 +271,7 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             }
         }
     }
+    threads(anatomy, to)?;
     let mut turns = to.encode_descriptor(
         "turn_duration",
         "Time of one turn of a worker's loop, without its system call",
@@ -280,6 +284,54 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             let labels = [("worker", number.as_str()), ("quantile", name)];
             let value = seconds(turn.value_at_quantile(quantile));
             turns.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
+}
+
+/// How a figure is taken from what is known of a worker's thread.
+type ThreadFigure = fn(&WorkerSnapshot, Option<ThreadFigures>) -> Option<u64>;
+
+fn threads(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let each = || {
+        let threads = anatomy.workers.iter().zip(&anatomy.threads).enumerate();
+        threads.filter_map(|(number, (worker, thread))| {
+            Some((number.to_string(), worker.as_deref()?, *thread))
+        })
+    };
+    let times: [(&str, &str, ThreadFigure); 5] = [
+        ("worker_turns", "Time in turns of the loop, without their system calls", |worker, _| {
+            Some(worker.histograms.turns_sum())
+        }),
+        ("worker_sendfile", "Of this, in sendfile", |worker, _| Some(worker.sendfile)),
+        ("worker_cpu", "Time on a processor", |_, thread| Some(thread?.ran)),
+        ("worker_cpu_wait", "Time ready to run without a processor", |_, thread| {
+            Some(thread?.waited)
+        }),
+        (
+            "worker_enter_cpu",
+            "Time on a processor in io_uring_enter, at least",
+            |worker, thread| Some(thread?.in_enter(worker.histograms.turns_sum())),
+        ),
+    ];
+    for (name, help, figure) in times {
+        let mut family =
+            to.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+        for (number, worker, thread) in each() {
+            if let Some(value) = figure(worker, thread) {
+                family
+                    .encode_family(&[("worker", number.as_str())])?
+                    .encode_counter::<NoLabelSet, _, u64>(&seconds(value), None)?;
+            }
+        }
+    }
+    let help = "Threads of the kernel that work for the ring now";
+    let mut family = to.encode_descriptor("ring_kernel_workers", help, None, MetricType::Gauge)?;
+    for (number, _, thread) in each() {
+        if let Some(thread) = thread {
+            family
+                .encode_family(&[("worker", number.as_str())])?
+                .encode_gauge(&(thread.kernel_workers as i64))?;
         }
     }
     Ok(())

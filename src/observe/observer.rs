@@ -5,21 +5,18 @@
 //! store of requests that are not done). Other threads get a copy, by asking the worker for a
 //! [`WorkerSnapshot`].
 
-use std::{
-    cell::{Cell, RefCell},
-    net::SocketAddr,
-    time::Instant,
-};
+use std::cell::{Cell, RefCell};
 
 use super::{
-    Counts, Ledger, RingAccount, Slow, Stage,
+    Counts, Ledger, RingAccount, Slow, Stage, Turn, Work,
     access_log::{BATCHES_BYTES, Feed},
-    histograms::{HISTOGRAMS_BYTES, Histograms},
-    request::{HEAD_KEPT, HEAD_LOGGED, OPEN_REQUEST_BYTES, OpenRequests, Queue},
-    slow::{Finished, STALL, Slowest, Stall},
+    histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
+    processor::Processor,
+    request::{HEAD_LOGGED, OPEN_REQUEST_BYTES, OpenRequest, OpenRequests},
+    slow::{STALL, Slowest, Stall},
     stage::REQUEST_STAGES,
 };
-use crate::config::memory;
+use crate::{config::memory, monotonic::Monotonic};
 
 /// Memory of one worker's observer, without its requests that are not done.
 pub const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES + (64 << 10);
@@ -27,7 +24,7 @@ pub const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES + (64 << 10);
 // The memory ceiling has room for all of it.
 const _: () = {
     assert!(OBSERVER_BYTES + BATCHES_BYTES <= memory::OBSERVER_BYTES);
-    assert!(OPEN_REQUEST_BYTES + HEAD_KEPT <= memory::OPEN_REQUEST_BYTES);
+    assert!(OPEN_REQUEST_BYTES <= memory::OPEN_REQUEST_BYTES);
     assert!(HEAD_LOGGED <= memory::LOGGED_HEAD_BYTES);
 };
 
@@ -83,6 +80,10 @@ pub struct WorkerSnapshot {
     pub slowest: Vec<Slow>,
     /// The longest turn of the loop.
     pub longest_stall: Option<Stall>,
+    /// Nanoseconds in sendfile(2).
+    pub sendfile: u64,
+    /// The worker's thread, as the kernel names it.
+    pub thread: u32,
     /// The worker's clock, in nanoseconds.
     pub now: u64,
 }
@@ -91,36 +92,38 @@ pub struct WorkerSnapshot {
 #[derive(Debug)]
 pub struct Observer {
     enabled: bool,
-    start: Instant,
+    start: Monotonic,
     turn_began: Cell<u64>,
     turns: Cell<u64>,
     finished: Cell<u64>,
     unobserved: Cell<u64>,
+    sendfile: Cell<u64>,
+    processor: Processor,
     pub(super) connections: Cell<usize>,
     pub(super) noted: RefCell<Noted>,
 }
 
 #[derive(Debug)]
 pub(super) struct Noted {
-    pub(super) histograms: Histograms,
+    pub(super) recorder: Recorder,
     pub(super) ledger: Ledger,
     pub(super) open: OpenRequests,
     pub(super) log: Option<Feed>,
-    tail: Tail,
-    slowest: Slowest,
+    pub(super) tail: Tail,
+    pub(super) slowest: Slowest,
     /// Time of this turn by what it was spent in.
-    spent: [u64; Stage::COUNT],
+    spent: [u64; Work::COUNT],
 }
 
 impl Observer {
-    /// Begins, with the worker's clock that has run since `start`. At most `requests` are
+    /// Begins on the worker's thread, with its clock that has run since `start`. At most `requests` are
     /// observed at a time. If not `enabled`, nothing is noted and the clock is not read.
-    pub fn new(enabled: bool, start: Instant, requests: usize, log: Option<Feed>) -> Self {
+    pub fn new(enabled: bool, start: Monotonic, requests: usize, log: Option<Feed>) -> Self {
         let mut log = log;
         if let Some(log) = &mut log {
             log.set_start(start);
         }
-        let head_bytes = if log.is_some() { HEAD_LOGGED } else { HEAD_KEPT };
+        let logged = if log.is_some() { HEAD_LOGGED } else { 0 };
         Self {
             enabled,
             start,
@@ -128,15 +131,17 @@ impl Observer {
             turns: Cell::new(0),
             finished: Cell::new(0),
             unobserved: Cell::new(0),
+            sendfile: Cell::new(0),
+            processor: Processor::of_this_thread(),
             connections: Cell::new(0),
             noted: RefCell::new(Noted {
-                histograms: Histograms::default(),
+                recorder: Recorder::default(),
                 ledger: Ledger::default(),
-                open: OpenRequests::new(requests, head_bytes),
+                open: OpenRequests::new(requests, logged),
                 log,
                 tail: Tail::default(),
                 slowest: Slowest::default(),
-                spent: [0; Stage::COUNT],
+                spent: [0; Work::COUNT],
             }),
         }
     }
@@ -153,7 +158,7 @@ impl Observer {
 
     /// The worker's clock, in nanoseconds; 0 if nothing is noted.
     pub fn now(&self) -> u64 {
-        if self.enabled { self.start.elapsed().as_nanos() as u64 } else { 0 }
+        if self.enabled { self.start.elapsed() } else { 0 }
     }
 
     /// When the present turn began.
@@ -166,30 +171,44 @@ impl Observer {
         (self.finished.get(), self.turns.get())
     }
 
-    /// A turn begins. The last one took `busy` nanoseconds and ended just before.
-    pub fn turn(&self, began: u64, busy: u64) {
+    /// A turn has ended, and the next one begins.
+    pub fn turn(&self, turn: Turn) {
         if !self.enabled {
             return;
         }
-        let ended = self.turn_began.replace(began) + busy;
+        let ended = self.turn_began.replace(turn.next) + turn.busy + turn.entered;
         self.turns.set(self.turns.get() + 1);
+        self.sendfile.set(self.sendfile.get() + turn.sendfile);
         let noted = &mut *self.noted.borrow_mut();
-        noted.histograms.record_turn(busy);
-        if busy >= STALL {
-            let most = Stage::ALL.into_iter().max_by_key(|stage| noted.spent[stage.index()]);
-            let stage = most.filter(|stage| noted.spent[stage.index()] * 2 >= busy);
-            noted.slowest.stalled(Stall { ended, took: busy, stage });
+        noted.recorder.record_turn(turn.busy);
+        let took = turn.busy + turn.entered;
+        if took >= STALL {
+            noted.spent[Work::Sendfile.index()] += turn.sendfile;
+            noted.spent[Work::Enter.index()] += turn.entered;
+            let work = self.most_of(took, &noted.spent);
+            noted.slowest.stalled(Stall { ended, took, work });
         }
-        noted.spent = [0; Stage::COUNT];
+        noted.spent = [0; Work::COUNT];
+        self.processor.turn(turn.next);
     }
 
-    /// Time of the worker went to `stage`, from `began` until now. Says how much.
-    pub fn spend(&self, stage: Stage, began: u64) -> u64 {
+    /// What at least half of a turn went to.
+    fn most_of(&self, took: u64, spent: &[u64; Work::COUNT]) -> Option<Work> {
+        // Whatever the worker was at, it did not run.
+        if self.processor.waited() * 2 >= took {
+            return Some(Work::Processor);
+        }
+        let most = Work::ALL.into_iter().max_by_key(|work| spent[work.index()]);
+        most.filter(|work| spent[work.index()] * 2 >= took)
+    }
+
+    /// Time of the worker went to `work`, from `began` until now. Says how much.
+    pub fn spend(&self, work: Work, began: u64) -> u64 {
         if !self.enabled {
             return 0;
         }
         let passed = self.now().saturating_sub(began);
-        self.noted.borrow_mut().spent[stage.index()] += passed;
+        self.noted.borrow_mut().spent(work, passed);
         passed
     }
 
@@ -205,27 +224,11 @@ impl Observer {
         }
     }
 
-    /// Enters the end of the oldest request of a connection.
-    pub(super) fn finish(
-        &self,
-        noted: &mut Noted,
-        queue: Queue,
-        finished: Finished,
-        peer: Option<&SocketAddr>,
-    ) {
+    /// One more request has ended. Says how many.
+    pub(super) fn count_end(&self) -> u64 {
         let count = self.finished.get() + 1;
         self.finished.set(count);
-        if finished.complete {
-            noted.enter(&finished, count);
-        }
-        let Noted { open, slowest, log, .. } = noted;
-        let Some(request) = open.first(queue) else { return };
-        if let Some(log) = log {
-            log.push(&finished, peer, &request.head);
-        }
-        if slowest.wants(finished.total) {
-            slowest.keep(finished, &request.head, self.connections.get());
-        }
+        count
     }
 
     /// A copy of all that was noted, beside what the worker knows otherwise.
@@ -235,13 +238,11 @@ impl Observer {
         ring: RingAccount,
         connections: usize,
     ) -> WorkerSnapshot {
-        let noted = &mut *self.noted.borrow_mut();
         let now = self.now();
+        let noted = &mut *self.noted.borrow_mut();
         noted.slowest.forget(now);
-        let mut histograms = noted.histograms.clone();
-        histograms.fill_up();
-        WorkerSnapshot {
-            histograms,
+        let snapshot = WorkerSnapshot {
+            histograms: noted.recorder.histograms(),
             tail: noted.tail,
             ledger: noted.ledger.clone(),
             counts,
@@ -251,36 +252,81 @@ impl Observer {
             unobserved: self.unobserved.get(),
             slowest: noted.slowest.kept().to_vec(),
             longest_stall: noted.slowest.longest_stall(),
+            sendfile: self.sendfile.get(),
+            thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
             now,
-        }
+        };
+        noted.spent(Work::Snapshot, self.now().saturating_sub(now));
+        snapshot
     }
 }
 
 impl Noted {
-    pub(super) fn spent(&mut self, stage: Stage, nanoseconds: u64) {
-        self.spent[stage.index()] += nanoseconds;
+    pub(super) fn spent(&mut self, work: Work, nanoseconds: u64) {
+        self.spent[work.index()] += nanoseconds;
     }
 
-    fn enter(&mut self, finished: &Finished, count: u64) {
-        let histograms = &mut self.histograms;
-        histograms.record(Stage::FirstByte, finished.first_byte);
-        histograms.record(Stage::Total, finished.total);
-        for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
+    /// Enters the durations of a request whose answer has left; `count` have ended so far.
+    #[inline]
+    pub(super) fn enter(
+        recorder: &mut Recorder,
+        tail: &mut Tail,
+        request: &OpenRequest,
+        total: u64,
+        count: u64,
+    ) {
+        recorder.record(Stage::FirstByte, request.first_byte);
+        recorder.record(Stage::Total, total);
+        for (stage, time) in REQUEST_STAGES.into_iter().zip(request.parts()) {
             // What was not passed is filled up when somebody looks.
-            if time > 0 {
-                histograms.record(stage, time);
+            if *time > 0 {
+                recorder.record(stage, *time);
             }
         }
-        if self.tail.threshold > 0 && finished.total >= self.tail.threshold {
-            self.tail.requests += 1;
-            for (sum, time) in self.tail.parts.iter_mut().zip(finished.parts) {
+        if tail.threshold > 0 && total >= tail.threshold {
+            tail.requests += 1;
+            for (sum, time) in tail.parts.iter_mut().zip(request.parts()) {
                 *sum += time;
             }
         }
         if count.is_multiple_of(TAIL_EVERY) {
-            self.tail.threshold =
-                self.histograms.stage(Stage::Total).value_at_quantile(TAIL).max(1);
-            self.slowest.forget(finished.ended);
+            tail.threshold = recorder.above(Stage::Total, 1.0 - TAIL).max(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than this machine can have kept the test waiting for its processor.
+    const LONG: u64 = 1_000_000_000_000;
+
+    #[test]
+    fn a_stall_is_named_after_what_took_half_of_it() {
+        let busy = Turn { next: 1, busy: LONG, sendfile: 0, entered: 0 };
+        let half = LONG / 2;
+        for (turn, spent, expected) in [
+            (busy, Some((Work::Snapshot, half)), Some(Work::Snapshot)),
+            (busy, Some((Work::Stage(Stage::HandshakeCpu), half - 1)), None),
+            (Turn { sendfile: half, ..busy }, None, Some(Work::Sendfile)),
+            (Turn { busy: 1, entered: LONG, ..busy }, None, Some(Work::Enter)),
+            (Turn { entered: LONG, ..busy }, Some((Work::Snapshot, half)), Some(Work::Enter)),
+            (busy, None, None),
+        ] {
+            let observer = Observer::new(true, Monotonic::now(), 1, None);
+            // So that what was waited before does not count.
+            observer.processor.waited();
+            if let Some((work, time)) = spent {
+                observer.noted.borrow_mut().spent(work, time);
+            }
+            observer.turn(turn);
+            let stall = observer.noted.borrow().slowest.longest_stall();
+            let took = turn.busy + turn.entered;
+            assert_eq!(stall, Some(Stall { ended: took, took, work: expected }));
+            observer.turn(Turn { next: took, busy: STALL, ..Turn::default() });
+            let noted = observer.noted.borrow();
+            assert!(noted.spent.iter().all(|time| *time == 0), "each turn begins anew");
         }
     }
 }

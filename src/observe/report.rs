@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::{
-    Anatomy, Flow, Route, Stage, TAIL, WorkerSnapshot,
+    Anatomy, Flow, Route, Stage, TAIL, ThreadFigures, WorkerSnapshot,
     anatomy::SlowOnWorker,
     connection::route_name,
     histograms::buckets,
@@ -31,8 +31,13 @@ impl Anatomy {
             report.object("tail", |tail| self.push_tail(tail));
             report.object("ledger", |ledger| self.push_ledger(ledger));
             report.array("workers", |workers| {
-                for (number, worker) in self.workers.iter().enumerate() {
-                    workers.object(|each| push_worker(each, number, worker.as_deref()));
+                let threads = self.threads.iter().copied().chain(std::iter::repeat(None));
+                for ((number, worker), thread) in self.workers.iter().enumerate().zip(threads) {
+                    let worker = worker.as_deref();
+                    workers.object(|each| {
+                        push_worker(each, number, worker);
+                        push_thread(each, worker, thread);
+                    });
                 }
             });
             report.object("kernel", |kernel| self.push_kernel(kernel));
@@ -273,8 +278,8 @@ impl Anatomy {
 
 fn push_stall(object: &mut Object<'_>, stall: Stall) {
     object.number("ns", stall.took);
-    match stall.stage {
-        Some(stage) => object.string("stage", stage.name()),
+    match stall.work {
+        Some(work) => object.string("stage", work.name()),
         None => object.null("stage"),
     }
 }
@@ -319,6 +324,7 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
     object.number("enters", ring.enters);
     object.number("submissions", ring.submissions);
     object.number("completions", ring.completions);
+    object.float("enters_per_request", per_request(ring.enters));
     object.float("submissions_per_request", per_request(ring.submissions));
     object.float("completions_per_request", per_request(ring.completions));
     object.number("full_queue", ring.full_queue);
@@ -326,6 +332,7 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
     object.number("re_arms", ring.re_arms);
     object.number("overflows", ring.overflows);
     object.number("refused_enters", ring.refused_enters);
+    object.number("completion_overflows", ring.completion_overflows);
     object.number("cancels", ring.cancels);
     object.number("operations_in_flight", u64::from(ring.in_flight));
     object.number("receive_buffers", u64::from(ring.receive_buffers));
@@ -350,6 +357,23 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
         }),
         _ => object.null("longest_stall"),
     }
+}
+
+/// Where a worker's thread was: in its turns, in sendfile(2), in io_uring_enter(2), waiting for a
+/// processor. What it ran and did not spend in turns it spent in io_uring_enter(2), there being
+/// nothing else in its loop.
+fn push_thread(
+    object: &mut Object<'_>,
+    worker: Option<&WorkerSnapshot>,
+    thread: Option<ThreadFigures>,
+) {
+    let turns = worker.map_or(0, |worker| worker.histograms.turns_sum());
+    object.number("turn_sum_ns", turns);
+    object.number("sendfile_ns", worker.map_or(0, |worker| worker.sendfile));
+    object.number_or_null("cpu_ns", thread.map(|thread| thread.ran));
+    object.number_or_null("cpu_wait_ns", thread.map(|thread| thread.waited));
+    object.number_or_null("enter_cpu_ns", thread.map(|thread| thread.in_enter(turns)));
+    object.number_or_null("kernel_workers", thread.map(|thread| thread.kernel_workers as u64));
 }
 
 /// The first two words of a head, and `…` behind a path that was cut.

@@ -12,8 +12,8 @@ pub const HEAD_KEPT: usize = 112;
 /// Bytes of a request's head that are kept for the access log.
 pub const HEAD_LOGGED: usize = 4096;
 
-/// Memory of a request that is not done, without its head.
-pub const OPEN_REQUEST_BYTES: usize = 256;
+/// Memory of a request that is not done, without the head that is to be logged.
+pub const OPEN_REQUEST_BYTES: usize = 320;
 
 /// How what waited in a [`Writer`](crate::write::Writer) left. Times are nanoseconds on the
 /// worker's clock; 0 stands for not yet, or for clocks that are off.
@@ -59,7 +59,7 @@ impl Sending {
 }
 
 /// A request that is not done.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenRequest {
     /// The next one of its connection, or of the free ones.
     next: u32,
@@ -75,7 +75,32 @@ pub(super) struct OpenRequest {
     /// What the worker had done when it arrived.
     pub(super) requests_before: u64,
     pub(super) turns_before: u64,
-    pub(super) head: Vec<u8>,
+    head: [u8; HEAD_KEPT],
+    head_len: u8,
+    /// More of it, if it is to be logged.
+    logged: Vec<u8>,
+}
+
+impl Default for OpenRequest {
+    fn default() -> Self {
+        Self {
+            next: NONE,
+            arrived: 0,
+            marked: 0,
+            parts: [0; REQUEST_STAGES.len()],
+            first_byte: 0,
+            answered: false,
+            status: 0,
+            route: None,
+            bytes: 0,
+            number: 0,
+            requests_before: 0,
+            turns_before: 0,
+            head: [0; HEAD_KEPT],
+            head_len: 0,
+            logged: Vec::new(),
+        }
+    }
 }
 
 impl OpenRequest {
@@ -105,10 +130,40 @@ impl OpenRequest {
         &self.parts
     }
 
-    /// Its parts and their sum, now that its answer has left. What left together left at the same
-    /// time; an answer that was queued while an earlier one was leaving waited for nothing.
-    pub(super) fn settle(&self, sending: &Sending) -> ([u64; REQUEST_STAGES.len()], u64) {
-        let mut parts = self.parts;
+    /// The beginning of its head.
+    pub(super) fn head(&self) -> &[u8] {
+        self.head.get(..usize::from(self.head_len)).unwrap_or_default()
+    }
+
+    /// As much of its head as is to be logged.
+    pub(super) fn logged_head(&self) -> &[u8] {
+        &self.logged
+    }
+
+    /// The first `length` of these bytes are its head.
+    fn keep_head(&mut self, bytes: &[u8], length: usize, logged: usize) {
+        // What comes after the head of an answer that is refused is no head.
+        if self.head_len > 0 {
+            return;
+        }
+        let length = length.min(bytes.len());
+        if let Some(first) = bytes.first_chunk() {
+            // Of a known length, which takes a few instructions and no call.
+            self.head = *first;
+        } else {
+            self.head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        }
+        self.head_len = length.min(HEAD_KEPT) as u8;
+        if logged > 0 {
+            self.logged.extend_from_slice(bytes.get(..length.min(logged)).unwrap_or_default());
+        }
+    }
+
+    /// Completes its parts, now that its answer has left, and says their sum. What left together
+    /// left at the same time; an answer that was queued while an earlier one was leaving waited
+    /// for nothing.
+    pub(super) fn settle(&mut self, sending: &Sending) -> u64 {
+        let parts = &mut self.parts;
         let begun = sending.begun.max(self.marked);
         let first = sending.first.max(begun);
         let last = sending.last.max(first);
@@ -128,7 +183,7 @@ impl OpenRequest {
         if let Some(part) = Stage::FirstWrite.part() {
             parts[part] += first - begun;
         }
-        (parts, last - self.arrived.min(last))
+        last - self.arrived.min(last)
     }
 }
 
@@ -161,13 +216,13 @@ pub(super) struct OpenRequests {
     free: u32,
     open: u32,
     limit: usize,
-    head_bytes: usize,
+    logged: usize,
 }
 
 impl OpenRequests {
-    /// At most `limit` at a time, each with so many bytes of its head.
-    pub(super) fn new(limit: usize, head_bytes: usize) -> Self {
-        Self { places: Vec::new(), free: NONE, open: 0, limit, head_bytes }
+    /// At most `limit` at a time, each with so many bytes of its head to be logged.
+    pub(super) fn new(limit: usize, logged: usize) -> Self {
+        Self { places: Vec::new(), free: NONE, open: 0, limit, logged }
     }
 
     pub(super) fn open(&self) -> u32 {
@@ -189,9 +244,11 @@ impl OpenRequests {
         if index == self.free {
             self.free = place.next;
         }
-        let mut head = std::mem::take(&mut place.head);
-        head.clear();
-        *place = OpenRequest { next: NONE, head, ..OpenRequest::default() };
+        place.next = NONE;
+        place.parts = [0; REQUEST_STAGES.len()];
+        (place.answered, place.status, place.route, place.bytes) = (false, 0, None, 0);
+        place.head_len = 0;
+        place.logged.clear();
         self.open += 1;
         if queue.is_empty() {
             queue.first = index;
@@ -203,8 +260,8 @@ impl OpenRequests {
     }
 
     /// The oldest of a connection's requests.
-    pub(super) fn first(&self, queue: Queue) -> Option<&OpenRequest> {
-        self.places.get(queue.first as usize)
+    pub(super) fn first(&mut self, queue: Queue) -> Option<&mut OpenRequest> {
+        self.places.get_mut(queue.first as usize)
     }
 
     /// The youngest.
@@ -212,12 +269,11 @@ impl OpenRequests {
         self.places.get_mut(queue.last as usize)
     }
 
-    /// Keeps the beginning of the youngest one's head.
-    pub(super) fn keep_head(&mut self, queue: Queue, head: &[u8]) {
-        let kept = head.get(..self.head_bytes).unwrap_or(head);
-        // What comes after the head of an answer that is refused is no head.
-        if let Some(request) = self.last(queue).filter(|request| request.head.is_empty()) {
-            request.head.extend_from_slice(kept);
+    /// Keeps the beginning of the youngest one's head: the first `length` of these bytes.
+    pub(super) fn keep_head(&mut self, queue: Queue, bytes: &[u8], length: usize) {
+        let logged = self.logged;
+        if let Some(request) = self.last(queue) {
+            request.keep_head(bytes, length, logged);
         }
     }
 
@@ -225,8 +281,8 @@ impl OpenRequests {
     pub(super) fn pop(&mut self, queue: &mut Queue) {
         let Some(place) = self.places.get_mut(queue.first as usize) else { return };
         // Long heads are rare; their memory is not kept for the next one.
-        if place.head.capacity() > 1024 {
-            place.head = Vec::new();
+        if place.logged.capacity() > 1024 {
+            place.logged = Vec::new();
         }
         let index = queue.first;
         queue.first = std::mem::replace(&mut place.next, self.free);
@@ -256,7 +312,8 @@ mod tests {
         let mut sending = Sending::default();
         sending.submitted(2_500);
         sending.completed(6_500);
-        let (parts, total) = request.settle(&sending);
+        let total = request.settle(&sending);
+        let parts = request.parts;
         assert_eq!(part(&parts, Stage::RunQueue), 200);
         assert_eq!(part(&parts, Stage::Decode), 300);
         assert_eq!(part(&parts, Stage::Respond), 1_000);
@@ -275,7 +332,8 @@ mod tests {
         sending.completed(150);
         sending.waited_for_file(30);
         sending.completed(250);
-        let (parts, total) = request.settle(&sending);
+        let total = request.settle(&sending);
+        let parts = request.parts;
         assert_eq!(part(&parts, Stage::Buffer), 10);
         assert_eq!(part(&parts, Stage::Process), 50);
         assert_eq!(part(&parts, Stage::Respond), 70);
@@ -300,8 +358,8 @@ mod tests {
                 buffer: [waits[0].into(), waits[1].into()],
                 file: [waits[2].into(), waits[3].into()],
             };
-            let (parts, total) = request.settle(&sending);
-            prop_assert_eq!(parts.iter().sum::<u64>(), total);
+            let total = request.settle(&sending);
+            prop_assert_eq!(request.parts.iter().sum::<u64>(), total);
         }
 
         #[test]
@@ -329,6 +387,28 @@ mod tests {
                 let open: usize = expected.iter().map(Vec::len).sum();
                 prop_assert_eq!(store.open() as usize, open);
             }
+        }
+    }
+
+    #[test]
+    fn heads_are_kept_as_far_as_they_are_wanted() {
+        let long = [b'x'; 500];
+        for (bytes, length, logged, kept) in [
+            (&long[..], 300, 200, (HEAD_KEPT, 200)),
+            (&long[..], 30, 200, (30, 30)),
+            (&long[..60], 40, 0, (40, 0)),
+            (&long[..60], usize::MAX, 50, (60, 50)),
+        ] {
+            let mut store = OpenRequests::new(1, logged);
+            let mut queue = Queue::default();
+            store.push(&mut queue);
+            store.keep_head(queue, bytes, length);
+            store.keep_head(queue, b"what follows", 4);
+            let request = store.first(queue).unwrap();
+            assert_eq!((request.head().len(), request.logged_head().len()), kept);
+            assert!(request.head().iter().chain(request.logged_head()).all(|byte| *byte == b'x'));
+            store.pop(&mut queue);
+            assert!(store.push(&mut queue).unwrap().head().is_empty());
         }
     }
 

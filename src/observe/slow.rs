@@ -3,7 +3,7 @@
 //! The invariant: a bounded store. A request that is faster than all that are kept costs one
 //! comparison.
 
-use super::{Route, Stage, request::HEAD_KEPT, stage::REQUEST_STAGES};
+use super::{Route, Stage, Work, request::HEAD_KEPT, stage::REQUEST_STAGES};
 
 /// How long a slow request is remembered, in nanoseconds.
 pub const REMEMBERED: u64 = 300 * 1_000_000_000;
@@ -68,7 +68,7 @@ pub struct Stall {
     /// How long it took, in nanoseconds.
     pub took: u64,
     /// What most of it was spent in; None if nothing that is measured took half of it.
-    pub stage: Option<Stage>,
+    pub work: Option<Work>,
 }
 
 /// A slow request.
@@ -205,8 +205,8 @@ mod tests {
     #[test]
     fn a_stall_is_named_where_it_overlaps() {
         let mut slowest = Slowest::default();
-        slowest.stalled(Stall { ended: 500, took: 100, stage: Some(Stage::Decode) });
-        slowest.stalled(Stall { ended: 900, took: 200, stage: None });
+        slowest.stalled(Stall { ended: 500, took: 100, work: Some(Work::Stage(Stage::Decode)) });
+        slowest.stalled(Stall { ended: 900, took: 200, work: None });
         slowest.keep(finished(480, 60), b"", 0);
         slowest.keep(finished(399, 50), b"", 0);
         slowest.keep(finished(2_000, 1_800), b"", 0);

@@ -1,21 +1,23 @@
 //! The worker's clock: read once a turn for all that completes in it, and beside that only where
 //! somebody asks.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::cell::Cell;
 
 use super::Ring;
+use crate::monotonic::Monotonic;
 
 /// The readings of a worker's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
-    pub(super) start: Instant,
+    pub(super) start: Monotonic,
     /// When the present turn began, in nanoseconds since `start`.
     turn_began: Cell<u64>,
     /// Nanoseconds from the last turn's beginning to its end.
     busy: Cell<u64>,
+    /// Nanoseconds of the last system call, if it was not to wait.
+    entered: Cell<u64>,
+    /// Nanoseconds in sendfile(2) since this was last asked.
+    sendfile: Cell<u64>,
     /// Whether more than one reading a turn is wanted.
     timed: Cell<bool>,
 }
@@ -23,9 +25,11 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
-            start: Instant::now(),
+            start: Monotonic::now(),
             turn_began: Cell::new(0),
             busy: Cell::new(0),
+            entered: Cell::new(0),
+            sendfile: Cell::new(0),
             timed: Cell::new(true),
         }
     }
@@ -35,13 +39,15 @@ impl Clock {
         self.timed.get()
     }
 
-    pub(super) fn turn_ends(&self, now: Duration) {
-        let now = now.as_nanos() as u64;
+    pub(super) fn turn_ends(&self, now: u64) {
         self.busy.set(now.saturating_sub(self.turn_began.get()));
     }
 
-    pub(super) fn turn_begins(&self, now: Duration) {
-        self.turn_began.set(now.as_nanos() as u64);
+    /// The next turn begins; `waited` says whether the system call before it was to wait.
+    pub(super) fn turn_begins(&self, now: u64, waited: bool) {
+        let ended = self.turn_began.get() + self.busy.get();
+        self.entered.set(if waited { 0 } else { now.saturating_sub(ended) });
+        self.turn_began.set(now);
     }
 }
 
@@ -52,7 +58,7 @@ impl Ring {
     }
 
     /// When the worker's clock began to run.
-    pub fn start(&self) -> Instant {
+    pub fn start(&self) -> Monotonic {
         self.clock.start
     }
 
@@ -64,13 +70,31 @@ impl Ring {
 
     /// Nanoseconds on the worker's clock, read now; 0 if that is switched off.
     pub fn clock(&self) -> u64 {
-        if self.clock.timed.get() { self.clock.start.elapsed().as_nanos() as u64 } else { 0 }
+        if self.clock.timed.get() { self.clock.start.elapsed() } else { 0 }
     }
 
     /// Nanoseconds that the last turn took, from its completions to its system call. The call
     /// itself is not in it: waiting and working cannot be told apart from outside.
     pub fn busy(&self) -> u64 {
         self.clock.busy.get()
+    }
+
+    /// Nanoseconds of the system call between the last turn and this one, if it was not to wait for
+    /// anything; else 0.
+    pub fn entered(&self) -> u64 {
+        self.clock.entered.get()
+    }
+
+    /// Takes note of a sendfile(2) that began at `began`, and says when it ended.
+    pub fn note_sendfile(&self, began: u64) -> u64 {
+        let now = self.clock();
+        self.clock.sendfile.set(self.clock.sendfile.get() + now.saturating_sub(began));
+        now
+    }
+
+    /// Nanoseconds in sendfile(2) since this was last asked.
+    pub fn take_sendfile(&self) -> u64 {
+        self.clock.sendfile.take()
     }
 
     /// Switches [`Self::clock`] and [`Self::busy`] off, or on again.

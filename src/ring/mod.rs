@@ -20,6 +20,7 @@
 //! in its place, which plays late, reordered, short and failing completions.
 
 mod clock;
+mod counts;
 mod file;
 mod line;
 mod message;
@@ -55,6 +56,7 @@ use std::{
     time::Duration,
 };
 
+pub use counts::Counts;
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
@@ -124,30 +126,6 @@ pub struct RingConfig {
     pub leases: usize,
     /// Bytes of send memory.
     pub send_memory: usize,
-}
-
-/// What a ring has done; plain counts since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Calls of io_uring_enter(2).
-    pub enters: u64,
-    /// Operations handed to the kernel.
-    pub submissions: u64,
-    /// Completions taken.
-    pub completions: u64,
-    /// Cancels queued.
-    pub cancels: u64,
-    /// Receive streams that ran out of buffers.
-    pub out_of_buffers: u64,
-    /// Submissions that found the queue full.
-    pub full_queue: u64,
-    /// Multishot operations that ended before they were stopped.
-    pub re_arms: u64,
-    /// Of these, because the completion queue was full.
-    pub overflows: u64,
-    /// Enters that the kernel refused for the moment: no memory (EAGAIN, ENOMEM), or completions
-    /// that must be taken first (EBUSY).
-    pub refused_enters: u64,
 }
 
 /// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
@@ -288,7 +266,8 @@ impl Ring {
             wait = if idle { self.idle_time(ends) } else { wait };
         }
         state.enter(wait)?;
-        self.clock.turn_begins(state.backend.elapsed(self.clock.start));
+        state.counts.completion_overflows += u64::from(state.backend.overflowed());
+        self.clock.turn_begins(state.backend.elapsed(self.clock.start), idle);
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push(task));
         self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
@@ -296,9 +275,9 @@ impl Ring {
     }
 
     /// How long nobody has anything to do, if no completion comes.
-    fn idle_time(&self, now: Duration) -> Wait {
+    fn idle_time(&self, now: u64) -> Wait {
         let Some(at) = self.wheel.borrow().next_wake() else { return Wait::Forever };
-        let rest = Duration::from_millis(at).saturating_sub(now);
+        let rest = Duration::from_millis(at).saturating_sub(Duration::from_nanos(now));
         Wait::AtMost(rest.max(Duration::from_millis(1)))
     }
 

@@ -2,12 +2,7 @@
 //! a kernel that may refuse for the moment. The invariant: nothing that was queued is lost, and the
 //! order of submissions is kept.
 
-use std::{
-    collections::VecDeque,
-    io,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, io, rc::Rc, time::Duration};
 
 #[cfg(test)]
 use super::sim;
@@ -17,6 +12,7 @@ use super::{
     table::{Effect, OpTable},
     uring,
 };
+use crate::monotonic::Monotonic;
 
 #[derive(Debug)]
 pub(super) enum Backend {
@@ -59,12 +55,21 @@ impl Backend {
         }
     }
 
-    /// The time since `start`; a script has a clock of its own.
-    pub(super) fn elapsed(&self, start: Instant) -> Duration {
+    /// Whether the kernel holds completions back because the completion queue is full.
+    pub(super) fn overflowed(&mut self) -> bool {
+        match self {
+            Self::Kernel(ring) => ring.overflowed(),
+            #[cfg(test)]
+            Self::Scripted(_) => false,
+        }
+    }
+
+    /// Nanoseconds since `start`; a script has a clock of its own.
+    pub(super) fn elapsed(&self, start: Monotonic) -> u64 {
         match self {
             Self::Kernel(_) => start.elapsed(),
             #[cfg(test)]
-            Self::Scripted(ring) => ring.clock,
+            Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }
     }
 }

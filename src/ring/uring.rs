@@ -198,6 +198,12 @@ impl Uring {
         }
     }
 
+    /// Whether the kernel holds completions back because the completion queue is full: it hands
+    /// them over at a later enter.
+    pub(super) fn overflowed(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
+    }
+
     /// Takes the next completion.
     pub(super) fn next(&mut self) -> Option<Completion> {
         let entry = self.ring.completion().next()?;

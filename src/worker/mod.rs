@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Limits},
     conn::{Context, KtlsPlan},
     handshake::SharedConfig,
-    observe::{Counts, Observer, RingAccount, WorkerSnapshot, access_log::Feed},
+    observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
@@ -139,7 +139,12 @@ impl Worker {
                 break;
             }
             self.ring.turn()?;
-            self.context.observer.turn(self.ring.turn_began(), self.ring.busy());
+            self.context.observer.turn(Turn {
+                next: self.ring.turn_began(),
+                busy: self.ring.busy(),
+                sendfile: self.ring.take_sendfile(),
+                entered: self.ring.entered(),
+            });
             self.context.tick();
         }
         self.settle()?;
@@ -200,6 +205,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         re_arms: counts.re_arms,
         overflows: counts.overflows,
         refused_enters: counts.refused_enters,
+        completion_overflows: counts.completion_overflows,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
         receive_buffers_low_water: pool.low_water(),

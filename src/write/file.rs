@@ -170,7 +170,9 @@ impl Writer {
         let count = usize::try_from(window.end - window.start).unwrap_or(usize::MAX);
         self.note_submission();
         set_nonblocking(socket, true)?;
+        let began = self.ring.clock();
         let sent = sendfile(socket, file, Some(&mut offset), count);
+        let ended = self.ring.note_sendfile(began);
         set_nonblocking(socket, false)?;
         match sent {
             Ok(0) => Err(WriteError::FileShrank),
@@ -178,7 +180,7 @@ impl Writer {
             sent => {
                 let sent = self.progress(sent.map_err(io::Error::from)).await?;
                 // It was completed when it returned, and not when the turn began.
-                self.notes.departure.completed(self.ring.clock());
+                self.notes.departure.completed(ended);
                 self.notes.moved.sendfile += sent as u64;
                 self.ring.yield_now().await;
                 Ok(sent as u64)

@@ -17,12 +17,12 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender},
     },
-    time::Instant,
 };
 
 pub use writer::{AccessLog, AccessLogError, LogFile, LogHandle, Totals};
 
 use super::slow::Finished;
+use crate::monotonic::Monotonic;
 
 /// Batches that each worker has.
 const BATCHES: usize = 4;
@@ -49,14 +49,14 @@ struct Line {
 struct Batch {
     worker: usize,
     /// When the worker's clock began to run.
-    start: Instant,
+    start: Monotonic,
     lines: Vec<Line>,
     heads: Vec<u8>,
 }
 
 impl Batch {
     fn new(worker: usize) -> Self {
-        let start = Instant::now();
+        let start = Monotonic::now();
         Self { worker, start, lines: Vec::with_capacity(BATCH_LINES), heads: Vec::new() }
     }
 
@@ -76,7 +76,7 @@ enum Message {
 /// A worker's way to the log.
 #[derive(Debug)]
 pub struct Feed {
-    start: Instant,
+    start: Monotonic,
     filling: Option<Batch>,
     empty: Receiver<Batch>,
     full: SyncSender<Message>,
@@ -85,7 +85,7 @@ pub struct Feed {
 
 impl Feed {
     /// The times to come are of a clock that has run since `start`.
-    pub(super) fn set_start(&mut self, start: Instant) {
+    pub(super) fn set_start(&mut self, start: Monotonic) {
         self.start = start;
     }
 

@@ -11,11 +11,14 @@ use std::{
         mpsc::{self, Receiver, Sender, SyncSender},
     },
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use super::{BATCHES, Batch, Feed, Message, format::PushLine};
-use crate::config::{AccessLogTarget, LogFormat};
+use crate::{
+    config::{AccessLogTarget, LogFormat},
+    monotonic::Monotonic,
+};
 
 /// Memory of the lines of one batch that is kept between batches.
 const KEPT: usize = 256 << 10;
@@ -138,7 +141,7 @@ impl AccessLog {
             }
             returns.push(back);
             let (full, dropped) = (messages.clone(), Arc::clone(&counters.dropped));
-            feeds.push(Feed { start: Instant::now(), filling: None, empty, full, dropped });
+            feeds.push(Feed { start: Monotonic::now(), filling: None, empty, full, dropped });
         }
         let handle = LogHandle { messages, counters: Arc::clone(&counters) };
         let mut writing = Writing { output, format, counters };
@@ -245,7 +248,7 @@ impl Writing {
             let (wall, now) = (SystemTime::now(), batch.start.elapsed());
             for line in &batch.lines {
                 let head = batch.heads.get(line.head.clone()).unwrap_or_default();
-                let ago = now.saturating_sub(Duration::from_nanos(line.finished.ended));
+                let ago = Duration::from_nanos(now.saturating_sub(line.finished.ended));
                 self.format.push_line(&mut text, line, head, wall - ago);
             }
             let lines = batch.lines.len() as u64;

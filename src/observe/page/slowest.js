@@ -8,13 +8,27 @@ function stageTitle(name) {
   return stageTitles.get(name) || name;
 }
 
+/** What a stall of the loop was spent in: a stage, or something of the loop's own. */
+const LOOP_WORK = {
+  sendfile: "in sendfile(2)", enter: "in io_uring_enter(2)", snapshot: "for a report like this one",
+  processor: "waiting for a processor",
+};
+
+function stalledIn(stall) {
+  return stall.stage ? LOOP_WORK[stall.stage] || `in ${stageTitle(stall.stage)}` : "in nothing that is measured";
+}
+
 function drawSlowest(now) {
   stageTitles = new Map(now.stages.map((stage) => [stage.name, stage.title]));
   const list = byId("slowest");
   const scale = Math.max(...now.slowest.map((request) => request.total_ns), 1);
-  const shown = showAll ? now.slowest : now.slowest.slice(0, FEW);
+  // The time of day is worked out anew for each report, and may differ by a little. Who reads one
+  // keeps it, though slower ones have come.
+  const key = (request) => [request.worker, request.number, request.total_ns, request.path].join(" ");
+  const read = new Set([...list.querySelectorAll("details[open]")].map((element) => element.dataset.key));
+  const shown = now.slowest.filter((request, place) => showAll || place < FEW || read.has(key(request)));
   list.classList.toggle("none", shown.length === 0);
-  keyed(list, shown, (request) => [request.time, request.worker, request.number, request.total_ns, request.path].join(" "),
+  keyed(list, shown, key,
     (request) => slowRequest(request, now), (element, request) => {
       say(element.querySelector(".ago"), `${since(request.seconds_ago)} ago`);
       element.querySelector(".stack").style.width = `${request.total_ns / scale * 100}%`;
@@ -63,7 +77,7 @@ function beside(request, now) {
   const where = request.number === 1 ? "the first request of its connection" : `request ${number(request.number)} of its connection`;
   lines.push(["Where", `worker ${request.worker}, ${where}`]);
   const stall = beside.stall
-    ? ` The loop stood still for ${time(beside.stall.ns)}${beside.stall.stage ? `, mostly in ${stageTitle(beside.stall.stage)}` : ""}.`
+    ? ` The loop stood still for ${time(beside.stall.ns)}, mostly ${stalledIn(beside.stall)}.`
     : "";
   lines.push(["Beside it", `${number(beside.requests)} requests ended in ${number(beside.turns)} turns of the loop; ${number(beside.connections)} connections were open.${stall}`]);
   return make("dl", { class: "beside" }, ...lines.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));

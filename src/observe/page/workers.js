@@ -4,12 +4,12 @@ const WORKER_COLUMNS = [
   ["requests", "Requests", "ended in this time"],
   ["connections", "Connections", "open now"],
   ["waits", "Run queue p99", "since the start"],
-  ["turn", "Turn p99", "of the loop, since the start"],
+  ["turn", "Turn p99", "since the start"],
   ["stall", "Longest stall", "of the loop"],
+  ["cpu", "Processor", "ran · in enter, at least · in sendfile · waited for it"],
   ["ring", "Ring, per request", "enters · submissions · completions"],
   ["low", "Buffers left", "least ever, of all"],
-  ["queue", "Write queue", "bytes now"],
-  ["open", "In flight", "operations now"],
+  ["queue", "In flight", "operations · bytes to write"],
   ["trouble", "Trouble", "of the ring, the buffers, accepting"],
 ];
 
@@ -18,7 +18,10 @@ function drawWorkers(now, then) {
   const rows = now.workers.map((worker) => {
     const earlier = before.get(worker.worker) || {};
     const over = (member) => difference(worker[member], earlier[member]);
-    return { worker, requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
+    // None is known if the kernel does not tell; nothing of either may be less than nothing.
+    const ran = (member) => (worker[member] === null ? null : over(member));
+    const passed = Math.max(1, (now.server.uptime_seconds - (then ? then.server.uptime_seconds : 0)) * 1e9);
+    return { worker, passed, ran: ran("cpu_ns"), sendfile: over("sendfile_ns"), enter: ran("enter_cpu_ns"), waiting: ran("cpu_wait_ns"), requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };
   });
   const most = { requests: Math.max(1, ...rows.map((row) => row.requests)), connections: Math.max(1, ...rows.map((row) => row.worker.connections)) };
   const table = byId("workers");
@@ -47,17 +50,17 @@ function updateWorker(element, row, most) {
     return;
   }
   const stall = worker.longest_stall;
-  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "overflows"], ["refused_enters", "refused calls"], ["accept_pauses", "pauses"]]
+  const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "re-arms by overflow"], ["refused_enters", "refused calls"], ["completion_overflows", "completions held back"], ["kernel_workers", "helped by the kernel’s threads now"], ["accept_pauses", "pauses"]]
     .filter(([member]) => worker[member] > 0).map(([member, name]) => `${number(worker[member])} ${name}`);
   set("requests", number(row.requests), row.requests / most.requests);
   set("connections", number(worker.connections), worker.connections / most.connections);
   set("waits", time(worker.run_queue_p99_ns));
   set("turn", time(worker.turn_p99_ns));
-  set("stall", stall ? `${time(stall.ns)}${stall.stage ? ` in ${stageTitle(stall.stage)}` : ""}, ${since(stall.seconds_ago)} ago` : "none");
+  set("stall", stall ? `${time(stall.ns)} ${stalledIn(stall)}, ${since(stall.seconds_ago)} ago` : "none");
+  set("cpu", [row.ran, row.enter, row.sendfile, row.waiting].map((part) => (part === null ? "–" : percent(part / row.passed))).join(" · "));
   set("ring", [row.enters, row.submissions, row.completions].map(per).join(" · "));
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
-  set("queue", bytes(worker.write_queue_bytes));
-  set("open", number(worker.operations_in_flight));
+  set("queue", `${number(worker.operations_in_flight)} · ${bytes(worker.write_queue_bytes)}`);
   set("trouble", trouble.length ? trouble.join(", ") : "none");
 }
 

@@ -1,0 +1,181 @@
+//! The ledger beside what the client received, for each way of content to the wire.
+
+use std::{fs, io::Write};
+
+use ringway::{
+    config::KtlsMode,
+    observe::{Anatomy, Carried, Flow, Route},
+};
+
+use crate::{client::Client, connect, folder, settled, start, stop};
+
+/// What the client received is the independent count; how often each byte was touched is known
+/// from how the response was sent.
+#[test]
+fn the_ledger_is_exact_for_user_space_tls() {
+    let folder = folder();
+    for (most, route) in [(1 << 20, Route::UserCache), (0, Route::UserRead)] {
+        let server = start(folder.path(), |config| config.limits.file_cache_max_file = most);
+        let mut client = connect(&server);
+        let mut received = (0, 0);
+        for _ in 0..4 {
+            let (status, head, body) = client.get_all("/mib.bin");
+            assert_eq!((status, body.len()), (200, 1 << 20));
+            received = (received.0 + head as u64, received.1 + body.len() as u64);
+        }
+        client.close();
+        let anatomy = settled(&server, 1);
+        let Carried { responses, copied, straight, shared } = anatomy.ledger.carried(route);
+        assert_eq!((responses, copied + straight, shared), (4, received.1, 0));
+        assert_eq!(anatomy.ledger.heads, received.0);
+        let flows = anatomy.ledger.flows(route);
+        assert_eq!(bytes(&flows, "cipher", "user"), received.1, "each byte is sealed once");
+        assert_eq!(bytes(&flows, "cipher", "kernel"), 0);
+        if route == Route::UserCache {
+            // A record is shared by the head and the beginning of its content: 4096 bytes.
+            assert_eq!(bytes(&flows, "copy", "user") + received.0, 4 * 4096);
+            assert_eq!(bytes(&flows, "copy", "kernel"), received.1);
+        } else {
+            assert_eq!(bytes(&flows, "copy", "user"), 0);
+            assert_eq!(bytes(&flows, "copy", "kernel"), 2 * received.1, "read, then sent");
+        }
+        for other in Route::ALL.into_iter().filter(|other| *other != route) {
+            assert_eq!(anatomy.ledger.carried(other).payload(), 0, "{}", other.name());
+        }
+        stop(server);
+    }
+}
+
+/// Bytes of one kind of flow.
+fn bytes(flows: &[Flow], kind: &str, by: &str) -> u64 {
+    flows.iter().filter(|flow| flow.kind == kind && flow.by == by).map(|flow| flow.bytes).sum()
+}
+
+/// Asks for two pages that the server makes: one that is short enough to stand behind its head,
+/// and the listing of a folder, which is not. Gives back the length of each.
+fn ask_for_pages(mode: KtlsMode) -> (Anatomy, u64, u64) {
+    let folder = folder();
+    fs::create_dir(folder.path().join("many")).unwrap();
+    for number in 0..100 {
+        fs::write(folder.path().join(format!("many/a file among others {number}")), b"").unwrap();
+    }
+    let server = start(folder.path(), |config| {
+        config.site.listing = true;
+        config.ktls = mode;
+    });
+    let mut client = connect(&server);
+    let (status, _, missing) = client.get_all("/missing");
+    assert_eq!(status, 404);
+    let (status, _, listing) = client.get_all("/many/");
+    assert_eq!(status, 200);
+    client.close();
+    let anatomy = settled(&server, 1);
+    stop(server);
+    let (missing, listing) = (missing.len() as u64, listing.len() as u64);
+    assert!(missing < 1024 && listing > 4096, "{missing} {listing}");
+    (anatomy, missing, listing)
+}
+
+#[test]
+fn the_ledger_is_exact_for_pages_with_user_space_tls() {
+    let (anatomy, missing, listing) = ask_for_pages(KtlsMode::Off);
+    let carried = anatomy.ledger.carried(Route::UserPage);
+    assert_eq!((carried.responses, carried.payload()), (2, missing + listing));
+    assert_eq!(carried.shared, listing, "it gets memory of its own");
+    let flows = anatomy.ledger.flows(Route::UserPage);
+    assert_eq!(bytes(&flows, "cipher", "user"), missing + listing, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "kernel"), missing + listing, "and sent");
+    let behind_heads = bytes(&flows, "copy", "user") - listing;
+    assert!((missing..missing + 4096).contains(&behind_heads), "{behind_heads}");
+}
+
+#[test]
+fn the_ledger_is_exact_for_pages_with_kernel_tls() {
+    if !kernel_tls() {
+        return;
+    }
+    let (anatomy, missing, listing) = ask_for_pages(KtlsMode::On);
+    let carried = anatomy.ledger.carried(Route::KernelPage);
+    assert_eq!((carried.responses, carried.payload()), (2, missing + listing));
+    let flows = anatomy.ledger.flows(Route::KernelPage);
+    assert_eq!(bytes(&flows, "cipher", "kernel"), missing + listing, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "user"), missing + listing, "each was copied once");
+    assert_eq!(bytes(&flows, "cipher", "user") + bytes(&flows, "copy", "kernel"), 0);
+}
+
+#[test]
+fn the_ledger_counts_requests_and_handshakes() {
+    let folder = folder();
+    let server = start(folder.path(), |_| {});
+    let mut client = connect(&server);
+    let asked = Client::asked("/").len() as u64;
+    for _ in 0..10 {
+        client.get("/");
+    }
+    let sent = client.close();
+    let anatomy = settled(&server, 1);
+    let taken = anatomy.ledger.taken();
+    assert_eq!((taken.opened, taken.plain, taken.copied), (10 * asked, 0, 0));
+    // All that the client wrote is a handshake's or a sealed record.
+    assert_eq!(anatomy.ledger.handshake_received + taken.sealed, sent);
+    assert!(anatomy.ledger.handshake_sent > 500);
+    stop(server);
+}
+
+#[test]
+fn the_ledger_is_exact_for_kernel_tls() {
+    if !kernel_tls() {
+        return;
+    }
+    let folder = folder();
+    for (most, routes) in [
+        (1 << 20, &[Route::KernelCache][..]),
+        // What of the file is in the page cache is the kernel's to say.
+        (0, &[Route::KernelSendfile, Route::KernelRead]),
+    ] {
+        let server = start(folder.path(), |config| {
+            config.limits.file_cache_max_file = most;
+            config.ktls = KtlsMode::On;
+        });
+        let mut client = connect(&server);
+        for _ in 0..4 {
+            assert_eq!(client.get_all("/mib.bin").2.len(), 1 << 20);
+        }
+        client.close();
+        let anatomy = settled(&server, 1);
+        let ledger = &anatomy.ledger;
+        let payload: u64 = routes.iter().map(|route| ledger.carried(*route).payload()).sum();
+        assert_eq!(payload, 4 << 20);
+        let responses: u64 = routes.iter().map(|route| ledger.carried(*route).responses).sum();
+        assert_eq!(responses, 4);
+        let flows: Vec<_> = routes.iter().flat_map(|route| ledger.flows(*route)).collect();
+        assert!(flows.iter().all(|flow| flow.by == "kernel"), "{flows:?}");
+        let sealed: u64 = flows.iter().filter(|f| f.kind == "cipher").map(|f| f.bytes).sum();
+        assert_eq!(sealed, 4 << 20);
+        stop(server);
+    }
+}
+
+/// Whether the kernel has TLS. If not, the test is recorded as skipped.
+fn kernel_tls() -> bool {
+    let offered = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp").unwrap_or_default();
+    if offered.split_whitespace().any(|ulp| ulp == "tls") {
+        return true;
+    }
+    assert!(
+        std::env::var_os("RINGWAY_REQUIRE_KTLS").is_none_or(|value| value != "1"),
+        "RINGWAY_REQUIRE_KTLS=1, and the kernel offers no tls ULP: {offered:?}"
+    );
+    skip("the kernel offers no tls ULP");
+    false
+}
+
+/// Records that a test did not run, and why; see tests/wire/host.rs.
+fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("RINGWAY_SKIPS") {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}: {why}").unwrap();
+    }
+}

@@ -1,0 +1,171 @@
+//! What the admin listener tells: the report, metrics, the page.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    process::Command,
+};
+
+use ringway::config::AccessLogTarget;
+use serde_json::Value;
+
+use crate::{connect, folder, settled, start, stop};
+
+/// Every path to a member, with `[]` for what an array holds.
+fn shape(value: &Value, path: &str, into: &mut std::collections::BTreeSet<String>) {
+    into.insert(path.to_owned());
+    match value {
+        // The kernel's counters go by names of its own, and differ between kernels.
+        Value::Object(_) if path == ".kernel.tls" => {}
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| shape(value, &format!("{path}.{name}"), into));
+        }
+        Value::Array(items) => {
+            for item in items {
+                shape(item, &format!("{path}[]"), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_report_has_the_shape_of_the_example() {
+    let folder = folder();
+    let log = folder.path().join("access.log");
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(log));
+    });
+    let mut client = connect(&server);
+    for path in ["/", "/mib.bin", "/missing"] {
+        client.get_all(path);
+    }
+    client.close();
+    let anatomy = settled(&server, 1);
+    let report: Value = serde_json::from_str(&anatomy.to_json()).unwrap();
+    let example = fs::read_to_string("tests/fixtures/anatomy.json").unwrap();
+    let example: Value = serde_json::from_str(&example).unwrap();
+    let (mut told, mut promised) = Default::default();
+    shape(&report, "", &mut told);
+    shape(&example, "", &mut promised);
+    let surplus: Vec<_> = told.difference(&promised).collect();
+    assert!(surplus.is_empty(), "not in the example: {surplus:?}");
+    // What depends on stalls, on kernel TLS and on what a client does may be absent.
+    let may_lack = ["stall", ".kernel.tls", ".buckets[]", ".flows[]"];
+    let lacking: Vec<_> = promised
+        .difference(&told)
+        .filter(|path| !may_lack.iter().any(|part| path.contains(part)))
+        .collect();
+    assert!(lacking.is_empty(), "promised and not told: {lacking:?}");
+    let names = |report: &Value| -> Vec<String> {
+        let stages = report["stages"].as_array().unwrap().iter();
+        stages.map(|stage| stage["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&report), names(&example));
+    let slow = &report["slowest"][0];
+    let parts = slow["stages"].as_array().unwrap().iter();
+    let sum: u64 = parts.map(|stage| stage["ns"].as_u64().unwrap()).sum();
+    assert_eq!(sum, slow["total_ns"].as_u64().unwrap());
+    stop(server);
+}
+
+/// Asks the admin listener and takes the status and the body.
+fn ask(mut stream: impl Read + Write, path: &str) -> (u16, String) {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn the_admin_listener_tells_metrics_and_the_report() {
+    let folder = folder();
+    let server = start(folder.path(), |config| {
+        config.observe.admin = Some("127.0.0.1:0".parse().unwrap());
+    });
+    let mut client = connect(&server);
+    for _ in 0..7 {
+        client.get("/");
+    }
+    client.close();
+    settled(&server, 1);
+    let address = server.admin_address().unwrap();
+    let get = |path: &str| ask(TcpStream::connect(address).unwrap(), path);
+    let (status, report) = get("/anatomy.json?x");
+    assert_eq!(status, 200);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["totals"]["requests"], 7);
+    let (status, page) = get("/");
+    assert!(status == 200 && page.to_lowercase().contains("<!doctype html>"));
+    assert_eq!(get("/other").0, 404);
+    let (status, metrics) = get("/metrics");
+    assert_eq!(status, 200);
+    let metrics = parse_metrics(&metrics);
+    let value = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+    assert_eq!(value("ringway_requests_total"), Some(7.0));
+    let stage = "ringway_stage_duration_seconds";
+    assert_eq!(value(&format!("{stage}_count{{stage=\"total\"}}")), Some(7.0));
+    let buckets: Vec<f64> = metrics
+        .iter()
+        .filter(|(name, _)| {
+            name.starts_with(&format!("{stage}_bucket")) && name.contains("stage=\"total\"")
+        })
+        .map(|(_, value)| *value)
+        .collect();
+    assert!(buckets.is_sorted() && buckets.last() == Some(&7.0), "{buckets:?}");
+    stop(server);
+    assert!(TcpStream::connect(address).is_err(), "it ends with the server");
+}
+
+/// The samples of a text in the format of OpenMetrics. Every line is a comment or a sample, every
+/// sample belongs to a family that was announced, and the text ends as it must.
+fn parse_metrics(text: &str) -> Vec<(String, f64)> {
+    assert!(text.ends_with("# EOF\n"));
+    let mut families = Vec::new();
+    let mut samples = Vec::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            if let Some(family) = comment.strip_prefix("TYPE ") {
+                families.push(family.split(' ').next().unwrap());
+            }
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let family = families.last().unwrap();
+        assert!(name.starts_with(family), "{line} does not belong to {family}");
+        samples.push((name.to_owned(), value.parse().unwrap()));
+    }
+    let mut names: Vec<_> = samples.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a sample is told twice");
+    samples
+}
+
+#[test]
+fn the_admin_listener_may_be_a_unix_socket() {
+    let folder = folder();
+    let path = folder.path().join("admin.sock");
+    let address = format!("unix:{}", path.display());
+    for _ in 0..2 {
+        let server =
+            start(folder.path(), |config| config.observe.admin = Some(address.parse().unwrap()));
+        assert_eq!(ask(UnixStream::connect(&path).unwrap(), "/metrics").0, 200);
+        stop(server);
+        assert!(!path.exists());
+        // A socket that nobody answers at is no obstacle.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    }
+}
+
+#[test]
+fn an_admin_address_that_others_reach_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["serve", "--admin=0.0.0.0:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("can be reached from other hosts"));
+}
