@@ -16,8 +16,8 @@
 //! 6. Close is a join: cancel, drain to nothing in flight, then close the descriptor.
 //! 7. Every queue is bounded and every wait can be given a deadline ([`Ring::within`]).
 //!
-//! The kernel's side is exchangeable: `uring` is the real one; the tests put a scripted one (`sim`)
-//! in its place, which plays late, reordered, short and failing completions.
+//! The kernel's side is exchangeable: `uring` is the real one; tests and the fuzzer put a scripted
+//! one (`sim`) in its place, which plays late, reordered, short and failing completions.
 
 mod clock;
 mod file;
@@ -31,8 +31,9 @@ mod receive_pool;
 mod region;
 mod residency;
 mod send_pool;
-#[cfg(test)]
-mod sim;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod sim;
 mod socket;
 mod stream;
 mod table;
@@ -142,7 +143,7 @@ pub struct Counts {
 #[derive(Debug)]
 enum Backend {
     Kernel(uring::Uring),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     Scripted(sim::Scripted),
 }
 
@@ -150,7 +151,7 @@ impl Backend {
     fn push(&mut self, id: OpId, submission: &Submission) -> bool {
         match self {
             Self::Kernel(ring) => ring.push(id, submission),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.push(id, submission),
         }
     }
@@ -158,7 +159,7 @@ impl Backend {
     fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Self::Kernel(ring) => ring.enter(wait),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.enter(wait),
         }
     }
@@ -166,7 +167,7 @@ impl Backend {
     fn next(&mut self) -> Option<op::Completion> {
         match self {
             Self::Kernel(ring) => ring.next(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.next(),
         }
     }
@@ -175,7 +176,7 @@ impl Backend {
     fn elapsed(&self, start: Instant) -> Duration {
         match self {
             Self::Kernel(_) => start.elapsed(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.clock,
         }
     }

@@ -2,9 +2,20 @@
 //! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
 //! real one, without a kernel.
 
-use std::{collections::VecDeque, io, rc::Rc, time::Duration};
+mod kernel;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::fd::RawFd,
+    rc::Rc,
+    time::Duration,
+};
+
+pub use kernel::{Asked, SimKernel, number_of, socket_pair};
 
 use super::{
+    SendQueue,
     op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
     table::own,
@@ -26,6 +37,8 @@ pub(super) struct Scripted {
     pub(super) clock: Duration,
     /// How long the last enter would have put the thread to sleep.
     pub(super) slept: Wait,
+    /// How full sockets are said to be, where that is not what the real one says.
+    pub(super) send_queues: HashMap<RawFd, SendQueue>,
 }
 
 impl Scripted {
@@ -39,6 +52,7 @@ impl Scripted {
             completions: VecDeque::new(),
             clock: Duration::ZERO,
             slept: Wait::Not,
+            send_queues: HashMap::new(),
         }
     }
 
@@ -83,7 +97,18 @@ impl Scripted {
     }
 
     /// Takes a published buffer away without completing anything.
+    #[cfg(test)]
     pub(super) fn take_buffer(&mut self) -> Option<u16> {
         self.pool.fill_next(&mut self.head, b"")
+    }
+}
+
+impl super::Ring {
+    /// How full a socket is by the script, if the ring has one and it says so.
+    pub(super) fn scripted_queue(&self, socket: RawFd) -> Option<SendQueue> {
+        match &self.state.borrow().backend {
+            super::Backend::Scripted(script) => script.send_queues.get(&socket).copied(),
+            super::Backend::Kernel(_) => None,
+        }
     }
 }
