@@ -104,6 +104,14 @@ impl Scripted {
 }
 
 impl super::Ring {
+    /// What the script's clock shows, if the ring has one.
+    pub(super) fn scripted_clock(&self) -> Option<Duration> {
+        match &self.state.borrow().backend {
+            super::Backend::Scripted(script) => Some(script.clock),
+            super::Backend::Kernel(_) => None,
+        }
+    }
+
     /// How full a socket is by the script, if the ring has one and it says so.
     pub(super) fn scripted_queue(&self, socket: RawFd) -> Option<SendQueue> {
         match &self.state.borrow().backend {
