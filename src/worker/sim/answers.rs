@@ -78,16 +78,23 @@ impl Answers {
                 continue;
             }
             assert!(!self.last_seen, "an answer follows the one that closes the connection");
-            let Some(exchange) = self.due.front() else {
+            let Some(exchange) = self.due.front().copied() else {
                 panic!("{} answers nothing", head.status);
             };
             let content = if exchange.head_only { 0 } else { head.content };
             let Some(body) = self.received.get(head.length..head.length + content) else { return };
-            check(&head, body, exchange, refusals);
+            check(&head, body, &exchange, refusals);
             self.due.pop_front();
             self.last_seen = head.closes;
             self.whole += 1;
             self.received.drain(..head.length + content);
+            if exchange.head_only && head.closes && head.status >= 400 {
+                // A refusal has its page even then; the close cuts it off.
+                self.due.clear();
+                self.wild = true;
+                self.received.clear();
+                return;
+            }
         }
     }
 

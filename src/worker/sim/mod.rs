@@ -126,12 +126,14 @@ impl Play {
             file_cache_entries: if bit(bounds, 5) { 2 } else { 64 },
             ..Limits::default()
         };
-        let config = Config {
+        let mut config = Config {
             root: site::folder().clone(),
             limits: limits.clone(),
             timeouts: Timeouts::default(),
             ..Config::default()
         };
+        // Its tables cost more than the rest of a short play.
+        config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
         let ring = RingConfig { queues, ..ring_config(&limits) };
         let operations = if few_operations { 12 } else { ring.operations };
