@@ -45,6 +45,16 @@ fn the_same_input_plays_the_same_way() {
     }
 }
 
+/// A send of the handshake that is interrupted is tried again, as any other.
+#[test]
+fn an_interrupted_flight_goes_on() {
+    for how in [0x05, 0x15] {
+        // The client's first flight is delivered, and the first send of the server's fails.
+        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 1, 1, how, 2, 11]);
+        assert_eq!((played.handshakes, played.answers), (1, 1), "fault {how:#x}");
+    }
+}
+
 /// Bytes that make a connection and then mostly something happen to it.
 fn inputs() -> impl Strategy<Value = Vec<u8>> {
     (any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(setup, acts)| {
