@@ -97,7 +97,11 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_test(path: &str) -> bool {
-    path.ends_with("tests.rs") || path.contains("/tests/") || path.ends_with("properties.rs")
+    let simulation = path.contains("/sim/");
+    path.ends_with("tests.rs")
+        || path.contains("/tests/")
+        || path.ends_with("properties.rs")
+        || simulation
 }
 
 /// The modules of the crate that a text names after `crate::`, also in a group of imports.

@@ -130,7 +130,15 @@ async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -
             let send = context.ring.send(socket.as_fd(), buffer, sent..piece.len());
             let (result, returned) = send.await;
             buffer = returned;
-            sent += result?;
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => sent += count,
+                // Interrupted, or the ring is full: others first.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
+                    context.ring.yield_now().await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     flight.clear();

@@ -93,6 +93,9 @@ pub struct WorkerSnapshot {
 pub struct Observer {
     enabled: bool,
     start: Monotonic,
+    /// What the clock shows, if a script says it.
+    #[cfg(any(test, feature = "fuzzing"))]
+    scripted: Cell<Option<u64>>,
     turn_began: Cell<u64>,
     turns: Cell<u64>,
     finished: Cell<u64>,
@@ -127,6 +130,8 @@ impl Observer {
         Self {
             enabled,
             start,
+            #[cfg(any(test, feature = "fuzzing"))]
+            scripted: Cell::new(None),
             turn_began: Cell::new(0),
             turns: Cell::new(0),
             finished: Cell::new(0),
@@ -158,7 +163,18 @@ impl Observer {
 
     /// The worker's clock, in nanoseconds; 0 if nothing is noted.
     pub fn now(&self) -> u64 {
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Some(now) = self.scripted.get().filter(|_| self.enabled) {
+            return now;
+        }
         if self.enabled { self.start.elapsed() } else { 0 }
+    }
+
+    /// From now on the clock shows this, in nanoseconds.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn script_clock(&self, now: u64) {
+        self.scripted.set(Some(now));
     }
 
     /// When the present turn began.

@@ -16,8 +16,8 @@
 //! 6. Close is a join: cancel, drain to nothing in flight, then close the descriptor.
 //! 7. Every queue is bounded and every wait can be given a deadline ([`Ring::within`]).
 //!
-//! The kernel's side is exchangeable: `uring` is the real one; the tests put a scripted one (`sim`)
-//! in its place, which plays late, reordered, short and failing completions.
+//! The kernel's side is exchangeable: `uring` is the real one; tests and the fuzzer put a scripted
+//! one (`sim`) in its place, which plays late, reordered, short and failing completions.
 
 mod clock;
 mod counts;
@@ -34,8 +34,9 @@ mod region;
 mod residency;
 mod restrict;
 mod send_pool;
-#[cfg(test)]
-mod sim;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod sim;
 mod socket;
 mod state;
 mod stream;

@@ -83,6 +83,12 @@ impl ReceivePool {
         self.count
     }
 
+    /// Bytes that fit one buffer.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn buffer_len(&self) -> usize {
+        self.len as usize
+    }
+
     /// Buffers that the kernel may fill at this moment.
     pub fn available(&self) -> u16 {
         self.published.get()
@@ -192,7 +198,7 @@ impl ReceivePool {
     }
 
     /// Takes the buffer that the kernel would fill next: the scripted ring's way to receive.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn fill_next(&self, head: &mut u16, bytes: &[u8]) -> Option<u16> {
         if *head == self.tail.get() {
             return None;

@@ -2,9 +2,20 @@
 //! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
 //! real one, without a kernel.
 
-use std::{collections::VecDeque, io, rc::Rc, time::Duration};
+mod kernel;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::fd::RawFd,
+    rc::Rc,
+    time::Duration,
+};
+
+pub use kernel::{Asked, SimKernel, number_of, socket_pair};
 
 use super::{
+    SendQueue,
     op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
     table::own,
@@ -30,6 +41,8 @@ pub(super) struct Scripted {
     pub(super) rests: usize,
     /// How long the last enter would have put the thread to sleep.
     pub(super) slept: Wait,
+    /// How full sockets are said to be, where that is not what the real one says.
+    pub(super) send_queues: HashMap<RawFd, SendQueue>,
 }
 
 impl Scripted {
@@ -45,6 +58,7 @@ impl Scripted {
             refusals: VecDeque::new(),
             rests: 0,
             slept: Wait::Not,
+            send_queues: HashMap::new(),
         }
     }
 
@@ -92,7 +106,26 @@ impl Scripted {
     }
 
     /// Takes a published buffer away without completing anything.
+    #[cfg(test)]
     pub(super) fn take_buffer(&mut self) -> Option<u16> {
         self.pool.fill_next(&mut self.head, b"")
+    }
+}
+
+impl super::Ring {
+    /// What the script's clock shows, if the ring has one.
+    pub(super) fn scripted_clock(&self) -> Option<Duration> {
+        match &self.state.borrow().backend {
+            super::Backend::Scripted(script) => Some(script.clock),
+            super::Backend::Kernel(_) => None,
+        }
+    }
+
+    /// How full a socket is by the script, if the ring has one and it says so.
+    pub(super) fn scripted_queue(&self, socket: RawFd) -> Option<SendQueue> {
+        match &self.state.borrow().backend {
+            super::Backend::Scripted(script) => script.send_queues.get(&socket).copied(),
+            super::Backend::Kernel(_) => None,
+        }
     }
 }

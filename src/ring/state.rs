@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, io, rc::Rc, time::Duration};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 use super::sim;
 use super::{
     Counts, ReceivePool, TaskId,
@@ -17,7 +17,7 @@ use crate::monotonic::Monotonic;
 #[derive(Debug)]
 pub(super) enum Backend {
     Kernel(uring::Uring),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     Scripted(sim::Scripted),
 }
 
@@ -25,7 +25,7 @@ impl Backend {
     pub(super) fn push(&mut self, id: OpId, submission: &Submission) -> bool {
         match self {
             Self::Kernel(ring) => ring.push(id, submission),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.push(id, submission),
         }
     }
@@ -33,7 +33,7 @@ impl Backend {
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Self::Kernel(ring) => ring.enter(wait),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.enter(wait),
         }
     }
@@ -41,7 +41,7 @@ impl Backend {
     pub(super) fn next(&mut self) -> Option<op::Completion> {
         match self {
             Self::Kernel(ring) => ring.next(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.next(),
         }
     }
@@ -50,7 +50,7 @@ impl Backend {
     pub(super) fn rest(&mut self) {
         match self {
             Self::Kernel(_) => std::thread::sleep(REFUSED_REST),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.rests += 1,
         }
     }
@@ -59,7 +59,7 @@ impl Backend {
     pub(super) fn overflowed(&mut self) -> bool {
         match self {
             Self::Kernel(ring) => ring.overflowed(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(_) => false,
         }
     }
@@ -68,7 +68,7 @@ impl Backend {
     pub(super) fn elapsed(&self, start: Monotonic) -> u64 {
         match self {
             Self::Kernel(_) => start.elapsed(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }
     }

@@ -10,8 +10,11 @@
 mod door;
 mod executor;
 mod inbox;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod sim;
 
-use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
 pub(crate) use inbox::{Command, Inbox};
 
@@ -63,6 +66,8 @@ pub(crate) struct Worker {
     context: Rc<Context>,
     executor: Executor,
     drain_until: Rc<Cell<Option<u64>>>,
+    /// When all tasks are woken next, while draining.
+    next_call: u64,
 }
 
 /// The size of a worker's ring and pools under these limits.
@@ -97,8 +102,13 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
+        let ring = Ring::new(&ring_config(&plan.config.limits))?;
+        Self::over(ring, plan)
+    }
+
+    /// A worker over a ring that is there.
+    fn over(ring: Rc<Ring>, plan: Plan) -> io::Result<Self> {
         let config = plan.config;
-        let ring = Ring::new(&ring_config(&config.limits))?;
         let files = FileStore::new(&ring, &config.root, &config.site.index, &config.limits)?;
         let observer = observer(&ring, &config, plan.log);
         let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files, observer));
@@ -114,7 +124,7 @@ impl Worker {
             spawner.spawn(feed_log(Rc::clone(&context)));
         }
         spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), Rc::clone(&drain_until)));
-        Ok(Self { ring, context, executor, drain_until })
+        Ok(Self { ring, context, executor, drain_until, next_call: 0 })
     }
 
     /// Serves until told to drain, and until that is done.
@@ -122,33 +132,36 @@ impl Worker {
     /// # Errors
     /// The ring failed for good.
     pub(crate) fn run(mut self) -> io::Result<Report> {
-        let mut next_call = 0;
-        loop {
-            self.executor.run_ready();
-            if self.context.is_draining() && self.ring.now() >= next_call {
-                next_call = self.ring.now() + DRAIN_CALL;
-                self.executor.wake_all();
-                continue;
-            }
-            if self.executor.live() == 0 {
-                break;
-            }
-            if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
-                log::warn!("drain: {} connections did not end in time", self.context.live());
-                self.executor.abandon();
-                break;
-            }
-            self.ring.turn()?;
-            self.context.observer.turn(Turn {
-                next: self.ring.turn_began(),
-                busy: self.ring.busy(),
-                sendfile: self.ring.take_sendfile(),
-                entered: self.ring.entered(),
-            });
-            self.context.tick();
-        }
+        while self.step()?.is_continue() {}
         self.settle()?;
         Ok(Report { counts: self.context.counts(), ring: self.ring.counts() })
+    }
+
+    /// Runs what is ready and turns once. Breaks when the worker has ended.
+    fn step(&mut self) -> io::Result<ControlFlow<()>> {
+        self.executor.run_ready();
+        if self.context.is_draining() && self.ring.now() >= self.next_call {
+            self.next_call = self.ring.now() + DRAIN_CALL;
+            self.executor.wake_all();
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.executor.live() == 0 {
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
+            log::warn!("drain: {} connections did not end in time", self.context.live());
+            self.executor.abandon();
+            return Ok(ControlFlow::Break(()));
+        }
+        self.ring.turn()?;
+        self.context.observer.turn(Turn {
+            next: self.ring.turn_began(),
+            busy: self.ring.busy(),
+            sendfile: self.ring.take_sendfile(),
+            entered: self.ring.entered(),
+        });
+        self.context.tick();
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Turns until nothing is in flight any more.

@@ -1,0 +1,79 @@
+//! The player plays: what is known to be in order, then anything.
+
+use proptest::{prelude::*, strategy::ValueTree};
+
+use super::{Played, play, requests::KINDS};
+
+/// One client of the first suite, in peace.
+const PEACE: [u8; 3] = [0x3b, 0x10, 0];
+
+/// Connect, and ask for each of these; then as the kernel likes.
+fn ask(kinds: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let mut input = PEACE.to_vec();
+    input.push(0);
+    for kind in kinds {
+        input.extend([1, kind, 11]);
+    }
+    input
+}
+
+#[test]
+fn whatever_is_asked_is_answered() {
+    for kind in 0..KINDS {
+        let played = play(&ask([kind]));
+        let expected = Played { accepted: 1, handshakes: 1, requests: 1, answers: 1, ..played };
+        assert_eq!(played, expected, "request {kind}");
+    }
+}
+
+#[test]
+fn every_suite_and_size_of_pool_serves() {
+    for pools in 0..=255 {
+        let mut input = ask([2, 4, 11, 13, 0]);
+        (input[0], input[2]) = (pools, pools & 15);
+        assert_eq!(play(&input).answers, 5, "pools {pools:#x}");
+    }
+}
+
+#[test]
+fn the_same_input_plays_the_same_way() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let inputs = prop::collection::vec(any::<u8>(), 50..200);
+    for _ in 0..20 {
+        let input = inputs.new_tree(&mut runner).expect("an input").current();
+        assert_eq!(play(&input), play(&input));
+    }
+}
+
+/// A send of the handshake that is interrupted is tried again, as any other.
+#[test]
+fn an_interrupted_flight_goes_on() {
+    for how in [0x05, 0x15] {
+        // The client's first flight is delivered, and the first send of the server's fails.
+        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 1, 1, how, 2, 11]);
+        assert_eq!((played.handshakes, played.answers), (1, 1), "fault {how:#x}");
+    }
+}
+
+/// Bytes that make a connection and then mostly something happen to it.
+fn inputs() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(setup, acts)| {
+        let mut input = setup.to_vec();
+        input.extend([0, 1]);
+        input.extend(acts);
+        input
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 400 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_happens_nothing_is_left(input in inputs()) {
+        play(&input);
+    }
+}
