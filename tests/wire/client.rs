@@ -132,10 +132,10 @@ impl Client {
         self.request("GET", path, "")
     }
 
-    /// The same, if there is an answer.
-    pub(crate) fn try_get(&mut self, path: &str) -> Option<Vec<u8>> {
+    /// The same, or why there is no answer.
+    pub(crate) fn ask(&mut self, path: &str) -> io::Result<Response> {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-        self.try_response("GET").ok().map(|response| response.body)
+        self.try_response("GET")
     }
 
     /// Sends a request with more field lines (each with its CRLF) and takes the answer.
