@@ -50,7 +50,7 @@ fn the_same_input_plays_the_same_way() {
 fn an_interrupted_flight_goes_on() {
     for how in [0x05, 0x15] {
         // The client's first flight is delivered, and the first send of the server's fails.
-        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 1, 1, how, 2, 11]);
+        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 0x0a, 1, 1, how, 2, 11]);
         assert_eq!((played.handshakes, played.answers), (1, 1), "fault {how:#x}");
     }
 }
