@@ -41,7 +41,7 @@ pub trait Admission {
 }
 
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
-/// more connections this way, and serves what it had accepted by then.
+/// more connections this way, and serves what it had accepted by then, as far as there is room.
 pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();
@@ -81,10 +81,17 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     }
     surplus.extend(stream.stop().await);
     for socket in surplus {
-        admission.serve(socket);
+        if admission.has_room() {
+            admission.serve(socket);
+        } else {
+            ring.close(socket);
+        }
     }
-    // Who is in the queue already has connected; closing the listener would reset them.
-    while let Some(socket) = next_queued(&listener) {
+    // Who is in the queue already has connected; closing the listener would reset them, as it does
+    // those for whom there is no room.
+    while admission.has_room()
+        && let Some(socket) = next_queued(&listener)
+    {
         admission.serve(socket);
     }
     // Whoever looks at the listener's queue at this moment closes it a moment later.

@@ -55,6 +55,16 @@ fn an_interrupted_flight_goes_on() {
     }
 }
 
+/// Two connections are served at most. The third is accepted before the kernel hears that it is
+/// one too many, and then the worker is to stop.
+#[test]
+fn draining_serves_no_more_than_there_is_room_for() {
+    let accepted = [0, 0, 0, 0x0a, 0x0a, 0x06, 1, 0];
+    let drained = [0xdd, 0x0a, 0x37, 0x0b];
+    let played = play(&[&[0x3b, 0x12, 0x10][..], &accepted, &drained].concat());
+    assert_eq!(played.accepted, 2);
+}
+
 /// Bytes that make a connection and then mostly something happen to it.
 fn inputs() -> impl Strategy<Value = Vec<u8>> {
     (any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(setup, acts)| {
