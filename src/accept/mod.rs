@@ -55,7 +55,7 @@ pub trait Admission {
 }
 
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
-/// more connections this way, and serves what it had accepted by then.
+/// more connections this way, and serves what it had accepted by then, as far as there is room.
 pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, listener.as_fd());
     let mut backoff = Backoff::default();

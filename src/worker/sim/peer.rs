@@ -19,6 +19,7 @@ use rustls::{
 use super::answers::Answers;
 use crate::{
     handshake::{Credentials, server_config},
+    read::Reader,
     ring::{
         SendQueue,
         sim::{number_of, socket_pair},
@@ -107,6 +108,7 @@ pub(super) struct Peer {
     pub(super) excused: bool,
     /// The client understands nothing any more.
     dead: bool,
+    key_updates: u8,
     pub(super) answers: Answers,
 }
 
@@ -129,6 +131,7 @@ impl Peer {
             tampered: false,
             excused: false,
             dead: false,
+            key_updates: 0,
             answers: Answers::default(),
         }
     }
@@ -155,9 +158,14 @@ impl Peer {
         }
     }
 
-    /// Changes keys and asks the server to.
+    /// Changes keys and asks the server to. After more than a server bears in a row, it may say so.
     pub(super) fn update_keys(&mut self) {
         if !self.finished && self.tls.refresh_traffic_keys().is_ok() {
+            self.key_updates = self.key_updates.saturating_add(1);
+            if self.key_updates > Reader::MAX_CONTROL_IN_A_ROW {
+                (self.tampered, self.excused) = (true, true);
+                self.answers.run_wild();
+            }
             self.pump();
         }
     }

@@ -50,9 +50,19 @@ fn the_same_input_plays_the_same_way() {
 fn an_interrupted_flight_goes_on() {
     for how in [0x05, 0x15] {
         // The client's first flight is delivered, and the first send of the server's fails.
-        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 1, 1, how, 2, 11]);
+        let played = play(&[0x3b, 0x10, 0x10, 0, 0x0a, 0x0a, 1, 1, how, 2, 11]);
         assert_eq!((played.handshakes, played.answers), (1, 1), "fault {how:#x}");
     }
+}
+
+/// Two connections are served at most. The third is accepted before the kernel hears that it is
+/// one too many, and then the worker is to stop.
+#[test]
+fn draining_serves_no_more_than_there_is_room_for() {
+    let accepted = [0, 0, 0, 0x0a, 0x0a, 0x06, 1, 0];
+    let drained = [0xdd, 0x0a, 0x37, 0x0b];
+    let played = play(&[&[0x3b, 0x12, 0x10][..], &accepted, &drained].concat());
+    assert_eq!(played.accepted, 2);
 }
 
 /// Bytes that make a connection and then mostly something happen to it.
