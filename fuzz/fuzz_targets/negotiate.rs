@@ -30,6 +30,7 @@ fuzz_target!(|input: (u8, &[u8])| {
 
     let stat = FileStat {
         length: 1,
+        device: 1,
         inode: 2,
         modified: 3,
         modified_nanos: 4,

@@ -138,16 +138,16 @@ fn key_updates_without_end() {
             client.tls.refresh_traffic_keys().unwrap();
         }
         assert_eq!(client.get("/hello.txt").body, HELLO);
+        let mut reset = false;
         for _ in 0..1_000 {
             client.tls.refresh_traffic_keys().unwrap();
-            while client.tls.wants_write() {
-                if client.tls.write_tls(&mut client.socket).is_err() {
-                    break;
-                }
+            while client.tls.wants_write() && !reset {
+                reset = client.tls.write_tls(&mut client.socket).is_err();
             }
         }
+        // A reset is told once: a write that failed leaves a bare end to read.
         let end = client.end().1;
-        assert!(matches!(end, End::Alert | End::Reset), "{end:?}");
+        assert!(reset || matches!(end, End::Alert | End::Reset), "{end:?}");
     });
 }
 

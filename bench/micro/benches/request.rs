@@ -41,6 +41,7 @@ const BROWSER: &[u8] = b"GET /assets/site.css?v=12 HTTP/1.1\r\n\
 fn stat(length: u64) -> FileStat {
     FileStat {
         length,
+        device: 1,
         inode: 4711,
         modified: MODIFIED,
         modified_nanos: 123_456_789,
