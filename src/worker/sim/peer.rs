@@ -158,11 +158,12 @@ impl Peer {
         }
     }
 
-    /// Changes keys and asks the server to. After more than a server bears in a row, it may say so.
+    /// Changes keys and asks the server to. After as many as it bears in a row, the server may
+    /// refuse what follows.
     pub(super) fn update_keys(&mut self) {
         if !self.finished && self.tls.refresh_traffic_keys().is_ok() {
             self.key_updates = self.key_updates.saturating_add(1);
-            if self.key_updates > Reader::MAX_CONTROL_IN_A_ROW {
+            if self.key_updates >= Reader::MAX_CONTROL_IN_A_ROW {
                 (self.tampered, self.excused) = (true, true);
                 self.answers.run_wild();
             }
