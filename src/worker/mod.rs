@@ -207,6 +207,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         overflows: counts.overflows,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
+        receive_buffers_free: pool.available(),
         receive_buffers_low_water: pool.low_water(),
         write_queue_bytes: ring.send_pool().taken() as u64,
     };
