@@ -28,6 +28,8 @@ pub struct RingAccount {
     pub in_flight: u32,
     /// Receive buffers of the pool.
     pub receive_buffers: u16,
+    /// Of them, those that the kernel may fill at present: the others hold what was received.
+    pub receive_buffers_free: u16,
     /// The fewest of them that were ever free.
     pub receive_buffers_low_water: u16,
     /// Bytes of send memory that hold what is to leave.

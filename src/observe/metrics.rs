@@ -250,13 +250,16 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             }
         }
     }
-    let gauges: [(&str, &str, Figure); 6] = [
+    let gauges: [(&str, &str, Figure); 7] = [
         ("worker_connections", "Open connections", |worker| worker.connections as u64),
         ("worker_open_requests", "Requests that are not done", |worker| {
             u64::from(worker.open_requests)
         }),
         ("ring_in_flight", "Operations in flight", |worker| u64::from(worker.ring.in_flight)),
         ("receive_buffers", "Receive buffers", |worker| u64::from(worker.ring.receive_buffers)),
+        ("receive_buffers_free", "Receive buffers that hold nothing", |worker| {
+            u64::from(worker.ring.receive_buffers_free)
+        }),
         ("receive_buffers_low_water", "The fewest that were ever free", |worker| {
             u64::from(worker.ring.receive_buffers_low_water)
         }),

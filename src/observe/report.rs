@@ -336,6 +336,7 @@ fn push_worker(object: &mut Object<'_>, number: usize, worker: Option<&WorkerSna
     object.number("cancels", ring.cancels);
     object.number("operations_in_flight", u64::from(ring.in_flight));
     object.number("receive_buffers", u64::from(ring.receive_buffers));
+    object.number("receive_buffers_free", u64::from(ring.receive_buffers_free));
     object.number("receive_buffers_low_water", u64::from(ring.receive_buffers_low_water));
     object.number("write_queue_bytes", ring.write_queue_bytes);
     object.number("accept_pauses", worker.map_or(0, |worker| worker.counts.accept_pauses));

@@ -16,9 +16,10 @@ use std::{
 use crate::ring::{Ring, TaskId};
 
 /// Ready tasks that are polled before what they queued is submitted. Few enough that what they
-/// touched, their sockets and send buffers, is still in the cache when the kernel works on it; many
-/// enough that a system call is shared. At 64 connections and 1 KB, 16 cost a seventh less CPU per
-/// request than all of them at once (`ringway-load`, see `bench/`), and no more than 8.
+/// touched, their sockets and send buffers, is still in the cache when the kernel works on it, and
+/// that responses do not wait for those behind them; many enough that a system call is shared. At
+/// 64 connections and 1 KB, CPU per request is the same with 8, 16, 32 or all of them, within noise
+/// (`ringway-load`, see `bench/`).
 const TASKS_A_TURN: usize = 16;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;

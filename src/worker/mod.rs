@@ -221,6 +221,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         completion_overflows: counts.completion_overflows,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
+        receive_buffers_free: pool.available(),
         receive_buffers_low_water: pool.low_water(),
         write_queue_bytes: ring.send_pool().taken() as u64,
     };

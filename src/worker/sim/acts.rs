@@ -66,7 +66,7 @@ impl Play {
             }
             7 => self.advance(JUMPS[usize::from(detail)]),
             8 => self.finish(of, detail & 4 == 0),
-            9 => self.tamper(of, input, detail & 0b1100),
+            9 => self.tamper(of, input, detail >> 2),
             10 => self.be_honest(1 + usize::from(detail) * 2),
             11 => self.be_honest(1000),
             12 => {
@@ -201,8 +201,8 @@ impl Play {
                     *byte ^= value.max(1);
                 }
             }
-            4 => peer.outbound.truncate(at),
-            8 => {
+            1 => peer.outbound.truncate(at),
+            2 => {
                 let again = peer.outbound[..at].to_vec();
                 peer.outbound.extend(again);
             }
