@@ -67,7 +67,7 @@ impl Site {
             .with_safe_default_protocol_versions()
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting))
+            .with_custom_certificate_verifier(Arc::new(Trusting::default()))
             .with_no_client_auth();
         Self { _folder: folder, server, client: Arc::new(client) }
     }

@@ -108,7 +108,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     let until = ring.now().saturating_add(LAST_GRACE);
     loop {
         if admission.room() == 0 {
-            if ring.now() >= until {
+            if wanted(&listener, surplus.len()) == 0 || ring.now() >= until {
                 break;
             }
             ring.sleep(FULL_PAUSE).await;

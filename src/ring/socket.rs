@@ -110,6 +110,10 @@ impl Socket {
             return Err(io::Error::last_os_error());
         }
         let (queued, limit) = (found[MEMINFO_WMEM_QUEUED], found[MEMINFO_SNDBUF]);
+        if queued == 0 {
+            // As it is before most responses: then nothing is unsent either.
+            return Ok(SendQueue { queued: 0, limit: limit as usize, unsent: 0 });
+        }
         let mut unsent: libc::c_int = 0;
         // SAFETY: the kernel writes one int, which outlives the call.
         let result = unsafe { libc::ioctl(self.as_fd().as_raw_fd(), SIOCOUTQNSD, &raw mut unsent) };

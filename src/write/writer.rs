@@ -61,6 +61,7 @@ pub struct Writer {
     sending: bool,
     pub(super) pace: Pace,
     pub(super) stall: Duration,
+    /// Boxed, as `notes` are.
     pub(super) next_keys: Box<NextKeys>,
     /// What was done with content, and how it left. Boxed: few look at it, and connections are many.
     pub(super) notes: Box<Notes>,

@@ -17,7 +17,7 @@ pub(crate) fn tls_config() -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_custom_certificate_verifier(Arc::new(Trusting::default()))
         .with_no_client_auth();
     Arc::new(config)
 }

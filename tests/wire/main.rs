@@ -14,6 +14,8 @@ mod identity;
 mod response;
 mod server;
 mod site;
+#[path = "../support/trusting.rs"]
+mod trusting;
 
 mod abuse;
 mod certificates;
