@@ -138,7 +138,7 @@ impl<'a> Engine<'a> {
             worked |= self.issue(before);
             self.flush();
             if !worked && self.plan.sleep {
-                self.ring.wait_at_most(NAP).map_err(ring_failed)?;
+                self.ring.wait_at_most(self.nap()).map_err(ring_failed)?;
             }
             let now = Instant::now();
             if !worked {
@@ -179,6 +179,13 @@ impl<'a> Engine<'a> {
             }
             self.control.entered(self.index, stage);
         }
+    }
+
+    /// How long a thread that sleeps may do so: never beyond the time when a request is due.
+    fn nap(&self) -> Duration {
+        let due =
+            self.pace.as_ref().map(|pace| pace.next().saturating_duration_since(Instant::now()));
+        due.map_or(NAP, |due| due.min(NAP))
     }
 
     /// Opens the slow and the active connections.

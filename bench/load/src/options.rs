@@ -78,7 +78,8 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     cpus: Vec<usize>,
 
-    /// Sleep while there is nothing to do, instead of polling: where the server has no CPU of its own
+    /// Sleep while there is nothing to do, instead of polling: where the server, or somebody else
+    /// who loads it, has no CPU of its own. At a fixed rate the time that it takes to wake counts
     #[arg(long)]
     sleep: bool,
 
@@ -163,9 +164,6 @@ impl Options {
         }
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err("--rate must be above zero".into());
-        }
-        if self.sleep && self.rate.is_some() {
-            return Err("--rate needs threads that never --sleep, to send when it is due".into());
         }
         if self.sessions != Sessions::KeepAlive && self.depth > 1 {
             return Err("--depth above 1 needs connections that are kept alive".into());
@@ -308,7 +306,6 @@ mod tests {
             "http://127.0.0.1 --mix /a=0",
             "http://127.0.0.1 --header nocolon",
             "http://127.0.0.1 -d 0s",
-            "http://127.0.0.1 --rate 1 --sleep",
             "https://127.0.0.1 --cert /nonexistent",
         ] {
             assert!(plan(line).is_err(), "{line}");

@@ -32,7 +32,7 @@ impl Pace {
     /// Lets time pass: what has come due by `now` waits to be sent.
     pub(crate) fn advance(&mut self, now: Instant) {
         loop {
-            let due = self.start + Duration::from_secs_f64(self.issued as f64 * self.gap);
+            let due = self.next();
             if due > now {
                 return;
             }
@@ -43,6 +43,11 @@ impl Pace {
                 self.missed += 1;
             }
         }
+    }
+
+    /// When the next request falls due.
+    pub(crate) fn next(&self) -> Instant {
+        self.start + Duration::from_secs_f64(self.issued as f64 * self.gap)
     }
 
     /// Begins to count what falls due from here.
@@ -87,6 +92,7 @@ mod tests {
         assert_eq!(pace.take(), None);
         pace.advance(start + Duration::from_micros(2500));
         assert_eq!(pace.waiting().count(), 2);
+        assert_eq!(pace.next(), start + Duration::from_millis(3));
         assert_eq!(pace.take(), Some(start + Duration::from_millis(1)));
         pace.advance(start + Duration::from_secs(1));
         assert_eq!(pace.take(), Some(start + Duration::from_millis(2)));

@@ -88,7 +88,12 @@ fn sleeps_where_it_is_told_to() {
 #[test]
 fn keeps_to_a_rate() {
     let server = Server::start(Behaviour::Sound);
-    for options in ["--rate 300", "--rate 100 --sessions full", "--rate 300 --depth 2 -c 1"] {
+    for options in [
+        "--rate 300",
+        "--rate 100 --sessions full",
+        "--rate 300 --depth 2 -c 1",
+        "--rate 300 --sleep",
+    ] {
         let report = load(&server, "/a", options);
         let due = report.due.unwrap();
         // One is due at a time, and not a request is lost from sight.
