@@ -4,9 +4,9 @@ use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
-/// The queue of established connections that are to be accepted: as long as the kernel lets it
-/// be (`net.core.somaxconn` cuts it).
-const BACKLOG: i32 = 65_535;
+/// The queue of established connections that are to be accepted (`net.core.somaxconn` may cut it,
+/// and is the same by default). So many may come in one burst of a multishot accept.
+pub(super) const BACKLOG: i32 = 4_096;
 
 /// An address cannot be listened on.
 #[derive(Debug)]

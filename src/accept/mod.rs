@@ -34,6 +34,14 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// queued, and those that find no room would hold descriptors that those that did may need.
 const BURST: usize = 256;
 
+/// Accepted connections of a listener that may wait for room, as a descriptor and nothing else: as
+/// many as its queue holds, which is what a burst may bring. Those that came while it was being
+/// taken in, and find no place here either, are closed.
+pub(crate) const MOST_WAITING: usize = listener::BACKLOG as usize;
+
+/// Connections that are begun in one go before other tasks have their turn.
+const BEGUN_A_TURN: u32 = 16;
+
 /// Connections that are made to give way in one pause, at most, so that the loop does other things.
 const MOST_EVICTED: u32 = 64;
 
@@ -61,12 +69,14 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     let mut backoff = Backoff::default();
     // Accepted in one go with those that took the last room: they wait for theirs.
     let mut surplus = VecDeque::new();
+    let mut begun = 0;
     while !admission.is_draining() {
         let room = admission.room();
         if room == 0 || (room < BURST && stream.is_multishot()) {
             // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
             // and another worker's limit may not have been reached.
             surplus.extend(stream.stop().await);
+            surplus.truncate(MOST_WAITING);
         }
         if room == 0 {
             admission.paused();
@@ -80,6 +90,11 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         }
         if let Some(socket) = surplus.pop_front() {
             admission.serve(socket);
+            begun += 1;
+            if begun == BEGUN_A_TURN {
+                begun = 0;
+                ring.yield_now().await;
+            }
             continue;
         }
         stream.set_multishot(room >= BURST);

@@ -8,7 +8,8 @@ pub struct Limits {
     /// open-files limit allows, see [`Limits::fitted`]. At the limit, the connection that has
     /// waited longest for a request gives way (after a second of idleness), with `close_notify`;
     /// if there is none, new connections wait in the kernel's queue. A burst of new ones may bring
-    /// more at once: those wait likewise, with their descriptor and nothing else.
+    /// more at once: those wait likewise, with their descriptor and nothing else, at most 4,096 of
+    /// each listener. Beyond: closed.
     pub connections: usize,
     /// Open connections of one address on all workers together, 0 to 1,000,000; an IPv6 address
     /// counts by its first 64 bits. Default 0: no limit, since many people may share an address.

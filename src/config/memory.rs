@@ -46,7 +46,8 @@ pub(crate) const ADDRESS_BYTES: usize = 96;
 /// Pages that list folders, and what making them takes; beyond, a listing is answered with 503.
 pub(crate) const LISTING_BYTES: usize = 64 << 20;
 
-/// Stack, ring and tables of a worker.
+/// Stack, ring and tables of a worker, and the descriptors of those who wait for room
+/// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
 
 /// An upper bound on the user memory of a whole server, with its parts. Socket buffers and the

@@ -10,7 +10,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::idle::{Idle, Waiting};
+use super::{
+    idle::{Idle, Waiting},
+    steps::Steps,
+};
 use crate::{
     config::{Config, FieldLine},
     handshake::{
@@ -77,6 +80,7 @@ pub struct Context {
     idle: Idle,
     live: Cell<usize>,
     handshakes: Cell<usize>,
+    steps: Steps,
     counts: Cell<Counts>,
     told: Telling,
 }
@@ -119,6 +123,7 @@ impl Context {
             idle: Idle::default(),
             live: Cell::new(0),
             handshakes: Cell::new(0),
+            steps: Steps::default(),
             told: Telling::default(),
             counts: Cell::default(),
         };
@@ -218,6 +223,16 @@ impl Context {
     pub fn admit_handshake(&self) -> Option<Admitted<'_>> {
         let free = self.handshakes.get() < self.config.limits.handshakes;
         free.then(|| Admitted::count(&self.handshakes))
+    }
+
+    /// Waits until the handshake that is being polled may take a step.
+    pub async fn handshake_turn(&self) {
+        self.steps.turn(&self.ring).await;
+    }
+
+    /// Lets the next handshake take a step; called before each turn of the loop.
+    pub fn next_handshake(&self) {
+        self.steps.next(&self.ring);
     }
 
     /// Whether one more line of the log, of a kind that clients can bring about at will, may be

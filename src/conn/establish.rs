@@ -100,6 +100,7 @@ async fn shake_hands(
             Received::End => return Err(EstablishError::Socket(None)),
             Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
         };
+        context.handshake_turn().await;
         let began = clock.now();
         let advanced = handshake.advance(&lease, &mut flight);
         // What comes behind the handshake counts where it is read.

@@ -11,6 +11,7 @@ mod establish;
 mod h1;
 mod idle;
 mod session;
+mod steps;
 
 use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
 

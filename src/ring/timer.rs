@@ -199,6 +199,28 @@ mod tests {
         assert_eq!(tasks, [new]);
     }
 
+    /// A hundred thousand connections that push their deadlines back with each request: no entry is
+    /// made for that and none is looked at before it comes up.
+    #[test]
+    fn a_hundred_thousand_deadlines_are_left_alone() {
+        const TASKS: u32 = 100_000;
+        let entries = |wheel: &Wheel| wheel.buckets.iter().map(Vec::len).sum::<usize>();
+        let mut wheel = Wheel::new(0);
+        for now in 0..50 {
+            for task in 0..TASKS {
+                wheel.set(TaskId::for_test(task), now * 1_000 + 60_000);
+            }
+            assert!(fired(&mut wheel, now * 1_000).is_empty());
+            assert_eq!(entries(&wheel), TASKS as usize);
+            assert_eq!(wheel.next_wake(), Some(60_000));
+        }
+        // Each has one entry, which comes up once before its time and is moved on.
+        assert!(fired(&mut wheel, 61_000).is_empty());
+        assert_eq!(entries(&wheel), TASKS as usize);
+        assert_eq!(fired(&mut wheel, 110_000).len(), TASKS as usize);
+        assert_eq!(wheel.next_wake(), None);
+    }
+
     proptest! {
         #[test]
         fn every_deadline_fires_within_a_tick_of_its_time(

@@ -140,6 +140,7 @@ impl Worker {
     /// Runs what is ready and turns once. Breaks when the worker has ended.
     fn step(&mut self) -> io::Result<ControlFlow<()>> {
         self.executor.run_ready();
+        self.context.next_handshake();
         if self.context.is_draining() && self.ring.now() >= self.next_call {
             self.next_call = self.ring.now() + DRAIN_CALL;
             self.executor.wake_all();

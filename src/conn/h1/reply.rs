@@ -115,7 +115,9 @@ pub(super) async fn send(
     match queued {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
-            log::warn!("respond: {fault}");
+            if context.may_tell() {
+                log::warn!("respond: {fault}");
+            }
             Err(Stop::Refuse(Status::InternalServerError))
         }
         Err(error) => Err(Stop::Close(ending_of_write(&error))),

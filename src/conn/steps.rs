@@ -1,0 +1,159 @@
+//! Handshakes take turns: each step of one computes for as long as many requests take together.
+//!
+//! The invariant: between two turns of the loop at most one step is taken, so whoever has shaken
+//! hands waits for one at most, however many ClientHellos arrive at once. Those that wait for their
+//! turn stand in a line, first come, first served; whoever gives up leaves it at once, so it is
+//! never longer than there are handshakes.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    task::Poll,
+};
+
+use crate::ring::{Ring, TaskId};
+
+/// The line of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// A step was taken, or promised to the head of the line, since the last turn of the loop.
+    taken: Cell<bool>,
+    /// Who waits, by number.
+    line: RefCell<VecDeque<(u64, TaskId)>>,
+    /// The next number to give.
+    next: Cell<u64>,
+}
+
+impl Steps {
+    /// Waits until the task that is being polled may take a step.
+    pub(super) async fn turn(&self, ring: &Ring) {
+        if self.line.borrow().is_empty() && !self.taken.replace(true) {
+            return;
+        }
+        let number = self.next.replace(self.next.get() + 1);
+        self.line.borrow_mut().push_back((number, ring.current()));
+        let place = Place { steps: self, number };
+        poll_fn(|_| if place.is_waiting() { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    /// The loop is about to turn: wakes the head of the line, whose step is the next turn's.
+    pub(super) fn next(&self, ring: &Ring) {
+        let head = self.line.borrow_mut().pop_front();
+        self.taken.set(head.is_some());
+        if let Some((_, task)) = head {
+            ring.wake(task);
+        }
+    }
+
+    fn position(&self, number: u64) -> Option<usize> {
+        self.line.borrow().binary_search_by_key(&number, |(number, _)| *number).ok()
+    }
+}
+
+/// A place in the line, given up when it is dropped.
+struct Place<'s> {
+    steps: &'s Steps,
+    number: u64,
+}
+
+impl Place<'_> {
+    fn is_waiting(&self) -> bool {
+        self.steps.position(self.number).is_some()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(position) = self.steps.position(self.number) {
+            self.steps.line.borrow_mut().remove(position);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::{Pin, pin},
+        rc::Rc,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+    use crate::ring::{RingConfig, RingOptions};
+
+    fn ring() -> Rc<Ring> {
+        Ring::new(&RingConfig {
+            queues: RingOptions { submissions: 8, completions: 16 },
+            operations: 8,
+            receive_buffers: 8,
+            receive_buffer_len: 1024,
+            leases: 4,
+            send_memory: 0,
+        })
+        .expect("a small ring")
+    }
+
+    fn goes(future: Pin<&mut impl Future<Output = ()>>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// The tasks that are to be polled.
+    fn woken(ring: &Ring) -> Vec<usize> {
+        let mut tasks = Vec::new();
+        ring.take_ready(&mut tasks, 100);
+        tasks.iter().map(|task| task.index()).collect()
+    }
+
+    #[test]
+    fn one_step_a_turn_in_the_order_in_which_they_came() {
+        let (ring, steps) = (ring(), Steps::default());
+        let as_task = |index| ring.set_current(TaskId::first(index));
+        as_task(0);
+        assert!(goes(pin!(steps.turn(&ring))), "nobody was there before");
+        as_task(1);
+        let mut first = pin!(steps.turn(&ring));
+        assert!(!goes(first.as_mut()));
+        as_task(2);
+        let mut second = pin!(steps.turn(&ring));
+        assert!(!goes(second.as_mut()));
+        steps.next(&ring);
+        assert_eq!(woken(&ring), [1]);
+        // Who comes now does not overtake those who wait.
+        as_task(3);
+        let mut third = pin!(steps.turn(&ring));
+        assert!(!goes(third.as_mut()));
+        assert!(!goes(second.as_mut()));
+        assert!(goes(first.as_mut()));
+        steps.next(&ring);
+        assert_eq!(woken(&ring), [2]);
+        assert!(goes(second.as_mut()));
+        steps.next(&ring);
+        assert_eq!(woken(&ring), [3]);
+        assert!(goes(third.as_mut()));
+        steps.next(&ring);
+        assert!(woken(&ring).is_empty());
+        assert!(goes(pin!(steps.turn(&ring))), "the line is empty again");
+    }
+
+    #[test]
+    fn who_gives_up_takes_no_turn() {
+        let (ring, steps) = (ring(), Steps::default());
+        assert!(goes(pin!(steps.turn(&ring))));
+        let mut waiting = Vec::new();
+        for index in 1..4 {
+            ring.set_current(TaskId::first(index));
+            let mut turn = Box::pin(steps.turn(&ring));
+            assert!(!goes(turn.as_mut()));
+            waiting.push(turn);
+        }
+        waiting.drain(..2).for_each(drop);
+        steps.next(&ring);
+        assert_eq!(woken(&ring), [3]);
+        // And one that was called and did not come leaves the turn after it to others.
+        waiting.clear();
+        steps.next(&ring);
+        assert!(goes(pin!(steps.turn(&ring))));
+    }
+}
