@@ -88,6 +88,47 @@ fn a_body_that_does_not_come() {
     }
 }
 
+/// A body that never stands still and never ends either: the minimum rate ends it.
+#[test]
+fn a_body_that_trickles() {
+    let server = Server::plain(&["--body-timeout", "1s", "--body-min-rate", "10000"]);
+    let mut client = server.connect();
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
+    let mut sent = 0;
+    while client.send(b"x") {
+        sent += 1;
+        assert!(sent < 2_000, "a body without end");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // What it was told may be lost to a reset; it is no answer to the request.
+    let (said, _) = client.end();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+}
+
+/// A reader that takes a little at a time, so that no wait is long, is below the minimum rate all
+/// the same, and cut off.
+#[test]
+fn a_reader_below_the_minimum_rate() {
+    let site = Site::new();
+    let size = 64 << 20;
+    site.noise("big", size);
+    let server =
+        Server::start(site, &["--response-timeout", "1s", "--response-min-rate", "50000000"]);
+    let mut client = server.connect();
+    client.send(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.try_head().unwrap();
+    let mut have = 0;
+    let mut buffer = [0; 10_000];
+    while let Ok(read @ 1..) = client.read(&mut buffer) {
+        have += read;
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(have < size, "served to the end, however slowly it reads");
+    assert_ne!(client.end().1, End::Notified, "a cut response must not look whole");
+    assert_eq!(server.connect().get("/hello.txt").body, HELLO);
+}
+
 #[test]
 fn a_reader_that_does_not_read() {
     let site = Site::new();

@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard};
 use rustls::HandshakeKind;
 
 use crate::client::{Client, ClientOptions, End};
-use crate::host::{has_kernel_tls, kernel, tls_stat};
+use crate::host::{has_kernel_tls, kernel, skip, tls_stat};
 use crate::server::Server;
 use crate::site::{HELLO, Site, sha256};
-use crate::tls::every_suite;
+use crate::tls::{every_suite, update_keys_in_mid_response};
 
 /// The kernel's counters are for the whole machine, so these tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -150,6 +150,21 @@ fn the_client_updates_its_keys() {
         client.expect_close();
     }
     assert_eq!(server.connect().get("/hello.txt").body, HELLO);
+}
+
+#[test]
+fn the_client_updates_its_keys_in_mid_response() {
+    let Some(_turn) = turn() else { return };
+    if kernel() < (6, 14) {
+        return skip("kernel TLS takes new keys from Linux 6.14 on");
+    }
+    let site = Site::new();
+    let size = 16 << 20;
+    let hash = site.noise("large", size);
+    let server = server(site, &[]);
+    let before = installed();
+    update_keys_in_mid_response(&server, size, &hash);
+    assert!(installed().0 > before.0 && installed().1 > before.1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod client;
 mod host;
 mod identity;
 mod response;
+mod sealed;
 mod server;
 mod site;
 #[path = "../support/trusting.rs"]
@@ -34,6 +35,7 @@ mod paths;
 mod per_address;
 mod privilege;
 mod ranges;
+mod records;
 mod refusals;
 mod renewal;
 mod scarce;

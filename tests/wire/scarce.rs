@@ -113,9 +113,13 @@ fn listings_are_bounded() {
         for _ in 0..24 {
             let mut client = server.connect();
             client.send(b"GET /long/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            match client.try_head().unwrap().status {
+            let head = client.try_head().unwrap();
+            match head.status {
                 200 => held.push(client),
-                503 => refused += 1,
+                503 => {
+                    assert!(head.field("Retry-After").is_some(), "it is told to come again");
+                    refused += 1;
+                }
                 other => panic!("{other}"),
             }
         }

@@ -11,7 +11,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion};
 use crate::client::{Client, ClientOptions, End, breathe, connect, drain};
 use crate::identity::Identity;
 use crate::server::{Server, run};
-use crate::site::{HELLO, Site};
+use crate::site::{HELLO, Site, sha256};
 
 /// The cipher suites of TLS 1.3.
 pub(crate) const SUITES_13: [CipherSuite; 3] = [
@@ -168,6 +168,49 @@ fn the_client_may_update_its_keys() {
     assert_eq!(client.get("/hello.txt").body, HELLO);
     client.close();
     client.expect_close();
+}
+
+/// Asks for a file of so many bytes and updates the keys while it is on its way, now and then and
+/// several times in a row; the server is asked for new keys of its own each time. Twelve in all: it
+/// bears sixteen without a request between them.
+pub(crate) fn update_keys_in_mid_response(server: &Server, size: usize, hash: &[u8]) {
+    let mut client = server.connect();
+    client.send(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.try_head().unwrap().promised(), size as u64);
+    let mut body = Vec::with_capacity(size);
+    let mut buffer = vec![0; 1 << 16];
+    let mut updated = 0;
+    while body.len() < size {
+        if body.len() >= updated * size / 6 {
+            updated += 1;
+            for _ in 0..=updated % 3 {
+                client.tls.refresh_traffic_keys().unwrap();
+            }
+            while client.tls.wants_write() {
+                client.tls.write_tls(&mut client.socket).unwrap();
+            }
+        }
+        let room = buffer.len().min(size - body.len());
+        let read = client.read(&mut buffer[..room]).unwrap();
+        assert_ne!(read, 0, "{} of {size} bytes", body.len());
+        body.extend_from_slice(&buffer[..read]);
+    }
+    assert_eq!(sha256(&body), hash);
+    for _ in 0..3 {
+        assert_eq!(client.get("/hello.txt").body, HELLO);
+        client.tls.refresh_traffic_keys().unwrap();
+    }
+    client.close();
+    client.expect_close();
+}
+
+#[test]
+fn the_client_may_update_its_keys_in_mid_response() {
+    let site = Site::new();
+    let size = 16 << 20;
+    let hash = site.noise("large", size);
+    let server = Server::start(site, &["--ktls", "off"]);
+    update_keys_in_mid_response(&server, size, &hash);
 }
 
 #[test]
