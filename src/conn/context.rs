@@ -241,6 +241,13 @@ impl Context {
         self.told.may(self.unix_seconds.get())
     }
 
+    /// Warns of what kept a request from its answer, unless that was said too often this second.
+    pub fn warn(&self, what: &dyn std::fmt::Display) {
+        if self.may_tell() {
+            log::warn!("conn: {what}");
+        }
+    }
+
     /// Changes the counts.
     pub fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();

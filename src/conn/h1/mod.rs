@@ -132,9 +132,7 @@ async fn request(
             Examined::Refused(status) => return Err(Stop::Refuse(status)),
             Examined::Wants(want) => {
                 if let Err(error) = Box::pin(lookups.fetch(context, want)).await {
-                    if context.may_tell() {
-                        log::warn!("{error}");
-                    }
+                    context.warn(&error);
                     return Err(Stop::Refuse(Status::ServiceUnavailable));
                 }
                 session.clock.mark(Stage::Process);

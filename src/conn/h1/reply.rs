@@ -115,9 +115,7 @@ pub(super) async fn send(
     match queued {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => {
-            if context.may_tell() {
-                log::warn!("respond: {fault}");
-            }
+            log::warn!("respond: {fault}");
             Err(Stop::Refuse(Status::InternalServerError))
         }
         Err(error) => Err(Stop::Close(ending_of_write(&error))),
