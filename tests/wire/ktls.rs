@@ -81,7 +81,8 @@ fn a_hundred_megabytes() {
     let Some(_turn) = turn() else { return };
     let site = Site::new();
     let hash = site.noise("big", 100 << 20);
-    let server = server(site, &[]);
+    // A slow guest needs long for what stands between two requests.
+    let server = server(site, &["--idle-timeout", "1h", "--response-timeout", "1h"]);
     for options in [ClientOptions::default(), ClientOptions::tls12()] {
         let mut client = server.connect_as(&options);
         let response = client.get("/big");

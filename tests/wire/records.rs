@@ -10,6 +10,7 @@ use rustls::{ContentType, ProtocolVersion};
 
 use crate::beside::beside;
 use crate::client::drain;
+use crate::host::has_kernel_tls;
 use crate::sealed::Sealed;
 use crate::server::{PATIENCE, Server};
 use crate::site::Site;
@@ -22,9 +23,14 @@ const WARNING: &[u8] = &[1, 90];
 
 /// Serves a file, and lets no deadline end a connection: what ends it is what it does.
 fn server() -> Server {
+    server_with(&[])
+}
+
+fn server_with(more: &[&str]) -> Server {
     let site = Site::new();
     site.noise("file", SIZE);
-    Server::start(site, &["--idle-timeout", "1h", "--head-timeout", "1h", "--body-timeout", "1h"])
+    let long = ["--idle-timeout", "1h", "--head-timeout", "1h", "--body-timeout", "1h"];
+    Server::start(site, &[&long, more].concat())
 }
 
 fn versions() -> [&'static rustls::SupportedProtocolVersion; 2] {
@@ -44,11 +50,10 @@ fn is_served(client: &mut Sealed) {
 }
 
 /// A few records of this kind are borne, again and again between requests; without end they are not.
-fn few_are_borne_and_many_are_not(typ: ContentType, bytes: &[u8], few: usize) {
-    let server = server();
+fn few_are_borne_and_many_are_not(server: &Server, typ: ContentType, bytes: &[u8], few: usize) {
     for version in versions() {
-        beside(&server, || {
-            let mut client = Sealed::connect(&server, version);
+        beside(server, || {
+            let mut client = Sealed::connect(server, version);
             for _ in 0..20 {
                 assert!(client.pour(typ, bytes, few));
                 is_served(&mut client);
@@ -65,12 +70,32 @@ fn few_are_borne_and_many_are_not(typ: ContentType, bytes: &[u8], few: usize) {
 
 #[test]
 fn empty_records_without_end() {
-    few_are_borne_and_many_are_not(ContentType::ApplicationData, b"", 10);
+    let server = server_with(&["--ktls", "off"]);
+    few_are_borne_and_many_are_not(&server, ContentType::ApplicationData, b"", 10);
+}
+
+/// The kernel passes over empty records and tells nobody, so nobody can count them.
+#[test]
+fn empty_records_that_the_kernel_passes_over() {
+    if !has_kernel_tls() {
+        return;
+    }
+    let server = server_with(&["--ktls", "on"]);
+    for version in versions() {
+        beside(&server, || {
+            let mut client = Sealed::connect(&server, version);
+            is_served(&mut client);
+            for _ in 0..20 {
+                assert!(client.pour(ContentType::ApplicationData, b"", 500));
+                is_served(&mut client);
+            }
+        });
+    }
 }
 
 #[test]
 fn alerts_without_end() {
-    few_are_borne_and_many_are_not(ContentType::Alert, WARNING, 3);
+    few_are_borne_and_many_are_not(&server(), ContentType::Alert, WARNING, 3);
 }
 
 /// Another ClientHello within a session asks TLS 1.2 to renegotiate, and TLS 1.3 forbids it.
