@@ -33,6 +33,8 @@ use crate::{
 pub struct KtlsPlan {
     /// None: user-space TLS throughout.
     pub support: Option<Arc<KtlsSupport>>,
+    /// The kernel receives as well as it sends.
+    pub receives: bool,
 }
 
 impl KtlsPlan {
@@ -41,7 +43,7 @@ impl KtlsPlan {
         let Some(support) = &self.support else { return (false, false) };
         let covers = |direction| support.covers(version, suite, direction);
         let transmit = covers(Direction::Transmit);
-        (transmit, transmit && covers(Direction::Receive))
+        (transmit, transmit && self.receives && covers(Direction::Receive))
     }
 
     /// Whether the kernel takes new keys in place of old ones (Linux 6.14).
