@@ -45,6 +45,10 @@ const BEGUN_A_TURN: u32 = 16;
 /// Connections that are made to give way in one pause, at most, so that the loop does other things.
 const MOST_EVICTED: u32 = 64;
 
+/// Those of them that are told in one go before other tasks have their turn: each has a close_notify
+/// to seal and to send.
+const EVICTED_A_TURN: u32 = 8;
+
 /// How long a stopping worker looks for room for those who had connected before, in milliseconds.
 const LAST_GRACE: u64 = 500;
 
@@ -80,9 +84,12 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         }
         if room == 0 {
             admission.paused();
-            for _ in 0..wanted(&listener, surplus.len()).min(MOST_EVICTED) {
+            for evicted in 1..=wanted(&listener, surplus.len()).min(MOST_EVICTED) {
                 if !admission.make_room() {
                     break;
+                }
+                if evicted.is_multiple_of(EVICTED_A_TURN) {
+                    ring.yield_now().await;
                 }
             }
             ring.sleep(FULL_PAUSE).await;
