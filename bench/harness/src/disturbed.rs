@@ -79,26 +79,9 @@ pub(crate) fn remark(workload: &WorkloadResult) -> Option<String> {
 pub(crate) struct Spare(f64);
 
 impl Spare {
-    /// What is left of `limit` when `expected` is spent.
-    pub(crate) fn new(limit: f64, expected: f64) -> Self {
-        Self((limit - expected).max(0.0))
-    }
-
-    /// What is left.
-    pub(crate) fn left(self) -> f64 {
-        self.0
-    }
-
-    /// Takes a share for one of so many workloads that are still to come.
-    pub(crate) fn share(&mut self, workloads: usize) -> Self {
-        let share = self.0 / workloads.max(1) as f64;
-        self.0 -= share;
-        Self(share)
-    }
-
-    /// Gives back what was not needed.
-    pub(crate) fn give(&mut self, rest: Self) {
-        self.0 += rest.0;
+    /// So many, or none.
+    pub(crate) fn new(seconds: f64) -> Self {
+        Self(seconds.max(0.0))
     }
 
     /// Takes `seconds`, if they are left.
@@ -158,13 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn spare_time_is_shared_and_ends() {
-        let mut spare = Spare::new(100.0, 70.0);
-        let mut first = spare.share(3);
-        assert!(first.take(6.0) && !first.take(6.0));
-        spare.give(first);
-        let mut rest = spare.share(1);
-        assert!(rest.take(24.0) && !rest.take(0.1));
-        assert!(!Spare::new(1.0, 2.0).take(0.1));
+    fn spare_time_ends() {
+        let mut spare = Spare::new(10.0);
+        assert!(spare.take(6.0) && !spare.take(6.0) && spare.take(4.0) && !spare.take(0.1));
+        assert!(!Spare::new(-1.0).take(0.1));
     }
 }

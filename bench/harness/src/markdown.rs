@@ -213,7 +213,7 @@ pub(crate) fn method_paragraphs(results: &Results) -> Vec<String> {
             "Each server is started anew for each turn, pinned to one CPU with one worker, and \
              checked to serve the right bytes: the load generator compares every byte of every body \
              with the file. Servers take turns: within a round everybody is measured once, and each \
-             round begins with another. There {rounds} of {} s each (of 100 MB twice as long, of \
+             round begins with another. There {rounds} of {} s each (of 100 MB three times as long, of \
              idle connections at most three), each after a warm-up; medians are told, with the least \
              and the most. Ratios are made of pairs of the same round; their median is told, and \
              where the middle half of them lies.",

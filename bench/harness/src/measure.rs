@@ -4,7 +4,7 @@
 //! begins with another peer, and each turn starts a fresh server.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringway_load::report::Report;
 
@@ -57,32 +57,34 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
             version: version.unwrap_or_default(),
         });
     }
-    let expected = expected(options, &present);
-    let mut spare = options.spare(expected);
+    let workloads = workloads::chosen(options);
+    let expected = expected(options, &present, &workloads);
+    let (began, limit) = (Instant::now(), options.limit(expected));
     eprintln!(
         "This takes about {expected:.0} s, and up to {:.0} s more to repeat what is disturbed.",
-        spare.left()
+        limit - expected
     );
-    let workloads = workloads::chosen(options);
     for (place, workload) in workloads.iter().enumerate() {
+        let all = &present;
         let present: Vec<Peer> =
-            present.iter().copied().filter(|peer| peer.takes_part(workload)).collect();
+            all.iter().copied().filter(|peer| peer.takes_part(workload)).collect();
         let rate = match workload.about {
             About::Rate { percent } => Some(rate(&results, &present, percent)?),
             _ => None,
         };
         material.fill(workload.file).map_err(|error| format!("temporary files: {error}"))?;
-        let mut share = spare.share(workloads.len() - place);
+        let rest = &workloads[place..];
+        let left = limit - began.elapsed().as_secs_f64() - self::expected(options, all, rest);
+        let mut spare = Spare::new(left / rest.len() as f64);
         let turns = Turns { options, material: &material, workload, rate };
-        results.workloads.push(turns.all(&present, &mut share));
-        spare.give(share);
+        results.workloads.push(turns.all(&present, &mut spare));
     }
     Ok(results)
 }
 
-/// Seconds that all of it takes, about.
-pub(crate) fn expected(options: &Options, present: &[Peer]) -> f64 {
-    workloads::chosen(options)
+/// Seconds that `workloads` take with those present, about.
+pub(crate) fn expected(options: &Options, present: &[Peer], workloads: &[Workload]) -> f64 {
+    workloads
         .iter()
         .map(|workload| {
             let peers = present.iter().filter(|peer| peer.takes_part(workload)).count();
@@ -132,8 +134,8 @@ impl Turns<'_> {
                 let index = (turn + round) % present.len();
                 let (peer, entry) = (&present[index], &mut entries[index]);
                 eprintln!("{}: round {}, {}", workload.name, round + 1, peer.name);
-                // What has failed from the start would fail again.
-                if entry.failure.is_none() || !entry.rounds.is_empty() {
+                // What has failed twice from the start would fail again.
+                if round < 2 || !entry.rounds.is_empty() {
                     match self.turn(peer) {
                         Ok(report) => entry.rounds.push(report),
                         Err(what) => entry.failure = Some(what),

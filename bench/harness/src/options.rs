@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::disturbed::Spare;
 use crate::workloads::{About, Workload};
 
 /// Seconds that a set may take, with rounds that are repeated because something disturbed them.
 const LIMIT: f64 = 1740.0;
 const QUICK_LIMIT: f64 = 170.0;
+
+/// How many times as long a round takes where few requests fit into it.
+const LONGER: f64 = 3.0;
 
 /// Rounds of idle connections at most: opening them takes long, and memory moves little.
 const IDLE_ROUNDS: usize = 3;
@@ -116,7 +118,7 @@ impl Options {
 
     /// Seconds that each round of a workload measures: more where few requests fit.
     pub(crate) fn seconds_of(&self, workload: &Workload) -> f64 {
-        self.seconds() * if workload.long { 2.0 } else { 1.0 }
+        self.seconds() * if workload.long { LONGER } else { 1.0 }
     }
 
     /// Seconds that each round warms up.
@@ -126,7 +128,7 @@ impl Options {
 
     /// Seconds of load in which system calls are counted, for half of the time.
     pub(crate) fn counting(&self, workload: &Workload) -> f64 {
-        (if self.quick { 0.4 } else { 0.6 }) * if workload.long { 2.0 } else { 1.0 }
+        (if self.quick { 0.4 } else { 0.6 }) * if workload.long { LONGER } else { 1.0 }
     }
 
     /// Seconds that one round takes with one server.
@@ -146,17 +148,15 @@ impl Options {
         }
     }
 
-    /// Seconds for repeating disturbed rounds, where all else takes about `expected`.
-    pub(crate) fn spare(&self, expected: f64) -> Spare {
-        if self.no_repeats {
-            return Spare::new(0.0, 0.0);
-        }
-        // What is asked for beyond the set may be repeated in the same proportion.
+    /// Seconds that all may take, where it takes about `expected` without repeating anything: what is
+    /// less than a set is repeated in proportion, and so is what is asked for beyond one.
+    pub(crate) fn limit(&self, expected: f64) -> f64 {
         let limit = if self.quick { QUICK_LIMIT } else { LIMIT };
-        Spare::new(
-            if expected < limit { limit.min(expected * 2.0) } else { expected * 1.2 },
-            expected,
-        )
+        match expected {
+            _ if self.no_repeats => expected,
+            _ if expected < limit => limit.min(expected * 2.0),
+            _ => expected * 1.2,
+        }
     }
 
     /// The command that measures the same, without the files that it writes.

@@ -161,8 +161,7 @@ fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
         let options = options(arguments);
         let wanted = |peer: &Peer| peer.wanted(&options).is_ok();
         let present: Vec<Peer> = peers::ALL.into_iter().filter(wanted).collect();
-        let expected = measure::expected(&options, &present);
-        expected + options.spare(expected).left()
+        options.limit(measure::expected(&options, &present, &workloads::chosen(&options)))
     };
     let (quick, full) = (time("--quick"), time(""));
     assert!((60.0..=175.0).contains(&quick), "{quick} s");
