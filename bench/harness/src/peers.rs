@@ -109,7 +109,7 @@ impl Peer {
 
     /// Whether it is told to leave records to the kernel in any case.
     pub(crate) fn must_use_kernel_tls(&self) -> bool {
-        matches!(self.kind, Kind::Ringway { ktls: "on", .. } | Kind::Nginx { ktls: true })
+        matches!(self.kind, Kind::Ringway { ktls: "on" | "send", .. } | Kind::Nginx { ktls: true })
     }
 
     /// Whether it takes part in `workload`: two workers are compared with one and nobody else.

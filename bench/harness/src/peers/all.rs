@@ -170,9 +170,10 @@ pub(crate) const ALL: [Peer; 14] = [
 ];
 
 /// Those whose instructions are counted where the kernel can do TLS: with its help and without.
-pub(crate) const COUNTED: [Peer; 5] = [
+pub(crate) const COUNTED: [Peer; 6] = [
     counted("ringway-off", "--ktls off", Kind::Ringway { workers: 1, ktls: "off" }),
     counted("ringway-on", "--ktls on", Kind::Ringway { workers: 1, ktls: "on" }),
+    counted("ringway-send", "--ktls send", Kind::Ringway { workers: 1, ktls: "send" }),
     counted("ringway-auto", "--ktls auto", Kind::Ringway { workers: 1, ktls: "auto" }),
     counted("nginx", "sendfile, open_file_cache", Kind::Nginx { ktls: false }),
     counted(
