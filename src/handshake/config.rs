@@ -18,7 +18,7 @@ use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
 use super::hkdf::with_own_hkdf;
 use super::tickets::BoundTickets;
-use crate::record::TlsVersion;
+use crate::record::{Suite, TlsVersion};
 
 /// Most tickets for a client that asks for a number of them; the memory of handshakes counts with it.
 const MAX_TICKETS: usize = 2;
@@ -156,6 +156,11 @@ fn cipher_suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
         suites.extend(aes);
     }
     suites.into_iter().map(with_own_hkdf).collect()
+}
+
+/// The cipher that leads among those: what a client gets that supports all of them.
+pub fn preferred_suite() -> Suite {
+    if has_fast_aes() { Suite::Aes128Gcm } else { Suite::ChaCha20Poly1305 }
 }
 
 /// Whether the CPU has instructions for AES.
