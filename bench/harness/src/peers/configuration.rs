@@ -60,7 +60,8 @@ defaults
   timeout server 60s
 frontend bench
   bind {listen} ssl crt {dir}/haproxy.pem alpn http/1.1 backlog 4096
-  http-request return status 200 content-type application/octet-stream file {dir}/www/{file}
+  http-request return status 200 content-type application/octet-stream file {dir}/www/{file} \
+hdr Date %[date(),http_date] hdr Last-Modified \"Thu, 01 Jan 2026 00:00:00 GMT\" hdr ETag \\\"69000000-400\\\"
 "
     );
     Ok(config)
