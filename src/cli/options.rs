@@ -165,7 +165,7 @@ struct Tls {
     /// `openssl rand -base64 32`; the first seals, all open [default: keys of this process alone]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ticket_keys: Option<PathBuf>,
-    /// Record protection by the kernel: where it can, always, or never
+    /// Record protection by the kernel: where that costs less, always, for sending alone, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     ktls: Ktls,
     /// The oldest TLS version to accept
@@ -249,6 +249,7 @@ enum ClientAuthOption {
 enum Ktls {
     Auto,
     On,
+    Send,
     Off,
 }
 
@@ -378,6 +379,7 @@ impl Serve {
         config.ktls = match self.tls.ktls {
             Ktls::Auto => KtlsMode::Auto,
             Ktls::On => KtlsMode::On,
+            Ktls::Send => KtlsMode::Send,
             Ktls::Off => KtlsMode::Off,
         };
         config.tls_min = match self.tls.oldest {

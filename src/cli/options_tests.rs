@@ -178,7 +178,7 @@ fn refusals_say_what_to_do() {
         (["serve", "--admin=0.0.0.0:9000"], "can be reached from other hosts"),
         (["serve", "--admin=9000"], "unix:/path"),
         (["serve", "--user=a:b:c"], "NAME:GROUP"),
-        (["serve", "--ktls=maybe"], "[possible values: auto, on, off]"),
+        (["serve", "--ktls=maybe"], "[possible values: auto, on, send, off]"),
     ] {
         let text = refusal(&line);
         assert!(text.contains(says), "{text}");

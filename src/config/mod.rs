@@ -109,11 +109,15 @@ impl Config {
 /// Whether TLS records are sealed and opened by the kernel once a handshake is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KtlsMode {
-    /// By the kernel where it can, else in user space; the start block says why.
+    /// By whoever does it at less cost on this host, which is tried at the start; the start block
+    /// gives the figures.
     #[default]
     Auto,
     /// By the kernel; the server refuses to start where the kernel cannot.
     On,
+    /// Sealed by the kernel, opened in user space; the server refuses to start where the kernel
+    /// cannot.
+    Send,
     /// In user space.
     Off,
 }

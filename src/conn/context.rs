@@ -30,6 +30,8 @@ use crate::{
 pub struct KtlsPlan {
     /// None: user-space TLS throughout.
     pub support: Option<Arc<KtlsSupport>>,
+    /// The kernel receives as well as it sends.
+    pub receives: bool,
 }
 
 impl KtlsPlan {
@@ -38,7 +40,7 @@ impl KtlsPlan {
         let Some(support) = &self.support else { return (false, false) };
         let covers = |direction| support.covers(version, suite, direction);
         let transmit = covers(Direction::Transmit);
-        (transmit, transmit && covers(Direction::Receive))
+        (transmit, transmit && self.receives && covers(Direction::Receive))
     }
 
     /// Whether the kernel takes new keys in place of old ones (Linux 6.14).

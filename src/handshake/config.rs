@@ -17,7 +17,7 @@ use super::Credentials;
 use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
 use super::tickets::BoundTickets;
-use crate::record::TlsVersion;
+use crate::record::{Suite, TlsVersion};
 
 /// What a configuration is made of, each part of which can be replaced while the server runs.
 #[derive(Debug)]
@@ -148,6 +148,11 @@ fn cipher_suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
         suites.extend(aes);
     }
     suites
+}
+
+/// The cipher that leads among those: what a client gets that supports all of them.
+pub fn preferred_suite() -> Suite {
+    if has_fast_aes() { Suite::Aes128Gcm } else { Suite::ChaCha20Poly1305 }
 }
 
 /// Whether the CPU has instructions for AES.

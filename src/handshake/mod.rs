@@ -27,7 +27,7 @@ mod tests;
 
 pub use certificates::{Certificate, Certificates};
 pub use clients::ClientPolicy;
-pub use config::{SharedConfig, TlsParts, own_tickets, server_config};
+pub use config::{SharedConfig, TlsParts, own_tickets, preferred_suite, server_config};
 pub use credentials::{Credentials, CredentialsError, fingerprint};
 pub use drive::{Advance, Handshake, HandshakeError, HandshakeState};
 pub use established::{Established, KeySchedule};

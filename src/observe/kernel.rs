@@ -129,12 +129,18 @@ mod tests {
 
     #[test]
     fn a_thread_has_run() {
-        // What it ran is added up when it leaves the processor.
-        std::thread::sleep(std::time::Duration::from_millis(5));
         let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-        let figures = ThreadFigures::sample(thread).expect("this kernel has schedstat");
-        assert!(figures.ran > 0);
-        assert_eq!(figures.kernel_workers, 0);
+        let sample = || ThreadFigures::sample(thread).expect("this kernel has schedstat");
+        // What it ran is added up in ticks of the scheduler's clock, which may be 10 ms long, and
+        // when it leaves the processor.
+        let mut work = 0_u64;
+        let ran = (0..1000).any(|_| {
+            work = (0..100_000).fold(work, |sum, next| std::hint::black_box(sum ^ next));
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            sample().ran > 0
+        });
+        assert!(ran);
+        assert_eq!(sample().kernel_workers, 0);
         assert_eq!(ThreadFigures::sample(u32::MAX), None);
     }
 

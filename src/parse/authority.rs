@@ -46,9 +46,7 @@ fn split(text: &[u8]) -> Option<&[u8]> {
         std::str::from_utf8(address).ok()?.parse::<Ipv6Addr>().ok()?;
         end + 2
     } else {
-        let end = memchr::memchr(b':', text).unwrap_or(text.len());
-        let (name, _) = text.split_at_checked(end)?;
-        is_reg_name(name).then_some(end)?
+        reg_name(text)?
     };
     let (_, port) = text.split_at_checked(end)?;
     match port {
@@ -58,21 +56,24 @@ fn split(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn is_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
+/// Bytes of the `reg-name` at the front of `text`, which nothing but a colon may follow. Names are
+/// short: looking for the colon first takes longer than looking at each byte once.
+fn reg_name(text: &[u8]) -> Option<usize> {
+    let mut rest = text;
     while let [first, tail @ ..] = rest {
         rest = match tail {
-            [high, low, tail @ ..] if *first == b'%' => {
-                if !(high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) {
-                    return false;
-                }
+            _ if REG_NAME[usize::from(*first)] => tail,
+            _ if *first == b':' => break,
+            [high, low, tail @ ..]
+                if *first == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 tail
             }
-            _ if REG_NAME[usize::from(*first)] => tail,
-            _ => return false,
+            _ => return None,
         };
     }
-    !name.is_empty()
+    let length = text.len() - rest.len();
+    (length > 0).then_some(length)
 }
 
 /// Whether `digits` are a port number, or empty as the grammar allows.

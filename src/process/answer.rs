@@ -22,6 +22,33 @@ pub trait FieldSink {
     fn field(&mut self, name: &str, value: &[u8]);
     /// A field with a number for its value.
     fn field_u64(&mut self, name: &str, number: u64);
+    /// Whole field lines that this module made before, each with its CRLF.
+    fn lines(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n') {
+            let line = line.trim_ascii_end();
+            if let Some((name, value)) = memchr::memchr(b':', line).map(|at| line.split_at(at)) {
+                let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+                self.field(str::from_utf8(name).unwrap_or_default(), value);
+            }
+        }
+    }
+}
+
+/// The lines of fields, one after the other. Nothing that a client sent may come here: values are
+/// taken as they are.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl FieldSink for Lines {
+    fn field(&mut self, name: &str, value: &[u8]) {
+        for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    fn field_u64(&mut self, name: &str, number: u64) {
+        self.field(name, number.to_string().as_bytes());
+    }
 }
 
 /// What follows the head.
@@ -52,12 +79,16 @@ pub struct Answer<'f> {
 /// The fields of an answer; those that are absent or false are not sent.
 #[derive(Clone, Debug, Default)]
 struct Fields<'f> {
+    /// The lines that describe a whole file, made before: they stand for all fields but the
+    /// operator's.
+    lines: Option<&'f [u8]>,
     content_length: Option<u64>,
     content_type: Option<&'static str>,
     coding: Coding,
     content_range: Option<ContentRange>,
     entity_tag: Option<&'f EntityTag>,
-    last_modified: Option<LastModified>,
+    /// And the moment at which it is said.
+    last_modified: Option<(&'f LastModified, i64)>,
     /// `Accept-Ranges: bytes`.
     ranges: bool,
     /// `Vary: Accept-Encoding`.
@@ -89,9 +120,14 @@ impl<'f> Answer<'f> {
     /// 200 with the whole file.
     pub(super) fn whole(facts: &'f FileFacts, coding: Coding, now: i64) -> Self {
         let representation = facts.representation(coding);
-        let fields = Fields {
-            content_length: Some(representation.length),
-            ..file_fields(facts, coding, representation, now)
+        let content_length = Some(representation.length);
+        let all = || Fields { content_length, ..file_fields(facts, coding, representation, now) };
+        let fields = if representation.validators.last_modified.seconds() > now {
+            // What is said of a date in the future changes with every second.
+            all()
+        } else {
+            let lines = representation.lines(|| all().to_lines());
+            Fields { lines: Some(lines), content_length, cacheable: true, ..Fields::default() }
         };
         Self { status: 200, content: Content::Whole(coding), fields }
     }
@@ -135,7 +171,7 @@ impl<'f> Answer<'f> {
         let validators = &facts.representation(coding).validators;
         let fields = Fields {
             entity_tag: Some(&validators.entity_tag),
-            last_modified: dated.then(|| validators.last_modified.at(now)),
+            last_modified: dated.then_some((&validators.last_modified, now)),
             varies: !facts.siblings().is_empty(),
             cacheable: true,
             ..Fields::default()
@@ -225,7 +261,20 @@ impl<'f> Answer<'f> {
     /// `Connection`) is left to the writer of the head.
     pub fn write_fields(&self, site: &Site, sink: &mut impl FieldSink) {
         let fields = &self.fields;
-        if let Some(content_type) = fields.content_type {
+        if let Some(lines) = fields.lines {
+            sink.lines(lines);
+        } else {
+            self.write_content_type(sink);
+            fields.write(sink);
+        }
+        if fields.nosniff && !site.has_own_field(NOSNIFF) {
+            sink.field(NOSNIFF, b"nosniff");
+        }
+        site.write_own_fields(fields.cacheable, sink);
+    }
+
+    fn write_content_type(&self, sink: &mut impl FieldSink) {
+        if let Some(content_type) = self.fields.content_type {
             sink.field("Content-Type", content_type.as_bytes());
         } else if let Content::Parts(_, multipart) = &self.content {
             let boundary = multipart.boundary();
@@ -235,40 +284,52 @@ impl<'f> Answer<'f> {
                 format_args!("multipart/byteranges; boundary={boundary}"),
             );
         }
-        if let Some(length) = fields.content_length {
+    }
+}
+
+impl Fields<'_> {
+    /// The lines of a whole file.
+    fn to_lines(&self) -> Box<[u8]> {
+        let mut lines = Lines::default();
+        if let Some(content_type) = self.content_type {
+            lines.field("Content-Type", content_type.as_bytes());
+        }
+        self.write(&mut lines);
+        lines.0.into_boxed_slice()
+    }
+
+    /// Writes all but the content type and what the operator has a say in.
+    fn write(&self, sink: &mut impl FieldSink) {
+        if let Some(length) = self.content_length {
             sink.field_u64("Content-Length", length);
         }
-        if let Some(token) = fields.coding.token() {
+        if let Some(token) = self.coding.token() {
             sink.field("Content-Encoding", token.as_bytes());
         }
-        if let Some(range) = fields.content_range {
+        if let Some(range) = self.content_range {
             range.write(sink);
         }
-        if let Some(entity_tag) = fields.entity_tag {
+        if let Some(entity_tag) = self.entity_tag {
             sink.field("ETag", entity_tag.as_bytes());
         }
-        if let Some(last_modified) = &fields.last_modified {
-            sink.field("Last-Modified", last_modified.as_bytes());
+        if let Some((last_modified, now)) = self.last_modified {
+            sink.field("Last-Modified", last_modified.at(now).as_bytes());
         }
-        if fields.ranges {
+        if self.ranges {
             sink.field("Accept-Ranges", b"bytes");
         }
-        if fields.varies {
+        if self.varies {
             sink.field("Vary", b"Accept-Encoding");
         }
-        if let Some(location) = &fields.location {
+        if let Some(location) = &self.location {
             sink.field("Location", location);
         }
-        if fields.allow {
+        if self.allow {
             sink.field("Allow", ALLOW);
         }
-        if fields.nosniff && !site.has_own_field(NOSNIFF) {
-            sink.field(NOSNIFF, b"nosniff");
-        }
-        if fields.inert {
+        if self.inert {
             sink.field("Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'");
         }
-        site.write_own_fields(fields.cacheable, sink);
     }
 }
 
@@ -283,7 +344,7 @@ fn file_fields<'f>(
         content_type: Some(facts.media_type()),
         coding,
         entity_tag: Some(&representation.validators.entity_tag),
-        last_modified: Some(representation.validators.last_modified.at(now)),
+        last_modified: Some((&representation.validators.last_modified, now)),
         ranges: true,
         varies: !facts.siblings().is_empty(),
         cacheable: true,

@@ -3,22 +3,33 @@
 //! The invariant: everything that depends on the file alone is worked out when the facts are made,
 //! once for as long as a cache keeps them; answering reads them and makes nothing.
 
+use std::cell::OnceCell;
+
 use super::media_type;
 use super::negotiate::{Coding, Siblings};
 use super::validator::{FileStat, Validators};
 
 /// One representation: the bytes of one file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Representation {
     /// Its length in bytes.
     pub length: u64,
     /// Which version it is.
     pub validators: Validators,
+    /// The field lines of a 200 with all of it, once somebody has asked for it.
+    lines: OnceCell<Box<[u8]>>,
 }
 
 impl Representation {
     fn new(stat: &FileStat, coding: Coding) -> Self {
-        Self { length: stat.length, validators: Validators::new(stat, coding) }
+        let validators = Validators::new(stat, coding);
+        Self { length: stat.length, validators, lines: OnceCell::new() }
+    }
+
+    /// The field lines of a 200 with all of it, which `make` makes when they are asked for first:
+    /// some 250 bytes that are then copied into each head.
+    pub(super) fn lines(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
+        self.lines.get_or_init(make)
     }
 }
 
@@ -37,7 +48,7 @@ impl FileFacts {
         Self {
             media_type: media_type::of(file_name),
             identity: Representation::new(stat, Coding::Identity),
-            coded: [None; Coding::SIBLINGS.len()],
+            coded: Default::default(),
             siblings: Siblings::default(),
         }
     }
@@ -48,6 +59,10 @@ impl FileFacts {
         if let Some(slot) = sibling_index(coding).and_then(|index| self.coded.get_mut(index)) {
             *slot = Some(Representation::new(stat, coding));
             self.siblings = self.siblings.with(coding);
+            // They say whether there are siblings.
+            for representation in self.coded.iter_mut().flatten().chain([&mut self.identity]) {
+                representation.lines = OnceCell::new();
+            }
         }
         self
     }

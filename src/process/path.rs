@@ -40,6 +40,16 @@ impl<'r> SitePath<'r> {
     /// once and merging repeated slashes.
     pub fn resolve(raw: &'r [u8]) -> Result<Self, PathError> {
         let relative = raw.strip_prefix(b"/").ok_or(PathError::NotAbsolute)?;
+        if is_plain(relative) {
+            let ends_in_slash = relative.last().is_none_or(|&byte| byte == b'/');
+            let bytes = relative.strip_suffix(b"/").unwrap_or(relative);
+            return Ok(Self { bytes: Cow::Borrowed(bytes), ends_in_slash });
+        }
+        Self::resolve_any(relative)
+    }
+
+    /// The same for what is not plain, or may not be.
+    fn resolve_any(relative: &'r [u8]) -> Result<Self, PathError> {
         let bytes = if is_verbatim(relative)? {
             Cow::Borrowed(relative)
         } else {
@@ -93,6 +103,34 @@ pub fn slash_redirect(path: &SitePath<'_>, query: Option<&[u8]>, out: &mut Vec<u
         out.push(b'?');
         out.extend(percent::query(query));
     }
+}
+
+/// Whether each byte may stand anywhere in a path that is plain: no control character, nothing
+/// that encodes, delimits or is mistaken for a slash.
+static PLAIN: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            !((byte as u8).is_ascii_control() || matches!(byte as u8, b'%' | b'?' | b'#' | b'\\'));
+        byte += 1;
+    }
+    table
+};
+
+/// Whether the path is, as most are, so short and of such bytes that it resolves to itself: seen in
+/// one pass. False decides nothing.
+fn is_plain(relative: &[u8]) -> bool {
+    // No more than MAX_DEPTH segments, none as long as MAX_SEGMENT_BYTES, fit into so many bytes.
+    if relative.len() >= 2 * MAX_DEPTH {
+        return false;
+    }
+    let mut previous = b'/';
+    relative.iter().all(|&byte| {
+        let begins_badly = previous == b'/' && matches!(byte, b'/' | b'.');
+        previous = byte;
+        PLAIN[usize::from(byte)] && !begins_badly
+    })
 }
 
 /// Whether the path already is what decoding it and merging its slashes would make of it.

@@ -302,6 +302,9 @@ impl Reader {
     }
 
     fn gather_from_lease(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
         let lease = self.lease.take();
         match lease.as_deref().and_then(|lease| lease.get(range)) {
             None | Some([]) => {}

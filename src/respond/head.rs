@@ -74,6 +74,15 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
+    /// Whole field lines, each with its CRLF, that were made and checked before. Debug builds check
+    /// them again.
+    #[inline]
+    pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        debug_assert!(are_lines(lines), "{} are no lines", lines.escape_ascii());
+        self.put([lines]);
+        self
+    }
+
     /// `Content-Length` in bytes, left out where the status forbids it.
     #[inline]
     pub fn content_length(&mut self, length: u64) -> &mut Self {
@@ -157,6 +166,15 @@ impl<'b> HeadWriter<'b> {
 /// Whether nothing in a name could end it, or its line.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+}
+
+/// Whether these are field lines: a name and a safe value in each, and CRLF behind it.
+fn are_lines(lines: &[u8]) -> bool {
+    lines.split_inclusive(|byte| *byte == b'\n').all(|line| {
+        let line = line.strip_suffix(b"\r\n").unwrap_or_default();
+        let (name, value) = line.split_at(memchr::memchr(b':', line).unwrap_or(0));
+        str::from_utf8(name).is_ok_and(is_name) && value_is_safe(value)
+    })
 }
 
 /// Whether a value stays within its line: no control character but HTAB (RFC 9110 section 5.5).

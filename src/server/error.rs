@@ -90,7 +90,10 @@ impl fmt::Display for StartError {
             Self::Bind(error) => write!(f, "{error}"),
             Self::Ring(error) => write!(f, "{error}"),
             Self::KernelTls(reason) => {
-                write!(f, "kernel TLS was demanded (--ktls on), but {reason}; or use --ktls auto")
+                write!(
+                    f,
+                    "kernel TLS was demanded (--ktls on or send), but {reason}; or use --ktls auto"
+                )
             }
             Self::OpenFiles(limit) => write!(
                 f,

@@ -7,6 +7,7 @@
 
 mod builder;
 mod error;
+mod ktls;
 mod observe;
 mod prepared;
 mod running;

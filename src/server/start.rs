@@ -10,15 +10,13 @@ use std::{
 };
 
 use super::{
-    Handle, Prepared, RunningServer, StartError,
+    Handle, Prepared, RunningServer, StartError, ktls,
     observe::{Listening, Sources},
     tls::Tls,
 };
 use crate::{
     accept::{self, PerAddress},
-    config::{Config, KtlsMode},
-    conn::KtlsPlan,
-    handshake::ktls::{self, KtlsSupport},
+    config::Config,
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile},
@@ -41,7 +39,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
 
     let tls = Tls::load(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.
-    let (ktls, tls_path) = ktls_plan(config.ktls)?;
+    let (ktls, tls_path) = ktls::plan(config.ktls)?;
     let (addresses, listeners) = listeners(&config.listen, workers)?;
     let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
     let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
@@ -161,34 +159,6 @@ fn spawn(
         drop(ready);
         worker.run()
     })
-}
-
-/// Who seals and opens records on this host, and the sentence that says so.
-fn ktls_plan(mode: KtlsMode) -> Result<(KtlsPlan, String), StartError> {
-    let none =
-        |why: &str| Ok((KtlsPlan::default(), format!("kernel TLS: no, {why}; user-space TLS")));
-    if mode == KtlsMode::Off {
-        return none("it is switched off (--ktls off)");
-    }
-    let support = ktls::probe();
-    if !support.is_available() {
-        let obstacle = support.unavailable();
-        let why = obstacle.map_or_else(|| "the kernel refuses it".to_owned(), |o| o.to_string());
-        if mode == KtlsMode::On {
-            let remedy = obstacle.and_then(|o| o.remedy()).map(|r| format!("; {r}"));
-            return Err(StartError::KernelTls(why + &remedy.unwrap_or_default()));
-        }
-        return none(&why);
-    }
-    let path = format!("kernel TLS: yes, {}", describe(&support));
-    Ok((KtlsPlan { support: Some(Arc::new(support)) }, path))
-}
-
-fn describe(support: &KtlsSupport) -> String {
-    let all = support.attempts.iter().all(|attempt| attempt.outcome.is_ok());
-    let ciphers = if all { "both directions, every cipher" } else { "for some ciphers (doctor)" };
-    let rekey = if support.rekey.is_ok() { "key updates" } else { "no key updates" };
-    format!("{ciphers}, {rekey}")
 }
 
 /// Listeners for each worker, all on the same addresses.

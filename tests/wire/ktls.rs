@@ -51,6 +51,34 @@ fn the_kernel_seals_and_opens_with_every_suite() {
 }
 
 #[test]
+fn the_kernel_seals_and_ringway_opens() {
+    let Some(_turn) = turn() else { return };
+    let server = Server::plain(&["--ktls", "send"]);
+    assert!(server.start_block.contains("for sending"), "{}", server.start_block);
+    let errors = tls_stat("TlsDecryptError");
+    for options in every_suite() {
+        let before = installed();
+        let mut client = server.connect_as(&options);
+        for _ in 0..3 {
+            assert_eq!(client.get("/hello.txt").body, HELLO);
+        }
+        assert!(installed().0 > before.0, "{:?}: the kernel does not send", options.suite);
+        assert_eq!(installed().1, before.1, "{:?}: the kernel receives", options.suite);
+        client.close();
+        client.expect_close();
+    }
+    assert_eq!(tls_stat("TlsDecryptError"), errors);
+}
+
+#[test]
+fn whether_the_kernel_pays_is_tried_at_the_start() {
+    let Some(_turn) = turn() else { return };
+    let server = Server::plain(&["--ktls", "auto"]);
+    assert!(server.start_block.contains("us by the kernel"), "{}", server.start_block);
+    assert_eq!(server.connect().get("/hello.txt").body, HELLO);
+}
+
+#[test]
 fn off_leaves_the_kernel_out() {
     let Some(_turn) = turn() else { return };
     let server = Server::plain(&["--ktls", "off"]);

@@ -32,7 +32,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `site` with two workers, kernel TLS where there is any, and these options.
+    /// Serves `site` with two workers and these options. Where kernel TLS is there to be tested, the
+    /// kernel protects records unless they say otherwise.
     pub(crate) fn start(site: Site, options: &[&str]) -> Self {
         let identity = Identity::ecdsa(site.outside());
         Self::start_as(site, identity, options)
@@ -61,6 +62,7 @@ impl Server {
             .arg("--key")
             .arg(&identity.key)
             .args(options)
+            .args(kernel_tls(options))
             .args(looked_into(options))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -194,6 +196,14 @@ impl Drop for Server {
 fn looked_into(options: &[&str]) -> Option<&'static str> {
     let hidden = !rustix::process::geteuid().is_root() && !options.contains(&"--core-dumps");
     hidden.then_some("--core-dumps")
+}
+
+/// What has the kernel protect records in a guest that is there to test that. Whether it pays is
+/// otherwise tried at the start, and in a guest it does not.
+fn kernel_tls(options: &[&str]) -> Option<&'static str> {
+    let required = std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1");
+    let says = options.iter().any(|option| option.starts_with("--ktls"));
+    (required && !says).then_some("--ktls=on")
 }
 
 /// Runs the program to its end, with a deadline.

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use super::{Exit, open_files, print};
 use crate::config::Config;
-use crate::handshake::ktls::{self, KtlsSupport};
+use crate::handshake::ktls::{self, KtlsSupport, Trial};
+use crate::handshake::preferred_suite;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use facts::Facts;
 use report::Report;
@@ -22,7 +23,8 @@ pub(super) fn run(json: bool) -> Exit {
     let facts = Facts::gather(Path::new("/"));
     open_files::raise();
     let (ring, ktls) = (RingFeatures::probe(), ktls::probe());
-    let report = examine(&facts, &ring, &ktls, &Config::default());
+    let trial = ktls.is_available().then(|| ktls::compare(preferred_suite()).ok()).flatten();
+    let report = examine(&facts, &ring, &ktls, trial.as_ref(), &Config::default());
     let text = if json { report.to_json() } else { report.to_string() };
     match print(text.as_bytes()) {
         Exit::Done if !report.works() => Exit::HostLacks,
@@ -34,17 +36,33 @@ fn examine(
     facts: &Facts,
     ring: &Result<RingFeatures, RingUnavailable>,
     ktls: &KtlsSupport,
+    trial: Option<&Trial>,
     config: &Config,
 ) -> Report {
     Report {
         sections: vec![
             sections::kernel(facts),
             sections::ring(ring),
-            sections::kernel_tls(facts, ktls),
+            sections::kernel_tls(facts, ktls, trial),
             sections::limits(facts, config),
             sections::processor(facts),
-            sections::consequences(facts, ring, ktls, config),
+            sections::consequences(facts, ring, tls_path(ktls, trial), config),
         ],
+    }
+}
+
+/// Who will protect records under `--ktls auto`.
+fn tls_path(ktls: &KtlsSupport, trial: Option<&Trial>) -> String {
+    match (ktls.unavailable(), trial) {
+        (Some(obstacle), _) => format!("user-space TLS: {obstacle}"),
+        (None, None) => "user-space TLS: what the kernel's costs could not be tried".to_owned(),
+        (None, Some(trial)) if !trial.kernel_sends() => {
+            "user-space TLS, which costs less here (--ktls on for the kernel's)".to_owned()
+        }
+        (None, Some(trial)) if !trial.kernel_receives() => {
+            "kernel TLS for sending, for the ciphers that the kernel takes".to_owned()
+        }
+        (None, Some(_)) => "kernel TLS for the ciphers that the kernel takes".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
 use crate::config::{Config, Limits};
-use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle};
+use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle, Trial};
 use crate::privilege::Absence;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 
@@ -139,12 +139,14 @@ fn ring_lines(features: &RingFeatures) -> Vec<Line> {
     ]
 }
 
-pub(super) fn kernel_tls(facts: &Facts, ktls: &KtlsSupport) -> Section {
+pub(super) fn kernel_tls(facts: &Facts, ktls: &KtlsSupport, trial: Option<&Trial>) -> Section {
     let mut lines = match ktls.unavailable() {
         // The same obstacle twelve times over would help nobody.
         Some(obstacle) => vec![refused("tls ULP", obstacle)],
         None => ktls_lines(ktls),
     };
+    let costs = trial.iter().flat_map(|trial| &trial.costs);
+    lines.extend(costs.map(|cost| Line::note("cost", cost.to_string())));
     lines.push(match facts.gcm_driver.as_deref() {
         // The AES-NI driver may call itself `generic-gcm-aesni`; this one is AES without AES-NI.
         Some(name) if name.contains("aes-generic") => {
@@ -285,7 +287,7 @@ pub(super) fn processor(facts: &Facts) -> Section {
 pub(super) fn consequences(
     facts: &Facts,
     ring: &Result<RingFeatures, RingUnavailable>,
-    ktls: &KtlsSupport,
+    tls_path: String,
     config: &Config,
 ) -> Section {
     let mut lines = Vec::new();
@@ -298,13 +300,7 @@ pub(super) fn consequences(
         let workers = facts.cpus;
         lines.push(Line::note("workers", format!("{workers}, each with one {mode} ring")));
     }
-    lines.push(Line::note(
-        "TLS",
-        match ktls.unavailable() {
-            None => "kernel TLS for what the kernel takes, else user-space TLS".to_owned(),
-            Some(obstacle) => format!("user-space TLS: {obstacle}"),
-        },
-    ));
+    lines.push(Line::note("TLS", tls_path));
     let fitted = fitted(config, facts);
     lines.push(match &fitted {
         Some(limits) => {

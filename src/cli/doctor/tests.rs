@@ -4,7 +4,7 @@ use std::path::Path;
 use super::facts::Facts;
 use super::report::Mark;
 use super::*;
-use crate::handshake::ktls::{Attempt, Direction, Obstacle};
+use crate::handshake::ktls::{Attempt, Cost, Direction, Obstacle};
 use crate::privilege::Absence;
 use crate::record::{Suite, TlsVersion};
 
@@ -66,22 +66,35 @@ fn kernel_tls(there: bool) -> KtlsSupport {
     }
 }
 
+/// What a message costs where it costs us a microsecond.
+fn trial(kernel: u64) -> Trial {
+    let directions = [Direction::Transmit, Direction::Transmit, Direction::Receive];
+    let cost = |(direction, length)| Cost { direction, length, user: 1_000, kernel };
+    let lengths = [1024, 65_536, 512];
+    Trial { costs: [0, 1, 2].map(|at| cost((directions[at], lengths[at]))) }
+}
+
 fn report(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>) -> Report {
-    examine(facts, ring, &kernel_tls(true), &Config::default())
+    examine(facts, ring, &kernel_tls(true), Some(&trial(900)), &Config::default())
 }
 
 #[test]
 fn kernel_tls_is_told_item_by_item_or_not_at_all() {
     let there = report(&healthy(), &Ok(modern())).to_string();
     assert!(there.contains("  yes   TLS 1.3 AES-128-GCM, send "), "{there}");
-    assert!(there.contains("kernel TLS for what the kernel takes"), "{there}");
+    assert!(there.contains("kernel TLS for the ciphers that the kernel takes"), "{there}");
+    assert!(there.contains("send 64 KiB: 0.9 us by the kernel, 1.0 by Ringway"), "{there}");
+    let dear = trial(1_100);
+    let dear =
+        examine(&healthy(), &Ok(modern()), &kernel_tls(true), Some(&dear), &Config::default());
+    assert!(dear.to_string().contains("user-space TLS, which costs less here"), "{dear}");
 
     let mut old = kernel_tls(true);
     old.rekey = Err(Obstacle::Rekey(libc::EBUSY));
-    let text = examine(&healthy(), &Ok(modern()), &old, &Config::default()).to_string();
+    let text = examine(&healthy(), &Ok(modern()), &old, None, &Config::default()).to_string();
     assert!(text.contains("  no    rekey ") && text.contains("6.14"), "{text}");
 
-    let none = examine(&healthy(), &Ok(modern()), &kernel_tls(false), &Config::default());
+    let none = examine(&healthy(), &Ok(modern()), &kernel_tls(false), None, &Config::default());
     let text = none.to_string();
     assert!(none.works(), "user-space TLS serves too");
     assert_eq!(text.matches("modprobe tls (and").count(), 1, "{text}");
@@ -237,7 +250,7 @@ fn the_json_has_every_line() {
 #[test]
 fn this_host_is_examined_without_a_hitch() {
     let facts = Facts::gather(Path::new("/"));
-    let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), &Config::default());
+    let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), None, &Config::default());
     assert_eq!(report.sections.len(), 6);
 }
 

@@ -71,7 +71,6 @@ pub(super) enum Want {
 
 /// What the bytes at hand amount to. Made and taken apart within one poll: its size is that of the
 /// answer, which would have to be somewhere anyway.
-#[expect(clippy::large_enum_variant)]
 pub(super) enum Examined<'l> {
     Incomplete,
     Refused(Status),

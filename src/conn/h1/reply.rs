@@ -53,6 +53,10 @@ impl FieldSink for Sink<'_, '_> {
     fn field_u64(&mut self, name: &str, number: u64) {
         self.0.field_u64(name, number);
     }
+
+    fn lines(&mut self, lines: &[u8]) {
+        self.0.lines(lines);
+    }
 }
 
 /// Queues an answer. It leaves with the next flush, or in part now if it is large.

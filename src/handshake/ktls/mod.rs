@@ -3,10 +3,12 @@
 //! The invariant: **the kernel continues exactly where we stopped**, at the record boundary, with
 //! the record number and the nonce that come next. [`crypto_info`] puts that into the kernel's
 //! own structures, [`install_transmit`] and [`install_receive`] set them on a socket, and
-//! [`probe()`] tells beforehand, by trying, what this kernel accepts.
+//! [`probe()`] tells beforehand, by trying, what this kernel accepts. [`compare`] tells whether that
+//! pays.
 
 mod install;
 mod probe;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ pub use install::{expect_no_padding, install_receive, install_transmit, install_
 #[cfg(test)]
 pub(super) use probe::loopback_pair;
 pub use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
+pub use trial::{Cost, Trial, compare};
 
 use crate::record::{Suite, TlsVersion, TrafficKeys};
 

@@ -187,6 +187,15 @@ pub(in crate::handshake) fn loopback_pair() -> io::Result<(TcpStream, TcpStream)
     Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
 }
 
+/// Keys that protect nothing, told apart by `key`.
+pub(super) fn test_keys(suite: Suite, version: TlsVersion, key: u8) -> io::Result<TrafficKeys> {
+    let bytes = [key; 32];
+    bytes
+        .get(..suite.key_length())
+        .and_then(|bytes| TrafficKeys::new(suite, version, bytes, [key; 12], 0))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
 /// Sets keys that protect nothing, told apart by `key`.
 fn install(
     socket: &TcpStream,
@@ -195,11 +204,7 @@ fn install(
     direction: Direction,
     key: u8,
 ) -> io::Result<()> {
-    let bytes = [key; 32];
-    let keys = bytes
-        .get(..suite.key_length())
-        .and_then(|bytes| TrafficKeys::new(suite, version, bytes, [key; 12], 0))
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let keys = test_keys(suite, version, key)?;
     match direction {
         Direction::Transmit => install_transmit(socket.as_fd(), &keys),
         Direction::Receive => install_receive(socket.as_fd(), &keys),

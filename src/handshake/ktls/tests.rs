@@ -306,3 +306,28 @@ fn a_handshake_is_handed_over() {
         crate::handshake::tests::hand_over_to_kernel(suite);
     }
 }
+
+#[test]
+fn what_it_costs_can_be_tried_with_every_suite() {
+    if support("what_it_costs_can_be_tried_with_every_suite").is_none() {
+        assert!(compare(Suite::Aes128Gcm).is_err(), "nothing to compare with");
+        return;
+    }
+    for suite in Suite::ALL {
+        let trial = compare(suite).unwrap();
+        assert_eq!(trial.costs.map(|cost| cost.length), [1024, 65_536, 512]);
+        for cost in trial.costs {
+            // No message was free, and none took all of the patience.
+            for side in [cost.user, cost.kernel] {
+                assert!((1..500_000_000).contains(&side), "{suite:?}: {cost}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_difference_decides_nothing() {
+    let cost = |kernel| Cost { direction: Direction::Transmit, length: 1024, user: 1_000, kernel };
+    assert!(!cost(1_000).is_kernels() && !cost(970).is_kernels());
+    assert!(cost(969).is_kernels() && !cost(u64::MAX).is_kernels());
+}

@@ -5,12 +5,16 @@ use std::{
     rc::Rc,
 };
 
+use foldhash::fast::RandomState;
+
 use super::Entry;
 
 /// Entries by path, within limits.
 #[derive(Debug)]
 pub(super) struct Cache {
-    entries: HashMap<Rc<[u8]>, Rc<Entry>>,
+    /// Hashed fast: a client cannot fill it with names of its own, since only what is in the folder
+    /// comes here.
+    entries: HashMap<Rc<[u8]>, Rc<Entry>, RandomState>,
     /// Every path of `entries` once, in the order in which the hand passes them.
     clock: VecDeque<Rc<[u8]>>,
     bytes: usize,
@@ -22,7 +26,7 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(max_entries: usize, max_bytes: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             clock: VecDeque::new(),
             bytes: 0,
             descriptors: 0,
