@@ -17,12 +17,12 @@ const WINDOW: u64 = 50_000_000;
 /// How far two windows may differ, as a part of either, for the counter to be used.
 const AGREES: u64 = 256;
 
-/// Ticks after a reading of the kernel's clock beyond which it is asked again: a second or so. Times
-/// the greatest pace, they fit into 64 bits.
-const MOST_TICKS: u64 = 1 << 31;
+/// Ticks after a reading of the kernel's clock beyond which it is asked again: a third of a second or
+/// more. Times the greatest pace, they fit into 64 bits.
+const MOST_TICKS: u64 = 1 << 30;
 
-/// The greatest pace: a nanosecond for each tick. Slower counters are not worth asking.
-const SLOWEST: u64 = 1 << 32;
+/// The greatest pace: two nanoseconds for each tick. Slower counters are not worth asking.
+const SLOWEST: u64 = 1 << 33;
 
 /// Both clocks, read one after the other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,7 +135,7 @@ mod tests {
             (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 5 * WINDOW)], 0),
             (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW)], 0),
             (&[(WINDOW, 0), (2 * WINDOW, 0)], 0),
-            (&[(WINDOW, WINDOW / 2), (2 * WINDOW, WINDOW)], 0),
+            (&[(WINDOW, WINDOW / 4), (2 * WINDOW, WINDOW / 2)], 0),
             // And used again once it has kept a pace for two.
             (&[(WINDOW, 9), (2 * WINDOW, 9 + WINDOW), (3 * WINDOW, 9 + 2 * WINDOW)], 1 << 32),
         ] {

@@ -45,15 +45,14 @@ const TURNS: usize = Stage::COUNT;
 #[derive(Debug)]
 pub(super) struct Recorder {
     /// One histogram behind the other.
-    counts: Box<[[u64; BUCKETS]; HISTOGRAMS]>,
+    counts: Box<[u64]>,
     /// Sums of what was recorded, exactly.
     sums: [u64; HISTOGRAMS],
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let counts = vec![[0; BUCKETS]; HISTOGRAMS].into_boxed_slice();
-        let Ok(counts) = counts.try_into() else { unreachable!("there are as many") };
+        let counts = vec![0; BUCKETS * HISTOGRAMS].into_boxed_slice();
         Self { counts, sums: [0; HISTOGRAMS] }
     }
 }
@@ -72,8 +71,7 @@ impl Recorder {
 
     #[inline]
     fn count(&mut self, of: usize, nanoseconds: u64) {
-        // Never out of bounds, as the tests show; said so that nothing is checked twice.
-        if let Some(count) = self.counts[of].get_mut(bucket_of(nanoseconds)) {
+        if let Some(count) = self.counts.get_mut(of * BUCKETS + bucket_of(nanoseconds)) {
             *count += 1;
         }
         self.sums[of] = self.sums[of].wrapping_add(nanoseconds);
@@ -82,7 +80,7 @@ impl Recorder {
     /// What all but a `share` of the durations of a stage did not exceed, to two significant
     /// digits; 0 without durations.
     pub(super) fn above(&self, stage: Stage, share: f64) -> u64 {
-        let counts = &self.counts[stage.index()];
+        let counts = self.counts.chunks_exact(BUCKETS).nth(stage.index()).unwrap_or_default();
         let all: u64 = counts.iter().sum();
         let (most, mut beyond) = ((all as f64 * share) as u64, 0);
         for (bucket, count) in counts.iter().enumerate().rev() {
@@ -99,7 +97,7 @@ impl Recorder {
     pub(super) fn histograms(&self) -> Histograms {
         let mut histograms = Histograms::default();
         let into = histograms.stages.iter_mut().chain([&mut histograms.turns]);
-        for (counts, histogram) in self.counts.iter().zip(into) {
+        for (counts, histogram) in self.counts.chunks_exact(BUCKETS).zip(into) {
             for (bucket, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 histogram.saturating_record_n(value_of(bucket), *count);
             }
