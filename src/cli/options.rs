@@ -298,7 +298,7 @@ overrides! {
             => connections_per_address,
         /// Handshakes in flight per worker [default: 1024]
         handshakes "handshakes" "N": usize = number::<usize> => handshakes,
-        /// Receive buffers per worker, a power of two [default: 256]
+        /// Receive buffers per worker, a power of two [default: 1024]
         receive_buffers "receive-buffers" "N": usize = number::<usize> => receive_buffers,
         /// Size of one receive buffer [default: 16KiB]
         receive_buffer_size "receive-buffer-size" "SIZE": usize = units::memory

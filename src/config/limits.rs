@@ -18,7 +18,8 @@ pub struct Limits {
     /// more memory and time than an established connection.
     pub handshakes: usize,
     /// Receive buffers per worker, a power of two from 8 to 32,768 (the kernel's bound for a
-    /// buffer ring, `io_uring_register_buf_ring(3)`). Default 256.
+    /// buffer ring, `io_uring_register_buf_ring(3)`). Default 1,024, of which the kernel has as many
+    /// as the load needs: each request that has come and waits its turn holds one.
     pub receive_buffers: usize,
     /// Bytes of one receive buffer, 4 KiB to 128 KiB. Default 16 KiB: one TLS record's plaintext,
     /// so that the kernel can decrypt straight into it.
@@ -58,7 +59,7 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 0,
             handshakes: 1_024,
-            receive_buffers: 256,
+            receive_buffers: 1_024,
             receive_buffer_bytes: 16 << 10,
             leases_per_connection: 4,
             send_memory_bytes: 8 << 20,

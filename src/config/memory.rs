@@ -171,7 +171,7 @@ mod tests {
         let shared = one.parts().iter().find(|part| part.what == "certificates").unwrap();
         assert_eq!(two.total() - shared.bytes, 2 * (one.total() - shared.bytes));
         let pools = one.parts().iter().find(|part| part.what == "receive buffers").unwrap();
-        assert_eq!(pools.bytes, 2 * 256 * 16_384);
+        assert_eq!(pools.bytes, 2 * 1_024 * 16_384);
     }
 
     #[test]

@@ -5,16 +5,19 @@ use std::{fmt, io, os::fd::AsFd, rc::Rc, time::Duration};
 
 use super::{Context, Session};
 use crate::{
-    handshake::{Established, Handshake, HandshakeError, HandshakeState, ktls},
+    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, ktls},
     observe::ConnectionClock,
     read::Reader,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
-    write::Writer,
+    write::{WriteError, Writer},
 };
 
 /// What a client gets that speaks plain HTTP to this port.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
 Content-Length: 58\r\nConnection: close\r\n\r\nThis port speaks HTTPS. Use an https:// address instead.\r\n";
+
+/// Bytes that hold our first flight with a short chain of certificates.
+const USUAL_FLIGHT: usize = 1024;
 
 /// Why no session came about.
 #[derive(Debug)]
@@ -60,6 +63,15 @@ impl From<HandshakeError> for EstablishError {
     }
 }
 
+impl From<WriteError> for EstablishError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Socket(error) => Self::Socket(Some(error)),
+            other => Self::Socket(Some(io::Error::other(other))),
+        }
+    }
+}
+
 /// How long a handshake may take at least, however many there are: a few round trips around the
 /// world, unless less was configured.
 const LEAST_PATIENCE: Duration = Duration::from_secs(2);
@@ -93,7 +105,7 @@ async fn shake_hands(
     let mut handshake = Handshake::new(context.tls.current())?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
     let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
-    let mut flight = Vec::new();
+    let mut flight = Vec::with_capacity(USUAL_FLIGHT);
     loop {
         let lease = match stream.next().await {
             Received::Data(lease) => lease,
@@ -108,18 +120,24 @@ async fn shake_hands(
         if matches!(advanced, Err(HandshakeError::PlainHttp)) {
             flight.extend_from_slice(PLAIN_HTTP);
         }
-        let sent = send_flight(context, socket, &mut flight).await;
-        let advance = advanced?;
-        sent.map_err(|error| EstablishError::Socket(Some(error)))?;
-        if advance.state == HandshakeState::Finished {
-            let early = (advance.consumed < lease.len()).then_some((lease, advance.consumed));
-            clock.shaken();
-            return Ok(hand_over(context, socket, handshake.finish()?, stream, early, clock));
+        if let Ok(Advance { consumed, state: HandshakeState::Finished }) = advanced {
+            let early = (consumed < lease.len()).then_some((lease, consumed));
+            let established = handshake.finish()?;
+            let shaken = Shaken { established, flight, stream, early };
+            return hand_over(context, socket, shaken, clock).await;
         }
+        let sent = send_flight(context, socket, &mut flight).await;
+        advanced?;
+        sent?;
     }
 }
 
-async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -> io::Result<()> {
+async fn send_flight(
+    context: &Context,
+    socket: &Socket,
+    flight: &mut Vec<u8>,
+) -> Result<(), EstablishError> {
+    let failed = |error| EstablishError::Socket(Some(error));
     for piece in flight.chunks(SendClass::RECORD_LEN) {
         let mut buffer = context.ring.send_buffer(SendClass::Record).await;
         let mut sent = 0;
@@ -131,13 +149,13 @@ async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -
             let (result, returned) = send.await;
             buffer = returned;
             match result {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
                 Ok(count) => sent += count,
                 // Interrupted, or the ring is full: others first.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
                     context.ring.yield_now().await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(failed(error)),
             }
         }
     }
@@ -145,17 +163,34 @@ async fn send_flight(context: &Context, socket: &Socket, flight: &mut Vec<u8>) -
     Ok(())
 }
 
+/// A complete handshake, and what goes over to the session with it.
+struct Shaken {
+    established: Established,
+    /// The last flight, not sent yet: session tickets, and with TLS 1.2 our Finished.
+    flight: Vec<u8>,
+    stream: ReceiveStream,
+    /// What came behind the handshake, and from where in its buffer.
+    early: Option<(RecvBuf, usize)>,
+}
+
 /// Gives each direction of the connection to whoever is to seal or open its records.
-fn hand_over(
+///
+/// The last flight is left to the writer: most clients send their first request right behind their
+/// Finished, and then the tickets leave with its answer, in one send. What is sealed by the kernel
+/// can only come behind it, so there it is sent first.
+async fn hand_over(
     context: &Rc<Context>,
     socket: &Socket,
-    established: Established,
-    stream: ReceiveStream,
-    early: Option<(RecvBuf, usize)>,
+    shaken: Shaken,
     mut clock: Box<ConnectionClock>,
-) -> Session {
+) -> Result<Session, EstablishError> {
+    let Shaken { established, mut flight, stream, early } = shaken;
     let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
+    if wants_transmit || flight.len() > Writer::MAX_SEALED {
+        send_flight(context, socket, &mut flight).await?;
+    }
+    clock.shaken();
     let kernel_transmit = wants_transmit && {
         let installed = ktls::install_ulp(socket.as_fd())
             .and_then(|()| ktls::install_transmit(socket.as_fd(), &transmit));
@@ -171,10 +206,13 @@ fn hand_over(
         counts.kernel_receive += u64::from(kernel_receive);
     });
     let ring = &context.ring;
-    let writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
+    let mut writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
     clock.handed_over(resumed);
-    Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey())
+    if !flight.is_empty() {
+        writer.queue_sealed(socket, &flight).await?;
+    }
+    Ok(Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey()))
 }
 
 #[cfg(test)]

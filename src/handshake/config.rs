@@ -16,8 +16,12 @@ use rustls::{SupportedCipherSuite, version};
 use super::Credentials;
 use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
+use super::hkdf::with_own_hkdf;
 use super::tickets::BoundTickets;
 use crate::record::{Suite, TlsVersion};
+
+/// Most tickets for a client that asks for a number of them; the memory of handshakes counts with it.
+const MAX_TICKETS: usize = 2;
 
 /// What a configuration is made of, each part of which can be replaced while the server runs.
 #[derive(Debug)]
@@ -37,7 +41,9 @@ impl TlsParts {
     /// - Cipher suites: the server's order decides; AES-128-GCM leads on CPUs with AES instructions,
     ///   ChaCha20-Poly1305 elsewhere. TLS 1.2 keeps only forward-secret AEAD suites.
     /// - Tickets: stateless, and bound to what is demanded of clients. Nothing else is kept of a
-    ///   session.
+    ///   session. One with each handshake, which is used once: whoever comes back by it gets the
+    ///   next, and a browser that opens several connections gets one from each. Clients that want
+    ///   more, or none, say so (RFC 9149).
     /// - No early data: a replayed request must not exist.
     pub fn server_config(self, minimum: TlsVersion) -> Result<Arc<ServerConfig>, rustls::Error> {
         let versions: &[_] = match minimum {
@@ -56,6 +62,8 @@ impl TlsParts {
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(BoundTickets { inner: self.tickets, policy });
+        config.send_tls13_tickets = 1;
+        config.max_tls13_tickets = MAX_TICKETS;
         config.max_early_data_size = 0;
         config.enable_secret_extraction = true;
         Ok(Arc::new(config))
@@ -147,7 +155,7 @@ fn cipher_suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
         suites.extend(chacha);
         suites.extend(aes);
     }
-    suites
+    suites.into_iter().map(with_own_hkdf).collect()
 }
 
 /// The cipher that leads among those: what a client gets that supports all of them.

@@ -53,6 +53,9 @@ pub struct Handshake {
     finished: bool,
 }
 
+/// Bytes that hold most first flights of a client without a post-quantum key share.
+const USUAL: usize = 1024;
+
 /// Alert `handshake_failure`.
 const HANDSHAKE_FAILURE: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
 
@@ -71,7 +74,7 @@ impl Handshake {
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config).map_err(HandshakeError::Tls)?,
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(USUAL),
             held: 0,
             received: 0,
             records: 0,

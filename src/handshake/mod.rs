@@ -16,6 +16,7 @@ mod credentials;
 mod drive;
 mod established;
 mod files;
+mod hkdf;
 pub mod ktls;
 mod names;
 mod self_signed;

@@ -76,11 +76,11 @@ impl Reader {
     /// Control records in a row that are borne: alerts that change nothing, key updates.
     pub const MAX_CONTROL_IN_A_ROW: u8 = 16;
 
-    /// Continues where the handshake ended. `early` is a lease whose bytes from an index on came
+    /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease whose bytes from an index on came
     /// behind the handshake. With `kernel`, the kernel takes over at the first record boundary.
     pub fn new(
         ring: &Rc<Ring>,
-        mut stream: ReceiveStream,
+        stream: ReceiveStream,
         keys: TrafficKeys,
         kernel: bool,
         early: Option<(RecvBuf, usize)>,
@@ -90,7 +90,6 @@ impl Reader {
         let decrypt = if kernel {
             Decrypt::HandingOver(opener, Box::new(keys))
         } else {
-            stream.make_multishot();
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
@@ -185,6 +184,7 @@ impl Reader {
             self.lease = None;
             match self.stream.next().await {
                 Received::Data(lease) => {
+                    self.expect_more();
                     if self.take_in(Arrived::Lease(lease)) {
                         return Ok(Filled::More);
                     }
@@ -224,6 +224,16 @@ impl Reader {
         self.lease = None;
         self.aside = VecDeque::new();
         self.stream.stop().await;
+    }
+
+    /// Whoever has sent something after the handshake is expected to go on: from now on one
+    /// submission receives it all. Not sooner, since many connections bring one request, right
+    /// behind the handshake, and then a close_notify. Nothing is armed behind that, so that closing
+    /// need not cancel it.
+    fn expect_more(&mut self) {
+        if matches!(self.decrypt, Decrypt::User(_)) {
+            self.stream.make_multishot();
+        }
     }
 
     /// Lets the kernel take over if no record is in pieces; else asks for no more than the rest

@@ -127,6 +127,26 @@ fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> Option<F::Output> {
     None
 }
 
+/// What is armed when a connection ends has to be cancelled: a round trip through the ring. Nothing
+/// is, until a second receive shows that the connection goes on.
+#[test]
+fn one_request_and_a_close_leave_nothing_to_cancel() {
+    for (requests, cancels) in [(0, 0), (1, 1)] {
+        let mut bench = Bench::new();
+        for _ in 0..requests {
+            bench.send(b"GET / HTTP/1.1\r\n\r\n");
+            bench.fill();
+            let len = bench.reader.plaintext().len();
+            bench.reader.consume(len);
+        }
+        bench.send_as(ContentType::Alert, &[1, 0]);
+        let filled = block_on(&bench.ring, bench.reader.fill(&bench.socket)).unwrap();
+        assert_eq!(filled.unwrap(), Filled::Closed);
+        block_on(&bench.ring, bench.reader.stop()).unwrap();
+        assert_eq!(bench.ring.counts().cancels, cancels);
+    }
+}
+
 /// Every request straddles two records, for as long as the connection lives.
 #[test]
 fn requests_that_never_end_with_a_record_do_not_gather() {

@@ -27,6 +27,9 @@ mod message;
 mod op;
 mod ops;
 mod pages;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod parts;
 pub mod probe;
 mod ready;
 mod receive_pool;

@@ -1,8 +1,12 @@
 //! Receive buffers: a provided-buffer ring (`io_uring_register_buf_ring(3)`) and its leases.
 //!
 //! A buffer is in exactly one of four places: published to the kernel, queued in a receive op's
-//! slot, leased as a [`RecvBuf`], or waiting in `returns` to be published again. Leases return
-//! themselves when dropped; returns are published in one batch before each submission.
+//! slot, leased as a [`RecvBuf`], or at rest. Leases return themselves when dropped, and are
+//! published again in one batch before each submission.
+//!
+//! The kernel takes published buffers in turn, so all of them are touched again and again. As many
+//! are published as the load needs, the warmest first; the others rest, and are not even resident
+//! until they are wanted for the first time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,6 +28,12 @@ use super::{
 /// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
 pub const MAX_BUFFERS: u16 = 1 << 15;
 
+/// Buffers that are published at first, and at least.
+const LEAST_PUBLISHED: u16 = 64;
+
+/// Turns after which it is seen whether fewer would do.
+const REVIEW_AFTER: u32 = 4096;
+
 /// The buffers that a worker receives into.
 pub struct ReceivePool {
     memory: Region,
@@ -37,9 +47,15 @@ pub struct ReceivePool {
     stride: usize,
     /// Where the next returned buffer is published; the kernel reads it from the ring.
     tail: Cell<u16>,
-    returns: RefCell<Vec<u16>>,
+    /// Buffers that nobody has, the warmest last.
+    resting: RefCell<Vec<u16>>,
     /// Buffers that the kernel may fill now.
     published: Cell<u16>,
+    /// Buffers that it shall have at the beginning of a turn.
+    wanted: Cell<u16>,
+    /// The fewest that it had left at the end of a turn since the last review, so many turns ago.
+    fewest_left: Cell<u16>,
+    turns: Cell<u32>,
     lowest: Cell<u16>,
     /// Bytes that were moved out of buffers and are still held.
     aside: Cell<usize>,
@@ -63,13 +79,16 @@ impl ReceivePool {
             len,
             stride,
             tail: Cell::new(0),
-            returns: RefCell::new((0..count).rev().collect()),
+            resting: RefCell::new((0..count).rev().collect()),
             published: Cell::new(0),
+            wanted: Cell::new(count.min(LEAST_PUBLISHED)),
+            fewest_left: Cell::new(count),
+            turns: Cell::new(0),
             lowest: Cell::new(count),
             aside: Cell::new(0),
             line: RefCell::new(Line::default()),
         };
-        pool.publish_returns();
+        pool.publish();
         Ok(Rc::new(pool))
     }
 
@@ -89,9 +108,9 @@ impl ReceivePool {
         self.len as usize
     }
 
-    /// Buffers that the kernel may fill at this moment.
+    /// Buffers that nobody has but the kernel, or that it can be given.
     pub fn available(&self) -> u16 {
-        self.published.get()
+        self.published.get() + self.resting.borrow().len() as u16
     }
 
     /// The fewest that were ever available.
@@ -121,9 +140,8 @@ impl ReceivePool {
 
     /// Takes note that the kernel filled `buffer` with `len` bytes.
     pub(super) fn taken(&self) {
-        let left = self.published.get().saturating_sub(1);
-        self.published.set(left);
-        self.lowest.set(self.lowest.get().min(left));
+        self.published.set(self.published.get().saturating_sub(1));
+        self.lowest.set(self.lowest.get().min(self.available()));
     }
 
     /// Makes the lease of a buffer that the kernel filled. Exactly one per completion.
@@ -137,20 +155,45 @@ impl ReceivePool {
         }
     }
 
-    /// Gives a buffer back; it is published with the next batch.
+    /// Gives a buffer back; it is published with the next batch, or rests.
     pub(super) fn give_back(&self, buffer: u16) {
-        self.returns.borrow_mut().push(buffer);
+        self.resting.borrow_mut().push(buffer);
     }
 
-    /// Publishes what was given back, in one store of the tail.
-    pub(super) fn publish_returns(&self) {
-        let mut returns = self.returns.borrow_mut();
-        if returns.is_empty() {
+    /// Decides how many the kernel shall have, at the end of a turn: twice as many if it has used
+    /// up three quarters, half as many if it has left half of them for long.
+    fn review(&self) {
+        let (wanted, left) = (self.wanted.get(), self.published.get());
+        let fewest = self.fewest_left.get().min(left);
+        self.fewest_left.set(fewest);
+        self.turns.set(self.turns.get() + 1);
+        let better = if left < wanted / 4 {
+            wanted.saturating_mul(2).min(self.count)
+        } else if self.turns.get() < REVIEW_AFTER {
             return;
-        }
+        } else if fewest > wanted / 2 && wanted > LEAST_PUBLISHED {
+            wanted / 2
+        } else {
+            wanted
+        };
+        self.wanted.set(better);
+        self.fewest_left.set(better);
+        self.turns.set(0);
+    }
+
+    /// Ends a turn: publishes what was given back, as far as it is wanted.
+    pub(super) fn publish_returns(&self) {
+        self.review();
+        self.publish();
+    }
+
+    /// Publishes as many of those at rest as are wanted, in one store of the tail.
+    fn publish(&self) {
+        let mut resting = self.resting.borrow_mut();
         let mut tail = self.tail.get();
-        // Last in, first out within the batch: the warmest buffer is filled first.
-        while let Some(buffer) = returns.pop() {
+        // Last in, first out: the warmest buffer is filled first.
+        while self.published.get() < self.wanted.get() {
+            let Some(buffer) = resting.pop() else { break };
             let slot = usize::from(tail & (self.count - 1)) * size_of::<BufRingEntry>();
             let address = self.memory.at(usize::from(buffer) * self.stride).as_ptr() as u64;
             // SAFETY: the slot lies inside the entry ring, which is aligned to a page and holds
@@ -162,7 +205,9 @@ impl ReceivePool {
             tail = tail.wrapping_add(1);
             self.published.set(self.published.get() + 1);
         }
-        self.tail.set(tail);
+        if tail == self.tail.replace(tail) {
+            return;
+        }
         // SAFETY: the tail is the `resv` field of the first entry, two bytes, aligned; the kernel
         // reads it with acquire semantics (io_uring/kbuf.c).
         let shared = unsafe {
@@ -324,9 +369,46 @@ mod tests {
             assert_eq!(&lease[..], &[round as u8; 16]);
         }
         drop(leases);
-        assert_eq!(pool.available(), 0, "returns are published in a batch");
+        assert_eq!(pool.published.get(), 0, "returns are published in a batch");
         pool.publish_returns();
-        assert_eq!(pool.available(), 8);
+        assert_eq!((pool.published.get(), pool.available()), (8, 8));
+    }
+
+    /// Has the kernel fill so many buffers, and gives them all back.
+    fn turn(pool: &Rc<ReceivePool>, head: &mut u16, filled: usize) -> usize {
+        let leases: Vec<_> =
+            std::iter::from_fn(|| pool.fill_next(head, b"x").inspect(|_| pool.taken()))
+                .take(filled)
+                .map(|buffer| pool.lease(buffer, 1))
+                .collect();
+        let filled = leases.len();
+        drop(leases);
+        pool.publish_returns();
+        filled
+    }
+
+    #[test]
+    fn as_many_are_published_as_the_load_needs() {
+        let pool = ReceivePool::new(1024, 64).unwrap();
+        let mut head = 0;
+        assert_eq!((pool.published.get(), pool.available()), (64, 1024));
+        let filled: Vec<_> = (0..5).map(|_| turn(&pool, &mut head, 600)).collect();
+        assert_eq!(
+            filled,
+            [64, 128, 256, 512, 600],
+            "twice as many with each turn that wants more"
+        );
+        assert_eq!(pool.low_water(), 1024 - 600);
+        for _ in 0..2 * REVIEW_AFTER {
+            turn(&pool, &mut head, 10);
+        }
+        assert_eq!(pool.wanted.get(), 512, "half of them were not used for long");
+        for _ in 0..4 * REVIEW_AFTER {
+            turn(&pool, &mut head, 10);
+        }
+        assert_eq!(pool.wanted.get(), LEAST_PUBLISHED);
+        pool.publish_returns();
+        assert_eq!(pool.available(), 1024, "none was lost");
     }
 
     #[test]

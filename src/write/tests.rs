@@ -132,6 +132,37 @@ fn a_peer_that_reads_slowly_is_not_given_up() {
     assert!(reader.join().unwrap() > 60 << 20);
 }
 
+/// As session tickets do, which the handshake has sealed.
+#[test]
+fn sealed_records_leave_with_what_is_queued_behind_them() {
+    let tickets = b"records of the handshake";
+    for answers in [true, false] {
+        let mut bench = Bench::new(&Timeouts::default());
+        let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
+        let before = ring.counts().submissions;
+        let sent = block_on(ring, async {
+            writer.queue_sealed(socket, tickets).await?;
+            if answers {
+                writer.reserve(socket, 100, 0, false).await?;
+                writer.queue(socket, 100, Body::None).await?;
+            }
+            writer.flush(socket).await
+        });
+        sent.unwrap();
+        assert_eq!(ring.counts().submissions - before, 1, "one send");
+        assert!(ring.send_pool().is_whole());
+        let mut received = [0; 24];
+        bench.peer.read_exact(&mut received).unwrap();
+        assert_eq!(&received, tickets);
+        let Bench { ring, socket, writer, mut peer } = bench;
+        drop(writer);
+        socket.close();
+        ring.turn().unwrap();
+        let expected = if answers { 100 } else { 0 };
+        assert_eq!(open_all(&mut peer, &keys(0), &keys(0)), (expected, 0));
+    }
+}
+
 #[test]
 fn nothing_is_sent_behind_a_send_that_was_given_up() {
     let mut bench = Bench::new(&Timeouts::default());

@@ -40,6 +40,11 @@ const ALIGN_FROM: usize = 128 * 1024;
 /// Kernel memory that a send takes besides its payload, at least.
 const FRAME: usize = 2048;
 
+/// What a socket takes without waiting for its peer when the handshake has ended: less than the
+/// smallest send buffer that the kernel gives (`SOCK_MIN_SNDBUF`), since by its Finished the peer
+/// has acknowledged all that was sent before. So the first small answer need not ask.
+const AFTER_HANDSHAKE: usize = 4096;
+
 /// Who seals the records.
 #[derive(Debug)]
 pub(super) enum Seal {
@@ -81,13 +86,35 @@ impl Writer {
             ring: Rc::clone(ring),
             seal,
             sizing: RecordSizing::default(),
-            open: 0,
+            open: AFTER_HANDSHAKE,
             sending: false,
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
             next_keys: Box::default(),
             notes: Box::default(),
         }
+    }
+
+    /// Most bytes that [`Self::queue_sealed`] takes.
+    pub const MAX_SEALED: usize = SendClass::RECORD_LEN;
+
+    /// Begins the queue with records that the handshake has sealed: they leave with what is queued
+    /// behind them, or with the next flush. Nothing may have been queued before them, and the
+    /// kernel must not seal what comes behind.
+    pub async fn queue_sealed(
+        &mut self,
+        socket: &Socket,
+        records: &[u8],
+    ) -> Result<(), WriteError> {
+        self.pace.begin(self.ring.now());
+        self.take_buffer(socket, SendClass::Record, records.len()).await?;
+        if let Seal::User { buffer: Some(buffer), used, .. } = &mut self.seal
+            && let Some(room) = buffer.get_mut(..records.len())
+        {
+            room.copy_from_slice(records);
+            *used = records.len();
+        }
+        Ok(())
     }
 
     /// Whether the kernel seals the records.

@@ -32,6 +32,8 @@ struct Load {
     title: &'static str,
     file: &'static str,
     options: &'static [&'static str],
+    /// How many requests are counted.
+    requests: u64,
 }
 
 /// What is asked for: small and large, and the handshake.
@@ -40,31 +42,36 @@ const LOADS: [Load; 5] = [
         name: "1k-16",
         title: "1 KB, 16 connections",
         file: "1k.bin",
-        options: &["-c", "16", "-n", "5000"],
+        options: &["-c", "16"],
+        requests: 5000,
     },
     Load {
         name: "64k-8",
         title: "64 KB, 8 connections",
         file: "64k.bin",
-        options: &["-c", "8", "-n", "800"],
+        options: &["-c", "8"],
+        requests: 800,
     },
     Load {
         name: "1m-4",
         title: "1 MB, 4 connections",
         file: "1m.bin",
-        options: &["-c", "4", "-n", "120"],
+        options: &["-c", "4"],
+        requests: 120,
     },
     Load {
         name: "full-8",
         title: "A full handshake for each request of 1 KB, 8 connections",
         file: "1k.bin",
-        options: &["-c", "8", "--sessions", "full", "-n", "300"],
+        options: &["-c", "8", "--sessions", "full"],
+        requests: 300,
     },
     Load {
         name: "resumed-8",
         title: "A resumed handshake for each request of 1 KB, 8 connections",
         file: "1k.bin",
-        options: &["-c", "8", "--sessions", "resumed", "-n", "300"],
+        options: &["-c", "8", "--sessions", "resumed"],
+        requests: 300,
     },
 ];
 
@@ -203,10 +210,11 @@ fn one(
     // By the guest's clock, which says nothing about how long it takes.
     command.args(["--duration", "600s", "--warm-up", "0.2s", "--timeout", "600s"]);
     command.args(["--sleep", "--json", "-"]).args(load.options);
+    command.args(["-n", &load.requests.to_string()]);
     command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
     command.args(["--server-pid", &server.pid().to_string()]);
     let resumes = load.options.contains(&"resumed");
-    let report: Report = checked(resumes, report(0, &mut command)?)?;
+    let report = all_of(load.requests, checked(resumes, report(0, &mut command)?)?)?;
     let after = tls_stat().unwrap_or_default();
     entry.sealed_by_kernel = after.0.saturating_sub(before.0);
     entry.opened_by_kernel = after.1.saturating_sub(before.1);
@@ -217,6 +225,15 @@ fn one(
     let spent = report.server.ok_or("the load generator did not say what the server spent")?;
     entry.instructions.push(spent.cpu_us_per_request * NANOSECONDS);
     Ok(())
+}
+
+/// A report of at least `requests` answers: an interval that ended before them, as when the guest's
+/// clock leaps, says nothing about what a request costs.
+fn all_of(requests: u64, report: Report) -> Result<Report, String> {
+    if report.requests < requests {
+        return Err(format!("{} requests were answered, not {requests}", report.requests));
+    }
+    Ok(report)
 }
 
 /// Connections so far for which the kernel has sealed and opened records; nothing without TLS in the
@@ -234,8 +251,16 @@ fn counter(text: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counted, LOADS, counter};
+    use super::{Counted, LOADS, all_of, counter};
     use crate::material::FILES;
+    use crate::tests::report;
+
+    #[test]
+    fn an_interval_that_ended_early_is_no_figure() {
+        // That report is of 100 requests.
+        assert!(all_of(100, report(1.0)).is_ok());
+        assert!(all_of(101, report(1.0)).unwrap_err().contains("100 requests were answered"));
+    }
 
     #[test]
     fn the_kernels_counters_are_found() {

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::instructions::{Counted, CountedLoad, Counts};
+use crate::summary::Range;
 use crate::text::{cell, number};
 
 /// The server that all are compared with.
 const BASE: &str = "ringway-off";
+/// The one that leaves records to the kernel.
+const KERNEL: &str = "ringway-on";
 
 /// How it was counted, and what the figures do not say.
 pub(crate) const METHOD: &str = "Counted, not timed: an emulated guest of one CPU, whose clock advances by a \
@@ -57,11 +60,12 @@ pub(crate) fn table(counts: &Counts) -> String {
 pub(crate) fn markdown(counts: &Counts) -> String {
     let mut out = format!(
         "\n## Kernel TLS on and off\n\n\
-         Instructions for each request on Linux {}, medians of {} rounds and their range, by\n\n\
-         ```sh\nscripts/count-instructions\n```\n\n{METHOD}\n",
+         Instructions for each request on Linux {}, medians of {}, by\n\n\
+         ```sh\nscripts/count-instructions\n```\n",
         cell(&counts.machine.kernel),
-        counts.rounds
+        if counts.rounds == 1 { "one round".into() } else { format!("{} rounds", counts.rounds) },
     );
+    summary(&mut out, counts);
     out.push_str("\n| server | version | how |\n|---|---|---|\n");
     for server in &counts.servers {
         let version = match &server.missing {
@@ -96,6 +100,38 @@ pub(crate) fn markdown(counts: &Counts) -> String {
         }
     }
     out
+}
+
+/// All loads in one table, how to read it, and what kernel TLS comes to.
+fn summary(out: &mut String, counts: &Counts) {
+    let present: Vec<&str> = counts
+        .servers
+        .iter()
+        .filter(|server| server.missing.is_none())
+        .map(|server| server.name.as_str())
+        .collect();
+    let _ = writeln!(out, "\n| | {} |\n|---|{}", present.join(" | "), "--:|".repeat(present.len()));
+    for load in &counts.loads {
+        let _ = write!(out, "| {} |", load.title);
+        for name in &present {
+            let range = load.entries.iter().find(|entry| entry.server == *name).map(Counted::range);
+            let told = range.flatten().map_or("failed".into(), |range| number(range.median, 0));
+            let _ = write!(out, " {told} |");
+        }
+        out.push('\n');
+    }
+    let by = |load: &CountedLoad| {
+        let on = load.entries.iter().find(|entry| entry.server == KERNEL)?;
+        ratio(load, on)
+    };
+    if let Some(range) = Range::of(counts.loads.iter().filter_map(by)) {
+        let _ = write!(
+            out,
+            "\nKernel TLS takes {:.2} to {:.2} times the instructions of Ringway's own records.",
+            range.min, range.max
+        );
+    }
+    let _ = writeln!(out, " {METHOD}");
 }
 
 /// A server's instructions by those of Ringway without the kernel's TLS.
@@ -147,6 +183,11 @@ mod tests {
         assert!(on.contains("63,000") && on.contains("1.50") && on.contains("kernel, sending"));
         let told = markdown(&counts());
         assert!(told.contains("| ringway-off | 42,000 | 40,000–50,000 | 1.00 | user space |"));
+        assert!(
+            told.contains("| | ringway-off |\n") && told.contains("| 1 KB | 42,000 |"),
+            "{told}"
+        );
+        assert!(told.contains("takes 1.50 to 1.50 times"), "{told}");
         assert!(told.contains("**failed**: fell over") && told.contains("so \\| so"), "{told}");
     }
 }

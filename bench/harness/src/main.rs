@@ -9,6 +9,8 @@
 
 mod against;
 mod calls;
+mod disturbed;
+mod equal;
 mod html;
 mod instructions;
 mod instructions_text;

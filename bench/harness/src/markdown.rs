@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::disturbed;
+use crate::equal;
 use crate::instructions::Counts;
 use crate::instructions_text;
 use crate::peers;
@@ -27,17 +29,19 @@ pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     method(&mut out, results);
     machine(&mut out, results);
     field(&mut out, results);
+    out.push_str(&equal::markdown(results));
     out.push_str("\n## Workload by workload\n");
     out.push_str(
         "\nLatencies are in microseconds, and in a closed loop they follow from the throughput: \
          only those at a fixed rate compare servers. `CPU us/req` is the server's CPU time for \
          each request, `user %` the share of it in user mode, `peak` its resident memory, \
          `least/mid` how evenly connections were served: the requests of the one that got the \
-         fewest by those of the one in the middle. \
+         fewest by those of the one in the middle, `client %` how busy the load generator was: at \
+         100 it is the limit. \
          `calls/req` counts its system calls for each request, and `enters` those among them that \
          enter a ring, both in a round of their own. `Ringway is` tells how many times as good as \
          that server Ringway is: the median over pairs of the same round and, where there are \
-         several rounds, their range.\n",
+         several rounds, where the middle half of them lies.\n",
     );
     for workload in &results.workloads {
         section(&mut out, results, workload);
@@ -58,21 +62,29 @@ fn introduction(out: &mut String, results: &Results) {
         date.get(5..16).unwrap_or(&date),
         if results.command.is_empty() { "scripts/bench" } else { &results.command }
     );
-    if results.machine.load_before > QUIET {
-        let _ = write!(
-            out,
-            "\n**The machine was not quiet:** its load average was {:.2} before the first round. \
+    for warning in not_quiet(results).into_iter().chain(once(results)) {
+        let _ = write!(out, "\n{warning}\n");
+    }
+}
+
+/// That the machine did something else before the first round.
+pub(crate) fn not_quiet(results: &Results) -> Option<String> {
+    let load = results.machine.load_before;
+    (load > QUIET).then(|| {
+        format!(
+            "**The machine was not quiet:** its load average was {load:.2} before the first round. \
              Ratios of servers suffer less from that than figures do, but neither is to be relied \
-             upon.\n",
-            results.machine.load_before
-        );
-    }
-    if results.rounds == 1 {
-        out.push_str(
-            "\n**Each server had a single round,** so nothing is known of how far its figures \
-             move by chance.\n",
-        );
-    }
+             upon."
+        )
+    })
+}
+
+fn once(results: &Results) -> Option<String> {
+    (results.rounds == 1).then(|| {
+        "**Each server had a single round,** so nothing is known of how far its figures move by \
+         chance."
+            .into()
+    })
 }
 
 /// Ringway's advantage over everyone in every workload.
@@ -156,7 +168,7 @@ fn losses(out: &mut String, results: &Results) {
     } else {
         out.push_str(
             "\nOnly what is beyond noise counts as lost: by more than 3 %, or 10 % in latency, \
-             and in every round. The reasons given follow from how those servers work; that they \
+             and in three quarters of the rounds. The reasons given follow from how those servers work; that they \
              account for all of the difference is not measured.\n",
         );
     }
@@ -184,61 +196,76 @@ fn lost_to(workload: &WorkloadResult, contest: &Contest, peer: &str) -> Option<S
 }
 
 fn method(out: &mut String, results: &Results) {
+    out.push_str("\n## Method\n");
+    for paragraph in method_paragraphs(results) {
+        let _ = write!(out, "\n{paragraph}\n");
+    }
+}
+
+/// How it was measured.
+pub(crate) fn method_paragraphs(results: &Results) -> Vec<String> {
     let rounds = match results.rounds {
         1 => "was one round".to_owned(),
         rounds => format!("were {rounds} rounds"),
     };
-    let _ = write!(
-        out,
-        "\n## Method\n\n\
-         Each server is started anew for each turn, pinned to one CPU with one worker, and checked \
-         to serve the right bytes: the load generator compares every byte of every body with the \
-         file. Servers take turns: within a round everybody is measured once, and each round \
-         begins with another. There {} of {} s each, each after a warm-up; medians are told, with the \
-         least and the most.\n\n\
-         All use TLS 1.3 with AES-128-GCM, X25519 and the same ECDSA P-256 certificate, and serve \
-         the same directory over HTTP/1.1 on the loopback. Their configurations are those that \
-         their own documentation recommends for files; they stand in `bench/harness/src/peers`, \
-         and the servers around libraries in `bench/peers`.\n\n\
-         Servers are compared by what a second of their CPU does, as the scheduler accounts it \
+    vec![
+        format!(
+            "Each server is started anew for each turn, pinned to one CPU with one worker, and \
+             checked to serve the right bytes: the load generator compares every byte of every body \
+             with the file. Servers take turns: within a round everybody is measured once, and each \
+             round begins with another. There {rounds} of {} s each (of 100 MB three times as long, of \
+             idle connections at most three), each after a warm-up; medians are told, with the least \
+             and the most. Ratios are made of pairs of the same round; their median is told, and \
+             where the middle half of them lies.",
+            results.seconds
+        ),
+        disturbed::method(),
+        "All use TLS 1.3 with AES-128-GCM, X25519 and the same ECDSA P-256 certificate, and serve the \
+         same directory over HTTP/1.1 on the loopback. Their configurations are those that their own \
+         documentation recommends for files; they stand in `bench/harness/src/peers`, and the servers \
+         around libraries in `bench/peers`."
+            .into(),
+        "Servers are compared by what a second of their CPU does, as the scheduler accounts it \
          (`/proc/PID/task/*/schedstat`), what the kernel does for them in softirqs included. That \
-         holds whether or not a server was saturated, and so whether or not the load generator \
-         could have asked for more.\n\n\
-         The load generator (`bench/load`) runs on a CPU of its own and polls: a client that \
-         sleeps makes a fast server pay for waking it. At a fixed rate a request's latency counts \
-         from the moment it was due, not from when it could be sent, and what was due but not \
-         answered is counted with the age that it reached. The rates are shares of what the \
-         slowest serious server (of {}) manages at 1 KB over 64 connections.\n\n\
-         All of it is over TLS: Ringway has no plain HTTP to be measured.\n",
-        rounds,
-        results.seconds,
-        peers::serious().join(", ")
-    );
+         holds whether or not a server was saturated, and so whether or not the load generator could \
+         have asked for more."
+            .into(),
+        format!(
+            "The load generator (`bench/load`) runs on a CPU of its own and polls: a client that \
+             sleeps makes a fast server pay for waking it. At a fixed rate a request's latency counts \
+             from the moment it was due, not from when it could be sent, and what was due but not \
+             answered is counted with the age that it reached. The rates are shares of what the \
+             slowest serious server (of {}) manages at 1 KB over 64 connections.",
+            peers::serious_in(results).join(", ")
+        ),
+        "All of it is over TLS: Ringway has no plain HTTP to be measured.".into(),
+    ]
 }
 
 fn machine(out: &mut String, results: &Results) {
-    let machine = &results.machine;
-    let _ = write!(
-        out,
-        "\n## Machine\n\n\
-         | | |\n|---|---|\n\
-         | CPU | {}, {} CPUs |\n\
-         | memory | {} MiB |\n\
-         | kernel | Linux {} |\n\
-         | congestion control | {} |\n\
-         | kernel TLS | {} |\n\
-         | load average before | {:.2} |\n",
-        cell(&machine.cpu),
-        machine.cpus,
-        machine.memory_mib,
-        cell(&machine.kernel),
-        cell(&machine.congestion_control),
-        if machine.kernel_tls { "available" } else { "not available: all seal in user space" },
-        machine.load_before
-    );
-    if !machine.mitigations.is_empty() {
-        let _ = writeln!(out, "| mitigations | {} |", cell(&machine.mitigations.join("; ")));
+    out.push_str("\n## Machine\n\n| | |\n|---|---|\n");
+    for (what, value) in machine_rows(results) {
+        let _ = writeln!(out, "| {what} | {} |", cell(&value));
     }
+}
+
+/// What it was measured on.
+pub(crate) fn machine_rows(results: &Results) -> Vec<(&'static str, String)> {
+    let machine = &results.machine;
+    let ktls =
+        if machine.kernel_tls { "available" } else { "not available: all seal in user space" };
+    let mut rows = vec![
+        ("CPU", format!("{}, {} CPUs", machine.cpu, machine.cpus)),
+        ("memory", format!("{} MiB", machine.memory_mib)),
+        ("kernel", format!("Linux {}", machine.kernel)),
+        ("congestion control", machine.congestion_control.clone()),
+        ("kernel TLS", ktls.into()),
+        ("load average before", format!("{:.2}", machine.load_before)),
+    ];
+    if !machine.mitigations.is_empty() {
+        rows.push(("mitigations", machine.mitigations.join("; ")));
+    }
+    rows
 }
 
 fn field(out: &mut String, results: &Results) {
@@ -300,14 +327,16 @@ fn section(out: &mut String, results: &Results, workload: &WorkloadResult) {
         let own = entry.peer == peers::RINGWAY;
         let advantage = advantage(workload, &contests[0], &entry.peer).filter(|_| !own);
         let _ = match advantage {
-            Some(Range { median, min, max }) if entry.rounds.len() > 1 => {
-                writeln!(out, " {median:.2} ({min:.2}–{max:.2}) |")
+            Some(Range { median, low, high, .. }) if entry.rounds.len() > 1 => {
+                writeln!(out, " {median:.2} ({low:.2}–{high:.2}) |")
             }
             Some(Range { median, .. }) => writeln!(out, " {median:.2} |"),
             None => writeln!(out, " |"),
         };
     }
-    remarks(out, workload);
+    for remark in remarks(workload) {
+        let _ = writeln!(out, "\n{remark}");
+    }
 }
 
 /// The load generator's command for a workload.
@@ -327,7 +356,8 @@ fn command(out: &mut String, results: &Results, workload: &WorkloadResult) {
 }
 
 /// What the table of a workload does not tell.
-fn remarks(out: &mut String, workload: &WorkloadResult) {
+pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
+    let mut told = Vec::new();
     let saturated: Vec<&str> = workload
         .entries
         .iter()
@@ -335,29 +365,26 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
         .map(|entry| entry.peer.as_str())
         .collect();
     if !saturated.is_empty() {
-        let _ = writeln!(
-            out,
-            "\nThe load generator was the limit of {}: the throughput there is its own, not the \
+        told.push(format!(
+            "The load generator was the limit of {}: the throughput there is its own, not the \
              server's.",
             saturated.join(", ")
-        );
+        ));
     }
     if let Some(moved) = ringway(workload).and_then(|entry| entry.calls?.moved_per_byte) {
-        let _ = writeln!(
-            out,
-            "\nRingway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
-        );
+        told.push(format!(
+            "Ringway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
+        ));
     }
     if about(workload) == About::Workers
         && let Some(range) = advantage(workload, &contests(workload)[0], peers::TWO_WORKERS)
     {
-        let _ = writeln!(
-            out,
-            "\nFor each request two workers spend {:.2} times the CPU of one. Where there is no \
-             third CPU, one of the two shares its own with the load generator, which therefore \
-             sleeps when it waits, here for one worker as for two.",
+        told.push(format!(
+            "For each request two workers spend {:.2} times the CPU of one. Where there is no third \
+             CPU, one of the two shares its own with the load generator, which therefore sleeps when \
+             it waits, here for one worker as for two.",
             range.median
-        );
+        ));
     }
     for contest in contests(workload).iter().filter(|contest| contest.is_latency) {
         let best = workload
@@ -369,16 +396,19 @@ fn remarks(out: &mut String, workload: &WorkloadResult) {
         let own = ringway(workload).and_then(|own| contest.median(own));
         if let (Some((best, peer)), Some(own)) = (best, own) {
             let (by, own, best) = (contest.by, number(own, 0), number(best, 0));
-            let _ = writeln!(
-                out,
-                "\nThe least {by} among the others is that of {peer}, {best} us; Ringway's is \
-                 {own} us."
-            );
+            told.push(format!(
+                "The least {by} among the others is that of {peer}, {best} us; Ringway's is {own} us."
+            ));
         }
     }
+    told.extend(disturbed::remark(workload));
     for entry in &workload.entries {
         if let Some(failure) = &entry.failure {
-            let _ = writeln!(out, "\nNot or not wholly measured: {}: {failure}.", entry.peer);
+            told.push(format!("Not or not wholly measured: {}: {failure}.", entry.peer));
+        }
+        if let Some(why) = &entry.uncounted {
+            told.push(format!("Calls are not counted: {}: {why}.", entry.peer));
         }
     }
+    told
 }

@@ -4,11 +4,12 @@
 //! begins with another peer, and each turn starts a fresh server.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringway_load::report::Report;
 
 use crate::calls;
+use crate::disturbed::{Spare, degree};
 use crate::ledger;
 use crate::machine::Machine;
 use crate::material::Material;
@@ -40,7 +41,8 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
     };
     let mut present = Vec::new();
     for peer in peers::chosen(options) {
-        let version = peer.version(options);
+        let version =
+            peer.version(options).and_then(|version| peer.wanted(options).map(|()| version));
         if let (RINGWAY, Err(why)) = (peer.name, &version) {
             return Err(format!("there is no Ringway to be measured: {why}"));
         }
@@ -55,28 +57,38 @@ pub(crate) fn all(options: &Options) -> Result<Results, String> {
             version: version.unwrap_or_default(),
         });
     }
-    eprintln!("This takes about {:.0} s.", expected(options, &present));
-    for workload in workloads::chosen(options) {
+    let workloads = workloads::chosen(options);
+    let expected = expected(options, &present, &workloads);
+    let (began, limit) = (Instant::now(), options.limit(expected));
+    eprintln!(
+        "This takes about {expected:.0} s, and up to {:.0} s more to repeat what is disturbed.",
+        limit - expected
+    );
+    for (place, workload) in workloads.iter().enumerate() {
+        let all = &present;
         let present: Vec<Peer> =
-            present.iter().copied().filter(|peer| peer.takes_part(&workload)).collect();
+            all.iter().copied().filter(|peer| peer.takes_part(workload)).collect();
         let rate = match workload.about {
             About::Rate { percent } => Some(rate(&results, &present, percent)?),
             _ => None,
         };
         material.fill(workload.file).map_err(|error| format!("temporary files: {error}"))?;
-        let measured = one(options, &material, &present, &workload, rate);
-        results.workloads.push(measured);
+        let rest = &workloads[place..];
+        let left = limit - began.elapsed().as_secs_f64() - self::expected(options, all, rest);
+        let mut spare = Spare::new(left / rest.len() as f64);
+        let turns = Turns { options, material: &material, workload, rate };
+        results.workloads.push(turns.all(&present, &mut spare));
     }
     Ok(results)
 }
 
-/// Seconds that all of it takes, about.
-pub(crate) fn expected(options: &Options, present: &[Peer]) -> f64 {
-    workloads::chosen(options)
+/// Seconds that `workloads` take with those present, about.
+pub(crate) fn expected(options: &Options, present: &[Peer], workloads: &[Workload]) -> f64 {
+    workloads
         .iter()
         .map(|workload| {
             let peers = present.iter().filter(|peer| peer.takes_part(workload)).count();
-            peers as f64 * options.turns(workload.about == About::Idle)
+            peers as f64 * options.turns(workload)
         })
         .sum()
 }
@@ -96,42 +108,87 @@ fn rate(results: &Results, present: &[Peer], percent: u32) -> Result<f64, String
         .ok_or_else(|| format!("no serious peer finished {CAPACITY}, so no rate can be fixed"))
 }
 
-fn one(
-    options: &Options,
-    material: &Material,
-    present: &[Peer],
-    workload: &Workload,
+/// What the turns of a workload have in common.
+struct Turns<'a> {
+    options: &'a Options,
+    material: &'a Material,
+    workload: &'a Workload,
     rate: Option<f64>,
-) -> WorkloadResult {
-    let mut entries: Vec<Entry> = present
-        .iter()
-        .map(|peer| Entry {
+}
+
+impl Turns<'_> {
+    /// All rounds, then those again that were disturbed while there is time, then the calls.
+    fn all(&self, present: &[Peer], spare: &mut Spare) -> WorkloadResult {
+        let Self { options, workload, rate, .. } = *self;
+        let entry = |peer: &Peer| Entry {
             peer: peer.name.into(),
             rounds: Vec::new(),
             calls: None,
+            uncounted: None,
+            repeated: 0,
             failure: None,
-        })
-        .collect();
-    for round in 0..options.rounds() {
-        for turn in 0..present.len() {
-            let index = (turn + round) % present.len();
-            let (peer, entry) = (&present[index], &mut entries[index]);
-            eprintln!("{}: round {}, {}", workload.name, round + 1, peer.name);
-            match turn_of(options, material, peer, workload, rate) {
-                Ok(report) => entry.rounds.push(report),
-                Err(what) => entry.failure = Some(what),
+        };
+        let mut entries: Vec<Entry> = present.iter().map(entry).collect();
+        for round in 0..options.rounds_of(workload) {
+            for turn in 0..present.len() {
+                let index = (turn + round) % present.len();
+                let (peer, entry) = (&present[index], &mut entries[index]);
+                eprintln!("{}: round {}, {}", workload.name, round + 1, peer.name);
+                // What has failed twice from the start would fail again.
+                if round < 2 || !entry.rounds.is_empty() {
+                    match self.turn(peer) {
+                        Ok(report) => entry.rounds.push(report),
+                        Err(what) => entry.failure = Some(what),
+                    }
+                }
             }
         }
-    }
-    if workload.about != About::Idle {
-        for (peer, entry) in present.iter().zip(&mut entries) {
-            if entry.failure.is_none() {
-                entry.calls = count_calls(options, material, peer, workload, rate).ok();
+        while self.repeat(present, &mut entries, spare) {}
+        if workload.about != About::Idle {
+            for (peer, entry) in present.iter().zip(&mut entries) {
+                if entry.failure.is_none() {
+                    eprintln!("{}: calls, {}", workload.name, peer.name);
+                    let counted = count_calls(options, self.material, peer, workload, rate);
+                    match counted {
+                        Ok(calls) => entry.calls = Some(calls),
+                        Err(what) => entry.uncounted = Some(what),
+                    }
+                }
             }
         }
+        let (name, title) = (workload.name.into(), workload.title.into());
+        WorkloadResult { name, title, rate, entries, skipped: None }
     }
-    let (name, title) = (workload.name.into(), workload.title.into());
-    WorkloadResult { name, title, rate, entries, skipped: None }
+
+    /// Measures once again each round that was disturbed, and keeps what was disturbed less; answers
+    /// whether there was such a round and time for it.
+    fn repeat(&self, present: &[Peer], entries: &mut [Entry], spare: &mut Spare) -> bool {
+        let about = self.workload.about;
+        let mut repeated = false;
+        for (peer, entry) in present.iter().zip(entries) {
+            for round in 0..entry.rounds.len() {
+                let before = degree(about, &entry.rounds[round]);
+                if before <= 1.0 || !spare.take(self.options.turn(self.workload)) {
+                    continue;
+                }
+                repeated = true;
+                entry.repeated += 1;
+                eprintln!("{}: round {} again, {}", self.workload.name, round + 1, peer.name);
+                if let Ok(report) = self.turn(peer)
+                    && degree(about, &report) < before
+                {
+                    entry.rounds[round] = report;
+                }
+            }
+        }
+        repeated
+    }
+
+    /// A fresh server, loaded once.
+    fn turn(&self, peer: &Peer) -> Result<Report, String> {
+        let Self { options, material, workload, rate } = *self;
+        turn_of(options, material, peer, workload, rate)
+    }
 }
 
 /// A fresh server, with one more option if that is wanted.
@@ -182,7 +239,7 @@ fn load(
     let file = workload.file.unwrap_or_default();
     command.arg(format!("https://127.0.0.1:{port}/{file}"));
     command.args(["--cpus", &options.client_cpu.to_string(), "--json", "-"]);
-    command.args(["--duration", &format!("{}s", options.seconds())]);
+    command.args(["--duration", &format!("{}s", options.seconds_of(workload))]);
     command.args(["--warm-up", &format!("{}s", options.warm_up())]);
     command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
     command.args(workload.options);
@@ -209,6 +266,9 @@ pub(crate) fn checked(resumes: bool, report: Report) -> Result<Report, String> {
     if report.requests == 0 {
         return Err("no request was answered".into());
     }
+    if report.server.is_none() {
+        return Err("nothing is known of what the server spent".into());
+    }
     if report.idle_closed > 0 {
         return Err(format!("closed {} of {} idle connections", report.idle_closed, report.idle));
     }
@@ -232,9 +292,9 @@ fn count_calls(
     let more = peer.tells_copies().then(|| format!("--admin=127.0.0.1:{admin}"));
     let (server, port) = start(options, material, peer, workload, more.as_deref())?;
     let mut command = load(options, material, workload, rate, port)?;
-    command.args(["--duration", &format!("{}s", options.counting())]);
+    command.args(["--duration", &format!("{}s", options.counting(workload))]);
     let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
-    let window = Duration::from_secs_f64(options.counting() / 2.0);
+    let window = Duration::from_secs_f64(options.counting(workload) / 2.0);
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| report(options.client_cpu, &mut command));
         let counted = calls::count(server.pid(), delay, window);

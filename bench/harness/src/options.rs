@@ -4,6 +4,18 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::workloads::{About, Workload};
+
+/// Seconds that a set may take, with rounds that are repeated because something disturbed them.
+const LIMIT: f64 = 1740.0;
+const QUICK_LIMIT: f64 = 170.0;
+
+/// How many times as long a round takes where few requests fit into it.
+const LONGER: f64 = 3.0;
+
+/// Rounds of idle connections at most: opening them takes long, and memory moves little.
+const IDLE_ROUNDS: usize = 3;
+
 /// Seconds that starting and stopping a server and the load generator take, about.
 const START: f64 = 0.3;
 
@@ -14,7 +26,7 @@ const OPENING: f64 = 2.5;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ringway-bench", version, max_term_width = 100)]
 pub(crate) struct Options {
-    /// The most telling workloads only, one short round: three minutes
+    /// The most telling workloads and peers only, in shorter rounds: three minutes
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -26,13 +38,17 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     pub(crate) peer: Vec<String>,
 
-    /// Interleaved rounds [default: 3, or 1 with --quick]
+    /// Interleaved rounds [default: 7, or 3 with --quick]
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
 
-    /// Seconds that each round measures [default: 1.7, or 0.65 with --quick]
+    /// Seconds that each round measures [default: 0.6, or 0.3 with --quick]
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
+
+    /// Repeat no round that something else on the machine disturbed
+    #[arg(long)]
+    pub(crate) no_repeats: bool,
 
     /// The CPU of the servers
     #[arg(long, default_value_t = 0)]
@@ -87,32 +103,59 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1)
+        self.rounds.unwrap_or(if self.quick { 3 } else { 7 }).max(1)
+    }
+
+    /// The rounds of a workload.
+    pub(crate) fn rounds_of(&self, workload: &Workload) -> usize {
+        let idle = workload.about == About::Idle;
+        if idle { self.rounds().min(IDLE_ROUNDS) } else { self.rounds() }
     }
 
     pub(crate) fn seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 0.65 } else { 1.7 })
+        self.seconds.unwrap_or(if self.quick { 0.3 } else { 0.6 })
+    }
+
+    /// Seconds that each round of a workload measures: more where few requests fit.
+    pub(crate) fn seconds_of(&self, workload: &Workload) -> f64 {
+        self.seconds() * if workload.long { LONGER } else { 1.0 }
     }
 
     /// Seconds that each round warms up.
     pub(crate) fn warm_up(&self) -> f64 {
-        if self.quick { 0.25 } else { 0.5 }
+        if self.quick { 0.15 } else { 0.25 }
     }
 
     /// Seconds of load in which system calls are counted, for half of the time.
-    pub(crate) fn counting(&self) -> f64 {
-        if self.quick { 0.5 } else { 0.8 }
+    pub(crate) fn counting(&self, workload: &Workload) -> f64 {
+        (if self.quick { 0.4 } else { 0.6 }) * if workload.long { LONGER } else { 1.0 }
     }
 
-    /// Seconds that one server takes in one workload, all rounds together; `idle` connections take
-    /// their time, and no calls are counted then.
-    pub(crate) fn turns(&self, idle: bool) -> f64 {
-        let load = |seconds: f64| START + self.warm_up() + seconds;
-        let rounds = self.rounds() as f64;
-        if idle {
-            rounds * (OPENING + load(self.seconds()))
+    /// Seconds that one round takes with one server.
+    pub(crate) fn turn(&self, workload: &Workload) -> f64 {
+        let opening = if workload.about == About::Idle { OPENING } else { 0.0 };
+        START + opening + self.warm_up() + self.seconds_of(workload)
+    }
+
+    /// Seconds that one server takes in one workload, all rounds together, the one in which calls
+    /// are counted too.
+    pub(crate) fn turns(&self, workload: &Workload) -> f64 {
+        let rounds = self.rounds_of(workload) as f64 * self.turn(workload);
+        if workload.about == About::Idle {
+            rounds
         } else {
-            rounds * load(self.seconds()) + load(self.counting())
+            rounds + START + self.warm_up() + self.counting(workload)
+        }
+    }
+
+    /// Seconds that all may take, where it takes about `expected` without repeating anything: what is
+    /// less than a set is repeated in proportion, and so is what is asked for beyond one.
+    pub(crate) fn limit(&self, expected: f64) -> f64 {
+        let limit = if self.quick { QUICK_LIMIT } else { LIMIT };
+        match expected {
+            _ if self.no_repeats => expected,
+            _ if expected < limit => limit.min(expected * 2.0),
+            _ => expected * 1.2,
         }
     }
 
@@ -124,6 +167,7 @@ impl Options {
         words.extend(self.peer.iter().map(|name| format!("--peer {name}")));
         words.extend(self.rounds.map(|rounds| format!("--rounds {rounds}")));
         words.extend(self.seconds.map(|seconds| format!("--seconds {seconds}")));
+        words.extend(self.no_repeats.then(|| "--no-repeats".into()));
         words.join(" ")
     }
 

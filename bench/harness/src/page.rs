@@ -1,18 +1,44 @@
-//! Figures as SVG.
+//! Figures as SVG, drawn in the colours that `page.css` names.
+//!
+//! The invariant: a figure says in words (`title`, `aria-label`) what it shows, and text is escaped.
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 900.0;
-const LABEL: f64 = 110.0;
+/// Wide enough for a column of a desktop's page, and still to be read on a telephone.
+const WIDTH: f64 = 480.0;
+const LABEL: f64 = 92.0;
+const RIGHT: f64 = 62.0;
 const ROW: f64 = 22.0;
-const PLOT: f64 = 300.0;
+const PLOT: f64 = 330.0;
+
+/// Whose a bar or a curve is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Ringway,
+    Peer,
+    /// What nobody can save.
+    Bound,
+}
+
+impl Whose {
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Ringway => "var(--own)",
+            Self::Peer => "var(--other)",
+            Self::Bound => "var(--bound)",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        if self == Self::Ringway { " class=own" } else { "" }
+    }
+}
 
 /// A bar.
 #[derive(Clone, Debug)]
 pub(crate) struct Bar {
     pub(crate) name: String,
-    /// Whether it is Ringway's.
-    pub(crate) own: bool,
+    pub(crate) whose: Whose,
     pub(crate) value: f64,
     /// The part of the value that is drawn darker.
     pub(crate) split: Option<f64>,
@@ -24,7 +50,9 @@ pub(crate) struct Bar {
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) own: bool,
+    pub(crate) whose: Whose,
+    /// From 0 to 1: which of many hues it has.
+    pub(crate) hue: f64,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -33,132 +61,179 @@ pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A bar chart.
-pub(crate) fn bars(out: &mut String, caption: &str, bars: &[Bar]) {
+/// A bar chart. The caption is HTML; `label` says the same without.
+pub(crate) fn bars(out: &mut String, caption: &str, label: &str, bars: &[Bar]) {
     let top = bars.iter().map(|bar| bar.reach.1.max(bar.value)).fold(0.0, f64::max);
     if top <= 0.0 {
         return;
     }
-    let scale = (WIDTH - LABEL - 110.0) / top;
-    let height = ROW * bars.len() as f64 + 4.0;
-    begin(out, caption, height);
+    let scale = (WIDTH - LABEL - RIGHT) / top;
+    begin(out, caption, label, ROW * bars.len() as f64 + 2.0);
     for (row, bar) in bars.iter().enumerate() {
-        let ranges = bar.reach.0 < bar.reach.1;
         let y = ROW * row as f64;
-        let (text, middle) = (y + 15.0, y + 10.0);
-        let colour = if bar.own { "var(--own)" } else { "var(--other)" };
-        let width = bar.value * scale;
-        let name = escape(&bar.name);
-        let _ = write!(out, "<text x={:.0} y={text} text-anchor=end>{name}</text>", LABEL - 8.0);
-        let opacity = if bar.split.is_some() { 0.45 } else { 1.0 };
+        let (text, middle) = (y + 15.5, y + 11.0);
+        let (colour, class, name) = (bar.whose.colour(), bar.whose.class(), escape(&bar.name));
+        let width = (bar.value * scale).max(1.0);
         let _ = write!(
             out,
-            "<rect x={LABEL} y={:.0} width={width:.1} height=14 fill=\"{colour}\" opacity={opacity} />",
-            y + 3.0
+            "<g><title>{name}: {}{}</title><text x={} y={text} text-anchor=end{class}>{name}</text>",
+            short(bar.value),
+            if bar.reach.0 < bar.reach.1 {
+                format!(" ({} to {})", short(bar.reach.0), short(bar.reach.1))
+            } else {
+                String::new()
+            },
+            LABEL - 8.0
+        );
+        let pale = if bar.split.is_some() { " opacity=.42" } else { "" };
+        let _ = write!(
+            out,
+            "<rect x={LABEL} y={} width={width:.1} height=15 rx=2.5 fill=\"{colour}\"{pale} />",
+            y + 3.5
         );
         if let Some(split) = bar.split {
             let _ = write!(
                 out,
-                "<rect x={LABEL} y={:.0} width={:.1} height=14 fill=\"{colour}\" />",
-                y + 3.0,
+                "<rect x={LABEL} y={} width={:.1} height=15 rx=2.5 fill=\"{colour}\" />",
+                y + 3.5,
                 split * scale
             );
         }
         let (from, to) = (LABEL + bar.reach.0 * scale, LABEL + bar.reach.1 * scale);
-        if ranges {
+        if bar.reach.0 < bar.reach.1 {
             let _ = write!(
                 out,
-                "<path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {:.0}v6M{to:.1} {:.0}v6\" stroke=\"var(--ink)\" fill=none />",
-                y + 7.0,
-                y + 7.0
+                "<path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {0}v7M{to:.1} {0}v7\" \
+                 stroke=\"var(--ink)\" stroke-width=1.2 opacity=.75 fill=none />",
+                y + 7.5
             );
         }
         let after = to.max(LABEL + width) + 6.0;
-        let _ = write!(out, "<text x={after:.1} y={text}>{}</text>", short(bar.value));
+        let _ = write!(out, "<text x={after:.1} y={text}{class}>{}</text></g>", short(bar.value));
     }
     out.push_str("</svg></figure>");
 }
 
 /// Curves over percentiles, both axes logarithmic: each step to the right is ten times rarer.
-pub(crate) fn lines(out: &mut String, caption: &str, curves: &[Line]) {
+pub(crate) fn lines(out: &mut String, caption: &str, label: &str, curves: &[Line]) {
     let all = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1.max(1.0));
     let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(1.0, f64::max));
     if low > high {
         return;
     }
-    let (low, high) = (low.log10().floor(), high.log10().ceil().max(low.log10().floor() + 1.0));
+    let (left, right) = (54.0, WIDTH - 92.0);
+    let (low, high) = (low.log10(), high.log10().max(low.log10() + 0.5));
     let x = |percentile: f64| {
         let rarity = -(1.0 - percentile.min(99.999) / 100.0).log10();
-        LABEL + rarity / 5.0 * (WIDTH - LABEL - 120.0)
+        left + rarity / 5.0 * (right - left)
     };
-    let y = |us: f64| PLOT - (us.max(1.0).log10() - low) / (high - low) * (PLOT - 20.0);
-    begin(out, caption, PLOT + 24.0);
-    let mut decade = low;
-    while decade <= high {
-        let (us, at) = (10f64.powf(decade), y(10f64.powf(decade)));
-        let _ = write!(
-            out,
-            "<path d=\"M{LABEL} {at:.1}H{:.0}\" stroke=\"var(--line)\" /><text x={:.0} y={:.1} text-anchor=end>{}</text>",
-            WIDTH - 120.0,
-            LABEL - 8.0,
-            at + 4.0,
-            short(us)
-        );
-        decade += 1.0;
-    }
+    let y = |us: f64| PLOT - 8.0 - (us.max(1.0).log10() - low) / (high - low) * (PLOT - 24.0);
+    begin(out, caption, label, PLOT + 24.0);
+    grid(out, (low, high), (left, right), &y);
     for (percentile, name) in
-        [(0.0, "0"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99"), (100.0, "max")]
+        [(50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99"), (100.0, "max")]
     {
         let at = x(percentile);
-        let _ =
-            write!(out, "<text x={at:.1} y={:.0} text-anchor=middle>{name}</text>", PLOT + 18.0);
+        let _ = write!(
+            out,
+            "<text x={at:.1} y={} text-anchor=middle class=axis>{name}</text>",
+            PLOT + 18.0
+        );
     }
-    // Names stand beside the ends of their curves, apart from each other.
+    // Names stand beside the ends of their curves, apart from each other, inside the figure.
     let mut ends: Vec<(f64, &Line)> = curves
         .iter()
         .filter_map(|curve| curve.points.last().map(|point| (y(point.1), curve)))
         .collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut taken = f64::MIN;
-    for (end, curve) in ends {
-        // Hues apart from each other and from Ringway's, of a brightness for light and dark pages.
-        let others = curves.iter().filter(|other| !other.own);
-        let place = others.clone().position(|other| std::ptr::eq(other, curve)).unwrap_or(0);
-        let hue = 70.0 + 290.0 * place as f64 / others.count().max(1) as f64;
-        let (colour, width) = if curve.own {
-            ("var(--own)".to_owned(), 2.5)
-        } else {
-            (format!("hsl({hue:.0} 45% 52%)"), 1.4)
+    let wanted: Vec<f64> = ends.iter().map(|(end, _)| end + 4.0).collect();
+    let places = apart(&wanted, 13.5, PLOT);
+    // Ringway's curve is drawn last, over the others.
+    let mut order: Vec<_> = ends.iter().map(|(_, curve)| curve).zip(&places).collect();
+    order.sort_by_key(|(curve, _)| curve.whose == Whose::Ringway);
+    for (curve, place) in order {
+        let (colour, stroke) = match curve.whose {
+            Whose::Ringway => ("var(--own)".to_owned(), "stroke-width=3"),
+            // Hues apart from Ringway's, of a brightness for light and dark pages.
+            Whose::Peer => {
+                (format!("hsl({:.0} 48% 54%)", 70.0 + 270.0 * curve.hue), "stroke-width=1.5")
+            }
+            Whose::Bound => {
+                ("var(--bound)".to_owned(), "stroke-width=1.5 stroke-dasharray=\"4 3\"")
+            }
         };
         let mut path = String::new();
         for (index, (percentile, us)) in curve.points.iter().enumerate() {
             let letter = if index == 0 { 'M' } else { 'L' };
             let _ = write!(path, "{letter}{:.1} {:.1}", x(*percentile), y(*us));
         }
-        taken = (taken + 13.0).max(end + 4.0);
         let name = escape(&curve.name);
         let _ = write!(
             out,
-            "<path d=\"{path}\" stroke=\"{colour}\" stroke-width={width} fill=none />\
-             <text x={:.0} y={taken:.1} fill=\"{colour}\">{name}</text>",
-            WIDTH - 112.0
+            "<path d=\"{path}\" stroke=\"{colour}\" {stroke} stroke-linejoin=round fill=none>\
+             <title>{name}</title></path>\
+             <text x={:.0} y={place:.1} style=\"fill:{colour}\">{name}</text>",
+            right + 7.0
         );
     }
     out.push_str("</svg></figure>");
 }
 
-fn begin(out: &mut String, caption: &str, height: f64) {
-    let caption = escape(caption);
+/// Lines at 1, 2 and 5 of each decade that is in sight, or fewer where there are many.
+fn grid(
+    out: &mut String,
+    (low, high): (f64, f64),
+    (left, right): (f64, f64),
+    y: &dyn Fn(f64) -> f64,
+) {
+    let steps: &[f64] = if high - low > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    for decade in low.floor() as i32..=high.ceil() as i32 {
+        for step in steps {
+            let us = step * 10f64.powi(decade);
+            if us.log10() < low - 0.02 || us.log10() > high + 0.02 {
+                continue;
+            }
+            let at = y(us);
+            let _ = write!(
+                out,
+                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"var(--line)\" />\
+                 <text x={} y={:.1} text-anchor=end class=axis>{}</text>",
+                left - 6.0,
+                at + 4.0,
+                micros(us)
+            );
+        }
+    }
+}
+
+/// Places at least `gap` apart, near those wanted, which are sorted, and none beyond `end`.
+fn apart(wanted: &[f64], gap: f64, end: f64) -> Vec<f64> {
+    let mut places: Vec<f64> = Vec::with_capacity(wanted.len());
+    for &place in wanted {
+        let least = places.last().map_or(gap, |last| last + gap);
+        places.push(place.max(least));
+    }
+    let mut most = end;
+    for place in places.iter_mut().rev() {
+        *place = place.min(most);
+        most = *place - gap;
+    }
+    places
+}
+
+fn begin(out: &mut String, caption: &str, label: &str, height: f64) {
     let _ = write!(
         out,
-        "<figure><figcaption>{caption}</figcaption><svg viewBox=\"0 0 {WIDTH} {height}\" role=img aria-label=\"{caption}\">"
+        "<figure><figcaption>{caption}</figcaption>\
+         <svg viewBox=\"0 0 {WIDTH} {height}\" role=img aria-label=\"{}\">",
+        escape(label)
     );
 }
 
 /// A number in few characters.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
-        v if v >= 1e6 => format!("{:.1} M", v / 1e6),
+        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
         v if v >= 1e4 => format!("{:.0} k", v / 1e3),
         v if v >= 1e3 => format!("{:.1} k", v / 1e3),
         v if v >= 100.0 => format!("{v:.0}"),
@@ -166,14 +241,24 @@ fn short(value: f64) -> String {
     }
 }
 
+/// Microseconds in few characters.
+fn micros(us: f64) -> String {
+    match us {
+        v if v >= 1e6 => format!("{:.0} s", v / 1e6),
+        v if v >= 1e3 => format!("{:.0} ms", v / 1e3),
+        v => format!("{v:.0} µs"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Bar, bars, escape, short};
+    use super::{Bar, Line, Whose, apart, bars, escape, lines, micros, short};
 
     #[test]
     fn numbers_are_short() {
         let told: Vec<_> = [0.52, 12.34, 123.4, 1234.0, 12_345.0, 1_234_567.0].map(short).into();
-        assert_eq!(told, ["0.5", "12.3", "123", "1.2 k", "12 k", "1.2 M"]);
+        assert_eq!(told, ["0.5", "12.3", "123", "1.2 k", "12 k", "1.23 M"]);
+        assert_eq!([5.0, 2000.0, 1e6].map(micros), ["5 µs", "2 ms", "1 s"]);
     }
 
     #[test]
@@ -182,13 +267,43 @@ mod tests {
     }
 
     #[test]
+    fn names_stand_apart_and_inside() {
+        assert_eq!(apart(&[50.0, 51.0, 90.0], 10.0, 100.0), [50.0, 60.0, 90.0]);
+        assert_eq!(apart(&[98.0, 99.0, 100.0], 10.0, 100.0), [80.0, 90.0, 100.0]);
+        assert_eq!(apart(&[0.0], 10.0, 100.0), [10.0]);
+        assert!(apart(&[], 10.0, 100.0).is_empty());
+    }
+
+    #[test]
     fn nothing_is_drawn_of_nothing() {
         let mut out = String::new();
-        bars(&mut out, "none", &[]);
+        bars(&mut out, "none", "none", &[]);
+        lines(&mut out, "none", "none", &[]);
         assert_eq!(out, "");
-        let bar =
-            Bar { name: "a".into(), own: true, value: 2.0, split: Some(1.0), reach: (1.0, 3.0) };
-        bars(&mut out, "one", &[bar]);
+        let bar = Bar {
+            name: "a".into(),
+            whose: Whose::Ringway,
+            value: 2.0,
+            split: Some(1.0),
+            reach: (1.0, 3.0),
+        };
+        bars(&mut out, "one", "one", &[bar]);
         assert_eq!(out.matches("<rect").count(), 2);
+    }
+
+    #[test]
+    fn ringways_curve_lies_above_the_others() {
+        let line = |name: &str, whose| Line {
+            name: name.into(),
+            whose,
+            hue: 0.5,
+            points: vec![(0.0, 10.0), (50.0, 100.0), (100.0, 1000.0)],
+        };
+        let curves = [line("ringway", Whose::Ringway), line("nginx", Whose::Peer)];
+        let mut out = String::new();
+        lines(&mut out, "two", "two", &curves);
+        let at = |name: &str| out.find(&format!("<title>{name}<")).unwrap();
+        assert!(at("ringway") > at("nginx"));
+        assert!(out.contains("100 µs") && out.contains(">99.9<"));
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use self::all::{ALL, COUNTED};
 use self::configuration::{caddy, haproxy, nginx, size};
 use crate::material::Material;
 use crate::options::Options;
+use crate::results::Results;
 use crate::workloads::{self, About, Workload};
 
 /// The lock file, for the versions of the libraries that the peers were built with.
@@ -56,6 +57,8 @@ pub(crate) struct Peer {
     pub(crate) spares: &'static str,
     /// Whether its capacity may set the fixed rates.
     pub(crate) serious: bool,
+    /// Whether it belongs to the quick set.
+    pub(crate) quick: bool,
     kind: Kind,
 }
 
@@ -71,8 +74,15 @@ pub(crate) fn spares(name: &str) -> &'static str {
 }
 
 /// The names of those whose capacity may set the fixed rates.
-pub(crate) fn serious() -> Vec<&'static str> {
+fn serious() -> Vec<&'static str> {
     ALL.iter().filter(|peer| peer.serious).map(|peer| peer.name).collect()
+}
+
+/// Those of them that took part in `results`.
+pub(crate) fn serious_in(results: &Results) -> Vec<&'static str> {
+    let present =
+        |name: &str| results.peers.iter().any(|peer| peer.name == name && peer.missing.is_none());
+    serious().into_iter().filter(|name| present(name)).collect()
 }
 
 /// Those that take part in anything: Ringway does, whoever is asked for.
@@ -99,13 +109,21 @@ impl Peer {
 
     /// Whether it is told to leave records to the kernel in any case.
     pub(crate) fn must_use_kernel_tls(&self) -> bool {
-        matches!(self.kind, Kind::Ringway { ktls: "on", .. } | Kind::Nginx { ktls: true })
+        matches!(self.kind, Kind::Ringway { ktls: "on" | "send", .. } | Kind::Nginx { ktls: true })
     }
 
     /// Whether it takes part in `workload`: two workers are compared with one and nobody else.
     pub(crate) fn takes_part(&self, workload: &Workload) -> bool {
         let alone = workload.about == About::Workers;
         self.name == RINGWAY || (self.workers() > 1) == alone
+    }
+
+    /// Whether it is to be measured; if not, why.
+    pub(crate) fn wanted(&self, options: &Options) -> Result<(), String> {
+        if options.quick && !self.quick && options.peer.is_empty() {
+            return Err("it is measured in the full set only".into());
+        }
+        Ok(())
     }
 
     /// Its version, or why it cannot be had.

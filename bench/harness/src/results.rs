@@ -53,6 +53,12 @@ pub(crate) struct Entry {
     /// One report for each round.
     pub(crate) rounds: Vec<Report>,
     pub(crate) calls: Option<Calls>,
+    /// Why they are not counted.
+    #[serde(default)]
+    pub(crate) uncounted: Option<String>,
+    /// Rounds that were measured again because something disturbed them.
+    #[serde(default)]
+    pub(crate) repeated: usize,
     /// Why there are no rounds, or fewer.
     pub(crate) failure: Option<String>,
 }

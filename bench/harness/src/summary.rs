@@ -8,8 +8,19 @@ use crate::results::Entry;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Range {
     pub(crate) median: f64,
+    /// The quartiles: half of the values lie between them. Of fewer than four values, the least and
+    /// the most.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
+}
+
+/// The value at a share of the way through sorted `values`, between two of them where it must be.
+fn at(values: &[f64], share: f64) -> f64 {
+    let place = share * (values.len() - 1) as f64;
+    let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
+    below + (above - below) * place.fract()
 }
 
 impl Range {
@@ -18,13 +29,10 @@ impl Range {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Self { median, min, max })
+        let few = values.len() < 4;
+        let [low, high] = [(0.25, min), (0.75, max)]
+            .map(|(share, end)| if few { end } else { at(&values, share) });
+        Some(Self { median: at(&values, 0.5), low, high, min, max })
     }
 
     /// Whether the two have a value in common.
@@ -58,6 +66,9 @@ pub(crate) const FAIRNESS: Figure = |report| {
     let served = report.served;
     (served.median > 0).then(|| served.least as f64 / served.median as f64)
 };
+pub(crate) const HEAD: Figure = |report| Some(report.came.head_bytes).filter(|bytes| *bytes > 0.0);
+pub(crate) const WIRE: Figure = |report| Some(report.came.wire_bytes).filter(|bytes| *bytes > 0.0);
+pub(crate) const TICKETS: Figure = |report| Some(report.came.tickets);
 pub(crate) const IDLE_USER: Figure =
     |report| report.server.as_ref()?.idle_connection.map(|idle| idle.user);
 pub(crate) const IDLE_KERNEL: Figure =
@@ -68,7 +79,7 @@ pub(crate) fn range(entry: &Entry, figure: Figure) -> Option<Range> {
     Range::of(entry.rounds.iter().filter_map(figure))
 }
 
-/// The median over the rounds of `one`'s figure divided by `other`'s in the same round.
+/// `one`'s figure divided by `other`'s in the same round, over the rounds.
 pub(crate) fn ratio(one: &Entry, other: &Entry, figure: Figure) -> Option<Range> {
     let pairs = one.rounds.iter().zip(&other.rounds);
     Range::of(pairs.filter_map(|(one, other)| Some(figure(one)? / figure(other)?)))
@@ -80,16 +91,20 @@ mod tests {
 
     #[test]
     fn medians_and_ranges() {
-        let range = |values: &[f64]| Range::of(values.iter().copied());
+        let range = |values: &[f64]| {
+            Range::of(values.iter().copied()).map(|r| [r.median, r.low, r.high, r.min, r.max])
+        };
         assert_eq!(range(&[]), None);
-        assert_eq!(range(&[3.0, 1.0, 2.0]), Some(Range { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(range(&[4.0, 1.0]), Some(Range { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(range(&[3.0, 1.0, 2.0]), Some([2.0, 1.0, 3.0, 1.0, 3.0]));
+        assert_eq!(range(&[4.0, 1.0]), Some([2.5, 1.0, 4.0, 1.0, 4.0]));
+        assert_eq!(range(&[5.0, 1.0, 3.0, 2.0, 90.0]), Some([3.0, 2.0, 5.0, 1.0, 90.0]));
+        assert_eq!(range(&[4.0, 1.0, 2.0, 3.0]), Some([2.5, 1.75, 3.25, 1.0, 4.0]));
         assert_eq!(range(&[f64::NAN, f64::INFINITY]), None);
     }
 
     #[test]
     fn ranges_meet_at_their_ends() {
-        let range = |min, max| Range { median: min, min, max };
+        let range = |min, max| Range { min, max, ..Range::default() };
         assert!(range(1.0, 2.0).meets(&range(2.0, 3.0)));
         assert!(!range(1.0, 2.0).meets(&range(2.1, 3.0)));
     }

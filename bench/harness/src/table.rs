@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::peers::RINGWAY;
+use crate::disturbed;
 use crate::results::{Entry, Results, WorkloadResult};
 use crate::summary::{
-    BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, FAIRNESS, Figure, IDLE_KERNEL, IDLE_USER, MAX, P50, P99,
-    P999, PEAK, REQUESTS, REQUESTS_PER_CPU, USER_SHARE, range, ratio,
+    BYTES, BYTES_PER_CPU, CLIENT_BUSY, CPU_PER_REQUEST, FAIRNESS, Figure, IDLE_KERNEL, IDLE_USER,
+    MAX, P50, P99, P999, PEAK, REQUESTS, REQUESTS_PER_CPU, USER_SHARE, range,
 };
+use crate::verdict::{self, contests};
 use crate::workloads::{self, About};
 
 /// A column: its heading, its figure, the unit that the figure is divided by, decimals.
@@ -22,8 +23,12 @@ const SENT: [Column; 2] =
     [("CPU us/req", CPU_PER_REQUEST, 1.0, 0), ("MB/CPU-s", BYTES_PER_CPU, 1e6, 0)];
 const HELD: [Column; 2] =
     [("KiB/conn", IDLE_USER, 1024.0, 1), ("kernel KiB", IDLE_KERNEL, 1024.0, 1)];
-const REST: [Column; 3] =
-    [("user %", USER_SHARE, 0.01, 0), ("peak MiB", PEAK, MEBI, 1), ("least/mid", FAIRNESS, 1.0, 2)];
+const REST: [Column; 4] = [
+    ("user %", USER_SHARE, 0.01, 0),
+    ("peak MiB", PEAK, MEBI, 1),
+    ("least/mid", FAIRNESS, 1.0, 2),
+    ("client %", CLIENT_BUSY, 0.01, 0),
+];
 
 /// What a workload is about; those of other versions are told by requests.
 pub(crate) fn about(workload: &WorkloadResult) -> About {
@@ -79,6 +84,9 @@ pub(crate) fn tell(results: &Results) -> String {
         };
         let _ = writeln!(out, "  {:<12} {state}", peer.name);
     }
+    out.push_str(
+        "Ringway is so many times as good as each: the median of pairs, and where half of them lie.\n",
+    );
     for workload in &results.workloads {
         table(&mut out, workload);
     }
@@ -95,11 +103,11 @@ fn table(out: &mut String, workload: &WorkloadResult) {
     for (heading, ..) in &columns {
         let _ = write!(out, "{heading:>11}");
     }
-    let _ = writeln!(out, "{:>10}{:>10}{:>14}", "calls/req", "enters", "ringway is");
+    let _ = writeln!(out, "{:>10}{:>10}{:>20}", "calls/req", "enters", "ringway is");
     if let Some(why) = &workload.skipped {
         let _ = writeln!(out, "SKIPPED: {why}");
     }
-    let ringway = workload.entries.iter().find(|entry| entry.peer == RINGWAY);
+    let (ringway, contest) = (verdict::ringway(workload), contests(workload)[0]);
     for entry in &workload.entries {
         let _ = write!(out, "{:<12}", entry.peer);
         if let Some(range) = range(entry, throughput) {
@@ -113,14 +121,26 @@ fn table(out: &mut String, workload: &WorkloadResult) {
                 entry.calls.map_or([10; 2].map(|width| " ".repeat(width)), |counted| {
                     [calls(counted.per_request), calls(counted.enters_per_request)]
                 });
-            let against = ringway.and_then(|ringway| ratio(ringway, entry, telling(about).0));
-            let against = against.map_or(String::new(), |ratio| format!("{:.2} x", ratio.median));
-            let _ = write!(out, "{all}{enters}{against:>14}");
+            let against = ringway
+                .filter(|ringway| ringway.peer != entry.peer)
+                .and_then(|ringway| contest.advantage(ringway, entry));
+            let against = against.map_or(String::new(), |is| {
+                format!("{:.2} x ({:.2}-{:.2})", is.median, is.low, is.high)
+            });
+            let _ = write!(out, "{all}{enters}{against:>20}");
         }
         let _ = match &entry.failure {
             Some(why) => writeln!(out, "  FAILED: {why}"),
             None => writeln!(out),
         };
+    }
+    if let Some(told) = disturbed::remark(workload) {
+        let _ = writeln!(out, "{told}");
+    }
+    for entry in &workload.entries {
+        if let Some(why) = &entry.uncounted {
+            let _ = writeln!(out, "{}: calls are not counted: {why}", entry.peer);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ const LATENCY_NOISE: f64 = 0.1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Won,
-    /// Within noise, or the rounds disagree.
+    /// Within noise, or a quarter of the rounds or more say otherwise.
     Even,
     Lost,
 }
@@ -73,9 +73,9 @@ impl Contest {
     /// What an advantage comes to.
     pub(crate) fn verdict(&self, advantage: &Range) -> Verdict {
         let noise = if self.is_latency { LATENCY_NOISE } else { NOISE };
-        if advantage.min > 1.0 && advantage.median > 1.0 + noise {
+        if advantage.low > 1.0 && advantage.median > 1.0 + noise {
             Verdict::Won
-        } else if advantage.max < 1.0 && advantage.median < 1.0 - noise {
+        } else if advantage.high < 1.0 && advantage.median < 1.0 - noise {
             Verdict::Lost
         } else {
             Verdict::Even
@@ -91,7 +91,10 @@ mod tests {
     #[test]
     fn noise_is_neither_won_nor_lost() {
         let contest = Contest { by: "p99", figure: P99, more_is_better: false, is_latency: false };
-        let verdict = |min, median, max| contest.verdict(&Range { median, min, max });
+        let verdict = |low, median, high| {
+            // A single round far out changes nothing.
+            contest.verdict(&Range { median, low, high, min: 0.1, max: 10.0 })
+        };
         assert_eq!(verdict(1.1, 1.2, 1.3), Verdict::Won);
         assert_eq!(verdict(0.99, 1.2, 1.3), Verdict::Even);
         assert_eq!(verdict(1.01, 1.02, 1.03), Verdict::Even);

@@ -28,6 +28,8 @@ pub(crate) struct Workload {
     pub(crate) file: Option<&'static str>,
     /// What the load generator is told, besides where and how long.
     pub(crate) options: &'static [&'static str],
+    /// Whether few requests fit into a second, so that it takes longer.
+    pub(crate) long: bool,
     /// Whether it belongs to the quick set.
     pub(crate) quick: bool,
 }
@@ -43,6 +45,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -51,6 +54,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "1"],
+        long: false,
         quick: false,
     },
     Workload {
@@ -59,6 +63,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "1000"],
+        long: false,
         quick: false,
     },
     Workload {
@@ -67,6 +72,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("16k.bin"),
         options: &["-c", "64"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -75,6 +81,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Bytes,
         file: Some("1m.bin"),
         options: &["-c", "16"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -83,6 +90,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Bytes,
         file: Some("100m.bin"),
         options: &["-c", "4"],
+        long: true,
         quick: false,
     },
     Workload {
@@ -91,6 +99,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: None,
         options: &["-c", "64", "--mix", SITE],
+        long: false,
         quick: false,
     },
     Workload {
@@ -99,6 +108,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "16", "--sessions", "full"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -107,6 +117,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "16", "--sessions", "resumed"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -115,6 +126,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Rate { percent: 50 },
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        long: false,
         quick: true,
     },
     Workload {
@@ -123,6 +135,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Rate { percent: 80 },
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        long: false,
         quick: false,
     },
     Workload {
@@ -131,6 +144,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Idle,
         file: Some("1k.bin"),
         options: &["-c", "1", "--rate", "100", "--idle", "5000"],
+        long: false,
         quick: false,
     },
     Workload {
@@ -140,6 +154,7 @@ pub(crate) const ALL: [Workload; 13] = [
         file: Some("1k.bin"),
         // A load generator that polls would keep the second worker from its CPU where there are two.
         options: &["-c", "128", "--sleep"],
+        long: false,
         quick: false,
     },
 ];

@@ -20,6 +20,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::connection::{Asked, Common, Connection, Role};
 use crate::mix::Mix;
+use crate::observe;
 use crate::pace::Pace;
 use crate::plan::{Plan, Sessions, share};
 use crate::run::{Control, Stage};
@@ -121,7 +122,7 @@ impl<'a> Engine<'a> {
         let mut before = Instant::now();
         let mut began = before;
         let (mut next_tick, mut next_sweep) = (before, before);
-        let mut idle_time = Duration::ZERO;
+        let (mut idle_time, mut times) = (Duration::ZERO, (0, 0));
         for _ in 0..self.idle.min(OPENING) {
             self.open_next_idle();
         }
@@ -168,11 +169,15 @@ impl<'a> Engine<'a> {
                 Stage::Measure => {
                     self.begin(now);
                     idle_time = Duration::ZERO;
+                    times = observe::own_times();
                     began = now;
                 }
                 Stage::Stop => {
                     self.common.tally.measured = now - began;
                     self.common.tally.busy = (now - began).saturating_sub(idle_time);
+                    let (ran, waited) = observe::own_times();
+                    self.common.tally.ran = Duration::from_nanos(ran.saturating_sub(times.0));
+                    self.common.tally.waited = Duration::from_nanos(waited.saturating_sub(times.1));
                     self.unfinished(now);
                     return Ok(self.common.tally);
                 }

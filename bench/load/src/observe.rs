@@ -26,8 +26,23 @@ pub struct Sample {
     pub voluntary_switches: u64,
     /// Times that they were made to.
     pub involuntary_switches: u64,
+    /// Time in which threads could have run and did not, in nanoseconds.
+    pub waited: u64,
     /// Threads.
     pub threads: u64,
+}
+
+/// What some CPUs did, in clock ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticks {
+    /// In user mode, in the kernel and in interrupts.
+    pub busy: u64,
+    /// Given to other machines by the hypervisor.
+    pub stolen: u64,
+    /// All of it, with what was idle.
+    pub all: u64,
+    /// How many CPUs they are.
+    pub cpus: u64,
 }
 
 /// Memory of the kernel, of the whole machine.
@@ -81,8 +96,90 @@ impl Sample {
         self.resident_peak += other.resident_peak;
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
+        self.waited += other.waited;
         self.threads += other.threads;
     }
+}
+
+impl Ticks {
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            busy: self.busy.saturating_sub(earlier.busy),
+            stolen: self.stolen.saturating_sub(earlier.stolen),
+            all: self.all.saturating_sub(earlier.all),
+            cpus: self.cpus,
+        }
+    }
+}
+
+/// The CPUs on which `processes` may run, and `own`.
+///
+/// # Errors
+///
+/// If one of `processes` is not there.
+pub fn cpus(processes: &[u32], own: &[usize]) -> io::Result<BTreeSet<usize>> {
+    let mut cpus: BTreeSet<usize> = own.iter().copied().collect();
+    for pid in processes {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        cpus.extend(list.into_iter().flat_map(listed));
+    }
+    Ok(cpus)
+}
+
+/// The numbers in a list such as `0-2,5`.
+fn listed(list: &str) -> impl Iterator<Item = usize> + '_ {
+    list.trim()
+        .split(',')
+        .filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        })
+        .flatten()
+}
+
+/// Samples what `cpus` have done since the machine began.
+///
+/// # Errors
+///
+/// If `/proc` is not mounted.
+pub fn ticks(cpus: &BTreeSet<usize>) -> io::Result<Ticks> {
+    Ok(ticks_in(&fs::read_to_string("/proc/stat")?, cpus))
+}
+
+fn ticks_in(stat: &str, cpus: &BTreeSet<usize>) -> Ticks {
+    let mut sum = Ticks::default();
+    for line in stat.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let cpu = words.next().and_then(|word| word.strip_prefix("cpu")?.parse().ok());
+        if cpu.is_none_or(|cpu: usize| !cpus.contains(&cpu)) {
+            continue;
+        }
+        // user nice system idle iowait irq softirq steal; what guests use is in user.
+        let values: Vec<u64> = words.map_while(|word| word.parse().ok()).take(8).collect();
+        if let &[user, nice, system, idle, iowait, irq, softirq, steal] = values.as_slice() {
+            let busy = user + nice + system + irq + softirq;
+            sum.busy += busy;
+            sum.stolen += steal;
+            sum.all += busy + idle + iowait + steal;
+            sum.cpus += 1;
+        }
+    }
+    sum
+}
+
+/// This thread's time on a CPU and its time waiting for one, in nanoseconds; nothing where the
+/// kernel does not tell.
+pub(crate) fn own_times() -> (u64, u64) {
+    fs::read_to_string("/proc/thread-self/schedstat").map_or((0, 0), |text| schedule(&text))
+}
+
+/// Time on a CPU and time waiting for one, in nanoseconds, from a file `schedstat`.
+fn schedule(text: &str) -> (u64, u64) {
+    let mut numbers = text.split_ascii_whitespace().map(|word| word.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// `roots` and their descendants.
@@ -126,10 +223,11 @@ fn one(pid: u32) -> io::Result<Sample> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
         // A thread may end in between.
-        let Ok(schedule) = fs::read_to_string(task.join("schedstat")) else { continue };
+        let Ok(times) = fs::read_to_string(task.join("schedstat")) else { continue };
         let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
-        let running = schedule.split_ascii_whitespace().next();
-        sample.cpu += running.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+        let (ran, waited) = schedule(&times);
+        sample.cpu += ran;
+        sample.waited += waited;
         sample.voluntary_switches += field(&status, "voluntary_ctxt_switches:");
         sample.involuntary_switches += field(&status, "nonvoluntary_ctxt_switches:");
         sample.threads += 1;
@@ -154,9 +252,12 @@ fn field(text: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::process::{Command, Stdio};
 
-    use super::{field, kernel_memory, sample, stat_field};
+    use super::{
+        Ticks, cpus, field, kernel_memory, listed, sample, schedule, stat_field, ticks, ticks_in,
+    };
 
     #[test]
     fn this_process_has_run_and_has_memory() {
@@ -182,6 +283,21 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
         assert!(sample(&[u32::MAX]).unwrap_err().to_string().contains("4294967295"));
+    }
+
+    #[test]
+    fn what_cpus_did_is_read() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 10 5 6 7 8 0 0\ncpu1 1 0 0 1 0 0 0 1 0 0\n\
+            cpu10 100 0 0 0 0 0 0 0 0 0\nintr 5 cpu0\n";
+        let zero = ticks_in(stat, &BTreeSet::from([0]));
+        assert_eq!(zero, Ticks { busy: 19, stolen: 8, all: 42, cpus: 1 });
+        let both = ticks_in(stat, &BTreeSet::from([0, 1]));
+        assert_eq!(both.since(&zero), Ticks { busy: 1, stolen: 1, all: 3, cpus: 2 });
+        assert_eq!(listed("0-2,5\n").collect::<Vec<_>>(), [0, 1, 2, 5]);
+        assert_eq!(schedule("12 34 5\n"), (12, 34));
+        let own = cpus(&[std::process::id()], &[4000]).unwrap();
+        assert!(own.len() > 1 && own.contains(&4000));
+        assert!(ticks(&own).unwrap().all > 0);
     }
 
     #[test]

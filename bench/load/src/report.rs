@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::observe::Sample;
 use crate::plan::Plan;
 use crate::run::{Outcome, Server};
+use crate::tally::Tally;
 
 /// The percentiles whose latencies are told.
 pub const PERCENTILES: [f64; 12] =
@@ -71,10 +73,44 @@ pub struct Report {
     pub slow_closed: u64,
     /// Bytes that slow connections read.
     pub slow_bytes: u64,
+    /// What each answer brought along.
+    #[serde(default)]
+    pub came: Came,
     /// What the load generator itself spent.
     pub client: Client,
-    /// What the server spent, if its processes were named.
+    /// What the server spent, if its processes were named and had any CPU time.
     pub server: Option<Spent>,
+    /// What else the machine did meanwhile.
+    #[serde(default)]
+    pub beside: Beside,
+}
+
+/// What came from the server for each request: whether servers do equal work.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Came {
+    /// Bytes of a response's head.
+    pub head_bytes: f64,
+    /// Bytes on the wire for each request answered: handshakes, heads, bodies, records' overhead.
+    pub wire_bytes: f64,
+    /// Session tickets for each handshake that fell into the measured time.
+    pub tickets: f64,
+    /// The share of the connections opened in the measured time that the server ended with a
+    /// close_notify before the client had closed.
+    pub close_notifies: f64,
+}
+
+/// What disturbs a measurement, as shares of the measured time: each is 0 on a quiet machine.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Beside {
+    /// The server's threads could have run and did not, for others or for each other.
+    pub server_waited: f64,
+    /// This tool's threads could have run and did not.
+    pub client_waited: f64,
+    /// The CPUs of both sides were given to other machines.
+    pub stolen: f64,
+    /// The CPUs of both sides were busy with neither, one CPU's worth being 1; in steps of a clock
+    /// tick.
+    pub others: f64,
 }
 
 /// Failures of a kind.
@@ -100,7 +136,7 @@ pub struct Served {
 }
 
 impl Served {
-    fn new(tally: &crate::tally::Tally) -> Self {
+    fn new(tally: &Tally) -> Self {
         let mut served = tally.served.clone();
         served.sort_unstable();
         let at = |place: usize| served.get(place).copied().unwrap_or(0);
@@ -224,7 +260,9 @@ impl Report {
                 busy: tally.busy.as_secs_f64() / (seconds * plan.threads as f64),
                 us_per_request: tally.busy.as_secs_f64() * 1e6 / tally.requests.max(1) as f64,
             },
-            server: outcome.server.as_ref().map(|server| Spent::new(plan, outcome, server)),
+            came: Came::new(tally),
+            server: outcome.server.as_ref().and_then(|server| Spent::new(plan, outcome, server)),
+            beside: Beside::new(plan, outcome),
         }
     }
 
@@ -235,21 +273,56 @@ impl Report {
     }
 }
 
+impl Came {
+    fn new(tally: &Tally) -> Self {
+        let by = |sum: u64, count: u64| sum as f64 / count.max(1) as f64;
+        Self {
+            head_bytes: by(tally.heads.0, tally.heads.1),
+            wire_bytes: by(tally.wire_bytes, tally.requests),
+            tickets: by(tally.tickets, tally.full + tally.resumed),
+            close_notifies: by(tally.close_notifies, tally.opened),
+        }
+    }
+}
+
+impl Beside {
+    fn new(plan: &Plan, outcome: &Outcome) -> Self {
+        let (tally, ticks) = (&outcome.tally, &outcome.ticks);
+        let seconds = tally.measured.as_secs_f64();
+        let server = outcome.server.as_ref();
+        let server = |figure: fn(&Sample) -> u64| {
+            server.map_or(0, |server| figure(&server.after).saturating_sub(figure(&server.before)))
+        };
+        // A tick is a share of the time that all of the CPUs had.
+        let tick = ticks.cpus as f64 * seconds / ticks.all.max(1) as f64;
+        let ours = server(|sample| sample.cpu) as f64 / 1e9 + tally.ran.as_secs_f64();
+        let others = ticks.busy as f64 * tick - ours;
+        Self {
+            server_waited: server(|sample| sample.waited) as f64 / 1e9 / seconds,
+            client_waited: tally.waited.as_secs_f64() / plan.threads as f64 / seconds,
+            stolen: ticks.stolen as f64 * tick / seconds,
+            others: (others / seconds).max(0.0),
+        }
+    }
+}
+
 impl Spent {
-    fn new(plan: &Plan, outcome: &Outcome, server: &Server) -> Self {
+    /// Nothing if the server had no CPU time: then nothing was measured.
+    fn new(plan: &Plan, outcome: &Outcome, server: &Server) -> Option<Self> {
         let tally = &outcome.tally;
         let Server { at_rest, idle, before, after } = server;
-        // At least a nanosecond and a request, so that every figure is a number.
-        let cpu_seconds = after.cpu.saturating_sub(before.cpu).max(1) as f64 / 1e9;
+        let cpu = after.cpu.saturating_sub(before.cpu);
+        if cpu == 0 || tally.requests == 0 {
+            return None;
+        }
+        let cpu_seconds = cpu as f64 / 1e9;
         let user = after.user_ticks.saturating_sub(before.user_ticks) as f64;
         let system = after.system_ticks.saturating_sub(before.system_ticks) as f64;
-        let switches = |sample: &crate::observe::Sample| {
-            sample.voluntary_switches + sample.involuntary_switches
-        };
-        let requests = tally.requests.max(1) as f64;
+        let switches = |sample: &Sample| sample.voluntary_switches + sample.involuntary_switches;
+        let requests = tally.requests as f64;
         let each = |before: u64, after: u64| (after as f64 - before as f64) / plan.idle as f64;
         let (kernel_before, kernel_after) = outcome.kernel;
-        Self {
+        Some(Self {
             cpu_seconds,
             cpu_share: cpu_seconds / tally.measured.as_secs_f64(),
             user_share: user / (user + system).max(1.0),
@@ -267,7 +340,7 @@ impl Spent {
                 kernel_slab: each(kernel_before.slab, kernel_after.slab),
                 kernel_tcp: each(kernel_before.tcp, kernel_after.tcp),
             }),
-        }
+        })
     }
 }
 
@@ -326,9 +399,24 @@ impl fmt::Display for Report {
             self.client.threads,
             self.client.us_per_request
         )?;
+        writeln!(
+            f,
+            "came        {:.0} bytes a request, {:.0} of them the head; {:.2} tickets a handshake",
+            self.came.wire_bytes, self.came.head_bytes, self.came.tickets
+        )?;
         if let Some(server) = &self.server {
             write!(f, "{server}")?;
         }
+        let beside = &self.beside;
+        writeln!(
+            f,
+            "beside      {:.1} % stolen, {:.1} % of a CPU for others; server waited {:.1} %, client \
+             {:.1} %",
+            beside.stolen * 100.0,
+            beside.others * 100.0,
+            beside.server_waited * 100.0,
+            beside.client_waited * 100.0
+        )?;
         if self.unfinished + self.missed > 0 {
             writeln!(f, "unfinished  {} at the end, {} never sent", self.unfinished, self.missed)?;
         }

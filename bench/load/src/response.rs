@@ -12,6 +12,8 @@ pub const MAX_HEAD: usize = 16 << 10;
 /// What a response's head says, as far as a load generator cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// Bytes of the head itself, its empty line included.
+    pub bytes: usize,
     /// The status code.
     pub status: u16,
     /// Bytes of body that follow.
@@ -132,7 +134,7 @@ fn parse(head: &[u8]) -> Result<Head, Malformed> {
         (_, Some(length)) => length,
         (_, None) => return Err("no Content-Length"),
     };
-    Ok(Head { status, length, close })
+    Ok(Head { bytes: head.len(), status, length, close })
 }
 
 /// The status code of a status line (RFC 9112 section 4).
@@ -196,8 +198,10 @@ mod tests {
     fn responses_are_read_in_any_pieces() {
         for piece in 1..TWO.len() {
             let seen = read(TWO, piece).unwrap();
-            let first = (Head { status: 200, length: 5, close: false }, b"hello".to_vec(), true);
-            let second = (Head { status: 404, length: 0, close: true }, Vec::new(), true);
+            let first =
+                (Head { bytes: 47, status: 200, length: 5, close: false }, b"hello".to_vec(), true);
+            let second =
+                (Head { bytes: 66, status: 404, length: 0, close: true }, Vec::new(), true);
             assert_eq!(seen, [first, second], "in pieces of {piece}");
         }
     }

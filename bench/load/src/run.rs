@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use crate::bodies::{self, Bodies, Files};
 use crate::connection::Common;
 use crate::engine::Engine;
-use crate::observe::{self, KernelMemory, Sample};
+use crate::observe::{self, KernelMemory, Sample, Ticks};
 use crate::plan::{Plan, Sessions};
 use crate::progress::Progress;
 use crate::session;
@@ -141,6 +141,8 @@ pub struct Outcome {
     pub server: Option<Server>,
     /// The kernel's memory before the first connection and with the idle ones open.
     pub kernel: (KernelMemory, KernelMemory),
+    /// What the CPUs of both sides did while it was measured.
+    pub ticks: Ticks,
 }
 
 /// Runs `plan`.
@@ -169,8 +171,8 @@ pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, String> {
         for thread in threads {
             tally.merge(&thread.join().map_err(|_| "a thread panicked".to_owned())??);
         }
-        let (server, kernel) = watched?;
-        Ok(Outcome { tally, server, kernel })
+        let Watched { server, kernel, ticks } = watched?;
+        Ok(Outcome { tally, server, kernel, ticks })
     })
 }
 
@@ -204,7 +206,12 @@ fn one(plan: &Plan, control: &Control, files: &Files, index: usize) -> Result<Ta
     engine.run()
 }
 
-type Watched = (Option<Server>, (KernelMemory, KernelMemory));
+/// What was seen from outside the threads.
+struct Watched {
+    server: Option<Server>,
+    kernel: (KernelMemory, KernelMemory),
+    ticks: Ticks,
+}
 
 /// Leads the threads through the stages and samples the server in between.
 fn watch(
@@ -230,33 +237,74 @@ fn watch(
         return Err(format!("{} idle connections were not open in {patience:?}", plan.idle));
     }
     let (idle, kernel_idle) = (sample()?, memory()?);
-    // A stage lasts from when the last thread has entered it, so that none is ever left out.
-    let enter = |stage| {
-        control.enter(stage);
-        let deadline = Instant::now() + STAGE_PATIENCE;
-        while Instant::now() < deadline && !control.all_entered(stage) && !finished() {
-            thread::yield_now();
-        }
-    };
-    enter(Stage::WarmUp);
+    let enter = |stage| lead(control, stage, STAGE_PATIENCE, &finished);
+    enter(Stage::WarmUp)?;
     // No first handshake of a connection falls into the measured interval.
     let began = Instant::now();
     look(began + plan.warm_up, &|| false);
     look(began + plan.warm_up + WARM_PATIENCE, &|| {
         control.warm.load(Ordering::Relaxed) == plan.threads
     });
-    let before = sample()?;
-    enter(Stage::Measure);
+    let cpus = observe::cpus(&plan.server, &plan.cpus).map_err(|error| error.to_string())?;
+    let ticks = || observe::ticks(&cpus).map_err(|error| error.to_string());
+    let (before, ticks_before) = (sample()?, ticks()?);
+    enter(Stage::Measure)?;
     let enough = || plan.enough.is_some_and(|enough| Control::total(&control.requests) >= enough);
     look(Instant::now() + plan.duration, &enough);
-    let after = sample()?;
+    let (after, ticks_after) = (sample()?, ticks()?);
     control.enter(Stage::Stop);
     let server = Server { at_rest, idle, before, after };
-    Ok(((!plan.server.is_empty()).then_some(server), (kernel_at_rest, kernel_idle)))
+    Ok(Watched {
+        server: (!plan.server.is_empty()).then_some(server),
+        kernel: (kernel_at_rest, kernel_idle),
+        ticks: ticks_after.since(&ticks_before),
+    })
+}
+
+/// Begins a stage: it lasts from when the last thread has entered it, so that none is left out.
+///
+/// # Errors
+///
+/// If a thread did not enter in time. What is counted then belongs to another stage: the machine
+/// stood still, or its clock leapt.
+fn lead(
+    control: &Control,
+    stage: Stage,
+    patience: Duration,
+    finished: &dyn Fn() -> bool,
+) -> Result<(), String> {
+    control.enter(stage);
+    let deadline = Instant::now() + patience;
+    while !control.all_entered(stage) && !finished() {
+        if Instant::now() > deadline {
+            return Err(format!("{stage:?}: a thread was not there in {patience:?}"));
+        }
+        thread::yield_now();
+    }
+    Ok(())
 }
 
 /// Raises the limit on open files as far as it goes; a refusal shows when sockets run out.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Control, Stage, lead};
+
+    #[test]
+    fn a_stage_that_a_thread_does_not_enter_ends_the_run() {
+        let control = Control::new(2);
+        control.entered(0, Stage::Measure);
+        let late = lead(&control, Stage::Measure, Duration::ZERO, &|| false);
+        assert!(late.unwrap_err().contains("Measure"));
+        control.entered(1, Stage::Measure);
+        assert_eq!(lead(&control, Stage::Measure, Duration::ZERO, &|| false), Ok(()));
+        // A thread that ended tells why by itself.
+        assert_eq!(lead(&control, Stage::Stop, Duration::ZERO, &|| true), Ok(()));
+    }
 }

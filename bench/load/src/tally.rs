@@ -121,6 +121,18 @@ pub struct Tally {
     pub busy: Duration,
     /// The measured interval, by the thread's own clock.
     pub measured: Duration,
+    /// Time in it that the thread had a CPU.
+    pub ran: Duration,
+    /// Time in it in which the thread could have run and did not.
+    pub waited: Duration,
+    /// Bytes that came from the server, handshakes and records' overhead included.
+    pub wire_bytes: u64,
+    /// Bytes of the heads of responses, and how many heads there were.
+    pub heads: (u64, u64),
+    /// Session tickets that came.
+    pub tickets: u64,
+    /// Connections that the server ended with a close_notify.
+    pub close_notifies: u64,
     failures: [Failures; Failure::ALL.len()],
 }
 
@@ -144,6 +156,12 @@ impl Default for Tally {
             idle_closed: 0,
             busy: Duration::ZERO,
             measured: Duration::ZERO,
+            ran: Duration::ZERO,
+            waited: Duration::ZERO,
+            wire_bytes: 0,
+            heads: (0, 0),
+            tickets: 0,
+            close_notifies: 0,
             failures: Default::default(),
         }
     }
@@ -194,6 +212,12 @@ impl Tally {
         self.idle_closed += other.idle_closed;
         self.busy += other.busy;
         self.measured = self.measured.max(other.measured);
+        self.ran += other.ran;
+        self.waited += other.waited;
+        self.wire_bytes += other.wire_bytes;
+        self.heads = (self.heads.0 + other.heads.0, self.heads.1 + other.heads.1);
+        self.tickets += other.tickets;
+        self.close_notifies += other.close_notifies;
         for (ours, theirs) in self.failures.iter_mut().zip(&other.failures) {
             ours.count += theirs.count;
             if ours.first.is_none() {

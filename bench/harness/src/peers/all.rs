@@ -18,6 +18,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "see its ledger",
         spares: "",
         serious: true,
+        quick: true,
         kind: Kind::Ringway { workers: 1, ktls: "auto" },
     },
     Peer {
@@ -26,6 +27,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "see its ledger",
         spares: "",
         serious: false,
+        quick: true,
         kind: Kind::Ringway { workers: 2, ktls: "auto" },
     },
     Peer {
@@ -34,14 +36,17 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "read, seal with a copy inside OpenSSL, copy to the socket",
         spares: "",
         serious: true,
+        quick: true,
         kind: Kind::Nginx { ktls: false },
     },
     Peer {
         name: "haproxy",
         what: "fixed answers from memory, up to 16 KB; one thread",
         passes: "copy to the buffer, seal, copy to the socket",
-        spares: "its answer is written once, when it starts: no file is looked up, and there are no validators, conditions or ranges",
+        spares: "its body is read once, when it starts, and its validators are made up: no file is looked \
+            up, and there are no conditions or ranges",
         serious: true,
+        quick: true,
         kind: Kind::Haproxy,
     },
     Peer {
@@ -50,6 +55,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "read, seal, copy to the socket",
         spares: "",
         serious: false,
+        quick: false,
         kind: Kind::Caddy,
     },
     Peer {
@@ -58,6 +64,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: CACHED,
         spares: IN_MEMORY,
         serious: true,
+        quick: true,
         kind: Kind::Library {
             program: "peer-hyper",
             options: &[],
@@ -70,6 +77,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "read, copy into rustls, seal, copy to the socket",
         spares: "it judges no conditions or ranges",
         serious: false,
+        quick: false,
         kind: Kind::Library {
             program: "peer-hyper",
             options: &["--read-files"],
@@ -82,6 +90,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "read, copy into rustls, seal, copy to the socket",
         spares: "",
         serious: false,
+        quick: false,
         kind: Kind::Library {
             program: "peer-axum",
             options: &[],
@@ -94,6 +103,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: CACHED,
         spares: IN_MEMORY,
         serious: true,
+        quick: true,
         kind: Kind::Library {
             program: "peer-actix",
             options: &[],
@@ -106,6 +116,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: CACHED,
         spares: IN_MEMORY,
         serious: true,
+        quick: true,
         kind: Kind::Library {
             program: "peer-tokio-uring",
             options: &[],
@@ -118,6 +129,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: CACHED,
         spares: IN_MEMORY,
         serious: true,
+        quick: true,
         kind: Kind::Library {
             program: "peer-monoio",
             options: &[],
@@ -130,6 +142,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "copy into rustls, seal, copy to a buffer, copy to the socket",
         spares: IN_MEMORY,
         serious: true,
+        quick: false,
         kind: Kind::Library {
             program: "peer-compio",
             options: &[],
@@ -142,6 +155,7 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "copy to registered memory, seal, copy to the socket",
         spares: NO_HTTP,
         serious: false,
+        quick: true,
         kind: Kind::Bound { program: "bound-uring" },
     },
     Peer {
@@ -150,14 +164,16 @@ pub(crate) const ALL: [Peer; 14] = [
         passes: "copy to a buffer, seal, copy to the socket",
         spares: NO_HTTP,
         serious: false,
+        quick: true,
         kind: Kind::Bound { program: "bound-epoll" },
     },
 ];
 
 /// Those whose instructions are counted where the kernel can do TLS: with its help and without.
-pub(crate) const COUNTED: [Peer; 5] = [
+pub(crate) const COUNTED: [Peer; 6] = [
     counted("ringway-off", "--ktls off", Kind::Ringway { workers: 1, ktls: "off" }),
     counted("ringway-on", "--ktls on", Kind::Ringway { workers: 1, ktls: "on" }),
+    counted("ringway-send", "--ktls send", Kind::Ringway { workers: 1, ktls: "send" }),
     counted("ringway-auto", "--ktls auto", Kind::Ringway { workers: 1, ktls: "auto" }),
     counted("nginx", "sendfile, open_file_cache", Kind::Nginx { ktls: false }),
     counted(
@@ -168,5 +184,5 @@ pub(crate) const COUNTED: [Peer; 5] = [
 ];
 
 const fn counted(name: &'static str, what: &'static str, kind: Kind) -> Peer {
-    Peer { name, what, passes: "", spares: "", serious: false, kind }
+    Peer { name, what, passes: "", spares: "", serious: false, quick: false, kind }
 }

@@ -24,7 +24,8 @@ http {{
   keepalive_requests 1000000000; keepalive_timeout 600s;
   open_file_cache max=1000 inactive=600s; open_file_cache_valid 600s;
   ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-  ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_session_cache off; {ktls}
+  ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_conf_command NumTickets 1;
+  ssl_session_cache off; {ktls}
   server {{
     listen {listen} ssl backlog=4096; root {dir}/www;
     ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
@@ -60,7 +61,8 @@ defaults
   timeout server 60s
 frontend bench
   bind {listen} ssl crt {dir}/haproxy.pem alpn http/1.1 backlog 4096
-  http-request return status 200 content-type application/octet-stream file {dir}/www/{file}
+  http-request return status 200 content-type application/octet-stream file {dir}/www/{file} \
+hdr Date %[date(),http_date] hdr Last-Modified \"Thu, 01 Jan 2026 00:00:00 GMT\" hdr ETag \\\"69000000-400\\\"
 "
     );
     Ok(config)

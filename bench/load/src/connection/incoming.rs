@@ -102,6 +102,7 @@ impl Connection {
             (Content::Handshake, messages) => {
                 let found = tickets(messages)
                     .ok_or_else(|| record("a handshake message other than a whole ticket"))?;
+                common.tally.tickets += found.len() as u64;
                 let Some(kernel) = &mut records.tickets else { return Ok(()) };
                 found.into_iter().try_for_each(|payload| {
                     kernel.handle_new_session_ticket(payload).map_err(record)
@@ -109,6 +110,7 @@ impl Connection {
             }
             (Content::Alert, &[_, CLOSE_NOTIFY]) => {
                 self.last_answer = true;
+                common.tally.close_notifies += 1;
                 Ok(())
             }
             (Content::Alert, alert) => Err(record(format!("the server's alert {alert:?}"))),
@@ -125,6 +127,8 @@ impl Connection {
             match event {
                 Event::Head(head) => {
                     self.last_answer |= head.close;
+                    common.tally.heads.0 += head.bytes as u64;
+                    common.tally.heads.1 += 1;
                     if head.status != common.status {
                         return Err(Trouble::new(Failure::Status, head.status));
                     }

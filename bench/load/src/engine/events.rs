@@ -45,6 +45,7 @@ impl Engine<'_> {
         let outcome = match result {
             Ok(Some(mut bytes)) => {
                 connection.allowance -= bytes.len() as f64;
+                self.common.tally.wire_bytes += bytes.len() as u64;
                 connection.receive(&mut bytes, &mut self.common)
             }
             Ok(None) => connection.closed().map(|()| connection.shut()),

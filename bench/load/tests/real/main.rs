@@ -43,6 +43,11 @@ fn keeps_connections_and_compares_bytes() {
     assert_eq!(report.opened, 0, "all connections are opened before the measurement");
     assert!(report.latency_at(50.0) > 0.0 && report.latency_at(50.0) <= report.latency_at(100.0));
     assert!(report.body_bytes_per_second > 0.0);
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n".len();
+    assert!((report.came.head_bytes - head as f64).abs() < 1e-9, "{report}");
+    // Answers that had begun before the measured time, and such as had not ended with it.
+    let most = (report.requests + 8) as f64 / report.requests as f64 * 5300.0;
+    assert!((4000.0..most).contains(&report.came.wire_bytes), "{report}");
     fs::write(root.path().join("a"), [0; 5000]).unwrap();
     let hopeless = try_load(&server, "/a", &format!("--root {}", root.path().display()));
     assert!(hopeless.unwrap_err().contains("bytes differ"));
@@ -67,6 +72,9 @@ fn shakes_hands_for_every_request() {
     let report = load(&server, "/a", "--sessions full --verify always");
     assert_eq!(sound(&report).resumed_handshakes, 0);
     assert!(report.full_handshakes + 4 >= report.requests);
+    // rustls sends two, of which the last handshakes' may be still to come.
+    let tickets = report.came.tickets * report.full_handshakes as f64;
+    assert!(tickets + 16.0 >= 2.0 * report.full_handshakes as f64 && tickets > 0.0, "{report}");
 }
 
 #[test]
