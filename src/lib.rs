@@ -36,6 +36,7 @@ pub mod record;
 pub mod respond;
 pub mod ring;
 pub mod server;
+pub mod tick_clock;
 pub mod worker;
 pub mod write;
 

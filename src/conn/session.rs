@@ -113,7 +113,7 @@ impl Session {
         writer.leaves_at(clock.leaving());
         let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
         sent.map_err(|error| ending_of_write(&error))?;
-        clock.left(&writer.take_departure(), reader.take_taken());
+        clock.left(writer.departure(), reader.take_taken());
         Ok(())
     }
 }

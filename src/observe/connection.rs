@@ -4,14 +4,12 @@ use std::{net::SocketAddr, rc::Rc};
 
 use super::{
     Moved, Observer, Route, Sending, Stage, Taken, Work,
-    observer::Noted,
-    request::{OpenRequest, Queue},
+    observer::{LOOK_BACK_EVERY, Noted},
+    open_requests::Pending,
+    request::OpenRequest,
     slow::Finished,
     stage::REQUEST_STAGES,
 };
-
-/// After so many requests what is too old is forgotten.
-const FORGET_EVERY: u64 = 1024;
 
 /// The clock of one connection. Each method is called where the step happens; none waits.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub struct ConnectionClock {
     /// The end of the handshake or of the last answer.
     since: u64,
     number: u64,
-    queue: Queue,
+    pending: Pending,
 }
 
 impl ConnectionClock {
@@ -50,7 +48,7 @@ impl ConnectionClock {
             resumed: false,
             since: 0,
             number: 0,
-            queue: Queue::default(),
+            pending: Pending::default(),
         }
     }
 
@@ -97,41 +95,38 @@ impl ConnectionClock {
         if !self.observer.is_enabled() {
             return;
         }
-        let now = self.observer.now();
-        let arrived = self.observer.turn_began().clamp(self.since.min(now), now);
-        let open = &mut self.observer.noted.borrow_mut().open;
         self.number += 1;
-        let waits = self.queue.is_empty();
-        let Some(request) = open.push(&mut self.queue) else {
+        let Some(mut request) = self.observer.noted.borrow_mut().open.take() else {
             self.observer.missed();
             return;
         };
+        let now = self.observer.now();
+        let arrived = self.observer.turn_began().max(self.since).min(now);
         request.begin(arrived, now);
         request.number = self.number;
         // Behind another request that has not been answered there was nothing to wait for.
-        request.first_byte = if waits { arrived - self.since } else { 0 };
+        let waits = self.pending.is_empty();
+        request.first_byte = if waits { arrived.saturating_sub(self.since) } else { 0 };
         (request.requests_before, request.turns_before) = self.observer.progress();
+        self.pending.push(request);
     }
 
     /// The time since the last mark went to `stage`.
+    #[inline]
     pub fn mark(&mut self, stage: Stage) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let now = self.observer.now();
-        let noted = &mut *self.observer.noted.borrow_mut();
-        if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
-            let passed = request.mark(stage, now);
+        if let Some(request) = self.pending.unanswered() {
+            let passed = request.mark(stage, self.observer.now());
             if stage == Stage::Decode {
-                noted.spent(Work::Stage(stage), passed);
+                self.observer.spent(Work::Stage(stage), passed);
             }
         }
     }
 
     /// The first `length` of these bytes are the request's head, or what there is of it.
+    #[inline]
     pub fn head(&mut self, bytes: &[u8], length: usize) {
-        if !self.queue.is_empty() {
-            self.observer.noted.borrow_mut().open.keep_head(self.queue, bytes, length);
+        if let Some(request) = self.pending.unanswered() {
+            request.keep_head(bytes, length, self.observer.logged);
         }
     }
 
@@ -140,9 +135,8 @@ impl ConnectionClock {
         if !self.observer.is_enabled() {
             return;
         }
-        let noted = &mut *self.observer.noted.borrow_mut();
-        let route = noted.ledger.sent(kernel, moved);
-        if let Some(request) = noted.open.last(self.queue).filter(|request| !request.answered) {
+        let route = self.observer.noted.borrow_mut().ledger.sent(kernel, moved);
+        if let Some(request) = self.pending.unanswered() {
             request.answered = true;
             request.status = status;
             request.route = route;
@@ -152,46 +146,63 @@ impl ConnectionClock {
 
     /// What is queued is about to leave. Says when; 0 if nothing is.
     pub fn leaving(&mut self) -> u64 {
-        if self.queue.is_empty() {
-            return 0;
-        }
+        let Some(request) = self.pending.youngest() else { return 0 };
         let now = self.observer.now();
-        let noted = &mut *self.observer.noted.borrow_mut();
-        if let Some(request) = noted.open.last(self.queue).filter(|request| request.answered) {
+        if request.answered {
             let responding = now.saturating_sub(request.marked());
-            noted.spent(Work::Stage(Stage::Respond), responding);
+            self.observer.spent(Work::Stage(Stage::Respond), responding);
         }
         now
     }
 
-    /// What was queued has left, as `sending` tells; `taken` is what was read since.
-    pub fn left(&mut self, sending: &Sending, taken: Taken) {
-        if self.queue.is_empty() {
-            return;
-        }
+    /// What was queued has left, as `sending` tells, which begins anew; `taken` is what was read
+    /// since.
+    pub fn left(&mut self, sending: &mut Sending, taken: Taken) {
+        let Some(mut request) = self.pending.take_in_order() else { return };
         let observer = &*self.observer;
         let noted = &mut *observer.noted.borrow_mut();
         noted.ledger.received(taken);
-        let Noted { recorder, open, log, tail, slowest, .. } = noted;
-        while let Some(request) = open.first(self.queue).filter(|request| request.answered) {
-            let total = request.settle(sending);
-            let ended = request.arrived + total;
-            self.since = self.since.max(ended);
-            let count = observer.count_end();
-            Noted::enter(recorder, tail, request, total, count);
-            if count.is_multiple_of(FORGET_EVERY) {
-                slowest.forget(ended);
+        loop {
+            let next = request.before.take();
+            if request.answered {
+                self.since = self.since.max(self.ended(noted, &mut request, sending));
+                noted.open.put_back(request);
+            } else {
+                self.pending.push(request);
             }
-            if log.is_some() || slowest.wants(total) {
-                let finished = self.finished(request, total, true);
-                if let Some(log) = log {
-                    log.push(&finished, self.peer.as_ref(), request.logged_head());
-                }
-                if slowest.wants(total) {
-                    slowest.keep(finished, request.head(), observer.connections.get());
-                }
+            match next {
+                Some(next) => request = next,
+                None => break,
             }
-            open.pop(&mut self.queue);
+        }
+        sending.reset();
+    }
+
+    /// The answer to a request has left. Says when.
+    #[inline]
+    fn ended(&self, noted: &mut Noted, request: &mut OpenRequest, sending: &Sending) -> u64 {
+        let total = request.settle(sending);
+        let ended = request.arrived + total;
+        noted.enter(request.first_byte, request.parts(), total);
+        if self.observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
+            noted.look_back(ended);
+        }
+        if noted.log.is_some() || noted.slowest.wants(total) {
+            self.tell(noted, request, total, true);
+        }
+        ended
+    }
+
+    /// Tells of a request that has ended those who want to know each.
+    #[cold]
+    fn tell(&self, noted: &mut Noted, request: &OpenRequest, total: u64, complete: bool) {
+        let Noted { log, slowest, .. } = noted;
+        let finished = self.finished(request, total, complete);
+        if let Some(log) = log {
+            log.push(&finished, self.peer.as_ref(), request.logged_head());
+        }
+        if slowest.wants(total) {
+            slowest.keep(finished, request.head(), self.observer.connections.get());
         }
     }
 
@@ -222,8 +233,7 @@ impl ConnectionClock {
     /// What is known of the present request and its connection before its answer leaves: each
     /// stage with its nanoseconds.
     pub fn so_far(&self, mut each: impl FnMut(Stage, u64)) {
-        let noted = &mut *self.observer.noted.borrow_mut();
-        let Some(request) = noted.open.last(self.queue) else { return };
+        let Some(request) = self.pending.youngest() else { return };
         if request.number == 1 {
             if let Some(waited) = self.accept_queue {
                 each(Stage::AcceptQueue, waited);
@@ -265,21 +275,17 @@ impl ConnectionClock {
 impl Drop for ConnectionClock {
     /// Requests whose answers did not leave completely end with their connection.
     fn drop(&mut self) {
-        let observer = &*self.observer;
+        let observer = Rc::clone(&self.observer);
         observer.connections.set(observer.connections.get() - 1);
-        let Noted { open, log, slowest, .. } = &mut *observer.noted.borrow_mut();
-        while let Some(request) = open.first(self.queue) {
+        let mut pending = self.pending.take_in_order();
+        let noted = &mut *observer.noted.borrow_mut();
+        while let Some(mut request) = pending {
+            pending = request.before.take();
             let now = observer.now();
             request.mark(if request.answered { Stage::LastWrite } else { Stage::Body }, now);
             observer.count_end();
-            let finished = self.finished(request, now.saturating_sub(request.arrived), false);
-            if let Some(log) = log {
-                log.push(&finished, self.peer.as_ref(), request.logged_head());
-            }
-            if slowest.wants(finished.total) {
-                slowest.keep(finished, request.head(), observer.connections.get());
-            }
-            open.pop(&mut self.queue);
+            self.tell(noted, &request, now.saturating_sub(request.arrived), false);
+            noted.open.put_back(request);
         }
     }
 }

@@ -18,7 +18,7 @@ pub const LONGEST: u64 = (1 << 36) - 1;
 pub const HISTOGRAM_BYTES: usize = (256 + 28 * 128) * 8;
 
 /// Memory of the histograms of one worker.
-pub const HISTOGRAMS_BYTES: usize = HISTOGRAM_BYTES * (Stage::COUNT + 1);
+pub const HISTOGRAMS_BYTES: usize = HISTOGRAM_BYTES * HISTOGRAMS;
 
 /// The histograms of one worker, or the sum of several.
 #[derive(Clone, Debug)]
@@ -35,7 +35,10 @@ pub struct Histograms {
 /// Counters of one histogram.
 const BUCKETS: usize = HISTOGRAM_BYTES / size_of::<u64>();
 
-/// The place among the histograms of the durations of turns.
+/// Histograms of one worker.
+const HISTOGRAMS: usize = Stage::COUNT + 1;
+
+/// The place among them of the durations of turns.
 const TURNS: usize = Stage::COUNT;
 
 /// The counters of one worker's histograms.
@@ -44,18 +47,19 @@ pub(super) struct Recorder {
     /// One histogram behind the other.
     counts: Box<[u64]>,
     /// Sums of what was recorded, exactly.
-    sums: [u64; Stage::COUNT + 1],
+    sums: [u64; HISTOGRAMS],
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let counts = vec![0; BUCKETS * (Stage::COUNT + 1)].into_boxed_slice();
-        Self { counts, sums: [0; Stage::COUNT + 1] }
+        let counts = vec![0; BUCKETS * HISTOGRAMS].into_boxed_slice();
+        Self { counts, sums: [0; HISTOGRAMS] }
     }
 }
 
 impl Recorder {
     /// Counts one duration.
+    #[inline]
     pub(super) fn record(&mut self, stage: Stage, nanoseconds: u64) {
         self.count(stage.index(), nanoseconds);
     }
@@ -69,8 +73,8 @@ impl Recorder {
     fn count(&mut self, of: usize, nanoseconds: u64) {
         if let Some(count) = self.counts.get_mut(of * BUCKETS + bucket_of(nanoseconds)) {
             *count += 1;
-            self.sums[of] = self.sums[of].wrapping_add(nanoseconds);
         }
+        self.sums[of] = self.sums[of].wrapping_add(nanoseconds);
     }
 
     /// What all but a `share` of the durations of a stage did not exceed, to two significant

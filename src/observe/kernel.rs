@@ -26,9 +26,9 @@ pub struct ThreadFigures {
     /// Nanoseconds ready to run, while others had the processor.
     pub waited: u64,
     /// Kernel threads that work for its ring (`iou-wrk-*`): operations that the kernel could not
-    /// do at once were handed to them. They leave when they have had nothing to do for five
-    /// seconds; how many operations there were is told by nothing but a tracepoint
-    /// (`io_uring:io_uring_queue_async_work`).
+    /// do at once were handed to them, which are opens of names that it does not remember. They leave
+    /// when they have had nothing to do for five seconds, all but the last; how many operations there
+    /// were is told by nothing but a tracepoint (`io_uring:io_uring_queue_async_work`).
     pub kernel_workers: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `/metrics`: what is known, as the text that Prometheus and whatever speaks OpenMetrics read.
+//! `/metrics`: what is known, as text for Prometheus and whatever speaks OpenMetrics.
 //! Base units, seconds and bytes; counters end in `_total`.
 
 use std::{fmt, sync::Arc};
@@ -11,10 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Anatomy, Basis, Flow, Route, Stage, ThreadFigures, WorkerSnapshot};
-
-/// The media type of what [`Anatomy::to_metrics`] yields.
-pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use super::{Anatomy, Basis, Exposition, Flow, Route, Stage, ThreadFigures, WorkerSnapshot};
 
 /// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
 /// from a microsecond to ten seconds, and a minute.
@@ -34,13 +31,13 @@ const BOUNDS: [u64; 23] = {
 
 impl Anatomy {
     /// The report as metrics.
-    pub fn to_metrics(self: &Arc<Self>) -> String {
+    pub fn to_metrics(self: &Arc<Self>, exposition: Exposition) -> String {
         let mut registry = Registry::with_prefix("ringway");
         registry.register_collector(Box::new(Report(Arc::clone(self))));
         let mut text = String::with_capacity(64 << 10);
         // Writing to a string does not fail.
         let _ = text::encode(&mut text, &registry);
-        text
+        exposition.of(text)
     }
 }
 
@@ -78,8 +75,10 @@ fn seconds(nanoseconds: u64) -> f64 {
 fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let counts = anatomy.counts;
     let info = [("version", env!("CARGO_PKG_VERSION"))];
-    to.encode_descriptor("build", "The version that runs", None, MetricType::Info)?
-        .encode_info(&info)?;
+    // A gauge, as is the custom: the older format has no type for it.
+    to.encode_descriptor("build_info", "The version that runs", None, MetricType::Gauge)?
+        .encode_family(&info)?
+        .encode_gauge(&1_i64)?;
     gauge(to, "uptime_seconds", "Time since the start", anatomy.uptime.as_secs_f64())?;
     gauge(to, "connections", "Open connections", anatomy.connections() as f64)?;
     counter(to, "connections_accepted", "Connections accepted", counts.accepted)?;
@@ -279,15 +278,18 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "turn_duration",
         "Time of one turn of a worker's loop, without its system call",
         Some(&Unit::Seconds),
-        MetricType::Gauge,
+        MetricType::Histogram,
     )?;
     for (number, worker) in &each {
-        let Some(turn) = worker.map(|worker| worker.histograms.turns()) else { continue };
-        for (name, quantile) in [("0.5", 0.5), ("0.99", 0.99), ("1", 1.0)] {
-            let labels = [("worker", number.as_str()), ("quantile", name)];
-            let value = seconds(turn.value_at_quantile(quantile));
-            turns.encode_family(&labels)?.encode_gauge(&value)?;
-        }
+        let Some(histograms) = worker.map(|worker| &worker.histograms) else { continue };
+        let (turn, sum) = (histograms.turns(), seconds(histograms.turns_sum()));
+        let labels = [("worker", number.as_str())];
+        turns.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            sum,
+            turn.len(),
+            &buckets(turn),
+            None,
+        )?;
     }
     Ok(())
 }

@@ -5,18 +5,22 @@
 //! store of requests that are not done). Other threads get a copy, by asking the worker for a
 //! [`WorkerSnapshot`].
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use super::{
     Counts, Ledger, RingAccount, Slow, Stage, Turn, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
+    open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
     processor::Processor,
-    request::{HEAD_LOGGED, OPEN_REQUEST_BYTES, OpenRequest, OpenRequests},
+    request::{HEAD_LOGGED, Parts, place},
     slow::{STALL, Slowest, Stall},
     stage::REQUEST_STAGES,
 };
-use crate::{config::memory, monotonic::Monotonic};
+use crate::{config::memory, tick_clock::TickClock};
 
 /// Memory of one worker's observer, without its requests that are not done.
 pub const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES + (64 << 10);
@@ -31,8 +35,16 @@ const _: () = {
 /// The slowest requests of all are those above this quantile of the total.
 pub const TAIL: f64 = 0.99;
 
-/// So many requests end before the tail's threshold is worked out anew.
-const TAIL_EVERY: u64 = 1024;
+/// So many requests end before the tail's threshold is worked out anew, and what is too old is
+/// forgotten.
+pub(super) const LOOK_BACK_EVERY: u64 = 1024;
+
+/// The stages that each request passes.
+const ALWAYS: [Stage; 4] = [Stage::RunQueue, Stage::Decode, Stage::Respond, Stage::FirstWrite];
+
+/// The others.
+const SELDOM: [Stage; 5] =
+    [Stage::Head, Stage::Process, Stage::Body, Stage::Buffer, Stage::LastWrite];
 
 /// How the time of the slowest requests divides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +104,7 @@ pub struct WorkerSnapshot {
 #[derive(Debug)]
 pub struct Observer {
     enabled: bool,
-    start: Monotonic,
+    time: Rc<TickClock>,
     /// What the clock shows, if a script says it.
     #[cfg(any(test, feature = "fuzzing"))]
     scripted: Cell<Option<u64>>,
@@ -103,6 +115,10 @@ pub struct Observer {
     sendfile: Cell<u64>,
     processor: Processor,
     pub(super) connections: Cell<usize>,
+    /// Bytes of each head that are kept to be logged.
+    pub(super) logged: usize,
+    /// Time of this turn by what it was spent in.
+    spent: [Cell<u64>; Work::COUNT],
     pub(super) noted: RefCell<Noted>,
 }
 
@@ -114,22 +130,20 @@ pub(super) struct Noted {
     pub(super) log: Option<Feed>,
     pub(super) tail: Tail,
     pub(super) slowest: Slowest,
-    /// Time of this turn by what it was spent in.
-    spent: [u64; Work::COUNT],
 }
 
 impl Observer {
-    /// Begins on the worker's thread, with its clock that has run since `start`. At most `requests` are
-    /// observed at a time. If not `enabled`, nothing is noted and the clock is not read.
-    pub fn new(enabled: bool, start: Monotonic, requests: usize, log: Option<Feed>) -> Self {
+    /// Begins on the worker's thread, with its clock. At most `requests` are observed at a time. If not
+    /// `enabled`, nothing is noted and the clock is not read.
+    pub fn new(enabled: bool, time: Rc<TickClock>, requests: usize, log: Option<Feed>) -> Self {
         let mut log = log;
         if let Some(log) = &mut log {
-            log.set_start(start);
+            log.set_start(time.start());
         }
         let logged = if log.is_some() { HEAD_LOGGED } else { 0 };
         Self {
             enabled,
-            start,
+            time,
             #[cfg(any(test, feature = "fuzzing"))]
             scripted: Cell::new(None),
             turn_began: Cell::new(0),
@@ -139,14 +153,15 @@ impl Observer {
             sendfile: Cell::new(0),
             processor: Processor::of_this_thread(),
             connections: Cell::new(0),
+            logged,
+            spent: [const { Cell::new(0) }; Work::COUNT],
             noted: RefCell::new(Noted {
                 recorder: Recorder::default(),
                 ledger: Ledger::default(),
-                open: OpenRequests::new(requests, logged),
+                open: OpenRequests::new(requests),
                 log,
                 tail: Tail::default(),
                 slowest: Slowest::default(),
-                spent: [0; Work::COUNT],
             }),
         }
     }
@@ -167,7 +182,7 @@ impl Observer {
         if let Some(now) = self.scripted.get().filter(|_| self.enabled) {
             return now;
         }
-        if self.enabled { self.start.elapsed() } else { 0 }
+        if self.enabled { self.time.now() } else { 0 }
     }
 
     /// From now on the clock shows this, in nanoseconds.
@@ -199,23 +214,22 @@ impl Observer {
         noted.recorder.record_turn(turn.busy);
         let took = turn.busy + turn.entered;
         if took >= STALL {
-            noted.spent[Work::Sendfile.index()] += turn.sendfile;
-            noted.spent[Work::Enter.index()] += turn.entered;
-            let work = self.most_of(took, &noted.spent);
-            noted.slowest.stalled(Stall { ended, took, work });
+            self.spent(Work::Sendfile, turn.sendfile);
+            self.spent(Work::Enter, turn.entered);
+            noted.slowest.stalled(Stall { ended, took, work: self.most_of(took) });
         }
-        noted.spent = [0; Work::COUNT];
+        self.spent.iter().for_each(|spent| spent.set(0));
         self.processor.turn(turn.next);
     }
 
     /// What at least half of a turn went to.
-    fn most_of(&self, took: u64, spent: &[u64; Work::COUNT]) -> Option<Work> {
+    fn most_of(&self, took: u64) -> Option<Work> {
         // Whatever the worker was at, it did not run.
         if self.processor.waited() * 2 >= took {
             return Some(Work::Processor);
         }
-        let most = Work::ALL.into_iter().max_by_key(|work| spent[work.index()]);
-        most.filter(|work| spent[work.index()] * 2 >= took)
+        let spent = |work: &Work| self.spent[work.index()].get();
+        Work::ALL.into_iter().max_by_key(spent).filter(|work| spent(work) * 2 >= took)
     }
 
     /// Time of the worker went to `work`, from `began` until now. Says how much.
@@ -224,8 +238,15 @@ impl Observer {
             return 0;
         }
         let passed = self.now().saturating_sub(began);
-        self.noted.borrow_mut().spent(work, passed);
+        self.spent(work, passed);
         passed
+    }
+
+    /// So much time went to `work`.
+    #[inline]
+    pub(super) fn spent(&self, work: Work, nanoseconds: u64) {
+        let spent = &self.spent[work.index()];
+        spent.set(spent.get() + nanoseconds);
     }
 
     /// A request found no clock.
@@ -264,7 +285,7 @@ impl Observer {
             counts,
             ring,
             connections,
-            open_requests: noted.open.open(),
+            open_requests: noted.open.open() as u32,
             unobserved: self.unobserved.get(),
             slowest: noted.slowest.kept().to_vec(),
             longest_stall: noted.slowest.longest_stall(),
@@ -272,42 +293,43 @@ impl Observer {
             thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
             now,
         };
-        noted.spent(Work::Snapshot, self.now().saturating_sub(now));
+        self.spent(Work::Snapshot, self.now().saturating_sub(now));
         snapshot
     }
 }
 
 impl Noted {
-    pub(super) fn spent(&mut self, work: Work, nanoseconds: u64) {
-        self.spent[work.index()] += nanoseconds;
-    }
-
-    /// Enters the durations of a request whose answer has left; `count` have ended so far.
+    /// Enters the durations of a request whose answer has left.
     #[inline]
-    pub(super) fn enter(
-        recorder: &mut Recorder,
-        tail: &mut Tail,
-        request: &OpenRequest,
-        total: u64,
-        count: u64,
-    ) {
-        recorder.record(Stage::FirstByte, request.first_byte);
+    pub(super) fn enter(&mut self, first_byte: u64, parts: &Parts, total: u64) {
+        let Self { recorder, tail, .. } = self;
+        recorder.record(Stage::FirstByte, first_byte);
         recorder.record(Stage::Total, total);
-        for (stage, time) in REQUEST_STAGES.into_iter().zip(request.parts()) {
-            // What was not passed is filled up when somebody looks.
-            if *time > 0 {
-                recorder.record(stage, *time);
+        // What was not passed is filled up when somebody looks; most requests pass few stages, and
+        // always those first four.
+        for stage in ALWAYS {
+            recorder.record(stage, parts[place(stage)]);
+        }
+        if SELDOM.into_iter().fold(0, |all, stage| all | parts[place(stage)]) > 0 {
+            for stage in SELDOM {
+                if parts[place(stage)] > 0 {
+                    recorder.record(stage, parts[place(stage)]);
+                }
             }
         }
-        if tail.threshold > 0 && total >= tail.threshold {
+        if total >= tail.threshold && tail.threshold > 0 {
             tail.requests += 1;
-            for (sum, time) in tail.parts.iter_mut().zip(request.parts()) {
+            for (sum, time) in tail.parts.iter_mut().zip(parts) {
                 *sum += time;
             }
         }
-        if count.is_multiple_of(TAIL_EVERY) {
-            tail.threshold = recorder.above(Stage::Total, 1.0 - TAIL).max(1);
-        }
+    }
+
+    /// So many have ended.
+    #[cold]
+    pub(super) fn look_back(&mut self, ended: u64) {
+        self.slowest.forget(ended);
+        self.tail.threshold = self.recorder.above(Stage::Total, 1.0 - TAIL).max(1);
     }
 }
 
@@ -317,6 +339,17 @@ mod tests {
 
     /// Longer than this machine can have kept the test waiting for its processor.
     const LONG: u64 = 1_000_000_000_000;
+
+    fn clock() -> Rc<TickClock> {
+        Rc::new(TickClock::new(|| 0))
+    }
+
+    #[test]
+    fn stages_that_are_always_and_seldom_passed_are_all() {
+        let mut all: Vec<_> = ALWAYS.into_iter().chain(SELDOM).map(Stage::index).collect();
+        all.sort_unstable();
+        assert_eq!(all, REQUEST_STAGES.map(Stage::index));
+    }
 
     #[test]
     fn a_stall_is_named_after_what_took_half_of_it() {
@@ -330,19 +363,18 @@ mod tests {
             (Turn { entered: LONG, ..busy }, Some((Work::Snapshot, half)), Some(Work::Enter)),
             (busy, None, None),
         ] {
-            let observer = Observer::new(true, Monotonic::now(), 1, None);
+            let observer = Observer::new(true, clock(), 1, None);
             // So that what was waited before does not count.
             observer.processor.waited();
             if let Some((work, time)) = spent {
-                observer.noted.borrow_mut().spent(work, time);
+                observer.spent(work, time);
             }
             observer.turn(turn);
             let stall = observer.noted.borrow().slowest.longest_stall();
             let took = turn.busy + turn.entered;
             assert_eq!(stall, Some(Stall { ended: took, took, work: expected }));
             observer.turn(Turn { next: took, busy: STALL, ..Turn::default() });
-            let noted = observer.noted.borrow();
-            assert!(noted.spent.iter().all(|time| *time == 0), "each turn begins anew");
+            assert!(observer.spent.iter().all(|time| time.get() == 0), "each turn begins anew");
         }
     }
 }

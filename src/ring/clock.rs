@@ -1,16 +1,16 @@
 //! The worker's clock: read once a turn for all that completes in it, and beside that only where
 //! somebody asks.
 
-use std::cell::Cell;
+use std::{cell::Cell, rc::Rc};
 
-use super::Ring;
-use crate::monotonic::Monotonic;
+use super::{Ring, ticks::ticks};
+use crate::tick_clock::TickClock;
 
 /// The readings of a worker's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
-    pub(super) start: Monotonic,
-    /// When the present turn began, in nanoseconds since `start`.
+    pub(super) time: Rc<TickClock>,
+    /// When the present turn began, in nanoseconds on `time`.
     turn_began: Cell<u64>,
     /// Nanoseconds from the last turn's beginning to its end.
     busy: Cell<u64>,
@@ -25,7 +25,7 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
-            start: Monotonic::now(),
+            time: Rc::new(TickClock::new(ticks)),
             turn_began: Cell::new(0),
             busy: Cell::new(0),
             entered: Cell::new(0),
@@ -57,9 +57,9 @@ impl Ring {
         self.clock.turn_began.get() / 1_000_000
     }
 
-    /// When the worker's clock began to run.
-    pub fn start(&self) -> Monotonic {
-        self.clock.start
+    /// The worker's clock. The ring asks the kernel for the time in each turn; others only read it.
+    pub fn time(&self) -> &Rc<TickClock> {
+        &self.clock.time
     }
 
     /// Nanoseconds on the worker's clock when the present turn began: when what it deals with had
@@ -74,7 +74,7 @@ impl Ring {
         if let Some(now) = self.scripted_clock().filter(|_| self.clock.timed.get()) {
             return now.as_nanos() as u64;
         }
-        if self.clock.timed.get() { self.clock.start.elapsed() } else { 0 }
+        if self.clock.timed.get() { self.clock.time.now() } else { 0 }
     }
 
     /// Nanoseconds that the last turn took, from its completions to its system call. The call

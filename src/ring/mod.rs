@@ -47,6 +47,7 @@ mod table;
 mod tcp_info;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod timer;
 mod uring;
 mod within;
@@ -265,13 +266,13 @@ impl Ring {
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
         let mut wait = Wait::Not;
         if idle || self.clock.is_timed() {
-            let ends = state.backend.elapsed(self.clock.start);
+            let ends = state.backend.time(&self.clock.time);
             self.clock.turn_ends(ends);
             wait = if idle { self.idle_time(ends) } else { wait };
         }
         state.enter(wait)?;
         state.counts.completion_overflows += u64::from(state.backend.overflowed());
-        self.clock.turn_begins(state.backend.elapsed(self.clock.start), idle);
+        self.clock.turn_begins(state.backend.ask_time(&self.clock.time), idle);
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push(task));
         self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));

@@ -12,7 +12,7 @@ use super::{
     table::{Effect, OpTable},
     uring,
 };
-use crate::monotonic::Monotonic;
+use crate::tick_clock::TickClock;
 
 #[derive(Debug)]
 pub(super) enum Backend {
@@ -64,10 +64,19 @@ impl Backend {
         }
     }
 
-    /// Nanoseconds since `start`; a script has a clock of its own.
-    pub(super) fn elapsed(&self, start: Monotonic) -> u64 {
+    /// What a worker's clock shows, the kernel asked; a script has a clock of its own.
+    pub(super) fn ask_time(&self, time: &TickClock) -> u64 {
         match self {
-            Self::Kernel(_) => start.elapsed(),
+            Self::Kernel(_) => time.anchor(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Scripted(ring) => ring.clock.as_nanos() as u64,
+        }
+    }
+
+    /// The same without asking.
+    pub(super) fn time(&self, time: &TickClock) -> u64 {
+        match self {
+            Self::Kernel(_) => time.now(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }

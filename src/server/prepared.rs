@@ -146,6 +146,10 @@ impl Prepared {
 /// What is looked up by its path once the server runs.
 fn allowed(config: &Config) -> Allowed {
     let mut read = vec![config.root.clone(), PathBuf::from("/proc/self/net")];
+    if config.observe.anatomy {
+        // Whether a worker's thread had its processor, and who works for its ring.
+        read.push(PathBuf::from("/proc/self/task"));
+    }
     for folder in read_again(config).into_iter().flat_map(folders_of) {
         if !read.contains(&folder) {
             read.push(folder);
@@ -204,7 +208,7 @@ fn is_regular(path: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        config::{CertificatePair, CertificateSource, ClientAuth, ProcessOptions},
+        config::{CertificatePair, CertificateSource, ClientAuth, ObserveOptions, ProcessOptions},
         privilege::LandlockError,
         server::Builder,
     };
@@ -258,5 +262,9 @@ mod tests {
         }
         assert!(!allowed.read.contains(&place), "nor anything beside them: {allowed:?}");
         assert_eq!((allowed.append, allowed.remove), (Vec::new(), Vec::new()));
+        assert!(allowed.read.contains(&PathBuf::from("/proc/self/task")));
+        let observe = ObserveOptions { anatomy: false, ..config.observe };
+        let allowed = super::allowed(&Config { observe, ..config });
+        assert!(!allowed.read.contains(&PathBuf::from("/proc/self/task")), "nobody looks there");
     }
 }

@@ -90,7 +90,7 @@ fn observer(ring: &Ring, config: &Config, log: Option<Feed>) -> Rc<Observer> {
     ring.set_timed(enabled);
     // One request for each connection, and some that are pipelined.
     let requests = config.limits.open_requests();
-    Rc::new(Observer::new(enabled, ring.start(), requests, log))
+    Rc::new(Observer::new(enabled, Rc::clone(ring.time()), requests, log))
 }
 
 impl Worker {

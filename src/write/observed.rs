@@ -26,9 +26,9 @@ impl Writer {
         self.notes.moved.shared += shared as u64;
     }
 
-    /// How what waited has left since this was last asked.
-    pub fn take_departure(&mut self) -> Sending {
-        std::mem::take(&mut self.notes.departure)
+    /// How what waited has left since this was last begun anew.
+    pub fn departure(&mut self) -> &mut Sending {
+        &mut self.notes.departure
     }
 
     /// What waits is about to be sent, `now` as [`Ring::clock`](crate::ring::Ring::clock) has it.

@@ -72,8 +72,13 @@ fn the_report_has_the_shape_of_the_example() {
 }
 
 /// Asks the admin listener and takes the status and the body.
-fn ask(mut stream: impl Read + Write, path: &str) -> (u16, String) {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+fn ask(stream: impl Read + Write, path: &str) -> (u16, String) {
+    ask_with(stream, path, "")
+}
+
+/// The same with a field line.
+fn ask_with(mut stream: impl Read + Write, path: &str, line: &str) -> (u16, String) {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{line}\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -101,7 +106,15 @@ fn the_admin_listener_tells_metrics_and_the_report() {
     let (status, page) = get("/");
     assert!(status == 200 && page.to_lowercase().contains("<!doctype html>"));
     assert_eq!(get("/other").0, 404);
-    let (status, metrics) = get("/metrics");
+    let (status, classic) = get("/metrics");
+    assert_eq!(status, 200);
+    assert!(
+        !classic.contains("# EOF") && classic.contains("# TYPE ringway_requests_total counter")
+    );
+    assert!(classic.contains("\nringway_requests_total 7\n"));
+    let stream = TcpStream::connect(address).unwrap();
+    let (status, metrics) =
+        ask_with(stream, "/metrics", "Accept: application/openmetrics-text\r\n");
     assert_eq!(status, 200);
     let metrics = parse_metrics(&metrics);
     let value = |name: &str| metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value);

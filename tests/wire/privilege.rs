@@ -274,6 +274,25 @@ fn every_thread_is_confined_where_the_kernel_can() {
     assert_eq!(server.connect().get("/folder/none.txt").status, 404);
 }
 
+/// The scheduler's figures of a thread are files below `/proc` that are there only once it runs.
+#[test]
+fn what_workers_are_asked_about_themselves_can_be_read_when_confined() {
+    let site = Site::new();
+    let identity = Identity::ecdsa(site.outside());
+    let socket = site.outside().join("admin.sock");
+    let admin = format!("--admin=unix:{}", socket.display());
+    let server = Server::start_as(site, identity, &[&admin]);
+    server.connect().get("/hello.txt");
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(b"GET /anatomy.json HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    for figure in ["cpu_ns", "cpu_wait_ns", "kernel_workers"] {
+        assert!(answer.contains(&format!("\"{figure}\":")), "{figure}: {answer}");
+        assert!(!answer.contains(&format!("\"{figure}\":null")), "{figure}: {answer}");
+    }
+}
+
 #[test]
 fn landlock_that_is_demanded_is_there_or_an_error() {
     let site = Site::new();

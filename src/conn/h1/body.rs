@@ -75,6 +75,6 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
     };
     let sent = while_held_up(reader, pin!(queued)).await;
     // It was no answer: how it left is not to be told of the answer.
-    let _ = writer.take_departure();
+    writer.departure().reset();
     sent.map_err(|error| Stop::Close(ending_of_write(&error)))
 }

@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
 };
 
+use crate::observe::Exposition;
+
 /// Bytes of a request head, at most.
 const HEAD: usize = 8 << 10;
 
@@ -20,6 +22,8 @@ pub(super) enum Asked {
         path: String,
         /// Only the head is wanted.
         head_only: bool,
+        /// How metrics are wanted.
+        exposition: Exposition,
     },
     /// Something that is answered with this status.
     Refused(u16),
@@ -63,7 +67,9 @@ fn judge(request: &httparse::Request<'_, '_>, local_names: bool) -> Asked {
     };
     let target = request.path.unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default().to_owned();
-    Asked::Path { path, head_only }
+    let accept = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("accept"));
+    let exposition = Exposition::wanted(accept.map(|field| field.value).unwrap_or_default());
+    Asked::Path { path, head_only, exposition }
 }
 
 /// Whether `host[:port]` names this machine by itself.
@@ -119,12 +125,20 @@ mod tests {
 
     #[test]
     fn a_get_of_a_path() {
-        let path = |path: &str, head_only| Asked::Path { path: path.to_owned(), head_only };
+        let path = |path: &str, head_only| Asked::Path {
+            path: path.to_owned(),
+            head_only,
+            exposition: Exposition::Prometheus,
+        };
         assert_eq!(asked("GET / HTTP/1.1\r\nHost: localhost:9\r\n\r\n"), path("/", false));
         assert_eq!(asked("HEAD /m?x HTTP/1.1\r\nhost: [::1]:9\r\n\r\n"), path("/m", true));
         assert_eq!(asked("GET /m HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), path("/m", false));
         let mut unix = &b"GET /m HTTP/1.1\r\nHost: anything\r\n\r\n"[..];
         assert_eq!(ask(&mut unix, false).unwrap(), path("/m", false));
+        let accept = "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1";
+        let asked = asked(&format!("GET /m HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n"));
+        let exposition = Exposition::OpenMetrics;
+        assert_eq!(asked, Asked::Path { path: "/m".to_owned(), head_only: false, exposition });
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use super::{Anatomy, METRICS_TYPE, page::PAGE};
+use super::{Anatomy, page::PAGE};
 use crate::config::AdminAddress;
 use http::Asked;
 
@@ -261,8 +261,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::Result<()> {
     let local_names = stream.is_tcp();
-    let (path, head_only) = match http::ask(&mut stream, local_names)? {
-        Asked::Path { path, head_only } => (path, head_only),
+    let (path, head_only, exposition) = match http::ask(&mut stream, local_names)? {
+        Asked::Path { path, head_only, exposition } => (path, head_only, exposition),
         Asked::Refused(status) => {
             let text = match status {
                 405 => "Only GET and HEAD are answered here.\n",
@@ -277,7 +277,10 @@ fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::
     let (status, media_type, body) = match path.as_str() {
         "/" => (200, "text/html; charset=utf-8", PAGE.into()),
         "/anatomy.json" => (200, "application/json", source.anatomy().to_json()),
-        "/metrics" => (200, METRICS_TYPE, Arc::new(source.anatomy()).to_metrics()),
+        "/metrics" => {
+            let text = Arc::new(source.anatomy()).to_metrics(exposition);
+            (200, exposition.media_type(), text)
+        }
         _ => {
             let text = "There are /, /metrics and /anatomy.json here.\n";
             (404, "text/plain; charset=utf-8", text.to_owned())

@@ -51,7 +51,8 @@ function updateWorker(element, row, most) {
   }
   const stall = worker.longest_stall;
   const trouble = [["full_queue", "full queue"], ["out_of_buffers", "no buffers"], ["overflows", "re-arms by overflow"], ["refused_enters", "refused calls"], ["completion_overflows", "completions held back"], ["kernel_workers", "helped by the kernel’s threads now"], ["accept_pauses", "pauses"]]
-    .filter(([member]) => worker[member] > 0).map(([member, name]) => `${number(worker[member])} ${name}`);
+    // One such thread stays with its ring for good, once a name was looked up that nobody remembered.
+    .filter(([member]) => worker[member] > (member === "kernel_workers" ? 1 : 0)).map(([member, name]) => `${number(worker[member])} ${name}`);
   set("requests", number(row.requests), row.requests / most.requests);
   set("connections", number(worker.connections), worker.connections / most.connections);
   set("waits", time(worker.run_queue_p99_ns));

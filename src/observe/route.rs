@@ -1,0 +1,100 @@
+//! The ways of content to the wire, by name.
+
+/// A way of content to the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Route {
+    /// User-space TLS, file from the cache.
+    UserCache,
+    /// User-space TLS, file read.
+    UserRead,
+    /// User-space TLS, generated body.
+    UserPage,
+    /// Kernel TLS, file from the cache.
+    KernelCache,
+    /// Kernel TLS, file from the page cache.
+    KernelSendfile,
+    /// Kernel TLS, file read.
+    KernelRead,
+    /// Kernel TLS, generated body.
+    KernelPage,
+}
+
+impl Route {
+    /// How many there are.
+    pub const COUNT: usize = 7;
+
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::UserCache,
+        Self::UserRead,
+        Self::UserPage,
+        Self::KernelCache,
+        Self::KernelSendfile,
+        Self::KernelRead,
+        Self::KernelPage,
+    ];
+
+    /// Who seals: `user` or `kernel`.
+    pub fn tls(self) -> &'static str {
+        if self.is_kernel() { "kernel" } else { "user" }
+    }
+
+    /// Whether the kernel seals.
+    pub fn is_kernel(self) -> bool {
+        self as u8 >= Self::KernelCache as u8
+    }
+
+    /// Where the content comes from.
+    pub fn body(self) -> &'static str {
+        match self {
+            Self::UserCache | Self::KernelCache => "cache",
+            Self::KernelSendfile => "sendfile",
+            Self::UserRead | Self::KernelRead => "read",
+            Self::UserPage | Self::KernelPage => "generated",
+        }
+    }
+
+    /// Both, as reports and logs spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserCache => "user_tls/cache",
+            Self::UserRead => "user_tls/read",
+            Self::UserPage => "user_tls/generated",
+            Self::KernelCache => "kernel_tls/cache",
+            Self::KernelSendfile => "kernel_tls/sendfile",
+            Self::KernelRead => "kernel_tls/read",
+            Self::KernelPage => "kernel_tls/generated",
+        }
+    }
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::UserCache => "user-space TLS, file from the cache",
+            Self::UserRead => "user-space TLS, file read",
+            Self::UserPage => "user-space TLS, generated body",
+            Self::KernelCache => "kernel TLS, file from the cache",
+            Self::KernelSendfile => "kernel TLS, file from the page cache",
+            Self::KernelRead => "kernel TLS, file read",
+            Self::KernelPage => "kernel TLS, generated body",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_way_stands_at_its_place_under_a_name_of_its_own() {
+        for (place, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, place);
+            assert_eq!(route.name(), format!("{}_tls/{}", route.tls(), route.body()));
+        }
+        let names: BTreeSet<_> = Route::ALL.map(Route::name).into_iter().collect();
+        assert_eq!(names.len(), Route::COUNT);
+    }
+}

@@ -1,0 +1,174 @@
+//! A monotonic clock that is read often: the processor's counter tells the time between two
+//! readings of the kernel's clock, which costs a third of asking the kernel each time.
+//!
+//! The invariant: it is the kernel's clock. Whatever the counter does, a turn of the loop begins
+//! with a reading of `CLOCK_MONOTONIC`, and only what passes in that turn is told by the counter; and
+//! that only while its pace agrees, from window to window, with the kernel's clock. A counter that
+//! stops, jumps, changes its pace or is not there is not used: the kernel is asked instead.
+
+use std::cell::Cell;
+
+use crate::monotonic::Monotonic;
+
+/// How long the counter is compared with the kernel's clock for its pace, in nanoseconds. A reading
+/// that is interrupted for a tenth of a millisecond makes the pace wrong by a five-hundredth.
+const WINDOW: u64 = 50_000_000;
+
+/// How far two windows may differ, as a part of either, for the counter to be used.
+const AGREES: u64 = 256;
+
+/// Ticks after a reading of the kernel's clock beyond which it is asked again: a third of a second or
+/// more. Times the greatest pace, they fit into 64 bits.
+const MOST_TICKS: u64 = 1 << 30;
+
+/// The greatest pace: two nanoseconds for each tick. Slower counters are not worth asking.
+const SLOWEST: u64 = 1 << 33;
+
+/// Both clocks, read one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    nanoseconds: u64,
+    ticks: u64,
+}
+
+/// A monotonic clock for one thread, in nanoseconds since it was made.
+#[derive(Debug)]
+pub struct TickClock {
+    start: Monotonic,
+    counter: fn() -> u64,
+    anchor: Cell<Reading>,
+    /// Nanoseconds for a tick, times 2^32; 0: the counter is not used.
+    pace: Cell<u64>,
+    /// When the present window began, and the pace of the one before.
+    window: Cell<Reading>,
+    measured: Cell<u64>,
+}
+
+impl TickClock {
+    /// Begins now. `counter` reads what the processor counts; one that stands still is never used.
+    pub fn new(counter: fn() -> u64) -> Self {
+        let begun = Reading { nanoseconds: 0, ticks: counter() };
+        Self {
+            start: Monotonic::now(),
+            counter,
+            anchor: Cell::new(begun),
+            pace: Cell::new(0),
+            window: Cell::new(begun),
+            measured: Cell::new(0),
+        }
+    }
+
+    /// When it began.
+    pub fn start(&self) -> Monotonic {
+        self.start
+    }
+
+    /// Asks the kernel. What is read next is told from here.
+    pub fn anchor(&self) -> u64 {
+        let reading = Reading { nanoseconds: self.start.elapsed(), ticks: (self.counter)() };
+        self.anchored(reading)
+    }
+
+    fn anchored(&self, reading: Reading) -> u64 {
+        self.anchor.set(reading);
+        if reading.nanoseconds - self.window.get().nanoseconds >= WINDOW {
+            self.calibrate(reading);
+        }
+        reading.nanoseconds
+    }
+
+    /// The time now.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        let Reading { nanoseconds, ticks } = self.anchor.get();
+        let passed = (self.counter)().wrapping_sub(ticks);
+        let pace = self.pace.get();
+        if pace == 0 || passed >= MOST_TICKS {
+            return self.start.elapsed();
+        }
+        nanoseconds + ((passed * pace) >> 32)
+    }
+
+    /// A window has ended.
+    #[cold]
+    fn calibrate(&self, reading: Reading) {
+        let begun = self.window.replace(reading);
+        let nanoseconds = u128::from(reading.nanoseconds - begun.nanoseconds);
+        let ticks = u128::from(reading.ticks.wrapping_sub(begun.ticks));
+        let pace = (nanoseconds << 32).checked_div(ticks).unwrap_or(0);
+        let pace = u64::try_from(pace).ok().filter(|pace| *pace <= SLOWEST).unwrap_or(0);
+        let differs = pace.abs_diff(self.measured.replace(pace));
+        self.pace.set(if differs <= pace / AGREES { pace } else { 0 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn still() -> u64 {
+        7
+    }
+
+    /// A clock that has seen these nanoseconds and ticks, one after the other.
+    fn seen(readings: &[(u64, u64)]) -> TickClock {
+        let clock = TickClock::new(still);
+        clock.window.set(Reading::default());
+        for &(nanoseconds, ticks) in readings {
+            clock.anchored(Reading { nanoseconds, ticks });
+        }
+        clock
+    }
+
+    /// Half a nanosecond for each tick.
+    const HALF: u64 = 1 << 31;
+
+    #[test]
+    fn a_counter_is_used_when_two_windows_agree() {
+        for (readings, pace) in [
+            (&[(WINDOW, 2 * WINDOW)][..], 0),
+            (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 4 * WINDOW)], HALF),
+            // Within a window nothing is decided.
+            (&[(WINDOW, 2 * WINDOW), (2 * WINDOW - 1, 3 * WINDOW)], 0),
+            // It was halted, it went on at another pace, it went back, it stands, it is slow.
+            (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 4 * WINDOW), (3 * WINDOW, 5 * WINDOW)], 0),
+            (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 5 * WINDOW)], 0),
+            (&[(WINDOW, 2 * WINDOW), (2 * WINDOW, WINDOW)], 0),
+            (&[(WINDOW, 0), (2 * WINDOW, 0)], 0),
+            (&[(WINDOW, WINDOW / 4), (2 * WINDOW, WINDOW / 2)], 0),
+            // And used again once it has kept a pace for two.
+            (&[(WINDOW, 9), (2 * WINDOW, 9 + WINDOW), (3 * WINDOW, 9 + 2 * WINDOW)], 1 << 32),
+        ] {
+            assert_eq!(seen(readings).pace.get(), pace, "{readings:?}");
+        }
+    }
+
+    #[test]
+    fn what_passed_since_the_kernel_was_asked_is_told_by_the_counter() {
+        let clock = seen(&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 4 * WINDOW)]);
+        // The counter stands at 7.
+        clock.anchored(Reading { nanoseconds: 2 * WINDOW, ticks: 1 });
+        assert_eq!(clock.now(), 2 * WINDOW + 3);
+        // It went back, or the turn is long: the kernel is asked.
+        clock.anchored(Reading { nanoseconds: u64::MAX / 2, ticks: 8 });
+        asks_the_kernel(&clock);
+    }
+
+    fn asks_the_kernel(clock: &TickClock) {
+        let (before, now) = (clock.start().elapsed(), clock.now());
+        let after = clock.start().elapsed();
+        assert!(before <= now && now <= after, "{before} {now} {after}");
+    }
+
+    #[test]
+    fn without_a_counter_it_is_the_kernels_clock() {
+        let clock = TickClock::new(still);
+        clock.anchor();
+        asks_the_kernel(&clock);
+    }
+
+    #[test]
+    fn the_longest_turn_at_the_greatest_pace_fits() {
+        assert!(MOST_TICKS.checked_mul(SLOWEST).is_some());
+    }
+}
