@@ -1,7 +1,7 @@
 //! Handshakes take turns: each step of one computes for as long as many requests take together.
 //!
-//! The invariant: between two turns of the loop at most one step is taken, so whoever has shaken
-//! hands waits for one at most, however many ClientHellos arrive at once. Those that wait for their
+//! The invariant: between two turns of the loop at most [`A_TURN`] steps are taken, so whoever has
+//! shaken hands waits for no more of them, however many ClientHellos arrive at once. Those that wait for their
 //! turn stand in a line, first come, first served; whoever gives up leaves it at once, so it is
 //! never longer than there are handshakes.
 
@@ -14,11 +14,15 @@ use std::{
 
 use crate::ring::{Ring, TaskId};
 
+/// Steps between two turns of the loop. Each takes some 0.1 ms, and so long a request may wait for
+/// it; but with fewer a system call is shared by less.
+const A_TURN: usize = 4;
+
 /// The line of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// A step was taken, or promised to the head of the line, since the last turn of the loop.
-    taken: Cell<bool>,
+    /// Steps that were taken, or promised to the head of the line, since the last turn of the loop.
+    taken: Cell<usize>,
     /// Who waits, by number.
     line: RefCell<VecDeque<(u64, TaskId)>>,
     /// The next number to give.
@@ -28,7 +32,8 @@ pub(super) struct Steps {
 impl Steps {
     /// Waits until the task that is being polled may take a step.
     pub(super) async fn turn(&self, ring: &Ring) {
-        if self.line.borrow().is_empty() && !self.taken.replace(true) {
+        if self.line.borrow().is_empty() && self.taken.get() < A_TURN {
+            self.taken.set(self.taken.get() + 1);
             return;
         }
         let number = self.next.replace(self.next.get() + 1);
@@ -37,11 +42,12 @@ impl Steps {
         poll_fn(|_| if place.is_waiting() { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
-    /// The loop is about to turn: wakes the head of the line, whose step is the next turn's.
+    /// The loop is about to turn: wakes the head of the line, whose steps are the next turn's.
     pub(super) fn next(&self, ring: &Ring) {
-        let head = self.line.borrow_mut().pop_front();
-        self.taken.set(head.is_some());
-        if let Some((_, task)) = head {
+        let mut line = self.line.borrow_mut();
+        let promised = A_TURN.min(line.len());
+        self.taken.set(promised);
+        for (_, task) in line.drain(..promised) {
             ring.wake(task);
         }
     }
@@ -107,31 +113,34 @@ mod tests {
     }
 
     #[test]
-    fn one_step_a_turn_in_the_order_in_which_they_came() {
+    fn a_few_steps_a_turn_in_the_order_in_which_they_came() {
         let (ring, steps) = (ring(), Steps::default());
-        let as_task = |index| ring.set_current(TaskId::first(index));
-        as_task(0);
-        assert!(goes(pin!(steps.turn(&ring))), "nobody was there before");
-        as_task(1);
-        let mut first = pin!(steps.turn(&ring));
-        assert!(!goes(first.as_mut()));
-        as_task(2);
-        let mut second = pin!(steps.turn(&ring));
-        assert!(!goes(second.as_mut()));
+        let as_task = |index: usize| ring.set_current(TaskId::first(index as u32));
+        for index in 0..A_TURN {
+            as_task(index);
+            assert!(goes(pin!(steps.turn(&ring))), "nobody was there before");
+        }
+        let mut waiting = Vec::new();
+        for index in 0..2 * A_TURN {
+            as_task(100 + index);
+            let mut turn = Box::pin(steps.turn(&ring));
+            assert!(!goes(turn.as_mut()));
+            waiting.push(turn);
+        }
         steps.next(&ring);
-        assert_eq!(woken(&ring), [1]);
+        assert_eq!(woken(&ring), (100..100 + A_TURN).collect::<Vec<_>>());
         // Who comes now does not overtake those who wait.
-        as_task(3);
-        let mut third = pin!(steps.turn(&ring));
-        assert!(!goes(third.as_mut()));
-        assert!(!goes(second.as_mut()));
-        assert!(goes(first.as_mut()));
+        as_task(200);
+        let mut last = pin!(steps.turn(&ring));
+        assert!(!goes(last.as_mut()));
+        let gone: Vec<_> = waiting.iter_mut().map(|turn| goes(turn.as_mut())).collect();
+        assert_eq!(gone, [[true; A_TURN], [false; A_TURN]].concat());
         steps.next(&ring);
-        assert_eq!(woken(&ring), [2]);
-        assert!(goes(second.as_mut()));
+        assert_eq!(woken(&ring), (100 + A_TURN..100 + 2 * A_TURN).collect::<Vec<_>>());
+        assert!(waiting.iter_mut().skip(A_TURN).all(|turn| goes(turn.as_mut())));
         steps.next(&ring);
-        assert_eq!(woken(&ring), [3]);
-        assert!(goes(third.as_mut()));
+        assert_eq!(woken(&ring), [200]);
+        assert!(goes(last.as_mut()));
         steps.next(&ring);
         assert!(woken(&ring).is_empty());
         assert!(goes(pin!(steps.turn(&ring))), "the line is empty again");
@@ -140,7 +149,9 @@ mod tests {
     #[test]
     fn who_gives_up_takes_no_turn() {
         let (ring, steps) = (ring(), Steps::default());
-        assert!(goes(pin!(steps.turn(&ring))));
+        for _ in 0..A_TURN {
+            assert!(goes(pin!(steps.turn(&ring))));
+        }
         let mut waiting = Vec::new();
         for index in 1..4 {
             ring.set_current(TaskId::first(index));
