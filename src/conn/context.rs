@@ -227,6 +227,11 @@ impl Context {
         free.then(|| Admitted::count(&self.handshakes))
     }
 
+    /// A connection asks for more than its first request: handshakes leave it more room.
+    pub(super) fn asked_again(&self) {
+        self.steps.spare();
+    }
+
     /// Waits until the handshake that is being polled may take a step.
     pub async fn handshake_turn(&self) {
         self.steps.turn(&self.ring).await;

@@ -1,7 +1,8 @@
 //! Handshakes take turns: each step of one computes for as long as many requests take together.
 //!
-//! The invariant: between two turns of the loop at most [`A_TURN`] steps are taken, so whoever has
-//! shaken hands waits for no more of them, however many ClientHellos arrive at once. Those that wait for their
+//! The invariant: between two turns of the loop at most [`A_TURN`] steps are taken, and one while
+//! connections ask again, so whoever has shaken hands waits for no more of them, however many
+//! ClientHellos arrive at once. Those that wait for their
 //! turn stand in a line, first come, first served; whoever gives up leaves it at once, so it is
 //! never longer than there are handshakes.
 
@@ -14,15 +15,21 @@ use std::{
 
 use crate::ring::{Ring, TaskId};
 
-/// Steps between two turns of the loop. Each takes some 0.1 ms, and so long a request may wait for
-/// it; but with fewer a system call is shared by less.
+/// Steps between two turns of the loop. Each takes some 0.1 ms; with fewer, a system call is shared
+/// by less, and a handshake takes an eighth more CPU.
 const A_TURN: usize = 4;
+
+/// Turns for which a connection that asks again has one step at a time only before it: it is known to
+/// mean it, and waits for as little as can be.
+const SPARED_FOR: u32 = 64;
 
 /// The line of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     /// Steps that were taken, or promised to the head of the line, since the last turn of the loop.
     taken: Cell<usize>,
+    /// Turns for which one step at a time is taken.
+    spared: Cell<u32>,
     /// Who waits, by number.
     line: RefCell<VecDeque<(u64, TaskId)>>,
     /// The next number to give.
@@ -32,7 +39,7 @@ pub(super) struct Steps {
 impl Steps {
     /// Waits until the task that is being polled may take a step.
     pub(super) async fn turn(&self, ring: &Ring) {
-        if self.line.borrow().is_empty() && self.taken.get() < A_TURN {
+        if self.line.borrow().is_empty() && self.taken.get() < self.a_turn() {
             self.taken.set(self.taken.get() + 1);
             return;
         }
@@ -44,12 +51,22 @@ impl Steps {
 
     /// The loop is about to turn: wakes the head of the line, whose steps are the next turn's.
     pub(super) fn next(&self, ring: &Ring) {
+        self.spared.set(self.spared.get().saturating_sub(1));
         let mut line = self.line.borrow_mut();
-        let promised = A_TURN.min(line.len());
+        let promised = self.a_turn().min(line.len());
         self.taken.set(promised);
         for (_, task) in line.drain(..promised) {
             ring.wake(task);
         }
+    }
+
+    /// A connection has asked again.
+    pub(super) fn spare(&self) {
+        self.spared.set(SPARED_FOR);
+    }
+
+    fn a_turn(&self) -> usize {
+        if self.spared.get() > 0 { 1 } else { A_TURN }
     }
 
     fn position(&self, number: u64) -> Option<usize> {
@@ -144,6 +161,23 @@ mod tests {
         steps.next(&ring);
         assert!(woken(&ring).is_empty());
         assert!(goes(pin!(steps.turn(&ring))), "the line is empty again");
+    }
+
+    #[test]
+    fn one_step_a_turn_while_a_connection_asks_again() {
+        let (ring, steps) = (ring(), Steps::default());
+        steps.spare();
+        assert!(goes(pin!(steps.turn(&ring))));
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(steps.turn(&ring))).collect();
+        let mut go = || waiting.iter_mut().map(|turn| goes(turn.as_mut())).collect::<Vec<_>>();
+        assert_eq!(go(), [false; 3]);
+        steps.next(&ring);
+        assert_eq!(go(), [true, false, false]);
+        waiting.remove(0);
+        for _ in 0..SPARED_FOR {
+            steps.next(&ring);
+        }
+        assert_eq!(steps.a_turn(), A_TURN, "it has not asked for long");
     }
 
     #[test]

@@ -76,6 +76,9 @@ async fn requests(
             session.flush(socket).await?;
             context.ring.yield_now().await;
         }
+        if number > 1 {
+            context.asked_again();
+        }
         session.clock.begin();
         let began = if number == 1 { established } else { context.ring.now() };
         if !request(context, socket, session, began, number >= most).await? {
