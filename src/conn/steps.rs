@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(go(), [false; 3]);
         steps.next(&ring);
         assert_eq!(go(), [true, false, false]);
-        waiting.remove(0);
+        drop(waiting);
         for _ in 0..SPARED_FOR {
             steps.next(&ring);
         }
