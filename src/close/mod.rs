@@ -64,12 +64,13 @@ pub async fn close(
         Ending::Reset => None,
     };
     let Some(farewell) = farewell else {
-        // What is queued is dropped with the writer; the socket cancels what is in flight.
+        // What is queued or in flight ends with the writer.
         let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         reader.stop().await;
         return;
     };
-    let orderly = ring
+    // A farewell that found no room in time is left with the writer, which cancels it.
+    let _ = ring
         .within(limit, async {
             let told = pin!(writer.alert(&socket, farewell));
             reader.aside_while(HELD_UP, told).await?.ok()?;
@@ -81,9 +82,6 @@ pub async fn close(
         })
         .await;
     reader.stop().await;
-    if orderly == Ok(Some(())) {
-        socket.close();
-    }
 }
 
 /// Drops what still comes, until the peer closes or has sent too much.

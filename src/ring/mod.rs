@@ -342,15 +342,6 @@ impl Ring {
         let fd = fd.into_raw_fd();
         self.state.borrow_mut().push(OpId::FORGOTTEN, Submission::Close { fd });
     }
-
-    /// Cancels whatever is in flight for a descriptor and closes it: for tasks that end early.
-    pub fn abort(&self, fd: OwnedFd) {
-        let fd = fd.into_raw_fd();
-        let state = &mut *self.state.borrow_mut();
-        state.counts.cancels += 1;
-        state.push(OpId::FORGOTTEN, Submission::CancelAll { fd });
-        state.push(OpId::FORGOTTEN, Submission::Close { fd });
-    }
 }
 
 impl Drop for Ring {

@@ -105,8 +105,6 @@ pub(super) enum Submission {
     Close { fd: RawFd },
     /// Cancel the operation with this `user_data`.
     Cancel { target: u64 },
-    /// Cancel every operation on a descriptor.
-    CancelAll { fd: RawFd },
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::{
 
 use super::Ring;
 
-/// An accepted socket. Dropping it cancels what is in flight for it and closes it, in the order
-/// of submissions, so that its number cannot be used again under an operation that is queued.
+/// An accepted socket. Dropping it closes it in the order of submissions, so that its number cannot
+/// be used again under an operation that is queued. What is in flight for it, its own future or
+/// stream cancels by name when it is dropped; the kernel keeps the socket until that is done.
 #[derive(Debug)]
 pub struct Socket {
     ring: Rc<Ring>,
@@ -20,13 +21,6 @@ impl Socket {
     /// Takes the descriptor.
     pub fn new(ring: &Rc<Ring>, fd: OwnedFd) -> Self {
         Self { ring: Rc::clone(ring), fd: Some(fd) }
-    }
-
-    /// Closes it when nothing is in flight for it any more: the end of an orderly close.
-    pub fn close(mut self) {
-        if let Some(fd) = self.fd.take() {
-            self.ring.close(fd);
-        }
     }
 }
 
@@ -129,7 +123,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.fd {
             Some(fd) => fd.as_fd(),
-            None => unreachable!("only close and drop take the descriptor"),
+            None => unreachable!("only drop takes the descriptor"),
         }
     }
 }
@@ -137,7 +131,7 @@ impl AsFd for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take() {
-            self.ring.abort(fd);
+            self.ring.close(fd);
         }
     }
 }

@@ -125,7 +125,7 @@ fn a_peer_that_reads_slowly_is_not_given_up() {
     block_on(ring, Bench::respond(writer, socket)).unwrap();
     let Bench { ring, socket, writer, peer } = bench;
     drop(writer);
-    socket.close();
+    drop(socket);
     ring.wake(TaskId::first(0));
     ring.turn().unwrap();
     drop(peer);
@@ -156,7 +156,7 @@ fn sealed_records_leave_with_what_is_queued_behind_them() {
         assert_eq!(&received, tickets);
         let Bench { ring, socket, writer, mut peer } = bench;
         drop(writer);
-        socket.close();
+        drop(socket);
         ring.turn().unwrap();
         let expected = if answers { 100 } else { 0 };
         assert_eq!(open_all(&mut peer, &keys(0), &keys(0)), (expected, 0));
@@ -224,7 +224,7 @@ fn a_key_that_is_used_up_is_replaced_in_the_middle_of_a_response() {
             writer.flush(&socket).await
         });
         sent.unwrap();
-        socket.close();
+        drop(socket);
         ring.turn().unwrap();
         assert_eq!(reader.join().unwrap(), ((4 << 20) + 100, 1));
     }

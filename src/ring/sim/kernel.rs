@@ -41,8 +41,6 @@ pub enum Asked {
     Inbox,
     /// The end of another operation.
     Cancel,
-    /// The end of all operations of a descriptor.
-    CancelAll,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +135,6 @@ impl SimKernel {
             | Submission::ReadFixed { .. }
             | Submission::ReadVectored { .. } => Asked::Read,
             Submission::Cancel { .. } => Asked::Cancel,
-            Submission::CancelAll { .. } => Asked::CancelAll,
             Submission::ReceiveMessage { .. }
             | Submission::SendMessage { .. }
             | Submission::Close { .. } => {
@@ -257,25 +254,6 @@ impl SimKernel {
                         0
                     }
                 }
-            }
-            Submission::CancelAll { fd } => {
-                let socket = self.sockets.get(&fd).copied();
-                let mut count = 0;
-                for at in 0..self.held.len() {
-                    let held = self.held[at];
-                    let concerned = match held.asked {
-                        Asked::Receive(of) | Asked::Send(of) | Asked::Writable(of) => {
-                            Some(of) == socket
-                        }
-                        _ => false,
-                    };
-                    if concerned {
-                        self.script(|script| script.complete(held.id, -libc::ECANCELED, false));
-                        self.held[at].submission = Submission::Close { fd: -1 };
-                        count += 1;
-                    }
-                }
-                count
             }
             _ => return,
         };

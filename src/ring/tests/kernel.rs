@@ -90,7 +90,7 @@ fn a_connection_is_accepted_answered_and_closed() {
         assert_eq!(sent.unwrap(), request.len());
         assert!(matches!(stream.next().await, Received::End));
         stream.stop().await;
-        socket.close();
+        drop(socket);
         assert!(accept.stop().await.is_empty());
         ring.close(listener);
     });
@@ -159,7 +159,7 @@ async fn count_up(ring: Rc<Ring>, socket: OwnedFd, total: Rc<Cell<usize>>, hold:
         }
     }
     stream.stop().await;
-    socket.close();
+    drop(socket);
 }
 
 fn pattern(len: usize) -> Vec<u8> {

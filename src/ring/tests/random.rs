@@ -109,7 +109,6 @@ impl Play {
                     };
                     self.desk.complete(id, result);
                 }
-                Submission::CancelAll { .. } => self.desk.complete(id, 0),
                 _ => {
                     let epoch = match submission {
                         Submission::Receive { socket, .. }
@@ -265,7 +264,7 @@ async fn send(ring: Rc<Ring>, fd: OwnedFd) {
         }
         ring.yield_now().await;
     }
-    socket.close();
+    drop(socket);
 }
 
 async fn send_messages(ring: Rc<Ring>, fd: OwnedFd) {
@@ -314,7 +313,7 @@ async fn receive(ring: Rc<Ring>, fd: OwnedFd, multishot: bool) {
     }
     stream.stop().await;
     drop(held);
-    socket.close();
+    drop(socket);
 }
 
 async fn accept(ring: Rc<Ring>, listener: OwnedFd) {

@@ -159,7 +159,7 @@ impl Play {
                 self.excused = true;
                 (OTHER_FAULTS[how % OTHER_FAULTS.len()], None)
             }
-            Asked::Cancel | Asked::CancelAll => return self.kernel.cancel(at, false),
+            Asked::Cancel => return self.kernel.cancel(at, false),
         };
         if let Some(of) = of {
             self.peers[of].excused = true;

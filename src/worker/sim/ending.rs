@@ -76,7 +76,7 @@ impl Play {
             self.kernel.absorb();
             while self.kernel.held() > 0 {
                 match self.kernel.asked(0) {
-                    Some(Asked::Cancel | Asked::CancelAll) => self.kernel.cancel(0, true),
+                    Some(Asked::Cancel) => self.kernel.cancel(0, true),
                     _ => self.kernel.end(0, -libc::ECANCELED),
                 }
             }

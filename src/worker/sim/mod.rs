@@ -232,7 +232,7 @@ impl Play {
             Asked::Open | Asked::Read => self.kernel.perform(at, most),
             Asked::Inbox if std::mem::take(&mut self.told) => self.kernel.perform(at, most),
             Asked::Inbox => return false,
-            Asked::Cancel | Asked::CancelAll => self.kernel.cancel(at, true),
+            Asked::Cancel => self.kernel.cancel(at, true),
         }
         true
     }
