@@ -95,29 +95,27 @@ impl Play {
     /// Takes what was submitted. A cancel finds its target, or finds it too late.
     fn absorb(&mut self, obedient: bool) {
         while let Some((id, submission)) = self.desk.script(|script| script.submitted.pop_front()) {
-            match submission {
-                Submission::Cancel { target } => {
-                    let found = self.flying.iter().position(|op| op.id.to_user_data() == target);
-                    let result = match found {
-                        None => -libc::ENOENT,
-                        Some(at) if obedient || self.flying[at].id.slot.is_multiple_of(2) => {
-                            let op = self.flying.swap_remove(at);
-                            self.desk.complete(op.id, -libc::ECANCELED);
-                            0
-                        }
-                        Some(_) => -libc::EALREADY,
-                    };
-                    self.desk.complete(id, result);
+            let Submission::Cancel { target } = submission else {
+                let epoch = match submission {
+                    Submission::Receive { socket, .. } | Submission::ReceiveMulti { socket } => {
+                        self.received[&socket].0
+                    }
+                    _ => 0,
+                };
+                self.flying.push(Flying { id, submission, epoch });
+                continue;
+            };
+            let found = self.flying.iter().position(|op| op.id.to_user_data() == target);
+            let result = match found {
+                None => -libc::ENOENT,
+                Some(at) if obedient || self.flying[at].id.slot.is_multiple_of(2) => {
+                    let op = self.flying.swap_remove(at);
+                    self.desk.complete(op.id, -libc::ECANCELED);
+                    0
                 }
-                _ => {
-                    let epoch = match submission {
-                        Submission::Receive { socket, .. }
-                        | Submission::ReceiveMulti { socket } => self.received[&socket].0,
-                        _ => 0,
-                    };
-                    self.flying.push(Flying { id, submission, epoch });
-                }
-            }
+                Some(_) => -libc::EALREADY,
+            };
+            self.desk.complete(id, result);
         }
     }
 
