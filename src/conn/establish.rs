@@ -89,7 +89,7 @@ fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
 pub(super) async fn establish(
     context: &Rc<Context>,
     socket: &Socket,
-    clock: Box<ConnectionClock>,
+    clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
     let places = context.config.limits.handshakes;
@@ -100,7 +100,7 @@ pub(super) async fn establish(
 async fn shake_hands(
     context: &Rc<Context>,
     socket: &Socket,
-    mut clock: Box<ConnectionClock>,
+    mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(context.tls.current())?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
@@ -183,7 +183,7 @@ async fn hand_over(
     context: &Rc<Context>,
     socket: &Socket,
     shaken: Shaken,
-    mut clock: Box<ConnectionClock>,
+    mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let Shaken { established, mut flight, stream, early } = shaken;
     let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;

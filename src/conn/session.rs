@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    pub(super) clock: Box<ConnectionClock>,
+    pub(super) clock: ConnectionClock,
     schedule: Rc<RefCell<KeySchedule>>,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn new(
         reader: Reader,
         mut writer: Writer,
-        clock: Box<ConnectionClock>,
+        clock: ConnectionClock,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,

@@ -31,10 +31,10 @@ pub enum Filled {
 #[derive(Debug)]
 enum Decrypt {
     /// This module, in place.
-    User(Box<Opener>),
+    User(Opener),
     /// This module still, until what was read ahead ends at a record boundary; then the kernel,
     /// with these keys.
-    HandingOver(Box<Opener>, Box<TrafficKeys>),
+    HandingOver(Opener, Box<TrafficKeys>),
     /// The kernel; this module parses control records only.
     Kernel,
 }
@@ -68,8 +68,8 @@ pub struct Reader {
     /// Where in `gathered` the plaintext begins.
     gathered_from: usize,
     control_in_a_row: u8,
-    /// What was received. Boxed: few look at it, and connections are many.
-    pub(super) taken: Box<Taken>,
+    /// What was received.
+    pub(super) taken: Taken,
 }
 
 impl Reader {
@@ -85,7 +85,7 @@ impl Reader {
         kernel: bool,
         early: Option<(RecvBuf, usize)>,
     ) -> Self {
-        let opener = Box::new(Opener::new(&keys));
+        let opener = Opener::new(&keys);
         let version = keys.version();
         let decrypt = if kernel {
             Decrypt::HandingOver(opener, Box::new(keys))
@@ -93,7 +93,7 @@ impl Reader {
             Decrypt::User(opener)
         };
         let sealed = early.as_ref().map_or(0..0, |(lease, from)| *from..lease.len());
-        let taken = Box::new(Taken { sealed: sealed.len() as u64, ..Taken::default() });
+        let taken = Taken { sealed: sealed.len() as u64, ..Taken::default() };
         Self {
             ring: Rc::clone(ring),
             stream,
@@ -128,7 +128,7 @@ impl Reader {
 
     /// What was received since this was last asked.
     pub fn take_taken(&mut self) -> Taken {
-        std::mem::take(&mut *self.taken)
+        std::mem::take(&mut self.taken)
     }
 
     /// Bytes of memory that the gathered plaintext takes.
@@ -209,9 +209,9 @@ impl Reader {
     /// The kernel cannot change keys (before Linux 6.14): the connection must be closed.
     pub fn rekey(&mut self, socket: &Socket, keys: TrafficKeys) -> io::Result<()> {
         match &mut self.decrypt {
-            Decrypt::User(opener) => **opener = Opener::new(&keys),
+            Decrypt::User(opener) => *opener = Opener::new(&keys),
             Decrypt::HandingOver(opener, pending) => {
-                **opener = Opener::new(&keys);
+                *opener = Opener::new(&keys);
                 **pending = keys;
             }
             Decrypt::Kernel => return ktls::install_receive(socket.as_fd(), &keys),

@@ -30,6 +30,7 @@ mod pages;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod parts;
+mod prefetch;
 pub mod probe;
 mod ready;
 mod receive_pool;
@@ -65,6 +66,7 @@ pub use counts::Counts;
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
+pub use prefetch::prefetch;
 pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
 pub use residency::is_cached;
 pub use send_pool::{SendBuf, SendClass, SendPool};

@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::ring::{Ring, TaskId};
+use crate::ring::{Ring, TaskId, prefetch};
 
 /// Ready tasks that are polled before what they queued is submitted. Few enough that what they
 /// touched, their sockets and send buffers, is still in the cache when the kernel works on it, and
@@ -83,10 +83,14 @@ impl Executor {
         self.start_new();
         let mut batch = std::mem::take(&mut self.batch);
         self.ring.take_ready(&mut batch, TASKS_A_TURN);
-        for task in batch.drain(..) {
-            self.poll(task);
+        for (at, task) in batch.iter().enumerate() {
+            if let Some(next) = batch.get(at + 1) {
+                self.approach(*next);
+            }
+            self.poll(*task);
             self.start_new();
         }
+        batch.clear();
         self.batch = batch;
     }
 
@@ -125,6 +129,14 @@ impl Executor {
         let id = TaskId::first(self.places.len() as u32);
         self.places.push(Place { id, task: Some(task) });
         id
+    }
+
+    /// This task is polled next. With more connections than the cache has room for, what a task
+    /// keeps has left it since it was last polled: it comes back while another is polled.
+    fn approach(&self, id: TaskId) {
+        if let Some(task) = self.places.get(id.index()).and_then(|place| place.task.as_deref()) {
+            prefetch(task);
+        }
     }
 
     fn poll(&mut self, id: TaskId) {

@@ -51,7 +51,7 @@ impl Writer {
         let keys = keys.ok_or(WriteError::KeyUsedUp)?;
         self.control(socket, ContentType::Handshake, &KEY_UPDATE).await?;
         match &mut self.seal {
-            Seal::User { sealer, .. } => **sealer = Sealer::new(&keys),
+            Seal::User { sealer, .. } => *sealer = Sealer::new(&keys),
             Seal::Kernel { records, .. } => {
                 ktls::install_transmit(socket.as_fd(), &keys).map_err(WriteError::Socket)?;
                 *records = keys.sequence();

@@ -49,7 +49,7 @@ const AFTER_HANDSHAKE: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Seal {
     /// This module: into `buffer`, of which `used` bytes are records that wait to leave.
-    User { sealer: Box<Sealer>, buffer: Option<SendBuf>, used: usize },
+    User { sealer: Sealer, buffer: Option<SendBuf>, used: usize },
     /// The kernel: `message` waits to leave, `used` bytes of its buffer are taken.
     Kernel { message: Option<Box<Message>>, used: usize, suite: Suite, records: u64 },
 }
@@ -66,10 +66,10 @@ pub struct Writer {
     sending: bool,
     pub(super) pace: Pace,
     pub(super) stall: Duration,
-    /// Boxed, as `notes` are.
+    /// Boxed: few look at it, and connections are many.
     pub(super) next_keys: Box<NextKeys>,
-    /// What was done with content, and how it left. Boxed: few look at it, and connections are many.
-    pub(super) notes: Box<Notes>,
+    /// What was done with content, and how it left.
+    pub(super) notes: Notes,
 }
 
 impl Writer {
@@ -80,7 +80,7 @@ impl Writer {
             let (suite, records) = (keys.suite(), keys.sequence());
             Seal::Kernel { message: None, used: 0, suite, records }
         } else {
-            Seal::User { sealer: Box::new(Sealer::new(keys)), buffer: None, used: 0 }
+            Seal::User { sealer: Sealer::new(keys), buffer: None, used: 0 }
         };
         Self {
             ring: Rc::clone(ring),
@@ -91,7 +91,7 @@ impl Writer {
             pace: Pace::new(timeouts.response_min_rate, timeouts.response_stall),
             stall: timeouts.response_stall,
             next_keys: Box::default(),
-            notes: Box::default(),
+            notes: Notes::default(),
         }
     }
 
