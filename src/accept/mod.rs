@@ -3,12 +3,22 @@
 //! The invariant: the listener is never lost and the loop never spins. Each worker has listeners
 //! of its own (`SO_REUSEPORT`), so no lock and no thundering herd; the kernel spreads connections
 //! among them by a hash of their addresses.
+//!
+//! Room is what the worker has and what is left of the places of all, the lesser of both. At the
+//! limit of all, a worker lets its own idle connections give way first; if it has too few, it asks
+//! one other worker in each pause, in turn. Whatever comes free is for the worker that looks first,
+//! and each that has somebody waiting looks once a pause: nobody is served in the order of arrival
+//! across workers, and nobody who waits is passed over for longer than chance has it. If no
+//! connection is idle anywhere, those that wait do so until one ends, which its deadlines see to.
 
 #![forbid(unsafe_code)]
 
 mod backoff;
 mod listener;
 mod per_address;
+#[cfg(test)]
+mod tests;
+mod total;
 
 use std::{
     collections::VecDeque,
@@ -24,6 +34,7 @@ use std::{
 pub use backoff::Backoff;
 pub use listener::{BindError, bind};
 pub use per_address::{AddressPlace, PerAddress};
+pub use total::{Total, TotalPlace};
 
 use crate::ring::{AcceptStream, Ring, TcpInfo};
 
@@ -59,9 +70,15 @@ pub trait Admission {
     /// Whether the worker is stopping.
     fn is_draining(&self) -> bool;
     /// Serves a connection, or closes it at once if it is one too many of its address.
-    fn serve(&self, socket: OwnedFd);
+    ///
+    /// # Errors
+    /// Another worker took the last place of all meanwhile: the connection, which has to wait.
+    fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd>;
     /// Makes an idle connection give way. False if there is none that may be disturbed.
     fn make_room(&self) -> bool;
+    /// So many connections wait for room that this worker cannot make. If it is the places of all
+    /// workers that are taken, asks another one to make some; returns at once.
+    fn ask_others(&self, wanted: u32);
     /// Takes note that accepting paused.
     fn paused(&self);
 }
@@ -84,19 +101,19 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         }
         if room == 0 {
             admission.paused();
-            for evicted in 1..=wanted(&listener, surplus.len()).min(MOST_EVICTED) {
-                if !admission.make_room() {
-                    break;
-                }
-                if evicted.is_multiple_of(EVICTED_A_TURN) {
-                    ring.yield_now().await;
-                }
+            let wanted = wanted(&listener, surplus.len()).min(MOST_EVICTED);
+            let made = make_room(&ring, &admission, wanted).await;
+            if made < wanted {
+                admission.ask_others(wanted - made);
             }
             ring.sleep(FULL_PAUSE).await;
             continue;
         }
         if let Some(socket) = surplus.pop_front() {
-            admission.serve(socket);
+            if let Err(socket) = admission.serve(socket) {
+                surplus.push_front(socket);
+                continue;
+            }
             begun += 1;
             if begun == BEGUN_A_TURN {
                 begun = 0;
@@ -137,12 +154,27 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
             continue;
         }
         let Some(socket) = surplus.pop_front().or_else(|| next_queued(&listener)) else { break };
-        admission.serve(socket);
+        if let Err(socket) = admission.serve(socket) {
+            surplus.push_front(socket);
+        }
     }
     // Whoever looks at the listener's queue at this moment closes it a moment later.
     if let Some(listener) = Arc::into_inner(listener) {
         ring.close(listener);
     }
+}
+
+/// Makes so many idle connections give way, a few in one go. How many did.
+pub async fn make_room(ring: &Ring, admission: &impl Admission, wanted: u32) -> u32 {
+    for made in 0..wanted {
+        if !admission.make_room() {
+            return made;
+        }
+        if (made + 1).is_multiple_of(EVICTED_A_TURN) {
+            ring.yield_now().await;
+        }
+    }
+    wanted
 }
 
 /// How many connections look for room: those in the kernel's queue, and those accepted already.

@@ -293,6 +293,8 @@ overrides! {
     LimitOptions of crate::config::Limits, under "Limits" {
         /// Open connections per worker [default: 10000]
         connections "connections" "N": usize = number::<usize> => connections,
+        /// Open connections on all workers together, 0 for no limit [default: 0]
+        in_all "max-connections" "N": usize = number::<usize> => connections_in_all,
         /// Open connections of one address, an IPv6 one by its /64, 0 for no limit [default: 0]
         per_address "max-connections-per-address" "N": usize = number::<usize>
             => connections_per_address,

@@ -96,6 +96,7 @@ fn every_option_finds_its_place() {
 fn every_limit_and_timeout_is_an_option() {
     let config = config(&[
         "--connections=1",
+        "--max-connections=17",
         "--max-connections-per-address=16",
         "--handshakes=2",
         "--receive-buffers=4",
@@ -122,6 +123,7 @@ fn every_limit_and_timeout_is_an_option() {
     ]);
     let limits = Limits {
         connections: 1,
+        connections_in_all: 17,
         connections_per_address: 16,
         handshakes: 2,
         receive_buffers: 4,
@@ -198,6 +200,7 @@ fn the_help_tells_the_true_defaults() {
     let (limits, times) = (Limits::default(), Timeouts::default());
     for (flag, value) in [
         ("connections", limits.connections as u64),
+        ("max-connections", limits.connections_in_all as u64),
         ("max-connections-per-address", limits.connections_per_address as u64),
         ("handshakes", limits.handshakes as u64),
         ("receive-buffers", limits.receive_buffers as u64),

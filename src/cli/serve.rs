@@ -106,6 +106,7 @@ fn block(config: &Config, server: &impl Running, open_files: Option<u64>) -> Sta
         ticket_keys: config.ticket_keys.clone(),
         confinement: server.confinement(),
         connections: config.limits.connections,
+        in_all: Some(config.limits.connections_in_all).filter(|in_all| *in_all > 0),
         open_files,
         memory: config.memory_ceiling(server.workers()),
         log_format: config.log_format,

@@ -35,6 +35,8 @@ pub(super) struct StartBlock {
     pub(super) confinement: Option<String>,
     /// Connections that a worker serves at a time, at most.
     pub(super) connections: usize,
+    /// Connections that all workers serve together at a time, at most; None if that is not limited.
+    pub(super) in_all: Option<usize>,
     /// The limit on open files, if that is why there are no more.
     pub(super) open_files: Option<u64>,
     /// The bound on user memory.
@@ -66,6 +68,9 @@ impl fmt::Display for StartBlock {
             writeln!(f, "  privileges   {confinement}")?;
         }
         write!(f, "  connections  at most {} per worker", self.connections)?;
+        if let Some(in_all) = self.in_all {
+            write!(f, ", {in_all} in all")?;
+        }
         match self.open_files {
             Some(limit) => writeln!(f, "; the limit of {limit} open files allows no more")?,
             None => writeln!(f)?,
@@ -208,6 +213,7 @@ mod tests {
             ticket_keys: None,
             confinement: Some("user www (uid 33, gid 33); no core dumps".to_owned()),
             connections: 7,
+            in_all: None,
             open_files: Some(64),
             memory: Config::default().memory_ceiling(2),
             log_format: LogFormat::Text,
@@ -234,6 +240,14 @@ mod tests {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert_eq!(text.matches("  at  ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_limit_of_all_together_is_told() {
+        let mut block = block(&["0.0.0.0:443"]);
+        (block.in_all, block.open_files) = (Some(9), None);
+        let text = block.to_string();
+        assert!(text.contains("  connections  at most 7 per worker, 9 in all\n"), "{text}");
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Config {
 impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
         within("connections", self.connections, 1, 1_000_000)?;
+        within("max-connections", self.connections_in_all, 0, 1_000_000_000)?;
         within("max-connections-per-address", self.connections_per_address, 0, 1_000_000)?;
         within("handshakes", self.handshakes, 1, self.connections)?;
         within("receive-buffers", self.receive_buffers, 8, 32_768)?;
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 26] = [
+        let cases: [(&str, Change); 27] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
@@ -245,6 +246,7 @@ mod tests {
             ("client-ca", |c| c.client_auth = Some(ClientAuth::required(""))),
             ("ticket-keys", |c| c.ticket_keys = Some("".into())),
             ("connections", |c| c.limits.connections = 0),
+            ("max-connections", |c| c.limits.connections_in_all = 1_000_000_001),
             ("max-connections-per-address", |c| {
                 c.limits.connections_per_address = 1_000_001;
             }),

@@ -11,6 +11,11 @@ pub struct Limits {
     /// more at once: those wait likewise, with their descriptor and nothing else, at most 4,096 of
     /// each listener. Beyond: closed.
     pub connections: usize,
+    /// Open connections on all workers together, 0 to 1,000,000,000. Default 0: no limit but
+    /// `connections` of each. At the limit as at that one; a worker that has no idle connection asks
+    /// the others in turn to let theirs give way, and each looks every 20 ms whether there is a
+    /// place, which is for the first that does.
+    pub connections_in_all: usize,
     /// Open connections of one address on all workers together, 0 to 1,000,000; an IPv6 address
     /// counts by its first 64 bits. Default 0: no limit, since many people may share an address.
     /// Beyond: reset as soon as it is accepted.
@@ -58,6 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_in_all: 0,
             connections_per_address: 0,
             handshakes: 1_024,
             receive_buffers: 1_024,
@@ -100,10 +106,12 @@ impl Limits {
         let each = all.saturating_sub(DESCRIPTORS_OF_PROCESS) / workers.max(1);
         let free = each.saturating_sub(DESCRIPTORS_OF_WORKER.saturating_add(listeners));
         let free = free - DESCRIPTORS_ASIDE.min(free / 8);
-        let left = free.saturating_sub(self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION));
+        let share = self.share(workers);
+        let left = free.saturating_sub(share.saturating_mul(DESCRIPTORS_PER_CONNECTION));
         let file_cache_entries = self.file_cache_entries.min(left.max(free / 4));
         let fit = (free - file_cache_entries) / DESCRIPTORS_PER_CONNECTION;
-        let connections = self.connections.min(fit);
+        // If there are descriptors for all connections together, it does not matter whose they are.
+        let connections = if fit < share { fit } else { self.connections };
         let handshakes = self.handshakes.min(connections);
         (connections > 0).then(|| Self {
             connections,
@@ -113,15 +121,35 @@ impl Limits {
         })
     }
 
+    /// Connections that `workers` may have open together.
+    pub fn connections_of(&self, workers: usize) -> usize {
+        self.connections.saturating_mul(workers).min(self.in_all())
+    }
+
+    /// Handshakes that `workers` may have in flight together.
+    pub fn handshakes_of(&self, workers: usize) -> usize {
+        self.handshakes.saturating_mul(workers).min(self.in_all())
+    }
+
     /// Requests of a worker whose times are taken at once, at most: one for each connection, and
     /// as many again (a thousand at least) for those that are pipelined.
     pub fn open_requests(&self) -> usize {
-        self.connections.saturating_add(self.connections.max(1_000))
+        let connections = self.connections_of(1);
+        connections.saturating_add(connections.max(1_000))
+    }
+
+    /// The connections of each of `workers` if all have as many.
+    fn share(&self, workers: usize) -> usize {
+        self.connections.min(self.in_all().div_ceil(workers.max(1)))
+    }
+
+    fn in_all(&self) -> usize {
+        if self.connections_in_all == 0 { usize::MAX } else { self.connections_in_all }
     }
 
     /// The descriptors that `workers` with `listeners` each need for every limit to be reachable.
     pub fn open_files_wanted(&self, workers: usize, listeners: usize) -> u64 {
-        let connections = self.connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
+        let connections = self.share(workers).saturating_mul(DESCRIPTORS_PER_CONNECTION);
         let each = [self.file_cache_entries, DESCRIPTORS_ASIDE, DESCRIPTORS_OF_WORKER, listeners]
             .into_iter()
             .fold(connections, usize::saturating_add);
@@ -136,7 +164,8 @@ mod tests {
     #[test]
     fn enough_descriptors_leave_the_limits_alone() {
         let few = Limits { connections: 4, handshakes: 4, ..Limits::default() };
-        for limits in [Limits::default(), few] {
+        let few_in_all = Limits { connections_in_all: 1_001, ..Limits::default() };
+        for limits in [Limits::default(), few, few_in_all] {
             let wanted = limits.open_files_wanted(4, 2);
             assert_eq!(limits.fitted(wanted, 4, 2), Some(limits.clone()));
             assert_ne!(limits.fitted(wanted - 8, 4, 2), Some(limits.clone()));
@@ -152,6 +181,22 @@ mod tests {
         assert_eq!(fitted.connections, (free - free / 4) / 2);
         assert_eq!(fitted.handshakes, fitted.connections);
         assert!(fitted.open_files_wanted(1, 2) <= 1_024);
+    }
+
+    #[test]
+    fn a_limit_of_all_together_needs_no_more_descriptors_however_they_are_spread() {
+        let limits = Limits { connections_in_all: 500, ..Limits::default() };
+        let fitted = limits.fitted(4_096, 2, 2).unwrap();
+        let free = (4_096 - 16) / 2 - 4 - 2 - 64;
+        assert_eq!(fitted.file_cache_entries, free - 500);
+        assert_eq!(fitted.connections, 10_000);
+        assert_eq!((fitted.connections_of(2), fitted.connections_of(1)), (500, 500));
+        assert_eq!(fitted.handshakes_of(2), 500);
+        // Too few for all: each worker has what it can have.
+        let fitted = limits.fitted(1_100, 2, 2).unwrap();
+        assert!(fitted.connections < 250);
+        assert_eq!(fitted.connections_of(2), 2 * fitted.connections);
+        assert!(fitted.open_files_wanted(2, 2) <= 1_100);
     }
 
     #[test]

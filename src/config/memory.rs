@@ -101,18 +101,20 @@ impl MemoryCeiling {
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
         let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
         let connection = connection.saturating_add(limited);
-        let each = [
-            ("receive buffers", received.saturating_mul(2)),
-            ("send memory", limits.send_memory_bytes),
-            ("file cache", limits.file_cache_bytes.saturating_mul(2).saturating_add(entries)),
-            ("connections", limits.connections.saturating_mul(connection)),
-            ("handshakes", limits.handshakes.saturating_mul(handshake)),
-            ("listings", listings),
-            ("observation", observation),
-            ("workers", WORKER_BYTES),
+        // What each worker has is multiplied by them; connections have a limit together as well.
+        let of_each = |bytes: usize| bytes.saturating_mul(workers);
+        let cache = limits.file_cache_bytes.saturating_mul(2).saturating_add(entries);
+        let parts = [
+            ("receive buffers", of_each(received.saturating_mul(2))),
+            ("send memory", of_each(limits.send_memory_bytes)),
+            ("file cache", of_each(cache)),
+            ("connections", limits.connections_of(workers).saturating_mul(connection)),
+            ("handshakes", limits.handshakes_of(workers).saturating_mul(handshake)),
+            ("listings", of_each(listings)),
+            ("observation", of_each(observation)),
+            ("workers", of_each(WORKER_BYTES)),
         ];
-        let parts = each
-            .map(|(what, bytes)| MemoryPart { what, bytes: bytes.saturating_mul(workers) as u64 });
+        let parts = parts.map(|(what, bytes)| MemoryPart { what, bytes: bytes as u64 });
         Self { parts: parts.to_vec() }
     }
 
@@ -202,6 +204,28 @@ mod tests {
         let without = config.memory_ceiling(1).total();
         config.limits.connections_per_address = 5;
         assert_eq!(config.memory_ceiling(1).total(), without + 10_000 * 96);
+    }
+
+    #[test]
+    fn a_limit_of_all_together_lowers_what_connections_take() {
+        let mut config = Config::default();
+        let part = |config: &Config, what| {
+            let ceiling = config.memory_ceiling(4);
+            ceiling.parts().iter().find(|part| part.what == what).unwrap().bytes
+        };
+        let connections = part(&config, "connections");
+        let handshakes = part(&config, "handshakes");
+        let observation = part(&config, "observation");
+        config.limits.connections_in_all = 20_000;
+        assert_eq!(part(&config, "connections"), connections / 2);
+        assert_eq!(part(&config, "handshakes"), handshakes, "there may be more connections");
+        assert_eq!(part(&config, "observation"), observation, "any worker may have its 10,000");
+        config.limits.connections_in_all = 1_024;
+        assert_eq!(part(&config, "connections"), connections / 40_000 * 1_024);
+        assert_eq!(part(&config, "handshakes"), handshakes / 4);
+        assert!(part(&config, "observation") < observation);
+        config.limits.connections_in_all = 40_001;
+        assert_eq!(part(&config, "connections"), connections, "the smaller one counts");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     tls::Tls,
 };
 use crate::{
-    accept::{self, PerAddress},
+    accept::{self, PerAddress, Total},
     config::Config,
     observe::{
         ServerFacts,
@@ -23,7 +23,7 @@ use crate::{
         admin::{Admin, AdminSocket},
     },
     record,
-    worker::{Inbox, Plan, Report, Worker},
+    worker::{Inbox, Plan, Report, SharedLimits, Worker},
 };
 
 /// Everything up to the point where privileges can be given up.
@@ -64,14 +64,16 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     let cpus = if config.pin { usable_cpus() } else { Vec::new() };
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
-    let per_address = PerAddress::new(config.limits.connections_per_address);
+    let shared = SharedLimits {
+        total: Total::new(config.limits.connections_in_all),
+        per_address: PerAddress::new(config.limits.connections_per_address),
+    };
     let config = Arc::new(config);
     let mut watched = Vec::new();
-    let mut inboxes = Vec::new();
+    let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
+    let inboxes = inboxes.map_err(StartError::Worker)?;
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
-        let inbox = Arc::new(Inbox::new().map_err(StartError::Worker)?);
-        inboxes.push(Arc::clone(&inbox));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         watched.extend(addresses.iter().zip(&listeners).map(|(address, listener)| Listening {
             address: *address,
@@ -83,10 +85,11 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
             tls: tls.config(),
             ktls: ktls.clone(),
             listeners,
-            inbox,
+            inbox: Arc::clone(&inboxes[number]),
             cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
             log: feeds.pop(),
-            per_address: per_address.clone(),
+            shared: shared.clone(),
+            neighbours: behind(number, &inboxes),
         });
     }
     let log_handle = log.as_ref().map(AccessLog::handle);
@@ -128,6 +131,12 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     }
     tls.watch()?;
     Ok(server)
+}
+
+/// The inboxes of all workers but one, those behind it first, so that not all ask the same.
+fn behind(number: usize, inboxes: &[Arc<Inbox>]) -> Vec<Arc<Inbox>> {
+    let (before, behind) = (&inboxes[..number], &inboxes[number + 1..]);
+    behind.iter().chain(before).map(Arc::clone).collect()
 }
 
 /// The access log that is asked for, and a way to it for each worker.

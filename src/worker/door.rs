@@ -9,36 +9,54 @@ use std::{
     time::Duration,
 };
 
-use super::executor::Spawner;
+use super::{executor::Spawner, neighbours::Neighbours};
 use crate::{
-    accept::{Admission, PerAddress},
+    accept::{Admission, PerAddress, Total},
     conn::{self, Context},
 };
 
 /// How often a worker says that it refuses connections of an address, at most, in milliseconds.
 const SAY_EVERY: u64 = 10_000;
 
-/// The way from one listener into the worker.
+/// The way from the listeners of a worker into it.
 pub(super) struct Door {
     context: Rc<Context>,
     spawner: Spawner,
-    per_address: Option<Arc<PerAddress>>,
-    refusals: Rc<Refusals>,
+    limits: SharedLimits,
+    neighbours: Neighbours,
+    refusals: Refusals,
+}
+
+/// What limits the connections of all workers together, if anything does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLimits {
+    /// How many there are.
+    pub(crate) total: Option<Arc<Total>>,
+    /// How many each address has.
+    pub(crate) per_address: Option<Arc<PerAddress>>,
 }
 
 impl Door {
     pub(super) fn new(
         context: &Rc<Context>,
         spawner: &Spawner,
-        per_address: Option<&Arc<PerAddress>>,
-        refusals: &Rc<Refusals>,
+        limits: SharedLimits,
+        neighbours: Neighbours,
     ) -> Self {
         Self {
             context: Rc::clone(context),
             spawner: spawner.clone(),
-            per_address: per_address.cloned(),
-            refusals: Rc::clone(refusals),
+            limits,
+            neighbours,
+            refusals: Refusals::default(),
         }
+    }
+
+    /// Further connections that this worker may have, whatever others have.
+    fn own_room(&self) -> usize {
+        // A connection counts as live once its task has begun.
+        let taken = self.context.live() + self.spawner.waiting();
+        self.context.config.limits.connections.saturating_sub(taken)
     }
 
     /// Ends a connection before any memory was given to it: by a reset, so that nothing of it
@@ -57,37 +75,57 @@ impl Door {
     }
 }
 
-impl Admission for Door {
+impl Admission for Rc<Door> {
     fn room(&self) -> usize {
-        // A connection counts as live once its task has begun.
-        let taken = self.context.live() + self.spawner.waiting();
-        self.context.config.limits.connections.saturating_sub(taken)
+        let own = self.own_room();
+        self.limits.total.as_ref().map_or(own, |total| own.min(total.room()))
     }
 
     fn make_room(&self) -> bool {
         self.context.evict()
     }
 
+    fn ask_others(&self, wanted: u32) {
+        // They cannot help a worker that has all that it may have itself.
+        if self.own_room() > 0 {
+            self.neighbours.ask_for_room(wanted);
+        }
+    }
+
     fn is_draining(&self) -> bool {
         self.context.is_draining()
     }
 
-    fn serve(&self, socket: OwnedFd) {
+    fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
         let context = Rc::clone(&self.context);
-        let Some(table) = &self.per_address else {
-            return self.spawner.spawn(conn::serve(context, socket));
+        let SharedLimits { total, per_address } = &self.limits;
+        if total.is_none() && per_address.is_none() {
+            self.spawner.spawn(conn::serve(context, socket));
+            return Ok(());
+        }
+        let in_all = match total.as_ref().map(Total::admit) {
+            Some(None) => return Err(socket),
+            place => place.flatten(),
         };
-        let Some(address) = peer(&socket) else {
-            // It was reset before it was accepted.
-            return context.ring.close(socket);
-        };
-        let Some(place) = table.admit(address) else {
-            return self.refuse(socket, address, table.limit());
-        };
+        let mut of_address = None;
+        if let Some(table) = per_address {
+            let Some(address) = peer(&socket) else {
+                // It was reset before it was accepted.
+                context.ring.close(socket);
+                return Ok(());
+            };
+            of_address = table.admit(address);
+            if of_address.is_none() {
+                self.refuse(socket, address, table.limit());
+                return Ok(());
+            }
+        }
+        // The task has the places, so that they are free whichever way it ends.
         self.spawner.spawn(async move {
             conn::serve(context, socket).await;
-            drop(place);
+            drop((in_all, of_address));
         });
+        Ok(())
     }
 
     fn paused(&self) {

@@ -4,7 +4,11 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::OwnedFd,
-    sync::{Mutex, PoisonError, mpsc::SyncSender},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::AcqRel},
+        mpsc::SyncSender,
+    },
     time::Duration,
 };
 
@@ -25,18 +29,34 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     commands: Mutex<VecDeque<Command>>,
+    /// Idle connections that are to give way, since another worker has none. A number, not a
+    /// command: however often it is asked for, there is no more than this of it.
+    room: AtomicU32,
     event: OwnedFd,
 }
 
 impl Inbox {
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Self { commands: Mutex::new(VecDeque::new()), event })
+        Ok(Self { commands: Mutex::new(VecDeque::new()), room: AtomicU32::new(0), event })
     }
 
     /// Leaves a command.
     pub(crate) fn send(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+        self.wake();
+    }
+
+    /// Asks that so many idle connections give way, for those who wait on another worker. What was
+    /// asked for before and has not been looked at is not added up: it may be for the same ones.
+    pub(super) fn ask_for_room(&self, wanted: u32) {
+        // Who asked first has woken it.
+        if self.room.fetch_max(wanted, AcqRel) == 0 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         // It fails only when the counter is full, and then the worker is awake.
         let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
     }
@@ -46,7 +66,12 @@ impl Inbox {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// What becomes readable when there is a command.
+    /// How many idle connections are to give way; none from then on.
+    pub(super) fn take_room(&self) -> u32 {
+        self.room.swap(0, AcqRel)
+    }
+
+    /// What becomes readable when there is something to take.
     pub(super) fn event(&self) -> &OwnedFd {
         &self.event
     }

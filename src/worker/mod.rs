@@ -2,24 +2,27 @@
 //!
 //! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
 //! shares nothing that changes with another but the TLS configuration, which is replaced as a whole,
-//! and the table of addresses where their connections are limited; what other threads have to say
-//! comes through its inbox. When it ends, nothing is in flight in its ring.
+//! and, where the connections of all workers are limited, their number and the table of addresses;
+//! what other threads have to say comes through its inbox. When it ends, nothing is in flight in its
+//! ring.
 
 #![forbid(unsafe_code)]
 
 mod door;
 mod executor;
 mod inbox;
+mod neighbours;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod sim;
 
 use std::{cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
+pub(crate) use door::SharedLimits;
 pub(crate) use inbox::{Command, Inbox};
 
 use crate::{
-    accept::{self, PerAddress},
+    accept,
     config::{Config, Limits},
     conn::{Context, KtlsPlan},
     handshake::SharedConfig,
@@ -27,8 +30,9 @@ use crate::{
     process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
-use door::{Door, Refusals};
+use door::Door;
 use executor::Executor;
+use neighbours::Neighbours;
 
 /// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
 const DRAIN_CALL: u64 = 100;
@@ -49,8 +53,10 @@ pub(crate) struct Plan {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) cpu: Option<usize>,
     pub(crate) log: Option<Feed>,
-    /// Shared with the other workers, if connections per address are limited.
-    pub(crate) per_address: Option<Arc<PerAddress>>,
+    /// Shared with the other workers.
+    pub(crate) shared: SharedLimits,
+    /// Theirs, the one that is to be asked for room first at the beginning.
+    pub(crate) neighbours: Vec<Arc<Inbox>>,
 }
 
 /// What a worker has done when it ends.
@@ -76,7 +82,7 @@ fn ring_config(limits: &Limits) -> RingConfig {
         queues: RingOptions::default(),
         // A receive and a send for each connection, a read ahead, and as much again for what is
         // being cancelled; a few for the listeners and the inbox.
-        operations: u32::try_from(limits.connections * 6 + 256).unwrap_or(u32::MAX),
+        operations: u32::try_from(limits.connections_of(1) * 6 + 256).unwrap_or(u32::MAX),
         receive_buffers: u16::try_from(limits.receive_buffers).unwrap_or(1 << 15),
         receive_buffer_len: u32::try_from(limits.receive_buffer_bytes).unwrap_or(1 << 17),
         leases: limits.leases_per_connection,
@@ -115,15 +121,15 @@ impl Worker {
         let executor = Executor::new(&ring);
         let drain_until = Rc::new(Cell::new(None));
         let spawner = executor.spawner();
-        let refusals = Rc::new(Refusals::default());
+        let neighbours = Neighbours::new(plan.neighbours);
+        let door = Rc::new(Door::new(&context, spawner, plan.shared, neighbours));
         for listener in plan.listeners {
-            let door = Door::new(&context, spawner, plan.per_address.as_ref(), &refusals);
-            spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
+            spawner.spawn(accept::accept(Rc::clone(&ring), listener, Rc::clone(&door)));
         }
         if context.observer.logs() {
             spawner.spawn(feed_log(Rc::clone(&context)));
         }
-        spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), Rc::clone(&drain_until)));
+        spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), door, Rc::clone(&drain_until)));
         Ok(Self { ring, context, executor, drain_until, next_call: 0 })
     }
 
@@ -180,7 +186,12 @@ impl Worker {
 }
 
 /// Does what the worker is told from outside, and sees to the deadline of its end.
-async fn listen_to(inbox: Arc<Inbox>, context: Rc<Context>, drain_until: Rc<Cell<Option<u64>>>) {
+async fn listen_to(
+    inbox: Arc<Inbox>,
+    context: Rc<Context>,
+    door: Rc<Door>,
+    drain_until: Rc<Cell<Option<u64>>>,
+) {
     loop {
         while let Some(command) = inbox.take() {
             match command {
@@ -193,6 +204,7 @@ async fn listen_to(inbox: Arc<Inbox>, context: Rc<Context>, drain_until: Rc<Cell
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
             }
         }
+        accept::make_room(&context.ring, &door, inbox.take_room()).await;
         if let Some(until) = drain_until.get() {
             if context.live() == 0 || context.ring.now() >= until {
                 return;

@@ -44,3 +44,4 @@ mod tickets;
 mod tls;
 mod tools;
 mod torn;
+mod total;

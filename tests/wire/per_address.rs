@@ -87,7 +87,7 @@ fn without_the_option_there_is_no_limit() {
 }
 
 /// A connection from 127.0.0.2.
-fn from_another_address(port: u16) -> TcpStream {
+pub(crate) fn from_another_address(port: u16) -> TcpStream {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
     connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).unwrap();

@@ -313,7 +313,9 @@ pub(super) fn consequences(
     let over = facts.cgroup_memory.is_some_and(|bound| ceiling.total() > bound);
     let memory = Line::new(if over { Mark::No } else { Mark::Note }, "memory", ceiling.to_string());
     lines.push(if over {
-        memory.remedy("lower --connections, or raise the control group's memory.max")
+        memory.remedy(
+            "lower --connections or set --max-connections, or raise the control group's memory.max",
+        )
     } else {
         memory
     });

@@ -30,8 +30,9 @@ mod tests;
 
 use std::{os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
-use super::{Command, Inbox, Plan, Worker, ring_config};
+use super::{Command, Inbox, Plan, SharedLimits, Worker, ring_config};
 use crate::{
+    accept::Total,
     config::{Config, Limits, Timeouts},
     conn::KtlsPlan,
     handshake::SharedConfig,
@@ -113,8 +114,10 @@ impl Play {
         let few_operations = bit(bounds, 0);
         let few_connections = bit(bounds, 1);
         let few_handshakes = bit(bounds, 2);
+        let few_in_all = bit(bounds, 6);
         let limits = Limits {
             connections: if few_connections { 2 } else { 16 },
+            connections_in_all: if few_in_all { 2 } else { 0 },
             handshakes: if few_handshakes { 2 } else { 16 },
             receive_buffers: [2, 4, 8, 16][usize::from(pools & 3)],
             receive_buffer_bytes: [300, 2048, 16 << 10, 17 << 10][usize::from(pools >> 2 & 3)],
@@ -148,7 +151,11 @@ impl Play {
             ktls: KtlsPlan::default(),
             listeners: vec![Arc::new(listener)],
             inbox: Arc::clone(&inbox),
-            per_address: None,
+            shared: SharedLimits {
+                total: Total::new(limits.connections_in_all),
+                per_address: None,
+            },
+            neighbours: Vec::new(),
             cpu: None,
             log: None,
         };
@@ -164,7 +171,7 @@ impl Play {
             clients: client_config(usize::from(client & 7)),
             window: if bit(client, 3) { 1 << 20 } else { 64 << 10 },
             gentle: !bit(client, 4),
-            excused: few_operations || few_connections || few_handshakes,
+            excused: few_operations || few_connections || few_handshakes || few_in_all,
             elapsed: 0,
             ended: None,
         }
@@ -297,7 +304,7 @@ impl Play {
     fn assert_bounds(&self) {
         let (context, ring) = (&self.worker.context, self.kernel.ring());
         let pool = ring.receive_pool();
-        assert!(context.live() <= self.limits.connections, "too many connections");
+        assert!(context.live() <= self.limits.connections_of(1), "too many connections");
         assert!(context.handshakes() <= self.limits.handshakes, "too many handshakes");
         let most = self.limits.receive_buffers * self.limits.receive_buffer_bytes;
         assert!(pool.aside() <= most, "too much is set aside");
