@@ -20,7 +20,7 @@ use crate::ring::{
 
 /// A worker that has room for so many, and idle connections of which so many would give way.
 #[derive(Debug, Default)]
-struct Room {
+struct Worker {
     room: Cell<usize>,
     served: RefCell<Vec<OwnedFd>>,
     idle: Cell<usize>,
@@ -32,13 +32,13 @@ struct Room {
     snatched: Cell<u32>,
 }
 
-impl Room {
+impl Worker {
     fn served(&self) -> usize {
         self.served.borrow().len()
     }
 }
 
-impl Admission for Rc<Room> {
+impl Admission for Rc<Worker> {
     fn room(&self) -> usize {
         self.room.get()
     }
@@ -77,7 +77,7 @@ impl Admission for Rc<Room> {
 /// The stage with its kernel, and the other ends of what was accepted.
 struct Stage {
     kernel: SimKernel,
-    room: Rc<Room>,
+    worker: Rc<Worker>,
     task: Pin<Box<dyn Future<Output = ()>>>,
     address: std::net::SocketAddr,
     clients: Vec<OwnedFd>,
@@ -97,9 +97,9 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listener = Arc::new(OwnedFd::from(listener));
-        let room = Rc::new(Room { room: Cell::new(room), ..Room::default() });
-        let task = Box::pin(accept(Rc::clone(kernel.ring()), listener, Rc::clone(&room)));
-        let mut stage = Self { kernel, room, task, address, clients: Vec::new() };
+        let worker = Rc::new(Worker { room: Cell::new(room), ..Worker::default() });
+        let task = Box::pin(accept(Rc::clone(kernel.ring()), listener, Rc::clone(&worker)));
+        let mut stage = Self { kernel, worker, task, address, clients: Vec::new() };
         assert!(stage.poll().is_pending());
         stage
     }
@@ -149,7 +149,7 @@ fn other_tasks_have_their_turn_while_a_crowd_is_taken_in() {
     let each = BEGUN_A_TURN as usize;
     for begun in [each, 2 * each, 40] {
         assert!(stage.poll().is_pending());
-        assert_eq!(stage.room.served(), begun);
+        assert_eq!(stage.worker.served(), begun);
     }
     assert!(stage.is_armed(), "it goes on");
 }
@@ -157,25 +157,25 @@ fn other_tasks_have_their_turn_while_a_crowd_is_taken_in() {
 #[test]
 fn idle_connections_give_way_a_few_in_each_turn_and_not_all_in_one_pause() {
     let mut stage = Stage::new(BURST);
-    stage.room.idle.set(1_000);
+    stage.worker.idle.set(1_000);
     stage.bring(100);
-    stage.room.room.set(0);
+    stage.worker.room.set(0);
     // The accept is cancelled first, so that whoever else comes waits in the kernel.
     assert!(stage.poll().is_pending());
     stage.cancel();
     assert!(!stage.is_armed());
     for turn in 1..=MOST_EVICTED / EVICTED_A_TURN {
         assert!(stage.poll().is_pending());
-        assert_eq!(stage.room.evicted.get(), turn * EVICTED_A_TURN);
+        assert_eq!(stage.worker.evicted.get(), turn * EVICTED_A_TURN);
     }
     for _ in 0..10 {
         assert!(stage.poll().is_pending());
     }
-    assert_eq!(stage.room.evicted.get(), MOST_EVICTED, "no more before the pause is over");
-    assert_eq!((stage.room.pauses.get(), stage.room.asked_of_others.get()), (1, 0));
+    assert_eq!(stage.worker.evicted.get(), MOST_EVICTED, "no more before the pause is over");
+    assert_eq!((stage.worker.pauses.get(), stage.worker.asked_of_others.get()), (1, 0));
     stage.pass(FULL_PAUSE);
-    stage.room.room.set(1_000);
-    while stage.room.served() < 100 {
+    stage.worker.room.set(1_000);
+    while stage.worker.served() < 100 {
         assert!(stage.poll().is_pending(), "all who waited are served");
     }
 }
@@ -183,13 +183,13 @@ fn idle_connections_give_way_a_few_in_each_turn_and_not_all_in_one_pause() {
 #[test]
 fn others_are_asked_for_the_room_that_this_worker_cannot_make() {
     let mut stage = Stage::new(BURST);
-    stage.room.idle.set(3);
+    stage.worker.idle.set(3);
     stage.bring(10);
-    stage.room.room.set(0);
+    stage.worker.room.set(0);
     assert!(stage.poll().is_pending());
     stage.cancel();
     assert!(stage.poll().is_pending());
-    assert_eq!((stage.room.evicted.get(), stage.room.asked_of_others.get()), (3, 7));
+    assert_eq!((stage.worker.evicted.get(), stage.worker.asked_of_others.get()), (3, 7));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn with_little_room_connections_are_accepted_one_by_one() {
     stage.bring(1);
     assert!(!stage.is_armed(), "the kernel was asked for one");
     assert!(stage.poll().is_pending());
-    assert_eq!(stage.room.served(), 1);
+    assert_eq!(stage.worker.served(), 1);
     assert!(stage.is_armed());
 }
 
@@ -208,7 +208,7 @@ fn a_multishot_is_disarmed_when_little_room_is_left() {
     stage.bring(1);
     assert!(stage.is_armed());
     assert!(stage.poll().is_pending());
-    assert_eq!((stage.room.served(), stage.room.room()), (1, BURST - 1));
+    assert_eq!((stage.worker.served(), stage.worker.room()), (1, BURST - 1));
     stage.cancel();
     assert!(stage.poll().is_pending());
     stage.bring(1);
@@ -218,14 +218,14 @@ fn a_multishot_is_disarmed_when_little_room_is_left() {
 #[test]
 fn who_found_the_last_place_taken_waits_and_is_the_first_to_be_served() {
     let mut stage = Stage::new(BURST - 1);
-    stage.room.snatched.set(1);
+    stage.worker.snatched.set(1);
     stage.bring(1);
     assert!(stage.poll().is_pending());
-    assert_eq!((stage.room.served(), stage.room.pauses.get()), (0, 1));
-    stage.room.room.set(1);
+    assert_eq!((stage.worker.served(), stage.worker.pauses.get()), (0, 1));
+    stage.worker.room.set(1);
     stage.pass(FULL_PAUSE);
     assert!(stage.poll().is_pending());
-    assert_eq!(stage.room.served(), 1);
+    assert_eq!(stage.worker.served(), 1);
 }
 
 #[test]
@@ -238,12 +238,12 @@ fn accepting_pauses_without_descriptors_and_goes_on() {
         assert!(stage.poll().is_pending());
         assert!(!stage.is_armed(), "it does not spin");
     }
-    assert_eq!(stage.room.pauses.get(), 1);
+    assert_eq!(stage.worker.pauses.get(), 1);
     stage.pass(Duration::from_secs(2));
     assert!(stage.poll().is_pending());
     stage.bring(1);
     assert!(stage.poll().is_pending());
-    assert_eq!(stage.room.served(), 1);
+    assert_eq!(stage.worker.served(), 1);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_connection_that_died_in_the_queue_is_no_reason_to_pause() {
     stage.kernel.ring().turn().unwrap();
     assert!(stage.poll().is_pending());
     assert!(stage.is_armed());
-    assert_eq!(stage.room.pauses.get(), 0);
+    assert_eq!(stage.worker.pauses.get(), 0);
 }
 
 #[test]
@@ -263,11 +263,11 @@ fn who_had_connected_before_the_end_is_served_and_then_the_listener_is_closed() 
     // In the kernel's queue, which the scripted accept knows nothing of.
     let queued = TcpStream::connect(stage.address).unwrap();
     stage.bring(1);
-    stage.room.draining.set(true);
+    stage.worker.draining.set(true);
     assert!(stage.poll().is_pending());
     stage.cancel();
     assert!(stage.poll().is_ready());
-    assert_eq!(stage.room.served(), 2);
+    assert_eq!(stage.worker.served(), 2);
     stage.kernel.ring().turn().unwrap();
     assert!(TcpStream::connect(stage.address).is_err(), "nobody listens there any more");
     drop(queued);
