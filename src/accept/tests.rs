@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Admission, BEGUN_A_TURN, BURST, EVICTED_A_TURN, FULL_PAUSE, MOST_EVICTED, accept};
+use super::{
+    Admission, BEGUN_A_TURN, BURST, EVICTED_A_TURN, FULL_PAUSE, LAST_GRACE, MOST_EVICTED, accept,
+};
 use crate::ring::{
     RingConfig, RingOptions, TaskId,
     sim::{Asked, SimKernel, socket_pair},
@@ -271,4 +273,24 @@ fn who_had_connected_before_the_end_is_served_and_then_the_listener_is_closed() 
     stage.kernel.ring().turn().unwrap();
     assert!(TcpStream::connect(stage.address).is_err(), "nobody listens there any more");
     drop(queued);
+}
+
+#[test]
+fn who_finds_no_room_at_the_end_is_let_go_after_a_grace() {
+    let mut stage = Stage::new(1_000);
+    stage.bring(3);
+    stage.worker.room.set(0);
+    stage.worker.draining.set(true);
+    assert!(stage.poll().is_pending());
+    stage.cancel();
+    for _ in 0..3 {
+        assert!(stage.poll().is_pending(), "somebody may go yet");
+        stage.pass(FULL_PAUSE);
+    }
+    stage.worker.room.set(1);
+    assert!(stage.poll().is_pending());
+    assert_eq!(stage.worker.served(), 1, "there was room for one");
+    stage.pass(Duration::from_millis(LAST_GRACE));
+    assert!(stage.poll().is_ready());
+    assert_eq!(stage.worker.served(), 1);
 }
