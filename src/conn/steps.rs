@@ -2,9 +2,8 @@
 //!
 //! The invariant: between two turns of the loop at most [`A_TURN`] steps are taken, and one while
 //! connections ask again, so whoever has shaken hands waits for no more of them, however many
-//! ClientHellos arrive at once. Those that wait for their
-//! turn stand in a line, first come, first served; whoever gives up leaves it at once, so it is
-//! never longer than there are handshakes.
+//! ClientHellos arrive at once. Those that wait for their turn stand in a line, first come, first
+//! served; whoever gives up leaves it at once, so it is never longer than there are handshakes.
 
 use std::{
     cell::{Cell, RefCell},
