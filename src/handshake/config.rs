@@ -16,7 +16,7 @@ use rustls::{SupportedCipherSuite, version};
 use super::Credentials;
 use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
-use super::hkdf::with_own_hkdf;
+use super::key_schedule::with_own_hashing;
 use super::tickets::BoundTickets;
 use crate::record::{Suite, TlsVersion};
 
@@ -155,7 +155,7 @@ fn cipher_suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
         suites.extend(chacha);
         suites.extend(aes);
     }
-    suites.into_iter().map(with_own_hkdf).collect()
+    suites.into_iter().map(with_own_hashing).collect()
 }
 
 /// The cipher that leads among those: what a client gets that supports all of them.

@@ -16,7 +16,7 @@ mod credentials;
 mod drive;
 mod established;
 mod files;
-mod hkdf;
+mod key_schedule;
 pub mod ktls;
 mod names;
 mod self_signed;

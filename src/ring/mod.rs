@@ -19,6 +19,7 @@
 //! The kernel's side is exchangeable: `uring` is the real one; tests and the fuzzer put a scripted
 //! one (`sim`) in its place, which plays late, reordered, short and failing completions.
 
+mod alarm;
 mod clock;
 mod counts;
 mod file;
@@ -285,7 +286,7 @@ impl Ring {
     fn idle_time(&self, now: u64) -> Wait {
         let Some(at) = self.wheel.borrow().next_wake() else { return Wait::Forever };
         let rest = Duration::from_millis(at).saturating_sub(Duration::from_nanos(now));
-        Wait::AtMost(rest.max(Duration::from_millis(1)))
+        Wait::Until { at, rest: rest.max(Duration::from_millis(1)) }
     }
 
     /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.

@@ -69,7 +69,11 @@ pub(super) struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Not,
-    AtMost(Duration),
+    /// Until the worker's clock shows this many milliseconds, `rest` from now. It may end earlier.
+    Until {
+        at: u64,
+        rest: Duration,
+    },
     Forever,
 }
 

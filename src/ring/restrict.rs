@@ -12,8 +12,8 @@ use io_uring::{IoUring, opcode, register::Restriction, squeue};
 
 use super::uring::{REGISTER_RING_FDS, UNREGISTER_RING_FDS};
 
-/// Every operation that [`super::uring`] encodes.
-const OPERATIONS: [u8; 12] = [
+/// Every operation that [`super::uring`] and [`super::alarm`] encode.
+const OPERATIONS: [u8; 14] = [
     opcode::AcceptMulti::CODE,
     opcode::AsyncCancel::CODE,
     opcode::Close::CODE,
@@ -26,6 +26,8 @@ const OPERATIONS: [u8; 12] = [
     opcode::RecvMsg::CODE,
     opcode::Send::CODE,
     opcode::SendMsg::CODE,
+    opcode::Timeout::CODE,
+    opcode::TimeoutUpdate::CODE,
 ];
 
 /// What is registered after the ring was switched on: its own descriptor. Buffers are by then.

@@ -8,10 +8,11 @@ use std::{
 
 use io_uring::{
     IoUring, cqueue, opcode, squeue,
-    types::{Fd, OpenHow},
+    types::{Fd, OpenHow, Timespec},
 };
 
 use super::{
+    alarm::Alarm,
     op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
     restrict::restrict_and_enable,
@@ -85,6 +86,7 @@ pub(super) struct Uring {
     enter_fd: i32,
     enter_flags: u32,
     granted: Granted,
+    alarm: Alarm,
     // The kernel writes into both for as long as the ring lives, which is dropped before them.
     _receive: Rc<ReceivePool>,
     _send: Rc<SendPool>,
@@ -136,6 +138,7 @@ impl Uring {
             enter_fd,
             enter_flags,
             granted,
+            alarm: Alarm::new(),
             _receive: Rc::clone(receive),
             _send: Rc::clone(send),
         })
@@ -153,20 +156,24 @@ impl Uring {
         unsafe { self.ring.submission().push(&entry).is_ok() }
     }
 
+    /// What this wait is to be limited to by itself: nothing, if the alarm ends it in time.
+    fn limit(&mut self, wait: Wait) -> Option<Timespec> {
+        let Wait::Until { at, rest } = wait else { return None };
+        let ring = &mut self.ring;
+        // SAFETY: the entry points into the alarm, which this value keeps until the ring is gone.
+        let covered =
+            self.alarm.covers(at, rest, |entry| unsafe { ring.submission().push(entry).is_ok() });
+        (!covered).then(|| Timespec::from(rest))
+    }
+
     /// Submits what is queued, runs the deferred work of the kernel, and waits for one completion
     /// if `wait` says so.
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        let timespec = self.limit(wait);
         let queued = {
             let mut queue = self.ring.submission();
             queue.sync();
             queue.len() as u32
-        };
-        let timespec = match wait {
-            Wait::AtMost(limit) => Some(libc::timespec {
-                tv_sec: limit.as_secs() as libc::time_t,
-                tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
-            }),
-            Wait::Not | Wait::Forever => None,
         };
         let argument = GetEventsArgument {
             sigmask: 0,
@@ -174,8 +181,8 @@ impl Uring {
             min_wait_usec: 0,
             timespec: timespec.as_ref().map_or(0, |timespec| std::ptr::from_ref(timespec) as u64),
         };
-        // SAFETY: the argument is the struct that IORING_ENTER_EXT_ARG announces
-        // (io_uring_enter(2)); it and the timespec live until the call returns.
+        // SAFETY: the argument is the struct that IORING_ENTER_EXT_ARG announces, with a timespec as
+        // the kernel has it (io_uring_enter(2)); both live until the call returns.
         let entered = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_enter,
@@ -206,7 +213,10 @@ impl Uring {
 
     /// Takes the next completion.
     pub(super) fn next(&mut self) -> Option<Completion> {
-        let entry = self.ring.completion().next()?;
+        let mut entry = self.ring.completion().next()?;
+        while self.alarm.takes(entry.user_data(), entry.result()) {
+            entry = self.ring.completion().next()?;
+        }
         Some(Completion {
             id: OpId::from_user_data(entry.user_data()),
             result: entry.result(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::peers::TWO_WORKERS;
+use crate::peers::is_ringway_again;
 use crate::results::{Results, WorkloadResult};
 use crate::summary::{Figure, HEAD, TICKETS, WIRE, range};
 use crate::text::number;
@@ -44,7 +44,7 @@ pub(crate) fn markdown(results: &Results) -> String {
         range(entry, figure).map(|range| number(range.median, decimals))
     };
     for peer in results.peers.iter().filter(|peer| peer.missing.is_none()) {
-        if peer.name == TWO_WORKERS {
+        if is_ringway_again(&peer.name) {
             continue;
         }
         let _ = write!(out, "| {} |", peer.name);

@@ -8,7 +8,7 @@ use crate::instructions::Counts;
 use crate::instructions_text::METHOD;
 use crate::markdown;
 use crate::page::{Bar, Line, Whose, bars, escape, lines};
-use crate::peers::{self, RINGWAY, TWO_WORKERS};
+use crate::peers::{self, RINGWAY};
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{
     BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, Figure, IDLE_KERNEL, IDLE_USER, REQUESTS,
@@ -183,7 +183,7 @@ fn passes(out: &mut String, results: &Results) {
     let present: Vec<&PeerResult> = results
         .peers
         .iter()
-        .filter(|peer| peer.missing.is_none() && peer.name != TWO_WORKERS)
+        .filter(|peer| peer.missing.is_none() && !peers::is_ringway_again(&peer.name))
         .collect();
     let values: Vec<Bar> = present.iter().filter_map(|peer| of(peer)).collect();
     heading(out, "passes", "Passes over a byte");

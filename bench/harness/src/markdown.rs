@@ -376,15 +376,8 @@ pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
             "Ringway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
         ));
     }
-    if about(workload) == About::Workers
-        && let Some(range) = advantage(workload, &contests(workload)[0], peers::TWO_WORKERS)
-    {
-        told.push(format!(
-            "For each request two workers spend {:.2} times the CPU of one. Where there is no third \
-             CPU, one of the two shares its own with the load generator, which therefore sleeps when \
-             it waits, here for one worker as for two.",
-            range.median
-        ));
+    if about(workload) == About::Workers {
+        told.extend(two_workers(workload));
     }
     for contest in contests(workload).iter().filter(|contest| contest.is_latency) {
         let best = workload
@@ -411,4 +404,19 @@ pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
         }
     }
     told
+}
+
+/// What two workers cost, beside one.
+fn two_workers(workload: &WorkloadResult) -> Option<String> {
+    let times = |peer| {
+        advantage(workload, &contests(workload)[0], peer).map(|range| number(range.median, 2))
+    };
+    Some(format!(
+        "For each request two workers on two CPUs spend {} times the CPU of one, and two on its one CPU \
+         {} times. Where there is no third CPU, one of the first two shares its own with the load \
+         generator, and pays for finding its cache used by another; the second two share nothing with \
+         it. The load generator sleeps when it waits, for one worker as for two.",
+        times(peers::TWO_WORKERS)?,
+        times(peers::TWO_ON_ONE)?
+    ))
 }

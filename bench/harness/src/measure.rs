@@ -203,7 +203,7 @@ fn start(
     let mut command = peer.command(options, material, port, workload.file)?;
     command.args(more);
     let mut cpus = vec![options.server_cpu];
-    if peer.workers() > 1 {
+    if peer.cpus() > 1 {
         cpus.push(options.second_cpu.unwrap_or_else(|| {
             let third = std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 2);
             if third { 2 } else { options.client_cpu }

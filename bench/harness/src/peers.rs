@@ -25,6 +25,7 @@ const LOCK: &str = include_str!("../../Cargo.lock");
 enum Kind {
     Ringway {
         workers: usize,
+        cpus: usize,
         /// The value of `--ktls`.
         ktls: &'static str,
     },
@@ -65,8 +66,16 @@ pub(crate) struct Peer {
 /// Ringway's name among the peers.
 pub(crate) const RINGWAY: &str = "ringway";
 
-/// The name of Ringway with two workers.
+/// The name of Ringway with two workers on two CPUs.
 pub(crate) const TWO_WORKERS: &str = "ringway-2";
+
+/// The name of Ringway with two workers on one CPU.
+pub(crate) const TWO_ON_ONE: &str = "ringway-2-on-1";
+
+/// Whether this is Ringway with more than one worker.
+pub(crate) fn is_ringway_again(name: &str) -> bool {
+    [TWO_WORKERS, TWO_ON_ONE].contains(&name)
+}
 
 /// What the server of this name is spared for each request; empty if nothing is known.
 pub(crate) fn spares(name: &str) -> &'static str {
@@ -98,8 +107,8 @@ pub(crate) fn chosen(options: &Options) -> Vec<Peer> {
 
 impl Peer {
     /// How many CPUs it is given.
-    pub(crate) fn workers(&self) -> usize {
-        if let Kind::Ringway { workers, .. } = self.kind { workers } else { 1 }
+    pub(crate) fn cpus(&self) -> usize {
+        if let Kind::Ringway { cpus, .. } = self.kind { cpus } else { 1 }
     }
 
     /// Whether it tells which bytes it copies.
@@ -115,7 +124,7 @@ impl Peer {
     /// Whether it takes part in `workload`: two workers are compared with one and nobody else.
     pub(crate) fn takes_part(&self, workload: &Workload) -> bool {
         let alone = workload.about == About::Workers;
-        self.name == RINGWAY || (self.workers() > 1) == alone
+        self.name == RINGWAY || is_ringway_again(self.name) == alone
     }
 
     /// Whether it is to be measured; if not, why.
@@ -166,7 +175,7 @@ impl Peer {
         };
         let mut command;
         match self.kind {
-            Kind::Ringway { workers, ktls } => {
+            Kind::Ringway { workers, ktls, .. } => {
                 command = Command::new(&options.ringway);
                 command.arg("serve").arg(root).args(["--listen", &listen]);
                 command.args(["--workers", &workers.to_string()]);

@@ -140,7 +140,10 @@ fn ringway_takes_part_whoever_is_asked_for() {
         peers::chosen(&options(arguments)).into_iter().map(|peer| peer.name).collect()
     };
     assert_eq!(named("--quick --peer nginx --peer actix"), ["ringway", "nginx", "actix"]);
-    assert_eq!(named("--workload two-workers --peer nginx"), ["ringway", "ringway-2"]);
+    assert_eq!(
+        named("--workload two-workers --peer nginx"),
+        ["ringway", "ringway-2", "ringway-2-on-1"]
+    );
     assert_eq!(named("").len(), peers::ALL.len());
 }
 
@@ -150,7 +153,7 @@ fn two_workers_are_compared_with_one_alone() {
     let named = |workload| -> Vec<_> {
         peers::ALL.iter().filter(|p| p.takes_part(workload)).map(|peer| peer.name).collect()
     };
-    assert_eq!(named(two), ["ringway", "ringway-2"]);
+    assert_eq!(named(two), ["ringway", "ringway-2", "ringway-2-on-1"]);
     assert!(!named(&workloads::ALL[0]).contains(&"ringway-2"));
 }
 

@@ -104,6 +104,31 @@ fn a_connection_is_accepted_answered_and_closed() {
     assert!(TcpStream::connect(address).is_err(), "the listener is closed");
 }
 
+/// Deadlines that come up in turn, each nearer or farther than what the kernel's timer was set to.
+#[test]
+#[cfg_attr(miri, ignore)]
+fn deadlines_are_kept_though_only_one_timer_is_armed() {
+    let mut desk = Desk::real(&config());
+    let (begin, ended) = (desk.ring.now(), Rc::new(RefCell::new(Vec::new())));
+    let sleeper = |desk: &mut Desk, ms: u64| {
+        let (ring, ended) = (Rc::clone(&desk.ring), Rc::clone(&ended));
+        desk.spawn(async move {
+            ring.sleep(Duration::from_millis(ms)).await;
+            ended.borrow_mut().push((ms, ring.now() - begin));
+        })
+    };
+    let far = sleeper(&mut desk, 600);
+    desk.poll_ready();
+    // Armed for the first, drawn forward for the others.
+    let near = [sleeper(&mut desk, 300), sleeper(&mut desk, 60), sleeper(&mut desk, 150)];
+    desk.finish(&[far, near[0], near[1], near[2]]);
+    let ended = ended.borrow();
+    assert_eq!(ended.iter().map(|(ms, _)| *ms).collect::<Vec<_>>(), [60, 150, 300, 600]);
+    assert!(ended.iter().all(|(ms, after)| after >= ms), "{ended:?}");
+    // Each was waited for in the kernel: a turn for its end, one or two for what the timer did.
+    assert!(desk.ring.counts().enters < 40, "{}", desk.ring.counts().enters);
+}
+
 #[test]
 #[cfg_attr(miri, ignore)]
 fn a_dropped_task_hangs_up_though_a_receive_was_armed() {

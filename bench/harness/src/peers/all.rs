@@ -1,6 +1,6 @@
 //! The list of those that are measured.
 
-use super::{Kind, Peer, RINGWAY, TWO_WORKERS};
+use super::{Kind, Peer, RINGWAY, TWO_ON_ONE, TWO_WORKERS};
 
 const CACHED: &str = "copy into rustls, seal, copy to the socket";
 
@@ -11,7 +11,7 @@ const NO_HTTP: &str = "it does no HTTP; no request is parsed, no file looked up,
     it shows what nobody can save, and is not there to be beaten";
 
 /// All that take part.
-pub(crate) const ALL: [Peer; 14] = [
+pub(crate) const ALL: [Peer; 15] = [
     Peer {
         name: RINGWAY,
         what: "files, metadata, Date; one worker",
@@ -19,7 +19,7 @@ pub(crate) const ALL: [Peer; 14] = [
         spares: "",
         serious: true,
         quick: true,
-        kind: Kind::Ringway { workers: 1, ktls: "auto" },
+        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" },
     },
     Peer {
         name: TWO_WORKERS,
@@ -28,7 +28,16 @@ pub(crate) const ALL: [Peer; 14] = [
         spares: "",
         serious: false,
         quick: true,
-        kind: Kind::Ringway { workers: 2, ktls: "auto" },
+        kind: Kind::Ringway { workers: 2, cpus: 2, ktls: "auto" },
+    },
+    Peer {
+        name: TWO_ON_ONE,
+        what: "the same with two workers on the one CPU",
+        passes: "see its ledger",
+        spares: "",
+        serious: false,
+        quick: true,
+        kind: Kind::Ringway { workers: 2, cpus: 1, ktls: "auto" },
     },
     Peer {
         name: "nginx",
@@ -171,10 +180,10 @@ pub(crate) const ALL: [Peer; 14] = [
 
 /// Those whose instructions are counted where the kernel can do TLS: with its help and without.
 pub(crate) const COUNTED: [Peer; 6] = [
-    counted("ringway-off", "--ktls off", Kind::Ringway { workers: 1, ktls: "off" }),
-    counted("ringway-on", "--ktls on", Kind::Ringway { workers: 1, ktls: "on" }),
-    counted("ringway-send", "--ktls send", Kind::Ringway { workers: 1, ktls: "send" }),
-    counted("ringway-auto", "--ktls auto", Kind::Ringway { workers: 1, ktls: "auto" }),
+    counted("ringway-off", "--ktls off", Kind::Ringway { workers: 1, cpus: 1, ktls: "off" }),
+    counted("ringway-on", "--ktls on", Kind::Ringway { workers: 1, cpus: 1, ktls: "on" }),
+    counted("ringway-send", "--ktls send", Kind::Ringway { workers: 1, cpus: 1, ktls: "send" }),
+    counted("ringway-auto", "--ktls auto", Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" }),
     counted("nginx", "sendfile, open_file_cache", Kind::Nginx { ktls: false }),
     counted(
         "nginx-ktls",
