@@ -33,6 +33,9 @@ pub(super) struct Wheel {
     occupied: [u64; WORDS],
     /// The next tick to look at.
     next: u64,
+    /// The first tick from there on whose bucket is not empty; [`NEVER`] if all are. Kept, so that a
+    /// turn in which nothing comes up costs a comparison.
+    soonest: u64,
     /// By the task's index.
     armed: Vec<Armed>,
 }
@@ -40,7 +43,13 @@ pub(super) struct Wheel {
 impl Wheel {
     pub(super) fn new(now: u64) -> Self {
         let buckets = (0..BUCKETS).map(|_| Vec::new()).collect();
-        Self { buckets, occupied: [0; WORDS], next: now / TICK_MS, armed: Vec::new() }
+        Self {
+            buckets,
+            occupied: [0; WORDS],
+            next: now / TICK_MS,
+            soonest: NEVER,
+            armed: Vec::new(),
+        }
     }
 
     /// The deadline of a task; [`NEVER`] if it has none.
@@ -83,19 +92,20 @@ impl Wheel {
         let bucket = (tick % BUCKETS as u64) as usize;
         self.buckets[bucket].push(task);
         self.occupied[bucket / 64] |= 1 << (bucket % 64);
+        self.soonest = self.soonest.min(tick);
     }
 
     /// When the wheel wants to be looked at again.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        self.next_occupied().map(|tick| tick * TICK_MS)
+        (self.soonest != NEVER).then(|| self.soonest * TICK_MS)
     }
 
-    /// The first tick from `next` on whose bucket is not empty.
-    fn next_occupied(&self) -> Option<u64> {
+    /// The first tick from `next` on whose bucket is not empty; [`NEVER`] if all are.
+    fn next_occupied(&self) -> u64 {
         let begin = (self.next % BUCKETS as u64) as usize;
         let before = !(u64::MAX << (begin % 64));
         // The first word is looked at twice: its end first, its beginning after a whole turn.
-        (0..=WORDS).find_map(|step| {
+        let found = (0..=WORDS).find_map(|step| {
             let word = (begin / 64 + step) % WORDS;
             let bits = match step {
                 0 => self.occupied[word] & !before,
@@ -104,16 +114,19 @@ impl Wheel {
             };
             let bucket = (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)?;
             Some(self.next + ((bucket + BUCKETS - begin) % BUCKETS) as u64)
-        })
+        });
+        found.unwrap_or(NEVER)
     }
 
     /// Calls `expired` for each task whose deadline has come; it has none afterwards.
     pub(super) fn advance(&mut self, now: u64, mut expired: impl FnMut(TaskId)) {
         let current = now / TICK_MS;
-        while let Some(tick) = self.next_occupied().filter(|tick| *tick <= current) {
+        while self.soonest <= current {
+            let tick = self.soonest;
             self.next = tick + 1;
             let bucket = (tick % BUCKETS as u64) as usize;
             self.occupied[bucket / 64] &= !(1 << (bucket % 64));
+            self.soonest = self.next_occupied();
             let mut entries = std::mem::take(&mut self.buckets[bucket]);
             for task in entries.drain(..) {
                 self.come_up(tick, now, task, &mut expired);
