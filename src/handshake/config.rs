@@ -16,7 +16,7 @@ use rustls::{SupportedCipherSuite, version};
 use super::Credentials;
 use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
-use super::key_schedule::with_own_hashing;
+use super::hashing::with_own_hashing;
 use super::tickets::BoundTickets;
 use crate::record::{Suite, TlsVersion};
 

@@ -16,7 +16,7 @@ mod credentials;
 mod drive;
 mod established;
 mod files;
-mod key_schedule;
+mod hashing;
 pub mod ktls;
 mod names;
 mod self_signed;

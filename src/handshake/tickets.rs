@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{hkdf, rand};
+use aws_lc_rs::rand;
+use hkdf::Hkdf;
 use rustls::server::ProducesTickets;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::clients::PolicyDigest;
@@ -97,36 +99,23 @@ pub struct SharedTickets {
 
 struct TicketKey {
     name: [u8; NAME_LEN],
-    secret: hkdf::Prk,
-}
-
-/// So many bytes from HKDF.
-struct Length(usize);
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
-    }
+    secret: Hkdf<Sha256>,
 }
 
 impl TicketKey {
     fn new(secret: &[u8; KEY_LEN]) -> Option<Self> {
-        let secret = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret);
+        let secret = Hkdf::from_prk(secret).ok()?;
         let mut name = [0; NAME_LEN];
-        derive(&secret, &[b"ringway ticket key name"], &mut name)?;
+        secret.expand(b"ringway ticket key name", &mut name).ok()?;
         Some(Self { name, secret })
     }
 
     /// The key for one ticket.
     fn for_ticket(&self, salt: &[u8]) -> Option<LessSafeKey> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
-        derive(&self.secret, &[b"ringway ticket", salt], &mut *key)?;
+        self.secret.expand_multi_info(&[b"ringway ticket", salt], &mut *key).ok()?;
         UnboundKey::new(&AES_256_GCM, &*key).ok().map(LessSafeKey::new)
     }
-}
-
-fn derive(secret: &hkdf::Prk, info: &[&[u8]], output: &mut [u8]) -> Option<()> {
-    secret.expand(info, Length(output.len())).ok()?.fill(output).ok()
 }
 
 impl SharedTickets {

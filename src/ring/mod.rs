@@ -4,7 +4,8 @@
 //! A completion-based runtime is sound only if memory that the kernel may touch outlives the
 //! operation that names it, whatever becomes of the task that started it. The rules:
 //!
-//! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack.
+//! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack; that of
+//!    the one timer in the `alarm`, which the ring keeps as long.
 //! 2. Dropping a future orphans the slot and queues a cancel. The slot is freed by the
 //!    operation's last completion, never earlier.
 //! 3. A completion for a slot that has moved on is discarded, but the descriptor or buffer that

@@ -414,8 +414,8 @@ fn two_workers(workload: &WorkloadResult) -> Option<String> {
     Some(format!(
         "For each request two workers on two CPUs spend {} times the CPU of one, and two on its one CPU \
          {} times. Where there is no third CPU, one of the first two shares its own with the load \
-         generator, and pays for finding its cache used by another; the second two share nothing with \
-         it. The load generator sleeps when it waits, for one worker as for two.",
+         generator; the second two share nothing with it. The load generator sleeps when it waits, for \
+         one worker as for two.",
         times(peers::TWO_WORKERS)?,
         times(peers::TWO_ON_ONE)?
     ))
