@@ -11,13 +11,13 @@
 //! | decrypt | [`record`], or the kernel | the same lease, in place |
 //! | parse | [`parse`] | borrowed from the lease |
 //! | decode | [`decode`] | borrowed from the lease |
-//! | process | [`process`] | the file store's pages |
+//! | process | [`process`], [`files`] | the file store's pages |
 //! | respond | [`respond`] | a send buffer |
 //! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |
 //!
 //! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
-//! close, process} → ring`, and `conn → {parse, decode, respond}`, which are pure.
+//! close, files} → ring`, and `{conn, files} → {parse, decode, process, respond}`, which are pure.
 
 pub mod accept;
 pub mod cli;
@@ -25,6 +25,7 @@ pub mod close;
 pub mod config;
 pub mod conn;
 pub mod decode;
+pub mod files;
 pub mod handshake;
 pub mod monotonic;
 pub mod observe;

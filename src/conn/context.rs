@@ -16,13 +16,14 @@ use super::{
 };
 use crate::{
     config::{Config, FieldLine},
+    files::FileStore,
     handshake::{
         SharedConfig,
         ktls::{Direction, KtlsSupport},
     },
     observe::{Counts, Observer},
     parse::HeadLimits,
-    process::{files::FileStore, site::Site},
+    process::site::Site,
     record::{Suite, TlsVersion},
     respond::DateCache,
     ring::Ring,

@@ -1,8 +1,8 @@
 //! Process: from a request to what is to be sent.
 //!
-//! Everything in these modules is a decision over facts and does no I/O: the same request, the
-//! same facts about the files and the same second give the same answer. [`site`] ties the rest
-//! together:
+//! Everything in these modules is a decision over facts and does no I/O: the same request, the same
+//! facts about the files and the same second give the same answer. `crate::files` finds the facts.
+//! [`site`] ties the rest together:
 //!
 //! | step | module | source |
 //! |---|---|---|
@@ -21,7 +21,6 @@
 pub mod answer;
 pub mod conditional;
 pub mod facts;
-pub mod files;
 pub mod interest;
 pub mod listing;
 pub mod media_type;

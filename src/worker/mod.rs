@@ -25,9 +25,9 @@ use crate::{
     accept,
     config::{Config, Limits},
     conn::{Context, KtlsPlan},
+    files::FileStore,
     handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
-    process::files::FileStore,
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
 };
 use door::Door;

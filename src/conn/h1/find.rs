@@ -10,10 +10,10 @@ use std::{
 
 use crate::{
     conn::Context,
+    files::{Entry, FileEntry, Listed, LookupError},
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
     process::{
         answer::Answer,
-        files::{Entry, FileEntry, Listed, LookupError},
         interest::Interest,
         path::SitePath,
         site::{self, Asked, Decision, NOT_FOUND_PAGE, Plan, StandIn},

@@ -9,10 +9,10 @@ use crate::{
         Context, Session,
         session::{ending_of_write, while_held_up},
     },
+    files::{FileEntry, FileObject},
     observe::{ConnectionClock, ServerTiming},
     process::{
         answer::{Answer, Content, FieldSink},
-        files::{FileEntry, FileObject},
         multipart::{MAX_PART_HEAD, Multipart},
         negotiate::Coding,
         page::Page,

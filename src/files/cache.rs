@@ -105,10 +105,8 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::{
-        process::{
-            files::{FileEntry, FileObject, Standing},
-            validator::FileStat,
-        },
+        files::{FileEntry, FileObject, Standing},
+        process::validator::FileStat,
         ring::Pages,
     };
 

@@ -10,6 +10,8 @@
 //!
 //! Opening and reading go through the ring; a cold disk delays whoever asked, nobody else.
 
+#![forbid(unsafe_code)]
+
 mod cache;
 mod entry;
 mod folder;
