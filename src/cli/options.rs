@@ -171,6 +171,9 @@ struct Tls {
     /// The oldest TLS version to accept
     #[arg(long = "tls-min", value_name = "VERSION", default_value = "1.2")]
     oldest: MinVersion,
+    /// Offer HTTP/1.1 alone, not HTTP/2
+    #[arg(long, hide = true)]
+    no_h2: bool,
 }
 
 #[derive(Debug, Args)]
@@ -388,6 +391,7 @@ impl Serve {
             MinVersion::V12 => TlsVersion::V12,
             MinVersion::V13 => TlsVersion::V13,
         };
+        config.http2 &= !self.tls.no_h2;
         config.site.spa.clone_from(&self.site.spa);
         config.site.listing = self.site.listing;
         if let Some(index) = &self.site.index {

@@ -47,6 +47,7 @@ fn every_option_finds_its_place() {
         "--index=start.html",
         "--header=X-One: 1",
         "--header=X-Two: 2",
+        "--no-h2",
         "--log-format=json",
         "--admin=unix:/run/ringway.sock",
         "--access-log=-",
@@ -71,6 +72,7 @@ fn every_option_finds_its_place() {
     assert_eq!(config.client_auth, Some(clients));
     assert_eq!(config.ticket_keys, Some("tickets".into()));
     assert_eq!((config.ktls, config.tls_min), (KtlsMode::On, TlsVersion::V13));
+    assert!(!config.http2);
     assert_eq!(config.site.spa, Some("app.html".into()));
     assert!(config.site.listing);
     assert_eq!(config.site.index, "start.html");

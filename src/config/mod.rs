@@ -60,6 +60,8 @@ pub struct Config {
     pub ktls: KtlsMode,
     /// The oldest TLS version that is accepted. Default: [`TlsVersion::V12`].
     pub tls_min: TlsVersion,
+    /// Whether clients are offered HTTP/2 by ALPN. Default: no.
+    pub http2: bool,
     /// Bounds on memory, counts and sizes.
     pub limits: Limits,
     /// Bounds on time, and minimum rates.
@@ -89,6 +91,7 @@ impl Default for Config {
             pin: true,
             ktls: KtlsMode::Auto,
             tls_min: TlsVersion::V12,
+            http2: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),

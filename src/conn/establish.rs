@@ -186,7 +186,8 @@ async fn hand_over(
     mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let Shaken { established, mut flight, stream, early } = shaken;
-    let Established { receive, transmit, version, suite, resumed, schedule, .. } = established;
+    let Established { receive, transmit, version, suite, protocol, resumed, schedule } =
+        established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
     if wants_transmit || flight.len() > Writer::MAX_SEALED {
         send_flight(context, socket, &mut flight).await?;
@@ -213,7 +214,8 @@ async fn hand_over(
     if !flight.is_empty() {
         writer.queue_sealed(socket, &flight).await?;
     }
-    Ok(Session::new(reader, writer, clock, version, schedule, context.ktls.may_rekey()))
+    let rekeys = context.ktls.may_rekey();
+    Ok(Session::new(reader, writer, clock, protocol, version, schedule, rekeys))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use context::{Context, KtlsPlan};
 
 use crate::{
     close,
+    handshake::Protocol,
     observe::ConnectionClock,
     ring::{Socket, TcpInfo},
 };
@@ -49,7 +50,11 @@ pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
         }
     };
     context.count(|counts| counts.handshakes += 1);
-    let ending = h1::serve(&context, &socket, &mut session).await;
+    let ending = match session.protocol {
+        Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
+        // `Config::http2` is off by default until the stages speak it.
+        Protocol::Http2 => close::Ending::CloseNotify,
+    };
     let limit = context.config.timeouts.close;
     let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
     let round_trip = asks.then(|| sampled(&context, &socket).map(TcpInfo::round_trip)).flatten();

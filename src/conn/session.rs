@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     close::Ending,
-    handshake::KeySchedule,
+    handshake::{KeySchedule, Protocol},
     observe::ConnectionClock,
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
     pub(super) clock: ConnectionClock,
+    /// What the requests are written in.
+    pub(super) protocol: Protocol,
     schedule: Rc<RefCell<KeySchedule>>,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
@@ -33,6 +35,7 @@ impl Session {
         reader: Reader,
         mut writer: Writer,
         clock: ConnectionClock,
+        protocol: Protocol,
         version: TlsVersion,
         schedule: KeySchedule,
         kernel_rekeys: bool,
@@ -43,7 +46,7 @@ impl Session {
             let schedule = Rc::clone(&schedule);
             writer.derive_keys_by(move || schedule.borrow_mut().next_transmit_keys().ok());
         }
-        Self { reader, writer, clock, schedule, kernel_rekeys }
+        Self { reader, writer, clock, protocol, schedule, kernel_rekeys }
     }
 
     /// Waits for more plaintext. May be dropped and called again.

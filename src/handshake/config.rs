@@ -13,15 +13,24 @@ use rustls::crypto::aws_lc_rs::{Ticketer, cipher_suite, default_provider, kx_gro
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{SupportedCipherSuite, version};
 
-use super::Credentials;
 use super::certificates::{Certificate, Certificates};
 use super::clients::{ClientPolicy, NO_POLICY};
 use super::hashing::with_own_hashing;
 use super::tickets::BoundTickets;
+use super::{Credentials, Protocol};
 use crate::record::{Suite, TlsVersion};
 
 /// Most tickets for a client that asks for a number of them; the memory of handshakes counts with it.
 const MAX_TICKETS: usize = 2;
+
+/// What clients are offered, whatever the certificates are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The oldest version of TLS that is accepted.
+    pub minimum: TlsVersion,
+    /// Whether ALPN offers HTTP/2.
+    pub http2: bool,
+}
 
 /// What a configuration is made of, each part of which can be replaced while the server runs.
 #[derive(Debug)]
@@ -35,18 +44,20 @@ pub struct TlsParts {
 }
 
 impl TlsParts {
-    /// Builds the configuration, refusing versions below `minimum`.
+    /// Builds the configuration for this offer.
     ///
     /// - Key exchange: X25519MLKEM768, then X25519, P-256, P-384.
     /// - Cipher suites: the server's order decides; AES-128-GCM leads on CPUs with AES instructions,
-    ///   ChaCha20-Poly1305 elsewhere. TLS 1.2 keeps only forward-secret AEAD suites.
+    ///   ChaCha20-Poly1305 elsewhere. TLS 1.2 has forward-secret AEAD suites only, none of which
+    ///   RFC 9113 section 9.2.2 prohibits for HTTP/2.
+    /// - ALPN: `h2` where it is offered, `http/1.1`, `http/1.0`.
     /// - Tickets: stateless, and bound to what is demanded of clients. Nothing else is kept of a
     ///   session. One with each handshake, which is used once: whoever comes back by it gets the
     ///   next, and a browser that opens several connections gets one from each. Clients that want
     ///   more, or none, say so (RFC 9149).
     /// - No early data: a replayed request must not exist.
-    pub fn server_config(self, minimum: TlsVersion) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let versions: &[_] = match minimum {
+    pub fn server_config(self, offer: Offer) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let versions: &[_] = match offer.minimum {
             TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             TlsVersion::Tls13 => &[&version::TLS13],
         };
@@ -58,7 +69,7 @@ impl TlsParts {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(self.certificates));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = Protocol::offered(offer.http2);
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(BoundTickets { inner: self.tickets, policy });
@@ -70,7 +81,7 @@ impl TlsParts {
     }
 }
 
-/// The configuration for one certificate, clients without any, and tickets of its own.
+/// The configuration for one certificate, clients without any, tickets of its own and HTTP/1.
 pub fn server_config(
     credentials: Credentials,
     minimum: TlsVersion,
@@ -81,7 +92,7 @@ pub fn server_config(
         clients: None,
         tickets: own_tickets()?,
     };
-    parts.server_config(minimum)
+    parts.server_config(Offer { minimum, http2: false })
 }
 
 /// Tickets for this process alone: the keys are random, change every six hours and open tickets for

@@ -316,6 +316,8 @@ pub enum HandshakeError {
     Unfinished,
     /// rustls gave keys, or a state, that the record layer does not know.
     Keys,
+    /// ALPN agreed on a protocol that was not offered.
+    Protocol,
     /// rustls refused; its alert is in the output.
     Tls(rustls::Error),
 }
@@ -344,6 +346,7 @@ impl fmt::Display for HandshakeError {
             Self::Unaligned => f.write_str("handshake message continues across a change of keys"),
             Self::Unfinished => f.write_str("handshake is not finished"),
             Self::Keys => f.write_str("the TLS library gave keys of an unknown kind"),
+            Self::Protocol => f.write_str("ALPN agreed on a protocol that was not offered"),
             Self::Tls(error) => write!(f, "{error}"),
         }
     }

@@ -8,7 +8,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{ConnectionTrafficSecrets, HandshakeKind, ProtocolVersion};
 
-use super::HandshakeError;
+use super::{HandshakeError, Protocol};
 use crate::record::{Suite, TlsVersion, TrafficKeys};
 
 /// A finished handshake.
@@ -22,8 +22,8 @@ pub struct Established {
     pub version: TlsVersion,
     /// The AEAD of both directions.
     pub suite: Suite,
-    /// The protocol agreed by ALPN, if the client offered any that we speak.
-    pub alpn: Option<Box<[u8]>>,
+    /// The application protocol that ALPN agreed on; HTTP/1.1 without ALPN.
+    pub protocol: Protocol,
     /// Whether a ticket spared the full handshake.
     pub resumed: bool,
     /// Where the keys after a `KeyUpdate` come from.
@@ -35,7 +35,8 @@ impl Established {
     pub(super) fn from_rustls(
         connection: UnbufferedServerConnection,
     ) -> Result<Self, HandshakeError> {
-        let alpn = connection.alpn_protocol().map(Box::from);
+        let protocol =
+            Protocol::agreed(connection.alpn_protocol()).ok_or(HandshakeError::Protocol)?;
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let (secrets, kernel) =
             connection.dangerous_into_kernel_connection().map_err(HandshakeError::Tls)?;
@@ -58,7 +59,7 @@ impl Established {
             suite: transmit.suite(),
             receive,
             transmit,
-            alpn,
+            protocol,
             resumed,
             schedule: KeySchedule { kernel: Box::new(kernel), version },
         })

@@ -19,8 +19,8 @@ use super::{StartError, watch::Watch};
 use crate::{
     config::{CertificatePair, CertificateSource, Config, TlsVersion},
     handshake::{
-        Certificate, Certificates, ClientPolicy, SelfSigned, SharedConfig, SharedTickets, Storage,
-        TlsParts, own_tickets,
+        Certificate, Certificates, ClientPolicy, Offer, SelfSigned, SharedConfig, SharedTickets,
+        Storage, TlsParts, own_tickets,
     },
     record,
 };
@@ -115,7 +115,7 @@ impl<T> Watched<T> {
 
 /// What the configuration of TLS is made of at present.
 struct State {
-    minimum: record::TlsVersion,
+    offer: Offer,
     /// What the chains are read from.
     files: Vec<PathBuf>,
     /// Empty for a certificate of our own.
@@ -267,9 +267,12 @@ impl fmt::Debug for Tls {
 impl State {
     fn load(config: &Config) -> Result<Self, StartError> {
         let mut state = Self {
-            minimum: match config.tls_min {
-                TlsVersion::V12 => record::TlsVersion::Tls12,
-                TlsVersion::V13 => record::TlsVersion::Tls13,
+            offer: Offer {
+                minimum: match config.tls_min {
+                    TlsVersion::V12 => record::TlsVersion::Tls12,
+                    TlsVersion::V13 => record::TlsVersion::Tls13,
+                },
+                http2: config.http2,
             },
             files: Vec::new(),
             pairs: Vec::new(),
@@ -359,7 +362,7 @@ impl State {
             clients: self.clients.as_ref().map(|clients| Arc::clone(&clients.value)),
             tickets,
         };
-        parts.server_config(self.minimum)
+        parts.server_config(self.offer)
     }
 }
 

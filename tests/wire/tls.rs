@@ -81,11 +81,15 @@ fn application_protocols() {
         alpn: names.iter().map(|name| name.as_bytes().to_vec()).collect(),
         ..Default::default()
     };
-    for names in [&["http/1.1"][..], &["h2", "http/1.1"], &["x", "http/1.1"]] {
+    for names in [&["http/1.1"][..], &["h2", "http/1.1"], &["x", "http/1.0", "http/1.1"]] {
         let mut client = server.connect_as(&alpn(names));
         assert_eq!(client.get("/hello.txt").body, HELLO);
         assert_eq!(client.tls.alpn_protocol(), Some(&b"http/1.1"[..]));
     }
+    // As `curl --http1.0` does.
+    let mut old = server.connect_as(&alpn(&["http/1.0"]));
+    assert_eq!(old.get("/hello.txt").body, HELLO);
+    assert_eq!(old.tls.alpn_protocol(), Some(&b"http/1.0"[..]));
     let mut silent = server.connect_as(&alpn(&[]));
     assert_eq!(silent.get("/hello.txt").body, HELLO);
     assert_eq!(silent.tls.alpn_protocol(), None);

@@ -9,7 +9,7 @@ fn every_suite_full_and_resumed() {
         for resumed in [false, true, true] {
             let mut link = bed.connect();
             assert_eq!(link.established.resumed, resumed, "{suite:?}");
-            assert_eq!(link.established.alpn.as_deref(), Some(&b"http/1.1"[..]));
+            assert_eq!(link.established.protocol, Protocol::Http1);
             let is_13 = link.established.version == TlsVersion::Tls13;
             assert_eq!(is_13, suite.tls13().is_some());
             link.exchange();
@@ -177,4 +177,31 @@ fn the_server_chooses_the_suite() {
     let bed = Bed::with_suites(others, vec![kx_group::X25519]);
     let chosen = bed.connect().client.negotiated_cipher_suite().unwrap();
     assert_eq!(chosen.suite(), preferred.suite());
+}
+
+#[test]
+fn http2_is_agreed_on_where_it_is_offered() {
+    let mut bed = Bed::new(SUITES[0]);
+    let mut server = ServerConfig::clone(&bed.server);
+    server.alpn_protocols = Protocol::offered(true);
+    bed.server = Arc::new(server);
+    assert_eq!(bed.connect().established.protocol, Protocol::Http2);
+    let mut client = ClientConfig::clone(&bed.client);
+    client.alpn_protocols.clear();
+    bed.client = Arc::new(client);
+    assert_eq!(bed.connect().established.protocol, Protocol::Http1);
+}
+
+/// RFC 9113 section 9.2.2 and appendix A: with TLS 1.2, HTTP/2 needs ephemeral keys and an AEAD.
+#[test]
+fn no_suite_is_prohibited_for_http2() {
+    for suite in super::config::provider().cipher_suites {
+        if suite.tls13().is_some() {
+            continue;
+        }
+        let name = format!("{:?}", suite.suite());
+        let is_allowed = name.starts_with("TLS_ECDHE_")
+            && (name.contains("_GCM_") || name.contains("_CHACHA20_POLY1305_"));
+        assert!(is_allowed, "{name}");
+    }
 }
