@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "worker",
             "conn",
             "accept",
+            "files",
             "handshake",
             "privilege",
             "record",

@@ -344,6 +344,8 @@ overrides! {
         body "body-timeout" "TIME": Duration = units::time => body_progress,
         /// Least bytes per second of a request body, 0 for none [default: 500]
         body_rate "body-min-rate" "RATE": u64 = units::bytes => body_min_rate,
+        /// For opening a file or listing a folder; beyond it 503 [default: 10s]
+        process "process-timeout" "TIME": Duration = units::time => process,
         /// Between two advances of a response [default: 30s]
         response "response-timeout" "TIME": Duration = units::time => response_stall,
         /// Least bytes per second of a response, 0 for none [default: 500]

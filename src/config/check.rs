@@ -110,6 +110,7 @@ impl Timeouts {
             ("head-timeout", self.head),
             ("idle-timeout", self.idle),
             ("body-timeout", self.body_progress),
+            ("process-timeout", self.process),
             ("response-timeout", self.response_stall),
             ("close-timeout", self.close),
             ("drain-timeout", self.drain),

@@ -21,6 +21,9 @@ pub struct Timeouts {
     /// Bytes per second below which a request body is given up, averaged from its start, after a
     /// first `body_progress` of grace. Default 500; 0 switches it off. Beyond: 408.
     pub body_min_rate: u64,
+    /// For opening a file, with its siblings, and reading it into the cache; likewise for listing a
+    /// folder, and for a page that stands in for a file that is missing. Default 10 s. Beyond: 503.
+    pub process: Duration,
     /// Between two acknowledged advances of a response. Default 30 s. Beyond: reset.
     pub response_stall: Duration,
     /// Bytes per second below which a response is given up, averaged from its start, after a first
@@ -42,6 +45,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             body_progress: Duration::from_secs(10),
             body_min_rate: 500,
+            process: Duration::from_secs(10),
             response_stall: Duration::from_secs(30),
             response_min_rate: 500,
             close: Duration::from_secs(2),

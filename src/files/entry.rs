@@ -2,12 +2,13 @@
 
 use std::{
     cell::Cell,
+    io,
     os::fd::OwnedFd,
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
 
 use crate::{
     process::{
@@ -65,9 +66,10 @@ impl FileEntry {
     /// answer would describe. Content at hand is one version whatever became of its file.
     pub(super) fn is_current(&self) -> bool {
         self.objects().all(|object| {
-            object.file.as_ref().is_none_or(|file| {
-                rustix::fs::fstat(file).is_ok_and(|stat| file_stat(&stat) == object.stat)
-            })
+            object
+                .file
+                .as_ref()
+                .is_none_or(|file| stat(file).is_ok_and(|(_, stat)| stat == object.stat))
         })
     }
 
@@ -143,17 +145,24 @@ impl Entry {
     }
 }
 
-/// What fstat(2) tells, as the validators want it.
-pub(super) fn file_stat(stat: &Stat) -> FileStat {
-    FileStat {
-        length: u64::try_from(stat.st_size).unwrap_or(0),
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        modified: stat.st_mtime,
-        modified_nanos: stat.st_mtime_nsec as u32,
-        changed: stat.st_ctime,
-        changed_nanos: stat.st_ctime_nsec as u32,
-    }
+/// What the system knows of an open file: its type, and what the validators are made of.
+///
+/// It is not asked of a file server (`AT_STATX_DONT_SYNC`), which may take its time or never answer:
+/// opening the file has asked it just before. So on file systems that cache attributes, changes are
+/// seen as soon as the file system's client sees them.
+pub(super) fn stat(file: &OwnedFd) -> io::Result<(FileType, FileStat)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(file, c"", flags, StatxFlags::BASIC_STATS)?;
+    let known = FileStat {
+        length: stat.stx_size,
+        device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        inode: stat.stx_ino,
+        modified: stat.stx_mtime.tv_sec,
+        modified_nanos: stat.stx_mtime.tv_nsec,
+        changed: stat.stx_ctime.tv_sec,
+        changed_nanos: stat.stx_ctime.tv_nsec,
+    };
+    Ok((FileType::from_raw_mode(stat.stx_mode.into()), known))
 }
 
 /// Whether the file has been left alone for long enough that its metadata tells its versions

@@ -1,15 +1,10 @@
-//! Reading a folder for its listing. There is no ring operation for that, and a cold disk may
-//! take its time, so a thread does it; the worker is told through an eventfd.
+//! Reading a folder for its listing, on a thread of the [`Pool`]; an eventfd wakes the worker.
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use rustix::{
@@ -17,6 +12,7 @@ use rustix::{
     fs::{AtFlags, Dir, FileType, statat},
 };
 
+use super::pool::Pool;
 use crate::{
     process::listing::{Entry, Listing},
     ring::Ring,
@@ -25,50 +21,45 @@ use crate::{
 /// Entries that are looked at in one folder; more are left out uncounted.
 const MAX_SCANNED: usize = 100_000;
 
-/// Threads that read folders at a time; further requests are told to come again (503).
-const MAX_THREADS: usize = 8;
+/// Where a thread leaves its result. The job holds it weakly: once nobody waits any more, the
+/// folder is not read, or not read on.
+type Slot = Mutex<Option<io::Result<Listing>>>;
 
-static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Wakes the worker when the thread is done, and also if it ends before it is done.
+struct Signal(Arc<OwnedFd>);
 
-/// A place among the threads, given back on drop.
-struct Place;
-
-impl Place {
-    fn take() -> io::Result<Self> {
-        let place = Self;
-        if THREADS.fetch_add(1, Ordering::Relaxed) < MAX_THREADS {
-            return Ok(place);
-        }
-        Err(io::Error::new(io::ErrorKind::ResourceBusy, "enough folders are being listed"))
-    }
-}
-
-impl Drop for Place {
+impl Drop for Signal {
     fn drop(&mut self) {
-        THREADS.fetch_sub(1, Ordering::Relaxed);
+        // The eventfd is open, and its counter far from full: the write cannot fail.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 }
 
-/// Gathers the entries of an open folder.
-pub(super) async fn list(ring: &Rc<Ring>, folder: OwnedFd) -> io::Result<Listing> {
-    let place = Place::take()?;
+/// Gathers the entries of an open folder. Dropping the future gives the job up.
+///
+/// # Errors
+/// What reading the folder failed with, or that no thread is free for it.
+pub(super) async fn list(ring: &Rc<Ring>, pool: &Pool, folder: OwnedFd) -> io::Result<Listing> {
     let done = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-    let slot = Arc::new(Mutex::new(None));
-    let (signal, result) = (Arc::clone(&done), Arc::clone(&slot));
-    thread::Builder::new().name("listing".into()).spawn(move || {
-        let _place = place;
-        let listing = gather(&folder);
-        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
-        // The eventfd is open, and its counter far from full: the write cannot fail.
-        let _ = rustix::io::write(&*signal, &1_u64.to_ne_bytes());
-    })?;
+    let slot = Arc::new(Slot::default());
+    let (signal, wanted) = (Signal(Arc::clone(&done)), Arc::downgrade(&slot));
+    pool.run(Box::new(move || {
+        let _signal = signal;
+        let listing = gather(&folder, &wanted);
+        if let Some(slot) = wanted.upgrade() {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
+        }
+    }))?;
     ring.read_counter(&done).await?;
     let gathered = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    gathered.unwrap_or_else(|| Err(io::Error::other("the listing thread left nothing")))
+    gathered.unwrap_or_else(|| Err(io::Error::other("the job ended without a result")))
 }
 
-fn gather(folder: &OwnedFd) -> io::Result<Listing> {
+fn gather(folder: &OwnedFd, wanted: &Weak<Slot>) -> io::Result<Listing> {
     let mut listing = Listing::default();
+    if wanted.strong_count() == 0 {
+        return Ok(listing);
+    }
     for entry in Dir::read_from(folder)?.take(MAX_SCANNED) {
         let entry = entry?;
         let name = entry.file_name();
@@ -78,6 +69,9 @@ fn gather(folder: &OwnedFd) -> io::Result<Listing> {
         if listing.is_full() {
             listing.leave_out();
             continue;
+        }
+        if wanted.strong_count() == 0 {
+            break;
         }
         // What a symlink points to is not looked at: it may lie outside the folder.
         let Ok(stat) = statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) else { continue };

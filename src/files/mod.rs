@@ -8,16 +8,22 @@
 //! [`FRESH_FOR`]. *Bounded*: entries, descriptors and bytes at hand have limits, and the least
 //! used goes first.
 //!
-//! Opening and reading go through the ring; a cold disk delays whoever asked, nobody else.
+//! Opening and reading go through the ring, and what the ring has no operation for goes to the
+//! threads of a [`Pool`]: a slow disk delays the requests for its files and no others. *Late is an
+//! error*: a look-up that is not done within [`Timeouts::process`] is given up.
+//!
+//! [`Timeouts::process`]: crate::config::Timeouts::process
 
 #![forbid(unsafe_code)]
 
 mod cache;
 mod entry;
 mod folder;
+mod pool;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
+pub(crate) use pool::Pool;
 pub use store::{FileStore, Listed, LookupError};

@@ -5,8 +5,8 @@ use std::{
     ffi::CString,
     fmt, io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
     rc::Rc,
+    time::Duration,
 };
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -14,30 +14,56 @@ use rustix::fs::{FileType, Mode, OFlags};
 use super::{
     Entry, FileEntry, FileObject, Standing,
     cache::Cache,
-    entry::{file_stat, is_settled},
+    entry::{self, is_settled, stat},
     folder,
+    pool::Pool,
 };
 use crate::{
-    config::{LISTING_BYTES, Limits},
+    config::{Config, LISTING_BYTES},
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
-    ring::{Pages, Ring},
+    ring::{Elapsed, Pages, Ring},
 };
 
 /// Tries of an open that the kernel could not decide because of a rename at the same time
 /// (openat2(2), EAGAIN).
 const OPEN_TRIES: usize = 4;
 
-/// Why nothing can be said about a path now. The client gets 503.
+/// Operations on files that were given up and that the kernel has not ended: those of a disk that
+/// does not answer. With more, nothing is looked up until some end, so that such a disk cannot use
+/// up the slots of the ring.
+pub(super) const MAX_ABANDONED: u32 = 128;
+
+/// Why a path was not looked up. The client gets 503.
 #[derive(Debug)]
-pub struct LookupError(io::Error);
+pub enum LookupError {
+    /// Descriptors or memory have run out, or the disk failed.
+    Io(io::Error),
+    /// It was not done within [`Timeouts::process`](crate::config::Timeouts::process).
+    Late(Duration),
+    /// Too many operations on files have been given up and have not ended.
+    DiskHangs,
+    /// Enough listings are being made or sent.
+    ListingsFull,
+}
 
 impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "opening a file: {}", self.0)
+        match self {
+            Self::Io(error) => write!(f, "opening a file: {error}"),
+            Self::Late(limit) => write!(f, "opening a file: not done after {limit:?}"),
+            Self::DiskHangs => f.write_str("opening a file: the disk does not answer"),
+            Self::ListingsFull => f.write_str("listing a folder: enough listings are sent"),
+        }
     }
 }
 
 impl std::error::Error for LookupError {}
+
+impl From<io::Error> for LookupError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 /// What making a page takes at most: the entries, the page at the longest names in memory that has
 /// grown to twice what it holds, and the copy that is sent.
@@ -88,6 +114,9 @@ pub struct FileStore {
     max_alive: usize,
     /// Bytes of listings, being made or on their way.
     listings: Rc<Cell<usize>>,
+    /// For one look-up, or one listing.
+    limit: Duration,
+    pool: Pool,
     cache: RefCell<Cache>,
 }
 
@@ -96,16 +125,19 @@ impl FileStore {
     ///
     /// # Errors
     /// What open(2) says of it.
-    pub fn new(ring: &Rc<Ring>, root: &Path, index: &str, limits: &Limits) -> io::Result<Self> {
+    pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, config: &Config) -> io::Result<Self> {
+        let limits = &config.limits;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(root, flags, Mode::empty())?;
+        let root = rustix::fs::open(&config.root, flags, Mode::empty())?;
         Ok(Self {
             ring: Rc::clone(ring),
             root,
-            index: index.as_bytes().to_vec(),
+            index: config.site.index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
             listings: Rc::default(),
+            limit: config.timeouts.process,
+            pool,
             max_alive: limits.file_cache_bytes.saturating_mul(2),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
@@ -121,7 +153,7 @@ impl FileStore {
     /// Finds out what stands at a path.
     ///
     /// # Errors
-    /// Descriptors or memory have run out.
+    /// See [`LookupError`].
     pub async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
         let now = self.ring.now();
         let old = self.cache.borrow().get(path).cloned();
@@ -132,7 +164,7 @@ impl FileStore {
             // Others go on with what is known while this task looks.
             old.checked.set(now);
         }
-        let standing = self.look_up(path, old.as_deref()).await?;
+        let standing = self.in_time(self.look_up(path, old.as_deref())).await?;
         let entry = Rc::new(Entry::new(standing, now));
         let mut cache = self.cache.borrow_mut();
         // What is not there is not kept: anyone can ask for any number of such paths.
@@ -147,16 +179,17 @@ impl FileStore {
     /// The page that lists a folder.
     ///
     /// # Errors
-    /// What reading the folder failed with, or that too many listings are on their way.
+    /// See [`LookupError`].
     pub async fn list(&self, path: &SitePath<'_>) -> Result<Box<Listed>, LookupError> {
         let mut place = Reserved::new(&self.listings, MAKING_BYTES);
         if self.listings.get() > LISTING_BYTES {
-            let error = io::Error::new(io::ErrorKind::ResourceBusy, "enough listings are sent");
-            return Err(LookupError(error));
+            return Err(LookupError::ListingsFull);
         }
-        let folder = self.open(path.as_bytes()).await.map_err(LookupError)?;
-        let listing = folder::list(&self.ring, folder).await.map_err(LookupError)?;
-        let page = listing.into_page(path);
+        let listing = self.in_time(async {
+            let folder = self.open(path.as_bytes()).await?;
+            Ok(folder::list(&self.ring, &self.pool, folder).await?)
+        });
+        let page = listing.await?.into_page(path);
         place.set(page.capacity());
         Ok(Box::new(Listed { page, _place: place }))
     }
@@ -169,6 +202,20 @@ impl FileStore {
     /// Entries known, bytes of content at hand, descriptors held.
     pub fn usage(&self) -> (usize, usize, usize) {
         self.cache.borrow().usage()
+    }
+
+    /// Awaits what waits for the disk, up to its limit.
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, LookupError>>,
+    ) -> Result<T, LookupError> {
+        if self.ring.abandoned_files() >= MAX_ABANDONED {
+            return Err(LookupError::DiskHangs);
+        }
+        match self.ring.within(self.limit, work).await {
+            Ok(done) => done,
+            Err(Elapsed) => Err(LookupError::Late(self.limit)),
+        }
     }
 
     async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
@@ -189,11 +236,11 @@ impl FileStore {
             Ok(opened) => opened,
             Err(error) => return refused(error),
         };
-        let stat = rustix::fs::fstat(&opened).map_err(|errno| LookupError(errno.into()))?;
+        let (kind, stat) = stat(&opened)?;
         let old = old.and_then(Entry::file);
-        match FileType::from_raw_mode(stat.st_mode) {
+        match kind {
             FileType::RegularFile => {
-                let file = self.file(path, opened, &file_stat(&stat), old).await?;
+                let file = self.file(path, opened, &stat, old).await?;
                 Ok(Standing::File(file))
             }
             FileType::Directory => {
@@ -221,9 +268,8 @@ impl FileStore {
             Ok(opened) => opened,
             Err(error) => return refused(error).map(|_| None),
         };
-        let stat = rustix::fs::fstat(&opened).map_err(|errno| LookupError(errno.into()))?;
-        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        Ok(regular.then(|| (opened, file_stat(&stat))))
+        let (kind, stat) = stat(&opened)?;
+        Ok((kind == FileType::RegularFile).then_some((opened, stat)))
     }
 
     async fn file(
@@ -297,8 +343,8 @@ impl FileStore {
                 Err(_) => return None,
             }
         }
-        let now = rustix::fs::fstat(file).ok()?;
-        (file_stat(&now) == *stat).then(|| Rc::new(pages))
+        let (_, now) = entry::stat(file).ok()?;
+        (now == *stat).then(|| Rc::new(pages))
     }
 }
 
@@ -307,7 +353,7 @@ fn refused(error: io::Error) -> Result<Standing, LookupError> {
     match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => Ok(Standing::Forbidden),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EIO) => {
-            Err(LookupError(error))
+            Err(LookupError::Io(error))
         }
         // ENOENT, ENOTDIR, ENAMETOOLONG; EXDEV and ELOOP for what leads outside or in circles;
         // ENXIO and ENODEV for sockets and devices without a driver.

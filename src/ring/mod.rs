@@ -215,6 +215,12 @@ impl Ring {
         self.state.borrow().in_flight()
     }
 
+    /// Opens and reads of files that were given up and that the kernel has not ended: their disk
+    /// does not answer.
+    pub(crate) fn abandoned_files(&self) -> u32 {
+        self.state.borrow().table.abandoned_files()
+    }
+
     /// The receive buffers.
     pub fn receive_pool(&self) -> &Rc<ReceivePool> {
         &self.receive

@@ -35,6 +35,13 @@ pub(super) enum Payload {
     Received(VecDeque<RecvBuf>),
 }
 
+impl Payload {
+    /// Whether the operation opens or reads a file: it takes as long as a disk takes.
+    fn is_of_file(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Read(_))
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Free {
@@ -85,6 +92,8 @@ pub(super) struct OpTable {
     limit: u32,
     free: u32,
     occupied: u32,
+    /// Orphans that open or read a file.
+    abandoned_files: u32,
     /// Buffers that one receive stream may queue before it is cancelled.
     leases: usize,
 }
@@ -92,12 +101,24 @@ pub(super) struct OpTable {
 impl OpTable {
     /// `limit` is at most 2^24, the slots that an [`OpId`] can name.
     pub(super) fn new(limit: u32, leases: usize) -> Self {
-        Self { slots: Vec::new(), limit: limit.min(1 << 24), free: NONE, occupied: 0, leases }
+        Self {
+            slots: Vec::new(),
+            limit: limit.min(1 << 24),
+            free: NONE,
+            occupied: 0,
+            abandoned_files: 0,
+            leases,
+        }
     }
 
     /// Operations that the kernel has, or whose results wait.
     pub(super) fn occupied(&self) -> u32 {
         self.occupied
+    }
+
+    /// Opens and reads of files that nobody waits for any more and that the kernel still has.
+    pub(super) fn abandoned_files(&self) -> u32 {
+        self.abandoned_files
     }
 
     /// Takes a slot. The payload comes back if the table is full.
@@ -169,6 +190,7 @@ impl OpTable {
         if matches!(slot.state, State::Orphan) {
             discard(brings_descriptor, done.result);
             if !done.more {
+                self.abandoned_files -= u32::from(slot.payload.is_of_file());
                 // Dropped here, after the last completion: the kernel has let go.
                 drop(self.release(done.id.slot));
             }
@@ -255,12 +277,14 @@ impl OpTable {
             }
             State::Flying { .. } => {
                 slot.state = State::Orphan;
+                let is_of_file = slot.payload.is_of_file();
                 // What a stream has brought already goes back at once; what is lent stays.
                 match &mut slot.payload {
                     Payload::Accepted(queue) => queue.clear(),
                     Payload::Received(queue) => queue.clear(),
                     _ => {}
                 }
+                self.abandoned_files += u32::from(is_of_file);
                 true
             }
             State::Orphan | State::Free { .. } => false,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    files::Pool,
     observe::{
         Anatomy, Counts,
         access_log::{AccessLog, LogHandle},
@@ -16,6 +17,9 @@ use crate::{
     },
     worker::{Command, Inbox, Report},
 };
+
+/// How long the folders that are being read at the end may take.
+const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// A worker ended for a reason other than a drain.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub struct RunningServer {
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
     pub(super) log: Option<AccessLog>,
+    pub(super) pool: Pool,
     pub(super) workers: Vec<thread::JoinHandle<io::Result<Report>>>,
 }
 
@@ -165,6 +170,7 @@ impl RunningServer {
             }
             self.handle.drain(self.config.timeouts.drain);
         }
+        self.pool.close(LAST_JOBS);
         self.admin = None;
         self.handle.tls.end();
         if let Some(log) = self.log.take() {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     accept::{self, PerAddress, Total},
     config::Config,
+    files::Pool,
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile},
@@ -72,6 +73,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     let mut watched = Vec::new();
     let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
     let inboxes = inboxes.map_err(StartError::Worker)?;
+    let pool = Pool::default();
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -88,6 +90,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
             inbox: Arc::clone(&inboxes[number]),
             cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
             log: feeds.pop(),
+            pool: pool.clone(),
             shared: shared.clone(),
             neighbours: behind(number, &inboxes),
         });
@@ -111,6 +114,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
         sources: Arc::clone(&sources),
         admin: None,
         log,
+        pool,
         tls_path,
         confinement,
         handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),

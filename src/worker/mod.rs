@@ -25,7 +25,7 @@ use crate::{
     accept,
     config::{Config, Limits},
     conn::{Context, KtlsPlan},
-    files::FileStore,
+    files::{FileStore, Pool},
     handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) cpu: Option<usize>,
     pub(crate) log: Option<Feed>,
+    /// Threads for what would block, shared with the other workers.
+    pub(crate) pool: Pool,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
     /// Theirs, the one that is to be asked for room first at the beginning.
@@ -115,7 +117,7 @@ impl Worker {
     /// A worker over a ring that is there.
     fn over(ring: Rc<Ring>, plan: Plan) -> io::Result<Self> {
         let config = plan.config;
-        let files = FileStore::new(&ring, &config.root, &config.site.index, &config.limits)?;
+        let files = FileStore::new(&ring, plan.pool, &config)?;
         let observer = observer(&ring, &config, plan.log);
         let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files, observer));
         let executor = Executor::new(&ring);

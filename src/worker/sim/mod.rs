@@ -35,6 +35,7 @@ use crate::{
     accept::Total,
     config::{Config, Limits, Timeouts},
     conn::KtlsPlan,
+    files::Pool,
     handshake::SharedConfig,
     ring::{
         RingConfig, RingOptions,
@@ -158,6 +159,7 @@ impl Play {
             neighbours: Vec::new(),
             cpu: None,
             log: None,
+            pool: Pool::default(),
         };
         let worker = Worker::over(Rc::clone(kernel.ring()), plan).expect("the folder is there");
         Self {

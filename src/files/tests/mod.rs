@@ -1,5 +1,7 @@
 //! The store over a real ring and a folder.
 
+mod late;
+
 use std::{
     future::Future,
     pin::pin,
@@ -8,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Entry, FileStore};
+use super::{Entry, FileStore, Pool};
 use crate::{
-    config::Limits,
+    config::{Config, Limits},
     process::negotiate::Coding,
     ring::{Ring, RingConfig, RingOptions, TaskId},
 };
@@ -57,7 +59,8 @@ fn content_that_left_the_cache_is_bounded_too() {
     let ring = ring();
     let limits =
         Limits { file_cache_bytes: 3 * FILE, file_cache_max_file: FILE, ..Limits::default() };
-    let store = FileStore::new(&ring, folder.path(), "index.html", &limits).unwrap();
+    let config = Config { root: folder.path().into(), limits, ..Config::default() };
+    let store = FileStore::new(&ring, Pool::default(), &config).unwrap();
     let find = |number: usize| block_on(&ring, store.find(number.to_string().as_bytes())).unwrap();
 
     let mut held: Vec<_> = (0..20).map(&find).collect();
