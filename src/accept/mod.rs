@@ -21,13 +21,7 @@ mod tests;
 mod total;
 
 use std::{
-    collections::VecDeque,
-    future::poll_fn,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
+    collections::VecDeque, future::poll_fn, io, os::fd::OwnedFd, rc::Rc, sync::Arc, task::Poll,
     time::Duration,
 };
 
@@ -86,7 +80,7 @@ pub trait Admission {
 /// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
 /// more connections this way, and serves what it had accepted by then, as far as there is room.
 pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
-    let mut stream = AcceptStream::new(&ring, listener.as_fd());
+    let mut stream = AcceptStream::new(&ring, &listener);
     let mut backoff = Backoff::default();
     // Accepted in one go with those that took the last room: they wait for theirs.
     let mut surplus = VecDeque::new();
@@ -142,6 +136,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         }
     }
     surplus.extend(stream.stop().await);
+    drop(stream);
     // Who is in the queue already has connected; closing the listener would reset them. There is
     // room for them as fast as idle connections end.
     let until = ring.now().saturating_add(LAST_GRACE);

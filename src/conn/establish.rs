@@ -104,7 +104,7 @@ async fn shake_hands(
 ) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(context.tls.current())?;
     // Once at a time: what follows the handshake may be the kernel's to receive.
-    let mut stream = ReceiveStream::single(&context.ring, socket.as_fd());
+    let mut stream = ReceiveStream::single(&context.ring, socket);
     let mut flight = Vec::with_capacity(USUAL_FLIGHT);
     loop {
         let lease = match stream.next().await {
@@ -146,7 +146,7 @@ async fn send_flight(
             room.copy_from_slice(piece);
         }
         while sent < piece.len() {
-            let send = context.ring.send(socket.as_fd(), buffer, sent..piece.len());
+            let send = context.ring.send(socket, buffer, sent..piece.len());
             let (result, returned) = send.await;
             buffer = returned;
             match result {

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     ffi::CString,
     fmt, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
 };
@@ -106,7 +106,7 @@ pub struct Listed {
 #[derive(Debug)]
 pub struct FileStore {
     ring: Rc<Ring>,
-    root: OwnedFd,
+    root: Rc<OwnedFd>,
     index: Vec<u8>,
     max_file: usize,
     /// Bytes of content at hand, in the cache or with those that it is sent to.
@@ -131,7 +131,7 @@ impl FileStore {
         let root = rustix::fs::open(&config.root, flags, Mode::empty())?;
         Ok(Self {
             ring: Rc::clone(ring),
-            root,
+            root: Rc::new(root),
             index: config.site.index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
@@ -224,7 +224,7 @@ impl FileStore {
         let mut tries = OPEN_TRIES;
         loop {
             tries -= 1;
-            match self.ring.open_beneath(self.root.as_fd(), path.clone()).await {
+            match self.ring.open_beneath(&self.root, path.clone()).await {
                 Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
                 opened => return opened,
             }

@@ -466,7 +466,7 @@ impl Reader {
 
     /// Takes the control record that made the kernel answer EIO.
     async fn take_control(&mut self, socket: &Socket) -> Result<Option<Filled>, ReadError> {
-        let record = self.ring.receive_control(socket.as_fd(), MAX_PLAINTEXT).await;
+        let record = self.ring.receive_control(socket, MAX_PLAINTEXT).await;
         let (content_type, payload) = record.map_err(ReadError::from_kernel)?;
         let content_type = content_type.and_then(ContentType::from_byte);
         match content_type.unwrap_or(ContentType::ApplicationData) {

@@ -18,7 +18,6 @@ use crate::{
     },
     ring::{ReceiveStream, Received, Ring, RingConfig, RingOptions, Socket, TaskId},
 };
-use std::os::fd::AsFd;
 
 const BUFFERS: u16 = 16;
 
@@ -49,7 +48,7 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let socket = Socket::new(&ring, listener.accept().unwrap().0.into());
-        let stream = ReceiveStream::single(&ring, socket.as_fd());
+        let stream = ReceiveStream::single(&ring, &socket);
         let reader = Reader::new(&ring, stream, keys(), false, None);
         Self { ring, socket, reader, peer, sealer: Sealer::new(&keys()) }
     }
@@ -58,7 +57,7 @@ impl Bench {
     fn with(version: TlsVersion) -> Self {
         let keys = || TrafficKeys::new(Suite::Aes128Gcm, version, &[1; 16], [2; 12], 0).unwrap();
         let mut bench = Self::new();
-        let stream = ReceiveStream::single(&bench.ring, bench.socket.as_fd());
+        let stream = ReceiveStream::single(&bench.ring, &bench.socket);
         bench.reader = Reader::new(&bench.ring, stream, keys(), false, None);
         bench.sealer = Sealer::new(&keys());
         bench
@@ -217,7 +216,7 @@ fn what_is_set_aside_is_read_later_in_order() {
 fn what_can_be_set_aside_is_bounded() {
     let bench = Bench::new();
     let pool = bench.ring.receive_pool();
-    let mut stream = ReceiveStream::single(&bench.ring, bench.socket.as_fd());
+    let mut stream = ReceiveStream::single(&bench.ring, &bench.socket);
     let mut peer = &bench.peer;
     peer.write_all(&[0; 16384]).unwrap();
     let Some(Received::Data(lease)) = block_on(&bench.ring, stream.next()) else {

@@ -1,14 +1,12 @@
 //! Files through the ring: opening below a folder, and reading.
 
-use std::{
-    ffi::CString,
-    fmt,
-    ops::Range,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
-    rc::Rc,
-};
+use std::{ffi::CString, fmt, ops::Range, os::fd::RawFd};
 
-use super::{op::Submission, pages::Pages, send_pool::SendBuf};
+use super::{
+    op::{Defect, Submission},
+    pages::Pages,
+    send_pool::SendBuf,
+};
 
 /// Vectors that one read may scatter over: the records of a bulk buffer.
 pub const MAX_VECTORS: usize = 8;
@@ -31,12 +29,8 @@ impl OpenRequest {
         Self { path, how }
     }
 
-    pub(super) fn submission(&self, directory: BorrowedFd<'_>) -> Submission {
-        Submission::OpenAt2 {
-            directory: directory.as_raw_fd(),
-            path: self.path.as_ptr(),
-            how: &raw const self.how,
-        }
+    pub(super) fn submission(&self, directory: RawFd) -> Submission {
+        Submission::OpenAt2 { directory, path: self.path.as_ptr(), how: &raw const self.how }
     }
 }
 
@@ -55,47 +49,53 @@ pub(super) enum Target {
     Pages(Pages, usize),
 }
 
-/// A read in flight: the file, which stays open, and the memory.
+/// A read in flight: its memory.
 pub(super) struct FileRead {
-    file: Rc<OwnedFd>,
     pub(super) target: Target,
     vectors: [libc::iovec; MAX_VECTORS],
 }
 
 impl FileRead {
-    pub(super) fn new(file: Rc<OwnedFd>, target: Target) -> Box<Self> {
+    pub(super) fn new(target: Target) -> Box<Self> {
         let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        Box::new(Self { file, target, vectors: [empty; MAX_VECTORS] })
+        Box::new(Self { target, vectors: [empty; MAX_VECTORS] })
     }
 
     /// Describes the read to the kernel. `registered`: send memory is a fixed buffer.
-    pub(super) fn submission(&mut self, offset: u64, registered: bool) -> Submission {
-        let file = self.file.as_raw_fd();
+    pub(super) fn submission(
+        &mut self,
+        file: RawFd,
+        offset: u64,
+        registered: bool,
+    ) -> Result<Submission, Defect> {
         match &mut self.target {
             Target::Pages(bytes, filled) => {
-                let rest = &mut bytes[*filled..];
-                Submission::Read { file, data: rest.as_mut_ptr(), len: clamp(rest.len()), offset }
+                let rest = bytes.get_mut(*filled..).filter(|rest| !rest.is_empty());
+                let rest = rest.ok_or(Defect::FullPages)?;
+                let (data, len) = (rest.as_mut_ptr(), clamp(rest.len()));
+                Ok(Submission::Read { file, data, len, offset })
             }
             Target::Buffer(buffer, ranges) => {
                 let base = buffer.as_mut_ptr();
                 let room = buffer.len();
-                let within = |range: &&Range<usize>| range.start <= range.end && range.end <= room;
-                let ranges = ranges.iter().filter(within);
-                let mut count = 0;
-                for (vector, range) in self.vectors.iter_mut().zip(ranges) {
+                if ranges.is_empty() || ranges.len() > MAX_VECTORS {
+                    return Err(Defect::ReadCount);
+                }
+                for (vector, range) in self.vectors.iter_mut().zip(&*ranges) {
+                    if range.is_empty() || range.end > room {
+                        return Err(Defect::ReadRange);
+                    }
                     // SAFETY: the range begins and ends within the buffer.
                     let data = unsafe { base.add(range.start) };
                     *vector = libc::iovec { iov_base: data.cast(), iov_len: range.len() };
-                    count += 1;
+                }
+                let (vectors, count) = (self.vectors.as_ptr(), ranges.len() as u32);
+                if count > 1 || !registered {
+                    return Ok(Submission::ReadVectored { file, vectors, count, offset });
                 }
                 let first = self.vectors[0];
-                if count == 1 && registered {
-                    let (data, len) = (first.iov_base.cast(), clamp(first.iov_len));
-                    Submission::ReadFixed { file, data, len, offset }
-                } else {
-                    let vectors = self.vectors.as_ptr();
-                    Submission::ReadVectored { file, vectors, count, offset }
-                }
+                let (data, len) = (first.iov_base.cast(), clamp(first.iov_len));
+                Ok(Submission::ReadFixed { file, data, len, offset })
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, rc::Rc};
 
-use super::{pages::Pages, send_pool::SendBuf};
+use super::{op::Defect, pages::Pages, send_pool::SendBuf};
 
 /// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
 /// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
@@ -74,7 +74,8 @@ impl Message {
     /// [`MAX_PARTS`] already or the range does not lie within the buffer.
     #[must_use]
     pub fn push_buffered(&mut self, range: Range<usize>) -> bool {
-        let within = self.buffer.as_ref().is_some_and(|buffer| range.end <= buffer.len());
+        let within =
+            self.buffer.as_deref().is_some_and(|buffer| buffer.get(range.clone()).is_some());
         within && self.push(Part::Buffered(range))
     }
 
@@ -134,7 +135,9 @@ impl Message {
 
     /// Sets the frame up for what remains, and gives its address. The address is good for as
     /// long as the box stays where it is and neither parts nor frame are touched.
-    pub(super) fn prepare(&mut self) -> *const libc::msghdr {
+    ///
+    /// Fails if nothing remains, or if the buffer was changed for one that a part does not lie in.
+    pub(super) fn prepare(&mut self) -> Result<*const libc::msghdr, Defect> {
         let mut skip = self.sent;
         let mut count = 0;
         for part in &self.parts {
@@ -144,7 +147,7 @@ impl Message {
                 }
                 Part::Shared(bytes, range) => bytes.get(range.clone()),
             };
-            let bytes = bytes.unwrap_or_default();
+            let bytes = bytes.ok_or(Defect::MessagePart)?;
             let skipped = skip.min(bytes.len());
             skip -= skipped;
             let rest = &bytes[skipped..];
@@ -153,6 +156,9 @@ impl Message {
                     libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
                 count += 1;
             }
+        }
+        if count == 0 {
+            return Err(Defect::EmptyMessage);
         }
         self.header.msg_iov = self.vectors.as_mut_ptr();
         self.header.msg_iovlen = count;
@@ -166,7 +172,7 @@ impl Message {
             self.header.msg_control = std::ptr::null_mut();
             self.header.msg_controllen = 0;
         }
-        &raw const self.header
+        Ok(&raw const self.header)
     }
 }
 

@@ -5,7 +5,7 @@
 //! operation that names it, whatever becomes of the task that started it. The rules:
 //!
 //! 1. Such memory lies in an op's slot (`table`) or in a pool, never in a future or on a stack; that of
-//!    the one timer in the `alarm`, which the ring keeps as long.
+//!    the one timer in the `alarm`, which the ring keeps as long. The slot also owns the descriptor.
 //! 2. Dropping a future orphans the slot and queues a cancel. The slot is freed by the
 //!    operation's last completion, never earlier.
 //! 3. A completion for a slot that has moved on is discarded, but the descriptor or buffer that
@@ -23,6 +23,7 @@
 mod alarm;
 mod clock;
 mod counts;
+mod descriptor;
 mod file;
 mod line;
 mod message;
@@ -59,12 +60,13 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     io,
-    os::fd::{IntoRawFd, OwnedFd},
+    os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
     rc::Rc,
     time::Duration,
 };
 
 pub use counts::Counts;
+pub use descriptor::Descriptor;
 pub use file::MAX_VECTORS;
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
@@ -79,7 +81,7 @@ pub use timer::TICK_MS;
 pub use uring::{Granted, RingOptions};
 pub use within::{Elapsed, Within};
 
-use op::{Kind, OpId, Submission, Wait};
+use op::{Defect, Kind, OpId, Refusal, Submission, Wait};
 use ready::ReadyQueue;
 use state::{Backend, State};
 use table::{OpTable, Payload};
@@ -318,18 +320,30 @@ impl Ring {
         }
     }
 
+    /// Queues an operation on a descriptor, which its slot owns until the last completion.
+    /// `describe` says what the kernel shall do, by the descriptor's number and the payload where it
+    /// lies in the slot; or why the payload is not fit for that.
     fn begin(
         &self,
         kind: Kind,
+        descriptor: Descriptor,
         payload: Payload,
-        describe: impl FnOnce(&mut Payload) -> Submission,
-    ) -> Result<OpId, Payload> {
+        describe: impl FnOnce(RawFd, &mut Payload) -> Result<Submission, Defect>,
+    ) -> Result<OpId, (Refusal, Payload)> {
         let state = &mut *self.state.borrow_mut();
-        let id = state.table.insert(kind, self.current.get(), payload)?;
-        let Some(payload) = state.table.payload(id) else { return Err(Payload::Nothing) };
-        let submission = describe(payload);
-        state.push(id, submission);
-        Ok(id)
+        let fd = descriptor.as_raw_fd();
+        let id = state
+            .table
+            .insert(kind, self.current.get(), Some(descriptor), payload)
+            .map_err(|payload| (Refusal::Full, payload))?;
+        let described = state.table.payload(id).ok_or(Defect::NoSlot);
+        match described.and_then(|payload| describe(fd, payload)) {
+            Ok(submission) => {
+                state.push(id, submission);
+                Ok(id)
+            }
+            Err(defect) => Err((Refusal::Defect(defect), state.table.take_back(id))),
+        }
     }
 
     /// Queues a cancel, unless one is under way.

@@ -5,7 +5,7 @@
 //! to an operation that is gone is recognised and what it carries (a descriptor, a buffer) is
 //! given back.
 
-use std::{os::fd::RawFd, time::Duration};
+use std::{io, os::fd::RawFd, time::Duration};
 
 /// What kind of completion to expect; kept in the id so that even a stale one can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,59 @@ impl OpId {
             _ => Kind::Forgotten,
         };
         Self { kind, slot: user_data as u32 & 0x00ff_ffff, generation: (user_data >> 32) as u32 }
+    }
+}
+
+/// An operation was asked for with memory that it does not fit: a fault of the caller, never of
+/// the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Defect {
+    /// The slot that was just taken is not there.
+    NoSlot,
+    /// A send of no bytes, or of more than its buffer has.
+    SendRange,
+    /// A message of which nothing remains.
+    EmptyMessage,
+    /// A part of a message that does not lie in its buffer.
+    MessagePart,
+    /// A read into pages that are full.
+    FullPages,
+    /// A read into no range, or into more than [`super::MAX_VECTORS`].
+    ReadCount,
+    /// A read into a range that is empty, or does not lie in its buffer.
+    ReadRange,
+}
+
+impl Defect {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::NoSlot => "the op table lost a slot",
+            Self::SendRange => "a send of no bytes, or beyond its buffer",
+            Self::EmptyMessage => "a message of which nothing remains",
+            Self::MessagePart => "a part of a message beyond its buffer",
+            Self::FullPages => "a read into full pages",
+            Self::ReadCount => "a read into no range, or too many",
+            Self::ReadRange => "a read into an empty range, or beyond its buffer",
+        }
+    }
+}
+
+/// Why an operation was not handed to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The op table is full. The caller may try again after others have completed.
+    Full,
+    Defect(Defect),
+}
+
+impl Refusal {
+    /// EAGAIN for a full table; for a defect an error that names it.
+    pub(super) fn into_error(self) -> io::Error {
+        match self {
+            Self::Full => io::Error::from_raw_os_error(libc::EAGAIN),
+            Self::Defect(defect) => io::Error::new(io::ErrorKind::InvalidInput, defect.describe()),
+        }
     }
 }
 

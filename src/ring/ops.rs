@@ -6,17 +6,17 @@ use std::{
     future::Future,
     io,
     ops::Range,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{OwnedFd, RawFd},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use super::{
-    Message, Pages, Ring, SendBuf, SendClass,
+    Descriptor, Message, Pages, Ring, SendBuf, SendClass,
     file::{FileRead, OpenRequest, Target},
     message::ControlFrame,
-    op::{Kind, OpId, Submission},
+    op::{Defect, Kind, OpId, Refusal, Submission},
     send_pool::Taking,
     table::{Payload, Progress, own},
 };
@@ -29,8 +29,8 @@ struct Op<'r> {
 
 enum OpState {
     Flying(OpId),
-    /// The table had no slot; this is what was to be lent.
-    Refused(Payload),
+    /// It was not submitted; this is what was to be lent.
+    Refused(Refusal, Payload),
     Collected,
 }
 
@@ -38,34 +38,35 @@ impl<'r> Op<'r> {
     fn begin(
         ring: &'r Ring,
         kind: Kind,
+        descriptor: Descriptor,
         payload: Payload,
-        describe: impl FnOnce(&mut Payload) -> Submission,
+        describe: impl FnOnce(RawFd, &mut Payload) -> Result<Submission, Defect>,
     ) -> Self {
-        let state = match ring.begin(kind, payload, describe) {
+        let state = match ring.begin(kind, descriptor, payload, describe) {
             Ok(id) => OpState::Flying(id),
-            Err(payload) => OpState::Refused(payload),
+            Err((refusal, payload)) => OpState::Refused(refusal, payload),
         };
         Self { ring, state }
     }
 }
 
 impl Future for Op<'_> {
-    type Output = (i32, Payload);
+    type Output = (io::Result<usize>, Payload);
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         match std::mem::replace(&mut self.state, OpState::Collected) {
             OpState::Flying(id) => {
                 let progress = self.ring.state.borrow_mut().table.poll(id, self.ring.current.get());
                 match progress {
-                    Progress::Done(result, payload) => Poll::Ready((result, payload)),
+                    Progress::Done(result, payload) => Poll::Ready((outcome(result), payload)),
                     Progress::Pending => {
                         self.state = OpState::Flying(id);
                         Poll::Pending
                     }
                 }
             }
-            OpState::Refused(payload) => Poll::Ready((-libc::EAGAIN, payload)),
-            OpState::Collected => Poll::Ready((-libc::ECANCELED, Payload::Nothing)),
+            OpState::Refused(refusal, payload) => Poll::Ready((Err(refusal.into_error()), payload)),
+            OpState::Collected => Poll::Ready((outcome(-libc::ECANCELED), Payload::Nothing)),
         }
     }
 }
@@ -79,7 +80,7 @@ impl Drop for Op<'_> {
 }
 
 /// A completion's result as Rust has it.
-pub(super) fn outcome(result: i32) -> io::Result<usize> {
+fn outcome(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
@@ -94,20 +95,26 @@ impl Ring {
     /// for 1 KB (`ringway-load`, Linux 6.18). Registration serves the file reads.
     pub fn send(
         &self,
-        socket: BorrowedFd<'_>,
+        socket: impl Into<Descriptor>,
         buffer: SendBuf,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<usize>, SendBuf)> + '_ {
-        let socket = socket.as_raw_fd();
-        let op = Op::begin(self, Kind::Plain, Payload::Buffer(buffer), |payload| {
-            let Payload::Buffer(buffer) = payload else { mixed_up() };
-            let bytes = buffer.get(range).unwrap_or_default();
-            let (data, len) = (bytes.as_ptr(), bytes.len() as u32);
-            Submission::Send { socket, data, len }
-        });
+        let op = Op::begin(
+            self,
+            Kind::Plain,
+            socket.into(),
+            Payload::Buffer(buffer),
+            |socket, payload| {
+                let Payload::Buffer(buffer) = payload else { mixed_up() };
+                let bytes = buffer.get(range).filter(|bytes| !bytes.is_empty());
+                let bytes = bytes.ok_or(Defect::SendRange)?;
+                let (data, len) = (bytes.as_ptr(), bytes.len() as u32);
+                Ok(Submission::Send { socket, data, len })
+            },
+        );
         async move {
             match op.await {
-                (result, Payload::Buffer(buffer)) => (outcome(result), buffer),
+                (result, Payload::Buffer(buffer)) => (result, buffer),
                 _ => mixed_up(),
             }
         }
@@ -116,48 +123,53 @@ impl Ring {
     /// Sends what remains of a message; may send less. sendmsg(2).
     pub fn send_message(
         &self,
-        socket: BorrowedFd<'_>,
+        socket: impl Into<Descriptor>,
         message: Box<Message>,
     ) -> impl Future<Output = (io::Result<usize>, Box<Message>)> + '_ {
-        let socket = socket.as_raw_fd();
-        let op = Op::begin(self, Kind::Plain, Payload::Message(message), |payload| {
-            let Payload::Message(message) = payload else { mixed_up() };
-            Submission::SendMessage { socket, header: message.prepare() }
-        });
+        let op = Op::begin(
+            self,
+            Kind::Plain,
+            socket.into(),
+            Payload::Message(message),
+            |socket, payload| {
+                let Payload::Message(message) = payload else { mixed_up() };
+                Ok(Submission::SendMessage { socket, header: message.prepare()? })
+            },
+        );
         async move {
             match op.await {
-                (result, Payload::Message(message)) => (outcome(result), message),
+                (result, Payload::Message(message)) => (result, message),
                 _ => mixed_up(),
             }
         }
     }
 
     /// Waits until a socket takes bytes again, or failed.
-    pub fn writable(&self, socket: BorrowedFd<'_>) -> impl Future<Output = io::Result<()>> + '_ {
-        let socket = socket.as_raw_fd();
-        let op =
-            Op::begin(self, Kind::Plain, Payload::Nothing, |_| Submission::PollWritable { socket });
-        async move { outcome(op.await.0).map(drop) }
+    pub fn writable(
+        &self,
+        socket: impl Into<Descriptor>,
+    ) -> impl Future<Output = io::Result<()>> + '_ {
+        let op = Op::begin(self, Kind::Plain, socket.into(), Payload::Nothing, |socket, _| {
+            Ok(Submission::PollWritable { socket })
+        });
+        async move { op.await.0.map(drop) }
     }
 
     /// Takes one record of kernel TLS with its content type: what a plain receive answers with
     /// EIO. `None` as type: application data or, with no bytes, the end of the stream.
     pub fn receive_control(
         &self,
-        socket: BorrowedFd<'_>,
+        socket: impl Into<Descriptor>,
         room: usize,
     ) -> impl Future<Output = io::Result<(Option<u8>, Box<[u8]>)>> + '_ {
-        let socket = socket.as_raw_fd();
         let frame = Payload::Control(Box::new(ControlFrame::new(room)));
-        let op = Op::begin(self, Kind::Plain, frame, |payload| {
+        let op = Op::begin(self, Kind::Plain, socket.into(), frame, |socket, payload| {
             let Payload::Control(frame) = payload else { mixed_up() };
-            Submission::ReceiveMessage { socket, header: frame.prepare() }
+            Ok(Submission::ReceiveMessage { socket, header: frame.prepare() })
         });
         async move {
             match op.await {
-                (result, Payload::Control(frame)) => {
-                    outcome(result).map(|len| frame.into_record(len))
-                }
+                (result, Payload::Control(frame)) => result.map(|len| frame.into_record(len)),
                 _ => mixed_up(),
             }
         }
@@ -166,22 +178,24 @@ impl Ring {
     /// Opens a file below a folder, never outside it; see the rules at `OpenRequest::beneath`.
     pub fn open_beneath(
         &self,
-        folder: BorrowedFd<'_>,
+        folder: impl Into<Descriptor>,
         path: CString,
     ) -> impl Future<Output = io::Result<OwnedFd>> + '_ {
         let request = Payload::Open(Box::new(OpenRequest::beneath(path)));
-        let op = Op::begin(self, Kind::Open, request, |payload| {
+        let op = Op::begin(self, Kind::Open, folder.into(), request, |folder, payload| {
             let Payload::Open(request) = payload else { mixed_up() };
-            request.submission(folder)
+            Ok(request.submission(folder))
         });
         async move {
             let (result, _request) = op.await;
-            outcome(result).map(|_| own(result))
+            result.map(|fd| own(fd as RawFd))
         }
     }
 
-    /// Reads a file into ranges of a send buffer, one after the other; may read less. At most
-    /// [`super::MAX_VECTORS`] ranges are used.
+    /// Reads a file into ranges of a send buffer, one after the other; may read less.
+    ///
+    /// Fails with `InvalidInput`, and reads nothing, if there are more than
+    /// [`super::MAX_VECTORS`] ranges or one does not lie within the buffer.
     pub fn read_into(
         &self,
         file: &Rc<OwnedFd>,
@@ -222,31 +236,34 @@ impl Ring {
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Target)> + '_ {
         let registered = self.granted.registered_send_memory;
-        let read = Payload::Read(FileRead::new(Rc::clone(file), target));
-        let op = Op::begin(self, Kind::Plain, read, |payload| {
+        let read = Payload::Read(FileRead::new(target));
+        let op = Op::begin(self, Kind::Plain, file.into(), read, |file, payload| {
             let Payload::Read(read) = payload else { mixed_up() };
-            read.submission(offset, registered)
+            read.submission(file, offset, registered)
         });
         async move {
             match op.await {
-                (result, Payload::Read(read)) => (outcome(result), read.target),
+                (result, Payload::Read(read)) => (result, read.target),
                 _ => mixed_up(),
             }
         }
     }
 
     /// Reads an eventfd's counter (eventfd(2)), waiting until it is not zero.
-    pub fn read_counter(&self, eventfd: &OwnedFd) -> impl Future<Output = io::Result<u64>> + '_ {
-        let file = eventfd.as_fd().as_raw_fd();
-        let op = Op::begin(self, Kind::Plain, Payload::Counter(Box::new(0)), |payload| {
+    pub fn read_counter(
+        &self,
+        eventfd: impl Into<Descriptor>,
+    ) -> impl Future<Output = io::Result<u64>> + '_ {
+        let counter = Payload::Counter(Box::new(0));
+        let op = Op::begin(self, Kind::Plain, eventfd.into(), counter, |file, payload| {
             let Payload::Counter(counter) = payload else { mixed_up() };
             let data = std::ptr::from_mut(&mut **counter).cast();
             // Offset -1: an eventfd has no position.
-            Submission::Read { file, data, len: 8, offset: u64::MAX }
+            Ok(Submission::Read { file, data, len: 8, offset: u64::MAX })
         });
         async move {
             match op.await {
-                (result, Payload::Counter(counter)) => outcome(result).map(|_| *counter),
+                (result, Payload::Counter(counter)) => result.map(|_| *counter),
                 _ => mixed_up(),
             }
         }

@@ -29,7 +29,7 @@ impl Parts {
     pub fn new(others: u32) -> io::Result<Self> {
         let mut table = OpTable::new(1 << 16, 16);
         for _ in 0..others {
-            let inserted = table.insert(Kind::Plain, TaskId::first(1), Payload::Nothing);
+            let inserted = table.insert(Kind::Plain, TaskId::first(1), None, Payload::Nothing);
             debug_assert!(inserted.is_ok(), "the table holds 65,536");
         }
         let (receive, send) = (ReceivePool::new(256, 16 << 10)?, SendPool::new(4 << 20)?);
@@ -39,7 +39,7 @@ impl Parts {
     /// An operation takes a slot, completes, wakes its task and is collected. Its result.
     pub fn operation(&mut self, result: i32) -> Option<i32> {
         let task = TaskId::first(0);
-        let id = self.table.insert(Kind::Plain, task, Payload::Nothing).ok()?;
+        let id = self.table.insert(Kind::Plain, task, None, Payload::Nothing).ok()?;
         self.table.complete(Completion { id, result, more: false, buffer: None }, &self.receive);
         match self.table.poll(id, task) {
             Progress::Done(result, _) => Some(result),
@@ -52,7 +52,7 @@ impl Parts {
     pub fn send_buffer(&mut self, class: SendClass) -> bool {
         let Some(buffer) = self.send.try_take(class) else { return false };
         let task = TaskId::first(0);
-        let Ok(id) = self.table.insert(Kind::Plain, task, Payload::Buffer(buffer)) else {
+        let Ok(id) = self.table.insert(Kind::Plain, task, None, Payload::Buffer(buffer)) else {
             return false;
         };
         self.table.complete(Completion { id, result: 1, more: false, buffer: None }, &self.receive);

@@ -6,21 +6,33 @@ use std::{
     rc::Rc,
 };
 
-use super::Ring;
+use super::{Descriptor, Ring};
 
-/// An accepted socket. Dropping it closes it in the order of submissions, so that its number cannot
-/// be used again under an operation that is queued. What is in flight for it, its own future or
-/// stream cancels by name when it is dropped; the kernel keeps the socket until that is done.
+/// An accepted socket. Dropping it closes it through the ring, after what was queued before. While
+/// an operation on it is in flight, that operation keeps it open, and its last completion closes it:
+/// the number cannot be used again under an operation.
 #[derive(Debug)]
 pub struct Socket {
     ring: Rc<Ring>,
-    fd: Option<OwnedFd>,
+    fd: Option<Rc<OwnedFd>>,
 }
 
 impl Socket {
     /// Takes the descriptor.
     pub fn new(ring: &Rc<Ring>, fd: OwnedFd) -> Self {
-        Self { ring: Rc::clone(ring), fd: Some(fd) }
+        Self { ring: Rc::clone(ring), fd: Some(Rc::new(fd)) }
+    }
+
+    fn owner(&self) -> &Rc<OwnedFd> {
+        match &self.fd {
+            Some(fd) => fd,
+            None => unreachable!("only drop takes the descriptor"),
+        }
+    }
+
+    /// Another owner of the descriptor, for an operation.
+    pub(super) fn descriptor(&self) -> Descriptor {
+        Descriptor::Local(Rc::clone(self.owner()))
     }
 }
 
@@ -121,16 +133,13 @@ impl Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.fd {
-            Some(fd) => fd.as_fd(),
-            None => unreachable!("only drop takes the descriptor"),
-        }
+        self.owner().as_fd()
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(fd) = self.fd.take() {
+        if let Some(fd) = self.fd.take().and_then(Rc::into_inner) {
             self.ring.close(fd);
         }
     }

@@ -1,17 +1,10 @@
 //! Multishot operations as streams: one submission, many completions, armed again when the
 //! kernel ends them for reasons of its own.
 
-use std::{
-    collections::VecDeque,
-    future::poll_fn,
-    io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
-    rc::Rc,
-    task::Poll,
-};
+use std::{collections::VecDeque, future::poll_fn, io, os::fd::OwnedFd, rc::Rc, task::Poll};
 
 use super::{
-    RecvBuf, Ring,
+    Descriptor, RecvBuf, Ring,
     line::Place,
     op::{Kind, OpId, Submission},
     table::{Payload, Progress},
@@ -28,12 +21,11 @@ pub enum Received {
     Failed(io::Error),
 }
 
-/// Receives on one socket. Not armed until first asked; the descriptor must stay open until the
-/// stream was stopped or dropped, and be closed through the ring.
+/// Receives on one socket, which it keeps open. Not armed until first asked.
 #[derive(Debug)]
 pub struct ReceiveStream {
     ring: Rc<Ring>,
-    socket: RawFd,
+    socket: Descriptor,
     op: Option<OpId>,
     /// What is armed is multishot, whatever the mode has become since.
     multishot: bool,
@@ -51,11 +43,11 @@ enum Mode {
 
 impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
-    pub fn single(ring: &Rc<Ring>, socket: BorrowedFd<'_>) -> Self {
+    pub fn single(ring: &Rc<Ring>, socket: impl Into<Descriptor>) -> Self {
         let mode = Mode::Single(0);
         Self {
             ring: Rc::clone(ring),
-            socket: socket.as_raw_fd(),
+            socket: socket.into(),
             op: None,
             multishot: false,
             place: None,
@@ -143,14 +135,14 @@ impl ReceiveStream {
     fn arm(&mut self) -> io::Result<OpId> {
         self.multishot = matches!(self.mode, Mode::Multishot);
         let payload = Payload::Received(VecDeque::new());
-        let socket = self.socket;
-        let submission = match self.mode {
-            Mode::Single(limit) => Submission::Receive { socket, limit },
-            Mode::Multishot => Submission::ReceiveMulti { socket },
-        };
-        self.ring
-            .begin(Kind::Receive, payload, |_| submission)
-            .map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
+        let mode = self.mode;
+        let begun = self.ring.begin(Kind::Receive, self.socket.clone(), payload, |socket, _| {
+            Ok(match mode {
+                Mode::Single(limit) => Submission::Receive { socket, limit },
+                Mode::Multishot => Submission::ReceiveMulti { socket },
+            })
+        });
+        begun.map_err(|(refusal, _)| refusal.into_error())
     }
 
     /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
@@ -199,7 +191,7 @@ impl Drop for ReceiveStream {
 #[derive(Debug)]
 pub struct AcceptStream {
     ring: Rc<Ring>,
-    listener: RawFd,
+    listener: Descriptor,
     op: Option<OpId>,
     /// The next that is armed is multishot.
     multishot: bool,
@@ -208,12 +200,11 @@ pub struct AcceptStream {
 }
 
 impl AcceptStream {
-    /// Not armed until first asked. The listener must stay open until the stream was stopped or
-    /// dropped, and be closed through the ring.
-    pub fn new(ring: &Rc<Ring>, listener: BorrowedFd<'_>) -> Self {
+    /// Not armed until first asked. It keeps the listener open.
+    pub fn new(ring: &Rc<Ring>, listener: impl Into<Descriptor>) -> Self {
         Self {
             ring: Rc::clone(ring),
-            listener: listener.as_raw_fd(),
+            listener: listener.into(),
             op: None,
             multishot: true,
             armed_multishot: false,
@@ -237,18 +228,18 @@ impl AcceptStream {
         loop {
             let Some(id) = self.op else {
                 let payload = Payload::Accepted(VecDeque::new());
-                let listener = self.listener;
-                self.armed_multishot = self.multishot;
-                let submission = if self.multishot {
-                    Submission::AcceptMulti { listener }
-                } else {
-                    Submission::Accept { listener }
-                };
-                match self.ring.begin(Kind::Accept, payload, |_| submission) {
+                let (listener, multishot) = (self.listener.clone(), self.multishot);
+                self.armed_multishot = multishot;
+                let begun = self.ring.begin(Kind::Accept, listener, payload, |listener, _| {
+                    Ok(if multishot {
+                        Submission::AcceptMulti { listener }
+                    } else {
+                        Submission::Accept { listener }
+                    })
+                });
+                match begun {
                     Ok(id) => self.op = Some(id),
-                    Err(_) => {
-                        return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EAGAIN)));
-                    }
+                    Err((refusal, _)) => return Poll::Ready(Err(refusal.into_error())),
                 }
                 continue;
             };

@@ -1,8 +1,8 @@
 //! The op table: a slot for every operation in flight.
 //!
-//! The slot, not the future that waits, owns everything that the kernel can see. Dropping a
-//! future orphans its slot; the slot is freed by the operation's last completion (the one
-//! without `IORING_CQE_F_MORE`) and never earlier, whatever became of the task.
+//! The slot, not the future that waits, owns everything that the kernel can see: memory and the
+//! descriptor. Dropping a future orphans its slot; the slot is freed by the operation's last
+//! completion (the one without `IORING_CQE_F_MORE`) and never earlier, whatever became of the task.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    TaskId,
+    Descriptor, TaskId,
     file::{FileRead, OpenRequest},
     message::{ControlFrame, Message},
     op::{Completion, Kind, OpId},
@@ -63,6 +63,8 @@ struct Slot {
     kind: Kind,
     state: State,
     task: TaskId,
+    /// What the operation works on, open until its last completion. None in a free slot.
+    descriptor: Option<Descriptor>,
     payload: Payload,
 }
 
@@ -126,6 +128,7 @@ impl OpTable {
         &mut self,
         kind: Kind,
         task: TaskId,
+        descriptor: Option<Descriptor>,
         payload: Payload,
     ) -> Result<OpId, Payload> {
         let state = State::Flying { quiet: false };
@@ -134,7 +137,7 @@ impl OpTable {
             if slot >= self.limit {
                 return Err(payload);
             }
-            self.slots.push(Slot { generation: 0, kind, state, task, payload });
+            self.slots.push(Slot { generation: 0, kind, state, task, descriptor, payload });
             self.occupied += 1;
             return Ok(OpId { kind, slot, generation: 0 });
         }
@@ -145,7 +148,7 @@ impl OpTable {
         };
         self.free = next;
         let generation = slot.generation;
-        *slot = Slot { generation, kind, state, task, payload };
+        *slot = Slot { generation, kind, state, task, descriptor, payload };
         self.occupied += 1;
         Ok(OpId { kind, slot: index, generation })
     }
@@ -162,12 +165,18 @@ impl OpTable {
         slot.state = State::Free { next: self.free };
         self.free = index;
         self.occupied -= 1;
+        slot.descriptor = None;
         std::mem::replace(&mut slot.payload, Payload::Nothing)
     }
 
     /// Where the payload of an operation lies while the kernel has it.
     pub(super) fn payload(&mut self, id: OpId) -> Option<&mut Payload> {
         self.get(id).map(|slot| &mut slot.payload)
+    }
+
+    /// Frees the slot of an operation that was never handed to the kernel.
+    pub(super) fn take_back(&mut self, id: OpId) -> Payload {
+        self.release(id.slot)
     }
 
     /// Records one completion.

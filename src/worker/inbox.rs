@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::AcqRel},
         mpsc::SyncSender,
     },
@@ -32,12 +32,12 @@ pub(crate) struct Inbox {
     /// Idle connections that are to give way, since another worker has none. A number, not a
     /// command: however often it is asked for, there is no more than this of it.
     room: AtomicU32,
-    event: OwnedFd,
+    event: Arc<OwnedFd>,
 }
 
 impl Inbox {
     pub(crate) fn new() -> io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let event = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         Ok(Self { commands: Mutex::new(VecDeque::new()), room: AtomicU32::new(0), event })
     }
 
@@ -58,7 +58,7 @@ impl Inbox {
 
     fn wake(&self) {
         // It fails only when the counter is full, and then the worker is awake.
-        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&*self.event, &1_u64.to_ne_bytes());
     }
 
     /// The next command.
@@ -72,7 +72,7 @@ impl Inbox {
     }
 
     /// What becomes readable when there is something to take.
-    pub(super) fn event(&self) -> &OwnedFd {
+    pub(super) fn event(&self) -> &Arc<OwnedFd> {
         &self.event
     }
 }

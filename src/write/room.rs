@@ -2,7 +2,7 @@
 //! will hold, and never held for a peer that does not read; however many of those there are, all
 //! of it is there for the others.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::time::Duration;
 
 use super::{WriteError, Writer};
 use crate::ring::{SendBuf, SendClass, Socket};
@@ -58,7 +58,7 @@ impl Writer {
         let mut advanced = self.ring.now();
         let mut limit = HELD_UP.min(self.stall);
         loop {
-            let writable = self.ring.writable(socket.as_fd());
+            let writable = self.ring.writable(socket);
             let waited = self.ring.within(limit, writable).await;
             let before =
                 std::mem::replace(&mut queue, socket.send_queue().map_err(WriteError::Socket)?);

@@ -1,6 +1,6 @@
 //! The sending side of an established connection, whoever seals its records.
 
-use std::{io, ops::Range, os::fd::AsFd, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{io, ops::Range, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use super::{Pace, RecordSizing, WriteError, observed::Notes, rekey::NextKeys};
 use crate::{
@@ -396,7 +396,7 @@ impl Writer {
         self.note_submission();
         let mut sent = 0;
         while sent < used {
-            let send = self.ring.send(socket.as_fd(), buffer, sent..used);
+            let send = self.ring.send(socket, buffer, sent..used);
             let (result, returned) = self.ring.within(self.stall, send).await?;
             buffer = returned;
             sent += self.progress(result).await?;
@@ -411,7 +411,7 @@ impl Writer {
     ) -> Result<(), WriteError> {
         self.note_submission();
         while message.remaining() > 0 {
-            let send = self.ring.send_message(socket.as_fd(), message);
+            let send = self.ring.send_message(socket, message);
             let (result, returned) = self.ring.within(self.stall, send).await?;
             message = returned;
             let count = self.progress(result).await?;

@@ -1,11 +1,6 @@
 //! Accept streams: no connection is lost, none is left open by mistake.
 
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    os::fd::{AsFd, OwnedFd},
-    rc::Rc,
-};
+use std::{cell::RefCell, future::poll_fn, os::fd::OwnedFd, rc::Rc};
 
 use super::{Desk, Witness};
 use crate::ring::{AcceptStream, ReceiveStream, Socket, op::Submission};
@@ -15,8 +10,8 @@ fn accepting(desk: &mut Desk) -> (usize, Rc<Accepted>) {
     let accepted = Rc::new(Accepted::default());
     let (ring, noted) = (Rc::clone(&desk.ring), Rc::clone(&accepted));
     let task = desk.spawn(async move {
-        let listener = Witness::owned().1;
-        let mut stream = AcceptStream::new(&ring, listener.as_fd());
+        let listener = Rc::new(Witness::owned().1);
+        let mut stream = AcceptStream::new(&ring, &listener);
         while !*noted.enough.borrow() {
             let next = poll_fn(|_| match stream.poll_next() {
                 std::task::Poll::Pending if *noted.enough.borrow() => std::task::Poll::Ready(None),
@@ -30,7 +25,8 @@ fn accepting(desk: &mut Desk) -> (usize, Rc<Accepted>) {
         }
         let last = stream.stop().await;
         noted.sockets.borrow_mut().extend(last);
-        ring.close(listener);
+        drop(stream);
+        ring.close(Rc::into_inner(listener).expect("nothing is in flight on it"));
     });
     (task, accepted)
 }
@@ -132,7 +128,7 @@ fn what_a_socket_leaves_in_flight_is_cancelled_by_name() {
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
         let socket = Socket::new(&ring, fd);
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         stream.make_multishot();
         stream.next().await;
     });

@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     future::{Future, pending, poll_fn},
-    os::fd::AsFd,
     pin::pin,
     rc::Rc,
     task::Poll,
@@ -30,10 +29,10 @@ fn pass(desk: &mut Desk, milliseconds: u64) {
 #[test]
 fn an_operation_that_is_late_is_cancelled_and_its_buffer_comes_home() {
     let mut desk = Desk::new();
-    let (ring, socket) = (Rc::clone(&desk.ring), Witness::owned().1);
+    let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
     let buffer = desk.small_buffer();
     let sent = desk.start(async move {
-        ring.within(ms(1000), ring.send(socket.as_fd(), buffer, 0..10)).await.map(|(sent, _)| sent)
+        ring.within(ms(1000), ring.send(&socket, buffer, 0..10)).await.map(|(sent, _)| sent)
     });
     let (id, _) = desk.take();
     pass(&mut desk, 500);
@@ -181,9 +180,9 @@ fn a_deadline_on_waiting_for_memory_leaves_the_line() {
 #[test]
 fn a_stream_survives_a_deadline_on_one_of_its_receives() {
     let mut desk = Desk::new();
-    let (ring, socket) = (Rc::clone(&desk.ring), Witness::owned().1);
+    let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
     let ended = desk.start(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         let first = ring.within(ms(100), stream.next()).await.is_err();
         let second = ring.within(ms(100), stream.next()).await.is_ok();
         (first, second)

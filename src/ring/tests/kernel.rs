@@ -5,7 +5,7 @@ use std::{
     future::{pending, poll_fn},
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
 };
@@ -40,7 +40,7 @@ impl Desk {
     }
 
     /// Turns until the kernel has let go of everything.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         let ring = Rc::clone(&self.ring);
         let ticking = self.spawn(async move {
             loop {
@@ -66,7 +66,7 @@ fn connection() -> (OwnedFd, TcpStream) {
 }
 
 fn multishot(ring: &Rc<Ring>, socket: &Socket) -> ReceiveStream {
-    let mut stream = ReceiveStream::single(ring, socket.as_fd());
+    let mut stream = ReceiveStream::single(ring, socket);
     stream.make_multishot();
     stream
 }
@@ -79,20 +79,21 @@ fn a_connection_is_accepted_answered_and_closed() {
     let address = listener.local_addr().unwrap();
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
-        let listener = OwnedFd::from(listener);
-        let mut accept = AcceptStream::new(&ring, listener.as_fd());
+        let listener = Rc::new(OwnedFd::from(listener));
+        let mut accept = AcceptStream::new(&ring, &listener);
         let socket = Socket::new(&ring, poll_fn(|_| accept.poll_next()).await.unwrap());
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         let Received::Data(request) = stream.next().await else { panic!("a request") };
         let mut buffer = ring.send_buffer(SendClass::Small).await;
         buffer[..request.len()].copy_from_slice(&request);
-        let (sent, _) = ring.send(socket.as_fd(), buffer, 0..request.len()).await;
+        let (sent, _) = ring.send(&socket, buffer, 0..request.len()).await;
         assert_eq!(sent.unwrap(), request.len());
         assert!(matches!(stream.next().await, Received::End));
         stream.stop().await;
         drop(socket);
         assert!(accept.stop().await.is_empty());
-        ring.close(listener);
+        drop(accept);
+        ring.close(Rc::into_inner(listener).expect("nothing is in flight on it"));
     });
     let mut peer = TcpStream::connect(address).unwrap();
     peer.write_all(b"hello").unwrap();
@@ -290,7 +291,7 @@ fn a_hundred_sends_go_through_a_queue_of_eight_in_order() {
             let mut buffer = desk.small_buffer();
             buffer[..4].fill(index);
             desk.spawn(async move {
-                let (sent, _) = ring.send(socket.as_fd(), buffer, 0..4).await;
+                let (sent, _) = ring.send(&*socket, buffer, 0..4).await;
                 assert_eq!(sent.unwrap(), 4);
             })
         })
@@ -315,7 +316,7 @@ fn a_send_that_stalls_is_cut_off_by_its_deadline() {
         loop {
             let buffer = ring.send_buffer(SendClass::Bulk).await;
             let len = buffer.len();
-            let send = ring.send(socket.as_fd(), buffer, 0..len);
+            let send = ring.send(&socket, buffer, 0..len);
             match ring.within(Duration::from_millis(50), send).await {
                 Ok((sent, _)) => assert!(sent.unwrap() > 0),
                 Err(_) => return,
@@ -332,14 +333,14 @@ fn files_are_opened_beneath_their_folder_only_and_read_in_pieces() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page"), pattern(300)).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("outside")).unwrap();
-    let root = OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
+    let root = Rc::new(OwnedFd::from(std::fs::File::open(folder.path()).unwrap()));
     let mut desk = Desk::real(&config());
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
         for refused in [c"../page", c"outside", c"/etc/passwd"] {
-            assert!(ring.open_beneath(root.as_fd(), refused.into()).await.is_err(), "{refused:?}");
+            assert!(ring.open_beneath(&root, refused.into()).await.is_err(), "{refused:?}");
         }
-        let file = Rc::new(ring.open_beneath(root.as_fd(), c"page".into()).await.unwrap());
+        let file = Rc::new(ring.open_beneath(&root, c"page".into()).await.unwrap());
         let buffer = ring.send_buffer(SendClass::Small).await;
         let (read, buffer, _) = ring.read_into(&file, buffer, vec![10..20, 100..300], 50).await;
         assert_eq!(read.unwrap(), 210);

@@ -7,6 +7,7 @@ mod confined;
 mod deadlines;
 mod kernel;
 mod operations;
+mod owning;
 mod queues;
 mod random;
 mod receiving;

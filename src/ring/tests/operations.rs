@@ -1,13 +1,10 @@
 //! Single operations: what they lend, when it comes back, and stale answers.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    rc::Rc,
-};
+use std::{os::fd::OwnedFd, rc::Rc};
 
 use super::{Desk, Witness};
 use crate::ring::{
-    Message, Pages, SendClass,
+    MAX_PARTS, MAX_VECTORS, Message, Pages, SendClass,
     op::{Kind, OpId, Submission},
 };
 
@@ -19,7 +16,7 @@ fn available(desk: &Desk) -> usize {
 fn sending(desk: &mut Desk, socket: &Rc<OwnedFd>) -> super::Output<std::io::Result<usize>> {
     let (ring, socket) = (Rc::clone(&desk.ring), Rc::clone(socket));
     let buffer = desk.small_buffer();
-    desk.start(async move { ring.send(socket.as_fd(), buffer, 0..100).await.0 })
+    desk.start(async move { ring.send(&socket, buffer, 0..100).await.0 })
 }
 
 #[test]
@@ -182,9 +179,8 @@ fn an_opened_file_is_closed_when_nobody_waits_for_it() {
     for dropped in [Dropped::InFlight, Dropped::Landed] {
         let mut desk = Desk::new();
         let ring = Rc::clone(&desk.ring);
-        let folder = Witness::owned().1;
-        let opened =
-            desk.start(async move { ring.open_beneath(folder.as_fd(), c"page".into()).await });
+        let folder = Rc::new(Witness::owned().1);
+        let opened = desk.start(async move { ring.open_beneath(&folder, c"page".into()).await });
         let (id, submission) = desk.take();
         assert!(matches!(submission, Submission::OpenAt2 { .. }));
         let (witness, fd) = Witness::new();
@@ -229,25 +225,124 @@ fn a_read_keeps_its_file_open_until_the_kernel_is_done_with_it() {
 }
 
 #[test]
-fn ranges_outside_the_buffer_are_not_read_into() {
+fn a_read_that_does_not_fit_its_memory_is_refused_and_says_so() {
+    let end = SendClass::SMALL_LEN;
+    let too_many = [(0, 1); MAX_VECTORS + 1];
+    let unfit: [&[(usize, usize)]; 6] = [
+        &[],
+        &[(0, 0)],
+        &[(usize::MAX, 3)],
+        &[(end, end + 1)],
+        &[(0, 8), (end - 7, end + 1)],
+        &too_many,
+    ];
+    for ranges in unfit {
+        let mut desk = Desk::new();
+        let file = Rc::new(Witness::owned().1);
+        let (ring, buffer) = (Rc::clone(&desk.ring), desk.small_buffer());
+        let asked = ranges.iter().map(|(start, end)| *start..*end).collect();
+        let read = desk.start(async move { ring.read_into(&file, buffer, asked, 0).await.0 });
+        assert!(desk.nothing_submitted(), "{ranges:?}");
+        let error = read.take().unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{ranges:?}");
+        desk.assert_clean();
+    }
     let mut desk = Desk::new();
-    let file = Rc::new(Witness::owned().1);
+    let (ring, file) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
+    let full = desk.start(async move { ring.read_pages(&file, Pages::zeroed(8), 8, 0).await.0 });
+    assert!(desk.nothing_submitted());
+    assert_eq!(full.take().unwrap().unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    desk.assert_clean();
+}
+
+#[test]
+fn a_read_may_fill_its_buffer_to_the_last_byte() {
+    let mut desk = Desk::new();
+    let (ring, file) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
     let buffer = desk.small_buffer();
-    let end = buffer.len();
-    #[expect(clippy::reversed_empty_ranges, reason = "the point of the test")]
-    let ranges = vec![usize::MAX..3, end..end + 1, end - 8..end];
-    let ring = Rc::clone(&desk.ring);
+    let ranges: Vec<_> =
+        (SendClass::SMALL_LEN - MAX_VECTORS..SendClass::SMALL_LEN).map(|at| at..at + 1).collect();
     let read = desk.start(async move { ring.read_into(&file, buffer, ranges, 0).await.0 });
     let (id, submission) = desk.take();
-    let Submission::ReadVectored { vectors, count: 1, .. } = submission else {
-        panic!("one range is left: {submission:?}");
-    };
-    // SAFETY: the vectors lie in the op's slot, which keeps them while the read is in flight.
-    assert_eq!(unsafe { *vectors }.iov_len, 8);
+    assert!(
+        matches!(submission, Submission::ReadVectored { count, .. } if count as usize == MAX_VECTORS)
+    );
     desk.complete(id, 8);
     desk.run();
     assert_eq!(read.take().unwrap().unwrap(), 8);
     desk.assert_clean();
+}
+
+#[test]
+fn a_send_that_does_not_fit_its_buffer_is_refused_and_says_so() {
+    let end = SendClass::SMALL_LEN;
+    #[expect(clippy::reversed_empty_ranges, reason = "the point of the test")]
+    for range in [0..0, 5..3, 0..end + 1, end..end + 1, end..end] {
+        let mut desk = Desk::new();
+        let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
+        let (buffer, asked) = (desk.small_buffer(), range.clone());
+        let sent = desk.start(async move { ring.send(&socket, buffer, asked).await.0 });
+        assert!(desk.nothing_submitted(), "{range:?}");
+        let error = sent.take().unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{range:?}");
+        desk.assert_clean();
+    }
+}
+
+/// A message with a small buffer.
+fn message(desk: &Desk) -> Box<Message> {
+    let mut message = Message::new();
+    *message.buffer() = Some(desk.small_buffer());
+    message
+}
+
+#[test]
+fn parts_that_do_not_fit_a_message_are_not_taken() {
+    let mut desk = Desk::new();
+    let end = SendClass::SMALL_LEN;
+    let shared = Rc::new(Pages::from(&[7; 100][..]));
+    let mut message = message(&desk);
+    assert!(!message.push_buffered(0..end + 1));
+    assert!(!message.push_buffered(end..end + 1));
+    #[expect(clippy::reversed_empty_ranges, reason = "the point of the test")]
+    let reversed = 5..3;
+    assert!(!message.push_buffered(reversed.clone()));
+    assert!(!message.push_shared(Rc::clone(&shared), reversed));
+    assert!(!message.push_shared(Rc::clone(&shared), 0..101));
+    assert!(!message.push_shared(Rc::clone(&shared), 100..101));
+    assert_eq!((message.remaining(), Rc::strong_count(&shared)), (0, 1), "nothing was taken");
+    assert!(
+        message.push_buffered(end - 1..end) && message.push_shared(Rc::clone(&shared), 99..100)
+    );
+    for _ in 2..MAX_PARTS {
+        assert!(message.push_shared(Rc::clone(&shared), 0..1));
+    }
+    assert!(!message.push_shared(Rc::clone(&shared), 0..1), "all vectors are taken");
+    assert!(!message.push_buffered(0..1));
+    assert_eq!(message.remaining(), MAX_PARTS);
+    // Without a buffer there is nothing that a part could be a range of.
+    let mut empty = Message::new();
+    assert!(!empty.push_buffered(0..1) && empty.push_shared(shared, 0..1));
+    drop(message);
+    desk.assert_clean();
+}
+
+#[test]
+fn a_message_without_its_bytes_is_refused_and_says_so() {
+    let gone: fn(&mut Message) = |message| *message.buffer() = None;
+    let spent: fn(&mut Message) = |message| message.advance(8);
+    for spoil in [gone, spent] {
+        let mut desk = Desk::new();
+        let mut message = message(&desk);
+        assert!(message.push_buffered(0..8));
+        spoil(&mut message);
+        let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
+        let sent = desk.start(async move { ring.send_message(&socket, message).await.0 });
+        assert!(desk.nothing_submitted());
+        let error = sent.take().unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        desk.assert_clean();
+    }
 }
 
 /// What a sendmsg(2) would send.
@@ -266,7 +361,7 @@ fn gather(header: *const libc::msghdr) -> Vec<u8> {
 fn a_message_goes_out_whole_however_it_is_cut() {
     for step in [1, 3, 7, 11, 40] {
         let mut desk = Desk::new();
-        let socket = Witness::owned().1;
+        let socket = Rc::new(Witness::owned().1);
         let mut buffer = desk.small_buffer();
         buffer[..10].copy_from_slice(b"head and t");
         buffer[20..24].copy_from_slice(b"tail");
@@ -279,7 +374,7 @@ fn a_message_goes_out_whole_however_it_is_cut() {
         let ring = Rc::clone(&desk.ring);
         let task = desk.spawn(async move {
             while message.remaining() > 0 {
-                let (sent, back) = ring.send_message(socket.as_fd(), message).await;
+                let (sent, back) = ring.send_message(&socket, message).await;
                 message = back;
                 message.advance(sent.unwrap());
             }
@@ -303,13 +398,13 @@ fn a_message_goes_out_whole_however_it_is_cut() {
 #[test]
 fn a_dropped_message_keeps_every_part_until_the_end() {
     let mut desk = Desk::new();
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let shared = Rc::new(Pages::from(&[7; 100][..]));
     let mut message = Message::new();
     *message.buffer() = Some(desk.small_buffer());
     assert!(message.push_buffered(0..8) && message.push_shared(Rc::clone(&shared), 0..100));
     let ring = Rc::clone(&desk.ring);
-    let task = desk.start(async move { ring.send_message(socket.as_fd(), message).await.0 }).task;
+    let task = desk.start(async move { ring.send_message(&socket, message).await.0 }).task;
     let (id, submission) = desk.take();
     desk.abandon(task);
     desk.take_cancel(-libc::EALREADY);
@@ -326,9 +421,9 @@ fn a_dropped_message_keeps_every_part_until_the_end() {
 #[test]
 fn a_record_with_its_type_is_taken_from_the_control_frame() {
     let mut desk = Desk::new();
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let ring = Rc::clone(&desk.ring);
-    let taken = desk.start(async move { ring.receive_control(socket.as_fd(), 16).await });
+    let taken = desk.start(async move { ring.receive_control(&socket, 16).await });
     let (id, submission) = desk.take();
     let Submission::ReceiveMessage { header, .. } = submission else { panic!("a recvmsg") };
     // SAFETY: the frame is in the op's slot; the test plays the kernel that fills it.
@@ -353,12 +448,12 @@ fn a_record_with_its_type_is_taken_from_the_control_frame() {
 #[test]
 fn two_operations_of_one_task_fly_at_once() {
     let mut desk = Desk::new();
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let ring = Rc::clone(&desk.ring);
     let (one, two) = (desk.small_buffer(), desk.small_buffer());
     let both = desk.start(async move {
-        let first = ring.send(socket.as_fd(), one, 0..1);
-        let second = ring.send(socket.as_fd(), two, 0..2);
+        let first = ring.send(&socket, one, 0..1);
+        let second = ring.send(&socket, two, 0..2);
         let second = second.await.0.unwrap();
         (first.await.0.unwrap(), second)
     });

@@ -1,9 +1,6 @@
 //! Full queues: submissions keep their order, and nothing is lost.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    rc::Rc,
-};
+use std::{os::fd::OwnedFd, rc::Rc};
 
 use super::{Desk, Witness, config, scripted};
 use crate::ring::{
@@ -22,7 +19,7 @@ fn send_many(desk: &mut Desk, socket: &Rc<OwnedFd>, count: usize) -> Vec<usize> 
             let (ring, socket) = (Rc::clone(&desk.ring), Rc::clone(socket));
             let buffer = desk.small_buffer();
             desk.spawn(async move {
-                let (sent, _) = ring.send(socket.as_fd(), buffer, 0..index + 1).await;
+                let (sent, _) = ring.send(&socket, buffer, 0..index + 1).await;
                 assert_eq!(sent.unwrap(), index + 1);
             })
         })
@@ -85,12 +82,12 @@ fn a_queue_that_takes_nothing_for_a_while_is_tried_again() {
 fn cancels_and_closes_wait_in_the_same_line() {
     let mut desk = cramped(1);
     let (witness, fd) = Witness::owned();
-    let socket = Rc::new(fd);
+    let socket = Rc::new(Witness::owned().1);
     let tasks = send_many(&mut desk, &socket, 3);
     for task in tasks {
         desk.abandon(task);
     }
-    desk.ring.close(Rc::into_inner(socket).expect("the tasks let go of it"));
+    desk.ring.close(fd);
     assert!(!witness.is_closed());
     desk.run();
     let kinds = desk.script(|script| {
@@ -114,7 +111,7 @@ fn a_full_table_gives_back_what_was_to_be_lent() {
     let first = send_many(&mut desk, &socket, 1)[0];
     let ring = Rc::clone(&desk.ring);
     let buffer = desk.small_buffer();
-    let refused = desk.start(async move { ring.send(socket.as_fd(), buffer, 0..9).await });
+    let refused = desk.start(async move { ring.send(&socket, buffer, 0..9).await });
     let (sent, buffer) = refused.take().expect("it ends at once");
     assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::EAGAIN));
     assert_eq!(buffer.class(), SendClass::Small);
@@ -166,7 +163,7 @@ fn an_operation_without_memory_fails_alone() {
         let socket = Rc::new(Witness::owned().1);
         let ring = Rc::clone(&desk.ring);
         let (buffer, fd) = (desk.small_buffer(), Rc::clone(&socket));
-        let failing = desk.start(async move { ring.send(fd.as_fd(), buffer, 0..9).await.0 });
+        let failing = desk.start(async move { ring.send(&fd, buffer, 0..9).await.0 });
         let tasks = send_many(&mut desk, &socket, 2);
         let (id, _) = desk.take();
         desk.complete(id, -errno);

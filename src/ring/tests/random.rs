@@ -5,7 +5,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     rc::Rc,
     time::Duration,
 };
@@ -256,7 +256,7 @@ async fn send(ring: Rc<Ring>, fd: OwnedFd) {
         let Ok(buffer) = ring.within(limit, ring.send_buffer(SendClass::Small)).await else {
             return;
         };
-        let sent = ring.within(limit, ring.send(socket.as_fd(), buffer, 0..10)).await;
+        let sent = ring.within(limit, ring.send(&socket, buffer, 0..10)).await;
         if !matches!(sent, Ok((Ok(_), _))) {
             return;
         }
@@ -273,13 +273,13 @@ async fn send_messages(ring: Rc<Ring>, fd: OwnedFd) {
     *message.buffer() = Some(buffer);
     assert!(message.push_buffered(0..10) && message.push_shared(shared, 0..20));
     while message.remaining() > 0 {
-        let (sent, back) = ring.send_message(socket.as_fd(), message).await;
+        let (sent, back) = ring.send_message(&socket, message).await;
         message = back;
         match sent {
             Ok(count) => message.advance(count),
             Err(_) => return,
         }
-        if ring.within(Duration::from_millis(50), ring.writable(socket.as_fd())).await.is_err() {
+        if ring.within(Duration::from_millis(50), ring.writable(&socket)).await.is_err() {
             return;
         }
     }
@@ -288,7 +288,7 @@ async fn send_messages(ring: Rc<Ring>, fd: OwnedFd) {
 /// Holds up to three leases, and checks that nothing is missing between them.
 async fn receive(ring: Rc<Ring>, fd: OwnedFd, multishot: bool) {
     let socket = Socket::new(&ring, fd);
-    let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+    let mut stream = ReceiveStream::single(&ring, &socket);
     if multishot {
         stream.make_multishot();
     }
@@ -315,7 +315,8 @@ async fn receive(ring: Rc<Ring>, fd: OwnedFd, multishot: bool) {
 }
 
 async fn accept(ring: Rc<Ring>, listener: OwnedFd) {
-    let mut stream = AcceptStream::new(&ring, listener.as_fd());
+    let listener = Rc::new(listener);
+    let mut stream = AcceptStream::new(&ring, &listener);
     let accepted = RefCell::new(Vec::new());
     for _ in 0..5 {
         match std::future::poll_fn(|_| stream.poll_next()).await {
@@ -325,15 +326,17 @@ async fn accept(ring: Rc<Ring>, listener: OwnedFd) {
     }
     let last = stream.stop().await;
     drop(accepted);
-    ring.close(listener);
+    drop(stream);
+    ring.close(Rc::into_inner(listener).expect("nothing is in flight on it"));
     for fd in last {
         ring.close(fd);
     }
 }
 
 async fn open(ring: Rc<Ring>, folder: OwnedFd) {
+    let folder = Rc::new(folder);
     for _ in 0..3 {
-        let Ok(file) = ring.open_beneath(folder.as_fd(), c"x".into()).await else { return };
+        let Ok(file) = ring.open_beneath(&folder, c"x".into()).await else { return };
         let file = Rc::new(file);
         let _ = ring.read_pages(&file, Pages::zeroed(32), 8, 0).await;
     }

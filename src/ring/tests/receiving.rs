@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
-    os::fd::AsFd,
     rc::Rc,
     task::Poll,
 };
@@ -26,9 +25,9 @@ struct Log {
 fn reading(desk: &mut Desk) -> (usize, Rc<RefCell<Log>>) {
     let log = Rc::new(RefCell::new(Log::default()));
     let (ring, noted) = (Rc::clone(&desk.ring), Rc::clone(&log));
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         stream.make_multishot();
         while noted.borrow().ends.len() < 2 {
             match stream.next().await {
@@ -105,12 +104,12 @@ fn a_failure_comes_behind_the_bytes_that_came_before_it() {
 fn a_stream_that_holds_too_much_is_cancelled_once_and_armed_again_when_it_was_read() {
     let mut desk = Desk::new();
     let ring = Rc::clone(&desk.ring);
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let wanted = Rc::new(std::cell::Cell::new(1));
     let read = Rc::new(RefCell::new(Vec::new()));
     let (quota, sink) = (Rc::clone(&wanted), Rc::clone(&read));
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         stream.make_multishot();
         loop {
             poll_fn(|_| {
@@ -189,12 +188,14 @@ fn stopping_is_a_join() {
     let ring = Rc::clone(&desk.ring);
     let (witness, socket) = Witness::owned();
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let socket = Rc::new(socket);
+        let mut stream = ReceiveStream::single(&ring, &socket);
         stream.make_multishot();
         let Received::Data(_) = stream.next().await else { panic!("bytes come first") };
         stream.stop().await;
         stream.stop().await;
-        ring.close(socket);
+        drop(stream);
+        ring.close(Rc::into_inner(socket).expect("nothing is in flight on it"));
     });
     let id = armed(&mut desk);
     desk.deliver(id, b"first");
@@ -212,9 +213,9 @@ fn stopping_is_a_join() {
 fn a_task_dropped_while_it_stops_leaves_the_rest_to_the_slot() {
     let mut desk = Desk::new();
     let ring = Rc::clone(&desk.ring);
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         poll_fn(|cx| {
             let mut next = std::pin::pin!(stream.next());
             let _ = next.as_mut().poll(cx);
@@ -236,9 +237,9 @@ fn a_task_dropped_while_it_stops_leaves_the_rest_to_the_slot() {
 fn a_single_receive_is_at_rest_once_its_bytes_were_taken() {
     let mut desk = Desk::new();
     let ring = Rc::clone(&desk.ring);
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         assert!(stream.is_at_rest());
         stream.limit(5);
         let Received::Data(lease) = stream.next().await else { panic!("bytes") };

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    os::fd::AsFd,
     rc::Rc,
     time::Duration,
 };
@@ -76,9 +75,9 @@ fn whoever_gives_back_and_takes_at_once_does_not_starve_the_others() {
 /// A task that reads one message.
 fn reading(desk: &mut Desk, log: &Rc<RefCell<Vec<usize>>>, name: usize) -> usize {
     let (ring, log) = (Rc::clone(&desk.ring), Rc::clone(log));
-    let socket = Witness::owned().1;
+    let socket = Rc::new(Witness::owned().1);
     desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         match stream.next().await {
             Received::Data(_) => log.borrow_mut().push(name),
             other => panic!("{other:?}"),
@@ -90,11 +89,11 @@ fn reading(desk: &mut Desk, log: &Rc<RefCell<Vec<usize>>>, name: usize) -> usize
 fn streams_without_buffers_wait_in_line_and_those_who_left_take_no_turn() {
     let mut desk = Desk::new();
     // One stream holds every buffer.
-    let (ring, socket) = (Rc::clone(&desk.ring), Witness::owned().1);
+    let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
     let hold = Rc::new(Cell::new(true));
     let holding = Rc::clone(&hold);
     let hoarder = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         let mut leases = Vec::new();
         while leases.len() < 8 {
             let Received::Data(lease) = stream.next().await else { panic!("bytes") };
@@ -155,10 +154,10 @@ fn a_stream_that_stops_leaves_the_line() {
             desk.ring.receive.lease(buffer, 0)
         })
         .collect();
-    let (ring, socket) = (Rc::clone(&desk.ring), Witness::owned().1);
+    let (ring, socket) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
     let limit = Duration::from_millis(100);
     let task = desk.spawn(async move {
-        let mut stream = ReceiveStream::single(&ring, socket.as_fd());
+        let mut stream = ReceiveStream::single(&ring, &socket);
         assert!(ring.within(limit, stream.next()).await.is_err());
         stream.stop().await;
         assert!(stream.is_at_rest());
