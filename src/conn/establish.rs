@@ -5,9 +5,10 @@ use std::{fmt, io, os::fd::AsFd, rc::Rc, time::Duration};
 
 use super::{Context, Session};
 use crate::{
-    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, ktls},
-    observe::ConnectionClock,
+    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, Protocol, ktls},
+    observe::{Agreed, ConnectionClock},
     read::Reader,
+    record::TlsVersion,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
     write::{WriteError, Writer},
 };
@@ -210,7 +211,18 @@ async fn hand_over(
     let ring = &context.ring;
     let mut writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
-    clock.handed_over(resumed);
+    let agreed = Agreed {
+        resumed,
+        version: match version {
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        },
+        protocol: match protocol {
+            Protocol::Http1 => "http/1.1",
+            Protocol::Http2 => "h2",
+        },
+    };
+    clock.handed_over(agreed);
     if !flight.is_empty() {
         writer.queue_sealed(socket, &flight).await?;
     }

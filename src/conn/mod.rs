@@ -78,6 +78,12 @@ fn peer(socket: &Socket) -> Option<SocketAddr> {
     peer.and_then(|peer| SocketAddr::try_from(peer).ok())
 }
 
+/// How long ago the kernel received data on a connection last, in nanoseconds; None once the
+/// connection is gone.
+fn received_ago(socket: &Socket) -> Option<u64> {
+    TcpInfo::of(socket).ok().map(TcpInfo::received_ago)
+}
+
 /// What the kernel tells of a connection now, if that is to be noted.
 fn sampled(context: &Context, socket: &Socket) -> Option<TcpInfo> {
     context.observer.is_enabled().then(|| TcpInfo::of(socket).ok()).flatten()

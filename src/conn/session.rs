@@ -113,7 +113,7 @@ impl Session {
     /// Sends what waits.
     pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
         let Self { reader, writer, clock, .. } = self;
-        writer.leaves_at(clock.leaving());
+        clock.leaving(writer.departure());
         let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
         sent.map_err(|error| ending_of_write(&error))?;
         clock.left(writer.departure(), reader.take_taken());

@@ -40,11 +40,25 @@ pub const TAIL: f64 = 0.99;
 pub(super) const LOOK_BACK_EVERY: u64 = 1024;
 
 /// The stages that each request passes.
-const ALWAYS: [Stage; 4] = [Stage::RunQueue, Stage::Decode, Stage::Respond, Stage::FirstWrite];
+const ALWAYS: [Stage; 6] = [
+    Stage::RunQueue,
+    Stage::Decrypt,
+    Stage::Parse,
+    Stage::Decode,
+    Stage::Respond,
+    Stage::FirstWrite,
+];
 
 /// The others.
-const SELDOM: [Stage; 5] =
-    [Stage::Head, Stage::Process, Stage::Body, Stage::Buffer, Stage::LastWrite];
+const SELDOM: [Stage; 7] = [
+    Stage::Turn,
+    Stage::Head,
+    Stage::Process,
+    Stage::Body,
+    Stage::Window,
+    Stage::Buffer,
+    Stage::LastWrite,
+];
 
 /// How the time of the slowest requests divides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -192,6 +206,12 @@ impl Observer {
         self.scripted.set(Some(now));
     }
 
+    /// When the bytes arrived that are dealt with in this turn.
+    #[inline]
+    pub(super) fn arrival(&self, _received_ago: impl FnOnce() -> Option<u64>) -> u64 {
+        self.turn_began()
+    }
+
     /// When the present turn began.
     pub(super) fn turn_began(&self) -> u64 {
         self.turn_began.get()
@@ -306,7 +326,7 @@ impl Noted {
         recorder.record(Stage::FirstByte, first_byte);
         recorder.record(Stage::Total, total);
         // What was not passed is filled up when somebody looks; most requests pass few stages, and
-        // always those first four.
+        // always those first six.
         for stage in ALWAYS {
             recorder.record(stage, parts[place(stage)]);
         }

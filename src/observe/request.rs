@@ -1,10 +1,13 @@
-//! The clock of one request.
+//! The times of one request.
 //!
 //! The invariant: a request's parts follow each other without a gap, so they add up to its total.
-//! Until its answer is known each [`mark`](OpenRequest::mark) gives the time since the last one to
-//! a stage; how the answer left is told by the [`Sending`] of its connection.
+//! At each moment it is in one stage, and [`enter`](OpenRequest::enter) gives the time since the
+//! last change to the stage that it leaves; how the answer left is noted by the [`Sending`] of its
+//! batch.
 
-use super::{Route, Sending, Stage, stage::REQUEST_STAGES};
+use std::rc::Rc;
+
+use super::{Route, Sending, Stage, Why, connection::Connection, stage::REQUEST_STAGES};
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
 pub const HEAD_KEPT: usize = 112;
@@ -16,12 +19,16 @@ pub const HEAD_LOGGED: usize = 4096;
 pub(super) type Parts = [u64; REQUEST_STAGES.len()];
 
 /// A request that is not done.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct OpenRequest {
-    /// The one before it on its connection, if that is not done either.
+    /// Its connection; None while it is in the store.
+    pub(super) connection: Option<Rc<Connection>>,
+    /// The one before it in its batch.
     pub(super) before: Option<Box<OpenRequest>>,
     pub(super) arrived: u64,
-    marked: u64,
+    /// When its stage began.
+    entered: u64,
+    stage: Stage,
     parts: Parts,
     pub(super) first_byte: u64,
     pub(super) bytes: u64,
@@ -29,29 +36,35 @@ pub(super) struct OpenRequest {
     /// What the worker had done when it arrived.
     pub(super) requests_before: u64,
     pub(super) turns_before: u64,
+    /// The identifier of its stream in HTTP/2, else 0.
+    pub(super) stream: u32,
     pub(super) status: u16,
-    pub(super) answered: bool,
+    /// Why it was refused, or ends without its answer.
+    pub(super) why: Option<Why>,
     pub(super) route: Option<Route>,
     head_len: u8,
     head: [u8; HEAD_KEPT],
-    /// More of it, if it is to be logged.
+    /// More of it, if it is logged.
     logged: Vec<u8>,
 }
 
 impl Default for OpenRequest {
     fn default() -> Self {
         Self {
+            connection: None,
             before: None,
             arrived: 0,
-            marked: 0,
+            entered: 0,
+            stage: Stage::Parse,
             parts: [0; REQUEST_STAGES.len()],
             first_byte: 0,
             bytes: 0,
             number: 0,
             requests_before: 0,
             turns_before: 0,
+            stream: 0,
             status: 0,
-            answered: false,
+            why: None,
             route: None,
             head_len: 0,
             head: [0; HEAD_KEPT],
@@ -61,34 +74,50 @@ impl Default for OpenRequest {
 }
 
 impl OpenRequest {
-    /// Begins anew: it arrived in the turn that began at `arrived`, and its task runs `now`.
+    /// Begins anew: its first bytes arrived at `arrived`, and its task works on them from `now` on.
     #[inline]
     pub(super) fn begin(&mut self, arrived: u64, now: u64) {
         self.arrived = arrived;
-        self.marked = now.max(arrived);
+        self.entered = now.max(arrived);
+        self.stage = Stage::Parse;
         self.parts = [0; REQUEST_STAGES.len()];
-        self.parts[RUN_QUEUE] = self.marked - arrived;
-        (self.status, self.answered, self.route, self.bytes) = (0, false, None, 0);
+        self.parts[RUN_QUEUE] = self.entered - arrived;
+        (self.status, self.why, self.route, self.bytes) = (0, None, None, 0);
         self.head_len = 0;
     }
 
-    /// The time since the last mark went to `stage`. Says how much that was.
+    /// Begins anew: its first bytes arrived at `arrived`, together with those of another request of
+    /// its connection, which was served until `now`.
     #[inline]
-    pub(super) fn mark(&mut self, stage: Stage, now: u64) -> u64 {
-        let passed = now.saturating_sub(self.marked);
-        if let Some(part) = stage.part() {
+    pub(super) fn begin_behind(&mut self, arrived: u64, now: u64) {
+        self.begin(arrived, now);
+        self.parts[TURN] = std::mem::take(&mut self.parts[RUN_QUEUE]);
+    }
+
+    /// `stage` begins `now`; the time since the last change belongs to the stage before. Returns
+    /// how much that was.
+    #[inline]
+    pub(super) fn enter(&mut self, stage: Stage, now: u64) -> u64 {
+        let passed = now.saturating_sub(self.entered);
+        if let Some(part) = self.stage.part() {
             self.parts[part] += passed;
+            self.entered += passed;
         }
-        self.marked += passed;
+        self.stage = stage;
         passed
     }
 
-    /// When it was last marked.
-    pub(super) fn marked(&self) -> u64 {
-        self.marked
+    /// The stage that it is in.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
     }
 
-    /// The parts until now.
+    /// When its stage began.
+    pub(super) fn entered(&self) -> u64 {
+        self.entered
+    }
+
+    /// The parts until its stage began.
     pub(super) fn parts(&self) -> &Parts {
         &self.parts
     }
@@ -98,29 +127,57 @@ impl OpenRequest {
         self.head.get(..usize::from(self.head_len)).unwrap_or_default()
     }
 
-    /// As much of its head as is to be logged.
+    /// As much of its head as is logged.
     pub(super) fn logged_head(&self) -> &[u8] {
         &self.logged
     }
 
-    /// The first `length` of these bytes are its head; `logged` at most are to be logged.
+    /// The first `length` of these bytes are its head, behind empty lines; at most `logged` of them
+    /// are logged. What comes after the head of a refused request is no head: the first call counts.
     #[inline]
     pub(super) fn keep_head(&mut self, bytes: &[u8], length: usize, logged: usize) {
-        // What comes after the head of an answer that is refused is no head.
         if self.head_len > 0 {
             return;
         }
+        let bytes = without_empty_lines(bytes.get(..length).unwrap_or(bytes));
         if let Some(first) = bytes.first_chunk() {
             // Of a known length, which takes a few instructions and no call.
             self.head = *first;
         } else {
             self.head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         }
-        let length = length.min(bytes.len());
-        self.head_len = length.min(HEAD_KEPT) as u8;
+        self.head_len = bytes.len().min(HEAD_KEPT) as u8;
         if logged > 0 {
-            self.logged.extend_from_slice(bytes.get(..length.min(logged)).unwrap_or_default());
+            self.logged.extend_from_slice(bytes.get(..logged).unwrap_or(bytes));
         }
+    }
+
+    /// Keeps what a request without a head in the form of HTTP/1 asks for, in that form.
+    pub(super) fn keep_asked(&mut self, line: [&[u8]; 2], fields: [&[u8]; 2], logged: usize) {
+        if self.head_len > 0 {
+            return;
+        }
+        let [method, target] = line;
+        let mut room = &mut self.head[..];
+        for part in [method, b" ", target, b" HTTP/1.1\r\n"] {
+            let (to, rest) = room.split_at_mut(part.len().min(room.len()));
+            to.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+            room = rest;
+        }
+        self.head_len = (HEAD_KEPT - room.len()) as u8;
+        let mut log = |parts: &[&[u8]]| {
+            for part in parts {
+                let room = logged.saturating_sub(self.logged.len());
+                self.logged.extend_from_slice(part.get(..room).unwrap_or(part));
+            }
+        };
+        log(&[method, b" ", target, b" HTTP/1.1\r\n"]);
+        for (name, value) in [&b"Referer: "[..], b"User-Agent: "].into_iter().zip(fields) {
+            if !value.is_empty() {
+                log(&[name, value, b"\r\n"]);
+            }
+        }
+        log(&[b"\r\n"]);
     }
 
     /// Forgets its head; the memory of a long one is not kept for the next.
@@ -131,26 +188,47 @@ impl OpenRequest {
         self.logged.clear();
     }
 
-    /// Completes its parts, now that its answer has left, and says their sum. What left together
-    /// left at the same time; an answer that was queued while an earlier one was leaving waited
-    /// for nothing.
+    /// Enters the stage that its batch is in, which has not left completely.
+    pub(super) fn begins_to_leave(&mut self, sending: &Sending) {
+        for (stage, at) in [(Stage::FirstWrite, sending.begun), (Stage::LastWrite, sending.first)] {
+            if at > 0 {
+                self.enter(stage, at);
+            }
+        }
+    }
+
+    /// Completes its parts, now that its last byte has left, and returns their sum. What left
+    /// together left at the same time; an answer that was queued while an earlier one was leaving
+    /// waited for nothing.
     #[inline]
     pub(super) fn settle(&mut self, sending: &Sending) -> u64 {
-        let begun = sending.begun.max(self.marked);
+        let begun = sending.begun.max(self.entered);
         let first = sending.first.max(begun);
         let last = sending.last.max(first);
+        let before = self.stage.part().unwrap_or(RESPOND);
         let parts = &mut self.parts;
+        // The head of a response in several batches has left before.
+        let first_write = if parts[FIRST_WRITE] > 0 { LAST_WRITE } else { FIRST_WRITE };
         for (gap, has_begun, rest) in
-            [(begun - self.marked, false, RESPOND), (last - first, true, LAST_WRITE)]
+            [(begun - self.entered, false, before), (last - first, true, LAST_WRITE)]
         {
             let (buffer, file) = sending.waits(has_begun, gap);
             parts[BUFFER] += buffer;
             parts[PROCESS] += file;
             parts[rest] += gap - buffer - file;
         }
-        parts[FIRST_WRITE] += first - begun;
+        parts[first_write] += first - begun;
         last - self.arrived.min(last)
     }
+}
+
+/// Empty lines before a request line are skipped (RFC 9112 section 2.2).
+#[inline]
+fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r' | b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// The place of a stage among the parts.
@@ -163,6 +241,7 @@ pub(super) const fn place(stage: Stage) -> usize {
 }
 
 const RUN_QUEUE: usize = place(Stage::RunQueue);
+const TURN: usize = place(Stage::Turn);
 const PROCESS: usize = place(Stage::Process);
 const BUFFER: usize = place(Stage::Buffer);
 const RESPOND: usize = place(Stage::Respond);
@@ -183,14 +262,14 @@ mod tests {
     fn a_small_request_is_divided_among_its_stages() {
         let mut request = OpenRequest::default();
         request.begin(1_000, 1_200);
-        request.mark(Stage::Decode, 1_500);
+        request.enter(Stage::Respond, 1_500);
         let mut sending = Sending::default();
         sending.submitted(2_500);
         sending.completed(6_500);
         let total = request.settle(&sending);
         let parts = request.parts;
         assert_eq!(part(&parts, Stage::RunQueue), 200);
-        assert_eq!(part(&parts, Stage::Decode), 300);
+        assert_eq!(part(&parts, Stage::Parse), 300);
         assert_eq!(part(&parts, Stage::Respond), 1_000);
         assert_eq!(part(&parts, Stage::FirstWrite), 4_000);
         assert_eq!((part(&parts, Stage::LastWrite), total), (0, 5_500));
@@ -200,6 +279,7 @@ mod tests {
     fn waits_are_taken_from_the_stage_in_which_they_happened() {
         let mut request = OpenRequest::default();
         request.begin(0, 0);
+        request.enter(Stage::Respond, 0);
         let mut sending = Sending::default();
         sending.waited_for_buffer(10);
         sending.waited_for_file(20);
@@ -219,20 +299,54 @@ mod tests {
     proptest! {
         #[test]
         fn parts_add_up_whatever_the_order_of_times(
-            arrived in 1_u64..1_000, marks in proptest::collection::vec((0_usize..5, 0_u64..3_000), 0..6),
+            arrived in 1_u64..1_000, marks in proptest::collection::vec((0_usize..13, 0_u64..3_000), 0..6),
             times in [0_u64..3_000, 0_u64..3_000, 0_u64..3_000],
             waits in any::<[u16; 4]>(),
         ) {
             let mut request = OpenRequest::default();
             request.begin(arrived, arrived + 5);
             for (stage, at) in marks {
-                request.mark(REQUEST_STAGES[stage], at);
+                request.enter(REQUEST_STAGES[stage], at);
             }
             let [buffer, more_buffer, file, more_file] = waits.map(u64::from);
             let sending = Sending::of(times, [buffer, more_buffer], [file, more_file]);
             let total = request.settle(&sending);
             prop_assert_eq!(request.parts.iter().sum::<u64>(), total);
         }
+    }
+
+    #[test]
+    fn the_wait_behind_another_request_is_its_turn() {
+        let mut request = OpenRequest::default();
+        request.begin_behind(1_000, 4_000);
+        assert_eq!(part(&request.parts, Stage::Turn), 3_000);
+        assert_eq!(part(&request.parts, Stage::RunQueue), 0);
+    }
+
+    #[test]
+    fn empty_lines_are_no_head() {
+        let mut request = OpenRequest::default();
+        request.begin(0, 0);
+        request.keep_head(b"\r\n", 2, 100);
+        assert!(request.head().is_empty());
+        request.keep_head(b"\r\nGET / HTTP/1.1\r\n\r\n", 20, 100);
+        assert_eq!(
+            (request.head(), request.logged_head()),
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], request.head())
+        );
+    }
+
+    #[test]
+    fn what_a_stream_asks_for_reads_as_a_head() {
+        let mut request = OpenRequest::default();
+        request.begin(0, 0);
+        request.keep_asked([b"GET", b"/a"], [b"", b"me"], 100);
+        assert_eq!(request.head(), b"GET /a HTTP/1.1\r\n");
+        assert_eq!(request.logged_head(), b"GET /a HTTP/1.1\r\nUser-Agent: me\r\n\r\n");
+        let long = [b'x'; 300];
+        let mut request = OpenRequest::default();
+        request.keep_asked([b"GET", &long], [&long, &long], 350);
+        assert_eq!((request.head().len(), request.logged_head().len()), (HEAD_KEPT, 350));
     }
 
     #[test]

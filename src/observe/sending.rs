@@ -1,18 +1,41 @@
-//! How what waited in a [`Writer`](crate::write::Writer) left.
+//! How a batch of bytes left: in HTTP/1 what waited in a [`Writer`](crate::write::Writer), in HTTP/2
+//! what was gathered from streams.
 //!
-//! The invariant: once it is [`reset`](Sending::reset), nothing of the last answer is left in it.
+//! The invariant: a request whose last byte is in the batch rides on it, and ends when the batch has
+//! left ([`all_left`](Sending::all_left)) or when it is dropped. Nothing of one batch remains in the
+//! next.
 
-/// When what waited was submitted and taken, and what it waited for before. Times are nanoseconds on
-/// the worker's clock; 0 stands for not yet, or for clocks that are off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use super::{
+    request::OpenRequest,
+    request_clock::{RequestClock, abandoned, left},
+};
+
+/// When a batch was submitted and taken, and what it waited for before. Times are nanoseconds on the
+/// worker's clock; 0 stands for not yet, or for clocks that are off.
+#[derive(Debug, Default)]
 pub struct Sending {
     pub(super) begun: u64,
     pub(super) first: u64,
     pub(super) last: u64,
     /// Something was waited for.
     waited: bool,
+    /// It holds a head whose request does not ride on it yet.
+    partial: bool,
     buffer: [u64; 2],
     file: [u64; 2],
+    /// The youngest of the requests that ride on it, and through it those before.
+    riders: Option<Box<OpenRequest>>,
+}
+
+impl Drop for Sending {
+    /// Requests whose answers did not leave completely end with their connection.
+    fn drop(&mut self) {
+        let mut next = self.riders.take();
+        while let Some(mut request) = next {
+            next = request.before.take();
+            abandoned(request, Some(self));
+        }
+    }
 }
 
 impl Sending {
@@ -61,15 +84,71 @@ impl Sending {
         (buffer, self.file[usize::from(begun)].min(gap - buffer))
     }
 
-    /// Begins anew.
+    /// A head is queued: until its request rides on the batch, the response is in it in part.
     #[inline]
-    pub fn reset(&mut self) {
-        if self.waited {
-            *self = Self::default();
-        } else {
-            (self.begun, self.first, self.last) = (0, 0, 0);
+    pub fn holds_head(&mut self) {
+        self.partial = true;
+    }
+
+    /// The last byte of a request's answer is in this batch. The request's clock is empty
+    /// afterwards.
+    #[inline]
+    pub fn carries(&mut self, request: &mut RequestClock) {
+        self.partial = false;
+        if let Some(mut request) = request.take() {
+            request.before = self.riders.take();
+            self.riders = Some(request);
         }
     }
+
+    /// The youngest of the requests that ride on it.
+    #[inline]
+    pub(super) fn youngest(&self) -> Option<&OpenRequest> {
+        self.riders.as_deref()
+    }
+
+    /// Everything that was in the batch has left: the requests that ride on it end. The next batch
+    /// begins, unless this one held a part of a response: then what follows belongs to it.
+    #[inline]
+    pub fn all_left(&mut self) {
+        if let Some(youngest) = self.riders.take() {
+            let mut next = Some(in_order(youngest));
+            while let Some(mut request) = next {
+                next = request.before.take();
+                left(request, self);
+            }
+        }
+        if !self.partial {
+            self.forget();
+        }
+    }
+
+    /// The next batch begins, whatever this one held; requests that ride on it have ended before.
+    pub fn reset(&mut self) {
+        self.all_left();
+        self.partial = false;
+        self.forget();
+    }
+
+    #[inline]
+    fn forget(&mut self) {
+        (self.begun, self.first, self.last) = (0, 0, 0);
+        if self.waited {
+            (self.waited, self.buffer, self.file) = (false, [0; 2], [0; 2]);
+        }
+    }
+}
+
+/// Turns a chain round, so that the oldest comes first and the others hang on it.
+#[inline]
+fn in_order(youngest: Box<OpenRequest>) -> Box<OpenRequest> {
+    let mut oldest = youngest;
+    let mut before = oldest.before.take();
+    while let Some(mut request) = before {
+        before = request.before.replace(oldest);
+        oldest = request;
+    }
+    oldest
 }
 
 #[cfg(test)]
@@ -77,7 +156,10 @@ impl Sending {
     /// One with these times; waits as before and after the first submission.
     pub(super) fn of(times: [u64; 3], buffer: [u64; 2], file: [u64; 2]) -> Self {
         let [begun, first, last] = times;
-        Self { begun, first, last, waited: true, buffer, file }
+        let mut sending = Self::default();
+        (sending.begun, sending.first, sending.last) = (begun, first, last);
+        (sending.waited, sending.buffer, sending.file) = (true, buffer, file);
+        sending
     }
 }
 
@@ -97,7 +179,8 @@ mod tests {
             }
             assert!(sending.has_begun());
             sending.reset();
-            assert_eq!(sending, Sending::default());
+            assert!(!sending.has_begun() && !sending.waited);
+            assert_eq!((sending.first, sending.last, sending.waits(true, 9)), (0, 0, (0, 0)));
         }
     }
 

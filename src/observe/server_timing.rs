@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{ConnectionClock, Stage};
+use super::{RequestClock, Stage};
 
 /// The value of the field, in memory of its own so that writing it allocates nothing.
 #[derive(Debug)]
@@ -17,11 +17,11 @@ impl ServerTiming {
     /// Bytes of the longest field line.
     pub const LONGEST_LINE: usize = Self::LONGEST + "Server-Timing: \r\n".len();
 
-    /// What is known of the present request: each stage that took time, in milliseconds to the
-    /// microsecond; of the first request of a connection also its handshake.
-    pub fn of(clock: &ConnectionClock) -> Self {
+    /// What is known of a request: each stage that took time, in milliseconds to the microsecond; of
+    /// the first request of a connection also its handshake.
+    pub fn of(request: &RequestClock) -> Self {
         let mut timing = Self { text: [0; Self::LONGEST], len: 0 };
-        clock.so_far(|stage, nanoseconds| timing.push(stage, nanoseconds));
+        request.so_far(|stage, nanoseconds| timing.push(stage, nanoseconds));
         timing
     }
 

@@ -174,6 +174,7 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::request::place;
 
     fn finished(ended: u64, total: u64) -> Finished {
         Finished { arrived: ended - total, ended, total, ..Finished::default() }
@@ -226,8 +227,8 @@ mod tests {
     #[test]
     fn the_dominant_stage_is_the_longest() {
         let mut finished = Finished::default();
-        finished.parts[3] = 5;
-        finished.parts[7] = 9;
+        finished.parts[place(Stage::Process)] = 5;
+        finished.parts[place(Stage::FirstWrite)] = 9;
         assert_eq!(finished.dominant(), Stage::FirstWrite);
     }
 }

@@ -18,14 +18,22 @@ pub enum Stage {
     FirstByte,
     /// From the completion that brought the request to its task's turn.
     RunQueue,
+    /// Waiting behind other requests of its connection.
+    Turn,
     /// Waiting for the rest of a head.
     Head,
-    /// Parsing a head and deciding on the answer.
+    /// Opening the records that brought the request.
+    Decrypt,
+    /// Parsing the head.
+    Parse,
+    /// Deciding on the answer.
     Decode,
     /// Waiting for a file to be looked up or read.
     Process,
     /// Waiting for content that the client sends.
     Body,
+    /// Waiting for the peer to open a window of flow control.
+    Window,
     /// Waiting for send memory.
     Buffer,
     /// Writing the head, sealing, and waiting for what leaves together with it.
@@ -34,7 +42,7 @@ pub enum Stage {
     FirstWrite,
     /// From there until the kernel took the last byte.
     LastWrite,
-    /// The sum of the nine before.
+    /// The sum of the stages from [`Self::RunQueue`] on.
     Total,
     /// The kernel's estimate when a connection ends.
     RoundTrip,
@@ -65,12 +73,16 @@ impl Basis {
 }
 
 /// The stages that a request's total consists of, in order: nothing between them, nothing twice.
-pub const REQUEST_STAGES: [Stage; 9] = [
+pub const REQUEST_STAGES: [Stage; 13] = [
     Stage::RunQueue,
+    Stage::Turn,
     Stage::Head,
+    Stage::Decrypt,
+    Stage::Parse,
     Stage::Decode,
     Stage::Process,
     Stage::Body,
+    Stage::Window,
     Stage::Buffer,
     Stage::Respond,
     Stage::FirstWrite,
@@ -79,7 +91,7 @@ pub const REQUEST_STAGES: [Stage; 9] = [
 
 impl Stage {
     /// How many there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 22;
 
     /// All of them, in the order of the journey.
     pub const ALL: [Self; Self::COUNT] = [
@@ -90,10 +102,14 @@ impl Stage {
         Self::HandOver,
         Self::FirstByte,
         Self::RunQueue,
+        Self::Turn,
         Self::Head,
+        Self::Decrypt,
+        Self::Parse,
         Self::Decode,
         Self::Process,
         Self::Body,
+        Self::Window,
         Self::Buffer,
         Self::Respond,
         Self::FirstWrite,
@@ -180,7 +196,22 @@ impl Stage {
             Self::Head => {
                 ("head", "head complete", "waiting for the rest of a head that came in pieces")
             }
-            Self::Decode => ("decode", "decode", "parsing the head and deciding on the answer"),
+            Self::Turn => (
+                "turn",
+                "turn",
+                "waiting behind other requests of its connection: earlier ones of HTTP/1, other \
+                 streams of HTTP/2",
+            ),
+            Self::Decrypt => {
+                ("decrypt", "decrypt", "opening the TLS records that brought the request")
+            }
+            Self::Parse => ("parse", "parse", "parsing the head"),
+            Self::Decode => ("decode", "decode", "deciding on the answer"),
+            Self::Window => (
+                "window",
+                "window",
+                "waiting for the client to open a window of flow control (HTTP/2)",
+            ),
             Self::Process => ("process", "process", "waiting for a file to be looked up or read"),
             Self::Body => ("body", "request body", "waiting for content that the client sends"),
             Self::Buffer => ("buffer", "send buffer", "waiting for send memory"),

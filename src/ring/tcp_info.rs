@@ -42,6 +42,11 @@ impl TcpInfo {
         u64::from(self.info.tcpi_last_data_sent) * 1_000_000
     }
 
+    /// Nanoseconds since data was received last, in ticks of the kernel (`tcpi_last_data_recv`).
+    pub fn received_ago(self) -> u64 {
+        u64::from(self.info.tcpi_last_data_recv) * 1_000_000
+    }
+
     /// The smoothed round-trip time, in nanoseconds.
     pub fn round_trip(self) -> u64 {
         u64::from(self.info.tcpi_rtt) * 1_000

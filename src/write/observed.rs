@@ -26,18 +26,14 @@ impl Writer {
         self.notes.moved.shared += shared as u64;
     }
 
-    /// How what waited has left since this was last begun anew.
+    /// The batch that waits, or is leaving.
     pub fn departure(&mut self) -> &mut Sending {
         &mut self.notes.departure
     }
 
-    /// What waits is about to be sent, `now` as [`Ring::clock`](crate::ring::Ring::clock) has it.
-    pub fn leaves_at(&mut self, now: u64) {
-        self.notes.departure.submitted(now);
-    }
-
     /// A head is queued, with what stands inline behind it.
     pub(super) fn note_head(&mut self, length: usize) {
+        self.notes.departure.holds_head();
         let moved = &mut self.notes.moved;
         moved.head += (length as u64).saturating_sub(std::mem::take(&mut self.notes.inline));
     }

@@ -383,6 +383,7 @@ impl Writer {
             }
         }
         self.sending = false;
+        self.notes.departure.all_left();
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod access_log;
 mod client;
 mod ledger;
 mod report;
+mod stages;
 #[path = "../support/trusting.rs"]
 mod trusting;
 

@@ -159,7 +159,9 @@ fn parent(name: &str) -> Option<Stage> {
 
 fn server_kind(name: &str) -> Kind {
     match name {
-        "accept_queue" | "run_queue" | "head" | "body" | "buffer" => Kind::Waiting,
+        "accept_queue" | "run_queue" | "turn" | "head" | "body" | "window" | "buffer" => {
+            Kind::Waiting
+        }
         "hand_over" | "process" | "first_write" | "last_write" => Kind::Kernel,
         _ => Kind::Pure,
     }

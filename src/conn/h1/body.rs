@@ -74,7 +74,8 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
         writer.flush(socket).await
     };
     let sent = while_held_up(reader, pin!(queued)).await;
-    // It was no answer: how it left is not to be told of the answer.
+    sent.map_err(|error| Stop::Close(ending_of_write(&error)))?;
+    // It was no answer: how it left says nothing of the answer.
     writer.departure().reset();
-    sent.map_err(|error| Stop::Close(ending_of_write(&error)))
+    Ok(())
 }

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     conn::Context,
     files::{Entry, FileEntry, Listed, LookupError},
+    observe::{RequestClock, Stage},
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
     process::{
         answer::Answer,
@@ -84,7 +85,12 @@ pub(super) enum Examined<'l> {
 }
 
 /// Parses a head and decides its answer.
-pub(super) fn examine<'l>(context: &Context, bytes: &[u8], lookups: &'l Lookups) -> Examined<'l> {
+pub(super) fn examine<'l>(
+    context: &Context,
+    bytes: &[u8],
+    lookups: &'l Lookups,
+    clock: &mut RequestClock,
+) -> Examined<'l> {
     let mut storage = FieldStorage::new();
     let head = match request_head(bytes, &mut storage, &context.head_limits) {
         Ok(Some(head)) => head,
@@ -94,6 +100,7 @@ pub(super) fn examine<'l>(context: &Context, bytes: &[u8], lookups: &'l Lookups)
             return Examined::Refused(error.status());
         }
     };
+    clock.enter(Stage::Decode);
     let (path, query) = match head.target {
         Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
         Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),

@@ -10,10 +10,10 @@ mod reply;
 
 use std::rc::Rc;
 
-use super::{Context, Session};
+use super::{Context, Session, received_ago};
 use crate::{
     close::Ending,
-    observe::Stage,
+    observe::{RequestClock, Stage},
     parse::HeadScan,
     respond::Status,
     ring::{Elapsed, Socket},
@@ -41,13 +41,16 @@ impl From<Ending> for Stop {
 
 /// Serves requests until the connection ends; says how it is to be closed.
 pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
-    let stop = match requests(context, socket, session).await {
+    let mut clock = RequestClock::default();
+    let stop = match requests(context, socket, session, &mut clock).await {
         Ok(ending) => return ending,
         Err(stop) => stop,
     };
     match stop {
         Stop::Close(ending) => ending,
-        Stop::Refuse(status) => Box::pin(reply::refuse(context, socket, session, status)).await,
+        Stop::Refuse(status) => {
+            Box::pin(reply::refuse(context, socket, session, &mut clock, status)).await
+        }
     }
 }
 
@@ -55,6 +58,7 @@ async fn requests(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    clock: &mut RequestClock,
 ) -> Result<Ending, Stop> {
     let most = context.config.limits.requests_per_connection;
     let (mut number, mut in_turn) = (0, 0);
@@ -63,7 +67,8 @@ async fn requests(
     let established = context.ring.now();
     loop {
         number += 1;
-        if session.reader.plaintext().is_empty() && !session.fill_at_hand(socket).await? {
+        let fresh = session.reader.plaintext().is_empty();
+        if fresh && !session.fill_at_hand(socket).await? {
             session.flush(socket).await?;
             in_turn = 0;
             if !first_bytes(context, socket, session, number == 1).await? {
@@ -79,9 +84,9 @@ async fn requests(
         if number > 1 {
             context.asked_again();
         }
-        session.clock.begin();
+        *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
-        if !request(context, socket, session, began, number >= most).await? {
+        if !request(context, socket, session, clock, began, number >= most).await? {
             session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
@@ -119,39 +124,48 @@ async fn request(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    clock: &mut RequestClock,
     began: u64,
     last: bool,
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
     let (framing, answer, file) = loop {
-        let examined = examine(context, session.reader.plaintext(), &lookups);
-        session.clock.mark(Stage::Decode);
+        let examined = examine(context, session.reader.plaintext(), &lookups, clock);
         match examined {
             Examined::Ready { framing, answer, file } => break (framing, answer, file),
             Examined::Incomplete => {
-                Box::pin(gather_head(context, socket, session, began)).await?;
-                session.clock.mark(Stage::Head);
+                clock.enter(Stage::Head);
+                let gathered = Box::pin(gather_head(context, socket, session, began)).await;
+                if gathered.is_err() {
+                    clock.head(session.reader.plaintext(), usize::MAX);
+                }
+                gathered?;
+                clock.resumes(Stage::Parse, || received_ago(socket));
             }
             Examined::Refused(status) => return Err(Stop::Refuse(status)),
             Examined::Wants(want) => {
+                clock.enter(Stage::Process);
                 if let Err(error) = Box::pin(lookups.fetch(context, want)).await {
                     context.warn(&error);
                     return Err(Stop::Refuse(Status::ServiceUnavailable));
                 }
-                session.clock.mark(Stage::Process);
+                clock.enter(Stage::Parse);
             }
         }
     };
-    session.clock.head(session.reader.plaintext(), framing.head);
+    clock.head(session.reader.plaintext(), framing.head);
     session.reader.consume(framing.head);
     if framing.has_body() {
+        clock.enter(Stage::Body);
         Box::pin(body::discard(context, socket, session, &framing)).await?;
-        session.clock.mark(Stage::Body);
+        clock.resumes(Stage::Respond, || received_ago(socket));
+    } else {
+        clock.enter(Stage::Respond);
     }
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();
     let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
-    reply::send(context, socket, session, &answer, file, connection).await?;
+    reply::send(context, socket, session, clock, &answer, file, connection).await?;
     Ok(persists)
 }
 

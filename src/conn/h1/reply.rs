@@ -10,7 +10,7 @@ use crate::{
         session::{ending_of_write, while_held_up},
     },
     files::{FileEntry, FileObject},
-    observe::{ConnectionClock, ServerTiming},
+    observe::{RequestClock, ServerTiming, Stage},
     process::{
         answer::{Answer, Content, FieldSink},
         multipart::{MAX_PART_HEAD, Multipart},
@@ -64,6 +64,7 @@ pub(super) async fn send(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    request: &mut RequestClock,
     answer: &Answer<'_>,
     file: Option<&FileEntry>,
     connection: Connection,
@@ -87,7 +88,7 @@ pub(super) async fn send(
             _ => answer.content_length().unwrap_or(0),
         };
         writer.reserve(socket, room, expected, more).await?;
-        let head = match write_head(context, writer.room(), answer, connection, clock) {
+        let head = match write_head(context, writer.room(), answer, connection, request) {
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -115,14 +116,20 @@ pub(super) async fn send(
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(answer.status, writer.is_kernel(), writer.take_moved());
+    clock.answered(request, answer.status, writer.is_kernel(), writer.take_moved());
     match queued {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => {
+            writer.departure().carries(request);
+            Ok(())
+        }
         Ok(Err(fault)) => {
             log::warn!("respond: {fault}");
             Err(Stop::Refuse(Status::InternalServerError))
         }
-        Err(error) => Err(Stop::Close(ending_of_write(&error))),
+        Err(error) => {
+            writer.departure().carries(request);
+            Err(Stop::Close(ending_of_write(&error)))
+        }
     }
 }
 
@@ -131,14 +138,14 @@ fn write_head(
     room: &mut [u8],
     answer: &Answer<'_>,
     connection: Connection,
-    clock: &ConnectionClock,
+    request: &RequestClock,
 ) -> Result<usize, HeadFault> {
     let status = Status::from_code(answer.status).unwrap_or(Status::InternalServerError);
     let mut head = HeadWriter::new(room, status);
     head.server().date(&context.date());
     answer.write_fields(&context.site, &mut Sink(&mut head));
     if context.config.observe.server_timing {
-        head.field("Server-Timing", ServerTiming::of(clock).as_bytes());
+        head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }
     if !connection.persists {
         head.connection_close();
@@ -203,13 +210,15 @@ pub(super) async fn refuse(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    request: &mut RequestClock,
     status: Status,
 ) -> Ending {
     context.count(|counts| {
         counts.requests += 1;
         counts.refused += 1;
     });
-    session.clock.head(session.reader.plaintext(), usize::MAX);
+    request.head(session.reader.plaintext(), usize::MAX);
+    request.enter(Stage::Respond);
     let Session { reader, writer, clock, .. } = session;
     let queued = async {
         writer.reserve(socket, REFUSAL_ROOM, 0, false).await?;
@@ -220,7 +229,8 @@ pub(super) async fn refuse(
         writer.queue(socket, written, Body::None).await
     };
     let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(status.code(), writer.is_kernel(), writer.take_moved());
+    clock.answered(request, status.code(), writer.is_kernel(), writer.take_moved());
+    writer.departure().carries(request);
     let sent = match queued {
         Ok(()) => session.flush(socket).await,
         Err(error) => Err(ending_of_write(&error)),

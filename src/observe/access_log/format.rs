@@ -12,9 +12,9 @@ use super::Line;
 use crate::{
     config::LogFormat,
     observe::{
-        connection::route_name,
         json,
         log::{civil, push_time},
+        request_clock::route_name,
         stage::REQUEST_STAGES,
     },
 };
@@ -200,7 +200,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observe::{Route, slow::Finished};
+    use crate::observe::{Route, Stage, request::place, slow::Finished};
 
     fn line(format: LogFormat, head: &[u8]) -> String {
         let mut finished = Finished {
@@ -214,7 +214,7 @@ mod tests {
             ..Finished::default()
         };
         finished.parts[0] = 5_250;
-        finished.parts[8] = 10_000;
+        finished.parts[place(Stage::LastWrite)] = 10_000;
         let peer = Some("127.0.0.1:5000".parse().unwrap());
         let line = Line { finished, peer, head: 0..0 };
         let mut text = String::new();

@@ -3,7 +3,8 @@
 
 const KINDS = {
   accept_queue: "waiting", handshake_full: "pure", handshake_resumed: "pure", handshake_cpu: "pure",
-  hand_over: "kernel", first_byte: "waiting", run_queue: "waiting", head: "waiting", decode: "pure",
+  hand_over: "kernel", first_byte: "waiting", run_queue: "waiting", turn: "waiting", head: "waiting", decrypt: "pure", parse: "pure",
+  decode: "pure", window: "waiting",
   process: "kernel", body: "waiting", buffer: "waiting", respond: "pure", first_write: "kernel",
   last_write: "waiting", round_trip: "waiting", close: "kernel", total: "sum",
 };

@@ -20,7 +20,7 @@ use slow::push_slow;
 use worker::{push_thread, push_worker};
 
 /// The number of the shape. Members may be added under the same number.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 impl Anatomy {
     /// The report as JSON.

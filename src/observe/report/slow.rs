@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{push_stall, seconds};
 use crate::observe::{
-    SlowOnWorker, connection::route_name, json::Object, log::push_time, stage::REQUEST_STAGES,
+    SlowOnWorker, json::Object, log::push_time, request_clock::route_name, stage::REQUEST_STAGES,
 };
 
 /// Appends a slow request, as seen from `now`.

@@ -1,0 +1,257 @@
+//! The clock of one request, held by whatever serves the exchange: the loop of HTTP/1, a stream of
+//! HTTP/2.
+//!
+//! The invariant: every request that began ends exactly once. It ends when the batch with its last
+//! byte has left ([`Sending::carries`](super::Sending::carries)), or when its clock is dropped.
+
+use std::rc::Rc;
+
+use super::{
+    Route, Sending, Stage, Why, Work,
+    connection::Connection,
+    observer::{LOOK_BACK_EVERY, Noted},
+    request::OpenRequest,
+    slow::Finished,
+    stage::REQUEST_STAGES,
+};
+
+/// The clock of one request; empty if requests are not observed, if too many are open, or once a
+/// batch carries it. One word; its state is in the worker's store, so that beginning allocates
+/// nothing.
+#[derive(Debug, Default)]
+pub struct RequestClock(Option<Box<OpenRequest>>);
+
+impl RequestClock {
+    #[inline]
+    pub(super) fn begin(
+        connection: &Rc<Connection>,
+        stream: u32,
+        fresh: bool,
+        received_ago: impl FnOnce() -> Option<u64>,
+    ) -> Self {
+        let observer = &*connection.observer;
+        if !observer.is_enabled() {
+            return Self(None);
+        }
+        let number = connection.requests.get() + 1;
+        connection.requests.set(number);
+        let Some(mut request) = observer.noted.borrow_mut().open.take() else {
+            observer.missed();
+            return Self(None);
+        };
+        let now = observer.now();
+        let since = connection.since.get();
+        let turn = if fresh {
+            let arrived = observer.arrival(received_ago).max(since).min(now);
+            connection.received.set(arrived);
+            request.begin(arrived, now);
+            arrived
+        } else {
+            // What it waited for until now were the requests before it.
+            let arrived = connection.received.get().min(now);
+            request.begin_behind(arrived, now);
+            arrived
+        };
+        // Beside a request that has not been answered there was nothing to wait for.
+        let open = connection.open.get();
+        request.first_byte = if open == 0 { turn.saturating_sub(since) } else { 0 };
+        connection.open.set(open + 1);
+        (request.number, request.stream) = (number, stream);
+        (request.requests_before, request.turns_before) = observer.progress();
+        request.connection = Some(Rc::clone(connection));
+        Self(Some(request))
+    }
+
+    /// From now on time belongs to `stage`; what passed until now, to the stage that was entered
+    /// before. A request begins in [`Stage::Parse`].
+    #[inline]
+    pub fn enter(&mut self, stage: Stage) {
+        let Some(request) = &mut self.0 else { return };
+        let Some(connection) = &request.connection else { return };
+        let observer = &connection.observer;
+        let (now, left) = (observer.now(), request.stage());
+        if matches!(left, Stage::Parse | Stage::Decode) {
+            observer.spent(Work::Stage(left), now.saturating_sub(request.entered()));
+        }
+        request.enter(stage, now);
+    }
+
+    /// A wait for bytes of the client ends, and `stage` begins. What lies between their arrival and
+    /// now was the worker's time. `received_ago` as for
+    /// [`begin`](super::ConnectionClock::begin).
+    #[inline]
+    pub fn resumes(&mut self, stage: Stage, received_ago: impl FnOnce() -> Option<u64>) {
+        let Some(request) = &mut self.0 else { return };
+        let Some(connection) = &request.connection else { return };
+        let (now, arrived) = (connection.observer.now(), connection.observer.arrival(received_ago));
+        connection.received.set(arrived.min(now));
+        request.enter(Stage::RunQueue, arrived.min(now));
+        request.enter(stage, now);
+    }
+
+    /// The first `length` of these bytes are the request's head, or what there is of it. The first
+    /// call with bytes counts.
+    #[inline]
+    pub fn head(&mut self, bytes: &[u8], length: usize) {
+        if let Some(request) = &mut self.0 {
+            let logged = request.connection.as_ref().map_or(0, |of| of.observer.logged);
+            request.keep_head(bytes, length, logged);
+        }
+    }
+
+    /// What the request asks for, where there is no head in the form of HTTP/1.
+    pub fn asked(&mut self, method: &[u8], target: &[u8], referer: &[u8], user_agent: &[u8]) {
+        if let Some(request) = &mut self.0 {
+            let logged = request.connection.as_ref().map_or(0, |of| of.observer.logged);
+            request.keep_asked([method, target], [referer, user_agent], logged);
+        }
+    }
+
+    /// Why the request is refused.
+    pub fn refused(&mut self, why: Why) {
+        if let Some(request) = &mut self.0 {
+            request.why.get_or_insert(why);
+        }
+    }
+
+    #[inline]
+    pub(super) fn note_answer(&mut self, status: u16, route: Option<Route>, bytes: u64) {
+        if let Some(request) = &mut self.0 {
+            (request.status, request.route, request.bytes) = (status, route, bytes);
+        }
+    }
+
+    /// What is known of the request and its connection before its answer leaves: each stage with
+    /// its nanoseconds.
+    pub fn so_far(&self, mut each: impl FnMut(Stage, u64)) {
+        let Some(request) = &self.0 else { return };
+        let Some(connection) = &request.connection else { return };
+        if request.number == 1 {
+            if let Some(waited) = connection.accept_queue {
+                each(Stage::AcceptQueue, waited);
+            }
+            let resumed = connection.agreed.get().resumed;
+            let kind = if resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
+            each(kind, connection.handshake.get());
+            each(Stage::HandshakeCpu, connection.handshake_cpu.get());
+        }
+        for (stage, time) in REQUEST_STAGES.into_iter().zip(request.parts()) {
+            if *time > 0 {
+                each(stage, *time);
+            }
+        }
+    }
+
+    /// The request ends without its answer, for a reason of its own.
+    pub fn abandon(mut self, why: Why) {
+        if let Some(request) = &mut self.0 {
+            request.why.get_or_insert(why);
+        }
+    }
+
+    /// What a batch carries from here on.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Box<OpenRequest>> {
+        self.0.take()
+    }
+}
+
+impl Drop for RequestClock {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(request) = self.0.take() {
+            abandoned(request, None);
+        }
+    }
+}
+
+/// The answer to a request has left, as `sending` noted.
+#[inline]
+pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
+    let Some(connection) = request.connection.take() else { return };
+    let observer = &*connection.observer;
+    let total = request.settle(sending);
+    let ended = request.arrived + total;
+    connection.answered(ended);
+    connection.open.set(connection.open.get() - 1);
+    let noted = &mut *observer.noted.borrow_mut();
+    noted.enter(request.first_byte, request.parts(), total);
+    if observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
+        noted.look_back(ended);
+    }
+    if noted.log.is_some() || noted.slowest.wants(total) {
+        tell(&connection, noted, &request, total, true);
+    }
+    noted.open.put_back(request);
+}
+
+/// A request ends without its answer, or with a part of it, which had begun to leave as `sending`
+/// noted.
+#[cold]
+pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>) {
+    let Some(connection) = request.connection.take() else { return };
+    let observer = &*connection.observer;
+    connection.open.set(connection.open.get() - 1);
+    if let Some(sending) = sending {
+        request.begins_to_leave(sending);
+    }
+    request.enter(request.stage(), observer.now());
+    observer.count_end();
+    let noted = &mut *observer.noted.borrow_mut();
+    let total = request.entered().saturating_sub(request.arrived);
+    tell(&connection, noted, &request, total, false);
+    noted.open.put_back(request);
+}
+
+/// Notes a request that has ended in the access log and among the slowest.
+#[cold]
+fn tell(
+    connection: &Connection,
+    noted: &mut Noted,
+    request: &OpenRequest,
+    total: u64,
+    complete: bool,
+) {
+    let Noted { log, slowest, .. } = noted;
+    let finished = finished(connection, request, total, complete);
+    if let Some(log) = log {
+        log.push(&finished, connection.peer.as_ref(), request.logged_head());
+    }
+    if slowest.wants(total) {
+        slowest.keep(finished, request.head(), connection.observer.connections.get());
+    }
+}
+
+/// What is reported of a request that has ended, `total` nanoseconds after it arrived.
+fn finished(
+    connection: &Connection,
+    request: &OpenRequest,
+    total: u64,
+    complete: bool,
+) -> Finished {
+    let (requests, turns) = connection.observer.progress();
+    let first = request.number == 1;
+    Finished {
+        arrived: request.arrived,
+        ended: request.arrived + total,
+        parts: *request.parts(),
+        total,
+        first_byte: request.first_byte,
+        accept_queue: connection.accept_queue.filter(|_| first),
+        handshake: first.then_some(connection.handshake.get()),
+        status: request.status,
+        bytes: request.bytes,
+        route: request.route,
+        number: request.number,
+        resumed: connection.agreed.get().resumed,
+        complete,
+        // Itself not among them.
+        beside: (requests - request.requests_before).saturating_sub(1),
+        turns: turns - request.turns_before,
+    }
+}
+
+/// How [`Route`] is named in a log or header: `-` if there was no content.
+pub(super) fn route_name(route: Option<Route>) -> &'static str {
+    route.map_or("-", Route::name)
+}

@@ -1,0 +1,135 @@
+//! Why something ended other than by its answer: by whom, and for what reason. With the phase in
+//! which it happened that is the *end code* of a request or a connection.
+
+use super::Stage;
+
+/// Declares [`Why`] with the name and the meaning of each reason.
+macro_rules! reasons {
+    ($($variant:ident $name:literal $meaning:literal,)*) => {
+        /// Who ended a request or a connection, and why: `party.reason` in reports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Why {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Why {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn words(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$variant => ($name, $meaning),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    ClientClose "client.close" "The client closed the connection with close_notify.",
+    ClientTruncated "client.truncated" "The client sent FIN without close_notify.",
+    ClientReset "client.reset" "The connection failed: a reset by the client, or by the network.",
+    ClientAlert "client.alert" "The client sent a fatal alert.",
+    ClientCancel "client.cancel" "The client cancelled the request (RST_STREAM in HTTP/2).",
+    ClientFlood "client.flood" "The client sent more control messages, or more requests without reading answers, than are tolerated.",
+    ServerTimeout "server.timeout" "A deadline passed.",
+    ServerTooSlow "server.too_slow" "The client sent or took less than the minimum rate.",
+    ServerIdle "server.idle" "No request came within the idle timeout.",
+    ServerRequests "server.requests" "The connection had as many requests as it may have.",
+    ServerDrain "server.drain" "The server is stopping.",
+    ServerEvicted "server.evicted" "The connection was idle and made room for another.",
+    ServerBusy "server.busy" "Too many handshakes or look-ups were in flight.",
+    ServerFile "server.file" "The file could not be read, or became shorter while it was sent.",
+    ServerKey "server.key" "The key has sealed as many records as it may, and there is no other.",
+    ServerAbandoned "server.abandoned" "The task of the connection ended without a reason: a defect of Ringway.",
+    ServerDefect "server.defect" "An invariant was broken: a defect of Ringway.",
+    ServerError "server.error" "The answer could not be made (5xx).",
+    TlsPlainHttp "tls.plain_http" "The client sent HTTP without TLS.",
+    TlsNotTls "tls.not_tls" "The first bytes are no TLS record.",
+    TlsNoSharedVersion "tls.no_shared_version" "Client and server have no version of TLS in common.",
+    TlsNoSharedCipher "tls.no_shared_cipher" "Client and server have no cipher suite in common.",
+    TlsNoSharedGroup "tls.no_shared_group" "Client and server have no key exchange group in common.",
+    TlsNoSharedSignature "tls.no_shared_signature" "The server has no certificate whose signature the client can check.",
+    TlsNoSharedProtocol "tls.no_shared_protocol" "Client and server have no application protocol (ALPN) in common.",
+    TlsClientCertificate "tls.client_certificate" "The client's certificate was refused.",
+    TlsNoClientCertificate "tls.no_client_certificate" "The client showed no certificate, and one is required.",
+    TlsClientRefused "tls.client_refused" "The client refused with an alert: often it does not trust the certificate.",
+    TlsTooLong "tls.too_long" "The client sent more handshake bytes or records than are accepted.",
+    TlsMessage "tls.message" "A handshake message was malformed or came out of turn.",
+    TlsRecord "tls.record" "A record was refused: it failed its check, or had a wrong type or length.",
+    RequestLine "request.line" "The request line is malformed.",
+    RequestTarget "request.target" "The target is malformed, or has a form that its method does not allow.",
+    RequestTargetTooLong "request.target_too_long" "The target is longer than --max-target.",
+    RequestVersion "request.version" "The version of HTTP is not supported.",
+    RequestMethod "request.method" "The method is unknown.",
+    RequestField "request.field" "A field line is malformed.",
+    RequestTooManyFields "request.too_many_fields" "The head has more field lines than --max-fields.",
+    RequestHeadTooLarge "request.head_too_large" "The head is larger than --max-head.",
+    RequestHost "request.host" "Host is missing, repeated or malformed.",
+    RequestFraming "request.framing" "Content-Length or Transfer-Encoding is malformed or ambiguous.",
+    RequestExpectation "request.expectation" "The expectation is not 100-continue.",
+    RequestBodyTooLarge "request.body_too_large" "The content is longer than --max-body.",
+    RequestBody "request.body" "The chunks of the content, or its trailers, are malformed.",
+    Http2Protocol "http2.protocol" "The client broke the rules of HTTP/2 (PROTOCOL_ERROR, FRAME_SIZE_ERROR).",
+    Http2FlowControl "http2.flow_control" "The client broke flow control (FLOW_CONTROL_ERROR).",
+    Http2Compression "http2.compression" "A field block could not be decoded (COMPRESSION_ERROR).",
+    Http2Flood "http2.flood" "The client sent too many frames that only cost (ENHANCE_YOUR_CALM).",
+    Http2Refused "http2.refused" "The stream was refused before it was served (REFUSED_STREAM).",
+}
+
+impl Why {
+    /// `party.reason`.
+    pub fn name(self) -> &'static str {
+        self.words().0
+    }
+
+    /// What it means, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        self.words().1
+    }
+}
+
+/// Where a connection or request was when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// In the TLS handshake.
+    Handshake,
+    /// Between requests.
+    Idle,
+    /// In this stage of a request.
+    Request(Stage),
+}
+
+impl Phase {
+    /// Its name in reports: that of the stage, or one of its own.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Idle => "idle",
+            Self::Request(stage) => stage.name(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_name_of_its_own_that_begins_with_a_party() {
+        let names: BTreeSet<_> = Why::ALL.iter().map(|why| why.name()).collect();
+        assert_eq!(names.len(), Why::ALL.len());
+        for why in Why::ALL {
+            let party = why.name().split_once('.').map(|(party, _)| party);
+            assert!(
+                ["client", "server", "tls", "request", "http2"].map(Some).contains(&party),
+                "{why:?}"
+            );
+            assert!(why.meaning().ends_with('.'), "{why:?}");
+        }
+    }
+}
