@@ -2,27 +2,31 @@
 //!
 //! The invariants: one write and one receive are in flight at most; the socket is closed only
 //! when nothing is, so no completion ever meets another connection in the same place; answers
-//! come in the order of the questions.
+//! of HTTP/1.1 come in the order of the questions.
 //!
 //! Here is how a connection stands; `incoming` is what it does with bytes that come, `outgoing`
-//! how it writes.
+//! how it writes, `streams` what an HTTP/2 connection has asked.
 
 mod incoming;
 mod outgoing;
+mod streams;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
+use ringway_bench_h2::frame::HEAD;
 use ringway_bench_tls::handshake::Handshake;
 use ringway_bench_tls::record::{Content, HEADER, OVERHEAD, Opener, Sealer};
 use rustls::ClientConfig;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
 use rustls::pki_types::ServerName;
+use streams::Streams;
 
 use crate::bodies::{Bodies, Reading};
+use crate::plan::Blocks;
 use crate::response::Reader;
 use crate::tally::{Failure, Tally, Trouble};
 
@@ -82,9 +86,20 @@ pub(crate) struct Common {
     pub(crate) keep_tickets: bool,
     /// The request for each path.
     pub(crate) requests: Vec<Vec<u8>>,
+    /// The same for HTTP/2, if it is spoken.
+    pub(crate) blocks: Option<Vec<Blocks>>,
     pub(crate) status: u16,
     pub(crate) bodies: Bodies,
     pub(crate) tally: Tally,
+}
+
+impl Common {
+    /// The most bytes that a request takes.
+    pub(crate) fn longest(&self) -> usize {
+        let lengths = self.requests.iter().map(Vec::len);
+        let blocks = self.blocks.iter().flatten().map(|blocks| HEAD + 1 + blocks.literal.len());
+        lengths.chain(blocks).max().unwrap_or(0)
+    }
 }
 
 /// One connection.
@@ -102,6 +117,8 @@ pub(crate) struct Connection {
     owed: VecDeque<Asked>,
     /// Requests to be answered.
     waiting: VecDeque<Asked>,
+    /// The same for HTTP/2, while such a connection is open.
+    streams: Option<Box<Streams>>,
     /// What is left of the write in flight.
     writing: Option<(usize, usize)>,
     pub(crate) receiving: bool,
@@ -135,6 +152,7 @@ impl Connection {
             reading: Reading::default(),
             owed: VecDeque::new(),
             waiting: VecDeque::new(),
+            streams: None,
             writing: None,
             receiving: false,
             connecting: false,
@@ -181,12 +199,18 @@ impl Connection {
 
     /// Requests that are queued or unanswered.
     pub(crate) fn outstanding(&self) -> usize {
-        self.owed.len() + self.waiting.len()
+        let streams = self.streams.as_ref().map_or(0, |streams| streams.unanswered());
+        self.owed.len() + self.waiting.len() + streams
     }
 
     /// When each of them was due.
     pub(crate) fn dues(&self) -> impl Iterator<Item = Instant> + '_ {
-        self.owed.iter().chain(&self.waiting).map(|asked| asked.due)
+        self.owed.iter().chain(self.unanswered()).map(|asked| asked.due)
+    }
+
+    /// Requests that are unanswered, oldest first.
+    fn unanswered(&self) -> impl Iterator<Item = &Asked> {
+        self.waiting.iter().chain(self.streams.iter().flat_map(|streams| streams.asked()))
     }
 
     /// Forgets them, and says how many they were.
@@ -194,6 +218,7 @@ impl Connection {
         let lost = self.outstanding();
         self.owed.clear();
         self.waiting.clear();
+        self.streams = None;
         lost
     }
 
@@ -201,7 +226,7 @@ impl Connection {
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         match self.state {
             State::Connecting | State::Shaking(_) | State::Ending => Some(self.since),
-            State::Open(_) => self.waiting.front().map(|asked| asked.sent),
+            State::Open(_) => self.unanswered().next().map(|asked| asked.sent),
             State::Down | State::Closing => None,
         }
     }
@@ -216,6 +241,7 @@ impl Connection {
     pub(crate) fn may_ask(&self) -> bool {
         match &self.state {
             State::Open(_) if self.last_answer => false,
+            State::Open(_) if self.streams.as_ref().is_some_and(|s| !s.may_ask()) => false,
             State::Open(Codec::Tls(records)) => records.sealer.left() > KEY_RESERVE,
             State::Open(Codec::Plain) => true,
             _ => false,

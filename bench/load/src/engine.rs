@@ -86,7 +86,7 @@ impl<'a> Engine<'a> {
             .into_iter()
             .flat_map(|(role, count)| (0..count).map(move |_| Connection::new(role, now)))
             .collect();
-        let longest = common.requests.iter().map(Vec::len).max().unwrap_or(0);
+        let longest = common.longest();
         let ring = Ring::new(limits(connections.len(), plan.depth * longest), plan.target)?;
         Ok(Self {
             plan,

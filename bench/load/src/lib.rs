@@ -1,4 +1,4 @@
-//! The load generator: HTTP/1.1 over TLS, at full speed or at a fixed rate.
+//! The load generator: HTTP/1.1 or HTTP/2 over TLS, at full speed or at a fixed rate.
 //!
 //! One thread drives its connections on one io_uring that it polls without ever sleeping: a
 //! client that sleeps makes a fast server pay for waking it, and so understates fast servers.
@@ -11,7 +11,8 @@
 //! | [`run`] | threads, stages (set up, warm up, measure), samples of the server |
 //! | `engine` | one thread's loop |
 //! | `connection` | one connection: connect, handshake, records, requests, close |
-//! | [`response`], `bodies` | reading responses; what they must be |
+//! | [`response`], [`frames`] | reading responses of HTTP/1.1, of HTTP/2 |
+//! | `bodies` | what bodies must be |
 //! | `session` | rustls's configuration: pinned certificate, tickets |
 //! | `pace` | when requests are due at a fixed rate |
 //! | [`tally`], [`observe`], [`report`] | what was counted here and at the server, and how it is told |
@@ -25,6 +26,7 @@
 mod bodies;
 mod connection;
 mod engine;
+pub mod frames;
 mod mix;
 pub mod observe;
 pub mod options;

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::plan::{Group, Plan, Sessions, Slow, Suite, Tls, Verify};
 
-/// Loads an HTTP/1.1 server and says what it did with it.
+/// Loads an HTTP/1.1 or HTTP/2 server and says what it did with it.
 ///
 /// Without --rate each connection asks again as soon as it is answered (closed loop): that
 /// measures capacity. With --rate requests are due at a fixed rate and latency counts from the
@@ -30,9 +30,15 @@ pub struct Options {
     #[arg(short, long, default_value_t = 64)]
     connections: usize,
 
-    /// Requests in flight on each connection at most
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Requests in flight on each connection at most: pipelined, or as streams of HTTP/2. 64 at
+    /// most without --h2
+    #[arg(long, visible_alias = "streams", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
     depth: u16,
+
+    /// Speak HTTP/2
+    #[arg(long)]
+    h2: bool,
 
     /// Requests a second, all connections together [default: as many as the server can]
     #[arg(short, long)]
@@ -168,6 +174,9 @@ impl Options {
         if self.sessions != Sessions::KeepAlive && self.depth > 1 {
             return Err("--depth above 1 needs connections that are kept alive".into());
         }
+        if self.depth > 64 && !self.h2 {
+            return Err("--depth above 64 needs --h2".into());
+        }
         if self.sessions != Sessions::KeepAlive && !secure {
             return Err("--sessions full and resumed are about TLS".into());
         }
@@ -186,6 +195,7 @@ impl Options {
             host: host.to_owned(),
             tls: if secure { Some(self.tls()?) } else { None },
             paths,
+            http2: self.h2,
             headers: self.headers.clone(),
             sessions: self.sessions,
             connections: self.connections,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringway_bench_h2::encode::{self, Literal};
 use rustls::pki_types::CertificateDer;
 
 /// How connections are used.
@@ -84,6 +85,8 @@ pub struct Plan {
     pub tls: Option<Tls>,
     /// Paths and their weights; at least one, at most 65,535.
     pub paths: Vec<(String, u32)>,
+    /// Whether HTTP/2 is spoken: by ALPN over TLS, by prior knowledge without.
+    pub http2: bool,
     /// More header fields of each request, without CRLF.
     pub headers: Vec<String>,
     /// How connections are used.
@@ -130,6 +133,62 @@ impl Plan {
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{extra}\r\n", self.host).into_bytes()
         };
         self.paths.iter().map(|(path, _)| request(path)).collect()
+    }
+
+    /// The blocks of the requests over HTTP/2, one per path.
+    pub fn blocks(&self) -> Vec<Blocks> {
+        self.paths.iter().map(|(path, _)| Blocks::new(&self.host, path, &self.headers)).collect()
+    }
+}
+
+/// A path's request as HPACK blocks.
+#[derive(Clone, Debug)]
+pub struct Blocks {
+    /// The first of a connection: puts the fields that all requests share into the server's table.
+    pub first: Vec<u8>,
+    /// All others: refers to them.
+    pub later: Vec<u8>,
+    /// Where the server wants no table.
+    pub literal: Vec<u8>,
+}
+
+impl Blocks {
+    /// The blocks for `path`; `headers` are lines with a colon.
+    pub fn new(host: &str, path: &str, headers: &[String]) -> Self {
+        /// The indices of `:authority`, `:path` and `:method: GET`, and the first of the table.
+        const AUTHORITY: usize = 1;
+        const GET: usize = 2;
+        const PATH: usize = 4;
+        const HTTPS: usize = 7;
+        const DYNAMIC: usize = 62;
+        let fields = |how: Option<Literal>| {
+            let mut block = Vec::new();
+            encode::indexed(&mut block, GET);
+            encode::indexed(&mut block, HTTPS);
+            encode::literal_at(&mut block, Literal::Plain, PATH, path.as_bytes());
+            // The newest entry has the lowest index.
+            let mut index = DYNAMIC + headers.len();
+            match how {
+                Some(how) => encode::literal_at(&mut block, how, AUTHORITY, host.as_bytes()),
+                None => encode::indexed(&mut block, index),
+            }
+            for (name, value) in headers.iter().filter_map(|line| line.split_once(':')) {
+                index -= 1;
+                let (name, value) = (name.to_ascii_lowercase(), value.trim());
+                match how {
+                    Some(how) => {
+                        encode::literal(&mut block, how, name.as_bytes(), value.as_bytes());
+                    }
+                    None => encode::indexed(&mut block, index),
+                }
+            }
+            block
+        };
+        Self {
+            first: fields(Some(Literal::Indexed)),
+            later: fields(None),
+            literal: fields(Some(Literal::Plain)),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Report {
     pub url: String,
     /// Connections that asked.
     pub connections: usize,
+    /// Whether they spoke HTTP/2.
+    #[serde(default)]
+    pub http2: bool,
     /// Requests in flight on each at most.
     pub depth: usize,
     /// Requests a second that were due; nothing in a closed loop.
@@ -92,6 +95,9 @@ pub struct Came {
     pub head_bytes: f64,
     /// Bytes on the wire for each request answered: handshakes, heads, bodies, records' overhead.
     pub wire_bytes: f64,
+    /// Records for each request answered.
+    #[serde(default)]
+    pub records: f64,
     /// Session tickets for each handshake that fell into the measured time.
     pub tickets: f64,
     /// The share of the connections opened in the measured time that the server ended with a
@@ -226,6 +232,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").into(),
             url: plan.url.clone(),
             connections: plan.connections,
+            http2: plan.http2,
             depth: plan.depth,
             rate: plan.rate,
             seconds,
@@ -279,6 +286,7 @@ impl Came {
         Self {
             head_bytes: by(tally.heads.0, tally.heads.1),
             wire_bytes: by(tally.wire_bytes, tally.requests),
+            records: by(tally.records, tally.requests),
             tickets: by(tally.tickets, tally.full + tally.resumed),
             close_notifies: by(tally.close_notifies, tally.opened),
         }
@@ -351,8 +359,11 @@ impl fmt::Display for Report {
         });
         writeln!(
             f,
-            "{}  {} connections, depth {}, {loop_kind}",
-            self.url, self.connections, self.depth
+            "{}  {}, {} connections, depth {}, {loop_kind}",
+            self.url,
+            if self.http2 { "HTTP/2" } else { "HTTP/1.1" },
+            self.connections,
+            self.depth
         )?;
         writeln!(
             f,
@@ -401,8 +412,9 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "came        {:.0} bytes a request, {:.0} of them the head; {:.2} tickets a handshake",
-            self.came.wire_bytes, self.came.head_bytes, self.came.tickets
+            "came        {:.0} bytes a request, {:.0} of them the head; {:.2} records a request, \
+             {:.2} tickets a handshake",
+            self.came.wire_bytes, self.came.head_bytes, self.came.records, self.came.tickets
         )?;
         if let Some(server) = &self.server {
             write!(f, "{server}")?;

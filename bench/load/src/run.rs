@@ -189,7 +189,8 @@ fn one(plan: &Plan, control: &Control, files: &Files, index: usize) -> Result<Ta
             let host = plan.host.rsplit_once(':').map_or(plan.host.as_str(), |(host, _)| host);
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
                 .map_err(|error| format!("{host}: {error}"))?;
-            let config = session::config(tls, plan.sessions).map_err(|error| error.to_string())?;
+            let config = session::config(tls, plan.sessions, plan.http2)
+                .map_err(|error| error.to_string())?;
             Some((config, name))
         }
     };
@@ -197,6 +198,7 @@ fn one(plan: &Plan, control: &Control, files: &Files, index: usize) -> Result<Ta
         tls,
         keep_tickets: plan.sessions == Sessions::Resumed,
         requests: plan.requests(),
+        blocks: plan.http2.then(|| plan.blocks()),
         status: plan.status,
         bodies: Bodies::new(files, plan.hash),
         tally: Tally::default(),

@@ -31,7 +31,11 @@ const TICKETS: usize = 4096;
 /// # Errors
 ///
 /// rustls's, if suite and version do not go together.
-pub(crate) fn config(tls: &Tls, sessions: Sessions) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn config(
+    tls: &Tls,
+    sessions: Sessions,
+    http2: bool,
+) -> Result<Arc<ClientConfig>, Error> {
     let mut provider = aws_lc_rs::default_provider();
     let suite = match tls.suite {
         Suite::Aes128 => CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -58,7 +62,7 @@ pub(crate) fn config(tls: &Tls, sessions: Sessions) -> Result<Arc<ClientConfig>,
         .with_custom_certificate_verifier(Arc::new(pin))
         .with_no_client_auth();
     config.enable_secret_extraction = true;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     config.resumption = match sessions {
         Sessions::Resumed => Resumption::store(Arc::new(Tickets::default())),
         Sessions::KeepAlive | Sessions::Full => Resumption::disabled(),

@@ -22,6 +22,8 @@ pub enum Failure {
     Timeout,
     /// A response that cannot be read.
     Malformed,
+    /// The server reset a stream, or ended the connection before it had answered all.
+    Reset,
     /// Another status than expected.
     Status,
     /// A body of another length.
@@ -32,13 +34,14 @@ pub enum Failure {
 
 impl Failure {
     /// All kinds, in the order of a request's life.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connect,
         Self::Handshake,
         Self::Record,
         Self::Closed,
         Self::Timeout,
         Self::Malformed,
+        Self::Reset,
         Self::Status,
         Self::Length,
         Self::Body,
@@ -53,6 +56,7 @@ impl Failure {
             Self::Closed => "closed",
             Self::Timeout => "timeout",
             Self::Malformed => "malformed",
+            Self::Reset => "reset",
             Self::Status => "status",
             Self::Length => "length",
             Self::Body => "body",
@@ -129,6 +133,8 @@ pub struct Tally {
     pub wire_bytes: u64,
     /// Bytes of the heads of responses, and how many heads there were.
     pub heads: (u64, u64),
+    /// Records that came.
+    pub records: u64,
     /// Session tickets that came.
     pub tickets: u64,
     /// Connections that the server ended with a close_notify.
@@ -160,6 +166,7 @@ impl Default for Tally {
             waited: Duration::ZERO,
             wire_bytes: 0,
             heads: (0, 0),
+            records: 0,
             tickets: 0,
             close_notifies: 0,
             failures: Default::default(),
@@ -216,6 +223,7 @@ impl Tally {
         self.waited += other.waited;
         self.wire_bytes += other.wire_bytes;
         self.heads = (self.heads.0 + other.heads.0, self.heads.1 + other.heads.1);
+        self.records += other.records;
         self.tickets += other.tickets;
         self.close_notifies += other.close_notifies;
         for (ours, theirs) in self.failures.iter_mut().zip(&other.failures) {

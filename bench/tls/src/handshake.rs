@@ -52,6 +52,9 @@ pub trait Side: Sized {
     /// Whether the handshake was full or resumed.
     fn kind(&self) -> Option<HandshakeKind>;
 
+    /// The protocol that ALPN chose.
+    fn alpn(&self) -> Option<&[u8]>;
+
     /// Takes the keys out.
     ///
     /// # Errors
@@ -74,6 +77,10 @@ impl Side for UnbufferedClientConnection {
         self.handshake_kind()
     }
 
+    fn alpn(&self) -> Option<&[u8]> {
+        self.alpn_protocol()
+    }
+
     fn finish(self) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), rustls::Error> {
         self.dangerous_into_kernel_connection()
     }
@@ -93,6 +100,10 @@ impl Side for UnbufferedServerConnection {
         self.handshake_kind()
     }
 
+    fn alpn(&self) -> Option<&[u8]> {
+        self.alpn_protocol()
+    }
+
     fn finish(self) -> Result<(ExtractedSecrets, KernelConnection<Self::Data>), rustls::Error> {
         self.dangerous_into_kernel_connection()
     }
@@ -108,6 +119,8 @@ pub struct Session<Data> {
     pub kernel: KernelConnection<Data>,
     /// Whether a session was resumed.
     pub resumed: bool,
+    /// The protocol that ALPN chose.
+    pub alpn: Option<Vec<u8>>,
 }
 
 impl<Data> fmt::Debug for Session<Data> {
@@ -181,13 +194,14 @@ impl<S: Side> Handshake<S> {
 
     fn done(self) -> Result<Step<S>, Failure> {
         let resumed = self.connection.kind() == Some(HandshakeKind::Resumed);
+        let alpn = self.connection.alpn().map(<[u8]>::to_vec);
         let (secrets, kernel) = self.connection.finish().map_err(Failure::Tls)?;
         if kernel.protocol_version() != rustls::ProtocolVersion::TLSv1_3 {
             return Err(Failure::Unsupported);
         }
         let sealer = Sealer::new(&secrets.tx).ok_or(Failure::Unsupported)?;
         let opener = Opener::new(&secrets.rx).ok_or(Failure::Unsupported)?;
-        Ok(Step::Done(Box::new(Session { sealer, opener, kernel, resumed })))
+        Ok(Step::Done(Box::new(Session { sealer, opener, kernel, resumed, alpn })))
     }
 }
 

@@ -8,15 +8,23 @@ use std::time::Instant;
 use ringway_bench_ring::{Ring, Slot};
 use ringway_bench_tls::record::{Content, HEADER, MAX_PLAINTEXT, OVERHEAD};
 
-use super::{Asked, Codec, Connection, State, record};
+use super::{Asked, Codec, Common, Connection, State, record};
 use crate::tally::{Failure, Trouble};
 
 impl Connection {
     /// Whether there is something to write and no write in flight.
     pub(crate) fn wants_write(&self) -> bool {
-        let has = !self.output.is_empty()
-            || matches!(self.state, State::Open(_)) && !self.owed.is_empty();
+        let has =
+            !self.output.is_empty() || matches!(self.state, State::Open(_)) && self.has_plaintext();
         has && self.writing.is_none() && self.socket.is_some()
+    }
+
+    /// Whether an open connection has something to seal.
+    fn has_plaintext(&self) -> bool {
+        match &self.streams {
+            Some(streams) => streams.wants_write(self.owed.len()),
+            None => !self.owed.is_empty(),
+        }
     }
 
     /// Whether all that was to be written has been.
@@ -31,22 +39,27 @@ impl Connection {
         key: u32,
         mut slot: Slot,
         ring: &mut Ring,
-        requests: &[Vec<u8>],
+        common: &Common,
     ) -> Result<(), Trouble> {
         let mut used = self.output.len().min(slot.len());
         slot[..used].copy_from_slice(&self.output[..used]);
         self.output.drain(..used);
-        if self.output.is_empty() && !self.owed.is_empty() {
+        if self.output.is_empty() && self.has_plaintext() {
             let now = Instant::now();
+            let (owed, waiting) = (&mut self.owed, &mut self.waiting);
+            let mut fill = |room: &mut [u8]| match (&mut self.streams, &common.blocks) {
+                (Some(streams), Some(blocks)) => streams.fill(room, owed, blocks, now),
+                _ => fill(room, owed, waiting, &common.requests, now),
+            };
             let room = &mut slot[used..];
             match &mut self.state {
                 State::Open(Codec::Plain) => {
-                    used += fill(room, &mut self.owed, &mut self.waiting, requests, now);
+                    used += fill(room);
                 }
                 State::Open(Codec::Tls(records)) if room.len() > OVERHEAD => {
                     let end = room.len().min(OVERHEAD + MAX_PLAINTEXT) - (OVERHEAD - HEADER);
                     let plain = &mut room[HEADER..end];
-                    let len = fill(plain, &mut self.owed, &mut self.waiting, requests, now);
+                    let len = fill(plain);
                     if len > 0 {
                         used += records.sealer.seal(room, Content::Data, len).map_err(record)?;
                     }

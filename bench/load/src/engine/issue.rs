@@ -85,8 +85,8 @@ impl Engine<'_> {
             let connection = &mut self.connections[key as usize];
             if connection.wants_write() {
                 let Some(slot) = self.ring.slot() else { return };
-                let requests = &self.common.requests;
-                if let Err(trouble) = connection.write(key, slot, &mut self.ring, requests) {
+                let written = connection.write(key, slot, &mut self.ring, &self.common);
+                if let Err(trouble) = written {
                     self.fail(key, trouble);
                 }
             }

@@ -1,6 +1,7 @@
 //! The load generator against a server of a few lines on rustls's own record layer: what it counts
 //! is what the server did, and every kind of wrong answer is noticed.
 
+mod http2;
 mod server;
 
 use std::fs;
@@ -64,6 +65,48 @@ fn pipelines_a_mix_in_two_threads() {
     let report = load(&server, "/", "--mix /a=1,/b=3 --depth 5 -t 2 --hash");
     assert_eq!(sound(&report).client.threads, 2);
     assert!(report.unfinished <= 20);
+}
+
+#[test]
+fn speaks_http2_with_as_many_streams_as_the_server_allows() {
+    let server = Server::start(Behaviour::Sound);
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a"), server::body("/a")).unwrap();
+    let options = format!("--h2 --streams 100 --hash --root {}", root.path().display());
+    let report = load(&server, "/a", &options);
+    let report = sound(&report);
+    assert!(report.http2 && report.opened == 0, "{report}");
+    assert!(report.unfinished <= 400 && report.came.records > 0.0, "{report}");
+    // One of nine bytes for each of its two frames.
+    assert!((18.0..60.0).contains(&report.came.head_bytes), "{report}");
+    fs::write(root.path().join("a"), [0; 5000]).unwrap();
+    let hopeless = try_load(&server, "/a", &options);
+    assert!(hopeless.unwrap_err().contains("bytes differ"));
+    let mixed = load(&server, "/", "--h2 --mix /a=1,/b=3 --streams 3 -t 2 --hash --header X:y");
+    assert_eq!(sound(&mixed).client.threads, 2);
+    let rate = load(&server, "/a", "--h2 --streams 3 --rate 300");
+    let seen = sound(&rate).requests + rate.unfinished + rate.missed;
+    assert_eq!(seen, rate.carried + rate.due.unwrap(), "{rate}");
+    let shaking = load(&server, "/a", "--h2 --sessions resumed");
+    assert!(sound(&shaking).resumed_handshakes + 4 >= shaking.requests, "{shaking}");
+}
+
+#[test]
+fn notices_every_wrong_answer_over_http2() {
+    for (behaviour, kind) in [
+        (Behaviour::WrongStatus, "status"),
+        (Behaviour::WrongLength, "length"),
+        (Behaviour::WrongBytes, "body"),
+        (Behaviour::Garbage, "malformed"),
+        (Behaviour::Break, "closed"),
+        (Behaviour::Reset, "reset"),
+        (Behaviour::GoAway, "reset"),
+    ] {
+        let report = load(&Server::start(behaviour), "/a", "--hash --h2");
+        let kinds: Vec<_> = report.failures.keys().map(String::as_str).collect();
+        assert_eq!(kinds, [kind], "{behaviour:?}\n{report}");
+        assert!(report.requests > 0, "every other answer is sound: {report}");
+    }
 }
 
 #[test]

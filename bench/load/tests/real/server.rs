@@ -10,6 +10,8 @@ use std::time::Duration;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::http2;
+
 /// What the server does. The wrong ones do it to every second request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -23,6 +25,8 @@ pub(crate) enum Behaviour {
     Break,
     Alert,
     Silence,
+    Reset,
+    GoAway,
 }
 
 #[derive(Clone, Debug)]
@@ -44,11 +48,18 @@ impl Server {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
         let config = Arc::new(config);
         Self::accept(false, move |socket, asked| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = StreamOwned::new(connection, socket);
+            while stream.conn.is_handshaking() {
+                stream.conn.complete_io(&mut stream.sock)?;
+            }
+            if stream.conn.alpn_protocol() == Some(b"h2") {
+                return http2::serve(&mut stream, behaviour, &asked);
+            }
             let end = serve(&mut stream, behaviour, &asked);
             if matches!(end, Ok(End::Alert)) {
                 // In the clear, where only sealed records may come.
