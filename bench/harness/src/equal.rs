@@ -6,6 +6,7 @@ use crate::peers::is_ringway_again;
 use crate::results::{Results, WorkloadResult};
 use crate::summary::{Figure, HEAD, TICKETS, WIRE, range};
 use crate::text::number;
+use crate::workloads::H2;
 
 /// The workloads whose figures are told: the head, then both kinds of handshake.
 const SMALL: &str = "1k-64";
@@ -13,13 +14,15 @@ const FULL: &str = "full-handshakes";
 const RESUMED: &str = "resumed-handshakes";
 
 /// A column: its heading, its workload, its figure, decimals.
-const COLUMNS: [(&str, &str, Figure, usize); 6] = [
+const COLUMNS: [(&str, &str, Figure, usize); 8] = [
     ("head", SMALL, HEAD, 0),
     ("1 KB on the wire", SMALL, WIRE, 0),
     ("full handshake and 1 KB", FULL, WIRE, 0),
     ("tickets", FULL, TICKETS, 1),
     ("resumed and 1 KB", RESUMED, WIRE, 0),
     ("tickets", RESUMED, TICKETS, 1),
+    ("HTTP/2 head", H2, HEAD, 0),
+    ("1 KB over HTTP/2", H2, WIRE, 0),
 ];
 
 /// A section of the text in Markdown; nothing if those workloads were not measured.

@@ -221,7 +221,7 @@ pub(crate) fn method_paragraphs(results: &Results) -> Vec<String> {
         ),
         disturbed::method(),
         "All use TLS 1.3 with AES-128-GCM, X25519 and the same ECDSA P-256 certificate, and serve the \
-         same directory over HTTP/1.1 on the loopback. Their configurations are those that their own \
+         same directory on the loopback, over HTTP/1.1 or, where a workload says so, HTTP/2. Their configurations are those that their own \
          documentation recommends for files; they stand in `bench/harness/src/peers`, and the servers \
          around libraries in `bench/peers`."
             .into(),

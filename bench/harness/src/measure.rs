@@ -221,7 +221,7 @@ fn turn_of(
     rate: Option<f64>,
 ) -> Result<Report, String> {
     let (server, port) = start(options, material, peer, workload, None)?;
-    let mut command = load(options, material, workload, rate, port)?;
+    let mut command = load(options, material, peer, workload, rate, port)?;
     command.args(["--server-pid", &server.pid().to_string()]);
     checked(workload.options.contains(&"resumed"), report(options.client_cpu, &mut command)?)
 }
@@ -230,6 +230,7 @@ fn turn_of(
 fn load(
     options: &Options,
     material: &Material,
+    peer: &Peer,
     workload: &Workload,
     rate: Option<f64>,
     port: u16,
@@ -242,7 +243,7 @@ fn load(
     command.args(["--duration", &format!("{}s", options.seconds_of(workload))]);
     command.args(["--warm-up", &format!("{}s", options.warm_up())]);
     command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
-    command.args(workload.options);
+    command.args(peer.loaded_with(workload));
     if let Some(rate) = rate {
         command.args(["--rate", &rate.to_string()]);
     }
@@ -291,7 +292,7 @@ fn count_calls(
     let admin = free_port().map_err(|error| error.to_string())?;
     let more = peer.tells_copies().then(|| format!("--admin=127.0.0.1:{admin}"));
     let (server, port) = start(options, material, peer, workload, more.as_deref())?;
-    let mut command = load(options, material, workload, rate, port)?;
+    let mut command = load(options, material, peer, workload, rate, port)?;
     command.args(["--duration", &format!("{}s", options.counting(workload))]);
     let delay = Duration::from_secs_f64(options.warm_up() + 0.15);
     let window = Duration::from_secs_f64(options.counting(workload) / 2.0);

@@ -7,8 +7,8 @@ use clap::Parser;
 use crate::workloads::{About, Workload};
 
 /// Seconds that a set may take, with rounds that are repeated because something disturbed them.
-const LIMIT: f64 = 1740.0;
-const QUICK_LIMIT: f64 = 170.0;
+const LIMIT: f64 = 2640.0;
+const QUICK_LIMIT: f64 = 230.0;
 
 /// How many times as long a round takes where few requests fit into it.
 const LONGER: f64 = 3.0;
@@ -26,7 +26,7 @@ const OPENING: f64 = 2.5;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ringway-bench", version, max_term_width = 100)]
 pub(crate) struct Options {
-    /// The most telling workloads and peers only, in shorter rounds: three minutes
+    /// The most telling workloads and peers only, in shorter rounds: four minutes
     #[arg(long)]
     pub(crate) quick: bool,
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 pub(crate) use self::all::{ALL, COUNTED};
-use self::configuration::{caddy, haproxy, nginx, size};
+use self::configuration::{caddy, h2o, haproxy, nginx, size};
 use crate::material::Material;
 use crate::options::Options;
 use crate::results::Results;
@@ -34,6 +34,7 @@ enum Kind {
         ktls: bool,
     },
     Haproxy,
+    H2o,
     Caddy,
     /// One of our programs around a library, with the libraries that make it up.
     Library {
@@ -60,6 +61,8 @@ pub(crate) struct Peer {
     pub(crate) serious: bool,
     /// Whether it belongs to the quick set.
     pub(crate) quick: bool,
+    /// Whether it takes part where HTTP/2 is spoken.
+    http2: bool,
     kind: Kind,
 }
 
@@ -72,9 +75,12 @@ pub(crate) const TWO_WORKERS: &str = "ringway-2";
 /// The name of Ringway with two workers on one CPU.
 pub(crate) const TWO_ON_ONE: &str = "ringway-2-on-1";
 
-/// Whether this is Ringway with more than one worker.
+/// The name of Ringway over HTTP/1.1, beside itself over HTTP/2.
+pub(crate) const OVER_HTTP1: &str = "ringway-http1";
+
+/// Whether this is Ringway once more, in another way than all others are measured.
 pub(crate) fn is_ringway_again(name: &str) -> bool {
-    [TWO_WORKERS, TWO_ON_ONE].contains(&name)
+    [TWO_WORKERS, TWO_ON_ONE, OVER_HTTP1].contains(&name)
 }
 
 /// What the server of this name is spared for each request; empty if nothing is known.
@@ -123,8 +129,20 @@ impl Peer {
 
     /// Whether it takes part in `workload`: two workers are compared with one and nobody else.
     pub(crate) fn takes_part(&self, workload: &Workload) -> bool {
+        if workload.http1.is_some() {
+            return self.http2;
+        }
         let alone = workload.about == About::Workers;
-        self.name == RINGWAY || is_ringway_again(self.name) == alone
+        let again = is_ringway_again(self.name);
+        self.name == RINGWAY || again == alone && self.name != OVER_HTTP1
+    }
+
+    /// What the load generator is told about `workload`.
+    pub(crate) fn loaded_with(&self, workload: &Workload) -> &'static [&'static str] {
+        match workload.http1 {
+            Some(options) if self.name == OVER_HTTP1 => options,
+            _ => workload.options,
+        }
     }
 
     /// Whether it is to be measured; if not, why.
@@ -142,6 +160,7 @@ impl Peer {
             Kind::Nginx { .. } => said(Path::new("nginx"), "-v")
                 .map(|said| said.trim_start_matches("nginx version: ").into()),
             Kind::Haproxy => said(Path::new("haproxy"), "-v"),
+            Kind::H2o => said(Path::new("h2o"), "-v"),
             Kind::Caddy => said(Path::new("caddy"), "version"),
             Kind::Library { program, crates, .. } => {
                 said(&own(options, program)?, "--help")?;
@@ -193,6 +212,11 @@ impl Peer {
                 let config = write("haproxy.cfg", &haproxy(material, &listen, file)?)?;
                 command = Command::new("haproxy");
                 command.arg("-f").arg(config);
+            }
+            Kind::H2o => {
+                let config = write("h2o.conf", &h2o(material, port))?;
+                command = Command::new("h2o");
+                command.arg("-c").arg(config);
             }
             Kind::Caddy => {
                 let config = write("Caddyfile", &caddy(material, port))?;

@@ -139,7 +139,10 @@ fn ringway_takes_part_whoever_is_asked_for() {
     let named = |arguments| -> Vec<_> {
         peers::chosen(&options(arguments)).into_iter().map(|peer| peer.name).collect()
     };
-    assert_eq!(named("--quick --peer nginx --peer actix"), ["ringway", "nginx", "actix"]);
+    assert_eq!(
+        named("--quick --peer nginx --peer actix"),
+        ["ringway", "ringway-http1", "nginx", "actix"]
+    );
     assert_eq!(
         named("--workload two-workers --peer nginx"),
         ["ringway", "ringway-2", "ringway-2-on-1"]
@@ -155,10 +158,31 @@ fn two_workers_are_compared_with_one_alone() {
     };
     assert_eq!(named(two), ["ringway", "ringway-2", "ringway-2-on-1"]);
     assert!(!named(&workloads::ALL[0]).contains(&"ringway-2"));
+    assert!(!named(&workloads::ALL[0]).contains(&"ringway-http1"));
 }
 
 #[test]
-fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
+fn http2_is_compared_with_those_who_speak_it_and_with_our_own_http1() {
+    let known = |name| peers::ALL.iter().find(|peer| peer.name == name).unwrap();
+    for workload in workloads::ALL.iter().filter(|workload| workload.http1.is_some()) {
+        let named: Vec<_> =
+            peers::ALL.iter().filter(|p| p.takes_part(workload)).map(|peer| peer.name).collect();
+        let expected = ["ringway", "ringway-http1", "h2o", "nginx", "haproxy", "caddy", "hyper"];
+        assert_eq!(named, expected);
+        assert_eq!(known("h2o").loaded_with(workload)[0], "--h2");
+        // As many connections over HTTP/1.1 as streams over HTTP/2.
+        let number = |options: &[&str], name| -> usize {
+            let place = options.iter().position(|option| *option == name).unwrap();
+            options[place + 1].parse().unwrap()
+        };
+        let http1 = known("ringway-http1").loaded_with(workload);
+        let streams = number(workload.options, "-c") * number(workload.options, "--streams");
+        assert_eq!((http1.len(), number(http1, "-c")), (2, streams));
+    }
+}
+
+#[test]
+fn the_quick_set_takes_four_minutes_and_the_full_one_three_quarters_of_an_hour() {
     // With what disturbed rounds are repeated in.
     let time = |arguments| {
         let options = options(arguments);
@@ -167,8 +191,8 @@ fn the_quick_set_takes_three_minutes_and_the_full_one_thirty() {
         options.limit(measure::expected(&options, &present, &workloads::chosen(&options)))
     };
     let (quick, full) = (time("--quick"), time(""));
-    assert!((60.0..=175.0).contains(&quick), "{quick} s");
-    assert!((600.0..=1760.0).contains(&full), "{full} s");
+    assert!((60.0..=240.0).contains(&quick), "{quick} s");
+    assert!((600.0..=2700.0).contains(&full), "{full} s");
     assert!(time("--workload 1k-64") < full / 4.0);
     assert!(time("--no-repeats") < full);
 }

@@ -28,6 +28,9 @@ pub(crate) struct Workload {
     pub(crate) file: Option<&'static str>,
     /// What the load generator is told, besides where and how long.
     pub(crate) options: &'static [&'static str],
+    /// Whether it is about HTTP/2; then what the load generator is told instead when it loads Ringway
+    /// over HTTP/1.1, with a connection for each stream.
+    pub(crate) http1: Option<&'static [&'static str]>,
     /// Whether few requests fit into a second, so that it takes longer.
     pub(crate) long: bool,
     /// Whether it belongs to the quick set.
@@ -37,14 +40,18 @@ pub(crate) struct Workload {
 /// The workload by whose throughput the fixed rates are chosen.
 pub(crate) const CAPACITY: &str = "1k-64";
 
+/// The workload that tells what each server sends for an answer over HTTP/2.
+pub(crate) const H2: &str = "h2-1k-10x10";
+
 /// All workloads. The one that fixes the rates comes before those at a fixed rate.
-pub(crate) const ALL: [Workload; 13] = [
+pub(crate) const ALL: [Workload; 19] = [
     Workload {
         name: CAPACITY,
         title: "1 KB, 64 connections",
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -54,6 +61,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "1"],
+        http1: None,
         long: false,
         quick: false,
     },
@@ -63,6 +71,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "1000"],
+        http1: None,
         long: false,
         quick: false,
     },
@@ -72,6 +81,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("16k.bin"),
         options: &["-c", "64"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -81,6 +91,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Bytes,
         file: Some("1m.bin"),
         options: &["-c", "16"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -90,6 +101,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Bytes,
         file: Some("100m.bin"),
         options: &["-c", "4"],
+        http1: None,
         long: true,
         quick: false,
     },
@@ -99,6 +111,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: None,
         options: &["-c", "64", "--mix", SITE],
+        http1: None,
         long: false,
         quick: false,
     },
@@ -108,6 +121,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "16", "--sessions", "full"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -117,6 +131,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Requests,
         file: Some("1k.bin"),
         options: &["-c", "16", "--sessions", "resumed"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -126,6 +141,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Rate { percent: 50 },
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        http1: None,
         long: false,
         quick: true,
     },
@@ -135,6 +151,7 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Rate { percent: 80 },
         file: Some("1k.bin"),
         options: &["-c", "64"],
+        http1: None,
         long: false,
         quick: false,
     },
@@ -144,8 +161,69 @@ pub(crate) const ALL: [Workload; 13] = [
         about: About::Idle,
         file: Some("1k.bin"),
         options: &["-c", "1", "--rate", "100", "--idle", "5000"],
+        http1: None,
         long: false,
         quick: false,
+    },
+    Workload {
+        name: H2,
+        title: "HTTP/2: 1 KB, 10 connections of 10 streams",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["--h2", "-c", "10", "--streams", "10"],
+        http1: Some(&["-c", "100"]),
+        long: false,
+        quick: true,
+    },
+    Workload {
+        name: "h2-1k-1x100",
+        title: "HTTP/2: 1 KB, one connection of 100 streams",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["--h2", "-c", "1", "--streams", "100"],
+        http1: Some(&["-c", "100"]),
+        long: false,
+        quick: false,
+    },
+    Workload {
+        name: "h2-1k-64x10",
+        title: "HTTP/2: 1 KB, 64 connections of 10 streams",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["--h2", "-c", "64", "--streams", "10"],
+        http1: Some(&["-c", "640"]),
+        long: false,
+        quick: false,
+    },
+    Workload {
+        name: "h2-1k-1x1",
+        title: "HTTP/2: 1 KB, one connection of one stream",
+        about: About::Requests,
+        file: Some("1k.bin"),
+        options: &["--h2", "-c", "1", "--streams", "1"],
+        http1: Some(&["-c", "1"]),
+        long: false,
+        quick: false,
+    },
+    Workload {
+        name: "h2-16k-10x10",
+        title: "HTTP/2: 16 KB, 10 connections of 10 streams",
+        about: About::Requests,
+        file: Some("16k.bin"),
+        options: &["--h2", "-c", "10", "--streams", "10"],
+        http1: Some(&["-c", "100"]),
+        long: false,
+        quick: false,
+    },
+    Workload {
+        name: "h2-1m-4x4",
+        title: "HTTP/2: 1 MB, 4 connections of 4 streams",
+        about: About::Bytes,
+        file: Some("1m.bin"),
+        options: &["--h2", "-c", "4", "--streams", "4"],
+        http1: Some(&["-c", "16"]),
+        long: false,
+        quick: true,
     },
     Workload {
         name: "two-workers",
@@ -154,6 +232,7 @@ pub(crate) const ALL: [Workload; 13] = [
         file: Some("1k.bin"),
         // A load generator that polls would keep the second worker from its CPU where there are two.
         options: &["-c", "128", "--sleep"],
+        http1: None,
         long: false,
         quick: false,
     },

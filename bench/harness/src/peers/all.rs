@@ -1,6 +1,6 @@
 //! The list of those that are measured.
 
-use super::{Kind, Peer, RINGWAY, TWO_ON_ONE, TWO_WORKERS};
+use super::{Kind, OVER_HTTP1, Peer, RINGWAY, TWO_ON_ONE, TWO_WORKERS};
 
 const CACHED: &str = "copy into rustls, seal, copy to the socket";
 
@@ -11,7 +11,7 @@ const NO_HTTP: &str = "it does no HTTP; no request is parsed, no file looked up,
     it shows what nobody can save, and is not there to be beaten";
 
 /// All that take part.
-pub(crate) const ALL: [Peer; 15] = [
+pub(crate) const ALL: [Peer; 17] = [
     Peer {
         name: RINGWAY,
         what: "files, metadata, Date; one worker",
@@ -19,6 +19,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: true,
         quick: true,
+        http2: true,
         kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" },
     },
     Peer {
@@ -28,6 +29,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: false,
         quick: true,
+        http2: false,
         kind: Kind::Ringway { workers: 2, cpus: 2, ktls: "auto" },
     },
     Peer {
@@ -37,7 +39,28 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: false,
         quick: true,
+        http2: false,
         kind: Kind::Ringway { workers: 2, cpus: 1, ktls: "auto" },
+    },
+    Peer {
+        name: OVER_HTTP1,
+        what: "Ringway over HTTP/1.1 with a connection for each stream, beside itself over HTTP/2",
+        passes: "see its ledger",
+        spares: "",
+        serious: false,
+        quick: true,
+        http2: true,
+        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" },
+    },
+    Peer {
+        name: "h2o",
+        what: "files by file.dir; one thread",
+        passes: "read, seal, copy to the socket",
+        spares: "",
+        serious: false,
+        quick: true,
+        http2: true,
+        kind: Kind::H2o,
     },
     Peer {
         name: "nginx",
@@ -46,6 +69,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: true,
         quick: true,
+        http2: true,
         kind: Kind::Nginx { ktls: false },
     },
     Peer {
@@ -56,6 +80,7 @@ pub(crate) const ALL: [Peer; 15] = [
             up, and there are no conditions or ranges",
         serious: true,
         quick: true,
+        http2: true,
         kind: Kind::Haproxy,
     },
     Peer {
@@ -65,6 +90,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: false,
         quick: false,
+        http2: true,
         kind: Kind::Caddy,
     },
     Peer {
@@ -74,6 +100,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: IN_MEMORY,
         serious: true,
         quick: true,
+        http2: true,
         kind: Kind::Library {
             program: "peer-hyper",
             options: &[],
@@ -87,6 +114,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "it judges no conditions or ranges",
         serious: false,
         quick: false,
+        http2: false,
         kind: Kind::Library {
             program: "peer-hyper",
             options: &["--read-files"],
@@ -100,6 +128,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: "",
         serious: false,
         quick: false,
+        http2: false,
         kind: Kind::Library {
             program: "peer-axum",
             options: &[],
@@ -113,6 +142,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: IN_MEMORY,
         serious: true,
         quick: true,
+        http2: false,
         kind: Kind::Library {
             program: "peer-actix",
             options: &[],
@@ -126,6 +156,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: IN_MEMORY,
         serious: true,
         quick: true,
+        http2: false,
         kind: Kind::Library {
             program: "peer-tokio-uring",
             options: &[],
@@ -139,6 +170,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: IN_MEMORY,
         serious: true,
         quick: true,
+        http2: false,
         kind: Kind::Library {
             program: "peer-monoio",
             options: &[],
@@ -152,6 +184,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: IN_MEMORY,
         serious: true,
         quick: false,
+        http2: false,
         kind: Kind::Library {
             program: "peer-compio",
             options: &[],
@@ -165,6 +198,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: NO_HTTP,
         serious: false,
         quick: true,
+        http2: false,
         kind: Kind::Bound { program: "bound-uring" },
     },
     Peer {
@@ -174,6 +208,7 @@ pub(crate) const ALL: [Peer; 15] = [
         spares: NO_HTTP,
         serious: false,
         quick: true,
+        http2: false,
         kind: Kind::Bound { program: "bound-epoll" },
     },
 ];
@@ -193,5 +228,5 @@ pub(crate) const COUNTED: [Peer; 6] = [
 ];
 
 const fn counted(name: &'static str, what: &'static str, kind: Kind) -> Peer {
-    Peer { name, what, passes: "", spares: "", serious: false, quick: false, kind }
+    Peer { name, what, passes: "", spares: "", serious: false, quick: false, http2: false, kind }
 }

@@ -27,7 +27,7 @@ http {{
   ssl_ecdh_curve X25519; ssl_session_tickets on; ssl_conf_command NumTickets 1;
   ssl_session_cache off; {ktls}
   server {{
-    listen {listen} ssl backlog=4096; root {dir}/www;
+    listen {listen} ssl http2 backlog=4096; root {dir}/www;
     ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;
   }}
 }}
@@ -60,12 +60,38 @@ defaults
   timeout connect 5s
   timeout server 60s
 frontend bench
-  bind {listen} ssl crt {dir}/haproxy.pem alpn http/1.1 backlog 4096
+  bind {listen} ssl crt {dir}/haproxy.pem alpn h2,http/1.1 backlog 4096
   http-request return status 200 content-type application/octet-stream file {dir}/www/{file} \
 hdr Date %[date(),http_date] hdr Last-Modified \"Thu, 01 Jan 2026 00:00:00 GMT\" hdr ETag \\\"69000000-400\\\"
 "
     );
     Ok(config)
+}
+
+pub(super) fn h2o(material: &Material, port: u16) -> String {
+    let dir = material.dir().display();
+    let user = if rustix::process::geteuid().is_root() { "user: root\n" } else { "" };
+    format!(
+        "{user}num-threads: 1
+tcp-fastopen: 0
+max-connections: 16384
+http1-request-timeout: 60
+http2-idle-timeout: 600
+pid-file: {dir}/h2o.pid
+error-log: {dir}/h2o.log
+listen:
+  host: 127.0.0.1
+  port: {port}
+  ssl:
+    certificate-file: {dir}/cert.pem
+    key-file: {dir}/key.pem
+hosts:
+  default:
+    paths:
+      \"/\":
+        file.dir: {dir}/www
+"
+    )
 }
 
 pub(super) fn caddy(material: &Material, port: u16) -> String {
@@ -79,7 +105,7 @@ pub(super) fn caddy(material: &Material, port: u16) -> String {
     level ERROR
   }}
   servers {{
-    protocols h1
+    protocols h1 h2
     timeouts {{
       idle 600s
     }}

@@ -8,15 +8,17 @@ mod body;
 use std::convert::Infallible;
 use std::error::Error;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Parser;
 use http_body_util::{Either, Full};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use ringway_bench_peer::{Files, Options, told};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +26,16 @@ use tokio_rustls::TlsAcceptor;
 use crate::body::FileBody;
 
 type Body = Either<Full<Bytes>, FileBody>;
+
+/// Runs the tasks of HTTP/2 connections on this thread.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
 
 fn main() {
     let options = Options::parse();
@@ -34,7 +46,9 @@ fn main() {
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let files = Rc::new(Files::load(&options.dir)?);
-    let acceptor = TlsAcceptor::from(options.shared_tls()?);
+    let mut tls = options.tls()?;
+    tls.alpn_protocols.insert(0, b"h2".to_vec());
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
     let listener = tokio::net::TcpListener::from_std(options.listener()?)?;
     let read_files = options.read_files;
     loop {
@@ -47,6 +61,13 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
                 let response = answer(&request, &files, read_files);
                 async { Ok::<_, Infallible>(response) }
             });
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let connection = http2::Builder::new(Local)
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                let _ = connection.await;
+                return;
+            }
             let connection = http1::Builder::new()
                 .pipeline_flush(true)
                 .serve_connection(TokioIo::new(stream), service);
