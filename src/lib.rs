@@ -27,6 +27,7 @@ pub mod conn;
 pub mod decode;
 pub mod files;
 pub mod handshake;
+pub mod hpack;
 pub mod monotonic;
 pub mod observe;
 pub mod parse;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod chunked;
+pub mod h2;
 
 #[cfg(test)]
 mod properties;

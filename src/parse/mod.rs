@@ -10,6 +10,7 @@ mod authority;
 mod error;
 mod facts;
 mod fields;
+pub mod h2;
 mod head;
 mod method;
 mod scan;

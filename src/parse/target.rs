@@ -34,9 +34,7 @@ pub enum Target<'b> {
 impl<'b> Target<'b> {
     /// Reads a target that is not empty and holds no space.
     pub(super) fn parse(method: Method<'_>, text: &'b [u8]) -> Result<Self, HeadError> {
-        // Without an early exit, so that the compiler takes many bytes at once.
-        let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
-        if text.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) != 0 {
+        if has_forbidden_byte(text) {
             return Err(HeadError::TargetByte);
         }
         match (method, text) {
@@ -84,7 +82,15 @@ impl<'b> Target<'b> {
     }
 }
 
-fn split_query(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// Whether a target holds a fragment, a control character or a byte outside ASCII.
+pub(super) fn has_forbidden_byte(text: &[u8]) -> bool {
+    // Without an early exit, so that the compiler takes many bytes at once.
+    let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
+    text.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) != 0
+}
+
+/// Divides a target at its first `?`.
+pub(super) fn split_query(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b'?', text).and_then(|at| text.split_at_checked(at)) {
         Some((path, query)) => (path, query.get(1..)),
         None => (text, None),

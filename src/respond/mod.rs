@@ -9,6 +9,7 @@
 mod body;
 mod date;
 mod decimal;
+pub mod h2;
 mod head;
 mod refusal;
 mod status;

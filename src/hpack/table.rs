@@ -1,0 +1,366 @@
+//! The decoder's dynamic table (RFC 7541 sections 2.3.2 and 4), in one piece of memory.
+//!
+//! The text of the entries lies at the front, the oldest first, and a descriptor for each at the
+//! end, growing towards it. RFC 7541 charges 32 bytes for each entry and a descriptor takes eight,
+//! so whatever the table may hold fits; what is free is in one piece after the live entries were
+//! moved to the edges, which each insertion pays for with a part of the 24 bytes that it spares.
+
+use std::ops::Range;
+
+use super::FieldName;
+
+/// Bytes of the table: the default of SETTINGS_HEADER_TABLE_SIZE, which Ringway leaves as it is.
+pub const TABLE_BYTES: usize = 4096;
+
+/// What RFC 7541 section 4.1 charges for an entry besides its text.
+const CHARGE: usize = 32;
+
+const DESCRIPTOR: usize = 8;
+
+/// The table. Without an entry it has no memory.
+#[derive(Debug)]
+pub(super) struct Table {
+    memory: Option<Box<[u8; TABLE_BYTES]>>,
+    /// Where the text of the oldest entry begins.
+    start: usize,
+    /// Where the text of the newest entry ends.
+    end: usize,
+    /// The place of the oldest entry's descriptor, counted from the end of the memory.
+    first: usize,
+    count: usize,
+    /// The size as RFC 7541 counts it.
+    size: usize,
+    max: usize,
+}
+
+/// An entry of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'t> {
+    pub(super) token: FieldName,
+    pub(super) name: &'t [u8],
+    pub(super) value: &'t [u8],
+    /// The visitor found it well-formed when it was inserted.
+    pub(super) checked: bool,
+}
+
+/// The name of an entry to insert.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NewName<'n> {
+    /// This text.
+    Text(&'n [u8]),
+    /// That of another entry, which the insertion may evict.
+    Entry(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Descriptor {
+    at: u16,
+    name: u16,
+    value: u16,
+    token: u8,
+    checked: bool,
+}
+
+impl Descriptor {
+    fn read(bytes: [u8; DESCRIPTOR]) -> Self {
+        let bits = u64::from_le_bytes(bytes);
+        Self {
+            at: bits as u16,
+            name: (bits >> 16) as u16,
+            value: (bits >> 32) as u16,
+            token: (bits >> 48) as u8,
+            checked: bits >> 56 != 0,
+        }
+    }
+
+    fn bytes(self) -> [u8; DESCRIPTOR] {
+        let lengths = u64::from(self.at) | u64::from(self.name) << 16 | u64::from(self.value) << 32;
+        let rest = u64::from(self.token) << 48 | u64::from(self.checked) << 56;
+        (lengths | rest).to_le_bytes()
+    }
+
+    fn name(self) -> Range<usize> {
+        let at = usize::from(self.at);
+        at..at + usize::from(self.name)
+    }
+
+    fn value(self) -> Range<usize> {
+        let at = self.name().end;
+        at..at + usize::from(self.value)
+    }
+
+    fn text(self) -> usize {
+        usize::from(self.name) + usize::from(self.value)
+    }
+}
+
+/// Where the descriptor at a place lies.
+fn descriptor(place: usize) -> Range<usize> {
+    let end = TABLE_BYTES - DESCRIPTOR * place;
+    end - DESCRIPTOR..end
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { memory: None, start: 0, end: 0, first: 0, count: 0, size: 0, max: TABLE_BYTES }
+    }
+}
+
+impl Table {
+    /// The entry at an index, 0 for the newest.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<Entry<'_>> {
+        let memory = self.memory.as_deref()?;
+        let found = self.descriptor(index)?;
+        Some(Entry {
+            token: FieldName::from_number(found.token),
+            name: memory.get(found.name())?,
+            value: memory.get(found.value())?,
+            checked: found.checked,
+        })
+    }
+
+    fn descriptor(&self, index: usize) -> Option<Descriptor> {
+        let place = self.first + self.count.checked_sub(index + 1)?;
+        let bytes = self.memory.as_deref()?.get(descriptor(place))?;
+        Some(Descriptor::read(*bytes.first_chunk()?))
+    }
+
+    /// Takes a size update. False if it is larger than what was agreed on.
+    #[must_use]
+    pub(super) fn set_max(&mut self, max: usize) -> bool {
+        if max > TABLE_BYTES {
+            return false;
+        }
+        self.max = max;
+        self.make_room(0);
+        true
+    }
+
+    /// Empties the table, as the insertion of an entry does that is larger than it.
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end, self.first, self.count, self.size) = (0, 0, 0, 0, 0);
+    }
+
+    /// Inserts an entry. It evicts as many of the oldest as it takes; all of them if it does not
+    /// fit even so, which is no error (RFC 7541 section 4.4).
+    pub(super) fn insert(
+        &mut self,
+        name: NewName<'_>,
+        value: &[u8],
+        token: FieldName,
+        checked: bool,
+    ) {
+        let source = match name {
+            NewName::Text(text) => 0..text.len(),
+            NewName::Entry(index) => match self.descriptor(index) {
+                Some(entry) => entry.name(),
+                None => return,
+            },
+        };
+        let text = source.len() + value.len();
+        if !self.make_room(text + CHARGE) {
+            return;
+        }
+        if self.count == 0 {
+            (self.start, self.end, self.first) = (0, 0, 0);
+        }
+        let free_until = TABLE_BYTES - DESCRIPTOR * (self.first + self.count);
+        let fits = self.end + text + DESCRIPTOR <= free_until;
+        match name {
+            NewName::Text(name) if fits => self.append(name, value, token, checked),
+            NewName::Entry(_) if fits => {
+                let to = self.end;
+                self.memory().copy_within(source.clone(), to);
+                self.append_behind_name(source.len(), value, token, checked);
+            }
+            NewName::Text(name) => {
+                self.compact();
+                self.append(name, value, token, checked);
+            }
+            NewName::Entry(_) => self.insert_moved(source, value, token, checked),
+        }
+    }
+
+    /// Inserts an entry with the name of another, of which moving the entries may leave nothing.
+    #[cold]
+    fn insert_moved(
+        &mut self,
+        source: Range<usize>,
+        value: &[u8],
+        token: FieldName,
+        checked: bool,
+    ) {
+        let mut copy = [0; TABLE_BYTES];
+        let name = copy.get_mut(..source.len()).unwrap_or_default();
+        name.copy_from_slice(self.memory().get(source).unwrap_or_default());
+        self.compact();
+        self.append(name, value, token, checked);
+    }
+
+    fn memory(&mut self) -> &mut [u8; TABLE_BYTES] {
+        self.memory.get_or_insert_with(|| Box::new([0; TABLE_BYTES]))
+    }
+
+    fn append(&mut self, name: &[u8], value: &[u8], token: FieldName, checked: bool) {
+        let at = self.end;
+        if let Some(room) = self.memory().get_mut(at..at + name.len()) {
+            room.copy_from_slice(name);
+        }
+        self.append_behind_name(name.len(), value, token, checked);
+    }
+
+    /// Appends an entry whose name stands behind the newest one's text already.
+    fn append_behind_name(&mut self, name: usize, value: &[u8], token: FieldName, checked: bool) {
+        let (at, place) = (self.end, self.first + self.count);
+        let written = Descriptor {
+            at: at as u16,
+            name: name as u16,
+            value: value.len() as u16,
+            token: token.number(),
+            checked,
+        };
+        let memory = self.memory();
+        if let Some(room) = memory.get_mut(at + name..at + name + value.len()) {
+            room.copy_from_slice(value);
+        }
+        if let Some(room) = memory.get_mut(descriptor(place)) {
+            room.copy_from_slice(&written.bytes());
+        }
+        self.end += name + value.len();
+        self.count += 1;
+        self.size += name + value.len() + CHARGE;
+    }
+
+    /// Evicts the oldest entries until `bytes` more are within the maximum. False if they never
+    /// are; then the table is empty. The text of what is evicted stays where it is.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        while self.size + bytes > self.max {
+            let Some(oldest) = self.count.checked_sub(1).and_then(|last| self.descriptor(last))
+            else {
+                self.clear();
+                return bytes <= self.max;
+            };
+            self.start += oldest.text();
+            self.first += 1;
+            self.count -= 1;
+            self.size -= oldest.text() + CHARGE;
+        }
+        true
+    }
+
+    /// Moves all entries to the edges of the memory.
+    fn compact(&mut self) {
+        let (start, end, first, count) = (self.start, self.end, self.first, self.count);
+        let memory = self.memory();
+        memory.copy_within(start..end, 0);
+        if count > 0 {
+            let from = descriptor(first + count - 1).start..descriptor(first).end;
+            memory.copy_within(from, descriptor(count - 1).start);
+        }
+        for place in 0..count {
+            if let Some(bytes) = memory.get_mut(descriptor(place))
+                && let Some(chunk) = bytes.first_chunk_mut()
+            {
+                let moved = Descriptor::read(*chunk);
+                *chunk = Descriptor { at: moved.at - start as u16, ..moved }.bytes();
+            }
+        }
+        (self.start, self.end, self.first) = (0, end - start, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_table_has_no_memory() {
+        let mut table = Table::default();
+        assert!(table.get(0).is_none() && table.memory.is_none());
+        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 65], FieldName::Other, true);
+        assert!(table.get(0).is_none(), "4,097 bytes do not fit");
+        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 64], FieldName::Other, true);
+        assert_eq!(table.get(0).unwrap().value, [b'y'; 64]);
+        assert_eq!(size_of_val(&**table.memory.as_ref().unwrap()), 4096);
+        assert!(!table.set_max(4097) && table.set_max(4095));
+        assert!(table.get(0).is_none());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize, usize),
+        /// With the name of an entry.
+        Again(usize, usize),
+        Max(usize),
+    }
+
+    fn length() -> impl Strategy<Value = usize> {
+        prop_oneof![6 => 0..40_usize, 3 => 0..400_usize, 1 => 0..4200_usize]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            10 => (length(), length()).prop_map(|(name, value)| Step::Insert(name, value)),
+            10 => (0..130_usize, length()).prop_map(|(index, value)| Step::Again(index, value)),
+            1 => (0..=TABLE_BYTES).prop_map(Step::Max),
+            1 => Just(Step::Max(TABLE_BYTES)),
+        ]
+    }
+
+    type Fields = VecDeque<(Vec<u8>, Vec<u8>, bool)>;
+
+    fn shrink(model: &mut Fields, max: usize) {
+        let charged = |(name, value, _): &(Vec<u8>, Vec<u8>, bool)| name.len() + value.len() + 32;
+        while model.iter().map(charged).sum::<usize>() > max {
+            model.pop_back();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_list_of_vectors_does(steps in prop::collection::vec(step(), 1..400)) {
+            let mut table = Table::default();
+            let mut model = Fields::new();
+            let mut max = TABLE_BYTES;
+            for (number, step) in steps.into_iter().enumerate() {
+                let checked = number % 3 == 0;
+                let text = |length: usize, from: usize| {
+                    (0..length).map(|at| (at + from + number) as u8).collect::<Vec<_>>()
+                };
+                match step {
+                    Step::Insert(name, value) => {
+                        let (name, value) = (text(name, 0), text(value, 7));
+                        table.insert(NewName::Text(&name), &value, FieldName::Host, checked);
+                        model.push_front((name, value, checked));
+                    }
+                    Step::Again(index, value) => {
+                        let value = text(value, 9);
+                        table.insert(NewName::Entry(index), &value, FieldName::Host, checked);
+                        if let Some((name, ..)) = model.get(index).cloned() {
+                            model.push_front((name, value, checked));
+                        }
+                    }
+                    Step::Max(new) => {
+                        max = new;
+                        prop_assert!(table.set_max(max));
+                    }
+                }
+                shrink(&mut model, max);
+                prop_assert_eq!(table.count, model.len());
+                for (index, (name, value, checked)) in model.iter().enumerate() {
+                    let entry = table.get(index).unwrap();
+                    prop_assert_eq!(entry.name, &name[..]);
+                    prop_assert_eq!(entry.value, &value[..]);
+                    prop_assert_eq!(entry.checked, *checked);
+                    prop_assert_eq!(entry.token, FieldName::Host);
+                }
+                prop_assert!(table.get(model.len()).is_none());
+            }
+        }
+    }
+}

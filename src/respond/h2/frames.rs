@@ -1,0 +1,135 @@
+//! Control frames as arrays, and the heads of DATA (RFC 9113 section 6).
+
+use crate::parse::h2::{ErrorCode, FRAME_HEAD, Flags, FrameHead, Kind};
+
+/// The head of a DATA frame.
+#[inline]
+pub const fn data(stream: u32, length: u32, end_stream: bool) -> [u8; FRAME_HEAD] {
+    let flags = if end_stream { Flags::END_STREAM } else { Flags(0) };
+    FrameHead { length, kind: Kind::Data, flags, stream }.bytes()
+}
+
+/// Octets of our SETTINGS.
+pub const OWN_SETTINGS: usize = FRAME_HEAD + 3 * 6;
+
+/// Our SETTINGS: all that differ from the defaults (RFC 9113 section 6.5.2, RFC 9218
+/// section 2.1).
+pub const fn settings(max_streams: u32, max_header_list: u32) -> [u8; OWN_SETTINGS] {
+    let payload = (OWN_SETTINGS - FRAME_HEAD) as u32;
+    let head = FrameHead { length: payload, kind: Kind::Settings, flags: Flags(0), stream: 0 };
+    let mut bytes = [0; OWN_SETTINGS];
+    let mut used = 0;
+    while used < FRAME_HEAD {
+        bytes[used] = head.bytes()[used];
+        used += 1;
+    }
+    // MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_RFC7540_PRIORITIES.
+    let values = [(0x3, max_streams), (0x6, max_header_list), (0x9, 1)];
+    let mut at = 0;
+    while at < values.len() {
+        let (name, value) = values[at];
+        let value = value.to_be_bytes();
+        let setting = [0, name, value[0], value[1], value[2], value[3]];
+        let mut octet = 0;
+        while octet < 6 {
+            bytes[used] = setting[octet];
+            used += 1;
+            octet += 1;
+        }
+        at += 1;
+    }
+    bytes
+}
+
+/// The acknowledgement of the peer's SETTINGS.
+pub const fn settings_ack() -> [u8; FRAME_HEAD] {
+    FrameHead { length: 0, kind: Kind::Settings, flags: Flags::ACK, stream: 0 }.bytes()
+}
+
+/// PING with our payload.
+pub const fn ping(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
+    with_eight(Kind::Ping, Flags(0), payload)
+}
+
+/// The answer to a PING with this payload.
+pub const fn ping_ack(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
+    with_eight(Kind::Ping, Flags::ACK, payload)
+}
+
+/// RST_STREAM.
+pub const fn rst_stream(stream: u32, code: ErrorCode) -> [u8; FRAME_HEAD + 4] {
+    with_four(Kind::RstStream, stream, code.number())
+}
+
+/// WINDOW_UPDATE for a stream, or for the connection as stream 0.
+pub const fn window_update(stream: u32, increment: u32) -> [u8; FRAME_HEAD + 4] {
+    with_four(Kind::WindowUpdate, stream, increment)
+}
+
+/// Octets of a GOAWAY with this debug data.
+pub const fn go_away_bytes(debug: &str) -> usize {
+    FRAME_HEAD + 8 + debug.len()
+}
+
+/// GOAWAY without its debug data, which must follow.
+pub const fn go_away(last: u32, code: ErrorCode, debug: &str) -> [u8; FRAME_HEAD + 8] {
+    let length = (8 + debug.len()) as u32;
+    let payload = (last as u64) << 32 | code.number() as u64;
+    let head = FrameHead { length, kind: Kind::GoAway, flags: Flags(0), stream: 0 };
+    joined(head, payload.to_be_bytes())
+}
+
+const fn with_eight(kind: Kind, flags: Flags, payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
+    joined(FrameHead { length: 8, kind, flags, stream: 0 }, payload)
+}
+
+const fn with_four(kind: Kind, stream: u32, value: u32) -> [u8; FRAME_HEAD + 4] {
+    joined(FrameHead { length: 4, kind, flags: Flags(0), stream }, value.to_be_bytes())
+}
+
+/// A frame's head and its payload, one behind the other.
+const fn joined<const P: usize, const N: usize>(head: FrameHead, payload: [u8; P]) -> [u8; N] {
+    let head = head.bytes();
+    let mut bytes = [0; N];
+    let mut at = 0;
+    while at < N {
+        bytes[at] = if at < FRAME_HEAD { head[at] } else { payload[at - FRAME_HEAD] };
+        at += 1;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(frame: &[u8]) -> (FrameHead, &[u8]) {
+        let head = FrameHead::parse(frame).unwrap();
+        assert_eq!(head.check(), Ok(()));
+        (head, &frame[FRAME_HEAD..])
+    }
+
+    #[test]
+    fn frames_are_what_a_peer_reads() {
+        let (head, payload) = (ping_ack(*b"12345678"), b"12345678");
+        assert_eq!(parts(&head).1, payload);
+        assert!(
+            parts(&head).0.flags.has(Flags::ACK) && !parts(&ping([0; 8])).0.flags.has(Flags::ACK)
+        );
+        assert_eq!(parts(&rst_stream(7, ErrorCode::Cancel)).1, [0, 0, 0, 8]);
+        assert_eq!(parts(&window_update(0, 0x7fff_ffff)).1, [0x7f, 0xff, 0xff, 0xff]);
+        let ack = settings_ack();
+        assert_eq!((parts(&ack).0.kind, parts(&ack).0.length), (Kind::Settings, 0));
+        let mut away = go_away(3, ErrorCode::EnhanceYourCalm, "why").to_vec();
+        away.extend(b"why");
+        assert_eq!(away.len(), go_away_bytes("why"));
+        let (head, payload) = parts(&away);
+        assert_eq!((head.kind, head.length as usize), (Kind::GoAway, payload.len()));
+        assert_eq!(payload, [0, 0, 0, 3, 0, 0, 0, 11, b'w', b'h', b'y']);
+        let head = FrameHead::parse(&data(0x0102_0304, 16_375, true)).unwrap();
+        assert_eq!((head.stream, head.length, head.kind), (0x0102_0304, 16_375, Kind::Data));
+        assert!(head.flags.has(Flags::END_STREAM));
+        let own = settings(100, 27_000);
+        assert_eq!(parts(&own).1, [0, 3, 0, 0, 0, 100, 0, 6, 0, 0, 0x69, 0x78, 0, 9, 0, 0, 0, 1]);
+    }
+}
