@@ -18,7 +18,8 @@ impl Monotonic {
         let now = clock_gettime(ClockId::Monotonic);
         let nanoseconds =
             (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);
-        nanoseconds as u64
+        // The kernel promises that it does not go back; were it to, nothing has passed.
+        nanoseconds.max(0) as u64
     }
 }
 

@@ -1,10 +1,12 @@
 //! A monotonic clock that is read often: the processor's counter tells the time between two
 //! readings of the kernel's clock, which costs a third of asking the kernel each time.
 //!
-//! The invariant: it is the kernel's clock. Whatever the counter does, a turn of the loop begins
-//! with a reading of `CLOCK_MONOTONIC`, and only what passes in that turn is told by the counter; and
-//! that only while its pace agrees, from window to window, with the kernel's clock. A counter that
-//! stops, jumps, changes its pace or is not there is not used: the kernel is asked instead.
+//! The invariants. *It is the kernel's clock*: whatever the counter does, a turn of the loop begins
+//! with a reading of `CLOCK_MONOTONIC`, and the counter measures only what passes in that turn, and
+//! only while its pace agrees, from window to window, with the kernel's clock. A counter that stops,
+//! jumps, changes its pace or is not there is not used: the clock asks the kernel instead. *It never
+//! goes back*: where the counter ran ahead of the kernel, the clock stands still until the kernel has
+//! caught up.
 
 use std::cell::Cell;
 
@@ -42,6 +44,8 @@ pub struct TickClock {
     /// When the present window began, and the pace of the one before.
     window: Cell<Reading>,
     measured: Cell<u64>,
+    /// The last time that was handed out, in nanoseconds.
+    latest: Cell<u64>,
 }
 
 impl TickClock {
@@ -55,6 +59,7 @@ impl TickClock {
             pace: Cell::new(0),
             window: Cell::new(begun),
             measured: Cell::new(0),
+            latest: Cell::new(0),
         }
     }
 
@@ -63,7 +68,7 @@ impl TickClock {
         self.start
     }
 
-    /// Asks the kernel. What is read next is told from here.
+    /// Asks the kernel. The counter measures from here on.
     pub fn anchor(&self) -> u64 {
         let reading = Reading { nanoseconds: self.start.elapsed(), ticks: (self.counter)() };
         self.anchored(reading)
@@ -71,10 +76,18 @@ impl TickClock {
 
     fn anchored(&self, reading: Reading) -> u64 {
         self.anchor.set(reading);
-        if reading.nanoseconds - self.window.get().nanoseconds >= WINDOW {
+        if reading.nanoseconds.saturating_sub(self.window.get().nanoseconds) >= WINDOW {
             self.calibrate(reading);
         }
-        reading.nanoseconds
+        self.not_before(reading.nanoseconds)
+    }
+
+    /// This time, or the last one that was handed out if that is later.
+    #[inline]
+    fn not_before(&self, time: u64) -> u64 {
+        let time = time.max(self.latest.get());
+        self.latest.set(time);
+        time
     }
 
     /// The time now.
@@ -84,16 +97,16 @@ impl TickClock {
         let passed = (self.counter)().wrapping_sub(ticks);
         let pace = self.pace.get();
         if pace == 0 || passed >= MOST_TICKS {
-            return self.start.elapsed();
+            return self.not_before(self.start.elapsed());
         }
-        nanoseconds + ((passed * pace) >> 32)
+        self.not_before(nanoseconds.saturating_add((passed * pace) >> 32))
     }
 
     /// A window has ended.
     #[cold]
     fn calibrate(&self, reading: Reading) {
         let begun = self.window.replace(reading);
-        let nanoseconds = u128::from(reading.nanoseconds - begun.nanoseconds);
+        let nanoseconds = u128::from(reading.nanoseconds.saturating_sub(begun.nanoseconds));
         let ticks = u128::from(reading.ticks.wrapping_sub(begun.ticks));
         let pace = (nanoseconds << 32).checked_div(ticks).unwrap_or(0);
         let pace = u64::try_from(pace).ok().filter(|pace| *pace <= SLOWEST).unwrap_or(0);
@@ -104,6 +117,8 @@ impl TickClock {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn still() -> u64 {
@@ -150,8 +165,60 @@ mod tests {
         clock.anchored(Reading { nanoseconds: 2 * WINDOW, ticks: 1 });
         assert_eq!(clock.now(), 2 * WINDOW + 3);
         // It went back, or the turn is long: the kernel is asked.
-        clock.anchored(Reading { nanoseconds: u64::MAX / 2, ticks: 8 });
+        let clock = seen(&[(WINDOW, 2 * WINDOW), (2 * WINDOW, 4 * WINDOW)]);
+        clock.latest.set(0);
+        clock.anchor.set(Reading { nanoseconds: u64::MAX / 2, ticks: 8 });
         asks_the_kernel(&clock);
+    }
+
+    thread_local! {
+        static COUNTER: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// A pace that is wrong by less than two windows may differ, and a second window that was read
+    /// a sixth of a millisecond late.
+    #[test]
+    fn it_does_not_go_back_where_the_counter_ran_ahead_of_the_kernel() {
+        let clock = TickClock::new(|| COUNTER.get());
+        clock.window.set(Reading::default());
+        let late = WINDOW + 166_000;
+        clock.anchored(Reading { nanoseconds: WINDOW, ticks: WINDOW });
+        clock.anchored(Reading { nanoseconds: WINDOW + late, ticks: 2 * WINDOW });
+        assert!(clock.pace.get() > 1 << 32, "the counter is used, and its pace is too high");
+        let mut last = WINDOW + late;
+        for turn in 1..100 {
+            // A millisecond passes in a turn, and for the kernel as well.
+            COUNTER.set(2 * WINDOW + turn * 1_000_000);
+            let told = clock.now();
+            let anchored = clock.anchored(Reading {
+                nanoseconds: WINDOW + late + turn * 1_000_000,
+                ticks: 2 * WINDOW + turn * 1_000_000,
+            });
+            let next = clock.now();
+            assert!(last <= told && told <= anchored && anchored <= next, "turn {turn}");
+            last = next;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_goes_back_whatever_both_clocks_show(
+            steps in prop::collection::vec((0_u64..200_000_000, any::<u64>(), any::<bool>()), 1..60),
+        ) {
+            let clock = TickClock::new(|| COUNTER.get());
+            let (mut nanoseconds, mut last) = (0, 0);
+            for (passed, ticks, anchors) in steps {
+                nanoseconds += passed;
+                COUNTER.set(COUNTER.get().wrapping_add(ticks >> (passed % 64)));
+                let read = if anchors {
+                    clock.anchored(Reading { nanoseconds, ticks: COUNTER.get() })
+                } else {
+                    clock.now()
+                };
+                prop_assert!(read >= last);
+                last = read;
+            }
+        }
     }
 
     fn asks_the_kernel(clock: &TickClock) {

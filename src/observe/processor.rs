@@ -23,7 +23,7 @@ impl Processor {
 
     /// A turn begins at `now`: takes a new reading if the last one is old.
     pub(super) fn turn(&self, now: u64) {
-        if now - self.read.get().min(now) >= FRESH {
+        if now.saturating_sub(self.read.get()) >= FRESH {
             self.waited();
             self.read.set(now);
         }

@@ -218,7 +218,7 @@ impl OpenRequest {
             parts[rest] += gap - buffer - file;
         }
         parts[first_write] += first - begun;
-        last - self.arrived.min(last)
+        last.saturating_sub(self.arrived)
     }
 }
 

@@ -9,9 +9,12 @@
 
 use std::time::Duration;
 
-use io_uring::{opcode, squeue, types::Timespec};
+use io_uring::{squeue, types::Timespec};
 
-use super::op::{Kind, OpId};
+use super::{
+    op::{Kind, OpId},
+    operations::{timeout, update_timeout},
+};
 
 /// The name of the timeout, and of what draws it forward. No slot has them.
 const ALARM: OpId = OpId { kind: Kind::Forgotten, slot: 1, generation: 0 };
@@ -54,9 +57,9 @@ impl Alarm {
         *self.rest = Timespec::from(rest);
         let rest = &raw const *self.rest;
         let (entry, id) = if self.armed.is_some() {
-            (opcode::TimeoutUpdate::new(ALARM.to_user_data(), rest).build(), UPDATE)
+            (update_timeout(ALARM.to_user_data(), rest), UPDATE)
         } else {
-            (opcode::Timeout::new(rest).build(), ALARM)
+            (timeout(rest), ALARM)
         };
         let pushed = push(&entry.user_data(id.to_user_data()));
         if pushed {

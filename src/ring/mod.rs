@@ -28,6 +28,7 @@ mod file;
 mod line;
 mod message;
 mod op;
+mod operations;
 mod ops;
 mod pages;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -241,9 +242,12 @@ impl Ring {
         self.deadline.set(Some(timer::NEVER));
     }
 
-    /// Puts the deadline of the task that was polled on the wheel.
+    /// Puts the deadline of the task that was polled on the wheel. A future that was polled outside
+    /// of any task has none: there is nobody to wake.
     fn note_deadline(&self) {
-        if let Some(at) = self.deadline.take() {
+        if let Some(at) = self.deadline.take()
+            && self.current.get() != TaskId::NOBODY
+        {
             self.wheel.borrow_mut().set(self.current.get(), at);
         }
     }

@@ -9,28 +9,13 @@ mod trial;
 use std::fmt;
 use std::io;
 
-use io_uring::{Builder, IoUring, Probe, opcode};
+use io_uring::{Builder, IoUring, Probe};
 
+use super::operations::OPERATIONS;
 use trial::Trial;
 
 /// Entries of a probed ring's submission queue.
 const ENTRIES: u32 = 8;
-
-/// The operations without which Ringway cannot serve.
-const OPERATIONS: [(&str, u8); 12] = [
-    ("ACCEPT", opcode::AcceptMulti::CODE),
-    ("ASYNC_CANCEL", opcode::AsyncCancel::CODE),
-    ("CLOSE", opcode::Close::CODE),
-    ("MSG_RING", opcode::MsgRingData::CODE),
-    ("OPENAT2", opcode::OpenAt2::CODE),
-    ("POLL_ADD", opcode::PollAdd::CODE),
-    ("READ", opcode::Read::CODE),
-    ("READ_FIXED", opcode::ReadFixed::CODE),
-    ("RECV", opcode::Recv::CODE),
-    ("RECVMSG", opcode::RecvMsg::CODE),
-    ("SEND", opcode::Send::CODE),
-    ("SENDMSG", opcode::SendMsg::CODE),
-];
 
 /// The features of this kernel's io_uring, each one tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,11 +216,10 @@ fn registers_its_descriptor(ring: &IoUring) -> bool {
 fn missing_operations(ring: &IoUring) -> Vec<&'static str> {
     let mut probe = Probe::new();
     let probed = ring.submitter().register_probe(&mut probe).is_ok();
-    OPERATIONS
-        .iter()
-        .filter(|(_, code)| !(probed && probe.is_supported(*code)))
-        .map(|(name, _)| *name)
-        .collect()
+    let lacking = OPERATIONS.iter().filter(|(_, code)| !(probed && probe.is_supported(*code)));
+    let mut names: Vec<_> = lacking.map(|(name, _)| *name).collect();
+    names.dedup();
+    names
 }
 
 #[cfg(test)]
@@ -287,9 +271,9 @@ mod tests {
             multishot_receive: false,
             wait_deadline: true,
             minimum_wait: false,
-            missing_operations: vec!["MSG_RING"],
+            missing_operations: vec!["READV"],
         };
         let text = features.require().unwrap_err().to_string();
-        assert!(text.contains("lacks multishot receive, MSG_RING;"), "{text}");
+        assert!(text.contains("lacks multishot receive, READV;"), "{text}");
     }
 }

@@ -12,8 +12,6 @@ use rustix::io::ReadWriteFlags;
 /// `cachestat(2)` (Linux 6.5), the same number on every architecture but alpha.
 const SYS_CACHESTAT: libc::c_long = 451;
 
-const PAGE: u64 = 4096;
-
 #[repr(C)]
 struct CachestatRange {
     offset: u64,
@@ -54,14 +52,19 @@ pub fn is_cached(file: impl AsFd, range: Range<u64>) -> bool {
             )
         };
         if result == 0 {
-            let pages = range.end.div_ceil(PAGE) - range.start / PAGE;
-            return found.cached >= pages;
+            return found.cached >= pages(&range, rustix::param::page_size() as u64);
         }
         if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
             HAS_CACHESTAT.store(false, Ordering::Relaxed);
         }
     }
     byte_is_cached(&file, range.start) && byte_is_cached(&file, range.end - 1)
+}
+
+/// Pages of the page cache that a range touches. cachestat(2) counts in pages of the kernel, which are
+/// 16 or 64 KiB on some.
+fn pages(range: &Range<u64>, page: u64) -> u64 {
+    range.end.div_ceil(page).saturating_sub(range.start / page)
 }
 
 fn byte_is_cached(file: impl AsFd, offset: u64) -> bool {
@@ -94,6 +97,19 @@ mod tests {
         assert!(is_cached(&file, 0..10_000));
         assert!(is_cached(&file, 5000..5001));
         assert!(is_cached(&file, 5000..5000));
+    }
+
+    #[test]
+    fn pages_are_those_of_the_kernel() {
+        for (range, page, count) in [
+            (0..10_000, 4096, 3),
+            (0..10_000, 65_536, 1),
+            (4095..4097, 4096, 2),
+            (65_535..65_537, 65_536, 2),
+            (16_384..32_768, 16_384, 1),
+        ] {
+            assert_eq!(pages(&range, page), count, "{range:?} of {page}");
+        }
     }
 
     #[test]

@@ -8,27 +8,12 @@
 
 use std::io;
 
-use io_uring::{IoUring, opcode, register::Restriction, squeue};
+use io_uring::{IoUring, register::Restriction, squeue};
 
-use super::uring::{REGISTER_RING_FDS, UNREGISTER_RING_FDS};
-
-/// Every operation that [`super::uring`] and [`super::alarm`] encode.
-const OPERATIONS: [u8; 14] = [
-    opcode::AcceptMulti::CODE,
-    opcode::AsyncCancel::CODE,
-    opcode::Close::CODE,
-    opcode::OpenAt2::CODE,
-    opcode::PollAdd::CODE,
-    opcode::Read::CODE,
-    opcode::ReadFixed::CODE,
-    opcode::Readv::CODE,
-    opcode::Recv::CODE,
-    opcode::RecvMsg::CODE,
-    opcode::Send::CODE,
-    opcode::SendMsg::CODE,
-    opcode::Timeout::CODE,
-    opcode::TimeoutUpdate::CODE,
-];
+use super::{
+    operations::OPERATIONS,
+    uring::{REGISTER_RING_FDS, UNREGISTER_RING_FDS},
+};
 
 /// What is registered after the ring was switched on: its own descriptor. Buffers are by then.
 const REGISTRATIONS: [u32; 2] = [REGISTER_RING_FDS, UNREGISTER_RING_FDS];
@@ -39,10 +24,10 @@ const REGISTRATIONS: [u32; 2] = [REGISTER_RING_FDS, UNREGISTER_RING_FDS];
 /// # Errors
 /// It cannot be switched on.
 pub(super) fn restrict_and_enable(ring: &IoUring) -> io::Result<bool> {
-    let operations = OPERATIONS.map(Restriction::sqe_op);
+    let operations = OPERATIONS.iter().map(|(_, code)| Restriction::sqe_op(*code));
     let registrations = REGISTRATIONS.map(|code| Restriction::register_op(code as u8));
     let flags = Restriction::sqe_flags_allowed(squeue::Flags::BUFFER_SELECT.bits());
-    let mut all: Vec<Restriction> = operations.into_iter().chain(registrations).collect();
+    let mut all: Vec<Restriction> = operations.chain(registrations).collect();
     all.push(flags);
     let restricted = ring.submitter().register_restrictions(&mut all);
     if let Err(error) = &restricted {
@@ -54,6 +39,8 @@ pub(super) fn restrict_and_enable(ring: &IoUring) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use io_uring::opcode;
+
     use super::*;
 
     fn restricted() -> IoUring {

@@ -6,24 +6,16 @@ use std::{
     rc::Rc,
 };
 
-use io_uring::{
-    IoUring, cqueue, opcode, squeue,
-    types::{Fd, OpenHow, Timespec},
-};
+use io_uring::{IoUring, cqueue, types::Timespec};
 
 use super::{
     alarm::Alarm,
     op::{Completion, OpId, Submission, Wait},
+    operations::{RECEIVE_GROUP, encode},
     receive_pool::ReceivePool,
     restrict::restrict_and_enable,
     send_pool::SendPool,
 };
-
-/// The group that the receive pool is registered as.
-const RECEIVE_GROUP: u16 = 0;
-
-/// The index that the send memory is registered as.
-const SEND_MEMORY: u16 = 0;
 
 /// What to ask of the kernel at set-up.
 #[derive(Clone, Copy, Debug)]
@@ -52,13 +44,16 @@ pub struct Granted {
     pub registered_send_memory: bool,
     /// The kernel refuses operations that Ringway does not submit.
     pub restricted: bool,
+    /// Waits are not counted as I/O wait (`IORING_ENTER_NO_IOWAIT`, Linux 6.15).
+    pub no_iowait: bool,
 }
 
-/// `IORING_ENTER_GETEVENTS`, `IORING_ENTER_EXT_ARG` and `IORING_ENTER_REGISTERED_RING`
-/// (`include/uapi/linux/io_uring.h`).
+/// `IORING_ENTER_GETEVENTS`, `IORING_ENTER_EXT_ARG`, `IORING_ENTER_REGISTERED_RING` and
+/// `IORING_ENTER_NO_IOWAIT` (`include/uapi/linux/io_uring.h`).
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const ENTER_NO_IOWAIT: u32 = 1 << 7;
 /// `IORING_REGISTER_RING_FDS` and `IORING_UNREGISTER_RING_FDS`.
 pub(super) const REGISTER_RING_FDS: u32 = 20;
 pub(super) const UNREGISTER_RING_FDS: u32 = 21;
@@ -126,13 +121,18 @@ impl Uring {
                 (ring.as_raw_fd(), 0, false)
             }
         };
+        // The kernel counts a wait for a ring with something in flight as a wait for a disk, unless
+        // asked not to: an idle server would show 100 % iowait.
+        let quiet = ring.params().is_feature_no_iowait();
+        let enter_flags =
+            enter_flags | ENTER_GETEVENTS | ENTER_EXT_ARG | if quiet { ENTER_NO_IOWAIT } else { 0 };
         let granted = Granted {
             defer_taskrun,
             registered_ring,
             registered_send_memory: registered.is_ok(),
             restricted,
+            no_iowait: quiet,
         };
-        let enter_flags = enter_flags | ENTER_GETEVENTS | ENTER_EXT_ARG;
         Ok(Self {
             ring,
             enter_fd,
@@ -146,6 +146,11 @@ impl Uring {
 
     pub(super) fn granted(&self) -> Granted {
         self.granted
+    }
+
+    #[cfg(test)]
+    pub(super) fn enter_flags(&self) -> u32 {
+        self.enter_flags
     }
 
     /// Queues a submission. False if the queue is full.
@@ -285,61 +290,6 @@ impl Drop for Uring {
             )
         };
         debug_assert_eq!(released, 1, "the ring was registered on this thread");
-    }
-}
-
-fn fd(raw: RawFd) -> Fd {
-    Fd(raw)
-}
-
-fn encode(submission: &Submission) -> squeue::Entry {
-    match *submission {
-        Submission::AcceptMulti { listener } => {
-            opcode::AcceptMulti::new(fd(listener)).flags(libc::SOCK_CLOEXEC).build()
-        }
-        Submission::Accept { listener } => {
-            opcode::Accept::new(fd(listener), std::ptr::null_mut(), std::ptr::null_mut())
-                .flags(libc::SOCK_CLOEXEC)
-                .build()
-        }
-        Submission::Receive { socket, limit } => {
-            opcode::Recv::new(fd(socket), std::ptr::null_mut(), limit)
-                .buf_group(RECEIVE_GROUP)
-                .build()
-                .flags(squeue::Flags::BUFFER_SELECT)
-        }
-        Submission::ReceiveMulti { socket } => {
-            opcode::RecvMulti::new(fd(socket), RECEIVE_GROUP).build()
-        }
-        Submission::ReceiveMessage { socket, header } => {
-            opcode::RecvMsg::new(fd(socket), header).build()
-        }
-        Submission::Send { socket, data, len } => {
-            opcode::Send::new(fd(socket), data, len).flags(libc::MSG_NOSIGNAL).build()
-        }
-        Submission::SendMessage { socket, header } => {
-            opcode::SendMsg::new(fd(socket), header).flags(libc::MSG_NOSIGNAL as u32).build()
-        }
-        Submission::PollWritable { socket } => {
-            opcode::PollAdd::new(fd(socket), libc::POLLOUT as u32).build()
-        }
-        Submission::OpenAt2 { directory, path, how } => {
-            opcode::OpenAt2::new(fd(directory), path, how.cast::<OpenHow>()).build()
-        }
-        Submission::Read { file, data, len, offset } => {
-            opcode::Read::new(fd(file), data, len).offset(offset).build()
-        }
-        Submission::ReadFixed { file, data, len, offset } => {
-            opcode::ReadFixed::new(fd(file), data, len, SEND_MEMORY).offset(offset).build()
-        }
-        Submission::ReadVectored { file, vectors, count, offset } => {
-            opcode::Readv::new(fd(file), vectors, count).offset(offset).build()
-        }
-        Submission::Close { fd: closed } => opcode::Close::new(fd(closed)).build(),
-        // By its name, which the kernel finds by a hash: a cancel by descriptor walks through every
-        // poll of the ring, which is milliseconds with ten thousand connections (`io_poll_cancel`,
-        // io_uring/poll.c).
-        Submission::Cancel { target } => opcode::AsyncCancel::new(target).build(),
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Within<'r, F> {
 
 impl Ring {
     /// Runs a future for at most `limit` from now, to the resolution of [`super::TICK_MS`]. A
-    /// future that is ready at once is not late, even if the limit is zero.
+    /// future that is ready at once is not late, even if the limit is zero. Polled outside of a task
+    /// it wakes nobody: there it only fails once the time has passed.
     pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER);
         self.until(self.now().saturating_add(limit), future)

@@ -64,7 +64,7 @@ impl Writer {
             };
             let began = ring.clock();
             let (read, buffer, places) = reading.await;
-            self.notes.departure.waited_for_file(ring.clock() - began);
+            self.notes.departure.waited_for_file(ring.clock().saturating_sub(began));
             let count = match read {
                 Ok(0) => return Err(WriteError::FileShrank),
                 Ok(count) => count,
@@ -200,7 +200,7 @@ impl Writer {
         let place = 0..buffer.len().min(rest).min(self.open.max(WORTHWHILE));
         let began = self.ring.clock();
         let (read, buffer, _) = self.ring.read_into(file, buffer, vec![place], window.start).await;
-        self.notes.departure.waited_for_file(self.ring.clock() - began);
+        self.notes.departure.waited_for_file(self.ring.clock().saturating_sub(began));
         let count = read.map_err(WriteError::File)?;
         if count == 0 {
             return Err(WriteError::FileShrank);

@@ -28,7 +28,7 @@ impl Writer {
         }
         let began = self.ring.clock();
         let buffer = self.ring.within(self.stall, self.ring.send_buffer(class)).await?;
-        self.notes.departure.waited_for_buffer(self.ring.clock() - began);
+        self.notes.departure.waited_for_buffer(self.ring.clock().saturating_sub(began));
         Ok(buffer)
     }
 
@@ -76,7 +76,7 @@ impl Writer {
             if !self.pace.keeps_up(now, 0) {
                 return Err(WriteError::TooSlow);
             }
-            let stalled = Duration::from_millis(now - advanced);
+            let stalled = Duration::from_millis(now.saturating_sub(advanced));
             limit = self.stall.saturating_sub(stalled);
             if limit.is_zero() {
                 return Err(WriteError::Stalled);

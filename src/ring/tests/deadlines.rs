@@ -5,7 +5,7 @@ use std::{
     future::{Future, pending, poll_fn},
     pin::pin,
     rc::Rc,
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -195,4 +195,18 @@ fn a_stream_survives_a_deadline_on_one_of_its_receives() {
     desk.run();
     assert_eq!(ended.take(), Some((true, true)));
     desk.assert_clean();
+}
+
+#[test]
+fn a_deadline_outside_of_any_task_is_nobodys() {
+    let desk = Desk::new();
+    let future = desk.ring.within(ms(20), pending::<()>());
+    let mut future = pin!(future);
+    let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    desk.ring.turn().unwrap();
+    assert_eq!(desk.script(|script| script.slept), Wait::Forever, "no deadline is on the wheel");
+    desk.advance(40);
+    desk.ring.turn().unwrap();
+    assert_eq!(poll(), Poll::Ready(Err(Elapsed)));
 }

@@ -384,3 +384,16 @@ fn a_counter_wakes_the_loop() {
     writer.join().unwrap();
     assert_eq!(*read.borrow(), Some(7));
 }
+
+/// Where the kernel can tell a wait for completions from a wait for a disk, the ring asks it to: an
+/// idle server would else show up as 100 % I/O wait.
+#[test]
+#[cfg_attr(miri, ignore)]
+fn waits_are_not_counted_as_io_wait_where_the_kernel_can_tell() {
+    let offered = io_uring::IoUring::new(8).unwrap().params().is_feature_no_iowait();
+    let ring = Ring::new(&config()).unwrap();
+    assert_eq!(ring.granted().no_iowait, offered);
+    let state = &*ring.state.borrow();
+    let crate::ring::Backend::Kernel(kernel) = &state.backend else { panic!("the real ring") };
+    assert_eq!(kernel.enter_flags() & (1 << 7) != 0, offered);
+}
