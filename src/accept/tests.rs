@@ -94,6 +94,7 @@ impl Stage {
             receive_buffer_len: 1024,
             leases: 4,
             send_memory: 0,
+            rings: 1,
         })
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -113,6 +113,7 @@ mod tests {
             receive_buffer_len: 1024,
             leases: 4,
             send_memory: 0,
+            rings: 1,
         })
         .expect("a small ring")
     }

@@ -42,6 +42,7 @@ impl Bench {
             receive_buffer_len: 16384,
             leases: 4,
             send_memory: 0,
+            rings: 1,
         })
         .unwrap();
         ring.set_current(TaskId::first(0));

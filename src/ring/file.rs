@@ -61,7 +61,7 @@ impl FileRead {
         Box::new(Self { target, vectors: [empty; MAX_VECTORS] })
     }
 
-    /// Describes the read to the kernel. `registered`: send memory is a fixed buffer.
+    /// Describes the read to the kernel. `registered`: its send buffer lies in registered memory.
     pub(super) fn submission(
         &mut self,
         file: RawFd,

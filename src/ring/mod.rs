@@ -26,6 +26,7 @@ mod counts;
 mod descriptor;
 mod file;
 mod line;
+mod lockable;
 mod message;
 mod op;
 mod operations;
@@ -138,6 +139,8 @@ pub struct RingConfig {
     pub leases: usize,
     /// Bytes of send memory.
     pub send_memory: usize,
+    /// Rings that the process has in all: they share its limit on locked memory.
+    pub rings: usize,
 }
 
 /// How often a ring that is dropped enters the kernel to submit its last closes and cancels and
@@ -173,7 +176,7 @@ impl Ring {
     pub fn new(config: &RingConfig) -> io::Result<Rc<Self>> {
         let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
         let send = SendPool::new(config.send_memory)?;
-        let ring = uring::Uring::new(config.queues, &receive, &send)?;
+        let ring = uring::Uring::new(config, &receive, &send)?;
         let granted = ring.granted();
         Ok(Rc::new(Self::assemble(config, Backend::Kernel(ring), receive, send, granted)))
     }

@@ -235,7 +235,12 @@ impl Ring {
         target: Target,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Target)> + '_ {
-        let registered = self.granted.registered_send_memory;
+        let registered = match &target {
+            Target::Buffer(buffer, _) => {
+                self.send.is_within_last(self.granted.registered_send_memory, buffer)
+            }
+            Target::Pages(..) => false,
+        };
         let read = Payload::Read(FileRead::new(target));
         let op = Op::begin(self, Kind::Plain, file.into(), read, |file, payload| {
             let Payload::Read(read) = payload else { mixed_up() };

@@ -93,16 +93,30 @@ impl SendPool {
             let count = class.count_within(budget);
             let begin = offset;
             offset += count * class.bytes();
-            let free = (0..count as u32).rev().collect();
+            // The last ones first: they are registered, if not all are.
+            let free = (0..count as u32).collect();
             let (line, granted) = (Line::default(), BTreeMap::new());
             Class { offset: begin, count, free, line, granted }
         });
         Ok(Rc::new(Self { memory: Region::new(offset)?, classes: RefCell::new(classes) }))
     }
 
-    /// The whole region, for registration.
-    pub(super) fn as_iovec(&self) -> libc::iovec {
-        libc::iovec { iov_base: self.memory.at(0).as_ptr().cast(), iov_len: self.memory.len() }
+    /// The part of the region to be registered, at most so many bytes: its end, where the bulk
+    /// buffers are, which files are read into.
+    pub(super) fn registrable(&self, most: usize) -> libc::iovec {
+        let len = self.memory.len();
+        // The kernel counts whole pages.
+        let begin = len.saturating_sub(most).next_multiple_of(rustix::param::page_size());
+        if begin >= len {
+            return libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        }
+        libc::iovec { iov_base: self.memory.at(begin).as_ptr().cast(), iov_len: len - begin }
+    }
+
+    /// Whether a buffer lies in the last `registered` bytes of the region.
+    pub(super) fn is_within_last(&self, registered: usize, buffer: &SendBuf) -> bool {
+        let end = self.memory.at(0).as_ptr() as usize + self.memory.len();
+        buffer.as_ptr() as usize >= end - registered.min(self.memory.len())
     }
 
     /// Bytes of address space behind the pool; resident only as far as it was used.
@@ -272,6 +286,25 @@ impl fmt::Debug for SendBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_is_registered_and_its_buffers_are_taken_first() {
+        const MIB: usize = 1 << 20;
+        for most in [0, 4096, 2 * MIB, 5 * MIB, 8 * MIB, usize::MAX] {
+            let pool = SendPool::new(8 * MIB).unwrap();
+            let part = pool.registrable(most);
+            let wanted = most.min(pool.bytes());
+            assert!(part.iov_len <= wanted && wanted - part.iov_len < 65_536, "{most}");
+            let (mut before, mut taken) = (true, Vec::new());
+            while let Some(bulk) = pool.try_take(SendClass::Bulk) {
+                let within = part.iov_len > 0 && bulk.as_ptr() >= part.iov_base.cast();
+                assert_eq!(pool.is_within_last(part.iov_len, &bulk), within);
+                assert!(before || !within, "{most}: registered ones come first");
+                before = within;
+                taken.push(bulk);
+            }
+        }
+    }
 
     #[test]
     fn buffers_do_not_overlap_and_the_last_given_back_is_taken_first() {

@@ -9,7 +9,9 @@ use std::{
 use io_uring::{IoUring, cqueue, types::Timespec};
 
 use super::{
+    RingConfig,
     alarm::Alarm,
+    lockable::lockable,
     op::{Completion, OpId, Submission, Wait},
     operations::{RECEIVE_GROUP, encode},
     receive_pool::ReceivePool,
@@ -40,8 +42,9 @@ pub struct Granted {
     pub defer_taskrun: bool,
     /// The system call finds the ring without a descriptor look-up.
     pub registered_ring: bool,
-    /// Send memory is pinned once, not at each read into it.
-    pub registered_send_memory: bool,
+    /// Bytes of send memory that are pinned once, not at each read into them; 0 if the limit on
+    /// locked memory has no room for that.
+    pub registered_send_memory: usize,
     /// The kernel refuses operations that Ringway does not submit.
     pub restricted: bool,
     /// Waits are not counted as I/O wait (`IORING_ENTER_NO_IOWAIT`, Linux 6.15).
@@ -89,11 +92,11 @@ pub(super) struct Uring {
 
 impl Uring {
     pub(super) fn new(
-        options: RingOptions,
+        config: &RingConfig,
         receive: &Rc<ReceivePool>,
         send: &Rc<SendPool>,
     ) -> io::Result<Self> {
-        let (ring, defer_taskrun) = set_up(options)?;
+        let (ring, defer_taskrun) = set_up(config.queues)?;
         // SAFETY: the entry ring lies in the pool, which this value keeps alive until the ring is
         // gone.
         unsafe {
@@ -104,15 +107,7 @@ impl Uring {
                 0,
             )?;
         }
-        // SAFETY: the region lies in the pool, kept alive likewise.
-        let registered = unsafe { ring.submitter().register_buffers(&[send.as_iovec()]) };
-        if let Err(error) = &registered {
-            log::info!(
-                "ring: {} KiB of send memory cannot be registered ({error}); raise the locked-memory \
-                 limit (ulimit -l, LimitMEMLOCK=) to save pinning it at each read from a file",
-                send.bytes() / 1024
-            );
-        }
+        let registered_send_memory = register(&ring, send, lockable(config.rings));
         let restricted = restrict_and_enable(&ring)?;
         let (enter_fd, enter_flags, registered_ring) = match register_ring_fd(ring.as_raw_fd()) {
             Ok(index) => (index, ENTER_REGISTERED_RING, true),
@@ -129,7 +124,7 @@ impl Uring {
         let granted = Granted {
             defer_taskrun,
             registered_ring,
-            registered_send_memory: registered.is_ok(),
+            registered_send_memory,
             restricted,
             no_iowait: quiet,
         };
@@ -258,6 +253,25 @@ fn set_up(options: RingOptions) -> io::Result<(IoUring, bool)> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Registers as much of the send memory as the limit on locked memory lets, and says how much that
+/// is. What is not registered serves as well: the kernel then pins it at each read from a file.
+fn register(ring: &IoUring, send: &SendPool, most: usize) -> usize {
+    let part = send.registrable(most);
+    if part.iov_len == 0 {
+        return 0;
+    }
+    // SAFETY: the part lies in the pool, which the ring's owner keeps alive until the ring is gone.
+    if let Err(error) = unsafe { ring.submitter().register_buffers(&[part]) } {
+        log::debug!(
+            "ring: {} KiB of send memory are not registered ({error}); a higher limit on locked \
+             memory (ulimit -l, LimitMEMLOCK=) saves pinning them at each read from a file",
+            part.iov_len / 1024
+        );
+        return 0;
+    }
+    part.iov_len
 }
 
 /// Registers the ring's own descriptor, so that each enter is spared a look-up (Linux 5.18).

@@ -79,7 +79,7 @@ pub(crate) struct Worker {
 }
 
 /// The size of a worker's ring and pools under these limits.
-fn ring_config(limits: &Limits) -> RingConfig {
+fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
     RingConfig {
         queues: RingOptions::default(),
         // A receive and a send for each connection, a read ahead, and as much again for what is
@@ -89,6 +89,7 @@ fn ring_config(limits: &Limits) -> RingConfig {
         receive_buffer_len: u32::try_from(limits.receive_buffer_bytes).unwrap_or(1 << 17),
         leases: limits.leases_per_connection,
         send_memory: limits.send_memory_bytes,
+        rings,
     }
 }
 
@@ -110,7 +111,7 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
-        let ring = Ring::new(&ring_config(&plan.config.limits))?;
+        let ring = Ring::new(&ring_config(&plan.config.limits, plan.config.worker_count()))?;
         Self::over(ring, plan)
     }
 

@@ -38,6 +38,7 @@ impl Disk {
             receive_buffer_len: 4096,
             leases: 4,
             send_memory: 0,
+            rings: 1,
         };
         let kernel = SimKernel::new(&config).unwrap();
         kernel.ring().set_current(TaskId::first(0));

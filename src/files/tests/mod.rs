@@ -25,6 +25,7 @@ fn ring() -> Rc<Ring> {
         receive_buffer_len: 4096,
         leases: 4,
         send_memory: 0,
+        rings: 1,
     })
     .unwrap();
     ring.set_current(TaskId::first(0));

@@ -51,6 +51,7 @@ fn config() -> RingConfig {
         receive_buffer_len: 64,
         leases: 4,
         send_memory: 0,
+        rings: 1,
     }
 }
 

@@ -140,7 +140,7 @@ impl Play {
         // Its tables cost more than the rest of a short play.
         config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
-        let ring = RingConfig { queues, ..ring_config(&limits) };
+        let ring = RingConfig { queues, ..ring_config(&limits, 1) };
         let operations = if few_operations { 12 } else { ring.operations };
         let kernel = SimKernel::new(&RingConfig { operations, ..ring }).expect("memory for pools");
         let inbox = Arc::new(Inbox::new().expect("an eventfd"));
