@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::instructions::Counts;
 use crate::instructions_text::METHOD;
 use crate::markdown;
+use crate::opening;
 use crate::page::{Bar, Line, Whose, bars, escape, lines};
 use crate::peers::{self, RINGWAY};
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
@@ -57,7 +58,7 @@ fn top(out: &mut String, results: &Results, counts: Option<&Counts>) {
         escape(&machine.kernel),
         results.rounds
     );
-    if let Some(warning) = markdown::not_quiet(results) {
+    if let Some(warning) = opening::not_quiet(results) {
         let _ = write!(out, "<p class=warn>{}", prose(&warning));
     }
     out.push_str("<nav aria-label=Workloads>");

@@ -19,6 +19,7 @@ mod machine;
 mod markdown;
 mod material;
 mod measure;
+mod opening;
 mod options;
 mod page;
 mod peers;

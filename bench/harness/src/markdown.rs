@@ -1,31 +1,27 @@
 //! The results as a text in Markdown, fit to be kept beside the code as it is.
 
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
 
 use crate::disturbed;
 use crate::equal;
 use crate::instructions::Counts;
 use crate::instructions_text;
+use crate::opening::{self, advantage};
 use crate::peers;
-use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::results::{Results, WorkloadResult};
 use crate::summary::{CLIENT_BUSY, Range, range};
 use crate::table::{about, columns, throughput};
 use crate::text::{cell, number};
-use crate::verdict::{Contest, Verdict, contests, ringway};
+use crate::verdict::{contests, ringway};
 use crate::workloads::{self, About};
 
-/// Above this load average the machine was not quiet.
-const QUIET: f64 = 0.5;
 /// A load generator that was busy for more than this share was the limit itself.
 const SATURATED: f64 = 0.95;
 
 /// The whole text.
 pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
-    introduction(&mut out, results);
-    overview(&mut out, results);
-    losses(&mut out, results);
+    out.push_str(&opening::opening(results));
     method(&mut out, results);
     machine(&mut out, results);
     field(&mut out, results);
@@ -48,151 +44,6 @@ pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
     }
     out.push_str(&counts.map_or_else(String::new, instructions_text::markdown));
     out
-}
-
-fn introduction(out: &mut String, results: &Results) {
-    let when = UNIX_EPOCH + Duration::from_secs(results.machine.measured_at);
-    let date = httpdate::fmt_http_date(when);
-    let _ = write!(
-        out,
-        "# Ringway beside its peers\n\n\
-         Every figure here was measured in one run on one machine, on {}, by\n\n\
-         ```sh\n{}\n```\n\n\
-         The same command with `--markdown FILE` writes this text.\n",
-        date.get(5..16).unwrap_or(&date),
-        if results.command.is_empty() { "scripts/bench" } else { &results.command }
-    );
-    for warning in not_quiet(results).into_iter().chain(once(results)) {
-        let _ = write!(out, "\n{warning}\n");
-    }
-}
-
-/// That the machine did something else before the first round.
-pub(crate) fn not_quiet(results: &Results) -> Option<String> {
-    let load = results.machine.load_before;
-    (load > QUIET).then(|| {
-        format!(
-            "**The machine was not quiet:** its load average was {load:.2} before the first round. \
-             Ratios of servers suffer less from that than figures do, but neither is to be relied \
-             upon."
-        )
-    })
-}
-
-fn once(results: &Results) -> Option<String> {
-    (results.rounds == 1).then(|| {
-        "**Each server had a single round,** so nothing is known of how far its figures move by \
-         chance."
-            .into()
-    })
-}
-
-/// Ringway's advantage over everyone in every workload.
-fn overview(out: &mut String, results: &Results) {
-    let compared: Vec<&WorkloadResult> = results
-        .workloads
-        .iter()
-        .filter(|workload| about(workload) != About::Workers && workload.skipped.is_none())
-        .collect();
-    let peers: Vec<&PeerResult> = results
-        .peers
-        .iter()
-        .filter(|peer| compared.iter().any(|workload| entry(workload, &peer.name).is_some()))
-        .filter(|peer| peer.name != peers::RINGWAY)
-        .collect();
-    if compared.is_empty() || peers.is_empty() {
-        return;
-    }
-    out.push_str(
-        "\n## In short\n\n\
-         How many times as good as each server Ringway is: how much more it does with a second of \
-         CPU or, at a fixed rate and for idle connections, how much less CPU or memory it needs. \
-         Above 1 Ringway is ahead; what it lost is in bold. A dash: that server does not serve the \
-         workload.\n\n| workload |",
-    );
-    for peer in &peers {
-        let _ = write!(out, " {} |", peer.name);
-    }
-    let _ = writeln!(out, "\n|---|{}", "--:|".repeat(peers.len()));
-    for workload in compared {
-        let _ = write!(out, "| {} |", workload.title);
-        let contests = contests(workload);
-        let telling = &contests[0];
-        for peer in &peers {
-            let told = advantage(workload, telling, &peer.name).map_or("–".into(), |advantage| {
-                match telling.verdict(&advantage) {
-                    Verdict::Lost => format!("**{:.2}**", advantage.median),
-                    Verdict::Won | Verdict::Even => format!("{:.2}", advantage.median),
-                }
-            });
-            let _ = write!(out, " {told} |");
-        }
-        out.push('\n');
-    }
-}
-
-fn entry<'w>(workload: &'w WorkloadResult, peer: &str) -> Option<&'w Entry> {
-    workload.entries.iter().find(|entry| entry.peer == peer && !entry.rounds.is_empty())
-}
-
-fn advantage(workload: &WorkloadResult, contest: &Contest, peer: &str) -> Option<Range> {
-    contest.advantage(ringway(workload)?, entry(workload, peer)?)
-}
-
-/// What was lost, and why as far as it follows from what the servers do.
-fn losses(out: &mut String, results: &Results) {
-    out.push_str("\n## What was lost, and why\n\n");
-    let mut lost = 0;
-    for peer in results.peers.iter().filter(|peer| peer.name != peers::RINGWAY) {
-        let told: Vec<String> = results
-            .workloads
-            .iter()
-            .filter(|workload| about(workload) != About::Workers)
-            .flat_map(|workload| contests(workload).into_iter().map(move |by| (workload, by)))
-            .filter_map(|(workload, contest)| lost_to(workload, &contest, &peer.name))
-            .collect();
-        if told.is_empty() {
-            continue;
-        }
-        lost += 1;
-        let why = match peers::spares(&peer.name) {
-            "" => "It does the same work for each request, so this is Ringway's to explain and \
-                   to mend."
-                .into(),
-            spares => format!("Why: {spares}."),
-        };
-        let _ = writeln!(out, "- To **{}**: {}. {why}", peer.name, told.join(", "));
-    }
-    if lost == 0 {
-        out.push_str("Nothing beyond noise.\n");
-    } else {
-        out.push_str(
-            "\nOnly what is beyond noise counts as lost: by more than 3 %, or 10 % in latency, \
-             and in three quarters of the rounds. The reasons given follow from how those servers work; that they \
-             account for all of the difference is not measured.\n",
-        );
-    }
-    for workload in &results.workloads {
-        if let Some(failure) = ringway(workload).and_then(|entry| entry.failure.as_ref()) {
-            let _ = writeln!(out, "\nRingway itself failed in `{}`: {failure}.", workload.name);
-        }
-    }
-}
-
-/// That a contest was lost, if it was.
-fn lost_to(workload: &WorkloadResult, contest: &Contest, peer: &str) -> Option<String> {
-    let advantage = advantage(workload, contest, peer)?;
-    if contest.verdict(&advantage) != Verdict::Lost {
-        return None;
-    }
-    let how = if contest.is_latency {
-        let (own, other) = (ringway(workload)?, entry(workload, peer)?);
-        let (own, other) = (contest.median(own)?, contest.median(other)?);
-        format!("{} us against {}", number(own, 0), number(other, 0))
-    } else {
-        format!("{:.2}", advantage.median)
-    };
-    Some(format!("`{}` by {} ({how})", workload.name, contest.by))
 }
 
 fn method(out: &mut String, results: &Results) {

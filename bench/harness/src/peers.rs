@@ -83,6 +83,11 @@ pub(crate) fn is_ringway_again(name: &str) -> bool {
     [TWO_WORKERS, TWO_ON_ONE, OVER_HTTP1].contains(&name)
 }
 
+/// Whether this is a bound: a responder without HTTP, which shows what no server can save.
+pub(crate) fn is_bound(name: &str) -> bool {
+    ALL.iter().any(|peer| peer.name == name && matches!(peer.kind, Kind::Bound { .. }))
+}
+
 /// What the server of this name is spared for each request; empty if nothing is known.
 pub(crate) fn spares(name: &str) -> &'static str {
     ALL.iter().find(|peer| peer.name == name).map_or("", |peer| peer.spares)

@@ -113,14 +113,23 @@ fn the_text_tells_who_won_what_was_lost_and_who_failed() {
     assert!(won.contains("2.00 (2.00–2.10) |") && won.contains("Nothing beyond noise"), "{won}");
     assert!(won.contains("**missing**: not here"), "{won}");
 
+    assert!(won.contains("**1 KB: for each second of CPU, Ringway answers 2.00 × nginx"), "{won}");
+    let bars: Vec<usize> = won.lines().map(|line| line.matches('█').count()).collect();
+    assert_eq!(bars.into_iter().filter(|bar| *bar > 0).collect::<Vec<_>>(), [40, 19]);
+
     let mut bound = results(&[90.0, 91.0], &[100.0, 101.0]);
     bound.workloads[0].entries[1].peer = "bound-uring".into();
     bound.peers[1].name = "bound-uring".into();
-    let lost = markdown::tell(&bound, None);
-    assert!(lost.contains("| 1 KB | **0.90** |"), "{lost}");
-    assert!(lost.contains("- To **bound-uring**: `1k-64` by requests") && lost.contains("no HTTP"));
+    let apart = markdown::tell(&bound, None);
+    let (servers, distance) = apart.split_once("## The distance to the bounds").unwrap();
+    assert!(distance.contains("| 1 KB | **0.90** |"), "{apart}");
+    assert!(
+        !servers.contains("bound-uring") && servers.contains("Nothing beyond noise"),
+        "{apart}"
+    );
     let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]), None);
-    assert!(lost.contains("Ringway's to explain"), "{lost}");
+    assert!(lost.contains("- To **nginx**: `1k-64` by requests"), "{lost}");
+    assert!(lost.contains("Ringway has to improve"), "{lost}");
 
     let failed = markdown::tell(&results(&[200.0], &[]), None);
     assert!(failed.contains("nginx: it <fell> over") && failed.contains("a single round"));
