@@ -68,8 +68,11 @@ pub trait Admission {
     /// # Errors
     /// Another worker took the last place of all meanwhile: the connection, which has to wait.
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd>;
-    /// Makes an idle connection give way. False if there is none that may be disturbed.
+    /// Closes a silent connection, or an idle one. False if there is none that may be disturbed.
     fn make_room(&self) -> bool;
+    /// Closes a connection whose client has sent no whole ClientHello, the oldest first. False if
+    /// there is none that may be disturbed.
+    fn close_silent(&self) -> bool;
     /// So many connections wait for room that this worker cannot make. If it is the places of all
     /// workers that are taken, asks another one to make some; returns at once.
     fn ask_others(&self, wanted: u32);
@@ -100,7 +103,11 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
             if made < wanted {
                 admission.ask_others(wanted - made);
             }
-            ring.sleep(FULL_PAUSE).await;
+            // The tasks of silent connections end in this turn, those of idle ones take a while.
+            ring.yield_now().await;
+            if admission.room() == 0 {
+                ring.sleep(FULL_PAUSE).await;
+            }
             continue;
         }
         if let Some(socket) = surplus.pop_front() {
@@ -128,6 +135,11 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
             }
             Some(Err(error)) if concerns_one_connection(&error) => {}
             Some(Err(error)) => {
+                if is_short_of_descriptors(&error) {
+                    for _ in 0..EVICTED_A_TURN {
+                        admission.close_silent();
+                    }
+                }
                 let pause = backoff.pause();
                 log::warn!("accept: {error}; trying again in {pause:?}");
                 admission.paused();
@@ -183,6 +195,11 @@ fn next_queued(listener: &OwnedFd) -> Option<OwnedFd> {
     let flags = rustix::fs::fcntl_getfl(listener).ok()?;
     rustix::fs::fcntl_setfl(listener, flags | rustix::fs::OFlags::NONBLOCK).ok()?;
     rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC).ok()
+}
+
+/// Whether the process or the system has no descriptor for another connection.
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Errors of a connection that died in the queue (accept(2)), not of the listener.

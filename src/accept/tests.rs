@@ -26,6 +26,7 @@ struct Worker {
     room: Cell<usize>,
     served: RefCell<Vec<OwnedFd>>,
     idle: Cell<usize>,
+    silent: Cell<usize>,
     evicted: Cell<u32>,
     asked_of_others: Cell<u32>,
     pauses: Cell<u32>,
@@ -65,6 +66,10 @@ impl Admission for Rc<Worker> {
         self.idle.set(left);
         self.evicted.set(self.evicted.get() + 1);
         true
+    }
+
+    fn close_silent(&self) -> bool {
+        self.silent.get().checked_sub(1).map(|left| self.silent.set(left)).is_some()
     }
 
     fn ask_others(&self, wanted: u32) {
@@ -234,6 +239,7 @@ fn who_found_the_last_place_taken_waits_and_is_the_first_to_be_served() {
 #[test]
 fn accepting_pauses_without_descriptors_and_goes_on() {
     let mut stage = Stage::new(1_000);
+    stage.worker.silent.set(100);
     let at = stage.kernel.find(Asked::Accept).unwrap();
     stage.kernel.end(at, -libc::EMFILE);
     stage.kernel.ring().turn().unwrap();
@@ -242,6 +248,7 @@ fn accepting_pauses_without_descriptors_and_goes_on() {
         assert!(!stage.is_armed(), "it does not spin");
     }
     assert_eq!(stage.worker.pauses.get(), 1);
+    assert_eq!(stage.worker.silent.get(), 92, "silent connections free their descriptors");
     stage.pass(Duration::from_secs(2));
     assert!(stage.poll().is_pending());
     stage.bring(1);

@@ -5,9 +5,10 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open connections per worker, 1 to 1,000,000. Default 10,000. Lowered at start to what the
-    /// open-files limit allows, see [`Limits::fitted`]. At the limit, the connection that has
-    /// waited longest for a request gives way (after a second of idleness), with `close_notify`;
-    /// if there is none, new connections wait in the kernel's queue. A burst of new ones may bring
+    /// open-files limit allows, see [`Limits::fitted`]. At the limit, the worker closes the
+    /// connection that has gone longest without a whole ClientHello (half a second at least), by a
+    /// reset; if there is none, the one that has waited longest for a request (a second at least),
+    /// with `close_notify`; if there is none either, new connections wait in the kernel's queue. A burst of new ones may bring
     /// more at once: those wait likewise, with their descriptor and nothing else, at most 4,096 of
     /// each listener. Beyond: closed.
     pub connections: usize,
@@ -21,7 +22,10 @@ pub struct Limits {
     /// Beyond: reset as soon as it is accepted.
     pub connections_per_address: usize,
     /// Handshakes in flight per worker, 1 to `connections`. Default 1,024. A handshake costs far
-    /// more memory and time than an established connection.
+    /// more memory and time than an established connection. It is in flight once its ClientHello
+    /// has arrived whole: connections that send nothing do not count. Beyond: new handshakes wait
+    /// in line, and while they do, the worker closes the one whose client has not gone on for
+    /// longest (a second at least).
     pub handshakes: usize,
     /// Receive buffers per worker, a power of two from 8 to 32,768 (the kernel's bound for a
     /// buffer ring, `io_uring_register_buf_ring(3)`). Default 1,024, of which the kernel has as many

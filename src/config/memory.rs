@@ -18,6 +18,11 @@ const PARTIAL_RECORD_BYTES: usize = 5 + RECORD_PLAINTEXT_BYTES + 256;
 /// A handshake in flight, at most: rustls's state, the flights of both sides, the key schedule.
 const HANDSHAKE_BYTES: usize = 96 << 10;
 
+/// What a connection holds of its client before it has a place for its handshake, at most: a
+/// ClientHello (`Handshake::MAX_BYTES`), and what came behind it in the same receive buffer. It is
+/// part of what a connection may gather of a head later.
+const HELLO_BYTES: usize = 32 << 10;
+
 /// What a client's certificates add to that: themselves, what checking them takes, two tickets.
 const CLIENT_CERTIFICATE_BYTES: usize = 96 << 10;
 
@@ -89,6 +94,8 @@ impl MemoryCeiling {
         // passes it, in a vector that may have grown to twice what it holds.
         let arrived = limits.receive_buffer_bytes.max(RECORD_PLAINTEXT_BYTES);
         let gathered = limits.head_bytes.saturating_add(arrived).saturating_mul(2);
+        // Before, it may hold a ClientHello in memory of its own.
+        let gathered = gathered.max(HELLO_BYTES.saturating_add(arrived));
         let connection =
             CONNECTION_STATE_BYTES.saturating_add(gathered).saturating_add(PARTIAL_RECORD_BYTES);
         // As much again may have been moved out of the buffers (`ReceivePool::set_aside`).

@@ -6,9 +6,8 @@ use std::time::Duration;
 /// is closed; what the peer gets is said at each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From accept to the end of the TLS handshake. Default 10 s. Less, but not below 2 s, while
-    /// more than half of [`Limits::handshakes`](super::Limits::handshakes) are in flight. Beyond:
-    /// closed without a word.
+    /// From accept to the end of the TLS handshake. Default 10 s. Beyond: closed without a word.
+    /// Less where [`Limits`](super::Limits) `connections` or `handshakes` are used up.
     pub handshake: Duration,
     /// From a request's first byte to the end of its head; for the first request, from the end of
     /// the handshake. Default 10 s. Beyond: 408, or close_notify if no byte came. A server that is

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     idle::{Idle, Waiting},
+    places::Places,
     steps::Steps,
 };
 use crate::{
@@ -56,6 +57,10 @@ impl KtlsPlan {
 /// How long an idle connection is spared when there is no room for another, in milliseconds.
 const SPARED: u64 = 1000;
 
+/// How long a connection without a whole ClientHello is spared then, in milliseconds. A client sends
+/// its ClientHello right behind the last segment of TCP's handshake, however long the way is.
+const SPARED_SILENT: u64 = 500;
+
 /// What all connections of a worker share.
 #[derive(Debug)]
 pub struct Context {
@@ -81,8 +86,10 @@ pub struct Context {
     /// When the worker was told to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
     idle: Idle,
+    /// Connections without a whole ClientHello.
+    silent: Idle,
     live: Cell<usize>,
-    handshakes: Cell<usize>,
+    handshakes: Places,
     steps: Steps,
     counts: Cell<Counts>,
     told: Telling,
@@ -119,16 +126,17 @@ impl Context {
             observer,
             head_limits,
             own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
-            config,
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
             draining: Cell::new(None),
             idle: Idle::default(),
+            silent: Idle::default(),
             live: Cell::new(0),
-            handshakes: Cell::new(0),
+            handshakes: Places::new(limits.handshakes),
             steps: Steps::default(),
             told: Telling::default(),
             counts: Cell::default(),
+            config,
         };
         context.tick();
         context
@@ -197,9 +205,29 @@ impl Context {
         self.idle.join(self.ring.current(), self.ring.now())
     }
 
-    /// Makes the connection give way that has waited longest for a request, if that is longer than
-    /// a client takes between two clicks in a page that is loading. False if there is none.
+    /// The current task's connection has sent no whole ClientHello, for as long as the result
+    /// lives; it may have to give way to another.
+    pub(super) fn awaits_hello(&self) -> Waiting<'_> {
+        self.silent.join(self.ring.current(), self.ring.now())
+    }
+
+    /// Closes the connection that has gone longest without a whole ClientHello, if that is longer
+    /// than a client needs to send one after it has connected. False if there is none.
+    pub fn evict_silent(&self) -> bool {
+        let before = self.ring.now().checked_sub(SPARED_SILENT);
+        let Some(task) = before.and_then(|before| self.silent.evict(before)) else { return false };
+        self.ring.wake(task);
+        self.count(|counts| counts.evicted_silent += 1);
+        true
+    }
+
+    /// Closes a silent connection ([`Self::evict_silent`]) or, if there is none, the one that has
+    /// waited longest for a request, if that is longer than a client takes between two clicks in a
+    /// page that is loading. False if there is neither.
     pub fn evict(&self) -> bool {
+        if self.evict_silent() {
+            return true;
+        }
         let before = self.ring.now().checked_sub(SPARED);
         let Some(task) = before.and_then(|before| self.idle.evict(before)) else { return false };
         self.ring.wake(task);
@@ -219,13 +247,12 @@ impl Context {
 
     /// Handshakes in flight.
     pub fn handshakes(&self) -> usize {
-        self.handshakes.get()
+        self.handshakes.taken()
     }
 
-    /// Counts a handshake for as long as the result lives. None if too many are in flight.
-    pub fn admit_handshake(&self) -> Option<Admitted<'_>> {
-        let free = self.handshakes.get() < self.config.limits.handshakes;
-        free.then(|| Admitted::count(&self.handshakes))
+    /// The places of handshakes.
+    pub(super) fn handshake_places(&self) -> &Places {
+        &self.handshakes
     }
 
     /// A connection asks for more than its first request: handshakes leave it more room.

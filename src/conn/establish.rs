@@ -1,9 +1,12 @@
-//! From an accepted socket to a session: the handshake's bytes both ways, then the hand-over of
+//! From a ClientHello to a session: the handshake's bytes both ways, then the hand-over of
 //! its keys to the record layer or to the kernel.
 
-use std::{fmt, io, os::fd::AsFd, rc::Rc, time::Duration};
+use std::{fmt, io, os::fd::AsFd, rc::Rc};
 
-use super::{Context, Session};
+use super::{
+    Context, Session,
+    hello::{HelloBytes, Opening},
+};
 use crate::{
     handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, Protocol, ktls},
     observe::{Agreed, ConnectionClock},
@@ -25,8 +28,10 @@ const USUAL_FLIGHT: usize = 1024;
 pub(super) enum EstablishError {
     /// The handshake timeout passed: closed without a word.
     TimedOut,
-    /// Too many handshakes are in flight: closed without a word.
-    Busy,
+    /// Others needed the place of a connection that kept us waiting: closed without a word.
+    Evicted,
+    /// The worker stops, and no ClientHello came: closed without a word.
+    Draining,
     /// The client closed, or its connection failed.
     Socket(Option<io::Error>),
     /// The handshake was refused; the client got the alert that belongs to it.
@@ -44,7 +49,8 @@ impl fmt::Display for EstablishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("the handshake timeout passed"),
-            Self::Busy => f.write_str("too many handshakes in flight (--handshakes)"),
+            Self::Evicted => f.write_str("others needed its place (--connections, --handshakes)"),
+            Self::Draining => f.write_str("no ClientHello came before the worker stopped"),
             Self::Socket(None) => f.write_str("the client closed the connection"),
             Self::Socket(Some(error)) => write!(f, "the connection failed: {error}"),
             Self::Handshake(error) => write!(f, "{error}"),
@@ -73,68 +79,105 @@ impl From<WriteError> for EstablishError {
     }
 }
 
-/// How long a handshake may take at least, however many there are: a few round trips around the
-/// world, unless less was configured.
-const LEAST_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The time that a handshake is given: `limit`, and less of it the more of the `places` for
-/// handshakes beyond half of them are taken. So silent connections hold the last places for a
-/// short time only, and whoever means it finds one.
-fn patience(limit: Duration, taken: usize, places: usize) -> Duration {
-    let free = places.saturating_sub(taken);
-    let part = (2.0 * free as f64 / places.max(1) as f64).min(1.0);
-    limit.mul_f64(part).max(LEAST_PATIENCE.min(limit))
-}
-
-/// Performs the handshake within its time.
+/// Performs the handshake, from a place for it to its deadline.
 pub(super) async fn establish(
     context: &Rc<Context>,
     socket: &Socket,
-    clock: ConnectionClock,
+    opening: Opening,
 ) -> Result<Session, EstablishError> {
-    let _place = context.admit_handshake().ok_or(EstablishError::Busy)?;
-    let places = context.config.limits.handshakes;
-    let limit = patience(context.config.timeouts.handshake, context.handshakes(), places);
-    context.ring.within(limit, shake_hands(context, socket, clock)).await?
+    let Opening { stream, clock, mut bytes, deadline } = opening;
+    let (places, ring) = (context.handshake_places(), &*context.ring);
+    let established = async {
+        let _place = if let Some(place) = places.try_take(ring) {
+            place
+        } else {
+            bytes.gather();
+            places.take(ring).await
+        };
+        shake_hands(context, socket, stream, bytes, clock).await
+    };
+    ring.until(deadline, established).await?
 }
 
 async fn shake_hands(
     context: &Rc<Context>,
     socket: &Socket,
+    // Receives once at a time: what follows the handshake may be the kernel's to receive.
+    mut stream: ReceiveStream,
+    hello: HelloBytes,
     mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let mut handshake = Handshake::new(context.tls.current())?;
-    // Once at a time: what follows the handshake may be the kernel's to receive.
-    let mut stream = ReceiveStream::single(&context.ring, socket);
     let mut flight = Vec::with_capacity(USUAL_FLIGHT);
+    let advanced = step(context, &mut handshake, &hello, &mut flight, &mut clock).await;
+    drop(hello);
+    let sent = send_flight(context, socket, &mut flight).await;
+    if advanced?.state == HandshakeState::Finished {
+        return Err(HandshakeError::Defect("a ClientHello alone completed a handshake").into());
+    }
+    sent?;
     loop {
-        let lease = match stream.next().await {
+        let lease = match unless_stalled(context, stream.next()).await? {
             Received::Data(lease) => lease,
             Received::End => return Err(EstablishError::Socket(None)),
             Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
         };
-        context.handshake_turn().await;
-        let began = clock.now();
-        let advanced = handshake.advance(&lease, &mut flight);
-        // What comes behind the handshake counts where it is read.
-        let received = advanced.as_ref().map_or(lease.len(), |advance| advance.consumed);
-        clock.handshake_step(began, received, flight.len());
-        if matches!(advanced, Err(HandshakeError::PlainHttp)) {
-            flight.extend_from_slice(PLAIN_HTTP);
-        }
+        let advanced = step(context, &mut handshake, &lease, &mut flight, &mut clock).await;
         if let Ok(Advance { consumed, state: HandshakeState::Finished }) = advanced {
             let early = (consumed < lease.len()).then_some((lease, consumed));
             let established = handshake.finish()?;
             let shaken = Shaken { established, flight, stream, early };
             return hand_over(context, socket, shaken, clock).await;
         }
+        drop(lease);
         let sent = send_flight(context, socket, &mut flight).await;
         advanced?;
         sent?;
     }
 }
 
+/// Takes what the client has sent, once it is this handshake's turn to compute.
+async fn step(
+    context: &Context,
+    handshake: &mut Handshake,
+    bytes: &[u8],
+    flight: &mut Vec<u8>,
+    clock: &mut ConnectionClock,
+) -> Result<Advance, HandshakeError> {
+    context.handshake_turn().await;
+    let began = clock.now();
+    let advanced = handshake.advance(bytes, flight);
+    // What comes behind the handshake counts where it is read.
+    let received = advanced.as_ref().map_or(bytes.len(), |advance| advance.consumed);
+    clock.handshake_step(began, received, flight.len());
+    if matches!(advanced, Err(HandshakeError::PlainHttp)) {
+        flight.extend_from_slice(PLAIN_HTTP);
+    }
+    advanced
+}
+
+/// Awaits the client. If it takes long and others need the place of this handshake, it ends.
+async fn unless_stalled<T>(
+    context: &Context,
+    client: impl Future<Output = T>,
+) -> Result<T, EstablishError> {
+    let waiting = context.handshake_places().stalls(&context.ring);
+    let answered = waiting.unless_evicted(client).await;
+    answered.ok_or_else(|| {
+        context.count(|counts| counts.evicted_handshakes += 1);
+        EstablishError::Evicted
+    })
+}
+
 async fn send_flight(
+    context: &Context,
+    socket: &Socket,
+    flight: &mut Vec<u8>,
+) -> Result<(), EstablishError> {
+    unless_stalled(context, send_pieces(context, socket, flight)).await?
+}
+
+async fn send_pieces(
     context: &Context,
     socket: &Socket,
     flight: &mut Vec<u8>,
@@ -228,20 +271,4 @@ async fn hand_over(
     }
     let rekeys = context.ktls.may_rekey();
     Ok(Session::new(reader, writer, clock, protocol, version, schedule, rekeys))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_places_are_held_for_a_short_time_only() {
-        let limit = Duration::from_secs(10);
-        assert_eq!(patience(limit, 1, 1024), limit);
-        assert_eq!(patience(limit, 512, 1024), limit);
-        assert_eq!(patience(limit, 768, 1024), limit / 2);
-        assert_eq!(patience(limit, 1024, 1024), LEAST_PATIENCE);
-        let short = Duration::from_millis(500);
-        assert_eq!(patience(short, 1024, 1024), short, "never longer than configured");
-    }
 }

@@ -2,7 +2,12 @@
 //! longest gives way when there is no room for another. Joining, leaving and choosing cost the
 //! same however many there are.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 
 use crate::ring::TaskId;
 
@@ -104,6 +109,24 @@ impl List {
 pub(super) struct Waiting<'i> {
     idle: &'i Idle,
     index: u32,
+}
+
+impl Waiting<'_> {
+    /// Awaits a future, or None once the connection was chosen to give way.
+    pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.is_evicted() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    fn is_evicted(&self) -> bool {
+        let list = self.idle.0.borrow();
+        list.places.get(self.index as usize).is_some_and(|place| place.state == State::Evicted)
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -1,6 +1,8 @@
 //! A connection: one task that walks the stages.
 //!
-//! [`serve`] is the journey in code: handshake, then requests one after the other, then close.
+//! [`await_hello`] and [`serve`] are the journey in code: a ClientHello, the handshake, then requests
+//! one after the other, then close. They are tasks of their own, so that a connection which has sent
+//! nothing has the memory of the first one only.
 //! The invariant: whatever ends a connection, every operation of it has completed or been
 //! cancelled before its descriptor is closed, and all memory that it was lent is given back.
 
@@ -9,13 +11,16 @@
 mod context;
 mod establish;
 mod h1;
+mod hello;
 mod idle;
+mod places;
 mod session;
 mod steps;
 
-use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc};
+use std::{net::SocketAddr, rc::Rc};
 
 pub use context::{Context, KtlsPlan};
+pub use hello::{Hello, await_hello};
 
 use crate::{
     close,
@@ -23,46 +28,51 @@ use crate::{
     observe::ConnectionClock,
     ring::{Socket, TcpInfo},
 };
+use establish::EstablishError;
 use session::Session;
 
 /// The kernel is asked for the round-trip time of each so many connections when they end: asking
 /// all of them would cost a system call for each, and say no more of their distribution.
 const ROUND_TRIP_EVERY: u64 = 8;
 
-/// Serves one accepted connection to its end.
-pub async fn serve(context: Rc<Context>, fd: OwnedFd) {
-    let _place = context.admit();
-    context.count(|counts| counts.accepted += 1);
-    let socket = Socket::new(&context.ring, fd);
-    let clock = clock(&context, &socket);
+/// Serves a connection from its ClientHello to its end.
+pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
+    let Hello { opening, socket } = hello;
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
-    let mut session = match Box::pin(establish::establish(&context, &socket, clock)).await {
-        Ok(session) => session,
-        Err(error) => {
-            if error.is_client_certificate() && context.may_tell() {
-                let peer = peer(&socket).map_or_else(String::new, |peer| format!("{peer}: "));
-                log::info!("{peer}refused for the client's certificate: {error}");
-            } else {
-                log::debug!("handshake: {error}");
-            }
-            context.count(|counts| counts.failed_handshakes += 1);
-            return;
-        }
-    };
-    context.count(|counts| counts.handshakes += 1);
-    let ending = match session.protocol {
-        Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
-        // `Config::http2` is off by default until the stages speak it.
-        Protocol::Http2 => close::Ending::CloseNotify,
-    };
-    let limit = context.config.timeouts.close;
-    let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
-    let round_trip = asks.then(|| sampled(&context, &socket).map(TcpInfo::round_trip)).flatten();
-    session.clock.closing(round_trip, session.reader.take_taken());
-    let Session { reader, writer, .. } = session;
-    // Boxed for the same reason.
-    Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
-    session.clock.closed();
+    let opening = Box::new(opening);
+    async move {
+        let _place = context.admit();
+        let mut session = match Box::pin(establish::establish(&context, &socket, *opening)).await {
+            Ok(session) => session,
+            Err(error) => return failed(&context, &socket, &error),
+        };
+        context.count(|counts| counts.handshakes += 1);
+        let ending = match session.protocol {
+            Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
+            // `Config::http2` is off by default until the stages speak it.
+            Protocol::Http2 => close::Ending::CloseNotify,
+        };
+        let limit = context.config.timeouts.close;
+        let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
+        let round_trip =
+            asks.then(|| sampled(&context, &socket).map(TcpInfo::round_trip)).flatten();
+        session.clock.closing(round_trip, session.reader.take_taken());
+        let Session { reader, writer, .. } = session;
+        // Boxed for the same reason.
+        Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
+        session.clock.closed();
+    }
+}
+
+/// Takes note that a connection ended before it had a session.
+fn failed(context: &Context, socket: &Socket, error: &EstablishError) {
+    if error.is_client_certificate() && context.may_tell() {
+        let peer = peer(socket).map_or_else(String::new, |peer| format!("{peer}: "));
+        log::info!("{peer}refused for the client's certificate: {error}");
+    } else {
+        log::debug!("handshake: {error}");
+    }
+    context.count(|counts| counts.failed_handshakes += 1);
 }
 
 /// The clock of a connection that has just been accepted.
@@ -100,5 +110,9 @@ mod tests {
         }
         let bytes = size_of_future(super::serve);
         assert!(bytes <= 2400, "the task of a connection has grown to {bytes} bytes");
+        let bytes = size_of_future(|context, fd| async move {
+            super::await_hello(&context, fd).await;
+        });
+        assert!(bytes <= 800, "the task of a silent connection has grown to {bytes} bytes");
     }
 }

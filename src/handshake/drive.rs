@@ -14,6 +14,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::Established;
+use super::client_hello::is_inappropriate_fallback;
 use super::credentials::now;
 use super::validity::outline;
 use crate::record::{HEADER, RecordHeader};
@@ -62,6 +63,10 @@ const HANDSHAKE_FAILURE: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
 /// Alert `certificate_expired` (RFC 8446 section 6), fatal, in a record of its own.
 const CERTIFICATE_EXPIRED: &[u8] = &[21, 3, 3, 0, 2, 2, 45];
 
+/// Alert `inappropriate_fallback` (RFC 7507 section 2), fatal. It answers a ClientHello, so it is in
+/// clear, in a record of the version that such a client speaks.
+const INAPPROPRIATE_FALLBACK: &[u8] = &[21, 3, 3, 0, 2, 2, 86];
+
 impl Handshake {
     /// Most bytes that a client may send in a handshake. A first flight with a post-quantum key
     /// share and a ticket takes about 2 KiB.
@@ -86,12 +91,18 @@ impl Handshake {
     /// Takes what the client has sent and appends what is to be sent to `output`: whole flights,
     /// session tickets included.
     ///
+    /// The first call should have the whole ClientHello: only then is a fallback noticed.
+    ///
     /// After an error `output` holds the alert to send before closing, if there is one.
     pub fn advance(
         &mut self,
         input: &[u8],
         output: &mut Vec<u8>,
     ) -> Result<Advance, HandshakeError> {
+        if self.is_untouched() && is_inappropriate_fallback(input) {
+            output.extend_from_slice(INAPPROPRIATE_FALLBACK);
+            return Err(HandshakeError::InappropriateFallback);
+        }
         let mut rest = input;
         while !self.finished {
             let Some(missing) = self.missing() else {
@@ -314,6 +325,11 @@ pub enum HandshakeError {
     Unaligned,
     /// [`Handshake::finish`] came too early: a fault of the caller.
     Unfinished,
+    /// The client speaks an older version than it could, since a newer one failed (RFC 7507);
+    /// rustls does not know the signal.
+    InappropriateFallback,
+    /// An invariant of ours broke.
+    Defect(&'static str),
     /// rustls gave keys, or a state, that the record layer does not know.
     Keys,
     /// ALPN agreed on a protocol that was not offered.
@@ -345,6 +361,10 @@ impl fmt::Display for HandshakeError {
             Self::EarlyData => f.write_str("application data before the handshake's end"),
             Self::Unaligned => f.write_str("handshake message continues across a change of keys"),
             Self::Unfinished => f.write_str("handshake is not finished"),
+            Self::InappropriateFallback => {
+                f.write_str("the client fell back to an older version of TLS (TLS_FALLBACK_SCSV)")
+            }
+            Self::Defect(what) => write!(f, "internal error: {what}"),
             Self::Keys => f.write_str("the TLS library gave keys of an unknown kind"),
             Self::Protocol => f.write_str("ALPN agreed on a protocol that was not offered"),
             Self::Tls(error) => write!(f, "{error}"),

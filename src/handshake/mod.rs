@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 mod certificates;
+mod client_hello;
 mod clients;
 mod config;
 mod credentials;
@@ -28,6 +29,7 @@ mod validity;
 mod tests;
 
 pub use certificates::{Certificate, Certificates};
+pub use client_hello::is_partial_hello;
 pub use clients::ClientPolicy;
 pub use config::{Offer, SharedConfig, TlsParts, own_tickets, preferred_suite, server_config};
 pub use credentials::{Credentials, CredentialsError, fingerprint};

@@ -25,6 +25,10 @@ pub struct Counts {
     pub refused_by_address: u64,
     /// Idle connections that were closed to make room for others.
     pub evicted: u64,
+    /// Connections without a whole ClientHello that were closed to make room for others.
+    pub evicted_silent: u64,
+    /// Handshakes that were closed to make room for others: their clients did not go on.
+    pub evicted_handshakes: u64,
     /// Times that accepting paused for want of descriptors or memory.
     pub accept_pauses: u64,
 }
@@ -45,6 +49,8 @@ impl Counts {
             timed_out: self.timed_out + other.timed_out,
             refused_by_address: self.refused_by_address + other.refused_by_address,
             evicted: self.evicted + other.evicted,
+            evicted_silent: self.evicted_silent + other.evicted_silent,
+            evicted_handshakes: self.evicted_handshakes + other.evicted_handshakes,
             accept_pauses: self.accept_pauses + other.accept_pauses,
         }
     }

@@ -106,6 +106,10 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Connections refused because their address had too many";
     counter(to, "connections_refused_by_address", help, counts.refused_by_address)?;
     counter(to, "connections_evicted", "Idle connections closed for others", counts.evicted)?;
+    let help = "Connections without a whole ClientHello closed for others";
+    counter(to, "silent_connections_evicted", help, counts.evicted_silent)?;
+    let help = "Handshakes closed for others, since their clients did not go on";
+    counter(to, "handshakes_evicted", help, counts.evicted_handshakes)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {
         let mut log = to.encode_descriptor(

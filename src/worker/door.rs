@@ -85,6 +85,10 @@ impl Admission for Rc<Door> {
         self.context.evict()
     }
 
+    fn close_silent(&self) -> bool {
+        self.context.evict_silent()
+    }
+
     fn ask_others(&self, wanted: u32) {
         // They cannot help a worker that has all that it may have itself.
         if self.own_room() > 0 {
@@ -99,10 +103,6 @@ impl Admission for Rc<Door> {
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
         let context = Rc::clone(&self.context);
         let SharedLimits { total, per_address } = &self.limits;
-        if total.is_none() && per_address.is_none() {
-            self.spawner.spawn(conn::serve(context, socket));
-            return Ok(());
-        }
         let in_all = match total.as_ref().map(Total::admit) {
             Some(None) => return Err(socket),
             place => place.flatten(),
@@ -120,10 +120,15 @@ impl Admission for Rc<Door> {
                 return Ok(());
             }
         }
-        // The task has the places, so that they are free whichever way it ends.
+        // The tasks have the places, so that they are free whichever way they end.
+        let (spawner, places) = (self.spawner.clone(), (in_all, of_address));
         self.spawner.spawn(async move {
-            conn::serve(context, socket).await;
-            drop((in_all, of_address));
+            if let Some(hello) = conn::await_hello(&context, socket).await {
+                spawner.spawn(async move {
+                    conn::serve(context, hello).await;
+                    drop(places);
+                });
+            }
         });
         Ok(())
     }

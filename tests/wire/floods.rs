@@ -81,7 +81,7 @@ fn ten_thousand_idle_connections() {
 /// Raises the limit on open files, of this process and of the servers that it starts, so far that
 /// ten thousand connections fit if whoever runs the test may do that: root may. The limit that
 /// holds then.
-fn raise_open_files() -> u64 {
+pub(crate) fn raise_open_files() -> u64 {
     const ENOUGH: u64 = 32_768;
     let hard = getrlimit(Resource::Nofile).maximum;
     let more = hard.map(|hard| hard.max(ENOUGH));

@@ -186,6 +186,10 @@ fn connections_beyond_the_limit_wait() {
     let server = Server::plain(&["--connections", "4", "--handshakes", "4"]);
     for _ in 0..5 {
         let mut clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
+        // Those that say nothing would be closed for the others.
+        for client in &mut clients {
+            client.tls.write_tls(&mut client.socket).unwrap();
+        }
         // Whichever were accepted are served, then go; so all are in the end.
         std::thread::scope(|scope| {
             for client in &mut clients {

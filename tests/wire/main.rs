@@ -14,6 +14,7 @@ mod identity;
 mod response;
 mod sealed;
 mod server;
+mod silent;
 mod site;
 #[path = "../support/trusting.rs"]
 mod trusting;

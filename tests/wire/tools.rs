@@ -128,6 +128,22 @@ impl Drop for OpenSsl {
 
 const REQUEST: &str = "GET /hello.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// RFC 7507: TLS 1.2 is spoken with clients that know no better, not with those that say they do.
+#[test]
+fn openssl_falls_back() {
+    if !has_program("openssl") {
+        return;
+    }
+    let server = Server::plain(&[]);
+    let mut fallen = OpenSsl::new(&server, &["-tls1_2", "-fallback_scsv", "-msg"]);
+    assert!(fallen.sees("inappropriate_fallback", 1), "{}", fallen.transcript());
+    for options in [&["-tls1_2"][..], &["-tls1_3", "-fallback_scsv"], &["-fallback_scsv"]] {
+        let mut openssl = OpenSsl::new(&server, options);
+        openssl.type_in(REQUEST);
+        assert!(openssl.sees("hello, ring road", 1), "{options:?}: {}", openssl.transcript());
+    }
+}
+
 #[test]
 fn openssl_agrees_on_every_suite() {
     if !has_program("openssl") {

@@ -51,6 +51,36 @@ fn old_versions_get_protocol_version() {
     assert_eq!(output, [21, 3, 3, 0, 2, 2, AlertDescription::ProtocolVersion as u8]);
 }
 
+/// The client's first flight with `TLS_FALLBACK_SCSV` among its suites.
+fn hello_after_fallback(bed: &Bed) -> Vec<u8> {
+    let mut hello = sent(&mut bed.client());
+    // The lengths of the record, the message and the suites; the session is empty or 32 bytes.
+    let suites = 5 + 4 + 2 + 32 + 1 + usize::from(hello[43]);
+    let mut longer = |low: usize| {
+        let length = u16::from_be_bytes([hello[low - 1], hello[low]]) + 2;
+        hello[low - 1..=low].copy_from_slice(&length.to_be_bytes());
+    };
+    longer(4);
+    longer(8);
+    longer(suites + 1);
+    hello.splice(suites + 2..suites + 2, [0x56, 0x00]);
+    hello
+}
+
+#[test]
+fn a_client_that_fell_back_is_refused() {
+    let old = Bed::new(SUITES[3]);
+    let (error, output) = fail(&old, &hello_after_fallback(&old));
+    assert!(matches!(error, HandshakeError::InappropriateFallback), "{error:?}");
+    assert_eq!(output, [21, 3, 3, 0, 2, 2, 86]);
+    // With the newest version the signal means nothing.
+    let new = Bed::new(SUITES[0]);
+    let mut output = Vec::new();
+    let advance = new.handshake().advance(&hello_after_fallback(&new), &mut output).unwrap();
+    assert_eq!(advance.state, HandshakeState::NeedMore);
+    assert_eq!(output[..3], [22, 3, 3], "a ServerHello");
+}
+
 #[test]
 fn endless_handshakes_end() {
     let bed = Bed::new(SUITES[0]);

@@ -96,6 +96,8 @@ impl Anatomy {
         totals.number("timed_out", counts.timed_out);
         totals.number("refused_by_address", counts.refused_by_address);
         totals.number("evicted", counts.evicted);
+        totals.number("evicted_silent", counts.evicted_silent);
+        totals.number("evicted_handshakes", counts.evicted_handshakes);
         totals.number("accept_pauses", counts.accept_pauses);
         totals.number("unobserved", self.unobserved());
     }
