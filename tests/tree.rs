@@ -54,7 +54,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("close", &["record", "write", "read", "ring", "config", "observe"]),
     ("privilege", &["config"]),
     ("files", &["process", "ring", "config"]),
-    ("process", &[]),
+    ("process", &["parse", "respond"]),
     ("record", &[]),
     ("hpack", &[]),
     ("respond", &["hpack", "parse", "config"]),

@@ -35,6 +35,8 @@ pub enum Ending {
     Truncated,
     /// A record was refused: this alert, then as for [`Ending::Linger`].
     Alert(AlertDescription),
+    /// An invariant of this server does not hold; this says which. As for [`Ending::Reset`].
+    Defect(&'static str),
     /// The response cannot be completed, or the connection has failed: close at once, so that the
     /// peer cannot mistake what it has for the whole.
     Reset,
@@ -61,7 +63,7 @@ pub async fn close(
             Some(AlertDescription::CloseNotify)
         }
         Ending::Alert(alert) => Some(alert),
-        Ending::Reset => None,
+        Ending::Reset | Ending::Defect(_) => None,
     };
     let Some(farewell) = farewell else {
         // What is queued or in flight ends with the writer.

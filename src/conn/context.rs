@@ -283,6 +283,14 @@ impl Context {
         }
     }
 
+    /// Reports that an invariant does not hold, which cost one connection or one answer.
+    pub fn defect(&self, what: &dyn std::fmt::Display) {
+        self.count(|counts| counts.defects += 1);
+        if self.may_tell() {
+            log::error!("conn: a defect of this server, please report it: {what}");
+        }
+    }
+
     /// Changes the counts.
     pub fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();

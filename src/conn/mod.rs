@@ -10,6 +10,7 @@
 
 mod context;
 mod establish;
+mod exchange;
 mod h1;
 mod hello;
 mod idle;
@@ -52,6 +53,9 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
             // `Config::http2` is off by default until the stages speak it.
             Protocol::Http2 => close::Ending::CloseNotify,
         };
+        if let close::Ending::Defect(what) = ending {
+            context.defect(&what);
+        }
         let limit = context.config.timeouts.close;
         let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
         let round_trip =

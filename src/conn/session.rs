@@ -143,5 +143,9 @@ pub(super) fn ending_of_read(error: ReadError) -> Ending {
 /// How a connection ends whose writing failed.
 pub(super) fn ending_of_write(error: &WriteError) -> Ending {
     log::debug!("write: {error}");
-    Ending::Reset
+    match error {
+        WriteError::Defect(what) => Ending::Defect(what),
+        WriteError::Seal(_) => Ending::Defect("a record could not be sealed"),
+        _ => Ending::Reset,
+    }
 }

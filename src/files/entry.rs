@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
 
 use crate::{
     process::{
-        facts::{FileFacts, Found},
+        facts::{File, FileFacts, Found},
         negotiate::Coding,
         validator::FileStat,
     },
@@ -78,6 +78,12 @@ impl FileEntry {
     }
 }
 
+impl File for FileEntry {
+    fn facts(&self) -> &FileFacts {
+        &self.facts
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug)]
 pub enum Standing {
@@ -121,12 +127,10 @@ impl Entry {
     }
 
     /// The same as the decision sees it.
-    pub fn found(&self) -> Found<'_> {
+    pub fn found(&self) -> Found<'_, FileEntry> {
         match &self.standing {
-            Standing::File(file) => Found::File(&file.facts),
-            Standing::Folder(index) => {
-                Found::Folder { index: index.as_ref().map(|index| &index.facts) }
-            }
+            Standing::File(file) => Found::File(file),
+            Standing::Folder(index) => Found::Folder { index: index.as_ref() },
             Standing::Missing => Found::Missing,
             Standing::Forbidden => Found::Forbidden,
         }

@@ -29,6 +29,8 @@ pub struct Counts {
     pub evicted_silent: u64,
     /// Handshakes that were closed to make room for others: their clients did not go on.
     pub evicted_handshakes: u64,
+    /// Answers and connections that were given up because an invariant of the server did not hold.
+    pub defects: u64,
     /// Times that accepting paused for want of descriptors or memory.
     pub accept_pauses: u64,
 }
@@ -51,6 +53,7 @@ impl Counts {
             evicted: self.evicted + other.evicted,
             evicted_silent: self.evicted_silent + other.evicted_silent,
             evicted_handshakes: self.evicted_handshakes + other.evicted_handshakes,
+            defects: self.defects + other.defects,
             accept_pauses: self.accept_pauses + other.accept_pauses,
         }
     }

@@ -110,6 +110,8 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "silent_connections_evicted", help, counts.evicted_silent)?;
     let help = "Handshakes closed for others, since their clients did not go on";
     counter(to, "handshakes_evicted", help, counts.evicted_handshakes)?;
+    let help = "Answers and connections given up because of a defect of the server";
+    counter(to, "defects", help, counts.defects)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {
         let mut log = to.encode_descriptor(

@@ -30,8 +30,9 @@ pub enum Method<'b> {
 }
 
 impl<'b> Method<'b> {
-    /// Names a method that is known to be a token.
-    pub(super) fn from_token(token: &'b [u8]) -> Self {
+    /// The method of this name, which the caller has checked to be a token of at most 32 bytes.
+    /// Names are case-sensitive (RFC 9110 section 9.1).
+    pub fn from_token(token: &'b [u8]) -> Self {
         match token {
             b"GET" => Self::Get,
             b"HEAD" => Self::Head,

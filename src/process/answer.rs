@@ -7,14 +7,16 @@
 
 use std::io::Write;
 
-use super::facts::{FileFacts, Representation};
+use super::facts::{File, FileFacts, Made, Representation};
 use super::media_type;
-use super::multipart::Multipart;
+use super::multipart::{Boundary, Multipart};
 use super::negotiate::Coding;
 use super::page::{self, Page};
 use super::range::ByteRange;
-use super::site::{Method, Site};
+use super::site::Site;
 use super::validator::{EntityTag, LastModified};
+use crate::parse::Method;
+use crate::respond::Status;
 
 /// Takes the fields of a response head, one by one.
 pub trait FieldSink {
@@ -22,14 +24,10 @@ pub trait FieldSink {
     fn field(&mut self, name: &str, value: &[u8]);
     /// A field with a number for its value.
     fn field_u64(&mut self, name: &str, number: u64);
-    /// Whole field lines that this module made before, each with its CRLF.
-    fn lines(&mut self, lines: &[u8]) {
-        for line in lines.split(|byte| *byte == b'\n') {
-            let line = line.trim_ascii_end();
-            if let Some((name, value)) = memchr::memchr(b':', line).map(|at| line.split_at(at)) {
-                let value = value.get(1..).unwrap_or_default().trim_ascii_start();
-                self.field(str::from_utf8(name).unwrap_or_default(), value);
-            }
+    /// Fields that were rendered before. A sink that can copy a rendered form overrides this.
+    fn made(&mut self, made: &Made) {
+        for (name, value) in made.fields() {
+            self.field(name, value);
         }
     }
 }
@@ -51,39 +49,49 @@ impl FieldSink for Lines {
     }
 }
 
-/// What follows the head.
-#[derive(Clone, Debug)]
-pub enum Content {
+/// What follows the head. It names its file, so that an answer with a file's content always has
+/// the file.
+#[derive(Debug)]
+pub enum Content<'f, F = FileFacts> {
     /// Nothing: the answer to a HEAD, or one that has no content.
     Nothing,
-    /// The whole file that carries this coding.
-    Whole(Coding),
-    /// One range of the file that carries this coding.
-    Slice(Coding, ByteRange),
-    /// Several ranges of the file that carries this coding, each after its part head.
-    Parts(Coding, Box<Multipart>),
+    /// The whole of a file in this coding.
+    Whole(&'f F, Coding),
+    /// One range of a file in this coding.
+    Slice(&'f F, Coding, ByteRange),
+    /// Several ranges of a file in this coding, each after its part head.
+    Parts(&'f F, Coding, Box<Multipart>),
     /// These bytes.
     Page(Page),
 }
 
 /// The answer to a request.
-#[derive(Clone, Debug)]
-pub struct Answer<'f> {
-    /// The status code.
-    pub status: u16,
+#[derive(Debug)]
+pub struct Answer<'f, F = FileFacts> {
+    /// Status and fields.
+    pub head: AnswerHead<'f>,
     /// What follows the head.
-    pub content: Content,
+    pub content: Content<'f, F>,
+}
+
+/// Status and fields of an answer.
+#[derive(Debug)]
+pub struct AnswerHead<'f> {
+    /// The status.
+    pub status: Status,
     fields: Fields<'f>,
 }
 
 /// The fields of an answer; those that are absent or false are not sent.
 #[derive(Clone, Debug, Default)]
 struct Fields<'f> {
-    /// The lines that describe a whole file, made before: they stand for all fields but the
+    /// The fields that describe a whole file, rendered before: they stand for all fields but the
     /// operator's.
-    lines: Option<&'f [u8]>,
+    made: Option<&'f Made>,
     content_length: Option<u64>,
     content_type: Option<&'static str>,
+    /// What stands between the parts of `multipart/byteranges`, which is then the content type.
+    boundary: Option<Boundary>,
     coding: Coding,
     content_range: Option<ContentRange>,
     entity_tag: Option<&'f EntityTag>,
@@ -96,6 +104,8 @@ struct Fields<'f> {
     location: Option<Vec<u8>>,
     /// `Allow`, with the methods that files have.
     allow: bool,
+    /// `Retry-After: 1`: what was short may be there again in a moment (RFC 9110 section 10.2.3).
+    retry: bool,
     /// The operator's fields on caching, which are meant for the site's files.
     cacheable: bool,
     /// `X-Content-Type-Options: nosniff`, for what might be anything else.
@@ -116,9 +126,18 @@ const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
 /// The one field of ours that operators commonly set too; theirs is then the only one.
 const NOSNIFF: &str = "X-Content-Type-Options";
 
-impl<'f> Answer<'f> {
+/// Bytes of a head's fields that do not depend on the request or the operator, at most: `Location`
+/// and the operator's own are counted apart.
+const MAX_FIELDS_LEN: usize = 768;
+
+impl<'f, F: File> Answer<'f, F> {
+    fn new(status: Status, content: Content<'f, F>, fields: Fields<'f>) -> Self {
+        Self { head: AnswerHead { status, fields }, content }
+    }
+
     /// 200 with the whole file.
-    pub(super) fn whole(facts: &'f FileFacts, coding: Coding, now: i64) -> Self {
+    pub(super) fn whole(file: &'f F, coding: Coding, now: i64) -> Self {
+        let facts = file.facts();
         let representation = facts.representation(coding);
         let content_length = Some(representation.length);
         let all = || Fields { content_length, ..file_fields(facts, coding, representation, now) };
@@ -126,48 +145,44 @@ impl<'f> Answer<'f> {
             // What is said of a date in the future changes with every second.
             all()
         } else {
-            let lines = representation.lines(|| all().to_lines());
-            Fields { lines: Some(lines), content_length, cacheable: true, ..Fields::default() }
+            let made = representation.made(|| all().to_lines());
+            Fields { made: Some(made), content_length, cacheable: true, ..Fields::default() }
         };
-        Self { status: 200, content: Content::Whole(coding), fields }
+        Self::new(Status::Ok, Content::Whole(file, coding), fields)
     }
 
     /// 206 with one range of the file.
-    pub(super) fn slice(facts: &'f FileFacts, coding: Coding, range: ByteRange, now: i64) -> Self {
+    pub(super) fn slice(file: &'f F, coding: Coding, range: ByteRange, now: i64) -> Self {
+        let facts = file.facts();
         let representation = facts.representation(coding);
         let fields = Fields {
             content_length: Some(range.len()),
             content_range: Some(ContentRange::Part(range, representation.length)),
             ..file_fields(facts, coding, representation, now)
         };
-        Self { status: 206, content: Content::Slice(coding, range), fields }
+        let content = Content::Slice(file, coding, range);
+        Self::new(Status::PartialContent, content, fields)
     }
 
     /// Several ranges of the file: 206. There is no `Content-Range` beside the parts' own
     /// (RFC 9110 section 15.3.7.2).
-    pub(super) fn parts(
-        facts: &'f FileFacts,
-        coding: Coding,
-        multipart: Multipart,
-        now: i64,
-    ) -> Self {
+    pub(super) fn parts(file: &'f F, coding: Coding, multipart: Multipart, now: i64) -> Self {
+        let facts = file.facts();
         let representation = facts.representation(coding);
         let fields = Fields {
             content_length: Some(multipart.content_length()),
             content_type: None,
+            boundary: Some(multipart.boundary()),
             ..file_fields(facts, coding, representation, now)
         };
-        Self { status: 206, content: Content::Parts(coding, Box::new(multipart)), fields }
+        let content = Content::Parts(file, coding, Box::new(multipart));
+        Self::new(Status::PartialContent, content, fields)
     }
 
     /// Not modified: 304. `dated` says whether the client goes by the date alone; to one that goes
     /// by the tag the date is of no use (RFC 9110 section 15.4.5).
-    pub(super) fn not_modified(
-        facts: &'f FileFacts,
-        coding: Coding,
-        dated: bool,
-        now: i64,
-    ) -> Self {
+    pub(super) fn not_modified(file: &'f F, coding: Coding, dated: bool, now: i64) -> Self {
+        let facts = file.facts();
         let validators = &facts.representation(coding).validators;
         let fields = Fields {
             entity_tag: Some(&validators.entity_tag),
@@ -176,19 +191,20 @@ impl<'f> Answer<'f> {
             cacheable: true,
             ..Fields::default()
         };
-        Self { status: 304, content: Content::Nothing, fields }
+        Self::new(Status::NotModified, Content::Nothing, fields)
     }
 
     /// 416 for a representation of so many bytes.
     pub(super) fn unsatisfiable(length: u64) -> Self {
-        let mut answer = Self::error(416);
-        answer.fields.content_range = Some(ContentRange::Unsatisfied(length));
-        answer.fields.ranges = true;
+        let mut answer = Self::error(Status::RangeNotSatisfiable);
+        answer.head.fields.content_range = Some(ContentRange::Unsatisfied(length));
+        answer.head.fields.ranges = true;
         answer
     }
 
     /// 404 with the site's own page.
-    pub(super) fn not_found(facts: &'f FileFacts, coding: Coding) -> Self {
+    pub(super) fn not_found(file: &'f F, coding: Coding) -> Self {
+        let facts = file.facts();
         let fields = Fields {
             content_length: Some(facts.representation(coding).length),
             content_type: Some(facts.media_type()),
@@ -197,35 +213,36 @@ impl<'f> Answer<'f> {
             nosniff: true,
             ..Fields::default()
         };
-        Self { status: 404, content: Content::Whole(coding), fields }
+        Self::new(Status::NotFound, Content::Whole(file, coding), fields)
     }
 
     /// 301 to a reference that `path::slash_redirect` wrote.
     pub(super) fn moved(location: Vec<u8>) -> Self {
-        let mut answer = Self::page(301, page::redirect(&location));
-        answer.fields.location = Some(location);
+        let mut answer = Self::page(Status::MovedPermanently, page::redirect(&location));
+        answer.head.fields.location = Some(location);
         answer
     }
 
-    /// 204 that tells the methods.
+    /// 204 with the methods in `Allow`.
     pub(super) fn options() -> Self {
         let fields = Fields { allow: true, ..Fields::default() };
-        Self { status: 204, content: Content::Nothing, fields }
+        Self::new(Status::NoContent, Content::Nothing, fields)
     }
 
-    /// An error with its small page; 405 tells the methods.
-    pub fn error(status: u16) -> Self {
-        let mut answer = Self::page(status, page::error(status));
-        answer.fields.allow = status == 405;
+    /// An error with its small page; 405 has the methods in `Allow`, 503 a `Retry-After`.
+    pub fn error(status: Status) -> Self {
+        let mut answer = Self::page(status, Page::Borrowed(status.page().as_bytes()));
+        answer.head.fields.allow = status == Status::MethodNotAllowed;
+        answer.head.fields.retry = status == Status::ServiceUnavailable;
         answer
     }
 
     /// 200 with the page that [`super::listing::Listing::into_page`] made.
     pub fn listing(page: String) -> Self {
-        Self::page(200, page.into_bytes().into())
+        Self::page(Status::Ok, page.into_bytes().into())
     }
 
-    fn page(status: u16, page: Page) -> Self {
+    fn page(status: Status, page: Page) -> Self {
         let fields = Fields {
             content_length: Some(page.len() as u64),
             content_type: Some(media_type::HTML),
@@ -233,38 +250,45 @@ impl<'f> Answer<'f> {
             inert: true,
             ..Fields::default()
         };
-        Self { status, content: Content::Page(page), fields }
+        Self::new(status, Content::Page(page), fields)
     }
 
     /// The same for a representation that was chosen among several.
     #[must_use]
     pub(super) fn varying(mut self, varies: bool) -> Self {
-        self.fields.varies = varies;
+        self.head.fields.varies = varies;
         self
     }
 
     /// The same for this method: a HEAD gets the head alone.
     #[must_use]
-    pub fn to(mut self, method: Method) -> Self {
+    pub fn to(mut self, method: Method<'_>) -> Self {
         if method == Method::Head {
             self.content = Content::Nothing;
         }
         self
     }
+}
 
+impl AnswerHead<'_> {
     /// The length of the content that a GET gets; none for a response that has none by definition.
     pub fn content_length(&self) -> Option<u64> {
         self.fields.content_length
+    }
+
+    /// Bytes that the fields of [`Self::write_fields`] take as lines of HTTP/1.1, at most, without
+    /// the operator's.
+    pub fn fields_bound(&self) -> usize {
+        MAX_FIELDS_LEN + self.fields.location.as_ref().map_or(0, Vec::len)
     }
 
     /// Writes the fields, the operator's own among them. What belongs to the connection (`Date`,
     /// `Connection`) is left to the writer of the head.
     pub fn write_fields(&self, site: &Site, sink: &mut impl FieldSink) {
         let fields = &self.fields;
-        if let Some(lines) = fields.lines {
-            sink.lines(lines);
+        if let Some(made) = fields.made {
+            sink.made(made);
         } else {
-            self.write_content_type(sink);
             fields.write(sink);
         }
         if fields.nosniff && !site.has_own_field(NOSNIFF) {
@@ -272,34 +296,24 @@ impl<'f> Answer<'f> {
         }
         site.write_own_fields(fields.cacheable, sink);
     }
-
-    fn write_content_type(&self, sink: &mut impl FieldSink) {
-        if let Some(content_type) = self.fields.content_type {
-            sink.field("Content-Type", content_type.as_bytes());
-        } else if let Content::Parts(_, multipart) = &self.content {
-            let boundary = multipart.boundary();
-            field_text(
-                sink,
-                "Content-Type",
-                format_args!("multipart/byteranges; boundary={boundary}"),
-            );
-        }
-    }
 }
 
 impl Fields<'_> {
     /// The lines of a whole file.
     fn to_lines(&self) -> Box<[u8]> {
         let mut lines = Lines::default();
-        if let Some(content_type) = self.content_type {
-            lines.field("Content-Type", content_type.as_bytes());
-        }
         self.write(&mut lines);
         lines.0.into_boxed_slice()
     }
 
-    /// Writes all but the content type and what the operator has a say in.
+    /// Writes all but what the operator has a say in.
     fn write(&self, sink: &mut impl FieldSink) {
+        if let Some(content_type) = self.content_type {
+            sink.field("Content-Type", content_type.as_bytes());
+        } else if let Some(boundary) = self.boundary {
+            let value = format_args!("multipart/byteranges; boundary={boundary}");
+            field_text(sink, "Content-Type", value);
+        }
         if let Some(length) = self.content_length {
             sink.field_u64("Content-Length", length);
         }
@@ -326,6 +340,9 @@ impl Fields<'_> {
         }
         if self.allow {
             sink.field("Allow", ALLOW);
+        }
+        if self.retry {
+            sink.field("Retry-After", b"1");
         }
         if self.inert {
             sink.field("Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'");

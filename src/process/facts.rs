@@ -4,6 +4,7 @@
 //! once for as long as a cache keeps them; answering reads them and makes nothing.
 
 use std::cell::OnceCell;
+use std::fmt;
 
 use super::media_type;
 use super::negotiate::{Coding, Siblings};
@@ -16,20 +17,55 @@ pub struct Representation {
     pub length: u64,
     /// Which version it is.
     pub validators: Validators,
-    /// The field lines of a 200 with all of it, once somebody has asked for it.
-    lines: OnceCell<Box<[u8]>>,
+    /// The field lines of a 200 with all of it, made at the first request for it.
+    made: OnceCell<Made>,
 }
 
 impl Representation {
     fn new(stat: &FileStat, coding: Coding) -> Self {
         let validators = Validators::new(stat, coding);
-        Self { length: stat.length, validators, lines: OnceCell::new() }
+        Self { length: stat.length, validators, made: OnceCell::new() }
     }
 
-    /// The field lines of a 200 with all of it, which `make` makes when they are asked for first:
-    /// some 250 bytes that are then copied into each head.
-    pub(super) fn lines(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
-        self.lines.get_or_init(make)
+    /// The fields of a 200 with all of it, some 250 bytes that each head copies. `make` runs at the
+    /// first call only.
+    pub(super) fn made(&self, make: impl FnOnce() -> Box<[u8]>) -> &Made {
+        self.made.get_or_init(|| Made { lines: make(), block: OnceCell::new() })
+    }
+}
+
+/// Fields that were rendered once and are copied into each head that has them.
+#[derive(Clone)]
+pub struct Made {
+    lines: Box<[u8]>,
+    block: OnceCell<Box<[u8]>>,
+}
+
+impl Made {
+    /// The fields as HTTP/1.1 writes them, each line with its CRLF.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// The same fields, each a name and a value.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines.split(|byte| *byte == b'\n').filter_map(|line| {
+            let line = line.strip_suffix(b"\r")?;
+            let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+            Some((str::from_utf8(name).ok()?, value.strip_prefix(b": ")?))
+        })
+    }
+
+    /// The same fields in another coding that `make` renders at the first call: the header block
+    /// of HTTP/2. It is kept as long as the lines, so it must not depend on a connection.
+    pub fn block(&self, make: impl FnOnce(&Self) -> Box<[u8]>) -> &[u8] {
+        self.block.get_or_init(|| make(self))
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Made({} bytes)", self.lines.len())
     }
 }
 
@@ -61,7 +97,7 @@ impl FileFacts {
             self.siblings = self.siblings.with(coding);
             // They say whether there are siblings.
             for representation in self.coded.iter_mut().flatten().chain([&mut self.identity]) {
-                representation.lines = OnceCell::new();
+                representation.made = OnceCell::new();
             }
         }
         self
@@ -90,15 +126,28 @@ fn sibling_index(coding: Coding) -> Option<usize> {
     Coding::SIBLINGS.iter().position(|&sibling| sibling == coding)
 }
 
+/// A file that can be served: its facts, and in the type that implements this also the way to its
+/// content, which the decision hands back with the answer and never looks at.
+pub trait File: 'static {
+    /// What is known of it.
+    fn facts(&self) -> &FileFacts;
+}
+
+impl File for FileFacts {
+    fn facts(&self) -> &FileFacts {
+        self
+    }
+}
+
 /// What stands at a path.
-#[derive(Clone, Copy, Debug)]
-pub enum Found<'f> {
+#[derive(Debug)]
+pub enum Found<'f, F = FileFacts> {
     /// A regular file.
-    File(&'f FileFacts),
+    File(&'f F),
     /// A folder, and its index file if it has one.
     Folder {
         /// The index file.
-        index: Option<&'f FileFacts>,
+        index: Option<&'f F>,
     },
     /// Nothing, or something that is neither file nor folder, or something outside the served
     /// folder.
@@ -106,6 +155,14 @@ pub enum Found<'f> {
     /// A file or folder that the server may not read.
     Forbidden,
 }
+
+impl<F> Clone for Found<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Found<'_, F> {}
 
 #[cfg(test)]
 mod tests {

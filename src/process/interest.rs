@@ -98,6 +98,30 @@ impl<'b> Interest<'b> {
         interest
     }
 
+    /// Gives each field line that was noted, with its name in lower case. Noting all of them again
+    /// makes the same; of a field that may not be repeated and was, the values are lost.
+    pub fn each(&self, mut each: impl FnMut(&'static str, &'b [u8])) {
+        for (name, lines) in [
+            ("accept-encoding", &self.accept_encoding),
+            ("if-match", &self.if_match),
+            ("if-none-match", &self.if_none_match),
+        ] {
+            lines.iter().for_each(|line| each(name, line));
+        }
+        for (name, single) in [
+            ("if-modified-since", self.if_modified_since),
+            ("if-unmodified-since", self.if_unmodified_since),
+            ("if-range", self.if_range),
+            ("range", self.range),
+        ] {
+            match single {
+                Single::Absent => {}
+                Single::Once(value) => each(name, value),
+                Single::Repeated => (0..2).for_each(|_| each(name, b"")),
+            }
+        }
+    }
+
     /// Notes one field line, if it is of interest. The name's length tells most of them apart.
     pub fn note(&mut self, name: &str, value: &'b [u8]) {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);

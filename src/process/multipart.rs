@@ -31,17 +31,18 @@ impl Boundaries {
         let ends = ends.fold(0, |all, end| self.0.hash_one((all, end)));
         let high = self.0.hash_one((0_u8, entity_tag, now, ends));
         let low = self.0.hash_one((1_u8, entity_tag, now, ends));
-        Boundary(u128::from(high) << 64 | u128::from(low))
+        Boundary([high, low])
     }
 }
 
 /// A boundary: 128 bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Boundary(u128);
+pub struct Boundary([u64; 2]);
 
 impl fmt::Display for Boundary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        let [high, low] = self.0;
+        write!(f, "{high:016x}{low:016x}")
     }
 }
 

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::percent;
+use crate::respond::Status;
 
 #[cfg(test)]
 mod tests;
@@ -243,15 +244,15 @@ pub enum PathError {
 impl PathError {
     /// The status that the client gets: 400 for what no path may look like, 404 for a well-formed
     /// path that can name no file here.
-    pub fn status(self) -> u16 {
+    pub fn status(self) -> Status {
         match self {
             Self::NotAbsolute
             | Self::Delimiter
             | Self::Percent
             | Self::Control
             | Self::Backslash
-            | Self::DotSegment => 400,
-            Self::EncodedSlash | Self::Hidden | Self::TooLong | Self::TooDeep => 404,
+            | Self::DotSegment => Status::BadRequest,
+            Self::EncodedSlash | Self::Hidden | Self::TooLong | Self::TooDeep => Status::NotFound,
         }
     }
 }

@@ -14,13 +14,15 @@
 
 use super::answer::{Answer, FieldSink};
 use super::conditional::{self, Outcome};
-use super::facts::{FileFacts, Found};
+use super::facts::{File, FileFacts, Found};
 use super::interest::Interest;
 use super::media_type;
 use super::multipart::{Boundaries, Multipart};
 use super::negotiate;
 use super::path::{self, SitePath};
 use super::range::{self, Selection};
+use crate::parse::Method;
+use crate::respond::Status;
 
 #[cfg(test)]
 mod tests;
@@ -28,36 +30,11 @@ mod tests;
 /// The site's own page for what is not found, in the served folder itself.
 pub const NOT_FOUND_PAGE: &str = "404.html";
 
-/// A request method, as far as files know them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`.
-    Get,
-    /// `HEAD`.
-    Head,
-    /// `OPTIONS`.
-    Options,
-    /// Any other.
-    Other,
-}
-
-impl Method {
-    /// The method of this name; names are case-sensitive (RFC 9110 section 9.1).
-    pub fn named(name: &[u8]) -> Self {
-        match name {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"OPTIONS" => Self::Options,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// A request, as far as its answer depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'r> {
     /// Its method.
-    pub method: Method,
+    pub method: Method<'r>,
     /// The path of its target, as it came.
     pub path: &'r [u8],
     /// The query of its target, as it came, without the `?`.
@@ -69,19 +46,19 @@ pub struct Asked<'r> {
 }
 
 /// What to do with a request.
-#[derive(Clone, Debug)]
-pub enum Plan<'r> {
+#[derive(Debug)]
+pub enum Plan<'r, F: 'static = FileFacts> {
     /// Look this path up.
     Find(SitePath<'r>),
-    /// Nothing is to be looked up.
-    Decided(Decision<'static>),
+    /// The path need not be looked up.
+    Decided(Decision<'static, F>),
 }
 
 /// What a request gets.
-#[derive(Clone, Debug)]
-pub enum Decision<'f> {
+#[derive(Debug)]
+pub enum Decision<'f, F = FileFacts> {
     /// This answer.
-    Answer(Answer<'f>),
+    Answer(Answer<'f, F>),
     /// The listing of the folder.
     List,
     /// Another file, if it is there: look it up and ask [`Site::stand_in`].
@@ -99,22 +76,24 @@ pub enum StandIn {
 
 impl<'r> Asked<'r> {
     /// The first step. `OPTIONS` is answered whatever its path, which may be `*`.
-    pub fn plan(&self) -> Plan<'r> {
+    pub fn plan<F: File>(&self) -> Plan<'r, F> {
         let answer = match self.method {
             Method::Get | Method::Head => match SitePath::resolve(self.path) {
                 Ok(path) => return Plan::Find(path),
-                Err(error) if error.status() == 404 => {
+                Err(error) if error.status() == Status::NotFound => {
                     return Plan::Decided(Decision::StandIn(StandIn::NotFoundPage));
                 }
                 Err(error) => Answer::error(error.status()).to(self.method),
             },
             Method::Options => Answer::options(),
-            Method::Other => Answer::error(405),
+            // RFC 9110 section 9.1: 501 for a method that no resource here knows.
+            Method::Other(_) => Answer::error(Status::NotImplemented),
+            _ => Answer::error(Status::MethodNotAllowed),
         };
         Plan::Decided(Decision::Answer(answer))
     }
 
-    fn slash_redirect(&self, path: &SitePath<'_>) -> Answer<'static> {
+    fn slash_redirect<'f, F: File>(&self, path: &SitePath<'_>) -> Answer<'f, F> {
         let mut location = Vec::new();
         path::slash_redirect(path, self.query, &mut location);
         Answer::moved(location)
@@ -155,22 +134,22 @@ impl Site {
     }
 
     /// The second step: what stands at the path is known.
-    pub fn decide<'f>(
+    pub fn decide<'f, F: File>(
         &self,
         asked: &Asked<'_>,
         path: &SitePath<'_>,
-        found: Found<'f>,
-    ) -> Decision<'f> {
+        found: Found<'f, F>,
+    ) -> Decision<'f, F> {
         let answer = match found {
-            Found::File(facts) if !path.ends_in_slash() => self.file(asked, facts),
-            Found::Folder { index: Some(facts) } if path.ends_in_slash() => self.file(asked, facts),
+            Found::File(file) if !path.ends_in_slash() => self.file(asked, file),
+            Found::Folder { index: Some(file) } if path.ends_in_slash() => self.file(asked, file),
             Found::Folder { index: None } if self.listing && path.ends_in_slash() => {
                 return Decision::List;
             }
             Found::Folder { index } if index.is_some() || self.listing => {
                 asked.slash_redirect(path)
             }
-            Found::Forbidden => Answer::error(403),
+            Found::Forbidden => Answer::error(Status::Forbidden),
             Found::File(_) | Found::Folder { .. } | Found::Missing => {
                 return Decision::StandIn(self.stand_in_for(path));
             }
@@ -179,19 +158,20 @@ impl Site {
     }
 
     /// The third step: the stand-in was looked up and is there or not.
-    pub fn stand_in<'f>(
+    pub fn stand_in<'f, F: File>(
         &self,
         asked: &Asked<'_>,
         stand_in: StandIn,
-        facts: Option<&'f FileFacts>,
-    ) -> Answer<'f> {
-        let answer = match (stand_in, facts) {
-            (StandIn::SinglePage, Some(facts)) => self.file(asked, facts),
-            (StandIn::NotFoundPage, Some(facts)) => {
-                let coding = negotiate::choose(&asked.interest.accept_encoding, facts.siblings());
-                Answer::not_found(facts, coding)
+        file: Option<&'f F>,
+    ) -> Answer<'f, F> {
+        let answer = match (stand_in, file) {
+            (StandIn::SinglePage, Some(file)) => self.file(asked, file),
+            (StandIn::NotFoundPage, Some(file)) => {
+                let siblings = file.facts().siblings();
+                let coding = negotiate::choose(&asked.interest.accept_encoding, siblings);
+                Answer::not_found(file, coding)
             }
-            (_, None) => Answer::error(404),
+            (_, None) => Answer::error(Status::NotFound),
         };
         answer.to(asked.method)
     }
@@ -205,7 +185,8 @@ impl Site {
     }
 
     /// The answer of a file that is there.
-    fn file<'f>(&self, asked: &Asked<'_>, facts: &'f FileFacts) -> Answer<'f> {
+    fn file<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
+        let facts = file.facts();
         let Asked { method, ref interest, now, .. } = *asked;
         let siblings = facts.siblings();
         let coding = negotiate::choose(&interest.accept_encoding, siblings);
@@ -214,10 +195,10 @@ impl Site {
         match conditional::evaluate(true, interest, validators, now) {
             Outcome::Proceed => {}
             Outcome::NotModified => {
-                return Answer::not_modified(facts, coding, interest.if_none_match.is_empty(), now);
+                return Answer::not_modified(file, coding, interest.if_none_match.is_empty(), now);
             }
             Outcome::PreconditionFailed => {
-                return Answer::error(412).varying(!siblings.is_empty());
+                return Answer::error(Status::PreconditionFailed).varying(!siblings.is_empty());
             }
         }
         let range = match interest.range.value() {
@@ -227,16 +208,16 @@ impl Site {
             {
                 range
             }
-            _ => return Answer::whole(facts, coding, now),
+            _ => return Answer::whole(file, coding, now),
         };
         match range::select(range, representation.length) {
-            Selection::Whole => Answer::whole(facts, coding, now),
+            Selection::Whole => Answer::whole(file, coding, now),
             Selection::Unsatisfiable => {
                 Answer::unsatisfiable(representation.length).varying(!siblings.is_empty())
             }
             Selection::Part(ranges) => {
                 if let &[range] = ranges.as_slice() {
-                    return Answer::slice(facts, coding, range, now);
+                    return Answer::slice(file, coding, range, now);
                 }
                 let multipart = Multipart::new(
                     ranges,
@@ -246,7 +227,7 @@ impl Site {
                     validators.entity_tag.as_bytes(),
                     now,
                 );
-                Answer::parts(facts, coding, multipart, now)
+                Answer::parts(file, coding, multipart, now)
             }
         }
     }

@@ -11,7 +11,7 @@ mod date;
 mod decimal;
 pub mod h2;
 mod head;
-mod refusal;
+mod interim;
 mod status;
 
 #[cfg(test)]
@@ -20,5 +20,5 @@ mod tests;
 pub use body::content_length_allowed;
 pub use date::DateCache;
 pub use head::{HeadFault, HeadWriter};
-pub use refusal::{CONTINUE, refusal};
+pub use interim::CONTINUE;
 pub use status::Status;

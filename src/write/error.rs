@@ -25,6 +25,8 @@ pub enum WriteError {
     /// The key has sealed as many records as it may, and there is no other (TLS 1.2, or kernel TLS
     /// that takes no new keys).
     KeyUsedUp,
+    /// An invariant of this server does not hold; this says which.
+    Defect(&'static str),
     /// The record layer refused: a defect of ours.
     Seal(SealError),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for WriteError {
             Self::GivenUp => f.write_str("a send was given up half-way"),
             Self::Overrun => f.write_str("the peer sends requests and takes no responses"),
             Self::KeyUsedUp => f.write_str("the key has sealed as many records as it may"),
+            Self::Defect(what) => write!(f, "a defect of this server: {what}"),
             Self::Seal(error) => write!(f, "sealing: {error}"),
         }
     }

@@ -22,6 +22,7 @@ mod pace;
 mod rekey;
 mod room;
 mod sizing;
+mod source;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,4 +31,5 @@ pub use error::WriteError;
 pub use pace::Pace;
 pub use room::HELD_UP;
 pub use sizing::RecordSizing;
+pub use source::{Division, Parts, Piece, Source, Whole};
 pub use writer::{Body, Writer};

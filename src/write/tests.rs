@@ -145,7 +145,7 @@ fn sealed_records_leave_with_what_is_queued_behind_them() {
             writer.queue_sealed(socket, tickets).await?;
             if answers {
                 writer.reserve(socket, 100, 0, false).await?;
-                writer.queue(socket, 100, Body::None).await?;
+                writer.queue_head(100)?;
             }
             writer.flush(socket).await
         });
@@ -170,7 +170,7 @@ fn nothing_is_sent_behind_a_send_that_was_given_up() {
     let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
     let begun = block_on(ring, async {
         writer.reserve(socket, 100, 0, false).await?;
-        writer.queue(socket, 100, Body::None).await
+        writer.queue_head(100)
     });
     begun.unwrap();
     {

@@ -15,8 +15,6 @@ use crate::{
 /// What follows a response head.
 #[derive(Debug)]
 pub enum Body<'b> {
-    /// Nothing, or what was written behind the head already.
-    None,
     /// A range of bytes that never change.
     Shared(&'b Rc<Pages>, Range<usize>),
     /// A range of an open file.
@@ -215,6 +213,15 @@ impl Writer {
         buffer.and_then(|buffer| buffer.get_mut(from..)).unwrap_or_default()
     }
 
+    /// Queues the first `len` bytes of [`Self::room`] by themselves; nothing if there are none.
+    pub fn queue_head(&mut self, len: usize) -> Result<(), WriteError> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.note_head(len);
+        self.commit(len)
+    }
+
     /// Queues the first `head` bytes of [`Self::room`] and a body behind them. Sends as far as
     /// the body does not fit; what does fit waits for [`Self::flush`].
     pub async fn queue(
@@ -223,22 +230,21 @@ impl Writer {
         head: usize,
         body: Body<'_>,
     ) -> Result<(), WriteError> {
-        self.note_head(head);
         match body {
-            Body::None => self.commit(head),
             Body::Shared(bytes, range) => {
                 let body = bytes.get(range.clone()).unwrap_or_default();
                 if let Some(copied) = self.copy_behind(head, body) {
+                    self.note_head(head);
                     self.commit(head + copied)?;
                     let rest = range.start + copied..range.end;
                     return self.queue_shared(socket, bytes, rest).await;
                 }
-                self.commit(head)?;
+                self.queue_head(head)?;
                 let rest = self.align_records(socket, bytes, range, head).await?;
                 self.queue_shared(socket, bytes, rest).await
             }
             Body::File(file, range) => {
-                self.commit(head)?;
+                self.queue_head(head)?;
                 // Boxed: it takes much, and most responses are not of this kind.
                 Box::pin(self.queue_file(socket, file, range)).await
             }
@@ -292,7 +298,7 @@ impl Writer {
                 }
                 *used += len;
             }
-            _ => {}
+            _ => return Err(WriteError::Defect("nothing was reserved for what is queued")),
         }
         Ok(())
     }

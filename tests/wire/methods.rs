@@ -3,7 +3,7 @@
 use crate::delivery::{DELIVERIES, answered, deliver, refused};
 use crate::response::Response;
 use crate::server::Server;
-use crate::site::HELLO;
+use crate::site::{HELLO, Site};
 
 fn allows_reading(response: &Response) {
     for method in ["GET", "HEAD"] {
@@ -19,6 +19,46 @@ fn get_and_head_have_the_same_head() {
     assert_eq!(get.body, HELLO);
     for name in ["Content-Length", "Content-Type", "ETag", "Last-Modified", "Accept-Ranges"] {
         assert_eq!(get.need(name), head.need(name), "{name}");
+    }
+}
+
+/// The head of a redirect is as long as the query; whether there is room for it does not depend on
+/// the content, which a HEAD does not get.
+#[test]
+fn get_and_head_have_the_same_head_however_long() {
+    let site = Site::new();
+    site.file("folder/file.txt", HELLO);
+    let server = Server::start(site, &["--listing"]);
+    for length in [10, 900, 3_000, 6_000] {
+        let target = format!("/folder?{}", "a".repeat(length));
+        let line = |method| format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let get = answered(&server, 301, line("GET").as_bytes());
+        let head = answered(&server, 301, line("HEAD").as_bytes());
+        for name in ["Content-Length", "Location", "Content-Type"] {
+            assert_eq!(get.need(name), head.need(name), "{name} with a query of {length}");
+        }
+    }
+    assert!(!server.log().contains("respond"), "{}", server.log());
+}
+
+/// RFC 9110 section 9.3.2: whatever the status.
+#[test]
+fn no_answer_to_head_has_content() {
+    let server = Server::plain(&["--head-timeout", "1s"]);
+    for request in [
+        "HEAD /hello.txt HTTP/1.1\r\nHost: localhost\r\nBad name: x\r\n\r\n",
+        "HEAD /hello.txt HTTP/1.1\r\n\r\n",
+        "\r\nHEAD /hello.txt HTTP/1.1\r\nHost: localhost\r\nExpect: more\r\n\r\n",
+        "HEAD /hello.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+        "HEAD /hello.txt HTTP/1.1\r\nHost: local",
+    ] {
+        let mut client = server.connect();
+        client.send(request.as_bytes());
+        let response = client.response("HEAD");
+        assert!(response.closes() && response.status >= 400, "{request:?}: {response:?}");
+        assert!(response.promised() > 0, "as a GET would have: {request:?}");
+        let (rest, _) = client.end();
+        assert_eq!(rest.escape_ascii().to_string(), "", "{request:?}");
     }
 }
 

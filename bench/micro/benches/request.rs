@@ -13,7 +13,8 @@ use ringway::process::interest::Interest;
 use ringway::process::negotiate::{self, Coding};
 use ringway::process::path::SitePath;
 use ringway::process::range;
-use ringway::process::site::{Asked, Decision, Method, Plan, Site};
+use ringway::parse::Method;
+use ringway::process::site::{Asked, Decision, Plan, Site};
 use ringway::process::validator::{FileStat, Validators};
 use ringway::respond::{DateCache, HeadWriter, Status};
 
@@ -150,10 +151,10 @@ impl FieldSink for Sink<'_, '_> {
 
 /// The head of the response, in `room`: its length.
 fn write(answer: &Answer<'_>, site: &Site, date: &DateCache, room: &mut [u8]) -> usize {
-    let status = Status::from_code(answer.status).expect("a status that Ringway sends");
+    let status = answer.head.status;
     let mut head = HeadWriter::new(room, status);
     head.server().date(date);
-    answer.write_fields(site, &mut Sink(&mut head));
+    answer.head.write_fields(site, &mut Sink(&mut head));
     head.finish().expect("room enough")
 }
 

@@ -3,7 +3,10 @@
 
 use std::{pin::pin, rc::Rc};
 
-use super::{Stop, find::Framing};
+use super::{
+    Stop,
+    head::{Framing, Refusal},
+};
 use crate::{
     conn::{
         Context, Session,
@@ -12,7 +15,7 @@ use crate::{
     decode::{BodyDecoder, BodyError},
     respond::{CONTINUE, Status},
     ring::Socket,
-    write::{Body, Pace},
+    write::{Pace, WriteError},
 };
 
 /// Reads and drops the content of a request whose head has been consumed.
@@ -23,6 +26,11 @@ pub(super) async fn discard(
     framing: &Framing,
 ) -> Result<(), Stop> {
     let timeouts = &context.config.timeouts;
+    let refuse = |status| Stop::Refuse(Refusal { status, to_head: framing.to_head });
+    let refused = |error: BodyError| {
+        log::debug!("decode: {error}");
+        refuse(error.status())
+    };
     let mut decoder =
         BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
@@ -40,7 +48,7 @@ pub(super) async fn discard(
             }
             if !pace.keeps_up(context.ring.now(), step.consumed) {
                 context.count(|counts| counts.timed_out += 1);
-                return Err(Stop::Refuse(Status::RequestTimeout));
+                return Err(refuse(Status::RequestTimeout));
             }
             if step.consumed > 0 {
                 continue;
@@ -51,26 +59,20 @@ pub(super) async fn discard(
             let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
             let Ok(filled) = filled else {
                 context.count(|counts| counts.timed_out += 1);
-                return Err(Stop::Refuse(Status::RequestTimeout));
+                return Err(refuse(Status::RequestTimeout));
             };
             filled?;
         }
     }
 }
 
-fn refused(error: BodyError) -> Stop {
-    log::debug!("decode: {error}");
-    Stop::Refuse(error.status())
-}
-
 async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
     let Session { reader, writer, .. } = session;
     let queued = async {
         writer.reserve(socket, CONTINUE.len(), 0, false).await?;
-        if let Some(room) = writer.room().get_mut(..CONTINUE.len()) {
-            room.copy_from_slice(CONTINUE);
-        }
-        writer.queue(socket, CONTINUE.len(), Body::None).await?;
+        let room = writer.room().get_mut(..CONTINUE.len());
+        room.ok_or(WriteError::Defect("no room was made"))?.copy_from_slice(CONTINUE);
+        writer.queue_head(CONTINUE.len())?;
         writer.flush(socket).await
     };
     let sent = while_held_up(reader, pin!(queued)).await;

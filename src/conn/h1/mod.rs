@@ -5,20 +5,26 @@
 //! or the connection is closed; after an answer to anything ambiguous it is always closed.
 
 mod body;
-mod find;
+mod head;
 mod reply;
 
 use std::rc::Rc;
 
-use super::{Context, Session, received_ago};
+use super::{
+    Context, Session,
+    exchange::{Lookups, find_out},
+    received_ago,
+    session::ending_of_write,
+};
 use crate::{
     close::Ending,
     observe::{RequestClock, Stage},
     parse::HeadScan,
     respond::Status,
     ring::{Elapsed, Socket},
+    write::WriteError,
 };
-use find::{Examined, Lookups, examine};
+use head::{Examined, Refusal, examine};
 
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
@@ -30,7 +36,13 @@ const REQUEST_GRACE: u64 = 500;
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
 enum Stop {
     Close(Ending),
-    Refuse(Status),
+    Refuse(Refusal),
+}
+
+impl From<WriteError> for Stop {
+    fn from(error: WriteError) -> Self {
+        Self::Close(ending_of_write(&error))
+    }
 }
 
 impl From<Ending> for Stop {
@@ -48,8 +60,8 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
     };
     match stop {
         Stop::Close(ending) => ending,
-        Stop::Refuse(status) => {
-            Box::pin(reply::refuse(context, socket, session, &mut clock, status)).await
+        Stop::Refuse(refusal) => {
+            Box::pin(reply::refuse(context, socket, session, &mut clock, refusal)).await
         }
     }
 }
@@ -129,10 +141,13 @@ async fn request(
     last: bool,
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
-    let (framing, answer, file) = loop {
-        let examined = examine(context, session.reader.plaintext(), &lookups, clock);
+    let (framing, mut reply) = loop {
+        let examined = examine(context, session.reader.plaintext(), &lookups, clock)?;
         match examined {
-            Examined::Ready { framing, answer, file } => break (framing, answer, file),
+            Examined::Decided(framing, reply) => {
+                take_head(session, clock, framing.head);
+                break (framing, reply);
+            }
             Examined::Incomplete => {
                 clock.enter(Stage::Head);
                 let gathered = Box::pin(gather_head(context, socket, session, began)).await;
@@ -142,19 +157,14 @@ async fn request(
                 gathered?;
                 clock.resumes(Stage::Parse, || received_ago(socket));
             }
-            Examined::Refused(status) => return Err(Stop::Refuse(status)),
-            Examined::Wants(want) => {
+            Examined::Refused(refusal) => return Err(Stop::Refuse(refusal)),
+            Examined::Wants(framing, kept, want) => {
+                take_head(session, clock, framing.head);
                 clock.enter(Stage::Process);
-                if let Err(error) = Box::pin(lookups.fetch(context, want)).await {
-                    context.warn(&error);
-                    return Err(Stop::Refuse(Status::ServiceUnavailable));
-                }
-                clock.enter(Stage::Parse);
+                break (framing, Box::pin(find_out(context, kept, want, &lookups)).await?);
             }
         }
     };
-    clock.head(session.reader.plaintext(), framing.head);
-    session.reader.consume(framing.head);
     if framing.has_body() {
         clock.enter(Stage::Body);
         Box::pin(body::discard(context, socket, session, &framing)).await?;
@@ -165,8 +175,14 @@ async fn request(
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();
     let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
-    reply::send(context, socket, session, clock, &answer, file, connection).await?;
+    reply::send(context, socket, session, clock, &mut reply, connection, framing.to_head).await?;
     Ok(persists)
+}
+
+/// The first `length` bytes of plaintext are a request's head, and are done with.
+fn take_head(session: &mut Session, clock: &mut RequestClock, length: usize) {
+    clock.head(session.reader.plaintext(), length);
+    session.reader.consume(length);
 }
 
 /// Reads on until an incomplete head is worth another look.
@@ -177,6 +193,9 @@ async fn gather_head(
     began: u64,
 ) -> Result<(), Stop> {
     let limits = &context.head_limits;
+    let refuse = |session: &Session, status| {
+        Stop::Refuse(Refusal::of_head(status, session.reader.plaintext()))
+    };
     let until = began.saturating_add(context.config.timeouts.head.as_millis() as u64);
     let mut scan = HeadScan::default();
     // What is there was found incomplete; this only takes note of its lines.
@@ -188,10 +207,10 @@ async fn gather_head(
             let filled = context.unless_draining(filled, began, REQUEST_GRACE);
             match context.ring.until(until, filled).await {
                 Ok(Some(filled)) => filled?,
-                Ok(None) => return Err(Stop::Refuse(Status::ServiceUnavailable)),
+                Ok(None) => return Err(refuse(session, Status::ServiceUnavailable)),
                 Err(Elapsed) => {
                     context.count(|counts| counts.timed_out += 1);
-                    return Err(Stop::Refuse(Status::RequestTimeout));
+                    return Err(refuse(session, Status::RequestTimeout));
                 }
             }
         }

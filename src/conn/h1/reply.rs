@@ -1,38 +1,28 @@
-//! From an answer to the write queue: its head into send memory, its content by the shortest way.
+//! From a reply to the write queue: its head into send memory, its content by the shortest way.
 
 use std::{pin::pin, rc::Rc};
 
-use super::Stop;
+use super::{Stop, head::Refusal};
 use crate::{
     close::Ending,
     conn::{
         Context, Session,
+        exchange::Reply,
         session::{ending_of_write, while_held_up},
     },
-    files::{FileEntry, FileObject},
     observe::{RequestClock, ServerTiming, Stage},
-    process::{
-        answer::{Answer, Content, FieldSink},
-        multipart::{MAX_PART_HEAD, Multipart},
-        negotiate::Coding,
-        page::Page,
-    },
-    respond::{HeadFault, HeadWriter, Status, refusal},
-    ring::{Pages, Socket},
-    write::{Body, WriteError, Writer},
+    process::{answer::FieldSink, facts::Made},
+    respond::{HeadFault, HeadWriter, Status},
+    ring::Socket,
+    write::{Body, Piece, Source, WriteError, Writer},
 };
 
-/// Room for a head without the operator's fields and without a `Location`.
-const HEAD_ROOM: usize = 1000;
-
-/// Pages up to this length are written behind their head; longer ones are shared with the ring.
-const INLINE_PAGE: usize = 1024;
+/// Room for the status line and the fields that every head may have: `Server`, `Date`,
+/// `Connection`, and the empty line.
+const OWN_LINES: usize = 160;
 
 /// The longest head that is sent: one record holds it with its page.
 const MAX_HEAD_ROOM: usize = 15 * 1024;
-
-/// Room for a refusal (see [`refusal`]).
-const REFUSAL_ROOM: usize = 1536;
 
 /// What the response says of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +31,11 @@ pub(super) struct Connection {
     pub(super) persists: bool,
     /// And that has to be said.
     pub(super) says_so: bool,
+}
+
+impl Connection {
+    /// The response is the last.
+    const CLOSES: Self = Self { persists: false, says_so: false };
 }
 
 struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
@@ -54,96 +49,129 @@ impl FieldSink for Sink<'_, '_> {
         self.0.field_u64(name, number);
     }
 
-    fn lines(&mut self, lines: &[u8]) {
-        self.0.lines(lines);
+    fn made(&mut self, made: &Made) {
+        self.0.lines(made.lines());
     }
 }
 
-/// Queues an answer. It leaves with the next flush, or in part now if it is large.
+/// Why a reply was not queued.
+enum Unsent {
+    /// Its head is longer than [`MAX_HEAD_ROOM`].
+    TooLong,
+    /// Its head could not be written: nothing of it was sent.
+    Head(HeadFault),
+    /// The connection is broken.
+    Broken(WriteError),
+}
+
+impl From<WriteError> for Unsent {
+    fn from(error: WriteError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Queues a reply. It leaves with the next flush, or in part now if it is large.
 pub(super) async fn send(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
     request: &mut RequestClock,
-    answer: &Answer<'_>,
-    file: Option<&FileEntry>,
+    reply: &mut Reply<'_>,
     connection: Connection,
+    to_head: bool,
 ) -> Result<(), Stop> {
-    let mut room = HEAD_ROOM + context.own_fields_len();
+    match queue(context, socket, session, request, reply, connection).await {
+        Ok(()) => Ok(()),
+        Err(Unsent::TooLong) => Err(Stop::Refuse(Refusal { status: Status::UriTooLong, to_head })),
+        Err(Unsent::Head(fault)) => {
+            context.defect(&fault);
+            Err(Stop::Refuse(Refusal { status: Status::InternalServerError, to_head }))
+        }
+        Err(Unsent::Broken(error)) => Err(Stop::Close(ending_of_write(&error))),
+    }
+}
+
+/// Answers what cannot be served, after what was queued before it; the connection closes.
+pub(super) async fn refuse(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    request: &mut RequestClock,
+    refusal: Refusal,
+) -> Ending {
+    context.count(|counts| {
+        counts.requests += 1;
+        counts.refused += 1;
+    });
+    request.head(session.reader.plaintext(), usize::MAX);
+    request.enter(Stage::Respond);
+    let mut reply = Reply::refusal(context, refusal.status);
+    if refusal.to_head {
+        reply = reply.head_only();
+    }
+    let sent = match queue(context, socket, session, request, &mut reply, Connection::CLOSES).await
+    {
+        Ok(()) => session.flush(socket).await,
+        Err(Unsent::Broken(error)) => Err(ending_of_write(&error)),
+        Err(Unsent::TooLong) => Err(Ending::Defect("a refusal has too long a head")),
+        Err(Unsent::Head(_)) => Err(Ending::Defect("the head of a refusal cannot be written")),
+    };
+    sent.map_or_else(|ending| ending, |()| Ending::Linger)
+}
+
+async fn queue(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    request: &mut RequestClock,
+    reply: &mut Reply<'_>,
+    connection: Connection,
+) -> Result<(), Unsent> {
+    let mut room = OWN_LINES + reply.fields_bound(context);
     if context.config.observe.server_timing {
         room += ServerTiming::LONGEST_LINE;
     }
-    if let Content::Page(page) = &answer.content {
-        // A redirect's Location is no longer than its page.
-        room += page.len().min(INLINE_PAGE) + if answer.status == 301 { page.len() } else { 0 };
+    if let Some(Piece::Copied(bytes)) = reply.source().piece() {
+        room += bytes.len();
     }
     if room > MAX_HEAD_ROOM {
-        return Err(Stop::Refuse(Status::UriTooLong));
+        return Err(Unsent::TooLong);
     }
     let more = !session.reader.plaintext().is_empty();
+    let status = reply.status();
     let Session { reader, writer, clock, .. } = session;
     let queued = async {
-        let expected = match &answer.content {
-            Content::Nothing => 0,
-            _ => answer.content_length().unwrap_or(0),
-        };
-        writer.reserve(socket, room, expected, more).await?;
-        let head = match write_head(context, writer.room(), answer, connection, request) {
+        writer.reserve(socket, room, reply.source().remaining(), more).await?;
+        let head = match write_head(context, writer.room(), reply, connection, request) {
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
-        match &answer.content {
-            Content::Nothing => writer.queue(socket, head, Body::None).await?,
-            Content::Page(page) => queue_page(context, writer, socket, head, page).await?,
-            Content::Whole(coding) => {
-                if let Some(object) = object(file, *coding) {
-                    let all = 0..object.stat.length;
-                    writer.queue(socket, head, body(object, all)).await?;
-                }
-            }
-            Content::Slice(coding, range) => {
-                if let Some(object) = object(file, *coding) {
-                    writer.queue(socket, head, body(object, range.first..range.last + 1)).await?;
-                }
-            }
-            Content::Parts(coding, parts) => {
-                writer.queue(socket, head, Body::None).await?;
-                if let Some(object) = object(file, *coding) {
-                    Box::pin(queue_parts(writer, socket, object, parts)).await?;
-                }
-            }
-        }
+        writer.note_page(0, reply.shared_page());
+        queue_content(writer, socket, head, reply.source_mut()).await?;
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(request, answer.status, writer.is_kernel(), writer.take_moved());
-    match queued {
-        Ok(Ok(())) => {
-            writer.departure().carries(request);
-            Ok(())
-        }
-        Ok(Err(fault)) => {
-            log::warn!("respond: {fault}");
-            Err(Stop::Refuse(Status::InternalServerError))
-        }
-        Err(error) => {
-            writer.departure().carries(request);
-            Err(Stop::Close(ending_of_write(&error)))
-        }
-    }
+    clock.answered(request, status.code(), writer.is_kernel(), writer.take_moved());
+    let queued = match queued {
+        // It is answered anew, with an error.
+        Ok(Err(fault)) => return Err(Unsent::Head(fault)),
+        Ok(Ok(())) => Ok(()),
+        Err(error) => Err(Unsent::Broken(error)),
+    };
+    writer.departure().carries(request);
+    queued
 }
 
 fn write_head(
     context: &Context,
     room: &mut [u8],
-    answer: &Answer<'_>,
+    reply: &Reply<'_>,
     connection: Connection,
     request: &RequestClock,
 ) -> Result<usize, HeadFault> {
-    let status = Status::from_code(answer.status).unwrap_or(Status::InternalServerError);
-    let mut head = HeadWriter::new(room, status);
+    let mut head = HeadWriter::new(room, reply.status());
     head.server().date(&context.date());
-    answer.write_fields(&context.site, &mut Sink(&mut head));
+    reply.write_fields(context, &mut Sink(&mut head));
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }
@@ -155,85 +183,44 @@ fn write_head(
     head.finish()
 }
 
-fn object(file: Option<&FileEntry>, coding: Coding) -> Option<&FileObject> {
-    file.map(|file| file.object(coding))
-}
-
-/// A range of a file, from memory if it is at hand.
-fn body(object: &FileObject, range: std::ops::Range<u64>) -> Body<'_> {
-    match (&object.content, &object.file) {
-        (Some(content), _) => Body::Shared(content, range.start as usize..range.end as usize),
-        (None, Some(file)) => Body::File(file, range),
-        (None, None) => Body::None,
-    }
-}
-
-async fn queue_page(
-    context: &Context,
+/// Queues the first `filled` bytes of the writer's room and all of the content behind them.
+async fn queue_content(
     writer: &mut Writer,
     socket: &Socket,
-    head: usize,
-    page: &Page,
+    mut filled: usize,
+    source: &mut Source,
 ) -> Result<(), WriteError> {
-    if page.len() <= INLINE_PAGE
-        && let Some(room) = writer.room().get_mut(head..head + page.len())
-    {
-        room.copy_from_slice(page);
-        writer.note_page(page.len(), 0);
-        return writer.queue(socket, head + page.len(), Body::None).await;
+    let is_page = matches!(source, Source::Page(..));
+    loop {
+        let (length, body) = match source.piece() {
+            None => return writer.queue_head(filled),
+            Some(Piece::Copied(bytes)) => {
+                let length = bytes.len();
+                if filled == 0 {
+                    // Boxed: only the heads of parts come behind something else than a head.
+                    Box::pin(writer.reserve(socket, length, source.remaining(), true)).await?;
+                }
+                copy_behind(writer, filled, source)?;
+                if is_page {
+                    writer.note_page(length, 0);
+                }
+                filled += length;
+                source.advance(length as u64)?;
+                continue;
+            }
+            Some(Piece::Lent(pages, range)) => (range.len() as u64, Body::Shared(pages, range)),
+            Some(Piece::Read(file, range)) => (range.end - range.start, Body::File(file, range)),
+        };
+        writer.queue(socket, std::mem::take(&mut filled), body).await?;
+        source.advance(length)?;
     }
-    let mut copy = Pages::counted(page.len(), context.files.listings());
-    copy.copy_from_slice(page);
-    let page = Rc::new(copy);
-    writer.note_page(0, page.len());
-    writer.queue(socket, head, Body::Shared(&page, 0..page.len())).await
 }
 
-async fn queue_parts(
-    writer: &mut Writer,
-    socket: &Socket,
-    object: &FileObject,
-    parts: &Multipart,
-) -> Result<(), WriteError> {
-    for &range in parts.ranges() {
-        writer.reserve(socket, MAX_PART_HEAD, range.len(), true).await?;
-        let head = parts.part_head(range, writer.room()).map_err(WriteError::File)?;
-        writer.queue(socket, head, body(object, range.first..range.last + 1)).await?;
-    }
-    writer.reserve(socket, MAX_PART_HEAD, 0, true).await?;
-    let end = parts.end(writer.room()).map_err(WriteError::File)?;
-    writer.queue(socket, end, Body::None).await
-}
-
-/// Answers what cannot be served, after what was queued before it; the connection closes.
-pub(super) async fn refuse(
-    context: &Rc<Context>,
-    socket: &Socket,
-    session: &mut Session,
-    request: &mut RequestClock,
-    status: Status,
-) -> Ending {
-    context.count(|counts| {
-        counts.requests += 1;
-        counts.refused += 1;
-    });
-    request.head(session.reader.plaintext(), usize::MAX);
-    request.enter(Stage::Respond);
-    let Session { reader, writer, clock, .. } = session;
-    let queued = async {
-        writer.reserve(socket, REFUSAL_ROOM, 0, false).await?;
-        let written = refusal(writer.room(), status, &context.date()).unwrap_or(0);
-        let refusal = writer.room().get(..written).unwrap_or_default();
-        let head = memchr::memmem::find(refusal, b"\r\n\r\n").map_or(written, |end| end + 4);
-        writer.note_page(written - head, 0);
-        writer.queue(socket, written, Body::None).await
+fn copy_behind(writer: &mut Writer, filled: usize, source: &Source) -> Result<(), WriteError> {
+    let Some(Piece::Copied(bytes)) = source.piece() else {
+        return Err(WriteError::Defect("a source changed while room was made for it"));
     };
-    let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(request, status.code(), writer.is_kernel(), writer.take_moved());
-    writer.departure().carries(request);
-    let sent = match queued {
-        Ok(()) => session.flush(socket).await,
-        Err(error) => Err(ending_of_write(&error)),
-    };
-    sent.map_or_else(|ending| ending, |()| Ending::Linger)
+    let room = writer.room().get_mut(filled..filled + bytes.len());
+    room.ok_or(WriteError::Defect("no room was made"))?.copy_from_slice(bytes);
+    Ok(())
 }

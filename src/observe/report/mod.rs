@@ -98,6 +98,7 @@ impl Anatomy {
         totals.number("evicted", counts.evicted);
         totals.number("evicted_silent", counts.evicted_silent);
         totals.number("evicted_handshakes", counts.evicted_handshakes);
+        totals.number("defects", counts.defects);
         totals.number("accept_pauses", counts.accept_pauses);
         totals.number("unobserved", self.unobserved());
     }

@@ -4,6 +4,8 @@ use super::super::interest::Interest;
 use super::super::negotiate::Coding;
 use super::super::path::SitePath;
 use super::super::validator::FileStat;
+use crate::respond::Status;
+
 use super::{Asked, Decision, Method, Plan, Site, StandIn};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -36,7 +38,7 @@ fn tag(facts: &FileFacts, coding: Coding) -> String {
     String::from_utf8(tag.as_bytes().to_vec()).unwrap()
 }
 
-fn asked<'r>(method: Method, path: &'r str, fields: &[(&'r str, &'r str)]) -> Asked<'r> {
+fn asked<'r>(method: Method<'r>, path: &'r str, fields: &[(&'r str, &'r str)]) -> Asked<'r> {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query.as_bytes())),
         None => (path, None),
@@ -46,7 +48,7 @@ fn asked<'r>(method: Method, path: &'r str, fields: &[(&'r str, &'r str)]) -> As
 }
 
 fn path<'r>(asked: &Asked<'r>) -> SitePath<'r> {
-    match asked.plan() {
+    match asked.plan::<FileFacts>() {
         Plan::Find(path) => path,
         Plan::Decided(decision) => panic!("{decision:?}"),
     }
@@ -80,7 +82,7 @@ impl FieldSink for Head {
 impl Head {
     fn of(answer: &Answer<'_>, site: &Site) -> Self {
         let mut head = Self::default();
-        answer.write_fields(site, &mut head);
+        answer.head.write_fields(site, &mut head);
         for (index, (name, _)) in head.0.iter().enumerate() {
             assert!(!head.0[..index].iter().any(|other| other.0 == *name), "{name} twice");
         }
@@ -104,8 +106,8 @@ fn head(answer: &Answer<'_>) -> Head {
 fn a_plain_get() {
     let facts = plain();
     let answer = get(&facts, &[]);
-    assert_eq!(answer.status, 200);
-    assert!(matches!(answer.content, Content::Whole(Coding::Identity)));
+    assert_eq!(answer.head.status.code(), 200);
+    assert!(matches!(answer.content, Content::Whole(_, Coding::Identity)));
     let expected = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", "1000"),
@@ -131,7 +133,7 @@ fn a_head_has_the_same_head_and_no_content() {
                 let asked = asked(method, target, fields);
                 answer(site.decide(&asked, &path(&asked), found))
             });
-            assert_eq!(get.status, head.status);
+            assert_eq!(get.head.status.code(), head.head.status.code());
             assert_eq!(Head::of(&get, &site), Head::of(&head, &site));
             assert!(matches!(head.content, Content::Nothing));
         }
@@ -143,14 +145,14 @@ fn head_ignores_ranges() {
     let facts = plain();
     let asked = asked(Method::Head, "/a.txt", &[("Range", "bytes=0-1")]);
     let answer = answer(Site::default().decide(&asked, &path(&asked), Found::File(&facts)));
-    assert_eq!((answer.status, answer.content_length()), (200, Some(1_000)));
+    assert_eq!((answer.head.status.code(), answer.head.content_length()), (200, Some(1_000)));
 }
 
 #[test]
 fn the_coding_has_its_own_length_and_tag_and_the_files_type() {
     let facts = coded();
     let answer = get(&facts, &[("Accept-Encoding", "gzip, br")]);
-    assert!(matches!(answer.content, Content::Whole(Coding::Brotli)));
+    assert!(matches!(answer.content, Content::Whole(_, Coding::Brotli)));
     let head = head(&answer);
     assert_eq!(head.get("Content-Type"), Some("text/plain; charset=utf-8"));
     assert_eq!(head.get("Content-Encoding"), Some("br"));
@@ -168,14 +170,17 @@ fn not_modified_has_the_fields_that_update_a_cache() {
     let facts = coded();
     let gzip = tag(&facts, Coding::Gzip);
     let by_tag = get(&facts, &[("Accept-Encoding", "gzip"), ("If-None-Match", &gzip)]);
-    assert_eq!((by_tag.status, by_tag.content_length()), (304, None));
+    assert_eq!((by_tag.head.status.code(), by_tag.head.content_length()), (304, None));
     assert!(matches!(by_tag.content, Content::Nothing));
     let site = Site::default().with_field("Cache-Control", b"no-cache");
     assert_eq!(Head::of(&by_tag, &site).names(), ["ETag", "Vary", "Cache-Control"]);
     // Another coding's tag is another representation's.
-    assert_eq!(get(&facts, &[("Accept-Encoding", "br"), ("If-None-Match", &gzip)]).status, 200);
+    assert_eq!(
+        get(&facts, &[("Accept-Encoding", "br"), ("If-None-Match", &gzip)]).head.status.code(),
+        200
+    );
     let by_date = get(&facts, &[("If-Modified-Since", DATE)]);
-    assert_eq!(by_date.status, 304);
+    assert_eq!(by_date.head.status.code(), 304);
     assert_eq!(head(&by_date).names(), ["ETag", "Last-Modified", "Vary"]);
 }
 
@@ -183,7 +188,7 @@ fn not_modified_has_the_fields_that_update_a_cache() {
 fn a_failed_precondition() {
     let facts = plain();
     let answer = get(&facts, &[("If-Match", "\"x\""), ("Range", "bytes=5000-")]);
-    assert_eq!(answer.status, 412);
+    assert_eq!(answer.head.status.code(), 412);
     assert_eq!(head(&answer).get("Content-Type"), Some("text/html; charset=utf-8"));
 }
 
@@ -191,8 +196,8 @@ fn a_failed_precondition() {
 fn one_range() {
     let facts = coded();
     let answer = get(&facts, &[("Range", "bytes=-100"), ("Accept-Encoding", "gzip")]);
-    assert_eq!(answer.status, 206);
-    let Content::Slice(Coding::Gzip, range) = answer.content else { panic!("{answer:?}") };
+    assert_eq!(answer.head.status.code(), 206);
+    let Content::Slice(_, Coding::Gzip, range) = answer.content else { panic!("{answer:?}") };
     assert_eq!((range.first, range.last), (200, 299));
     let head = head(&answer);
     assert_eq!(head.get("Content-Range"), Some("bytes 200-299/300"));
@@ -206,8 +211,10 @@ fn one_range() {
 fn several_ranges() {
     let facts = plain();
     let answer = get(&facts, &[("Range", "bytes=0-9,20-29")]);
-    assert_eq!(answer.status, 206);
-    let Content::Parts(Coding::Identity, multipart) = &answer.content else { panic!("{answer:?}") };
+    assert_eq!(answer.head.status.code(), 206);
+    let Content::Parts(_, Coding::Identity, multipart) = &answer.content else {
+        panic!("{answer:?}")
+    };
     assert_eq!(multipart.ranges().len(), 2);
     let head = head(&answer);
     let boundary = multipart.boundary();
@@ -221,7 +228,7 @@ fn several_ranges() {
 
 #[test]
 fn no_range_satisfiable() {
-    let answer = get(&plain(), &[("Range", "bytes=1000-")]).status;
+    let answer = get(&plain(), &[("Range", "bytes=1000-")]).head.status.code();
     assert_eq!(answer, 416);
     let facts = plain();
     let answer = get(&facts, &[("Range", "bytes=1000-")]);
@@ -236,16 +243,26 @@ fn no_range_satisfiable() {
 fn if_range_guards_the_range() {
     let facts = plain();
     let tag = tag(&facts, Coding::Identity);
-    let status =
-        |if_range: &str| get(&facts, &[("Range", "bytes=0-1"), ("If-Range", if_range)]).status;
+    let status = |if_range: &str| {
+        get(&facts, &[("Range", "bytes=0-1"), ("If-Range", if_range)]).head.status.code()
+    };
     assert_eq!(status(&tag), 206);
     assert_eq!(status(DATE), 206);
     assert_eq!(status("\"x\""), 200);
-    assert_eq!(get(&facts, &[("Range", "bytes=5000-"), ("If-Range", "\"x\"")]).status, 200);
+    assert_eq!(
+        get(&facts, &[("Range", "bytes=5000-"), ("If-Range", "\"x\"")]).head.status.code(),
+        200
+    );
     // A 304 comes before any range.
-    assert_eq!(get(&facts, &[("Range", "bytes=0-1"), ("If-None-Match", &tag)]).status, 304);
+    assert_eq!(
+        get(&facts, &[("Range", "bytes=0-1"), ("If-None-Match", &tag)]).head.status.code(),
+        304
+    );
     // A repeated Range is none.
-    assert_eq!(get(&facts, &[("Range", "bytes=0-1"), ("Range", "bytes=0-1")]).status, 200);
+    assert_eq!(
+        get(&facts, &[("Range", "bytes=0-1"), ("Range", "bytes=0-1")]).head.status.code(),
+        200
+    );
 }
 
 fn decide<'f>(site: &Site, target: &str, found: Found<'f>) -> Decision<'f> {
@@ -261,16 +278,16 @@ fn folders() {
     let site = Site::default();
     let listing = Site { listing: true, ..Site::default() };
 
-    assert_eq!(answer(decide(&site, "/d/", with_index)).status, 200);
-    assert_eq!(answer(decide(&listing, "/d/", with_index)).status, 200);
+    assert_eq!(answer(decide(&site, "/d/", with_index)).head.status.code(), 200);
+    assert_eq!(answer(decide(&listing, "/d/", with_index)).head.status.code(), 200);
     let moved = answer(decide(&site, "//evil.example/%41b?x=//y", with_index));
-    assert_eq!(moved.status, 301);
+    assert_eq!(moved.head.status.code(), 301);
     assert_eq!(head(&moved).get("Location"), Some("/evil.example/Ab/?x=//y"));
     let Content::Page(page) = &moved.content else { panic!("{moved:?}") };
-    assert_eq!(moved.content_length(), Some(page.len() as u64));
+    assert_eq!(moved.head.content_length(), Some(page.len() as u64));
 
     assert!(matches!(decide(&listing, "/d/", without), Decision::List));
-    assert_eq!(answer(decide(&listing, "/d", without)).status, 301);
+    assert_eq!(answer(decide(&listing, "/d", without)).head.status.code(), 301);
     for target in ["/d/", "/d"] {
         let decision = decide(&site, target, without);
         assert!(matches!(decision, Decision::StandIn(StandIn::NotFoundPage)), "{target}");
@@ -285,19 +302,19 @@ fn what_is_not_found() {
     let site = Site::default();
     let request = asked(Method::Get, "/x", &[("If-None-Match", "*"), ("Range", "bytes=0-0")]);
     let bare = site.stand_in(&request, StandIn::NotFoundPage, None);
-    assert_eq!(bare.status, 404);
+    assert_eq!(bare.head.status.code(), 404);
     assert_eq!(head(&bare).get("X-Content-Type-Options"), Some("nosniff"));
 
     let page = FileFacts::new(b"404.html", &stat(50)).with_sibling(Coding::Gzip, &stat(20));
     let own = site.stand_in(&request, StandIn::NotFoundPage, Some(&page));
-    assert_eq!((own.status, own.content_length()), (404, Some(50)));
+    assert_eq!((own.head.status.code(), own.head.content_length()), (404, Some(50)));
     assert_eq!(
         head(&own).names(),
         ["Content-Type", "Content-Length", "Vary", "X-Content-Type-Options"]
     );
     let zipped = asked(Method::Head, "/x", &[("Accept-Encoding", "gzip")]);
     let own = site.stand_in(&zipped, StandIn::NotFoundPage, Some(&page));
-    assert_eq!((own.status, own.content_length()), (404, Some(20)));
+    assert_eq!((own.head.status.code(), own.head.content_length()), (404, Some(20)));
     assert!(matches!(own.content, Content::Nothing));
 }
 
@@ -319,29 +336,35 @@ fn a_single_page_stands_in_for_pages_only() {
     }
     let page = FileFacts::new(b"index.html", &stat(50));
     let asked = asked(Method::Get, "/users/7", &[("If-Modified-Since", DATE)]);
-    assert_eq!(site.stand_in(&asked, StandIn::SinglePage, Some(&page)).status, 304);
-    assert_eq!(site.stand_in(&asked, StandIn::SinglePage, None).status, 404);
+    assert_eq!(site.stand_in(&asked, StandIn::SinglePage, Some(&page)).head.status.code(), 304);
+    assert_eq!(
+        site.stand_in::<FileFacts>(&asked, StandIn::SinglePage, None).head.status.code(),
+        404
+    );
 }
 
 #[test]
 fn what_needs_no_look_up() {
-    let decided = |method, target| match asked(method, target, &[]).plan() {
+    let decided = |method, target| match asked(method, target, &[]).plan::<FileFacts>() {
         Plan::Decided(decision) => decision,
         Plan::Find(path) => panic!("{path:?}"),
     };
     let options = answer(decided(Method::Options, "*"));
-    assert_eq!((options.status, options.content_length()), (204, None));
+    assert_eq!((options.head.status.code(), options.head.content_length()), (204, None));
     assert_eq!(head(&options).0, [("Allow".to_owned(), "GET, HEAD, OPTIONS".to_owned())]);
-    let refused = answer(decided(Method::named(b"POST"), "/a.txt"));
-    assert_eq!(refused.status, 405);
+    let refused = answer(decided(Method::Post, "/a.txt"));
+    assert_eq!(refused.head.status.code(), 405);
     assert_eq!(head(&refused).get("Allow"), Some("GET, HEAD, OPTIONS"));
-    assert_eq!(answer(decided(Method::Get, "/../x")).status, 400);
+    assert_eq!(answer(decided(Method::Get, "/../x")).head.status.code(), 400);
     assert!(matches!(answer(decided(Method::Head, "/%00")).content, Content::Nothing));
     assert!(matches!(
         decided(Method::Get, "/.git/config"),
         Decision::StandIn(StandIn::NotFoundPage)
     ));
-    assert_eq!(Method::named(b"get"), Method::Other);
+    assert_eq!(
+        answer(decided(Method::from_token(b"get"), "/a.txt")).head.status,
+        Status::NotImplemented
+    );
 }
 
 #[test]
@@ -353,12 +376,12 @@ fn the_operators_fields() {
     let found = Head::of(&get(&facts, &[]), &site);
     assert_eq!(found.get("cache-control"), Some("max-age=31536000, immutable"));
     assert_eq!(found.get("X-Frame-Options"), Some("DENY"));
-    let missing = Head::of(&Answer::error(404), &site);
+    let missing = Head::of(&Answer::error(Status::NotFound), &site);
     assert_eq!(missing.get("cache-control"), None);
     assert_eq!(missing.get("X-Frame-Options"), Some("DENY"));
 
     let site = Site::default().with_field("x-content-type-options", b"nosniff");
-    let missing = Head::of(&Answer::error(404), &site);
+    let missing = Head::of(&Answer::error(Status::NotFound), &site);
     assert_eq!(missing.get("x-content-type-options"), Some("nosniff"));
     assert_eq!(missing.get("X-Content-Type-Options"), None);
 }
@@ -366,7 +389,7 @@ fn the_operators_fields() {
 #[test]
 fn a_listing_is_an_inert_page() {
     let answer = Answer::listing("<p>page</p>".to_owned()).to(Method::Head);
-    assert_eq!((answer.status, answer.content_length()), (200, Some(11)));
+    assert_eq!((answer.head.status.code(), answer.head.content_length()), (200, Some(11)));
     let head = head(&answer);
     assert_eq!(head.get("X-Content-Type-Options"), Some("nosniff"));
     assert!(head.get("Content-Security-Policy").unwrap().starts_with("default-src 'none'"));
@@ -378,4 +401,48 @@ fn a_file_from_the_future_is_dated_now() {
     let asked = Asked { now: MODIFIED - 1, ..asked(Method::Get, "/a.txt", &[]) };
     let answer = answer(Site::default().decide(&asked, &path(&asked), Found::File(&facts)));
     assert_eq!(head(&answer).get("Last-Modified"), Some("Sun, 06 Nov 1994 08:49:36 GMT"));
+}
+
+/// The room that a protocol makes for a head is made before it is written.
+#[test]
+fn fields_are_no_longer_than_their_bound() {
+    let names: [&[u8]; 3] = [b"x", b"x.html", b"x.pptx"];
+    let big = FileStat {
+        length: u64::MAX,
+        inode: u64::MAX,
+        device: u64::MAX,
+        modified: i64::from(u32::MAX),
+        modified_nanos: 999_999_999,
+        ..stat(0)
+    };
+    let ranges = "bytes=0-1,18446744073709551600-18446744073709551610";
+    let query = format!("/d?{}", "&\"<a".repeat(1_000));
+    let mut answers = Vec::new();
+    let files = names.map(|name| FileFacts::new(name, &big).with_sibling(Coding::Zstandard, &big));
+    for file in &files {
+        for fields in [
+            vec![],
+            vec![("Range", "bytes=18446744073709551600-18446744073709551610")],
+            vec![("Range", ranges)],
+            vec![("If-None-Match", "*")],
+            vec![("If-Modified-Since", "Sun, 06 Nov 2994 08:49:37 GMT")],
+            vec![("If-Match", "\"x\"")],
+        ] {
+            for coding in ["identity", "zstd"] {
+                let fields = [&fields[..], &[("Accept-Encoding", coding)]].concat();
+                answers.push(get(file, &fields));
+            }
+        }
+        answers.push(Answer::not_found(file, Coding::Zstandard));
+        let index = Some(file);
+        answers.push(answer(decide(&Site::default(), &query, Found::Folder { index })));
+    }
+    answers.extend(Status::ALL.iter().map(|status| Answer::error(*status)));
+    answers.extend([Answer::options(), Answer::unsatisfiable(u64::MAX)]);
+    for answer in answers {
+        let written = Head::of(&answer, &Site::default());
+        let line = |(name, value): &(String, String)| name.len() + value.len() + 4;
+        let bytes: usize = written.0.iter().map(line).sum();
+        assert!(bytes <= answer.head.fields_bound(), "{bytes} bytes: {written:?}");
+    }
 }

@@ -1,0 +1,95 @@
+//! A request that outlives a wait.
+
+use crate::{
+    parse::Method,
+    process::{interest::Interest, site::Asked},
+};
+
+/// A copy of what a request asks for. The bytes that it came in are given back while something is
+/// looked up for it, and a head of HTTP/2 could not be decoded twice. Its text is shorter than the
+/// head that it was taken from.
+#[derive(Debug)]
+pub(in crate::conn) struct KeptAsked {
+    /// Method, path, query and field values, one behind the other.
+    text: Box<[u8]>,
+    method: usize,
+    path: usize,
+    query: Option<usize>,
+    /// The name of each field of interest, and the length of its value.
+    fields: Box<[(&'static str, usize)]>,
+    now: i64,
+}
+
+impl KeptAsked {
+    /// Copies what is asked.
+    pub(in crate::conn) fn new(asked: &Asked<'_>) -> Self {
+        let method = asked.method.as_bytes();
+        let mut text = [method, asked.path, asked.query.unwrap_or(b"")].concat();
+        let mut fields = Vec::new();
+        asked.interest.each(|name, value| {
+            text.extend_from_slice(value);
+            fields.push((name, value.len()));
+        });
+        Self {
+            text: text.into_boxed_slice(),
+            method: method.len(),
+            path: asked.path.len(),
+            query: asked.query.map(<[u8]>::len),
+            fields: fields.into_boxed_slice(),
+            now: asked.now,
+        }
+    }
+
+    /// What was asked.
+    pub(in crate::conn) fn asked(&self) -> Asked<'_> {
+        let (method, rest) = self.text.split_at(self.method);
+        let (path, rest) = rest.split_at(self.path);
+        let (query, mut rest) = rest.split_at(self.query.unwrap_or(0));
+        let mut interest = Interest::default();
+        for &(name, length) in &self.fields {
+            let (value, behind) = rest.split_at(length);
+            interest.note(name, value);
+            rest = behind;
+        }
+        Asked {
+            method: Method::from_token(method),
+            path,
+            query: self.query.map(|_| query),
+            interest,
+            now: self.now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_was_asked() {
+        let fields: [(&str, &[u8]); 12] = [
+            ("Accept-Encoding", b"gzip"),
+            ("accept-encoding", b""),
+            ("ACCEPT-ENCODING", b"br"),
+            ("If-Match", b"\"a\""),
+            ("If-None-Match", b"\"b\", \"c\""),
+            ("If-None-Match", b"*"),
+            ("If-Modified-Since", b"a date"),
+            ("If-Unmodified-Since", b"another"),
+            ("If-Range", b"\"d\""),
+            ("Range", b"bytes=0-1"),
+            ("Range", b"bytes=2-3"),
+            ("User-Agent", b"of no interest"),
+        ];
+        for method in [Method::Get, Method::Head, Method::Other(b"BREW")] {
+            for query in [None, Some(&b""[..]), Some(b"a=b")] {
+                for few in 0..=fields.len() {
+                    let interest = Interest::collect(fields.into_iter().take(few));
+                    let asked = Asked { method, path: b"/a/b", query, interest, now: 7 };
+                    let kept = KeptAsked::new(&asked);
+                    assert_eq!(format!("{:?}", kept.asked()), format!("{asked:?}"));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! An exchange, whatever protocol carries it: from what is asked to a status, fields and content.
+//!
+//! The protocol turns bytes into an [`Asked`](crate::process::site::Asked) and a [`Reply`] into
+//! bytes; what lies between is the same for all. The invariant: nothing here knows how a message is
+//! framed, and a [`Reply`]'s content owns what it is made of.
+
+mod asked;
+mod decide;
+mod lookups;
+mod reply;
+
+pub(super) use asked::KeptAsked;
+pub(super) use decide::{Decided, decide, find_out};
+pub(super) use lookups::{Lookups, Want};
+pub(super) use reply::Reply;

@@ -1,0 +1,130 @@
+//! From the bytes of a head to what they ask for and how the message around them is framed.
+//!
+//! The head is parsed where it lies and stays borrowed: what is decided at once copies nothing.
+
+use crate::{
+    conn::{
+        Context,
+        exchange::{Decided, KeptAsked, Lookups, Reply, Want, decide},
+    },
+    observe::{RequestClock, Stage},
+    parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
+    process::{interest::Interest, site::Asked},
+    respond::Status,
+    write::WriteError,
+};
+
+/// What is known of a request apart from what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framing {
+    /// Bytes of its head.
+    pub(super) head: usize,
+    /// How its content ends.
+    pub(super) body: BodyLength,
+    /// The client waits for 100 before it sends its content.
+    pub(super) expects_continue: bool,
+    /// The client lets the connection go on.
+    pub(super) persistent: bool,
+    /// The response has to say that it does: the client speaks HTTP/1.0.
+    pub(super) says_keep_alive: bool,
+    /// The request is a HEAD: no response to it has content.
+    pub(super) to_head: bool,
+}
+
+impl Framing {
+    fn of(head: &RequestHead<'_, '_>) -> Self {
+        Self {
+            head: head.length,
+            body: head.body,
+            expects_continue: head.expect_continue,
+            persistent: head.persistent,
+            says_keep_alive: head.persistent && head.version == Version::Http10,
+            to_head: head.method == Method::Head,
+        }
+    }
+
+    pub(super) fn has_body(&self) -> bool {
+        !matches!(self.body, BodyLength::None | BodyLength::Length(0))
+    }
+}
+
+/// An answer that ends its connection, since what follows has no certain meaning or is not wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    /// It answers a HEAD, so it has no content (RFC 9110 section 9.3.2).
+    pub(super) to_head: bool,
+}
+
+impl Refusal {
+    /// The refusal of a head that lies, in part at least, at the start of `bytes`.
+    pub(super) fn of_head(status: Status, bytes: &[u8]) -> Self {
+        // Empty lines may stand before a request line (RFC 9112 section 2.2).
+        let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+        let to_head = begin.is_some_and(|at| bytes.split_at(at).1.starts_with(b"HEAD "));
+        Self { status, to_head }
+    }
+}
+
+/// What the bytes amount to. Made and taken apart within one poll: its size is that of the answer,
+/// which would have to be somewhere anyway.
+pub(super) enum Examined<'l> {
+    Incomplete,
+    Refused(Refusal),
+    Decided(Framing, Reply<'l>),
+    Wants(Framing, KeptAsked, Want),
+}
+
+/// Parses a head and decides its answer, if what it asks for is known.
+///
+/// # Errors
+/// [`WriteError::Defect`], as [`decide`] has it.
+pub(super) fn examine<'l>(
+    context: &Context,
+    bytes: &[u8],
+    lookups: &'l Lookups,
+    clock: &mut RequestClock,
+) -> Result<Examined<'l>, WriteError> {
+    let mut storage = FieldStorage::new();
+    let head = match request_head(bytes, &mut storage, &context.head_limits) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Ok(Examined::Incomplete),
+        Err(error) => {
+            log::debug!("parse: {error}");
+            return Ok(Examined::Refused(Refusal::of_head(error.status(), bytes)));
+        }
+    };
+    clock.enter(Stage::Decode);
+    let (path, query) = match head.target {
+        Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
+        Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
+    };
+    let interest = Interest::collect(head.fields.iter());
+    let now = context.unix_seconds() as i64;
+    let asked = Asked { method: head.method, path, query, interest, now };
+    let framing = Framing::of(&head);
+    Ok(match decide(context, &asked, lookups)? {
+        Decided::Ready(reply) => Examined::Decided(framing, reply),
+        Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_head_is_known_to_be_a_head() {
+        for (bytes, to_head) in [
+            (&b"HEAD / HTTP/1.1\r\nHo st: x\r\n\r\n"[..], true),
+            (b"\r\n\r\nHEAD /", true),
+            (b"HEAD", false),
+            (b"HEADER / HTTP/1.1", false),
+            (b"GET /HEAD HTTP/1.1\r\n", false),
+            (b"\r\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(Refusal::of_head(Status::BadRequest, bytes).to_head, to_head, "{bytes:?}");
+        }
+    }
+}
