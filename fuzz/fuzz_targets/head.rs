@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     match (whole, stepwise) {
-        // Only the scan waits: for the line that tells.
+        // Only the scan waits: for the line that decides.
         (Err(()), Ok(None)) => {}
         (whole, stepwise) => assert_eq!(whole, stepwise),
     }

@@ -22,7 +22,7 @@ new_job() {
 }
 
 # run_guest COMMAND...   runs the guest within its time, its own words going to the job's log, the
-# command's to this process's output. Whoever ends this script ends the guest.
+# command's to this process's output. Ending this script ends the guest.
 run_guest() {
   timeout --signal=TERM --kill-after=5 "$GUEST_LIMIT" "$@" &
   local guest=$!

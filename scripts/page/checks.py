@@ -1,4 +1,4 @@
-"""What the page must do, whoever answers it."""
+"""What the page must do with any server behind it."""
 
 import time
 

@@ -178,7 +178,7 @@ def click_through(browser, program, screenshots):
             assert rate not in ("–", "0/s"), rate
             # Confined by Landlock or not, it knows where its threads were.
             browser.until("[...document.querySelectorAll('#workers td.cpu span')].every((cell) => !cell.innerText.includes('–'))",
-                          "the workers' processor time is told")
+                          "the workers' processor time is shown")
             checks.asks_only_its_server(browser, url)
             if screenshots:
                 pictures(browser, screenshots)

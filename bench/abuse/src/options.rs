@@ -66,7 +66,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
 
-    /// Tells results that are there already, and measures nothing
+    /// Print existing results and measure nothing
     #[arg(long, value_name = "JSON")]
     pub(crate) show: Option<PathBuf>,
 

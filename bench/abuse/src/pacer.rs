@@ -1,4 +1,4 @@
-//! How an attacker keeps to its rate, and is told to stop.
+//! How an attacker keeps to its rate and learns that the run has ended.
 //!
 //! The invariant: an attacker that fell behind does not catch up in a burst of more than a
 //! twentieth of a second, so the stated rate is also the highest.
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const BURST: Duration = Duration::from_millis(50);
 
-/// What an attacker and whoever measures tell each other.
+/// What an attacker and the measuring thread share.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     stop: AtomicBool,

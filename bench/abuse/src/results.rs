@@ -83,7 +83,7 @@ impl Round {
 }
 
 impl Attacked {
-    /// The median over the rounds of what `of` tells of one.
+    /// The median over the rounds of the figure `of`.
     pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
         median(self.rounds.iter().map(of).collect())
     }
@@ -101,7 +101,7 @@ impl Attacked {
 
 impl Results {
     /// Whether the honest client was served throughout, and the server kept to its ceiling and gave
-    /// everything back. Latency is told, not judged: it depends on the machine.
+    /// everything back. Latency is reported, not judged: it depends on the machine.
     pub(crate) fn sound(&self) -> bool {
         self.failed() == 0 && self.most_memory <= self.ceiling
     }

@@ -30,7 +30,7 @@ impl Target {
         let cert = CertificateDer::from_pem_file(cert).map_err(|error| error.to_string())?;
         let mut roots = RootCertStore::empty();
         roots.add(cert).map_err(|error| error.to_string())?;
-        // One group, the cheapest: the attacker's CPU is to be spent on the server.
+        // One group, the cheapest: the attacker spends its CPU on the server.
         let mut provider = aws_lc_rs::default_provider();
         provider.kx_groups.retain(|group| group.name() == rustls::NamedGroup::X25519);
         let mut tls = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -66,7 +66,7 @@ impl Target {
         Ok(tls)
     }
 
-    /// The same, with a record layer that seals whatever it is told to.
+    /// The same, with a record layer that seals any content type.
     pub(crate) fn raw(&self) -> io::Result<Raw> {
         let mut socket = self.tcp()?;
         let connection =
@@ -171,7 +171,7 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Puts a record behind those that are to be sent.
+    /// Puts a record behind the queued ones.
     pub(crate) fn seal(&mut self, content: Content, bytes: &[u8]) -> io::Result<()> {
         let start = self.batch.len();
         self.batch.resize(start + OVERHEAD + bytes.len(), 0);

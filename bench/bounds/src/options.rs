@@ -92,7 +92,7 @@ impl Options {
 }
 
 /// Ends the program with a message if `outcome` is an error.
-pub fn told<T>(name: &str, outcome: Result<T, Box<dyn Error>>) -> T {
+pub fn exit_on_error<T>(name: &str, outcome: Result<T, Box<dyn Error>>) -> T {
     match outcome {
         Ok(value) => value,
         Err(error) => {

@@ -115,7 +115,7 @@ impl Peer {
         self.owed > 0 || !self.output.is_empty()
     }
 
-    /// Puts as much of what is to be sent into `room` as fits; answers with its length.
+    /// Copies as much of the queued output into `room` as fits; answers with its length.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ const NOISE: f64 = 0.05;
 
 /// Says of every peer and workload in both runs whether its telling figure has moved: by more than
 /// [`NOISE`], and so that no round of one run reaches the range of the other.
-pub(crate) fn tell(before: &Results, now: &Results) -> String {
+pub(crate) fn render(before: &Results, now: &Results) -> String {
     let mut out = String::from("\nAgainst the earlier run:\n");
     let (one, other) = (&before.machine, &now.machine);
     if (&one.cpu, one.cpus, &one.kernel) != (&other.cpu, other.cpus, &other.kernel) {

@@ -46,7 +46,7 @@ pub(crate) fn method() -> String {
     )
 }
 
-/// What is to be known of a workload's disturbed rounds; nothing if there were none.
+/// The remark on a workload's disturbed rounds; nothing if there were none.
 pub(crate) fn remark(workload: &WorkloadResult) -> Option<String> {
     let about = about(workload);
     let repeated: usize = workload.entries.iter().map(|entry| entry.repeated).sum();

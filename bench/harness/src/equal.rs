@@ -8,7 +8,7 @@ use crate::summary::{Figure, HEAD, TICKETS, WIRE, range};
 use crate::text::number;
 use crate::workloads::H2;
 
-/// The workloads whose figures are told: the head, then both kinds of handshake.
+/// The workloads whose figures stand in the table: the head, then both kinds of handshake.
 const SMALL: &str = "1k-64";
 const FULL: &str = "full-handshakes";
 const RESUMED: &str = "resumed-handshakes";
@@ -35,7 +35,7 @@ pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::from(
         "\n## Whether they do equal work\n\nBytes that each server sends for a request, in the \
          middle of its rounds, and the session tickets that it sends in a handshake. A resumption \
-         always includes an exchange of keys. `bench/README.md` tells the rest of how they differ.\n\n\
+         always includes an exchange of keys. `bench/README.md` lists the other differences.\n\n\
          | server |",
     );
     for (heading, ..) in &told {

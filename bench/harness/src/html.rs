@@ -21,7 +21,7 @@ use crate::verdict::{Verdict, contests, ringway};
 use crate::workloads::About;
 
 /// The whole page.
-pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
+pub(crate) fn render(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     let _ = write!(
         out,

@@ -1,6 +1,6 @@
 //! Instructions for each request, with the kernel's TLS and without.
 //!
-//! Where the host's kernel has no TLS, a guest's may, but an emulated guest tells nothing about
+//! Where the host's kernel has no TLS, a guest's may, but an emulated guest says nothing about
 //! time. `scripts/count-instructions` runs this inside a guest of one CPU whose clock advances by a
 //! nanosecond with each instruction: CPU time, read as everywhere, then counts instructions, of user
 //! space and kernel together, and no load on the host disturbs it.

@@ -15,8 +15,8 @@ const KERNEL: &str = "ringway-on";
 pub(crate) const METHOD: &str = "Counted, not timed: an emulated guest of one CPU, whose clock advances by a \
     nanosecond with each instruction, runs the server and the load generator in turn, so that the \
     server's CPU time, as the scheduler accounts it, is its number of instructions, in user space \
-    and kernel together. A repeated string instruction counts once for each repetition. Whoever \
-    sends pays for the way through the loopback up to the receiver's socket. An instruction is not \
+    and kernel together. A repeated string instruction counts once for each repetition. The \
+    sender pays for the way through the loopback up to the receiver's socket. An instruction is not \
     a cycle: a round of AES is one, and so counts weigh cryptography about three times as heavily \
     as time does. Kernel and emulated CPU have AES-NI and AVX2, and neither VAES nor AVX-512.";
 

@@ -14,7 +14,7 @@ pub(crate) struct Machine {
     pub(crate) congestion_control: String,
     /// Whether the kernel can do TLS.
     pub(crate) kernel_tls: bool,
-    /// Mitigations in force, as the kernel tells them.
+    /// Mitigations in force, as the kernel reports them.
     pub(crate) mitigations: Vec<String>,
     /// The load average before the first round: above 0.5 the machine was not quiet.
     pub(crate) load_before: f64,

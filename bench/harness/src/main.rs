@@ -1,5 +1,5 @@
 //! The harness: every server is started, checked to serve the right bytes, loaded in interleaved
-//! rounds, pinned to a core of its own, and stopped; what came out is told as a table, as
+//! rounds, pinned to a core of its own, and stopped; the results are printed as a table, as
 //! JSON and as a page.
 //!
 //! The invariant: a peer that cannot be had, and a workload that it cannot serve, stand in the
@@ -75,14 +75,14 @@ fn run(options: &Options) -> Result<(), String> {
         write(file, json + "\n")?;
     }
     if let Some(file) = &options.html {
-        write(file, html::tell(&results, counts.as_ref()))?;
+        write(file, html::render(&results, counts.as_ref()))?;
     }
     if let Some(file) = &options.markdown {
-        write(file, markdown::tell(&results, counts.as_ref()))?;
+        write(file, markdown::render(&results, counts.as_ref()))?;
     }
-    let mut told = table::tell(&results);
+    let mut told = table::render(&results);
     if let Some(file) = &options.against {
-        told += &against::tell(&Results::load(file)?, &results);
+        told += &against::render(&Results::load(file)?, &results);
     }
     say(&told)
 }

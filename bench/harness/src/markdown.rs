@@ -19,7 +19,7 @@ use crate::workloads::{self, About};
 const SATURATED: f64 = 0.95;
 
 /// The whole text.
-pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
+pub(crate) fn render(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
     out.push_str(&opening::opening(results));
     method(&mut out, results);
@@ -35,7 +35,7 @@ pub(crate) fn tell(results: &Results, counts: Option<&Counts>) -> String {
          fewest by those of the one in the middle, `client %` how busy the load generator was: at \
          100 it is the limit. \
          `calls/req` counts its system calls for each request, and `enters` those among them that \
-         enter a ring, both in a round of their own. `Ringway is` tells how many times as good as \
+         enter a ring, both in a round of their own. `Ringway is` says how many times as good as \
          that server Ringway is: the median over pairs of the same round and, where there are \
          several rounds, where the middle half of them lies.\n",
     );
@@ -65,8 +65,8 @@ pub(crate) fn method_paragraphs(results: &Results) -> Vec<String> {
              checked to serve the right bytes: the load generator compares every byte of every body \
              with the file. Servers take turns: within a round everybody is measured once, and each \
              round begins with another. There {rounds} of {} s each (of 100 MB three times as long, of \
-             idle connections at most three), each after a warm-up; medians are told, with the least \
-             and the most. Ratios are made of pairs of the same round; their median is told, and \
+             idle connections at most three), each after a warm-up; the report gives medians with the least \
+             and the most. Ratios are made of pairs of the same round; the report gives their median and \
              where the middle half of them lies.",
             results.seconds
         ),
@@ -206,7 +206,7 @@ fn command(out: &mut String, results: &Results, workload: &WorkloadResult) {
     );
 }
 
-/// What the table of a workload does not tell.
+/// What the table of a workload does not show.
 pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
     let mut told = Vec::new();
     let saturated: Vec<&str> = workload

@@ -99,7 +99,7 @@ pub(crate) fn not_quiet(results: &Results) -> Option<String> {
     (load > QUIET).then(|| {
         format!(
             "**The machine was not quiet:** its load average was {load:.2} before the first round. \
-             Ratios of servers suffer less from that than figures do, but neither is to be relied \
+             Ratios of servers suffer less from that than figures do, but rely on neither \
              upon."
         )
     })

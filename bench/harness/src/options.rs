@@ -92,11 +92,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "show")]
     pub(crate) count: Option<PathBuf>,
 
-    /// With --markdown and --html: tell the instructions in this file too
+    /// With --markdown and --html: include the instruction counts of this file
     #[arg(long, value_name = "FILE")]
     pub(crate) instructions: Option<PathBuf>,
 
-    /// Measure nothing: tell the results in this file
+    /// Measure nothing: print the results of this file
     #[arg(long, value_name = "FILE")]
     pub(crate) show: Option<PathBuf>,
 }

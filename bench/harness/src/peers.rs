@@ -105,7 +105,7 @@ pub(crate) fn serious_in(results: &Results) -> Vec<&'static str> {
     serious().into_iter().filter(|name| present(name)).collect()
 }
 
-/// Those that take part in anything: Ringway does, whoever is asked for.
+/// The peers that take part. Ringway always does.
 pub(crate) fn chosen(options: &Options) -> Vec<Peer> {
     let workloads = workloads::chosen(options);
     ALL.into_iter()
@@ -122,12 +122,12 @@ impl Peer {
         if let Kind::Ringway { cpus, .. } = self.kind { cpus } else { 1 }
     }
 
-    /// Whether it tells which bytes it copies.
+    /// Whether it reports which bytes it copies.
     pub(crate) fn tells_copies(&self) -> bool {
         matches!(self.kind, Kind::Ringway { .. })
     }
 
-    /// Whether it is told to leave records to the kernel in any case.
+    /// Whether its configuration demands kernel TLS.
     pub(crate) fn must_use_kernel_tls(&self) -> bool {
         matches!(self.kind, Kind::Ringway { ktls: "on" | "send", .. } | Kind::Nginx { ktls: true })
     }
@@ -142,7 +142,7 @@ impl Peer {
         self.name == RINGWAY || again == alone && self.name != OVER_HTTP1
     }
 
-    /// What the load generator is told about `workload`.
+    /// The load generator's options for `workload`.
     pub(crate) fn loaded_with(&self, workload: &Workload) -> &'static [&'static str] {
         match workload.http1 {
             Some(options) if self.name == OVER_HTTP1 => options,
@@ -150,7 +150,7 @@ impl Peer {
         }
     }
 
-    /// Whether it is to be measured; if not, why.
+    /// Whether it takes part; if not, why.
     pub(crate) fn wanted(&self, options: &Options) -> Result<(), String> {
         if options.quick && !self.quick && options.peer.is_empty() {
             return Err("it is measured in the full set only".into());

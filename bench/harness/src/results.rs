@@ -63,13 +63,13 @@ pub(crate) struct Entry {
     pub(crate) failure: Option<String>,
 }
 
-/// What is counted of a server in a round of its own: system calls, and copies if it tells them.
+/// What is counted of a server in a round of its own: system calls, and copies if it reports them.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Calls {
     pub(crate) per_request: f64,
     /// Those among them that entered an io_uring.
     pub(crate) enters_per_request: f64,
-    /// Bytes copied or enciphered for each byte of a body, by Ringway's ledger; nobody else has one.
+    /// Bytes copied or enciphered for each byte of a body, by Ringway's ledger; no other server has one.
     #[serde(default)]
     pub(crate) moved_per_byte: Option<f64>,
 }

@@ -30,7 +30,7 @@ const REST: [Column; 4] = [
     ("client %", CLIENT_BUSY, 0.01, 0),
 ];
 
-/// What a workload is about; those of other versions are told by requests.
+/// What a workload is about; unknown ones count requests.
 pub(crate) fn about(workload: &WorkloadResult) -> About {
     let known = workloads::ALL.iter().find(|known| known.name == workload.name);
     known.map_or(About::Requests, |known| known.about)
@@ -56,13 +56,13 @@ pub(crate) fn columns(about: About) -> Vec<Column> {
     LATENCIES.into_iter().chain(middle).chain(REST).collect()
 }
 
-/// How throughput is told: the figure, its unit's name, and what it is divided by.
+/// How throughput is printed: the figure, its unit's name, and what it is divided by.
 pub(crate) fn throughput(about: About) -> (Figure, &'static str, f64) {
     if about == About::Bytes { (BYTES, "MB/s", 1e6) } else { (REQUESTS, "req/s", 1.0) }
 }
 
 /// All tables.
-pub(crate) fn tell(results: &Results) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let mut out = String::new();
     let machine = &results.machine;
     let _ = writeln!(

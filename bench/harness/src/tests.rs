@@ -60,23 +60,23 @@ pub(crate) fn results(ringway: &[f64], nginx: &[f64]) -> Results {
 
 #[test]
 fn the_table_tells_ratios_and_what_is_missing() {
-    let told = table::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    let told = table::render(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
     assert!(told.contains("MISSING: not here"), "{told}");
     let nginx = told.lines().rfind(|line| line.starts_with("nginx")).unwrap();
     assert!(
         nginx.ends_with("2.00 x (2.00-2.10)") && nginx.contains("0.25") && nginx.contains("0.12"),
         "{told}"
     );
-    let failed = table::tell(&results(&[200.0], &[]));
+    let failed = table::render(&results(&[200.0], &[]));
     assert!(failed.contains("FAILED: it <fell> over"), "{failed}");
 }
 
 #[test]
 fn only_what_moves_beyond_noise_is_told() {
     let before = results(&[100.0, 104.0], &[100.0, 120.0]);
-    let same = against::tell(&before, &results(&[103.0, 99.0], &[119.0, 140.0]));
+    let same = against::render(&before, &results(&[103.0, 99.0], &[119.0, 140.0]));
     assert!(same.contains("nothing has moved"), "{same}");
-    let worse = against::tell(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
+    let worse = against::render(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
     assert!(worse.contains("ringway      -21.1 %  WORSE"), "{worse}");
     assert!(worse.contains("nginx        +22.7 %  better"), "{worse}");
     assert!(!worse.contains("another machine") && !worse.contains("in the middle"), "{worse}");
@@ -84,7 +84,7 @@ fn only_what_moves_beyond_noise_is_told() {
 
 #[test]
 fn the_page_stands_alone_and_is_closed() {
-    let page = html::tell(&results(&[200.0, 220.0], &[]), None);
+    let page = html::render(&results(&[200.0, 220.0], &[]), None);
     assert!(page.contains("it &lt;fell&gt; over") && page.contains("<b>missing</b>: not here"));
     for element in ["svg", "figure", "table", "details", "div", "nav", "main"] {
         let open = page.matches(&format!("<{element} ")).count()
@@ -101,14 +101,14 @@ fn results_survive_their_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), serde_json::to_string(&results).unwrap()).unwrap();
     let back = crate::results::Results::load(file.path()).unwrap();
-    assert_eq!(table::tell(&back), table::tell(&results));
+    assert_eq!(table::render(&back), table::render(&results));
     std::fs::write(file.path(), "{}").unwrap();
     assert!(crate::results::Results::load(file.path()).is_err());
 }
 
 #[test]
 fn the_text_tells_who_won_what_was_lost_and_who_failed() {
-    let won = markdown::tell(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]), None);
+    let won = markdown::render(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]), None);
     assert!(won.contains("| 1 KB | 2.00 |"), "{won}");
     assert!(won.contains("2.00 (2.00–2.10) |") && won.contains("Nothing beyond noise"), "{won}");
     assert!(won.contains("**missing**: not here"), "{won}");
@@ -120,18 +120,18 @@ fn the_text_tells_who_won_what_was_lost_and_who_failed() {
     let mut bound = results(&[90.0, 91.0], &[100.0, 101.0]);
     bound.workloads[0].entries[1].peer = "bound-uring".into();
     bound.peers[1].name = "bound-uring".into();
-    let apart = markdown::tell(&bound, None);
+    let apart = markdown::render(&bound, None);
     let (servers, distance) = apart.split_once("## The distance to the bounds").unwrap();
     assert!(distance.contains("| 1 KB | **0.90** |"), "{apart}");
     assert!(
         !servers.contains("bound-uring") && servers.contains("Nothing beyond noise"),
         "{apart}"
     );
-    let lost = markdown::tell(&results(&[90.0, 91.0], &[100.0, 101.0]), None);
+    let lost = markdown::render(&results(&[90.0, 91.0], &[100.0, 101.0]), None);
     assert!(lost.contains("- To **nginx**: `1k-64` by requests"), "{lost}");
     assert!(lost.contains("Ringway has to improve"), "{lost}");
 
-    let failed = markdown::tell(&results(&[200.0], &[]), None);
+    let failed = markdown::render(&results(&[200.0], &[]), None);
     assert!(failed.contains("nginx: it <fell> over") && failed.contains("a single round"));
     let columns = |line: &&str| line.matches(" |").count();
     let table: Vec<_> =
@@ -144,7 +144,7 @@ fn options(arguments: &str) -> Options {
 }
 
 #[test]
-fn ringway_takes_part_whoever_is_asked_for() {
+fn ringway_always_takes_part() {
     let named = |arguments| -> Vec<_> {
         peers::chosen(&options(arguments)).into_iter().map(|peer| peer.name).collect()
     };
@@ -211,7 +211,7 @@ fn what_makes_an_earlier_run_no_measure_is_told() {
     let before = results(&[100.0], &[100.0]);
     let mut now = results(&[50.0], &[50.0]);
     now.machine.kernel = "9.9".into();
-    let told = against::tell(&before, &now);
+    let told = against::render(&before, &now);
     assert!(told.contains("another machine") && told.contains("a single round"), "{told}");
     // Where the others moved alike, it was the machine.
     let mut many = [before.clone(), now];
@@ -223,10 +223,10 @@ fn what_makes_an_earlier_run_no_measure_is_told() {
         }
     }
     let [before, mut now] = many;
-    let told = against::tell(&before, &now);
+    let told = against::render(&before, &now);
     assert!(told.contains("all but Ringway, in the middle: -50.0 %"), "{told}");
     now.workloads.clear();
-    assert!(against::tell(&before, &now).contains("not measured this time"));
+    assert!(against::render(&before, &now).contains("not measured this time"));
 }
 
 #[test]

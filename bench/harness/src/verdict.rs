@@ -1,7 +1,7 @@
 //! Who wins a workload, pair by pair, and by how much.
 //!
 //! The invariant: a pair is called won or lost only beyond noise; the figures behind the word
-//! stand beside it wherever it is told.
+//! stand beside it wherever it is printed.
 
 use crate::peers::RINGWAY;
 use crate::results::{Entry, WorkloadResult};

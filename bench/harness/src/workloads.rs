@@ -26,9 +26,9 @@ pub(crate) struct Workload {
     pub(crate) about: About,
     /// The one file that is asked for; nothing for a mix, which the bounds cannot serve.
     pub(crate) file: Option<&'static str>,
-    /// What the load generator is told, besides where and how long.
+    /// The load generator's options, besides address and duration.
     pub(crate) options: &'static [&'static str],
-    /// Whether it is about HTTP/2; then what the load generator is told instead when it loads Ringway
+    /// Whether it is about HTTP/2; then the load generator's options when it loads Ringway
     /// over HTTP/1.1, with a connection for each stream.
     pub(crate) http1: Option<&'static [&'static str]>,
     /// Whether few requests fit into a second, so that it takes longer.
@@ -40,7 +40,7 @@ pub(crate) struct Workload {
 /// The workload by whose throughput the fixed rates are chosen.
 pub(crate) const CAPACITY: &str = "1k-64";
 
-/// The workload that tells what each server sends for an answer over HTTP/2.
+/// The workload that shows what each server sends for an answer over HTTP/2.
 pub(crate) const H2: &str = "h2-1k-10x10";
 
 /// All workloads. The one that fixes the rates comes before those at a fixed rate.

@@ -58,7 +58,7 @@ pub(crate) enum State {
     Connecting,
     Shaking(Box<Handshake<UnbufferedClientConnection>>),
     Open(Codec),
-    /// All is answered; the close_notify in `output` is to be written.
+    /// All is answered; the close_notify in `output` still has to leave.
     Ending,
     /// Shut down; the operations in flight are to end.
     Closing,

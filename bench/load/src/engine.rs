@@ -30,7 +30,7 @@ use crate::tally::{Failure, Tally, Trouble};
 const OPENING: usize = 64;
 /// After a failure a connection waits this long.
 const RETRY: Duration = Duration::from_millis(10);
-/// How often slow readers read, closed connections are retried and progress is told.
+/// How often slow readers read, closed connections are retried and progress is reported.
 const TICK: Duration = Duration::from_millis(5);
 /// How often time-outs are looked for.
 const SWEEP: Duration = Duration::from_millis(200);

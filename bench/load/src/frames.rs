@@ -82,7 +82,7 @@ pub struct Frames {
     /// The stream and the flags of the HEADERS that CONTINUATIONs must follow.
     continued: Option<FrameHead>,
     block_bytes: usize,
-    /// An END_STREAM that is to be told.
+    /// An END_STREAM to report.
     end: Option<u32>,
     decoder: Decoder,
     /// Bytes of DATA since the last WINDOW_UPDATE.

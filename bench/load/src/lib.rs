@@ -15,7 +15,7 @@
 //! | `bodies` | what bodies must be |
 //! | `session` | rustls's configuration: pinned certificate, tickets |
 //! | `pace` | when requests are due at a fixed rate |
-//! | [`tally`], [`observe`], [`report`] | what was counted here and at the server, and how it is told |
+//! | [`tally`], [`observe`], [`report`] | what was counted here and at the server, and its report |
 //!
 //! The invariant of the measurement: at a fixed rate a request's latency counts from the moment it
 //! was due, whether or not a connection was free then; and what was due but did not finish is

@@ -10,7 +10,7 @@ pub(crate) struct Mix {
 }
 
 impl Mix {
-    /// From the weights, at least one of them and none zero; `seed` tells threads apart.
+    /// From the weights, at least one of them and none zero; `seed` differs between threads.
     pub(crate) fn new(weights: impl IntoIterator<Item = u32>, seed: u64) -> Self {
         let sums: Vec<u64> = weights
             .into_iter()

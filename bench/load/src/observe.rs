@@ -1,7 +1,7 @@
 //! What the kernel says of the server's processes and of the machine, from `/proc` (proc(5)).
 //!
 //! The invariant: figures are sums over the given processes and all their descendants, found at
-//! every sample, so that a server's workers count whoever started them.
+//! every sample, so that a server's workers count, whichever process started them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -171,7 +171,7 @@ fn ticks_in(stat: &str, cpus: &BTreeSet<usize>) -> Ticks {
 }
 
 /// This thread's time on a CPU and its time waiting for one, in nanoseconds; nothing where the
-/// kernel does not tell.
+/// kernel does not report it.
 pub(crate) fn own_times() -> (u64, u64) {
     fs::read_to_string("/proc/thread-self/schedstat").map_or((0, 0), |text| schedule(&text))
 }

@@ -1,4 +1,4 @@
-//! How a run is told: plain figures as JSON, and a table for people.
+//! The report of a run: plain figures as JSON, and a table for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::run::{Outcome, Server};
 use crate::tally::Tally;
 
-/// The percentiles whose latencies are told.
+/// The percentiles in the report.
 pub const PERCENTILES: [f64; 12] =
     [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
 

@@ -53,7 +53,7 @@ impl Stage {
     }
 }
 
-/// What the threads and the one that started them tell each other.
+/// What the load threads and the main thread share.
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: AtomicU8,
@@ -306,7 +306,7 @@ mod tests {
         assert!(late.unwrap_err().contains("Measure"));
         control.entered(1, Stage::Measure);
         assert_eq!(lead(&control, Stage::Measure, Duration::ZERO, &|| false), Ok(()));
-        // A thread that ended tells why by itself.
+        // A thread that ended reports why itself.
         assert_eq!(lead(&control, Stage::Stop, Duration::ZERO, &|| true), Ok(()));
     }
 }

@@ -141,7 +141,7 @@ impl Ring {
         Slot::take(&self.send)
     }
 
-    /// Accepts on `listener` until told otherwise.
+    /// Accepts on `listener` until it is cancelled.
     ///
     /// # Errors
     ///

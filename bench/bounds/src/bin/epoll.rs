@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use clap::Parser;
-use ringway_bench_bounds::options::{Options, told};
+use ringway_bench_bounds::options::{Options, exit_on_error};
 use ringway_bench_bounds::peer::Peer;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -23,7 +23,7 @@ const LISTENER: u64 = u64::MAX;
 const BUFFER: usize = 68 << 10;
 
 fn main() {
-    told("bound-epoll", serve(&Options::parse()));
+    exit_on_error("bound-epoll", serve(&Options::parse()));
 }
 
 struct Connection {

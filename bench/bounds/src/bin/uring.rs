@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use clap::Parser;
-use ringway_bench_bounds::options::{Options, told};
+use ringway_bench_bounds::options::{Options, exit_on_error};
 use ringway_bench_bounds::peer::Peer;
 use ringway_bench_ring::{Done, Lease, Limits, Ring, Slot};
 use rustls::ServerConfig;
@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
 };
 
 fn main() {
-    told("bound-uring", serve(&Options::parse()));
+    exit_on_error("bound-uring", serve(&Options::parse()));
 }
 
 struct Connection {

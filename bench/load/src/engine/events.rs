@@ -66,7 +66,7 @@ impl Engine<'_> {
         let connection = &mut self.connections[key as usize];
         let closing = matches!(connection.state, State::Closing);
         match connection.written(key, slot, result, &mut self.ring) {
-            // The requests' answers will settle it, unless more is to be written.
+            // The requests' answers will settle it, unless more output waits.
             Ok(()) if matches!(connection.state, State::Open(_)) => self.mark(key),
             Ok(()) => self.settle(key),
             Err(trouble) => {

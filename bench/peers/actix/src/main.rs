@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::header, web};
 use clap::Parser;
-use ringway_bench_peer::{Files, Options, told};
+use ringway_bench_peer::{Files, Options, exit_on_error};
 
 fn main() {
     let options = Options::parse();
-    told(actix_web::rt::System::new().block_on(serve(options)));
+    exit_on_error(actix_web::rt::System::new().block_on(serve(options)));
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {

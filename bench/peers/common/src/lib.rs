@@ -11,5 +11,5 @@ mod options;
 mod responder;
 
 pub use files::{File, Files};
-pub use options::{Options, told};
+pub use options::{Options, exit_on_error};
 pub use responder::Responder;

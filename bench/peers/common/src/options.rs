@@ -84,7 +84,7 @@ impl Options {
 }
 
 /// Ends the program with a message if `outcome` is an error.
-pub fn told<T>(outcome: Result<T, Box<dyn Error>>) -> T {
+pub fn exit_on_error<T>(outcome: Result<T, Box<dyn Error>>) -> T {
     match outcome {
         Ok(value) => value,
         Err(error) => {

@@ -113,7 +113,7 @@ impl Responder {
         }
     }
 
-    /// Appends to `output` what is to be sent now; leaves it as it is if there is nothing.
+    /// Appends to `output` what can be sent now; leaves it as it is if there is nothing.
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use ringway_bench_peer::{Files, Options, told};
+use ringway_bench_peer::{Files, Options, exit_on_error};
 
 const ENTRIES: u32 = 4096;
 
@@ -28,7 +28,7 @@ fn main() {
     let mut proactor = ProactorBuilder::new();
     proactor.capacity(ENTRIES).driver_type(DriverType::IoUring);
     let runtime = RuntimeBuilder::new().with_proactor(proactor).build();
-    told(told(runtime.map_err(Into::into)).block_on(serve(options)));
+    exit_on_error(exit_on_error(runtime.map_err(Into::into)).block_on(serve(options)));
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
@@ -39,7 +39,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let (socket, _) = listener.accept().await?;
         let (acceptor, files) = (acceptor.clone(), Rc::clone(&files));
         let connection = async move {
-            // Whoever breaks off has his reasons.
+            // A client may break off at any time.
             let Ok(stream) = acceptor.accept(socket).await else { return };
             let service = service_fn(|request| {
                 let response = answer(&request, &files);

@@ -19,7 +19,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ringway_bench_peer::{Files, Options, told};
+use ringway_bench_peer::{Files, Options, exit_on_error};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 
@@ -40,8 +40,8 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
 fn main() {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = told(runtime.map_err(Into::into));
-    told(LocalSet::new().block_on(&runtime, serve(options)));
+    let runtime = exit_on_error(runtime.map_err(Into::into));
+    exit_on_error(LocalSet::new().block_on(&runtime, serve(options)));
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
@@ -55,7 +55,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let (socket, _) = listener.accept().await?;
         let (acceptor, files) = (acceptor.clone(), Rc::clone(&files));
         spawn_local(async move {
-            // Whoever breaks off has his reasons.
+            // A client may break off at any time.
             let Ok(stream) = acceptor.accept(socket).await else { return };
             let service = service_fn(|request| {
                 let response = answer(&request, &files, read_files);

@@ -10,14 +10,14 @@ use clap::Parser;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{IoUringDriver, RuntimeBuilder};
-use ringway_bench_peer::{Files, Options, Responder, told};
+use ringway_bench_peer::{Files, Options, Responder, exit_on_error};
 
 const INPUT: usize = 16 << 10;
 
 fn main() {
     let options = Options::parse();
     let runtime = RuntimeBuilder::<IoUringDriver>::new().with_entries(4096).build();
-    told(told(runtime.map_err(Into::into)).block_on(serve(options)));
+    exit_on_error(exit_on_error(runtime.map_err(Into::into)).block_on(serve(options)));
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
@@ -28,7 +28,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let (socket, _) = listener.accept().await?;
         let responder = Responder::new(&config, &files)?;
         monoio::spawn(async move {
-            // Whoever breaks off has his reasons.
+            // A client may break off at any time.
             let _ = connection(socket, responder).await;
         });
     }

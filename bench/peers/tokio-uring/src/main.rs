@@ -7,14 +7,14 @@ use std::io;
 use std::rc::Rc;
 
 use clap::Parser;
-use ringway_bench_peer::{Files, Options, Responder, told};
+use ringway_bench_peer::{Files, Options, Responder, exit_on_error};
 use tokio_uring::net::{TcpListener, TcpStream};
 
 const INPUT: usize = 16 << 10;
 
 fn main() {
     let options = Options::parse();
-    told(tokio_uring::builder().entries(4096).start(serve(options)));
+    exit_on_error(tokio_uring::builder().entries(4096).start(serve(options)));
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
@@ -28,7 +28,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         let (socket, _) = listener.accept().await?;
         let responder = Responder::new(&config, &files)?;
         tokio_uring::spawn(async move {
-            // Whoever breaks off has his reasons.
+            // A client may break off at any time.
             let _ = connection(socket, responder).await;
         });
     }
