@@ -20,6 +20,12 @@ impl BindError {
     pub fn kind(&self) -> io::ErrorKind {
         self.error.kind()
     }
+
+    /// Whether the host lacks the address, or its whole family.
+    pub fn lacks_address(&self) -> bool {
+        self.kind() == io::ErrorKind::AddrNotAvailable
+            || self.error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+    }
 }
 
 impl fmt::Display for BindError {
@@ -44,35 +50,48 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
+/// Which connections a listener takes on an IPv6 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// Those of the address's own family.
+    Own,
+    /// On `[::]`, those of IPv4 as well. Their addresses arrive in the IPv6 form, `::ffff:192.0.2.1`.
+    Both,
+}
+
 /// Binds `count` listeners to one address, for as many workers. With port 0 the kernel chooses
 /// one for all of them.
 ///
 /// # Errors
 /// The first call that the system refuses.
-pub fn bind(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<OwnedFd>), BindError> {
+pub fn bind(
+    address: SocketAddr,
+    families: Families,
+    count: usize,
+) -> Result<(SocketAddr, Vec<OwnedFd>), BindError> {
     let failed = |error: io::Error| BindError { address, error };
-    probe_free(address).map_err(failed)?;
-    let first = listen(address).map_err(failed)?;
+    probe_free(address, families).map_err(failed)?;
+    let first = listen(address, families).map_err(failed)?;
     let bound = local_address(&first).map_err(failed)?;
     let mut listeners = vec![first];
     for _ in 1..count {
-        listeners.push(listen(bound).map_err(failed)?);
+        listeners.push(listen(bound, families).map_err(failed)?);
     }
     Ok((bound, listeners))
 }
 
 /// `SO_REUSEPORT` would let a second server of the same user share our port in silence and take
 /// half of the connections. So the address is first bound without it.
-fn probe_free(address: SocketAddr) -> io::Result<()> {
+fn probe_free(address: SocketAddr, families: Families) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
     }
-    let socket = open(address)?;
+    let socket = open(address, families)?;
     rustix::net::bind(&socket, &address)?;
     Ok(())
 }
 
-fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+fn open(address: SocketAddr, families: Families) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = rustix::net::socket_with(
         family,
@@ -82,14 +101,14 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     )?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
-        // An IPv4 listener on the same port is one of its own.
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        // Said in either case: the default is the host's (net.ipv6.bindv6only).
+        sockopt::set_ipv6_v6only(&socket, families == Families::Own)?;
     }
     Ok(socket)
 }
 
-fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = open(address)?;
+fn listen(address: SocketAddr, families: Families) -> io::Result<OwnedFd> {
+    let socket = open(address, families)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     // Inherited by accepted sockets. Responses leave whole; there is nothing for Nagle's
     // algorithm to wait for but trouble.
@@ -115,7 +134,8 @@ mod tests {
 
     #[test]
     fn workers_share_one_port_of_the_kernels_choice() {
-        let (address, listeners) = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (address, listeners) = bind(any, Families::Own, 3).unwrap();
         assert_ne!(address.port(), 0);
         assert_eq!(listeners.len(), 3);
         for listener in &listeners {
@@ -125,8 +145,9 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_an_error_that_says_what_to_do() {
-        let (address, _listeners) = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        let error = bind(address, 1).unwrap_err();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (address, _listeners) = bind(any, Families::Own, 1).unwrap();
+        let error = bind(address, Families::Own, 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains("--listen"), "{error}");
     }

@@ -26,7 +26,7 @@ use std::{
 };
 
 pub use backoff::Backoff;
-pub use listener::{BindError, bind};
+pub use listener::{BindError, Families, bind};
 pub use per_address::{AddressPlace, PerAddress};
 pub use total::{Total, TotalPlace};
 

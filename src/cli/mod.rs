@@ -12,15 +12,16 @@ mod open_files;
 mod options;
 mod pages;
 mod serve;
-mod start;
 mod start_block;
 mod units;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use options::{Cli, Command};
 
@@ -53,7 +54,12 @@ impl Exit {
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let exit = match Cli::parse().command {
+    let command = match parse(std::env::args_os()) {
+        Ok(cli) => cli.command,
+        // Help and versions among them, which go to standard output.
+        Err(error) => error.exit(),
+    };
+    let exit = match command {
         Command::Serve(options) => serve::run(&options),
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),
@@ -61,6 +67,24 @@ pub fn run() -> ExitCode {
         Command::Completions { shell } => print(&pages::completions(shell)),
     };
     ExitCode::from(exit.code())
+}
+
+/// Takes the arguments apart.
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments).map_err(|mut error| {
+        // clap advises `-- --option`, since a folder could be named so. Nobody means that.
+        if error.kind() == ErrorKind::UnknownArgument {
+            let advice = "options are given on the command line alone, without a file of them";
+            let is_config = error
+                .get(ContextKind::InvalidArg)
+                .is_some_and(|argument| argument.to_string().starts_with("--config"));
+            let advice =
+                if is_config { advice } else { "see `ringway serve --help` for the options" };
+            let advice = ContextValue::StyledStrs(vec![advice.into()]);
+            error.insert(ContextKind::Suggested, advice);
+        }
+        error
+    })
 }
 
 /// Writes to standard output. A reader that leaves early, as `head` does, is not a failure; Rust
@@ -78,4 +102,18 @@ fn print(bytes: &[u8]) -> Exit {
 fn complain(exit: Exit, what: impl Display) -> Exit {
     let _ = writeln!(io::stderr(), "ringway: {what}");
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn an_unknown_option_is_not_taken_for_a_folder() {
+        for (option, says) in [("--config", "without a file of them"), ("--lisen", "'--listen'")] {
+            let arguments = ["ringway", "serve", option, "x"].map(Into::into);
+            let error = parse(arguments.into_iter()).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("-- --"), "{error}");
+        }
+    }
 }

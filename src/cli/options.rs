@@ -1,7 +1,6 @@
 //! The command line, as clap derives it. Every default stands in [`crate::config`] alone: an
 //! option that is not given leaves the configuration's value as it is.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +11,8 @@ use log::LevelFilter;
 use super::{anatomy::Target, units};
 use crate::config::{
     AccessLogTarget, AdminAddress, CertificateSource, ClientAuth, ClientAuthMode, Config,
-    ConfigError, FieldLine, KtlsMode, LandlockMode, LogFormat, ObserveOptions, ProcessOptions,
-    TlsVersion, UserSpec,
+    ConfigError, FieldLine, KtlsMode, LandlockMode, ListenAddress, LogFormat, ObserveOptions,
+    ProcessOptions, TlsVersion, UserSpec,
 };
 
 /// What is printed after the help of the program and in its man page.
@@ -115,10 +114,10 @@ pub(super) struct Serve {
     #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     root: PathBuf,
 
-    /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
+    /// Address and port to listen on, [::]:PORT for every address; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
     #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
     #[arg(long, value_name = "ADDR")]
-    listen: Vec<SocketAddr>,
+    listen: Vec<ListenAddress>,
 
     /// Worker threads, one ring each [default: the CPUs that this process may use]
     #[arg(long, value_name = "N")]
@@ -369,7 +368,7 @@ impl Serve {
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config { root: self.root.clone(), ..Config::default() };
         if !self.listen.is_empty() {
-            config.listen.clone_from(&self.listen);
+            config.listen = self.listen.iter().map(|address| address.0).collect();
         }
         config.workers = self.workers;
         config.pin = !self.no_pin;

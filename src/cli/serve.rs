@@ -1,49 +1,28 @@
 //! `ringway serve`: from options to a running server, and from signals to its end.
 //!
 //! The invariant: the first SIGTERM or SIGINT drains, the second ends at once; SIGUSR1 opens the
-//! access log anew, SIGHUP has the certificates read again. The main thread does nothing but wait for one of them, or for the server to
-//! end by itself.
+//! access log anew, SIGHUP has the certificates read again. During the start there is nothing to
+//! drain, and SIGTERM and SIGINT end the process at once. The main thread does nothing but wait for
+//! signals, or for the server to end by itself.
 
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::{Handle, Signals};
 
 use super::options::Serve;
-use super::start::start;
 use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
-use crate::config::{CertificateSource, Config};
-use crate::server::ServedCertificate;
+use crate::config::{Config, LogFormat};
+use crate::observe::Counts;
+use crate::server::{self, Builder, Prepared, RunningServer, ServerError, StartError};
 use crate::{observe, privilege};
-
-/// What this command needs of a running server.
-pub(super) trait Running: Send + 'static {
-    /// The addresses that are listened on, with their real ports.
-    fn addresses(&self) -> Vec<SocketAddr>;
-    /// The worker threads.
-    fn workers(&self) -> usize;
-    /// Which TLS path records take, and why.
-    fn tls_path(&self) -> String;
-    /// The certificates, the one for strangers first.
-    fn certificates(&self) -> Vec<ServedCertificate>;
-    /// What the process has given up.
-    fn confinement(&self) -> Option<String>;
-    /// A handle that begins the drain, with a deadline for it, and returns at once.
-    fn drainer(&self) -> Box<dyn Fn(Duration) + Send>;
-    /// A handle that opens the access log anew.
-    fn reopener(&self) -> Box<dyn Fn() + Send>;
-    /// A handle that has the certificates read again.
-    fn reloader(&self) -> Box<dyn Fn() + Send>;
-    /// Where the admin listener is, with its real port; None for a Unix socket or none at all.
-    fn admin_address(&self) -> Option<SocketAddr>;
-    /// Waits for the end of all workers.
-    fn wait(self) -> Result<(), String>;
-}
 
 /// Runs the command.
 pub(super) fn run(options: &Serve) -> Exit {
@@ -54,8 +33,14 @@ pub(super) fn run(options: &Serve) -> Exit {
     if let Err(error) = observe::log::init(config.log_format, options.log_level()) {
         return complain(Exit::Failed, error);
     }
-    if let Err(error) = config.check() {
-        return complain(Exit::Usage, error);
+    // Caught before anything that may block, so that none is lost and none is ignored.
+    let starting = Arc::new(AtomicBool::new(true));
+    let signals = match catch_signals(&starting) {
+        Ok(signals) => signals,
+        Err(error) => return complain(Exit::Failed, format_args!("signals: {error}")),
+    };
+    if let Err(error) = server::check(&config) {
+        return complain(exit_of(&error), error);
     }
     // Before any key is read.
     if !config.process.core_dumps
@@ -74,37 +59,61 @@ pub(super) fn run(options: &Serve) -> Exit {
         Ok(Some(said)) => log::warn!("{said}"),
         Err(error) => return complain(Exit::HostLacks, error),
     }
-    // Caught before the server starts, so that no signal is lost in between.
-    let signals = match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
-        Ok(signals) => signals,
-        Err(error) => return complain(Exit::Failed, format_args!("signals: {error}")),
+    // The only thread is this one: what it gives up, those that are started hereafter lack too.
+    let started = Builder::from(config.clone())
+        .prepare()
+        .and_then(Prepared::confine)
+        .and_then(Prepared::start);
+    let server = match started {
+        Ok(server) => server,
+        Err(error) => return complain(exit_of(&error), error),
     };
-    match start(&config) {
-        Ok(server) => {
-            print(
-                block(&config, &server, (config.limits.connections < wanted).then_some(open_files))
-                    .to_string()
-                    .as_bytes(),
-            );
-            oversee(server, signals, config.timeouts.drain)
-        }
-        Err((exit, error)) => complain(exit, error),
+    let too_few = (config.limits.connections < wanted).then_some(open_files);
+    let block = block(&config, &server, too_few);
+    let text = match config.log_format {
+        LogFormat::Text => block.to_string(),
+        LogFormat::Json => block.to_json(),
+    };
+    // From the block on a signal drains.
+    starting.store(false, Ordering::SeqCst);
+    print(text.as_bytes());
+    oversee(server, signals, config.timeouts.drain)
+}
+
+/// Catches all signals that mean something here. While `starting` is set, those that drain end the
+/// process at once; the handler does so itself, since the first process of a container has no default
+/// action (pid_namespaces(7)).
+fn catch_signals(starting: &Arc<AtomicBool>) -> io::Result<Signals> {
+    for signal in [SIGTERM, SIGINT] {
+        let status = Exit::Signal(signal as u8).code().into();
+        register_conditional_shutdown(signal, status, Arc::clone(starting))?;
+    }
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+}
+
+/// How the program ends if the server does not start.
+fn exit_of(error: &StartError) -> Exit {
+    if error.is_lack_of_host() {
+        Exit::HostLacks
+    } else if error.is_configuration() {
+        Exit::Usage
+    } else {
+        Exit::Failed
     }
 }
 
 /// `open_files` is the limit on descriptors, if connections had to be lowered to it.
-fn block(config: &Config, server: &impl Running, open_files: Option<u64>) -> StartBlock {
+fn block(config: &Config, server: &RunningServer, open_files: Option<u64>) -> StartBlock {
     StartBlock {
         root: config.root.clone(),
-        addresses: server.addresses(),
+        addresses: server.addresses().to_vec(),
         workers: server.workers(),
-        pinned: config.pin,
-        tls_path: server.tls_path(),
+        cpus: server.placement(),
+        tls_path: server.tls_path().to_owned(),
         certificates: server.certificates(),
-        self_signed: config.certificate == CertificateSource::SelfSigned,
         client_auth: config.client_auth.clone(),
         ticket_keys: config.ticket_keys.clone(),
-        confinement: server.confinement(),
+        confinement: server.confinement().map(str::to_owned),
         connections: config.limits.connections,
         in_all: Some(config.limits.connections_in_all).filter(|in_all| *in_all > 0),
         open_files,
@@ -119,43 +128,46 @@ fn block(config: &Config, server: &impl Running, open_files: Option<u64>) -> Sta
 }
 
 /// Waits for the server's end, and passes on signals until then.
-fn oversee(server: impl Running, mut signals: Signals, deadline: Duration) -> Exit {
-    let (drain, reopen) = (server.drainer(), server.reopener());
-    let reload = server.reloader();
+fn oversee(server: RunningServer, mut signals: Signals, deadline: Duration) -> Exit {
+    let handle = server.handle();
     let ended = match await_end(server, signals.handle()) {
         Ok(ended) => ended,
         Err(error) => return complain(Exit::Failed, format_args!("a thread: {error}")),
     };
     let mut draining = false;
     for signal in signals.forever() {
-        if signal == SIGUSR1 {
-            reopen();
-            continue;
+        match signal {
+            SIGUSR1 => handle.reopen_access_log(),
+            SIGHUP => handle.request_reload(),
+            _ if draining => {
+                log::warn!("a second signal: ending at once");
+                return Exit::Signal(signal as u8);
+            }
+            _ => {
+                draining = true;
+                log::info!("draining for at most {deadline:?}; a second signal ends at once");
+                handle.drain(deadline);
+            }
         }
-        if signal == SIGHUP {
-            reload();
-            continue;
-        }
-        if draining {
-            log::warn!("a second signal: ending at once");
-            return Exit::Signal(signal as u8);
-        }
-        draining = true;
-        log::info!("draining for at most {deadline:?}; a second signal ends at once");
-        drain(deadline);
     }
     match ended.recv() {
-        Ok(Ok(())) => Exit::Done,
-        Ok(Err(error)) => complain(Exit::Failed, error),
+        Ok(outcome) => exit_after(outcome),
         Err(mpsc::RecvError) => complain(Exit::Failed, "the server ended without a word"),
+    }
+}
+
+fn exit_after(outcome: Result<Counts, ServerError>) -> Exit {
+    match outcome {
+        Ok(_) => Exit::Done,
+        Err(error) => complain(Exit::Failed, error),
     }
 }
 
 /// Waits for the server in a thread of its own, which then ends the wait for signals.
 fn await_end(
-    server: impl Running,
+    server: RunningServer,
     signals: Handle,
-) -> io::Result<mpsc::Receiver<Result<(), String>>> {
+) -> io::Result<mpsc::Receiver<Result<Counts, ServerError>>> {
     let (end, ended) = mpsc::channel();
     thread::Builder::new().name("await-end".to_owned()).spawn(move || {
         let _ = end.send(server.wait());
@@ -167,123 +179,78 @@ fn await_end(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AccessLogTarget, ObserveOptions};
     use signal_hook::low_level::raise;
     use std::sync::{Mutex, MutexGuard};
 
     /// Signals are the process's, so these tests take turns.
     static TURN: Mutex<()> = Mutex::new(());
 
-    /// A server without sockets.
-    struct Fake {
-        drained: mpsc::Sender<()>,
-        reopened: mpsc::Sender<()>,
-        reloaded: mpsc::Sender<()>,
-        until: mpsc::Receiver<()>,
-        obeys: bool,
-        result: Result<(), String>,
-    }
+    const DRAIN: Duration = Duration::from_secs(60);
 
-    /// One that ends when it is told to (`obeys`), or else is told to end a second time.
-    fn fake(obeys: bool, result: Result<(), String>) -> Fake {
-        let (drained, until) = mpsc::channel();
-        let ((reopened, _), (reloaded, _)) = (mpsc::channel(), mpsc::channel());
-        Fake { drained, reopened, reloaded, until, obeys, result }
-    }
-
-    impl Running for Fake {
-        fn addresses(&self) -> Vec<SocketAddr> {
-            Vec::new()
-        }
-
-        fn workers(&self) -> usize {
-            1
-        }
-
-        fn tls_path(&self) -> String {
-            String::new()
-        }
-
-        fn certificates(&self) -> Vec<ServedCertificate> {
-            Vec::new()
-        }
-
-        fn confinement(&self) -> Option<String> {
-            None
-        }
-
-        fn drainer(&self) -> Box<dyn Fn(Duration) + Send> {
-            let drained = self.drained.clone();
-            let obeys = self.obeys;
-            Box::new(move |_| {
-                if obeys {
-                    let _ = drained.send(());
-                } else {
-                    let _ = raise(SIGINT);
-                }
-            })
-        }
-
-        fn reopener(&self) -> Box<dyn Fn() + Send> {
-            let reopened = self.reopened.clone();
-            Box::new(move || _ = reopened.send(()))
-        }
-
-        fn reloader(&self) -> Box<dyn Fn() + Send> {
-            let reloaded = self.reloaded.clone();
-            Box::new(move || _ = reloaded.send(()))
-        }
-
-        fn admin_address(&self) -> Option<SocketAddr> {
-            None
-        }
-
-        fn wait(self) -> Result<(), String> {
-            if self.result.is_ok() {
-                let _ = self.until.recv();
-            }
-            self.result
-        }
+    /// A server for a folder with an access log in it.
+    fn server() -> (tempfile::TempDir, RunningServer) {
+        let folder = tempfile::tempdir().unwrap();
+        let access_log = AccessLogTarget::File(folder.path().join("access.log"));
+        let config = Config {
+            root: folder.path().to_owned(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            workers: Some(1),
+            pin: false,
+            observe: ObserveOptions { access_log: Some(access_log), ..ObserveOptions::default() },
+            ..Config::default()
+        };
+        let server = Builder::from(config).start().unwrap();
+        (folder, server)
     }
 
     fn turn() -> (MutexGuard<'static, ()>, Signals) {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (turn, Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).unwrap())
+        (turn, catch_signals(&Arc::default()).unwrap())
     }
 
     #[test]
     fn the_first_signal_drains() {
         let (_turn, signals) = turn();
+        let (_folder, server) = server();
         raise(SIGTERM).unwrap();
-        assert_eq!(oversee(fake(true, Ok(())), signals, Duration::from_secs(1)), Exit::Done);
+        assert_eq!(oversee(server, signals, DRAIN), Exit::Done);
     }
 
     #[test]
     fn signals_of_their_own_open_the_log_anew_and_reload_and_end_nothing() {
         let (_turn, signals) = turn();
-        let (reopened, seen) = mpsc::channel();
-        let (reloaded, read) = mpsc::channel();
-        let fake = Fake { reopened, reloaded, ..fake(true, Ok(())) };
+        let (folder, server) = server();
+        let log = folder.path().join("access.log");
+        std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
+        let handle = server.handle();
+        let overseen = thread::spawn(move || oversee(server, signals, DRAIN));
         raise(SIGUSR1).unwrap();
         raise(SIGHUP).unwrap();
-        raise(SIGTERM).unwrap();
-        assert_eq!(oversee(fake, signals, Duration::from_secs(1)), Exit::Done);
-        assert_eq!(seen.try_iter().count(), 1);
-        assert_eq!(read.try_iter().count(), 1);
+        let until = std::time::Instant::now() + Duration::from_secs(120);
+        while !log.exists() {
+            assert!(std::time::Instant::now() < until, "the log is not opened anew");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!overseen.is_finished());
+        handle.drain(DRAIN);
+        assert_eq!(overseen.join().unwrap(), Exit::Done);
     }
 
     #[test]
     fn a_second_signal_ends_at_once() {
         let (_turn, signals) = turn();
+        let (_folder, server) = server();
         raise(SIGTERM).unwrap();
-        let exit = oversee(fake(false, Ok(())), signals, Duration::from_secs(1));
-        assert_eq!(exit, Exit::Signal(SIGINT as u8));
-        assert_eq!(exit.code(), 130);
+        raise(SIGINT).unwrap();
+        // Both are there at the first look, in no order.
+        let exit = oversee(server, signals, DRAIN);
+        assert!(matches!(exit.code(), 130 | 143), "{exit:?}");
     }
 
     #[test]
     fn a_server_that_fails_is_a_failure() {
-        let (_turn, signals) = turn();
-        let failing = fake(true, Err("worker 1 panicked".to_owned()));
-        assert_eq!(oversee(failing, signals, Duration::from_secs(1)), Exit::Failed);
+        assert_eq!(exit_after(Err(ServerError::Panicked)), Exit::Failed);
+        assert_eq!(exit_after(Ok(Counts::default())), Exit::Done);
     }
 }

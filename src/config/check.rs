@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::path::{Component, Path};
 use std::time::Duration;
 
+use super::limits::MAX_HEAD_FIELDS;
 use super::{Config, Limits, ObserveOptions, SiteOptions, Timeouts};
 
 /// A value that Ringway cannot work with.
@@ -93,7 +94,7 @@ impl Limits {
         within("leases-per-connection", self.leases_per_connection, 1, leases)?;
         within("send-memory", self.send_memory_bytes, 1 << 20, 1 << 30)?;
         within("max-head", self.head_bytes, 1 << 10, 64 << 10)?;
-        within("max-fields", self.head_fields, 8, 1_000)?;
+        within("max-fields", self.head_fields, 8, MAX_HEAD_FIELDS)?;
         within("max-target", self.target_bytes, 256, self.head_bytes)?;
         within("max-body", self.body_bytes, 0, 1 << 40)?;
         within("max-requests", self.requests_per_connection, 1, u64::MAX)?;
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 27] = [
+        let cases: [(&str, Change); 28] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
@@ -258,6 +259,7 @@ mod tests {
             ("leases-per-connection", |c| {
                 (c.limits.receive_buffers, c.limits.leases_per_connection) = (8, 5);
             }),
+            ("max-fields", |c| c.limits.head_fields = crate::parse::MAX_FIELDS + 1),
             ("max-target", |c| c.limits.target_bytes = c.limits.head_bytes + 1),
             ("file-cache-max-file", |c| c.limits.file_cache_bytes = 4_096),
             ("handshake-timeout", |c| c.timeouts.handshake = Duration::ZERO),

@@ -1,6 +1,9 @@
 //! Bounds on memory, counts and sizes. What is "per worker" is multiplied by the workers; the sum
 //! is printed as the [memory ceiling](super::MemoryCeiling).
 
+/// The most field lines of a request head: the parser lists them in memory of this fixed size.
+pub(crate) const MAX_HEAD_FIELDS: usize = 100;
+
 /// Bounds that keep every pool, queue and message finite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -44,7 +47,7 @@ pub struct Limits {
     pub send_memory_bytes: usize,
     /// Bytes of a request head, 1 KiB to 64 KiB. Default 16 KiB. Beyond: 431.
     pub head_bytes: usize,
-    /// Field lines of a request head, 8 to 1,000. Default 100. Beyond: 431.
+    /// Field lines of a request head, 8 to 100. Default 100. Beyond: 431.
     pub head_fields: usize,
     /// Bytes of a request target, 256 bytes to `head_bytes`. Default 8 KiB. Beyond: 414.
     pub target_bytes: usize,
@@ -75,7 +78,7 @@ impl Default for Limits {
             leases_per_connection: 4,
             send_memory_bytes: 8 << 20,
             head_bytes: 16 << 10,
-            head_fields: 100,
+            head_fields: MAX_HEAD_FIELDS,
             target_bytes: 8 << 10,
             body_bytes: 1 << 20,
             requests_per_connection: 1_000_000,

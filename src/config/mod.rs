@@ -8,6 +8,7 @@
 
 mod check;
 mod limits;
+mod listen;
 pub(crate) mod memory;
 mod observe;
 mod process;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 
 pub use check::ConfigError;
 pub use limits::Limits;
+pub(crate) use limits::MAX_HEAD_FIELDS;
+pub(crate) use listen::{ListenAddress, serves_both_families};
 pub(crate) use memory::LISTING_BYTES;
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
@@ -40,7 +43,8 @@ pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
 pub struct Config {
     /// The folder that is served; nothing outside it is reachable. Default: `.`.
     pub root: PathBuf,
-    /// The addresses to listen on, 1 to 64 of them; port 0 asks the kernel for a free one.
+    /// The addresses to listen on, 1 to 64 of them; port 0 asks the kernel for a free one. `[::]`
+    /// serves IPv4 as well unless an IPv4 address with the same port is among them.
     /// Default: `127.0.0.1:8443` and `[::1]:8443`, so that nobody else sees a first trial.
     pub listen: Vec<SocketAddr>,
     /// Where the certificates come from. Default: one that Ringway makes itself.
@@ -54,7 +58,8 @@ pub struct Config {
     /// Worker threads, 1 to 1024, one ring each; `None` (the default) means one for each CPU
     /// that the process may use, by its affinity mask and its control group.
     pub workers: Option<usize>,
-    /// Whether each worker is pinned to one CPU. Default: yes.
+    /// Whether each worker is pinned to one CPU: yes (the default) where the CPUs that the process
+    /// may use are its own, no more of them than workers, and no control group limits CPU time.
     pub pin: bool,
     /// Whether records are sealed and opened by the kernel. Default: [`KtlsMode::Auto`].
     pub ktls: KtlsMode,

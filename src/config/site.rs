@@ -26,7 +26,7 @@ impl Default for SiteOptions {
 }
 
 /// One response field line: a token as its name, a value without control characters, and neither
-/// framing nor anything that Ringway derives from the file.
+/// framing nor a field that Ringway sets itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldLine {
     name: String,
@@ -50,8 +50,9 @@ const FRAMING: [&str; 9] = [
     "http2-settings",
 ];
 
-/// Fields that Ringway derives from the file and the request.
-const DERIVED: [&str; 10] = [
+/// Fields with a single value that Ringway sets itself, from the file, the request or the clock: a
+/// second line would contradict the first.
+const DERIVED: [&str; 11] = [
     "accept-ranges",
     "allow",
     "content-encoding",
@@ -62,6 +63,7 @@ const DERIVED: [&str; 10] = [
     "last-modified",
     "location",
     "retry-after",
+    "server",
 ];
 
 impl FieldLine {
@@ -126,7 +128,7 @@ pub enum FieldLineError {
     TooLong,
     /// The field would change the message's framing or the connection's fate.
     Framing,
-    /// The field is derived from the file.
+    /// Ringway sets this field itself.
     Derived,
 }
 
@@ -143,7 +145,7 @@ impl fmt::Display for FieldLineError {
             Self::Framing => {
                 "this field frames the message, and Ringway alone sets it; leave it out"
             }
-            Self::Derived => "Ringway derives this field from the file; leave it out",
+            Self::Derived => "Ringway sets this field itself, once for each response; leave it out",
         })
     }
 }
@@ -183,6 +185,7 @@ mod tests {
             ("transfer-ENCODING: chunked", FieldLineError::Framing),
             ("Connection: close", FieldLineError::Framing),
             ("ETag: \"x\"", FieldLineError::Derived),
+            ("SERVER: x", FieldLineError::Derived),
         ] {
             assert_eq!(line.parse::<FieldLine>(), Err(error), "{line:?}");
         }

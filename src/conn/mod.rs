@@ -89,7 +89,9 @@ fn clock(context: &Context, socket: &Socket) -> ConnectionClock {
 /// Who is at the other end; None once the connection is gone.
 fn peer(socket: &Socket) -> Option<SocketAddr> {
     let peer = rustix::net::getpeername(socket).ok().flatten();
-    peer.and_then(|peer| SocketAddr::try_from(peer).ok())
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok())?;
+    // An IPv4 address that came by a listener of both families is that address.
+    Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
 /// How long ago the kernel received data on a connection last, in nanoseconds; None once the

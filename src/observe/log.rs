@@ -96,7 +96,7 @@ fn colour(level: Level) -> &'static str {
 }
 
 /// Appends a time in UTC as RFC 3339 has it, with milliseconds. A clock before 1970 reads 1970.
-pub(super) fn push_time(line: &mut String, time: SystemTime) {
+pub(crate) fn push_time(line: &mut String, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 /// The most field lines that a head can have here.
-pub const MAX_FIELDS: usize = 100;
+pub const MAX_FIELDS: usize = crate::config::MAX_HEAD_FIELDS;
 
 /// Room for the list of a head's field lines: 3.2 KiB that nobody has to clear first.
 pub struct FieldStorage<'b>(pub(super) [MaybeUninit<Header<'b>>; MAX_FIELDS]);

@@ -5,7 +5,7 @@
 //! a system call or by an operation of a ring, is looked up under the domain of the thread that
 //! asks; the kernel's own threads that carry such operations out take it over with them.
 
-use std::{fmt, path::PathBuf, thread};
+use std::{fmt, io, path::PathBuf, thread};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
@@ -35,14 +35,27 @@ pub struct Allowed {
 #[derive(Debug)]
 pub struct Extent {
     abi: u32,
+    /// Why the number of threads is unknown, if it is: others than this one may be free.
+    unknown_threads: Option<io::Error>,
     /// Files below `/proc` are new ones after memory was short, unless someone holds them.
     _held: Vec<PathFd>,
 }
 
 impl Extent {
-    /// The version of what the kernel offers.
+    /// The version of the rules in force: the kernel's, but no newer one than Ringway asks for.
     pub fn abi(&self) -> u32 {
         self.abi
+    }
+
+    /// Whether the calling thread was the only one, so that the whole process is confined.
+    ///
+    /// # Errors
+    /// The number of threads could not be read.
+    pub fn covers_process(&self) -> Result<(), LandlockError> {
+        match &self.unknown_threads {
+            Some(error) => Err(LandlockError::UnknownThreads(error.kind())),
+            None => Ok(()),
+        }
     }
 
     /// Whether binding and connecting TCP sockets is denied (ABI 4, Linux 6.7).
@@ -54,7 +67,16 @@ impl Extent {
 impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Landlock ABI {}: the folder, certificates and logs alone", self.abi)?;
-        if self.denies_tcp() { f.write_str(", no new TCP sockets") } else { Ok(()) }
+        if self.denies_tcp() {
+            f.write_str(", no new TCP sockets")?;
+        }
+        match &self.unknown_threads {
+            Some(error) => write!(
+                f,
+                " (of the first thread and those that it starts: /proc/self/status: {error})"
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -83,6 +105,8 @@ pub enum LandlockError {
     Absent(Absence),
     /// There are so many threads, and the others would stay free.
     OtherThreads(usize),
+    /// The number of threads cannot be read from `/proc/self/status`.
+    UnknownThreads(io::ErrorKind),
     /// The kernel has Landlock and refused to apply it.
     Refused(RulesetError),
 }
@@ -94,6 +118,10 @@ impl fmt::Display for LandlockError {
             Self::OtherThreads(count) => {
                 write!(f, "the process has {count} threads, and would be confined in part only")
             }
+            Self::UnknownThreads(error) => write!(
+                f,
+                "the number of threads cannot be read from /proc/self/status: {error}; mount /proc"
+            ),
             Self::Refused(error) => write!(f, "the kernel refused it: {error}"),
         }
     }
@@ -107,15 +135,24 @@ impl From<RulesetError> for LandlockError {
     }
 }
 
-/// Confines the process, whose only thread must be the calling one, as [`restrict`] does.
+/// Confines the process, whose only thread must be the calling one, as [`restrict`] does. Without
+/// `/proc` the number of threads is unknown; the calling thread and those that it starts are confined
+/// all the same, and [`Extent::covers_process`] says that there may be others.
 ///
 /// # Errors
 /// It has other threads; the kernel has no Landlock, or refuses.
 pub fn confine(allowed: &Allowed) -> Result<Extent, LandlockError> {
-    // Without /proc nobody can tell, and a thread that is confined is better than none.
-    match Status::read() {
-        Ok(status) if status.threads > 1 => Err(LandlockError::OtherThreads(status.threads)),
-        _ => restrict(allowed),
+    confine_threads(Status::read().map(|status| status.threads), allowed)
+}
+
+fn confine_threads(threads: io::Result<usize>, allowed: &Allowed) -> Result<Extent, LandlockError> {
+    match threads {
+        Ok(count) if count > 1 => Err(LandlockError::OtherThreads(count)),
+        Ok(_) => restrict(allowed),
+        Err(error) => {
+            let extent = restrict(allowed)?;
+            Ok(Extent { unknown_threads: Some(error), ..extent })
+        }
     }
 }
 
@@ -153,7 +190,7 @@ pub fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
         }
     }
     enforced(&ruleset.restrict_self()?)
-        .map(|abi| Extent { abi, _held: held })
+        .map(|abi| Extent { abi, unknown_threads: None, _held: held })
         .map_err(LandlockError::Absent)
 }
 
@@ -165,7 +202,7 @@ fn add(
     if access.is_empty() { Ok(ruleset) } else { ruleset.add_rule(PathBeneath::new(place, access)) }
 }
 
-/// How far this kernel goes, by confining a thread that then ends.
+/// How far the rules go on this kernel, found by confining a thread that then ends.
 ///
 /// # Errors
 /// It has no Landlock.
@@ -185,9 +222,15 @@ fn enforced(status: &RestrictionStatus) -> Result<u32, Absence> {
         LandlockStatus::NotEnabled => Err(Absence::NotChosen),
         LandlockStatus::NotImplemented => Err(Absence::NotBuilt),
         LandlockStatus::Available { effective_abi, kernel_abi } => {
-            Ok(kernel_abi.map_or(effective_abi as u32, i32::unsigned_abs))
+            Ok(in_force(effective_abi, kernel_abi))
         }
     }
+}
+
+/// The version of the rules: `kernel` is given where the kernel has a newer one than the library
+/// knows, and Ringway asks for no more than [`ABI_ASKED`] on any.
+fn in_force(effective: ABI, kernel: Option<i32>) -> u32 {
+    kernel.map_or(effective as u32, i32::unsigned_abs).min(ABI_ASKED as u32)
 }
 
 #[cfg(test)]
@@ -248,6 +291,28 @@ mod tests {
             let line = format!("skipped what_is_allowed_is_left_and_nothing_else: {absence}\n");
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_rules_and_not_of_a_newer_kernel() {
+        assert_eq!(in_force(ABI::V6, Some(9)), 6);
+        assert_eq!(in_force(ABI::V6, None), 6);
+        assert_eq!(in_force(ABI::V4, None), 4);
+    }
+
+    #[test]
+    fn threads_that_cannot_be_counted_are_said_to_be_unknown() {
+        let place = tempfile::tempdir().unwrap();
+        let allowed = Allowed { read: vec![place.path().to_owned()], ..Allowed::default() };
+        let unreadable = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        let extent = thread::scope(|scope| {
+            scope.spawn(|| confine_threads(unreadable(), &allowed)).join().unwrap()
+        });
+        // Without Landlock there is nothing to say.
+        let Ok(extent) = extent else { return };
+        assert!(extent.covers_process().unwrap_err().to_string().contains("mount /proc"));
+        assert!(extent.to_string().contains("/proc/self/status"), "{extent}");
+        assert!(matches!(confine_threads(Ok(3), &allowed), Err(LandlockError::OtherThreads(3))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use super::patience::PATIENCE;
 use crate::{
     accept::BindError,
     config::ConfigError,
@@ -40,6 +41,11 @@ pub enum StartError {
     Account(AccountError),
     /// The change of user.
     Become(BecomeError),
+    /// Opening or reading something has not ended in time.
+    Blocked {
+        /// What was opened or read.
+        what: String,
+    },
     /// The folder cannot be entered by the user that the process has become.
     Folder {
         /// The served folder.
@@ -104,6 +110,12 @@ impl fmt::Display for StartError {
             Self::Admin(error) => write!(f, "{error}"),
             Self::Account(error) => write!(f, "{error}"),
             Self::Become(error) => write!(f, "{error}"),
+            Self::Blocked { what } => write!(
+                f,
+                "{what}: not there after {} s; it may be a pipe that nobody writes to, or on a file \
+                 system that does not answer",
+                PATIENCE.as_secs()
+            ),
             Self::Folder { folder, account, error } => write!(
                 f,
                 "user: {account} cannot enter the folder {}: {error}; let it search that folder \

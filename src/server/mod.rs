@@ -7,8 +7,11 @@
 
 mod builder;
 mod error;
+pub(crate) mod host;
 mod ktls;
 mod observe;
+mod patience;
+pub(crate) mod placement;
 mod prepared;
 mod running;
 mod start;
@@ -19,6 +22,7 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use prepared::{Confinement, Prepared};
 pub use running::{Handle, RunningServer, ServerError};
+pub(crate) use start::check;
 pub use tls::{ReloadError, ServedCertificate};
 
 /// An HTTPS server for a folder.

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{RunningServer, StartError, start, tls::Tls};
+use super::{RunningServer, StartError, patience::within, start, tls::Tls};
 use crate::{
     config::{AccessLogTarget, AdminAddress, Config, LandlockMode},
     conn::KtlsPlan,
@@ -87,6 +87,10 @@ impl Prepared {
         let landlock = match wanted.landlock {
             LandlockMode::Off => Err("it is switched off (--landlock off)".to_owned()),
             mode => match privilege::confine(&allowed(&self.config)) {
+                Ok(extent) if mode == LandlockMode::On => {
+                    extent.covers_process().map_err(StartError::Landlock)?;
+                    Ok(extent)
+                }
                 Ok(extent) => Ok(extent),
                 Err(error) if mode == LandlockMode::On => return Err(StartError::Landlock(error)),
                 Err(error) => Err(error.to_string()),
@@ -117,7 +121,9 @@ impl Prepared {
     /// Opens what is made in the file system, as whoever the process is by now.
     fn open_files(&mut self) -> Result<(), StartError> {
         if let Some(target) = &self.config.observe.access_log {
-            self.log = Some(LogFile::open(target).map_err(StartError::AccessLog)?);
+            let log = target.clone();
+            let opened = within(target.path().display(), move || LogFile::open(&log))?;
+            self.log = Some(opened.map_err(StartError::AccessLog)?);
         }
         if let Some(address) = &self.config.observe.admin
             && self.admin.is_none()

@@ -5,6 +5,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use super::{
     Confinement,
     observe::Sources,
+    placement::Placement,
     tls::{ReloadError, ServedCertificate, Tls},
 };
 use crate::{
@@ -94,6 +95,7 @@ pub struct RunningServer {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) tls_path: String,
+    pub(super) placement: Placement,
     pub(super) confinement: Option<Confinement>,
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
@@ -117,6 +119,11 @@ impl RunningServer {
     /// Who seals and opens records, and why, for a person.
     pub fn tls_path(&self) -> &str {
         &self.tls_path
+    }
+
+    /// Which CPUs its workers keep, or why they keep none, for a person.
+    pub fn placement(&self) -> String {
+        self.placement.to_string()
     }
 
     /// The certificates that it serves at present, in the order of the configuration. The first is

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     sync::{Arc, mpsc},
     thread,
@@ -12,11 +12,13 @@ use std::{
 use super::{
     Handle, Prepared, RunningServer, StartError, ktls,
     observe::{Listening, Sources},
+    patience::within,
+    placement::Placement,
     tls::Tls,
 };
 use crate::{
-    accept::{self, PerAddress, Total},
-    config::Config,
+    accept::{self, Families, PerAddress, Total},
+    config::{Config, serves_both_families},
     files::Pool,
     observe::{
         ServerFacts,
@@ -27,9 +29,15 @@ use crate::{
     worker::{Inbox, Plan, Report, SharedLimits, Worker},
 };
 
+/// Checks every value of the configuration, and that the folder is one.
+pub(crate) fn check(config: &Config) -> Result<(), StartError> {
+    let checked = config.clone();
+    within(config.root.display(), move || checked.check())?.map_err(StartError::Config)
+}
+
 /// Everything up to the point where privileges can be given up.
 pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
-    config.check().map_err(StartError::Config)?;
+    check(&config)?;
     let workers = config.worker_count();
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -62,7 +70,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
 pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
     let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
-    let cpus = if config.pin { usable_cpus() } else { Vec::new() };
+    let placement = Placement::choose(config.pin, workers);
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
     let shared = SharedLimits {
@@ -88,7 +96,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
             ktls: ktls.clone(),
             listeners,
             inbox: Arc::clone(&inboxes[number]),
-            cpu: (!cpus.is_empty()).then(|| cpus[number % cpus.len()]),
+            cpu: placement.cpu(number),
             log: feeds.pop(),
             pool: pool.clone(),
             shared: shared.clone(),
@@ -116,6 +124,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
         log,
         pool,
         tls_path,
+        placement,
         confinement,
         handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),
         workers: Vec::new(),
@@ -182,14 +191,17 @@ fn listeners(
     let mut addresses = Vec::new();
     let mut each: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
     for &address in wanted {
-        let (bound, listeners) = match accept::bind(address, workers) {
+        let both = serves_both_families(&address, wanted);
+        let families = if both { Families::Both } else { Families::Own };
+        let (bound, listeners) = match accept::bind(address, families, workers) {
             Ok(bound) => bound,
             // A host without IPv6 serves on what it has, if that is something.
-            Err(error)
-                if address.is_ipv6()
-                    && wanted.len() > 1
-                    && error.kind() == io::ErrorKind::AddrNotAvailable =>
-            {
+            Err(error) if address.is_ipv6() && error.lacks_address() && both => {
+                log::warn!("{error}; listening on IPv4 alone");
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+                accept::bind(address, Families::Own, workers).map_err(StartError::Bind)?
+            }
+            Err(error) if address.is_ipv6() && error.lacks_address() && wanted.len() > 1 => {
                 log::warn!("{error}");
                 continue;
             }
@@ -201,10 +213,4 @@ fn listeners(
         }
     }
     Ok((addresses, each))
-}
-
-/// The CPUs that this process may run on.
-fn usable_cpus() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
 }

@@ -15,7 +15,7 @@ use std::{
 
 use rustls::server::ProducesTickets;
 
-use super::{StartError, watch::Watch};
+use super::{StartError, patience::within, watch::Watch};
 use crate::{
     config::{CertificatePair, CertificateSource, Config, TlsVersion},
     handshake::{
@@ -78,6 +78,8 @@ struct Watched<T> {
     what: &'static str,
     watch: Watch,
     value: Arc<T>,
+    /// What `value` has replaced, until a configuration was built with it.
+    previous: Option<Arc<T>>,
     /// Reads the files: what is new, and a line about it for the log; None if they hold what is in
     /// use already.
     read: ReadAgain<T>,
@@ -87,6 +89,16 @@ struct Watched<T> {
 type ReadAgain<T> = Box<dyn Fn(&T) -> Result<Option<(T, String)>, String> + Send>;
 
 impl<T> Watched<T> {
+    /// Keeps what was read, or puts back what was before if the configuration could not be built
+    /// with it; the files are then read again later, as any that are refused.
+    fn settle(&mut self, built: Result<(), &rustls::Error>) {
+        let Some(previous) = self.previous.take() else { return };
+        if let Err(error) = built {
+            self.value = previous;
+            self.watch.refuse(Instant::now(), error.to_string());
+        }
+    }
+
     /// Reads the files if they are due, or in any case if `forced`.
     fn refresh(&mut self, forced: bool, outcome: &mut Outcome) {
         let (now, look) = (Instant::now(), self.watch.look());
@@ -98,7 +110,7 @@ impl<T> Watched<T> {
         let news = self.watch.note(now, look, read.as_ref().err());
         match read {
             Ok(Some((value, line))) => {
-                self.value = Arc::new(value);
+                self.previous = Some(std::mem::replace(&mut self.value, Arc::new(value)));
                 outcome.replaced.push(format!("{what}: {line}"));
             }
             Ok(None) if news => log::info!("{what}: the files are again those that are in use"),
@@ -124,6 +136,7 @@ struct State {
     clients: Option<Watched<ClientPolicy>>,
     tickets: Option<Watched<SharedTickets>>,
     own_tickets: Arc<dyn ProducesTickets>,
+    make: fn(TlsParts, Offer) -> Result<Arc<rustls::ServerConfig>, rustls::Error>,
 }
 
 /// What the thread that watches is to do.
@@ -184,12 +197,14 @@ impl Tls {
         if !replaced.is_empty() {
             match state.build() {
                 Ok(config) => {
+                    state.settle(Ok(()));
                     self.config.replace(config);
                     for line in &replaced {
                         log::info!("{line}");
                     }
                 }
                 Err(error) => {
+                    state.settle(Err(&error));
                     log::error!("TLS configuration: not replaced: {error}");
                     refusals.push(error.to_string());
                 }
@@ -280,6 +295,7 @@ impl State {
             clients: None,
             tickets: None,
             own_tickets: own_tickets().map_err(StartError::Tls)?,
+            make: TlsParts::server_config,
         };
         match &config.certificate {
             CertificateSource::Files(pairs) => {
@@ -295,10 +311,14 @@ impl State {
             }
         }
         if let Some(clients) = config.client_auth.clone() {
+            let asked = clients.clone();
+            let load = move || (Watch::new(vec![asked.ca.clone()]), ClientPolicy::load(&asked));
+            let (watch, policy) = within(clients.ca.display(), load)?;
             state.clients = Some(Watched {
                 what: "authorities of clients",
-                watch: Watch::new(vec![clients.ca.clone()]),
-                value: Arc::new(ClientPolicy::load(&clients).map_err(StartError::Credentials)?),
+                watch,
+                value: Arc::new(policy.map_err(StartError::Credentials)?),
+                previous: None,
                 read: Box::new(move |old| {
                     let new = ClientPolicy::load(&clients).map_err(|error| error.to_string())?;
                     if new.is_same(old) {
@@ -311,10 +331,14 @@ impl State {
             });
         }
         if let Some(file) = config.ticket_keys.clone() {
+            let keys = file.clone();
+            let load = move || (Watch::new(vec![keys.clone()]), SharedTickets::load(&keys));
+            let (watch, keys) = within(file.display(), load)?;
             state.tickets = Some(Watched {
                 what: "ticket keys",
-                watch: Watch::new(vec![file.clone()]),
-                value: Arc::new(SharedTickets::load(&file).map_err(StartError::TicketKeys)?),
+                watch,
+                value: Arc::new(keys.map_err(StartError::TicketKeys)?),
+                previous: None,
                 read: Box::new(move |old| {
                     let new = SharedTickets::load(&file).map_err(|error| error.to_string())?;
                     if new.is_same(old) {
@@ -352,6 +376,19 @@ impl State {
         outcome
     }
 
+    /// Takes over what was read, or gives it up, according to what came of building with it.
+    fn settle(&mut self, built: Result<(), &rustls::Error>) {
+        for pair in &mut self.pairs {
+            pair.settle(built);
+        }
+        if let Some(clients) = &mut self.clients {
+            clients.settle(built);
+        }
+        if let Some(tickets) = &mut self.tickets {
+            tickets.settle(built);
+        }
+    }
+
     fn build(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
         let tickets = match &self.tickets {
             Some(shared) => Arc::clone(&shared.value) as Arc<dyn ProducesTickets>,
@@ -362,15 +399,24 @@ impl State {
             clients: self.clients.as_ref().map(|clients| Arc::clone(&clients.value)),
             tickets,
         };
-        parts.server_config(self.offer)
+        (self.make)(parts, self.offer)
     }
 }
 
 fn watched_pair(pair: CertificatePair) -> Result<Watched<Certificate>, StartError> {
+    let shown = format!("{} and {}", pair.cert.display(), pair.key.display());
+    let files = pair.clone();
+    let load = move || {
+        // Looked at before it is read: a change in between is noticed.
+        let watch = Watch::new(vec![files.cert.clone(), files.key.clone()]);
+        (watch, Certificate::load(&files.cert, &files.key))
+    };
+    let (watch, certificate) = within(shown, load)?;
     Ok(Watched {
         what: "certificate",
-        watch: Watch::new(vec![pair.cert.clone(), pair.key.clone()]),
-        value: Arc::new(Certificate::load(&pair.cert, &pair.key).map_err(StartError::Credentials)?),
+        watch,
+        value: Arc::new(certificate.map_err(StartError::Credentials)?),
+        previous: None,
         read: Box::new(move |old| read_pair_again(&pair, old)),
     })
 }
@@ -398,7 +444,8 @@ fn read_pair_again(
 }
 
 fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
-    let made = SelfSigned::obtain().map_err(|error| StartError::SelfSigned(error.to_string()))?;
+    let made = within("the folder of Ringway's own certificate", SelfSigned::obtain)?;
+    let made = made.map_err(|error| StartError::SelfSigned(error.to_string()))?;
     let file = match made.storage {
         Storage::Kept { certificate, .. } => certificate,
         Storage::MemoryOnly { reason } => {

@@ -79,6 +79,20 @@ fn the_old_configuration_goes_with_its_last_user() {
 }
 
 #[test]
+fn what_cannot_be_built_is_given_up_and_tried_again() {
+    let (folder, tls, [a, b]) = start();
+    let before = tls.config().current();
+    let new = folder.pair("a.example");
+    tls.state().make = |_, _| Err(rustls::Error::General("no".to_owned()));
+    assert!(tls.refresh(true).is_err());
+    assert_eq!(served(&tls), [a.clone(), b.clone()], "what is in use");
+    assert!(Arc::ptr_eq(&before, &tls.config().current()));
+    tls.state().make = TlsParts::server_config;
+    assert_eq!(tls.refresh(true), Ok(1));
+    assert_eq!(served(&tls), [new, b]);
+}
+
+#[test]
 fn looks_without_force_wait_until_a_change_rests() {
     let (folder, tls, [_, b]) = start();
     let new = folder.pair("a.example");

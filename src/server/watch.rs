@@ -101,6 +101,11 @@ impl Watch {
         }
     }
 
+    /// Notes that what was read of them cannot be used after all.
+    pub(super) fn refuse(&mut self, now: Instant, why: String) {
+        self.refused = Some((why, now));
+    }
+
     /// Notes that they were read when they looked so, and what came of it. Answers whether that is
     /// news: the same refusal is told once.
     pub(super) fn note(

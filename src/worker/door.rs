@@ -140,7 +140,8 @@ impl Admission for Rc<Door> {
 
 fn peer(socket: &OwnedFd) -> Option<IpAddr> {
     let peer = rustix::net::getpeername(socket).ok().flatten()?;
-    SocketAddr::try_from(peer).ok().map(|peer| peer.ip())
+    // An IPv4 address that came by a listener of both families is that address.
+    SocketAddr::try_from(peer).ok().map(|peer| peer.ip().to_canonical())
 }
 
 /// Refusals that nobody was told of, and when somebody was last told.

@@ -41,6 +41,7 @@ mod refusals;
 mod renewal;
 mod scarce;
 mod splits;
+mod start;
 mod tickets;
 mod tls;
 mod tools;

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 

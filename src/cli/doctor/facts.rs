@@ -2,11 +2,13 @@
 //! may be missing, and is then `None`.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
 use crate::privilege::{self, Absence};
+use crate::server::host::ControlGroups;
+use crate::server::placement;
 
 /// What could be found out about the host. Files are read at most once, up to a bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,9 +58,6 @@ pub(super) struct Facts {
 /// The most that is read of one file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Control groups looked at on the way to the root.
-const MAX_DEPTH: usize = 32;
-
 impl Facts {
     /// Gathers what can be found below `root`, which is `/` but in tests.
     pub(super) fn gather(root: &Path) -> Self {
@@ -67,7 +66,7 @@ impl Facts {
         let cpuinfo = host.text("proc/cpuinfo").unwrap_or_default();
         let locked = getrlimit(Resource::Memlock);
         let files = getrlimit(Resource::Nofile);
-        let groups = host.control_groups();
+        let groups = ControlGroups::read(root);
         let release = host.text("proc/sys/kernel/osrelease");
         let status = host.text("proc/self/status").unwrap_or_default();
         Self {
@@ -80,7 +79,7 @@ impl Facts {
             seccomp: field(&status, "Seccomp").and_then(|mode| mode.parse().ok()),
             landlock: Some(privilege::extent()),
             locks_freely: field(&status, "CapEff").is_some_and(has_ipc_lock),
-            container: host.container(),
+            container: placement::container(root),
             gcm_driver: host.text("proc/crypto").and_then(|crypto| gcm_driver(&crypto)),
             locked_memory: locked.current,
             open_files: files.current,
@@ -89,14 +88,8 @@ impl Facts {
             syn_backlog: host.number("proc/sys/net/ipv4/tcp_max_syn_backlog"),
             tcp_rmem: host.text("proc/sys/net/ipv4/tcp_rmem").map(|text| words(&text).join(" ")),
             tcp_wmem: host.text("proc/sys/net/ipv4/tcp_wmem").map(|text| words(&text).join(" ")),
-            cgroup_memory: groups
-                .iter()
-                .filter_map(|group| host.number(group.join("memory.max")))
-                .min(),
-            cgroup_cpu_percent: groups
-                .iter()
-                .filter_map(|group| cpu_percent(&host.text(group.join("cpu.max"))?))
-                .min(),
+            cgroup_memory: groups.memory,
+            cgroup_cpu_percent: groups.cpu_percent,
         }
     }
 
@@ -124,27 +117,6 @@ impl Host<'_> {
     fn number(&self, path: impl AsRef<Path>) -> Option<u64> {
         self.text(path)?.parse().ok()
     }
-
-    fn container(&self) -> Option<&'static str> {
-        let there = |path: &str| self.root.join(path).exists();
-        match () {
-            () if there(".dockerenv") => Some("Docker"),
-            () if there("run/.containerenv") => Some("Podman"),
-            () if there("run/systemd/container") => Some("systemd-nspawn or the like"),
-            () if there("var/run/secrets/kubernetes.io") => Some("Kubernetes"),
-            () => None,
-        }
-    }
-
-    /// The folders of the process's control group (version 2) and of those above it.
-    fn control_groups(&self) -> Vec<PathBuf> {
-        let groups = self.text("proc/self/cgroup").unwrap_or_default();
-        let own = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-        let own: PathBuf =
-            Path::new(own).components().filter(|c| matches!(c, Component::Normal(_))).collect();
-        let top = Path::new("sys/fs/cgroup");
-        own.ancestors().take(MAX_DEPTH).map(|group| top.join(group)).collect()
-    }
 }
 
 /// The value of the first `key : value` line.
@@ -163,13 +135,6 @@ fn has_ipc_lock(capabilities: &str) -> bool {
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
-}
-
-/// `cpu.max` is `QUOTA PERIOD` in microseconds, or `max PERIOD`.
-fn cpu_percent(text: &str) -> Option<u64> {
-    let (quota, period) = text.split_once(' ')?;
-    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-    quota.checked_mul(100)?.checked_div(period)
 }
 
 /// The `gcm(aes)` implementation of the highest priority in `/proc/crypto`, which is the one that

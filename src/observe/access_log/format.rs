@@ -26,7 +26,7 @@ const TARGET: usize = 2048;
 const FIELD: usize = 512;
 
 /// Field lines that are looked at.
-const FIELDS: usize = 100;
+const FIELDS: usize = crate::config::MAX_HEAD_FIELDS;
 
 /// What of a request's head is logged.
 #[derive(Debug, Default, PartialEq, Eq)]

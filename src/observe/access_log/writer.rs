@@ -4,15 +4,18 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, Sender, SyncSender},
     },
     thread,
     time::{Duration, SystemTime},
 };
+
+use rustix::fs::OFlags;
 
 use super::{BATCHES, Batch, Feed, Message, format::PushLine};
 use crate::{
@@ -51,6 +54,8 @@ struct Counters {
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     messages: SyncSender<Message>,
+    /// Whether a [`Message::Reopen`] is in the queue: there is room for one.
+    reopening: Arc<AtomicBool>,
     counters: Arc<Counters>,
 }
 
@@ -58,8 +63,13 @@ impl LogHandle {
     /// Opens the file of that name anew, after what was handed over before; lines go to the old
     /// one until then. For log rotation.
     pub fn reopen(&self) {
-        // A full queue means that such messages wait already.
-        let _ = self.messages.try_send(Message::Reopen);
+        // However many signals come, one message waits: others would take the room of the last.
+        if !self.reopening.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.messages.try_send(Message::Reopen)
+        {
+            self.reopening.store(false, Ordering::Release);
+            log::debug!("access log: its thread has ended: {error}");
+        }
     }
 
     /// What became of lines so far.
@@ -92,12 +102,12 @@ pub struct AccessLogError {
 impl fmt::Display for AccessLogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, error } = self;
-        write!(
-            f,
-            "the access log {} cannot be opened: {error}; name a file in a folder that this user \
-             may write to, or - for standard output",
-            path.display()
-        )
+        let advice = if error.raw_os_error() == Some(libc::ENXIO) {
+            "it is a pipe that nobody reads: start its reader first"
+        } else {
+            "name a file in a folder that this user may write to, or - for standard output"
+        };
+        write!(f, "the access log {} cannot be opened: {error}; {advice}", path.display())
     }
 }
 
@@ -131,8 +141,7 @@ impl AccessLog {
         let path = output.path().to_owned();
         let failed = |error| AccessLogError { path, error };
         let counters = Arc::new(Counters::default());
-        // Room for every batch, and for being told to reopen or to end.
-        let (messages, received) = mpsc::sync_channel(workers * BATCHES + 4);
+        let (messages, received) = queue(workers);
         let (mut feeds, mut returns) = (Vec::new(), Vec::new());
         for worker in 0..workers {
             let (back, empty) = mpsc::channel();
@@ -143,8 +152,10 @@ impl AccessLog {
             let (full, dropped) = (messages.clone(), Arc::clone(&counters.dropped));
             feeds.push(Feed { start: Monotonic::now(), filling: None, empty, full, dropped });
         }
-        let handle = LogHandle { messages, counters: Arc::clone(&counters) };
-        let mut writing = Writing { output, format, counters };
+        let reopening = Arc::default();
+        let handle =
+            LogHandle { messages, reopening: Arc::clone(&reopening), counters: counters.clone() };
+        let mut writing = Writing { output, format, reopening, counters };
         let (end, ended) = mpsc::channel();
         thread::Builder::new()
             .name("access-log".to_owned())
@@ -164,11 +175,18 @@ impl AccessLog {
     /// Waits until all that was handed over before is written, for five seconds at most.
     pub fn finish(self) {
         let Self { ended, handle } = self;
-        let _ = handle.messages.try_send(Message::End);
+        if handle.messages.try_send(Message::End).is_err() {
+            log::error!("access log: its queue has no room for the end: a defect");
+        }
         if ended.recv_timeout(LAST_LINES) == Err(mpsc::RecvTimeoutError::Timeout) {
             log::warn!("access log: its last lines could not be written in time");
         }
     }
+}
+
+/// The queue of the log's thread: room for every batch, one [`Message::Reopen`] and the end.
+fn queue(workers: usize) -> (SyncSender<Message>, Receiver<Message>) {
+    mpsc::sync_channel(workers * BATCHES + 2)
 }
 
 /// Where lines go.
@@ -212,13 +230,20 @@ impl Output {
     }
 }
 
+/// Opens a file to append to it. A pipe that nobody reads is refused (ENXIO) instead of waited for;
+/// from then on writes wait for the reader, which only the log's thread notices.
 fn append_to(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let nonblocking = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().create(true).append(true).custom_flags(nonblocking).open(path)?;
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 struct Writing {
     output: Output,
     format: LogFormat,
+    reopening: Arc<AtomicBool>,
     counters: Arc<Counters>,
 }
 
@@ -231,6 +256,8 @@ impl Writing {
                 Message::Batch(batch) => batch,
                 Message::End => return,
                 Message::Reopen => {
+                    // What is asked for from here on finds a file that is opened later.
+                    self.reopening.store(false, Ordering::Release);
                     match self.output.reopen() {
                         Ok(()) => _ = self.counters.reopened.fetch_add(1, Ordering::Relaxed),
                         Err(error) => {
@@ -273,5 +300,47 @@ impl Writing {
                 let _ = back.send(batch);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_a_reader_is_refused_and_with_one_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("log");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let target = AccessLogTarget::File(pipe.clone());
+        let error = LogFile::open(&target).unwrap_err().to_string();
+        assert!(error.contains("start its reader first"), "{error}");
+        let nonblocking = OFlags::NONBLOCK.bits() as i32;
+        let reader = OpenOptions::new().read(true).custom_flags(nonblocking).open(&pipe).unwrap();
+        let LogFile(Output::File { file, .. }) = LogFile::open(&target).unwrap() else { panic!() };
+        let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK), "a slow reader is waited for");
+        drop(reader);
+    }
+
+    /// Signals that come while the log's thread waits for its disk.
+    #[test]
+    fn however_often_it_is_reopened_the_end_has_its_place() {
+        let (messages, received) = queue(1);
+        let handle = LogHandle {
+            messages,
+            reopening: Arc::default(),
+            counters: Arc::new(Counters::default()),
+        };
+        for _ in 0..BATCHES {
+            handle.messages.try_send(Message::Batch(Batch::new(0))).unwrap();
+        }
+        for _ in 0..100 {
+            handle.reopen();
+        }
+        handle.messages.try_send(Message::End).unwrap();
+        let reopens = received.try_iter().filter(|m| matches!(m, Message::Reopen)).count();
+        assert_eq!(reopens, 1);
     }
 }

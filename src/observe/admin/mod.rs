@@ -14,7 +14,7 @@ use std::{
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
-            fs::{FileTypeExt, PermissionsExt},
+            fs::FileTypeExt,
             net::{UnixListener, UnixStream},
         },
     },
@@ -27,7 +27,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    fs::Mode,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
+};
 
 use super::{Anatomy, page::PAGE};
 use crate::config::AdminAddress;
@@ -35,6 +39,9 @@ use http::Asked;
 
 /// Connections at a time.
 const MOST: usize = 16;
+
+/// Connections that wait to be accepted, on a Unix socket.
+const BACKLOG: i32 = 128;
 
 /// For each read and each write of a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,10 +63,20 @@ impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, error } = self;
         write!(f, "the admin listener cannot use {address}: {error}")?;
-        if error.kind() == io::ErrorKind::AddrInUse {
-            write!(f, "; another program listens there: stop it, or choose another --admin")?;
+        match error.raw_os_error() {
+            Some(libc::EADDRINUSE) => {
+                write!(f, "; another program listens there: stop it, or choose another --admin")
+            }
+            Some(libc::EAFNOSUPPORT) => {
+                write!(f, "; in a systemd unit, let RestrictAddressFamilies= name AF_UNIX as well")
+            }
+            Some(libc::ENOENT | libc::EACCES) if address.as_unix().is_some() => write!(
+                f,
+                "; name a path in a folder that exists and that this user may write to, such as \
+                 RuntimeDirectory= of a systemd unit"
+            ),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -254,9 +271,13 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if left && UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // bind(2) gives the file the mode of the socket's inode (net/unix/af_unix.c), so that there is
+    // no moment at which others could connect.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
 }
 
 fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::Result<()> {
@@ -287,4 +308,34 @@ fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::
         }
     };
     http::answer(&mut stream, status, media_type, &body, head_only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[test]
+    fn a_unix_socket_is_its_owners_alone_from_its_first_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let listener = bind_unix(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(UnixStream::connect(&path).is_ok());
+        assert!(bind_unix(&path).is_err(), "somebody listens there");
+        drop(listener);
+        assert!(bind_unix(&path).is_ok(), "what is left behind is removed");
+    }
+
+    #[test]
+    fn a_refused_family_names_the_setting() {
+        let address: AdminAddress = "unix:/run/x".parse().unwrap();
+        let error = |code| AdminError {
+            address: address.clone(),
+            error: io::Error::from_raw_os_error(code),
+        };
+        let text = error(libc::EAFNOSUPPORT).to_string();
+        assert!(text.contains("RestrictAddressFamilies= name AF_UNIX"), "{text}");
+        assert!(error(libc::ENOENT).to_string().contains("RuntimeDirectory="));
+    }
 }

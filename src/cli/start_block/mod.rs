@@ -1,12 +1,21 @@
 //! The block that is printed once the server listens: where it is, what it does, and the line to
 //! try it with.
 
+mod addresses;
+mod try_it;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::config::{ClientAuth, ClientAuthMode, LogFormat, MemoryCeiling};
+use crate::observe::{json, log::push_time};
 use crate::server::ServedCertificate;
+use addresses::urls;
+
+/// The label of each URL.
+const AT: &str = "at";
 
 /// Most names that are shown.
 const MAX_NAMES: usize = 8;
@@ -19,14 +28,12 @@ pub(super) struct StartBlock {
     pub(super) addresses: Vec<SocketAddr>,
     /// Worker threads.
     pub(super) workers: usize,
-    /// Whether each worker is pinned to a CPU.
-    pub(super) pinned: bool,
+    /// Whether each worker is pinned to a CPU, and if not, why.
+    pub(super) cpus: String,
     /// Which TLS path records take, and why.
     pub(super) tls_path: String,
     /// The certificates, the one for strangers first.
     pub(super) certificates: Vec<ServedCertificate>,
-    /// Whether Ringway made the certificate, so that clients have to be told to trust it.
-    pub(super) self_signed: bool,
     /// What clients have to show of themselves.
     pub(super) client_auth: Option<ClientAuth>,
     /// The file with the keys of session tickets, if they are shared.
@@ -49,85 +56,129 @@ pub(super) struct StartBlock {
     pub(super) access_log: Option<PathBuf>,
 }
 
+/// One fact of the block: its label, and what it says.
+type Fact = (&'static str, String);
+
 impl fmt::Display for StartBlock {
+    /// As text for a person, a line for each fact.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let threads = if self.workers == 1 { "thread" } else { "threads" };
-        let pinned = if self.pinned { "pinned to a CPU" } else { "not pinned" };
-        let log = match self.log_format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "JSON lines",
-        };
-        writeln!(f, "Ringway {} serves {}", env!("CARGO_PKG_VERSION"), self.root.display())?;
-        for url in urls(&self.addresses) {
-            writeln!(f, "  at           {url}")?;
+        writeln!(f, "{}", self.title())?;
+        for (label, says) in self.facts() {
+            writeln!(f, "  {label:<11}  {says}")?;
         }
-        writeln!(f, "  workers      {} {threads}, one ring each, {pinned}", self.workers)?;
-        writeln!(f, "  TLS          {}", self.tls_path)?;
-        self.identity(f)?;
-        if let Some(confinement) = &self.confinement {
-            writeln!(f, "  privileges   {confinement}")?;
-        }
-        write!(f, "  connections  at most {} per worker", self.connections)?;
-        if let Some(in_all) = self.in_all {
-            write!(f, ", {in_all} in all")?;
-        }
-        match self.open_files {
-            Some(limit) => writeln!(f, "; the limit of {limit} open files allows no more")?,
-            None => writeln!(f)?,
-        }
-        writeln!(f, "  memory       {}", self.memory)?;
-        writeln!(f, "  log          {log} on standard error")?;
-        match &self.access_log {
-            Some(path) if path.as_os_str() == "-" => writeln!(f, "  access log   standard output")?,
-            Some(path) => writeln!(f, "  access log   {}", path.display())?,
-            None => {}
-        }
-        if let Some(admin) = &self.admin {
-            writeln!(f, "  admin        {admin}")?;
-        }
-        if let Some(line) = self.try_it() {
-            writeln!(f, "  try          {line}")?;
-        }
-        writeln!(f, "  stop         Ctrl-C drains, a second one ends at once")
+        Ok(())
     }
 }
 
 impl StartBlock {
+    /// As one line of JSON in the form of the log's lines, for a collector that reads both streams.
+    pub(super) fn to_json(&self) -> String {
+        let mut text = String::from("{\"time\":\"");
+        push_time(&mut text, SystemTime::now());
+        text.push_str("\",\"level\":\"INFO\",\"target\":\"ringway::start\",\"message\":");
+        json::push_string(&mut text, &self.title());
+        let facts = self.facts();
+        let mut addresses = facts.iter().filter(|(label, _)| *label == AT).peekable();
+        if addresses.peek().is_some() {
+            text.push_str(",\"at\":[");
+            for (index, (_, url)) in addresses.enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                json::push_string(&mut text, url);
+            }
+            text.push(']');
+        }
+        for (label, says) in facts.iter().filter(|(label, _)| *label != AT) {
+            text.push(',');
+            json::push_string(&mut text, &label.to_lowercase().replace([' ', '-'], "_"));
+            text.push(':');
+            json::push_string(&mut text, says);
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    fn title(&self) -> String {
+        format!("Ringway {} serves {}", env!("CARGO_PKG_VERSION"), self.root.display())
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let threads = if self.workers == 1 { "thread" } else { "threads" };
+        let log = match self.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "JSON lines",
+        };
+        let mut facts: Vec<Fact> = urls(&self.addresses).into_iter().map(|url| (AT, url)).collect();
+        facts
+            .push(("workers", format!("{} {threads}, one ring each, {}", self.workers, self.cpus)));
+        facts.push(("TLS", self.tls_path.clone()));
+        self.push_identity(&mut facts);
+        facts.extend(self.confinement.clone().map(|says| ("privileges", says)));
+        facts.push(("connections", self.connections()));
+        facts.push(("memory", self.memory.to_string()));
+        facts.push(("log", format!("{log} on standard error")));
+        facts.extend(self.access_log.as_ref().map(|path| {
+            let is_stdout = path.as_os_str() == "-";
+            let place =
+                if is_stdout { "standard output".to_owned() } else { path.display().to_string() };
+            ("access log", place)
+        }));
+        facts.extend(self.admin.clone().map(|admin| ("admin", admin)));
+        facts.extend(self.try_it().map(|line| ("try", line)));
+        facts.push(("stop", "Ctrl-C drains, a second one ends at once".to_owned()));
+        facts
+    }
+
+    fn connections(&self) -> String {
+        let in_all = self.in_all.map(|in_all| format!(", {in_all} in all"));
+        let scarce = self
+            .open_files
+            .map(|limit| format!("; the limit of {limit} open files allows no more"));
+        let more: String = [in_all, scarce].into_iter().flatten().collect();
+        format!("at most {} per worker{more}", self.connections)
+    }
+
     /// Who we are, and who the clients have to be.
-    fn identity(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((first, others)) = self.certificates.split_first() else { return Ok(()) };
+    fn push_identity(&self, facts: &mut Vec<Fact>) {
+        let Some((first, others)) = self.certificates.split_first() else { return };
         let more = match others.len() {
             0 => String::new(),
             more => format!(", and {more} more by name"),
         };
-        writeln!(f, "  certificate  {}{more}", first.file.display())?;
-        writeln!(f, "  SHA-256      {}", first.fingerprint)?;
-        writeln!(f, "  names        {}", names(&self.certificates))?;
+        let file = if first.file.as_os_str().is_empty() {
+            "in memory alone, so the next start makes another one".to_owned()
+        } else {
+            first.file.display().to_string()
+        };
+        facts.push(("certificate", file + &more));
+        facts.push(("SHA-256", first.fingerprint.clone()));
+        facts.push(("names", names(&self.certificates)));
         if let Some(clients) = &self.client_auth {
             let must = match clients.mode {
                 ClientAuthMode::Optional => "may show",
                 ClientAuthMode::Required => "must show",
             };
-            writeln!(f, "  clients      {must} a certificate by {}", clients.ca.display())?;
+            let says = format!("{must} a certificate by {}", clients.ca.display());
+            facts.push(("clients", says));
         }
         if let Some(file) = &self.ticket_keys {
-            writeln!(f, "  tickets      under the keys in {}", file.display())?;
+            facts.push(("tickets", format!("under the keys in {}", file.display())));
         }
-        Ok(())
     }
 
     fn try_it(&self) -> Option<String> {
-        let address = self.addresses.first()?;
-        let port = address.port();
-        if self.self_signed && reached_as_localhost(address) {
-            let file = quoted(&self.certificates.first()?.file);
-            return Some(format!("curl --cacert {file} https://localhost:{port}/"));
-        }
-        // A certificate of the user's is for a name that we do not guess.
-        let ip =
-            if address.ip().is_unspecified() { loopback(address) } else { address.to_string() };
-        Some(format!("curl --connect-to ::{ip} https://NAME-IN-THE-CERTIFICATE:{port}/"))
+        let certificate = self.certificates.first()?;
+        let asks = self.client_auth.as_ref().map(|clients| clients.mode);
+        let is_readable = !is_private(&certificate.file);
+        let must_show = asks == Some(ClientAuthMode::Required);
+        Some(try_it::command(self.addresses.first()?, certificate, is_readable, must_show))
     }
+}
+
+/// Whether a file is a credential that systemd made for this service alone (`LoadCredential=`).
+fn is_private(file: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| file.starts_with(folder))
 }
 
 /// Every name once, or the first of them and how many there are besides.
@@ -144,46 +195,6 @@ fn names(certificates: &[ServedCertificate]) -> String {
         }
         _ if names.is_empty() => "none, so clients will refuse it".to_owned(),
         _ => names.join(", "),
-    }
-}
-
-/// Where the server is to be found, each URL once.
-fn urls(addresses: &[SocketAddr]) -> Vec<String> {
-    let mut urls: Vec<String> = Vec::new();
-    for address in addresses {
-        let port = address.port();
-        let url = if address.ip().is_loopback() && reached_as_localhost(address) {
-            format!("https://localhost:{port}/")
-        } else if address.ip().is_unspecified() {
-            format!("https://localhost:{port}/ and on every address of this host")
-        } else {
-            format!("https://{address}/")
-        };
-        if !urls.contains(&url) {
-            urls.push(url);
-        }
-    }
-    urls
-}
-
-fn reached_as_localhost(address: &SocketAddr) -> bool {
-    let ip = address.ip();
-    ip.is_unspecified() || ip.to_string() == "127.0.0.1" || ip.to_string() == "::1"
-}
-
-fn loopback(address: &SocketAddr) -> String {
-    let ip = if address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
-    format!("{ip}:{}", address.port())
-}
-
-/// A path that a shell takes as one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -205,10 +216,9 @@ mod tests {
             root: "site".into(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             workers: 2,
-            pinned: true,
+            cpus: "each pinned to a CPU".to_owned(),
             tls_path: "kernel TLS: no, the kernel has no tls ULP; user-space TLS".to_owned(),
             certificates: vec![served("/home/a user/certificate.pem", &["localhost", "::1"])],
-            self_signed: true,
             client_auth: None,
             ticket_keys: None,
             confinement: Some("user www (uid 33, gid 33); no core dumps".to_owned()),
@@ -227,7 +237,7 @@ mod tests {
         let text = block(&["127.0.0.1:8443", "[::1]:8443"]).to_string();
         for line in [
             "  at           https://localhost:8443/\n",
-            "  workers      2 threads, one ring each, pinned to a CPU\n",
+            "  workers      2 threads, one ring each, each pinned to a CPU\n",
             "  TLS          kernel TLS: no, the kernel has no tls ULP; user-space TLS\n",
             "  certificate  /home/a user/certificate.pem\n",
             "  SHA-256      AB:CD\n",
@@ -251,18 +261,24 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_shown_as_they_are() {
-        let text = block(&["192.0.2.7:443", "[::]:8443"]).to_string();
-        assert!(text.contains("https://192.0.2.7:443/\n"), "{text}");
-        assert!(text.contains("https://localhost:8443/ and on every address"), "{text}");
+    fn a_certificate_in_memory_has_no_file_to_paste() {
+        let mut block = block(&["127.0.0.1:8443"]);
+        block.certificates = vec![served("", &["localhost"])];
+        let text = block.to_string();
+        assert!(text.contains("  certificate  in memory alone"), "{text}");
+        assert!(text.contains("  try          curl -k https://localhost:8443/\n"), "{text}");
     }
 
     #[test]
-    fn a_certificate_of_the_users_is_asked_for_by_its_name() {
-        let mut block = block(&["0.0.0.0:443"]);
-        block.self_signed = false;
-        let text = block.to_string();
-        assert!(text.contains("curl --connect-to ::127.0.0.1:443 https://NAME"), "{text}");
+    fn as_json_the_block_is_one_object_on_one_line() {
+        let text = block(&["127.0.0.1:8443", "[::]:443"]).to_json();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(json["message"].as_str().unwrap().ends_with("serves site"), "{text}");
+        assert_eq!(json["at"][1], "https://localhost/ and on every address of this host");
+        for key in ["time", "level", "workers", "tls", "sha_256", "memory", "try", "stop"] {
+            assert!(json[key].is_string(), "{key}: {text}");
+        }
     }
 
     #[test]
@@ -283,11 +299,5 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-    }
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(quoted(Path::new("/a/b-c.pem")), "/a/b-c.pem");
-        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
     }
 }
