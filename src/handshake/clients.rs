@@ -36,8 +36,9 @@ pub struct ClientPolicy {
 /// Stands for what was demanded of a client when a session began.
 pub(super) type PolicyDigest = [u8; 16];
 
-/// No certificate is asked for.
-pub(super) const NO_POLICY: PolicyDigest = [0; 16];
+/// No certificate is asked for. This and [`policy_digest`] name the form of tickets: those of another
+/// form do not open.
+pub(super) const NO_POLICY: PolicyDigest = *b"ringway 2: none.";
 
 impl ClientPolicy {
     /// Reads the authorities.
@@ -97,8 +98,8 @@ impl ClientPolicy {
 fn policy_digest(mode: ClientAuthMode, authorities: &[Vec<u8>]) -> PolicyDigest {
     let mut context = Context::new(&SHA256);
     context.update(match mode {
-        ClientAuthMode::Optional => b"ringway: clients optional",
-        ClientAuthMode::Required => b"ringway: clients required",
+        ClientAuthMode::Optional => b"ringway 2: clients optional",
+        ClientAuthMode::Required => b"ringway 2: clients required",
     });
     for authority in authorities {
         context.update(authority);

@@ -20,6 +20,13 @@ use super::tickets::BoundTickets;
 use super::{Credentials, Protocol};
 use crate::record::{Suite, TlsVersion};
 
+/// Tickets with each handshake of TLS 1.3 where HTTP/1.1 is offered alone. A ticket is used once, and
+/// a browser that comes back opens up to six connections at the same time.
+const HTTP1_TICKETS: usize = 2;
+
+/// Tickets with each handshake where most clients need one connection.
+const HTTP2_TICKETS: usize = 1;
+
 /// Most tickets for a client that asks for a number of them; the memory of handshakes counts with it.
 const MAX_TICKETS: usize = 2;
 
@@ -52,9 +59,9 @@ impl TlsParts {
     ///   RFC 9113 section 9.2.2 prohibits for HTTP/2.
     /// - ALPN: `h2` where it is offered, `http/1.1`, `http/1.0`.
     /// - Tickets: stateless, and bound to what is demanded of clients. Nothing else is kept of a
-    ///   session. One with each handshake, which is used once: whoever comes back by it gets the
-    ///   next, and a browser that opens several connections gets one from each. Clients that want
-    ///   more, or none, say so (RFC 9149).
+    ///   session. Two with each handshake, or one where HTTP/2 is offered; clients that want another
+    ///   number say so (RFC 9149). No session is resumed later than seven days after its full
+    ///   handshake.
     /// - No early data: a replayed request must not exist.
     pub fn server_config(self, offer: Offer) -> Result<Arc<ServerConfig>, rustls::Error> {
         let versions: &[_] = match offer.minimum {
@@ -73,7 +80,7 @@ impl TlsParts {
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(BoundTickets { inner: self.tickets, policy });
-        config.send_tls13_tickets = 1;
+        config.send_tls13_tickets = if offer.http2 { HTTP2_TICKETS } else { HTTP1_TICKETS };
         config.max_tls13_tickets = MAX_TICKETS;
         config.max_early_data_size = 0;
         config.enable_secret_extraction = true;

@@ -16,6 +16,7 @@ use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConfig};
 use super::Established;
 use super::client_hello::is_inappropriate_fallback;
 use super::credentials::now;
+use super::lineage::Lineage;
 use super::validity::outline;
 use crate::record::{HEADER, RecordHeader};
 
@@ -52,6 +53,7 @@ pub struct Handshake {
     /// Whether we have sent something.
     answered: bool,
     finished: bool,
+    lineage: Lineage,
 }
 
 /// Bytes that hold most first flights of a client without a post-quantum key share.
@@ -85,6 +87,7 @@ impl Handshake {
             records: 0,
             answered: false,
             finished: false,
+            lineage: Lineage::default(),
         })
     }
 
@@ -167,6 +170,9 @@ impl Handshake {
         }
         processed?;
         self.answered |= output.len() > before;
+        if self.connection.handshake_kind().is_some_and(|kind| kind != HandshakeKind::Resumed) {
+            self.lineage.begin_anew();
+        }
         if self.is_resumed_too_late() {
             // Nothing that it said has been sent, so neither side has keys: the alert is in clear.
             output.truncate(before);
@@ -194,7 +200,7 @@ impl Handshake {
         self.held = self.buffer.len();
         loop {
             let UnbufferedStatus { discard, state } =
-                self.connection.process_tls_records(&mut self.buffer);
+                self.lineage.during(|| self.connection.process_tls_records(&mut self.buffer));
             let step = match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     append(output, |room| data.encode(room)).map(|()| Step::Continue)

@@ -19,6 +19,7 @@ mod established;
 mod files;
 mod hashing;
 pub mod ktls;
+mod lineage;
 mod names;
 mod protocol;
 mod self_signed;

@@ -20,10 +20,14 @@ use zeroize::Zeroizing;
 
 use super::clients::PolicyDigest;
 use super::credentials::now;
-use super::files;
+use super::{files, lineage};
 
 /// How long a ticket can be used, in seconds: as long as those of rustls.
 const LIFETIME: u32 = 12 * 3_600;
+
+/// How long after a full handshake its session can still be resumed, in seconds, whatever tickets
+/// were given since. RFC 8446 section 4.6.1 has the same bound for a ticket.
+const LINEAGE: i64 = 7 * 24 * 3_600;
 
 /// How far the clocks of the machines may be apart, in seconds.
 const SKEW: i64 = 300;
@@ -43,9 +47,11 @@ const NAME_LEN: usize = 16;
 const SALT_LEN: usize = 16;
 const TIME_LEN: usize = 8;
 
-/// Tickets that open only under the demand on clients under which they were made. Else a client
-/// that was let in without a certificate, or by an authority that is trusted no more, could come
-/// back by its ticket.
+/// Tickets that open only under the demand on clients under which they were made, and for
+/// [`LINEAGE`] from the full handshake of their session. Else a client that was let in without a
+/// certificate, or by an authority that is trusted no more, could resume.
+///
+/// `policy (16) ‖ time of the full handshake (8) ‖ session` is what `inner` seals.
 #[derive(Debug)]
 pub(super) struct BoundTickets {
     pub(super) inner: Arc<dyn ProducesTickets>,
@@ -65,12 +71,20 @@ impl ProducesTickets for BoundTickets {
         if session.len() > MAX_SESSION {
             return None;
         }
-        self.inner.encrypt(&Zeroizing::new([&self.policy[..], session].concat()))
+        let full_handshake = lineage::full_handshake().unwrap_or_else(now).to_be_bytes();
+        self.inner.encrypt(&Zeroizing::new([&self.policy, &full_handshake[..], session].concat()))
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let opened = Zeroizing::new(self.inner.decrypt(ticket)?);
-        opened.strip_prefix(&self.policy[..]).map(<[u8]>::to_vec)
+        let bound = opened.strip_prefix(&self.policy[..])?;
+        let (full_handshake, session) = bound.split_first_chunk::<TIME_LEN>()?;
+        let full_handshake = i64::from_be_bytes(*full_handshake);
+        if !(-SKEW..=LINEAGE).contains(&now().checked_sub(full_handshake)?) {
+            return None;
+        }
+        lineage::descend_from(full_handshake);
+        Some(session.to_vec())
     }
 }
 

@@ -181,15 +181,20 @@ fn the_server_chooses_the_suite() {
 
 #[test]
 fn http2_is_agreed_on_where_it_is_offered() {
-    let mut bed = Bed::new(SUITES[0]);
-    let mut server = ServerConfig::clone(&bed.server);
-    server.alpn_protocols = Protocol::offered(true);
-    bed.server = Arc::new(server);
-    assert_eq!(bed.connect().established.protocol, Protocol::Http2);
+    let mut bed = Bed::offering(vec![SUITES[0]], vec![kx_group::X25519], true);
+    let link = bed.connect();
+    assert_eq!(link.established.protocol, Protocol::Http2);
+    assert_eq!(link.client.tls13_tickets_received(), 1);
     let mut client = ClientConfig::clone(&bed.client);
     client.alpn_protocols.clear();
     bed.client = Arc::new(client);
     assert_eq!(bed.connect().established.protocol, Protocol::Http1);
+}
+
+#[test]
+fn two_tickets_are_given_where_clients_need_several_connections() {
+    let link = Bed::new(SUITES[0]).connect();
+    assert_eq!(link.client.tls13_tickets_received(), 2);
 }
 
 /// RFC 9113 section 9.2.2 and appendix A: with TLS 1.2, HTTP/2 needs ephemeral keys and an AEAD.

@@ -37,13 +37,13 @@ pub(super) const SUITES: [SupportedCipherSuite; 6] = [
 ];
 
 /// A server's configuration and a client's that trusts it and offers one suite.
-struct Bed {
-    server: Arc<ServerConfig>,
+pub(super) struct Bed {
+    pub(super) server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Bed {
-    fn new(suite: SupportedCipherSuite) -> Self {
+    pub(super) fn new(suite: SupportedCipherSuite) -> Self {
         Self::with_suites(vec![suite], vec![kx_group::X25519])
     }
 
@@ -52,13 +52,26 @@ impl Bed {
         cipher_suites: Vec<SupportedCipherSuite>,
         kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
     ) -> Self {
+        Self::offering(cipher_suites, kx_groups, false)
+    }
+
+    fn offering(
+        cipher_suites: Vec<SupportedCipherSuite>,
+        kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
+        http2: bool,
+    ) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let chain = vec![made.cert.der().clone()];
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(chain[0].clone()).unwrap();
         let credentials = Credentials { chain, key, warnings: Vec::new() };
-        let server = server_config(credentials, TlsVersion::Tls12).unwrap();
+        let parts = TlsParts {
+            certificates: Certificates::new(vec![Arc::new(Certificate::new(credentials).unwrap())]),
+            clients: None,
+            tickets: own_tickets().unwrap(),
+        };
+        let server = parts.server_config(Offer { minimum: TlsVersion::Tls12, http2 }).unwrap();
         let is_13 = cipher_suites.iter().any(|suite| suite.tls13().is_some());
         let versions: &[_] = if is_13 { &[&version::TLS13] } else { &[&version::TLS12] };
         let provider = CryptoProvider { cipher_suites, kx_groups, ..default_provider() };
@@ -81,7 +94,7 @@ impl Bed {
     }
 
     /// A whole handshake, nothing split, nothing early.
-    fn connect(&self) -> Link {
+    pub(super) fn connect(&self) -> Link {
         let mut client = self.client();
         let mut handshake = self.handshake();
         loop {
@@ -98,11 +111,11 @@ impl Bed {
 }
 
 /// A client and an established server.
-struct Link {
+pub(super) struct Link {
     client: ClientConnection,
     sealer: Sealer,
     opener: Opener,
-    established: Established,
+    pub(super) established: Established,
 }
 
 impl Link {
@@ -146,7 +159,7 @@ impl Link {
     }
 
     /// Data both ways, in records of many sizes.
-    fn exchange(&mut self) {
+    pub(super) fn exchange(&mut self) {
         for size in [1, 15, 16, 17, 255, 1400, 4096, 16383, 16384] {
             let data = pattern(size);
             let record = self.seal(ContentType::ApplicationData, &data);

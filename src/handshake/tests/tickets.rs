@@ -1,10 +1,16 @@
 //! Tickets in memory: what opens, what does not, and what a file of keys may hold.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::handshake::{
+    clients::NO_POLICY,
+    tests::{Bed, SUITES},
+};
 
 /// 32 bytes of this value, as openssl prints them.
 fn line(value: u8) -> String {
@@ -71,6 +77,70 @@ fn tickets_are_bound_to_what_was_demanded_of_clients() {
     assert!(bound(1).encrypt(&[0; MAX_SESSION + 1]).is_none(), "too long for a first message");
     let longest = bound(1).encrypt(&[0; MAX_SESSION]).unwrap();
     assert!(bound(1).decrypt(&longest).is_some());
+}
+
+/// Tickets in the clear that lie about the age of their sessions.
+#[derive(Debug, Default)]
+struct Aged {
+    /// Seconds by which the full handshake of what is opened is put back.
+    by: AtomicI64,
+    /// The last that was sealed.
+    last: Mutex<Vec<u8>>,
+}
+
+impl Aged {
+    fn full_handshake(sealed: &[u8]) -> i64 {
+        i64::from_be_bytes(sealed[16..24].try_into().unwrap())
+    }
+}
+
+impl ProducesTickets for Aged {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        LIFETIME
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        *self.last.lock().unwrap() = plain.to_vec();
+        Some(plain.to_vec())
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let mut plain = ticket.to_vec();
+        let aged = Self::full_handshake(&plain) - self.by.load(Relaxed);
+        plain[16..24].copy_from_slice(&aged.to_be_bytes());
+        Some(plain)
+    }
+}
+
+/// Each resumption gives a new ticket, and none of them prolongs the session.
+#[test]
+fn a_lineage_ends_seven_days_after_its_full_handshake() {
+    const DAY: i64 = 24 * 3_600;
+    for suite in [SUITES[0], SUITES[3]] {
+        let mut bed = Bed::new(suite);
+        let tickets = Arc::new(Aged::default());
+        let mut server = rustls::ServerConfig::clone(&bed.server);
+        server.ticketer = Arc::new(BoundTickets { inner: tickets.clone(), policy: NO_POLICY });
+        bed.server = Arc::new(server);
+        let connect = |back: i64| {
+            tickets.by.store(back, Relaxed);
+            let mut link = bed.connect();
+            link.exchange();
+            let age = now() - Aged::full_handshake(&tickets.last.lock().unwrap());
+            (link.established.resumed, age.div_euclid(DAY))
+        };
+        assert_eq!(connect(0), (false, 0));
+        // In three resumptions the session grows old, and its tickets with it.
+        assert_eq!(connect(3 * DAY), (true, 3));
+        assert_eq!(connect(0), (true, 3));
+        assert_eq!(connect(3 * DAY), (true, 6));
+        assert_eq!(connect(DAY + SKEW), (false, 0), "{suite:?}");
+        assert_eq!(connect(0), (true, 0));
+    }
 }
 
 fn problem(text: &str) -> KeyFileProblem {
