@@ -30,16 +30,23 @@ pub struct Histograms {
     turns: Histogram<u64>,
     /// Their sum.
     turns_sum: u64,
+    /// Delays of wakes.
+    wakes: Histogram<u64>,
+    /// Their sum.
+    wakes_sum: u64,
 }
 
 /// Counters of one histogram.
 const BUCKETS: usize = HISTOGRAM_BYTES / size_of::<u64>();
 
 /// Histograms of one worker.
-const HISTOGRAMS: usize = Stage::COUNT + 1;
+const HISTOGRAMS: usize = Stage::COUNT + 2;
 
 /// The place among them of the durations of turns.
 const TURNS: usize = Stage::COUNT;
+
+/// The place of the delays of wakes.
+const WAKES: usize = Stage::COUNT + 1;
 
 /// The counters of one worker's histograms.
 #[derive(Debug)]
@@ -69,6 +76,11 @@ impl Recorder {
         self.count(TURNS, nanoseconds);
     }
 
+    /// Counts how late the worker woke.
+    pub(super) fn record_wake(&mut self, nanoseconds: u64) {
+        self.count(WAKES, nanoseconds);
+    }
+
     #[inline]
     fn count(&mut self, of: usize, nanoseconds: u64) {
         if let Some(count) = self.counts.get_mut(of * BUCKETS + bucket_of(nanoseconds)) {
@@ -96,7 +108,8 @@ impl Recorder {
     /// leaves such samples out, because most requests pass few of the stages.
     pub(super) fn histograms(&self) -> Histograms {
         let mut histograms = Histograms::default();
-        let into = histograms.stages.iter_mut().chain([&mut histograms.turns]);
+        let into =
+            histograms.stages.iter_mut().chain([&mut histograms.turns, &mut histograms.wakes]);
         for (counts, histogram) in self.counts.chunks_exact(BUCKETS).zip(into) {
             for (bucket, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 histogram.saturating_record_n(value_of(bucket), *count);
@@ -104,6 +117,7 @@ impl Recorder {
         }
         histograms.sums.copy_from_slice(&self.sums[..Stage::COUNT]);
         histograms.turns_sum = self.sums[TURNS];
+        histograms.wakes_sum = self.sums[WAKES];
         histograms.fill_up();
         histograms
     }
@@ -140,6 +154,8 @@ impl Default for Histograms {
             sums: [0; Stage::COUNT],
             turns: empty(),
             turns_sum: 0,
+            wakes: empty(),
+            wakes_sum: 0,
         }
     }
 }
@@ -165,6 +181,17 @@ impl Histograms {
         self.turns_sum
     }
 
+    /// How late the worker woke: of sleeps that lasted a tick of the kernel or more, for how long it
+    /// did not run although something had come.
+    pub fn wakes(&self) -> &Histogram<u64> {
+        &self.wakes
+    }
+
+    /// The sum of these delays, in nanoseconds.
+    pub fn wakes_sum(&self) -> u64 {
+        self.wakes_sum
+    }
+
     /// Counts as 0 ns what requests did not pass: afterwards each of their stages has as many
     /// samples as their total.
     fn fill_up(&mut self) {
@@ -188,6 +215,8 @@ impl Histograms {
         }
         let _ = self.turns.add(&other.turns);
         self.turns_sum = self.turns_sum.wrapping_add(other.turns_sum);
+        let _ = self.wakes.add(&other.wakes);
+        self.wakes_sum = self.wakes_sum.wrapping_add(other.wakes_sum);
     }
 }
 

@@ -11,7 +11,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Anatomy, Basis, Exposition, Flow, Route, Stage, ThreadFigures, WorkerSnapshot};
+use super::{
+    Anatomy, Basis, Exposition, Flow, Histograms, Route, Stage, ThreadFigures, WorkerSnapshot,
+};
 
 /// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
 /// from a microsecond to ten seconds, and a minute.
@@ -280,20 +282,36 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         }
     }
     threads(anatomy, to)?;
-    let mut turns = to.encode_descriptor(
-        "turn_duration",
-        "Time of one turn of a worker's loop, without its system call",
-        Some(&Unit::Seconds),
-        MetricType::Histogram,
+    worker_histogram(
+        to,
+        &each,
+        ("turn_duration", "Time of one turn of a worker's loop, without its system call"),
+        |histograms| (histograms.turns(), histograms.turns_sum()),
     )?;
-    for (number, worker) in &each {
-        let Some(histograms) = worker.map(|worker| &worker.histograms) else { continue };
-        let (turn, sum) = (histograms.turns(), seconds(histograms.turns_sum()));
+    worker_histogram(
+        to,
+        &each,
+        ("wake_delay", "How late a worker woke that slept for a tick of the kernel or longer"),
+        |histograms| (histograms.wakes(), histograms.wakes_sum()),
+    )
+}
+
+fn worker_histogram(
+    to: &mut DescriptorEncoder<'_>,
+    each: &[(String, Option<&WorkerSnapshot>)],
+    (name, help): (&str, &str),
+    of: fn(&Histograms) -> (&Histogram<u64>, u64),
+) -> fmt::Result {
+    let mut family =
+        to.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for (number, worker) in each {
+        let Some(worker) = worker else { continue };
+        let (histogram, sum) = of(&worker.histograms);
         let labels = [("worker", number.as_str())];
-        turns.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-            sum,
-            turn.len(),
-            &buckets(turn),
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            seconds(sum),
+            histogram.len(),
+            &buckets(histogram),
             None,
         )?;
     }
@@ -310,7 +328,10 @@ fn threads(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             Some((number.to_string(), worker.as_deref()?, *thread))
         })
     };
-    let times: [(&str, &str, ThreadFigure); 5] = [
+    let times: [(&str, &str, ThreadFigure); 6] = [
+        ("worker_lost", "Time without a processor while there was something to do", |worker, _| {
+            Some(worker.lost)
+        }),
         ("worker_turns", "Time in turns of the loop, without their system calls", |worker, _| {
             Some(worker.histograms.turns_sum())
         }),

@@ -20,6 +20,7 @@ mod flow;
 mod histograms;
 pub(crate) mod json;
 mod kernel;
+mod lateness;
 mod ledger;
 pub mod log;
 mod metrics;

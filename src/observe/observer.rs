@@ -5,19 +5,22 @@
 //! store of requests that are not done). Other threads get a copy, by asking the worker for a
 //! [`WorkerSnapshot`].
 
+mod turns;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
 };
 
 use super::{
-    Counts, Ledger, RingAccount, Slow, Stage, Turn, Work,
+    Counts, Ledger, RingAccount, Slow, Stage, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
+    lateness::Lateness,
     open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
     processor::Processor,
     request::{HEAD_LOGGED, Parts, place},
-    slow::{STALL, Slowest, Stall},
+    slow::{Slowest, Stall},
     stage::REQUEST_STAGES,
 };
 use crate::{config::memory, tick_clock::TickClock};
@@ -108,6 +111,8 @@ pub struct WorkerSnapshot {
     pub longest_stall: Option<Stall>,
     /// Nanoseconds in sendfile(2).
     pub sendfile: u64,
+    /// Nanoseconds in which the worker did not run although it had something to do.
+    pub lost: u64,
     /// The worker's thread, as the kernel names it.
     pub thread: u32,
     /// The worker's clock, in nanoseconds.
@@ -128,6 +133,11 @@ pub struct Observer {
     unobserved: Cell<u64>,
     sendfile: Cell<u64>,
     processor: Processor,
+    late: Lateness,
+    /// Time in which the worker did not run although it had something to do, as far as is known.
+    lost: Cell<u64>,
+    /// When the worker wakes at the latest; 0: not known.
+    due: Cell<u64>,
     pub(super) connections: Cell<usize>,
     /// Bytes of each head that are kept to be logged.
     pub(super) logged: usize,
@@ -166,6 +176,9 @@ impl Observer {
             unobserved: Cell::new(0),
             sendfile: Cell::new(0),
             processor: Processor::of_this_thread(),
+            late: Lateness::new(),
+            lost: Cell::new(0),
+            due: Cell::new(0),
             connections: Cell::new(0),
             logged,
             spent: [const { Cell::new(0) }; Work::COUNT],
@@ -206,12 +219,6 @@ impl Observer {
         self.scripted.set(Some(now));
     }
 
-    /// When the bytes arrived that are dealt with in this turn.
-    #[inline]
-    pub(super) fn arrival(&self, _received_ago: impl FnOnce() -> Option<u64>) -> u64 {
-        self.turn_began()
-    }
-
     /// When the present turn began.
     pub(super) fn turn_began(&self) -> u64 {
         self.turn_began.get()
@@ -220,36 +227,6 @@ impl Observer {
     /// Requests that have ended, and turns so far.
     pub(super) fn progress(&self) -> (u64, u64) {
         (self.finished.get(), self.turns.get())
-    }
-
-    /// A turn has ended, and the next one begins.
-    pub fn turn(&self, turn: Turn) {
-        if !self.enabled {
-            return;
-        }
-        let ended = self.turn_began.replace(turn.next) + turn.busy + turn.entered;
-        self.turns.set(self.turns.get() + 1);
-        self.sendfile.set(self.sendfile.get() + turn.sendfile);
-        let noted = &mut *self.noted.borrow_mut();
-        noted.recorder.record_turn(turn.busy);
-        let took = turn.busy + turn.entered;
-        if took >= STALL {
-            self.spent(Work::Sendfile, turn.sendfile);
-            self.spent(Work::Enter, turn.entered);
-            noted.slowest.stalled(Stall { ended, took, work: self.most_of(took) });
-        }
-        self.spent.iter().for_each(|spent| spent.set(0));
-        self.processor.turn(turn.next);
-    }
-
-    /// What at least half of a turn went to.
-    fn most_of(&self, took: u64) -> Option<Work> {
-        // Whatever the worker was at, it did not run.
-        if self.processor.waited() * 2 >= took {
-            return Some(Work::Processor);
-        }
-        let spent = |work: &Work| self.spent[work.index()].get();
-        Work::ALL.into_iter().max_by_key(spent).filter(|work| spent(work) * 2 >= took)
     }
 
     /// Time of the worker went to `work`, from `began` until now. Says how much.
@@ -310,6 +287,7 @@ impl Observer {
             slowest: noted.slowest.kept().to_vec(),
             longest_stall: noted.slowest.longest_stall(),
             sendfile: self.sendfile.get(),
+            lost: self.lost(),
             thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),
             now,
         };
@@ -357,44 +335,10 @@ impl Noted {
 mod tests {
     use super::*;
 
-    /// Longer than this machine can have kept the test waiting for its processor.
-    const LONG: u64 = 1_000_000_000_000;
-
-    fn clock() -> Rc<TickClock> {
-        Rc::new(TickClock::new(|| 0))
-    }
-
     #[test]
     fn stages_that_are_always_and_seldom_passed_are_all() {
         let mut all: Vec<_> = ALWAYS.into_iter().chain(SELDOM).map(Stage::index).collect();
         all.sort_unstable();
         assert_eq!(all, REQUEST_STAGES.map(Stage::index));
-    }
-
-    #[test]
-    fn a_stall_is_named_after_what_took_half_of_it() {
-        let busy = Turn { next: 1, busy: LONG, sendfile: 0, entered: 0 };
-        let half = LONG / 2;
-        for (turn, spent, expected) in [
-            (busy, Some((Work::Snapshot, half)), Some(Work::Snapshot)),
-            (busy, Some((Work::Stage(Stage::HandshakeCpu), half - 1)), None),
-            (Turn { sendfile: half, ..busy }, None, Some(Work::Sendfile)),
-            (Turn { busy: 1, entered: LONG, ..busy }, None, Some(Work::Enter)),
-            (Turn { entered: LONG, ..busy }, Some((Work::Snapshot, half)), Some(Work::Enter)),
-            (busy, None, None),
-        ] {
-            let observer = Observer::new(true, clock(), 1, None);
-            // So that what was waited before does not count.
-            observer.processor.waited();
-            if let Some((work, time)) = spent {
-                observer.spent(work, time);
-            }
-            observer.turn(turn);
-            let stall = observer.noted.borrow().slowest.longest_stall();
-            let took = turn.busy + turn.entered;
-            assert_eq!(stall, Some(Stall { ended: took, took, work: expected }));
-            observer.turn(Turn { next: took, busy: STALL, ..Turn::default() });
-            assert!(observer.spent.iter().all(|time| time.get() == 0), "each turn begins anew");
-        }
     }
 }

@@ -5,40 +5,50 @@ use std::{cell::Cell, fs::File, os::unix::fs::FileExt};
 /// How old a reading may be when a turn begins, in nanoseconds. One costs about a microsecond.
 const FRESH: u64 = 20_000_000;
 
-/// The calling thread's wait for a processor: the second figure of its `schedstat`
-/// (Documentation/scheduler/sched-stats.rst).
+/// The calling thread's time on a processor and its wait for one: the first two figures of its
+/// `schedstat` (Documentation/scheduler/sched-stats.rst).
 #[derive(Debug)]
 pub(super) struct Processor {
     file: Option<File>,
-    waited: Cell<u64>,
+    last: Cell<Scheduled>,
     read: Cell<u64>,
 }
 
+/// What a thread did, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scheduled {
+    /// It was on a processor.
+    pub(super) ran: u64,
+    /// It was ready and waited for one.
+    pub(super) waited: u64,
+}
+
 impl Processor {
-    /// Of the calling thread. A kernel without such statistics tells nothing.
+    /// Of the calling thread.
     pub(super) fn of_this_thread() -> Self {
         let file = File::open("/proc/thread-self/schedstat").ok();
-        Self { file, waited: Cell::new(0), read: Cell::new(0) }
+        Self { file, last: Cell::default(), read: Cell::new(0) }
     }
 
     /// A turn begins at `now`: takes a new reading if the last one is old.
     pub(super) fn turn(&self, now: u64) {
         if now.saturating_sub(self.read.get()) >= FRESH {
-            self.waited();
-            self.read.set(now);
+            self.since(now);
         }
     }
 
-    /// Nanoseconds waited since the last reading, which may be 20 ms older than the present turn.
-    pub(super) fn waited(&self) -> u64 {
+    /// What the thread did since the last reading, which may be 20 ms older than the present turn.
+    /// None if the kernel has no such statistics.
+    pub(super) fn since(&self, now: u64) -> Option<Scheduled> {
         let mut text = [0; 96];
-        let Some(count) = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok())
-        else {
-            return 0;
-        };
-        let text = text.get(..count).unwrap_or_default();
-        let [_, waited] = schedstat(text).unwrap_or_default();
-        waited.saturating_sub(self.waited.replace(waited))
+        let count = self.file.as_ref()?.read_at(&mut text, 0).ok()?;
+        let [ran, waited] = schedstat(text.get(..count)?)?;
+        let last = self.last.replace(Scheduled { ran, waited });
+        self.read.set(now);
+        Some(Scheduled {
+            ran: ran.saturating_sub(last.ran),
+            waited: waited.saturating_sub(last.waited),
+        })
     }
 }
 
@@ -61,18 +71,21 @@ mod tests {
     }
 
     #[test]
-    fn waiting_counts_once() {
+    fn each_reading_begins_where_the_last_one_ended() {
         let processor = Processor::of_this_thread();
-        processor.waited();
-        let waited = processor.waited.get();
-        let more = processor.waited();
-        assert_eq!(processor.waited.get(), waited + more);
+        processor.since(1);
+        let before = processor.last.get();
+        let more = processor.since(2).unwrap();
+        let after = processor.last.get();
+        assert_eq!(after.ran, before.ran + more.ran);
+        assert_eq!(after.waited, before.waited + more.waited);
+        assert_eq!(processor.read.get(), 2);
     }
 
     #[test]
-    fn without_statistics_nothing_is_told() {
-        let processor = Processor { file: None, waited: Cell::new(0), read: Cell::new(0) };
+    fn without_statistics_nothing_is_reported() {
+        let processor = Processor { file: None, last: Cell::default(), read: Cell::new(0) };
         processor.turn(FRESH);
-        assert_eq!(processor.waited(), 0);
+        assert_eq!(processor.since(FRESH), None);
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct OpenRequest {
     /// What the worker had done when it arrived.
     pub(super) requests_before: u64,
     pub(super) turns_before: u64,
+    pub(super) lost_before: u64,
     /// The identifier of its stream in HTTP/2, else 0.
     pub(super) stream: u32,
     pub(super) status: u16,
@@ -62,6 +63,7 @@ impl Default for OpenRequest {
             number: 0,
             requests_before: 0,
             turns_before: 0,
+            lost_before: 0,
             stream: 0,
             status: 0,
             why: None,

@@ -45,11 +45,15 @@ impl RequestClock {
             let arrived = observer.arrival(received_ago).max(since).min(now);
             connection.received.set(arrived);
             request.begin(arrived, now);
+            // Of what the worker lost before this turn, the request waited for its end.
+            let waited = observer.turn_began().saturating_sub(arrived);
+            request.lost_before = observer.lost() - waited.min(observer.lost_in_turn());
             arrived
         } else {
             // What it waited for until now were the requests before it.
             let arrived = connection.received.get().min(now);
             request.begin_behind(arrived, now);
+            request.lost_before = observer.lost();
             arrived
         };
         // Beside a request that has not been answered there was nothing to wait for.
@@ -241,6 +245,7 @@ fn finished(
         handshake: first.then_some(connection.handshake.get()),
         status: request.status,
         bytes: request.bytes,
+        lost: connection.observer.lost().saturating_sub(request.lost_before).min(total),
         route: request.route,
         number: request.number,
         resumed: connection.agreed.get().resumed,

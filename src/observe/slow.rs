@@ -38,6 +38,8 @@ pub struct Finished {
     pub status: u16,
     /// Bytes of content.
     pub bytes: u64,
+    /// Nanoseconds in which the worker did not run although it had something to do.
+    pub lost: u64,
     /// The way that most of the content took.
     pub route: Option<Route>,
     /// Its place on its connection, from 1.

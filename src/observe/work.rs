@@ -15,10 +15,15 @@ pub enum Work {
     Snapshot,
     /// Nothing: the worker was ready to run, and others had its processor.
     Processor,
+    /// Nothing: the worker neither ran nor was ready to run. It was stopped, or out of its share of
+    /// the processor (a CPU limit), or its virtual machine was; or the kernel waited for a disk on
+    /// its behalf.
+    Stopped,
 }
 
 impl Work {
-    /// How many kinds are counted by turn: all but [`Self::Processor`], which is asked of the kernel.
+    /// How many kinds are counted by turn: all but [`Self::Processor`] and
+    /// [`Self::Stopped`], which are asked of the kernel.
     pub(super) const COUNT: usize = Stage::COUNT + 3;
 
     pub(super) const ALL: [Self; Self::COUNT] = {
@@ -39,7 +44,7 @@ impl Work {
             Self::Stage(stage) => stage.index(),
             Self::Sendfile => Stage::COUNT,
             Self::Enter => Stage::COUNT + 1,
-            Self::Snapshot | Self::Processor => Stage::COUNT + 2,
+            Self::Snapshot | Self::Processor | Self::Stopped => Stage::COUNT + 2,
         }
     }
 
@@ -51,6 +56,7 @@ impl Work {
             Self::Enter => "enter",
             Self::Snapshot => "snapshot",
             Self::Processor => "processor",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -80,7 +86,7 @@ mod tests {
             assert_eq!(work.index(), index);
         }
         let names: BTreeSet<_> =
-            Work::ALL.into_iter().chain([Work::Processor]).map(Work::name).collect();
-        assert_eq!(names.len(), Work::COUNT + 1);
+            Work::ALL.into_iter().chain([Work::Processor, Work::Stopped]).map(Work::name).collect();
+        assert_eq!(names.len(), Work::COUNT + 2);
     }
 }

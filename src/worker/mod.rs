@@ -16,7 +16,9 @@ mod neighbours;
 #[doc(hidden)]
 pub mod sim;
 
-use std::{cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, pin::pin, rc::Rc, sync::Arc, time::Duration,
+};
 
 pub(crate) use door::SharedLimits;
 pub(crate) use inbox::{Command, Inbox};
@@ -39,6 +41,10 @@ const DRAIN_CALL: u64 = 100;
 
 /// How long a line of the access log waits for others, at most.
 const LOG_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a worker that is observed sleeps at most: how late it wakes shows that it was kept from
+/// its processor. Twenty wakes a second are some 0.1 % of one.
+const WATCH_EVERY: Duration = Duration::from_millis(50);
 
 /// How long the ring may take to let go of what was cancelled at the end.
 const LAST_TURNS: Duration = Duration::from_secs(5);
@@ -131,6 +137,9 @@ impl Worker {
         }
         if context.observer.logs() {
             spawner.spawn(feed_log(Rc::clone(&context)));
+        }
+        if context.observer.is_enabled() {
+            spawner.spawn(watch(Rc::clone(&context)));
         }
         spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), door, Rc::clone(&drain_until)));
         Ok(Self { ring, context, executor, drain_until, next_call: 0 })
@@ -249,6 +258,18 @@ async fn feed_log(context: Rc<Context>) {
     while !(context.is_draining() && context.live() == 0) {
         context.ring.sleep(LOG_EVERY).await;
         context.observer.flush_log();
+    }
+}
+
+/// Wakes the worker now and then, so that it notices how late that is.
+async fn watch(context: Rc<Context>) {
+    loop {
+        let now = context.ring.now();
+        context.observer.expect(now + WATCH_EVERY.as_millis() as u64);
+        let sleep = pin!(context.ring.sleep(WATCH_EVERY));
+        if context.unless_draining(sleep, now, 0).await.is_none() {
+            return;
+        }
     }
 }
 

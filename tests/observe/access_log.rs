@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{Read, Write},
     path::Path,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -12,12 +11,13 @@ use ringway::{
     config::{AccessLogTarget, LogFormat},
     observe::{REQUEST_STAGES, Stage},
 };
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    PATIENCE,
-    client::{Client, tls_config},
-    connect, folder, settled, start, stop,
+    PATIENCE, connect, folder,
+    program::{Program, wait_until},
+    settled, start, stop,
 };
 
 #[test]
@@ -138,45 +138,21 @@ fn what_a_stuck_log_does_not_take_is_dropped_and_counted() {
 fn a_signal_opens_the_log_anew() {
     let folder = folder();
     let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
-    let mut program = Command::new(env!("CARGO_BIN_EXE_ringway"))
-        .arg("serve")
-        .arg(folder.path())
-        .args(["--listen=127.0.0.1:0", "--workers=1", "--no-pin", "--ktls=off", "--server-timing"])
-        .arg(format!("--access-log={}", path.display()))
-        .env("XDG_STATE_HOME", folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut block = String::new();
-    let mut stdout = std::io::BufReader::new(program.stdout.take().unwrap());
-    while !block.contains("stop ") {
-        assert!(std::io::BufRead::read_line(&mut stdout, &mut block).unwrap() > 0, "{block}");
-    }
-    let port = block.split("localhost:").nth(1).unwrap().split('/').next().unwrap();
-    let mut client = Client::connect(port.parse().unwrap(), &tls_config());
+    let log = format!("--access-log={}", path.display());
+    let program = Program::serve(folder.path(), &["--server-timing".to_owned(), log]);
+    let mut client = program.connect();
     let lines = |path: &Path| fs::read_to_string(path).unwrap_or_default().lines().count();
     let wait_for = |path: &Path, count: usize| {
-        let until = Instant::now() + PATIENCE;
-        while lines(path) < count {
-            assert!(Instant::now() < until, "{} has no {count} lines", path.display());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_until("lines of the log", || lines(path) >= count);
     };
     let timing = client.head("/", "Server-Timing").unwrap();
     assert!(timing.contains("handshake_full;dur=") && timing.contains("decode;dur="), "{timing}");
     wait_for(&path, 1);
     fs::rename(&path, &old).unwrap();
-    let pid = rustix::process::Pid::from_child(&program);
-    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
-    let until = Instant::now() + PATIENCE;
-    while !path.exists() {
-        assert!(Instant::now() < until, "the log is not opened anew");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    program.signal(Signal::USR1);
+    wait_until("the log is opened anew", || path.exists());
     client.get("/");
     wait_for(&path, 1);
     assert_eq!((lines(&old), lines(&path)), (1, 1));
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(program.wait().unwrap().success());
+    program.end();
 }

@@ -7,6 +7,7 @@
 mod access_log;
 mod client;
 mod ledger;
+mod program;
 mod report;
 mod stages;
 #[path = "../support/trusting.rs"]

@@ -7,7 +7,15 @@ use ringway::{
     observe::{Finished, REQUEST_STAGES, Slow, Stage},
 };
 
-use crate::{client::Client, connect, folder, settled, start, stop};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{
+    client::Client,
+    connect, folder,
+    program::{Program, wait_until},
+    settled, start, stop,
+};
 
 const WAIT: Duration = Duration::from_millis(80);
 
@@ -90,4 +98,39 @@ fn empty_lines_before_a_request_are_not_its_head() {
     let slow = slowest(|_| {}, &steps);
     assert_eq!(slow.finished.dominant(), Stage::Head);
     assert!(slow.head.starts_with(b"GET / HTTP/1.1\r\n"));
+}
+
+/// The longest stage of each request in a log.
+fn longest_stages(log: &str) -> Vec<Stage> {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let longest = |line: Value| {
+        let of = |stage: &Stage| line[format!("{}_ns", stage.name())].as_u64().unwrap();
+        REQUEST_STAGES.into_iter().max_by_key(of).unwrap()
+    };
+    lines.map(longest).collect()
+}
+
+#[test]
+fn a_worker_that_was_stopped_reports_the_wait_as_its_own() {
+    let folder = folder();
+    let log = folder.path().join("access.log");
+    let options = [format!("--access-log={}", log.display()), "--log-format=json".to_owned()];
+    let program = Program::serve(folder.path(), &options);
+    let mut client = program.connect();
+    assert_eq!(client.get("/").0, 200);
+    // A whole request, and the rest of one.
+    let (half, rest) = GET.split_at(20);
+    for (before, meanwhile) in [(&b""[..], GET), (half, rest)] {
+        client.send(before);
+        std::thread::sleep(WAIT);
+        program.pause();
+        client.send(meanwhile);
+        std::thread::sleep(WAIT * 10);
+        program.signal(Signal::CONT);
+        assert_eq!(client.response().0, 200);
+    }
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the log has every request", || read().lines().count() == 3);
+    assert_eq!(longest_stages(&read())[1..], [Stage::RunQueue; 2]);
+    program.end();
 }

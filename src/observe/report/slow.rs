@@ -48,6 +48,7 @@ pub(super) fn push_slow(object: &mut Object<'_>, on: &SlowOnWorker, now: SystemT
     });
     object.object("beside", |beside| {
         beside.number("requests", finished.beside);
+        beside.number("lost_ns", finished.lost);
         beside.number("turns", finished.turns);
         beside.number("connections", on.slow.connections as u64);
         match on.slow.stall {

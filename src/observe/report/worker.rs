@@ -40,7 +40,10 @@ pub(super) fn push_worker(object: &mut Object<'_>, number: usize, worker: Option
     let turns = worker.map(|worker| worker.histograms.turns());
     let queue = worker.map(|worker| worker.histograms.stage(Stage::RunQueue));
     object.number("turns", turns.map_or(0, Histogram::len));
-    for (name, histogram) in [("turn", turns), ("run_queue", queue)] {
+    let wakes = worker.map(|worker| worker.histograms.wakes());
+    object.number("wakes", wakes.map_or(0, Histogram::len));
+    object.number("lost_ns", worker.map_or(0, |worker| worker.lost));
+    for (name, histogram) in [("turn", turns), ("run_queue", queue), ("wake_delay", wakes)] {
         let histogram = histogram.filter(|histogram| !histogram.is_empty());
         for (quantile, value) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
             let value = histogram.map(|histogram| histogram.value_at_quantile(value));
