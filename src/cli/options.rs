@@ -184,6 +184,9 @@ struct Site {
     /// Answer a folder without an index file with a listing
     #[arg(long)]
     listing: bool,
+    /// Answer 404 where a path leads over a symbolic link
+    #[arg(long)]
+    no_follow: bool,
     /// Name of the file that answers for its folder [default: index.html]
     #[arg(long, value_name = "NAME")]
     index: Option<String>,
@@ -395,6 +398,7 @@ impl Serve {
         config.http2 &= !self.tls.no_h2;
         config.site.spa.clone_from(&self.site.spa);
         config.site.listing = self.site.listing;
+        config.site.follow_links &= !self.site.no_follow;
         if let Some(index) = &self.site.index {
             config.site.index.clone_from(index);
         }

@@ -44,6 +44,7 @@ fn every_option_finds_its_place() {
         "--tls-min=1.3",
         "--spa=app.html",
         "--listing",
+        "--no-follow",
         "--index=start.html",
         "--header=X-One: 1",
         "--header=X-Two: 2",
@@ -74,7 +75,7 @@ fn every_option_finds_its_place() {
     assert_eq!((config.ktls, config.tls_min), (KtlsMode::On, TlsVersion::V13));
     assert!(!config.http2);
     assert_eq!(config.site.spa, Some("app.html".into()));
-    assert!(config.site.listing);
+    assert!(config.site.listing && !config.site.follow_links);
     assert_eq!(config.site.index, "start.html");
     let names: Vec<_> = config.site.headers.iter().map(FieldLine::name).collect();
     assert_eq!(names, ["X-One", "X-Two"]);

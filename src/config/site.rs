@@ -13,6 +13,9 @@ pub struct SiteOptions {
     pub spa: Option<PathBuf>,
     /// Whether a folder without an index file is answered with a listing. Default: no.
     pub listing: bool,
+    /// Whether symbolic links are followed, those that stay in the root and lead to nothing hidden.
+    /// Default: yes.
+    pub follow_links: bool,
     /// Field lines that every response gets, at most 32 of them and 4 KiB together. Default: none.
     pub headers: Vec<FieldLine>,
     /// The name of the file that answers for its folder. Default: `index.html`.
@@ -21,7 +24,13 @@ pub struct SiteOptions {
 
 impl Default for SiteOptions {
     fn default() -> Self {
-        Self { spa: None, listing: false, headers: Vec::new(), index: "index.html".to_owned() }
+        Self {
+            spa: None,
+            listing: false,
+            follow_links: true,
+            headers: Vec::new(),
+            index: "index.html".to_owned(),
+        }
     }
 }
 

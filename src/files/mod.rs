@@ -1,9 +1,12 @@
 //! The served folder: opening, knowing and keeping files.
 //!
 //! The invariants. *Below the folder*: every file is opened with openat2(2) and
-//! `RESOLVE_BENEATH`, so that neither `..` nor a symlink reaches anything outside. *Never torn*:
-//! content at hand was read from one version of a file, told by its metadata before and after;
-//! content that is not at hand is sent from a descriptor that stays on the file it was opened on.
+//! `RESOLVE_BENEATH`, so that neither `..` nor a symlink reaches anything outside, and a symlink
+//! reaches nothing that is hidden. *Never torn*:
+//! cached content was read from one version of a file, whose metadata was the same before and after;
+//! content that is not cached is sent from a descriptor that stays on the file it was opened on. A
+//! writer in place that does not move the file's time of change is not noticed (mmap(2) until
+//! msync(2)).
 //! *Never stale for long*: what is known of a path is checked anew when it is older than
 //! [`FRESH_FOR`]. *Bounded*: entries, descriptors and bytes at hand have limits, and the least
 //! used goes first.
@@ -20,6 +23,7 @@ mod cache;
 mod entry;
 mod folder;
 mod pool;
+mod root;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    ffi::CString,
     fmt, io,
     os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
 };
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 
 use super::{
     Entry, FileEntry, FileObject, Standing,
@@ -17,16 +16,13 @@ use super::{
     entry::{self, is_settled, stat},
     folder,
     pool::Pool,
+    root::Root,
 };
 use crate::{
     config::{Config, LISTING_BYTES},
     process::{negotiate::Coding, path::SitePath, validator::FileStat},
     ring::{Elapsed, Pages, Ring},
 };
-
-/// Tries of an open that the kernel could not decide because of a rename at the same time
-/// (openat2(2), EAGAIN).
-const OPEN_TRIES: usize = 4;
 
 /// Operations on files that were given up and that the kernel has not ended: those of a disk that
 /// does not answer. With more, nothing is looked up until some end, so that such a disk cannot use
@@ -106,7 +102,7 @@ pub struct Listed {
 #[derive(Debug)]
 pub struct FileStore {
     ring: Rc<Ring>,
-    root: Rc<OwnedFd>,
+    root: Root,
     index: Vec<u8>,
     max_file: usize,
     /// Bytes of content at hand, in the cache or with those that it is sent to.
@@ -127,11 +123,10 @@ impl FileStore {
     /// What open(2) says of it.
     pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, config: &Config) -> io::Result<Self> {
         let limits = &config.limits;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&config.root, flags, Mode::empty())?;
+        let root = Root::open(&config.root, config.site.follow_links)?;
         Ok(Self {
             ring: Rc::clone(ring),
-            root: Rc::new(root),
+            root,
             index: config.site.index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
@@ -219,16 +214,7 @@ impl FileStore {
     }
 
     async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        let path = if path.is_empty() { b"." } else { path };
-        let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
-        let mut tries = OPEN_TRIES;
-        loop {
-            tries -= 1;
-            match self.ring.open_beneath(&self.root, path.clone()).await {
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
-                opened => return opened,
-            }
-        }
+        self.root.open_below(&self.ring, path).await
     }
 
     async fn look_up(&self, path: &[u8], old: Option<&Entry>) -> Result<Standing, LookupError> {

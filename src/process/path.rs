@@ -4,7 +4,7 @@
 //! with none at either end; no segment is empty, `.` or `..`, none begins with a dot (save
 //! `.well-known` in front), and no byte is a control character, a backslash, or a slash that came
 //! encoded. So joining it to a folder stays below that folder, as far as names go; symbolic links
-//! are the business of whoever opens it.
+//! are checked where it is opened (`crate::files`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -180,7 +180,7 @@ fn check(path: &[u8]) -> Result<(), PathError> {
     }
     for (depth, segment) in path.split(|&byte| byte == b'/').enumerate() {
         check_segment(segment)?;
-        if segment.starts_with(b".") && !(depth == 0 && segment == WELL_KNOWN) {
+        if hides(depth, segment) {
             return Err(PathError::Hidden);
         }
         if depth >= MAX_DEPTH {
@@ -188,6 +188,21 @@ fn check(path: &[u8]) -> Result<(), PathError> {
         }
     }
     Ok(())
+}
+
+/// Whether a segment hides what is below it: dotfiles are not served.
+fn hides(depth: usize, segment: &[u8]) -> bool {
+    segment.starts_with(b".") && !(depth == 0 && segment == WELL_KNOWN)
+}
+
+/// Whether a path below the served folder has a hidden name in it. For where a symbolic link leads:
+/// a path that a client names is checked by [`SitePath::resolve`].
+///
+/// Names that begin with two dots do not count: in the volumes of Kubernetes every file is a link
+/// into `..data`, which is a link to a folder such as `..2026_11_28_07_04_40.1234567890`.
+pub fn is_hidden(path: &[u8]) -> bool {
+    let mut segments = path.split(|&byte| byte == b'/').enumerate();
+    segments.any(|(depth, segment)| hides(depth, segment) && !segment.starts_with(b".."))
 }
 
 fn check_segment(segment: &[u8]) -> Result<(), PathError> {

@@ -11,26 +11,46 @@ use super::{
 /// Vectors that one read may scatter over: the records of a bulk buffer.
 pub const MAX_VECTORS: usize = 8;
 
+/// What an open may pass on its way. It always stays below its folder (`RESOLVE_BENEATH`: no
+/// absolute symbolic link, no `..`, no symbolic link that leaves it), and the back doors of procfs
+/// are closed (`RESOLVE_NO_MAGICLINKS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenRules {
+    /// Symbolic links are followed; else they fail with ELOOP.
+    pub links: bool,
+    /// Mount points are crossed; else they fail with EXDEV. A thread of the kernel opens the file
+    /// then: some file systems (FUSE, NFS) wait for their server when a file is opened, and
+    /// io_uring lets the submitting thread wait if the path is in its caches.
+    pub other_file_systems: bool,
+}
+
 /// An openat2(2) in flight: its path and its rules.
 pub(super) struct OpenRequest {
     path: CString,
     how: libc::open_how,
+    on_thread: bool,
 }
 
 impl OpenRequest {
-    /// Read-only, close-on-exec, never blocking on a FIFO, and never outside the folder:
-    /// `RESOLVE_BENEATH` refuses absolute symlinks, `..` and symlinks that leave it, and
-    /// `RESOLVE_NO_MAGICLINKS` the back doors of procfs.
-    pub(super) fn beneath(path: CString) -> Self {
+    /// Read-only, close-on-exec, and never blocking on a FIFO.
+    pub(super) fn beneath(path: CString, rules: OpenRules) -> Self {
         // SAFETY: all-zero is a valid open_how; the kernel demands zero in what is not set.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
         how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-        Self { path, how }
+        if !rules.links {
+            how.resolve |= libc::RESOLVE_NO_SYMLINKS;
+        }
+        if !rules.other_file_systems {
+            how.resolve |= libc::RESOLVE_NO_XDEV;
+        }
+        Self { path, how, on_thread: rules.other_file_systems }
     }
 
     pub(super) fn submission(&self, directory: RawFd) -> Submission {
-        Submission::OpenAt2 { directory, path: self.path.as_ptr(), how: &raw const self.how }
+        let Self { path, how, on_thread } = self;
+        let (path, how) = (path.as_ptr(), &raw const *how);
+        Submission::OpenAt2 { directory, path, how, on_thread: *on_thread }
     }
 }
 

@@ -69,7 +69,7 @@ use std::{
 
 pub use counts::Counts;
 pub use descriptor::Descriptor;
-pub use file::MAX_VECTORS;
+pub use file::{MAX_VECTORS, OpenRules};
 pub use message::{MAX_PARTS, Message};
 pub use pages::Pages;
 pub use prefetch::prefetch;

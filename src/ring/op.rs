@@ -150,8 +150,13 @@ pub(super) enum Submission {
     SendMessage { socket: RawFd, header: *const libc::msghdr },
     /// Wait until a socket takes bytes again.
     PollWritable { socket: RawFd },
-    /// openat2(2).
-    OpenAt2 { directory: RawFd, path: *const libc::c_char, how: *const libc::open_how },
+    /// openat2(2); always by a thread of the kernel if `on_thread`.
+    OpenAt2 {
+        directory: RawFd,
+        path: *const libc::c_char,
+        how: *const libc::open_how,
+        on_thread: bool,
+    },
     /// pread(2) into any memory.
     Read { file: RawFd, data: *mut u8, len: u32, offset: u64 },
     /// The same into registered memory.

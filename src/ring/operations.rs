@@ -58,8 +58,10 @@ operations! {
         opcode::SendMsg::new(Fd(socket), header).flags(libc::MSG_NOSIGNAL as u32).build();
     Submission::PollWritable { socket } => "POLL_ADD" PollAdd:
         opcode::PollAdd::new(Fd(socket), libc::POLLOUT as u32).build();
-    Submission::OpenAt2 { directory, path, how } => "OPENAT2" OpenAt2:
-        opcode::OpenAt2::new(Fd(directory), path, how.cast::<OpenHow>()).build();
+    Submission::OpenAt2 { directory, path, how, on_thread } => "OPENAT2" OpenAt2:
+        opcode::OpenAt2::new(Fd(directory), path, how.cast::<OpenHow>())
+            .build()
+            .flags(if on_thread { squeue::Flags::ASYNC } else { squeue::Flags::empty() });
     Submission::Read { file, data, len, offset } => "READ" Read:
         opcode::Read::new(Fd(file), data, len).offset(offset).build();
     Submission::ReadFixed { file, data, len, offset } => "READ_FIXED" ReadFixed:
@@ -109,6 +111,7 @@ mod tests {
                     directory: fd,
                     path: std::ptr::null(),
                     how: std::ptr::null(),
+                    on_thread: true,
                 },
                 "OPENAT2",
             ),

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Descriptor, Message, Pages, Ring, SendBuf, SendClass,
-    file::{FileRead, OpenRequest, Target},
+    file::{FileRead, OpenRequest, OpenRules, Target},
     message::ControlFrame,
     op::{Defect, Kind, OpId, Refusal, Submission},
     send_pool::Taking,
@@ -175,13 +175,14 @@ impl Ring {
         }
     }
 
-    /// Opens a file below a folder, never outside it; see the rules at `OpenRequest::beneath`.
+    /// Opens a file below a folder, never outside it; see [`OpenRules`].
     pub fn open_beneath(
         &self,
         folder: impl Into<Descriptor>,
         path: CString,
+        rules: OpenRules,
     ) -> impl Future<Output = io::Result<OwnedFd>> + '_ {
-        let request = Payload::Open(Box::new(OpenRequest::beneath(path)));
+        let request = Payload::Open(Box::new(OpenRequest::beneath(path, rules)));
         let op = Op::begin(self, Kind::Open, folder.into(), request, |folder, payload| {
             let Payload::Open(request) = payload else { mixed_up() };
             Ok(request.submission(folder))

@@ -26,7 +26,8 @@ const REGISTRATIONS: [u32; 2] = [REGISTER_RING_FDS, UNREGISTER_RING_FDS];
 pub(super) fn restrict_and_enable(ring: &IoUring) -> io::Result<bool> {
     let operations = OPERATIONS.iter().map(|(_, code)| Restriction::sqe_op(*code));
     let registrations = REGISTRATIONS.map(|code| Restriction::register_op(code as u8));
-    let flags = Restriction::sqe_flags_allowed(squeue::Flags::BUFFER_SELECT.bits());
+    let flags = squeue::Flags::BUFFER_SELECT | squeue::Flags::ASYNC;
+    let flags = Restriction::sqe_flags_allowed(flags.bits());
     let mut all: Vec<Restriction> = operations.chain(registrations).collect();
     all.push(flags);
     let restricted = ring.submitter().register_restrictions(&mut all);
@@ -72,7 +73,7 @@ mod tests {
         let close = opcode::Close::new(io_uring::types::Fd(-1)).build();
         assert_eq!(result(&mut ring, &close), -libc::EBADF);
         let linked = opcode::Close::new(io_uring::types::Fd(-1)).build();
-        let linked = linked.flags(squeue::Flags::ASYNC);
+        let linked = linked.flags(squeue::Flags::IO_LINK);
         assert_eq!(result(&mut ring, &linked), -libc::EACCES, "a flag that nobody sets");
         let registered = ring.submitter().register_files(&[0]).unwrap_err();
         assert_eq!(registered.raw_os_error(), Some(libc::EACCES));

@@ -15,6 +15,7 @@ pub(crate) mod placement;
 mod prepared;
 mod running;
 mod start;
+mod threads;
 mod tls;
 mod watch;
 

@@ -1,11 +1,12 @@
 //! A server that serves.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Confinement,
     observe::Sources,
     placement::Placement,
+    threads::WorkerThread,
     tls::{ReloadError, ServedCertificate, Tls},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         access_log::{AccessLog, LogHandle},
         admin::{Admin, Source},
     },
-    worker::{Command, Inbox, Report},
+    worker::{Command, Inbox},
 };
 
 /// How long the folders that are being read at the end may take.
@@ -102,7 +103,7 @@ pub struct RunningServer {
     pub(super) admin: Option<Admin>,
     pub(super) log: Option<AccessLog>,
     pub(super) pool: Pool,
-    pub(super) workers: Vec<thread::JoinHandle<io::Result<Report>>>,
+    pub(super) workers: Vec<WorkerThread>,
 }
 
 impl RunningServer {
@@ -167,13 +168,12 @@ impl RunningServer {
         let mut failed = None;
         for (number, worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
             match worker.join() {
-                Ok(Ok(report)) => {
+                Ok(report) => {
                     log::debug!("worker {number}: {:?} {:?}", report.counts, report.ring);
                     counts = counts.plus(report.counts);
                     continue;
                 }
-                Ok(Err(error)) => failed = Some(ServerError::Ring(error)),
-                Err(_) => failed = Some(ServerError::Panicked),
+                Err(error) => failed = Some(error),
             }
             self.handle.drain(self.config.timeouts.drain);
         }

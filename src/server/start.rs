@@ -1,11 +1,9 @@
 //! Starting: everything that can fail is tried before the first connection is accepted.
 
 use std::{
-    io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     sync::{Arc, mpsc},
-    thread,
     time::Instant,
 };
 
@@ -14,6 +12,7 @@ use super::{
     observe::{Listening, Sources},
     patience::within,
     placement::Placement,
+    threads::WorkerThread,
     tls::Tls,
 };
 use crate::{
@@ -26,7 +25,7 @@ use crate::{
         admin::{Admin, AdminSocket},
     },
     record,
-    worker::{Inbox, Plan, Report, SharedLimits, Worker},
+    worker::{Inbox, Plan, SharedLimits},
 };
 
 /// Checks every value of the configuration, and that the folder is one.
@@ -132,7 +131,8 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     // Dropping the server on the way out drains the workers that run already.
     let (ready, set_up) = mpsc::channel();
     for (number, plan) in plans.into_iter().enumerate() {
-        let worker = spawn(number, plan, ready.clone()).map_err(StartError::Worker)?;
+        let worker =
+            WorkerThread::start(number, plan, ready.clone()).map_err(StartError::Worker)?;
         server.workers.push(worker);
     }
     drop(ready);
@@ -162,25 +162,6 @@ fn access_log(
     let (log, feeds) =
         AccessLog::start(file, config.log_format, workers).map_err(StartError::AccessLog)?;
     Ok((Some(log), feeds))
-}
-
-fn spawn(
-    number: usize,
-    plan: Plan,
-    ready: mpsc::Sender<io::Result<()>>,
-) -> io::Result<thread::JoinHandle<io::Result<Report>>> {
-    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        let worker = match Worker::set_up(plan) {
-            Ok(worker) => worker,
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return Ok(Report::default());
-            }
-        };
-        let _ = ready.send(Ok(()));
-        drop(ready);
-        worker.run()
-    })
 }
 
 /// Listeners for each worker, all on the same addresses.

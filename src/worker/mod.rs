@@ -72,6 +72,8 @@ pub(crate) struct Plan {
 pub(crate) struct Report {
     pub(crate) counts: Counts,
     pub(crate) ring: RingCounts,
+    /// Operations that the kernel has not ended: those of a disk that does not answer.
+    pub(crate) in_flight: u32,
 }
 
 /// A worker that has been set up on its thread and can run.
@@ -152,7 +154,11 @@ impl Worker {
     pub(crate) fn run(mut self) -> io::Result<Report> {
         while self.step()?.is_continue() {}
         self.settle()?;
-        Ok(Report { counts: self.context.counts(), ring: self.ring.counts() })
+        Ok(Report {
+            counts: self.context.counts(),
+            ring: self.ring.counts(),
+            in_flight: self.ring.in_flight(),
+        })
     }
 
     /// Runs what is ready and turns once. Breaks when the worker has ended.

@@ -27,6 +27,7 @@ mod delivery;
 mod floods;
 mod framing;
 mod hostile;
+mod hung;
 mod ktls;
 mod leak;
 mod lifecycle;

@@ -202,6 +202,70 @@ fn dotfiles_are_hidden() {
 }
 
 #[test]
+fn links_do_not_lead_to_what_is_hidden() {
+    let site = Site::new();
+    site.file(".env", b"SECRET");
+    site.file(".git/config", b"SECRET");
+    site.file(".git/index.html", b"SECRET");
+    site.file("docs/.page", b"SECRET");
+    site.file("style.css", b"plain");
+    site.file("style.css.gz", b"compressed");
+    for (target, link) in [
+        (".env", "visible"),
+        (".git", "folder"),
+        ("docs/.page", "deep"),
+        ("visible", "twice"),
+        ("../.git/config", "docs/relative"),
+        (".page", "docs/index.html"),
+        (".env", "hello.txt.gz"),
+    ] {
+        symlink(target, site.root().join(link)).unwrap();
+    }
+    let server = Server::start(site, &["--listing"]);
+    let mut client = server.connect();
+    for path in [
+        "/visible",
+        "/folder/config",
+        "/folder/",
+        "/folder",
+        "/deep",
+        "/twice",
+        "/docs/relative",
+        "/docs/index.html",
+    ] {
+        let response = client.get(path);
+        assert_eq!(response.status, 404, "{path}: {}", response.text());
+    }
+    // Neither as an index nor as the compressed form of another file.
+    assert!(!client.get("/docs/").text().contains("SECRET"));
+    let plain = client.request("GET", "/hello.txt", "Accept-Encoding: gzip\r\n");
+    assert_eq!(plain.body, HELLO);
+}
+
+#[test]
+fn links_inside_are_followed_unless_the_operator_says_no() {
+    let make = || {
+        let site = Site::new();
+        site.file("releases/42/page.txt", b"page");
+        symlink("releases/42", site.root().join("current")).unwrap();
+        symlink("releases/42/page.txt", site.root().join("page.txt")).unwrap();
+        // As Kubernetes lays out its volumes.
+        site.file("..2026_11_28/config.txt", b"volume");
+        symlink("..2026_11_28", site.root().join("..data")).unwrap();
+        symlink("..data/config.txt", site.root().join("config.txt")).unwrap();
+        site
+    };
+    let links = [("/current/page.txt", "page"), ("/page.txt", "page"), ("/config.txt", "volume")];
+    let (follows, refuses) = (Server::start(make(), &[]), Server::start(make(), &["--no-follow"]));
+    for (path, text) in links {
+        assert_eq!(follows.connect().get(path).text(), text, "{path}");
+        assert_eq!(refuses.connect().get(path).status, 404, "{path}");
+    }
+    assert_eq!(refuses.connect().get("/releases/42/page.txt").text(), "page");
+    assert_eq!(follows.connect().get("/..data/config.txt").status, 404, "it is hidden itself");
+}
+
+#[test]
 fn what_is_no_file_is_not_served() {
     let site = Site::new();
     let fifo = site.root().join("pipe");

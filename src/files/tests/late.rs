@@ -1,7 +1,9 @@
 //! The store over a disk that does not answer: a scripted ring that never completes an operation.
 
 use std::{
-    pin::pin,
+    fs::File,
+    io::Write,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -22,7 +24,7 @@ struct Disk {
     store: Rc<FileStore>,
     /// What is not answered.
     hangs: Option<Asked>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Disk {
@@ -48,7 +50,7 @@ impl Disk {
             ..Config::default()
         };
         let store = Rc::new(FileStore::new(kernel.ring(), Pool::default(), &config).unwrap());
-        Self { kernel, store, hangs: Some(hangs), _folder: folder }
+        Self { kernel, store, hangs: Some(hangs), folder }
     }
 
     /// Awaits a future; answers with its result and the milliseconds that it took on the clock.
@@ -65,6 +67,19 @@ impl Disk {
             self.turn();
         }
         panic!("it waits for ever");
+    }
+
+    /// Polls a future until it waits for something that is not answered.
+    fn start<T>(&mut self, future: &mut (impl Future<Output = T> + Unpin)) {
+        for _ in 0..10_000 {
+            let polled = Pin::new(&mut *future).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            if (0..self.kernel.held()).any(|at| self.kernel.asked(at) == self.hangs) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("it asks for nothing that hangs");
     }
 
     /// One turn of the loop and of the kernel, in which 10 ms pass if nothing else happens.
@@ -149,4 +164,27 @@ fn a_disk_that_does_not_answer_uses_up_no_more_than_its_slots() {
     assert_eq!(after, 0);
     disk.recover();
     assert!(disk.is_read());
+}
+
+/// The time of change says nothing of the order of a write and a read, unless it moved in between.
+#[test]
+fn what_changed_while_it_was_read_is_not_cached() {
+    for read_before in [0, 3] {
+        let mut disk = Disk::new(Asked::Read);
+        let store = Rc::clone(&disk.store);
+        let mut find = Box::pin(store.find(b"page"));
+        disk.start(&mut find);
+        if read_before > 0 {
+            let at = disk.kernel.find(Asked::Read).unwrap();
+            disk.kernel.perform(at, read_before);
+        }
+        // In place, and of the same length.
+        let mut page = File::options().write(true).open(disk.folder.path().join("page")).unwrap();
+        page.write_all(b"CHANGED").unwrap();
+        disk.hangs = None;
+        let entry = disk.wait(find).0.unwrap();
+        let object = entry.file().unwrap().object(Coding::Identity);
+        assert!(object.content.is_none(), "half of it may be old");
+        assert!(object.file.is_some(), "it is sent as it is");
+    }
 }

@@ -276,7 +276,7 @@ fn perform(submission: &Submission, most: usize) -> i32 {
     let result = match *submission {
         // SAFETY: the operation is in flight, so its slot keeps the path, which ends in a zero,
         // and the rules alive; the size is theirs.
-        Submission::OpenAt2 { directory, path, how } => unsafe {
+        Submission::OpenAt2 { directory, path, how, .. } => unsafe {
             libc::syscall(libc::SYS_openat2, directory, path, how, size_of::<libc::open_how>())
         },
         // SAFETY: the slot keeps the `len` bytes at `data` for this operation alone.

@@ -12,7 +12,7 @@ use std::{
 
 use super::{Desk, config};
 use crate::ring::{
-    AcceptStream, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket,
+    AcceptStream, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket,
 };
 
 /// After this the test is said to hang.
@@ -333,14 +333,26 @@ fn files_are_opened_beneath_their_folder_only_and_read_in_pieces() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page"), pattern(300)).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink("page", folder.path().join("inside")).unwrap();
     let root = Rc::new(OwnedFd::from(std::fs::File::open(folder.path()).unwrap()));
     let mut desk = Desk::real(&config());
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
+        let all = OpenRules { links: true, other_file_systems: true };
+        let none = OpenRules::default();
         for refused in [c"../page", c"outside", c"/etc/passwd"] {
-            assert!(ring.open_beneath(&root, refused.into()).await.is_err(), "{refused:?}");
+            for rules in [none, all, OpenRules { links: true, ..none }] {
+                assert!(ring.open_beneath(&root, refused.into(), rules).await.is_err());
+            }
         }
-        let file = Rc::new(ring.open_beneath(&root, c"page".into()).await.unwrap());
+        let refused = ring.open_beneath(&root, c"inside".into(), none).await.unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ELOOP));
+        ring.open_beneath(&root, c"inside".into(), all).await.unwrap();
+        let proc = Rc::new(OwnedFd::from(std::fs::File::open("/").unwrap()));
+        let refused = ring.open_beneath(&proc, c"proc/version".into(), none).await.unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EXDEV));
+        ring.open_beneath(&proc, c"proc/version".into(), all).await.unwrap();
+        let file = Rc::new(ring.open_beneath(&root, c"page".into(), none).await.unwrap());
         let buffer = ring.send_buffer(SendClass::Small).await;
         let (read, buffer, _) = ring.read_into(&file, buffer, vec![10..20, 100..300], 50).await;
         assert_eq!(read.unwrap(), 210);

@@ -4,7 +4,7 @@ use std::{os::fd::OwnedFd, rc::Rc};
 
 use super::{Desk, Witness};
 use crate::ring::{
-    MAX_PARTS, MAX_VECTORS, Message, Pages, SendClass,
+    MAX_PARTS, MAX_VECTORS, Message, OpenRules, Pages, SendClass,
     op::{Kind, OpId, Submission},
 };
 
@@ -180,7 +180,9 @@ fn an_opened_file_is_closed_when_nobody_waits_for_it() {
         let mut desk = Desk::new();
         let ring = Rc::clone(&desk.ring);
         let folder = Rc::new(Witness::owned().1);
-        let opened = desk.start(async move { ring.open_beneath(&folder, c"page".into()).await });
+        let opened = desk.start(async move {
+            ring.open_beneath(&folder, c"page".into(), OpenRules::default()).await
+        });
         let (id, submission) = desk.take();
         assert!(matches!(submission, Submission::OpenAt2 { .. }));
         let (witness, fd) = Witness::new();

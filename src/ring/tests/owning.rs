@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{Desk, Witness, config};
-use crate::ring::{AcceptStream, Message, Pages, ReceiveStream, Ring, SendBuf, Socket};
+use crate::ring::{AcceptStream, Message, OpenRules, Pages, ReceiveStream, Ring, SendBuf, Socket};
 
 /// An operation on a descriptor whose only other owner is the future.
 type Start = fn(Rc<Ring>, OwnedFd, SendBuf) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -58,7 +58,9 @@ const STARTS: [(&str, Start); 10] = [
         })
     }),
     ("open_beneath", |ring, fd, _| {
-        Box::pin(async move { drop(ring.open_beneath(&Rc::new(fd), c"page".into()).await) })
+        Box::pin(async move {
+            drop(ring.open_beneath(&Rc::new(fd), c"page".into(), OpenRules::default()).await);
+        })
     }),
     ("read_pages", |ring, fd, _| {
         Box::pin(async move { drop(ring.read_pages(&Rc::new(fd), Pages::zeroed(8), 0, 0).await) })

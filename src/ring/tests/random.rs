@@ -14,8 +14,8 @@ use proptest::prelude::*;
 
 use super::{Desk, Witness, config, scripted};
 use crate::ring::{
-    AcceptStream, Message, Pages, ReceiveStream, Received, Ring, RingConfig, RingOptions,
-    SendClass, Socket, TaskId,
+    AcceptStream, Message, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig,
+    RingOptions, SendClass, Socket, TaskId,
     op::{OpId, Submission},
 };
 
@@ -336,7 +336,9 @@ async fn accept(ring: Rc<Ring>, listener: OwnedFd) {
 async fn open(ring: Rc<Ring>, folder: OwnedFd) {
     let folder = Rc::new(folder);
     for _ in 0..3 {
-        let Ok(file) = ring.open_beneath(&folder, c"x".into()).await else { return };
+        let Ok(file) = ring.open_beneath(&folder, c"x".into(), OpenRules::default()).await else {
+            return;
+        };
         let file = Rc::new(file);
         let _ = ring.read_pages(&file, Pages::zeroed(32), 8, 0).await;
     }
