@@ -23,6 +23,7 @@ mod lineage;
 mod names;
 mod protocol;
 mod self_signed;
+mod state_folder;
 mod tickets;
 mod validity;
 

@@ -1,14 +1,14 @@
 //! A certificate for a host that has none: made once, kept, and reused until it is about to
 //! expire.
 //!
-//! The invariant: the private key is only ever in files of mode 0600 in a directory that Ringway
-//! made with mode 0700, or in memory. A file appears whole or not at all.
+//! The invariant: the private key is only ever in files of mode 0600 in a folder that only this user
+//! may write to (see `state_folder`), or in memory. A file appears whole or not at all.
 
 #![forbid(unsafe_code)]
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,9 +20,11 @@ use rcgen::{
 use rustls::client::verify_server_name;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::ParsedCertificate;
+use zeroize::Zeroizing;
 
 use super::Credentials;
 use super::credentials::now;
+use super::state_folder;
 use super::validity::outline;
 
 const DAY: i64 = 86_400;
@@ -64,11 +66,11 @@ pub enum Storage {
 
 impl SelfSigned {
     /// The certificate of this host for `localhost`, `127.0.0.1`, `::1` and the host's name, kept
-    /// in `$XDG_STATE_HOME/ringway` or `~/.local/state/ringway`.
+    /// in `$XDG_STATE_HOME/ringway` or `~/.local/state/ringway`, for root in `/var/lib/ringway`.
     ///
     /// That it cannot be kept is no error: see [`Storage::MemoryOnly`].
     pub fn obtain() -> Result<Self, rcgen::Error> {
-        Self::obtain_in(state_directory().as_deref(), &host_names())
+        Self::obtain_in(state_folder::path().as_deref(), &host_names())
     }
 
     /// The same for the given directory and names.
@@ -80,7 +82,9 @@ impl SelfSigned {
         };
         let certificate = directory.join(CERTIFICATE_FILE);
         let key = directory.join(KEY_FILE);
-        if let Some(credentials) = load_fit(&certificate, &key, names) {
+        if state_folder::check(directory).is_ok()
+            && let Some(credentials) = load_fit(&certificate, &key, names)
+        {
             return Ok(Self { credentials, storage: Storage::Kept { certificate, reused: true } });
         }
         let made = Made::new(names)?;
@@ -99,7 +103,7 @@ impl SelfSigned {
     /// The file in which [`obtain`](Self::obtain) keeps the certificate, whether or not there is
     /// one yet; `None` where nothing can be kept.
     pub fn kept_file() -> Option<PathBuf> {
-        state_directory().map(|directory| directory.join(CERTIFICATE_FILE))
+        state_folder::path().map(|directory| directory.join(CERTIFICATE_FILE))
     }
 }
 
@@ -107,7 +111,7 @@ impl SelfSigned {
 struct Made {
     credentials: Credentials,
     certificate_pem: String,
-    key_pem: String,
+    key_pem: Zeroizing<String>,
 }
 
 impl Made {
@@ -126,7 +130,7 @@ impl Made {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pair.serialize_der()));
         Ok(Self {
             certificate_pem: certificate.pem(),
-            key_pem: key_pair.serialize_pem(),
+            key_pem: Zeroizing::new(key_pair.serialize_pem()),
             credentials: Credentials {
                 chain: vec![certificate.der().clone()],
                 key,
@@ -138,7 +142,7 @@ impl Made {
     /// Writes both files. Should the process end in between, they do not match, and the next
     /// start makes new ones.
     fn keep(&self, directory: &Path, certificate: &Path, key: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        state_folder::claim(directory)?;
         write_whole(key, self.key_pem.as_bytes())?;
         write_whole(certificate, self.certificate_pem.as_bytes())?;
         File::open(directory)?.sync_all()
@@ -171,8 +175,11 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     written
 }
 
-/// The kept pair, if it matches, is ours alone, lasts, and is for every one of `names`.
+/// The kept pair, if it matches, is this user's alone, lasts, and is for every one of `names`.
 fn load_fit(certificate: &Path, key: &Path, names: &[String]) -> Option<Credentials> {
+    if !state_folder::is_own_file(certificate) || !state_folder::is_own_file(key) {
+        return None;
+    }
     let mode = fs::metadata(key).ok()?.permissions().mode();
     if mode & 0o077 != 0 {
         return None;
@@ -190,16 +197,6 @@ fn load_fit(certificate: &Path, key: &Path, names: &[String]) -> Option<Credenti
             .is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
     });
     fit.then_some(credentials)
-}
-
-/// Where this user's state is kept (XDG base directory specification: relative paths do not
-/// count).
-fn state_directory() -> Option<PathBuf> {
-    let absolute =
-        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .map(|state| state.join("ringway"))
 }
 
 /// The names under which a client on this host, or near it, may reach the server.

@@ -181,6 +181,40 @@ fn users_that_cannot_be_are_refused_with_a_word() {
     refuses(USER, "cannot enter the folder");
 }
 
+/// `sudo -E` keeps the user's variables, and what is below them is the user's.
+#[test]
+fn root_writes_no_certificate_where_a_user_leads_it() {
+    if !is_root() {
+        return;
+    }
+    let (site, _, own) = open_site();
+    let of_root = site.outside().join("of-root");
+    fs::create_dir(&of_root).unwrap();
+    let link = own.join(".local");
+    symlink(&of_root, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--user", USER])
+        .arg(site.root())
+        .env("HOME", &own)
+        .env("XDG_STATE_HOME", own.join(".local/state"))
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut block = String::new();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    while !block.contains("  stop ")
+        && std::io::BufRead::read_line(&mut lines, &mut block).is_ok_and(|read| read > 0)
+    {}
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(block.contains("certificate  in memory alone"), "{block}");
+    assert!(block.contains("try          curl -k https://localhost"), "{block}");
+    assert_eq!(fs::read_dir(&of_root).unwrap().count(), 0, "root has followed the link");
+}
+
 #[test]
 fn who_is_not_root_cannot_become_another() {
     let (site, identity, as_user) = if rustix::process::geteuid().is_root() {
