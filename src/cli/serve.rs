@@ -19,7 +19,7 @@ use signal_hook::iterator::{Handle, Signals};
 use super::options::Serve;
 use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
-use crate::config::{Config, LogFormat};
+use crate::config::LogFormat;
 use crate::observe::Counts;
 use crate::server::{self, Builder, Prepared, RunningServer, ServerError, StartError};
 use crate::{observe, privilege};
@@ -69,7 +69,7 @@ pub(super) fn run(options: &Serve) -> Exit {
         Err(error) => return complain(exit_of(&error), error),
     };
     let too_few = (config.limits.connections < wanted).then_some(open_files);
-    let block = block(&config, &server, too_few);
+    let block = block(&server, too_few);
     let text = match config.log_format {
         LogFormat::Text => block.to_string(),
         LogFormat::Json => block.to_json(),
@@ -103,7 +103,8 @@ fn exit_of(error: &StartError) -> Exit {
 }
 
 /// `open_files` is the limit on descriptors, if connections had to be lowered to it.
-fn block(config: &Config, server: &RunningServer, open_files: Option<u64>) -> StartBlock {
+fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
+    let config = server.config();
     StartBlock {
         root: config.root.clone(),
         addresses: server.addresses().to_vec(),
@@ -179,7 +180,7 @@ fn await_end(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AccessLogTarget, ObserveOptions};
+    use crate::config::{AccessLogTarget, Config, ObserveOptions};
     use signal_hook::low_level::raise;
     use std::sync::{Mutex, MutexGuard};
 

@@ -2,6 +2,11 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{CapabilitySet, capabilities},
+};
+
 use super::patience::PATIENCE;
 use crate::{
     accept::BindError,
@@ -59,15 +64,31 @@ pub enum StartError {
     Landlock(LandlockError),
     /// The system refused a change of the process.
     Process(io::Error),
+    /// The control group allows too little memory; the text says what would help.
+    Memory(String),
     /// A worker could not be set up.
     Worker(io::Error),
+    /// A thread could not be started.
+    Thread(io::Error),
 }
 
 impl StartError {
     /// Whether the host lacks something that the configuration needs, as opposed to a
     /// configuration that is wrong.
     pub fn is_lack_of_host(&self) -> bool {
-        matches!(self, Self::Ring(_) | Self::KernelTls(_) | Self::OpenFiles(_) | Self::Landlock(_))
+        match self {
+            Self::Ring(_)
+            | Self::KernelTls(_)
+            | Self::OpenFiles(_)
+            | Self::Landlock(_)
+            | Self::Memory(_)
+            | Self::Thread(_) => true,
+            Self::Worker(error) => matches!(
+                error.raw_os_error(),
+                Some(libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE)
+            ),
+            _ => false,
+        }
     }
 
     /// Whether the configuration, certificate included, is wrong.
@@ -131,18 +152,64 @@ impl fmt::Display for StartError {
                 "the process cannot give up privileges: {error}; a filter on system calls may \
                  refuse prctl or setrlimit"
             ),
+            Self::Memory(what) => f.write_str(what),
             Self::Worker(error) => {
                 write!(f, "a worker could not be set up: {error}")?;
-                if error.raw_os_error() == Some(libc::ENOMEM) {
-                    write!(
-                        f,
-                        "; raise the locked-memory limit (ulimit -l) or lower --send-memory"
-                    )?;
+                match error.raw_os_error() {
+                    Some(libc::ENOMEM) => write!(f, "; {}", memory_limit()),
+                    Some(libc::EMFILE | libc::ENFILE) => {
+                        f.write_str("; raise the limit on open files (ulimit -n, LimitNOFILE=)")
+                    }
+                    _ => Ok(()),
                 }
-                Ok(())
             }
+            Self::Thread(error) => write!(
+                f,
+                "a thread could not be started: {error}; raise the number of threads that are \
+                 allowed (ulimit -u, TasksMax=, docker run --pids-limit) or use fewer --workers"
+            ),
         }
     }
 }
 
+/// Which limit most likely refused memory, and what to do about it.
+fn memory_limit() -> String {
+    if let Some(bytes) = getrlimit(Resource::As).current {
+        return format!(
+            "the address space is limited to {} MiB (ulimit -v), and a worker reserves about 100: \
+             raise it or use fewer --workers",
+            bytes >> 20
+        );
+    }
+    let own = capabilities(None).is_ok_and(|own| own.effective.contains(CapabilitySet::IPC_LOCK));
+    match getrlimit(Resource::Memlock).current {
+        Some(bytes) if !own => format!(
+            "locked memory is limited to {} KiB for all processes of this user, and the rings count \
+             against it with 512 KiB each: raise it (ulimit -l, LimitMEMLOCK=infinity, docker run \
+             --ulimit memlock=-1) or use fewer --workers",
+            bytes >> 10
+        ),
+        _ => "the host or the control group has no memory left".to_owned(),
+    }
+}
+
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_error_of_the_system_is_no_message() {
+        let of = |code| io::Error::from_raw_os_error(code);
+        for (error, says) in [
+            (StartError::Worker(of(libc::ENOMEM)), " memory"),
+            (StartError::Worker(of(libc::EMFILE)), "LimitNOFILE="),
+            (StartError::Thread(of(libc::EAGAIN)), "TasksMax="),
+        ] {
+            assert!(error.is_lack_of_host(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        assert!(!StartError::Worker(of(libc::ENOENT)).is_lack_of_host());
+    }
+}

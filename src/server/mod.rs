@@ -9,6 +9,7 @@ mod builder;
 mod error;
 pub(crate) mod host;
 mod ktls;
+pub(crate) mod memory;
 mod observe;
 mod patience;
 pub(crate) mod placement;
@@ -23,7 +24,7 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use prepared::{Confinement, Prepared};
 pub use running::{Handle, RunningServer, ServerError};
-pub(crate) use start::check;
+pub(crate) use start::{check, rehearse};
 pub use tls::{ReloadError, ServedCertificate};
 
 /// An HTTPS server for a folder.

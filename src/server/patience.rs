@@ -43,7 +43,7 @@ fn wait_for<T: Send + 'static>(
         // Nobody listens any more if the time is over.
         let _ = done.send((task, work()));
     });
-    let worker = worker.map_err(StartError::Process)?;
+    let worker = worker.map_err(StartError::Thread)?;
     match result.recv_timeout(patience) {
         Ok((task, value)) => {
             if let Err(panic) = worker.join() {

@@ -107,6 +107,11 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    /// The configuration that it runs with: its limits are those that the host allows.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The addresses that it listens on, with their real ports, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

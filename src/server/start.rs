@@ -3,12 +3,16 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
+    path::Path,
     sync::{Arc, mpsc},
+    thread,
     time::Instant,
 };
 
 use super::{
-    Handle, Prepared, RunningServer, StartError, ktls,
+    Handle, Prepared, RunningServer, StartError,
+    host::ControlGroups,
+    ktls, memory,
     observe::{Listening, Sources},
     patience::within,
     placement::Placement,
@@ -25,7 +29,7 @@ use crate::{
         admin::{Admin, AdminSocket},
     },
     record,
-    worker::{Inbox, Plan, SharedLimits},
+    worker::{self, Inbox, Plan, SharedLimits},
 };
 
 /// Checks every value of the configuration, and that the folder is one.
@@ -38,12 +42,7 @@ pub(crate) fn check(config: &Config) -> Result<(), StartError> {
 pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     check(&config)?;
     let workers = config.worker_count();
-    let open_files =
-        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    config.limits = config
-        .limits
-        .fitted(open_files, workers, config.listen.len())
-        .ok_or(StartError::OpenFiles(open_files))?;
+    fit(&mut config, workers)?;
 
     let tls = Tls::load(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.
@@ -63,6 +62,61 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         admin,
         confinement: None,
     })
+}
+
+/// Lowers the limits to what the process may have of descriptors and memory.
+fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
+    let open_files =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    config.limits = config
+        .limits
+        .fitted(open_files, workers, config.listen.len())
+        .ok_or(StartError::OpenFiles(open_files))?;
+    let allowed = ControlGroups::read(Path::new("/")).memory;
+    if let Some(said) = memory::fit(config, workers, allowed).map_err(StartError::Memory)? {
+        log::warn!("{said}");
+    }
+    Ok(())
+}
+
+/// What a start would do of `config`: fits its limits to the host, then makes the rings and pools of
+/// all workers at a time, and gives them back.
+///
+/// # Errors
+/// What would keep the server from starting.
+pub(crate) fn rehearse(mut config: Config) -> Result<Config, StartError> {
+    let workers = config.worker_count();
+    fit(&mut config, workers)?;
+    try_workers(&config, workers).map(|()| config)
+}
+
+fn try_workers(config: &Config, workers: usize) -> Result<(), StartError> {
+    let (made, results) = mpsc::channel();
+    let mut threads = Vec::new();
+    for _ in 0..workers {
+        let (made, limits) = (made.clone(), config.limits.clone());
+        let (release, held) = mpsc::channel::<()>();
+        let thread = thread::Builder::new().spawn(move || {
+            let ring = worker::ring_of(&limits, workers);
+            let (ring, failed) = match ring {
+                Ok(ring) => (Some(ring), None),
+                Err(error) => (None, Some(error)),
+            };
+            let _ = made.send(failed);
+            // All are held until all are made.
+            let _ = held.recv();
+            drop(ring);
+        });
+        threads.push((release, thread.map_err(StartError::Thread)?));
+    }
+    drop(made);
+    let failed = results.iter().take(threads.len()).flatten().next();
+    for (release, thread) in threads {
+        drop(release);
+        // A panic is a defect that the start would show as well.
+        let _ = thread.join();
+    }
+    failed.map_or(Ok(()), |error| Err(StartError::Worker(error)))
 }
 
 /// Everything from there on: threads, and rings on them.
@@ -132,7 +186,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
     let (ready, set_up) = mpsc::channel();
     for (number, plan) in plans.into_iter().enumerate() {
         let worker =
-            WorkerThread::start(number, plan, ready.clone()).map_err(StartError::Worker)?;
+            WorkerThread::start(number, plan, ready.clone()).map_err(StartError::Thread)?;
         server.workers.push(worker);
     }
     drop(ready);

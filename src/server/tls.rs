@@ -219,7 +219,7 @@ impl Tls {
     pub(super) fn watch(self: &Arc<Self>) -> Result<(), StartError> {
         let tls = Arc::clone(self);
         let thread = thread::Builder::new().name("certificates".to_owned());
-        thread.spawn(move || tls.keep_watch()).map(drop).map_err(StartError::Worker)
+        thread.spawn(move || tls.keep_watch()).map(drop).map_err(StartError::Thread)
     }
 
     /// Has everything read again, by that thread.

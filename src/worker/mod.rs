@@ -101,6 +101,15 @@ fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
     }
 }
 
+/// Makes a worker's ring and pools, on the thread that will use them. `rings` is how many the process
+/// has in all.
+///
+/// # Errors
+/// What [`Ring::new`] says.
+pub(crate) fn ring_of(limits: &Limits, rings: usize) -> io::Result<Rc<Ring>> {
+    Ring::new(&ring_config(limits, rings))
+}
+
 /// What notes the worker's doings, as configured.
 fn observer(ring: &Ring, config: &Config, log: Option<Feed>) -> Rc<Observer> {
     let enabled = config.observe.anatomy;
@@ -119,7 +128,7 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
-        let ring = Ring::new(&ring_config(&plan.config.limits, plan.config.worker_count()))?;
+        let ring = ring_of(&plan.config.limits, plan.config.worker_count())?;
         Self::over(ring, plan)
     }
 

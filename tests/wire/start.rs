@@ -226,3 +226,43 @@ fn no_field_of_one_value_is_sent_twice() {
         assert!(FieldLine::new(name, "x").is_err(), "--header '{name}: x' would be a second line");
     }
 }
+
+/// The doctor tries what a start needs: where the limit on locked memory is that of Linux before
+/// 5.16, both work, or neither does, and for the same reason.
+#[test]
+fn the_doctor_and_the_start_agree() {
+    use std::os::unix::process::CommandExt;
+    let site = Site::new();
+    fs::set_permissions(site.outside(), mode(0o755)).unwrap();
+    let limited = |arguments: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -l 64 && exec timeout -s INT 5 \"$0\" \"$@\"", PROGRAM]);
+        shell.args(arguments).env("RINGWAY_LOG", "off").stdin(Stdio::null());
+        if rustix::process::geteuid().is_root() {
+            // A user that no other test is: locked memory is counted for each user.
+            shell.uid(65_531).gid(65_531).env("HOME", "/");
+        }
+        let output = shell.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), output.stdout)
+    };
+    let root = site.root();
+    let (code, said, block) =
+        limited(&["serve", root.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    if code == Some(126) {
+        return crate::host::skip("another user cannot run the program where it lies");
+    }
+    let (verdict, _, report) = limited(&["doctor"]);
+    let report = String::from_utf8_lossy(&report).into_owned();
+    if block.is_empty() {
+        assert_eq!((code, verdict), (Some(3), Some(3)), "{said}\n{report}");
+        for text in [&said, &report] {
+            assert!(text.contains("LimitMEMLOCK=infinity"), "the advice helps: {text}");
+        }
+    } else {
+        assert_eq!(verdict, Some(0), "{said}\n{report}");
+    }
+}
+
+fn mode(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}

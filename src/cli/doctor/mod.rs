@@ -3,6 +3,7 @@
 //! The invariant: facts are gathered first, judged second and shown last, and a fact that cannot
 //! be had is shown as unknown. No host is odd enough to make the doctor fail.
 
+mod consequences;
 mod facts;
 mod report;
 mod sections;
@@ -14,6 +15,8 @@ use crate::config::Config;
 use crate::handshake::ktls::{self, KtlsSupport, Trial};
 use crate::handshake::preferred_suite;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
+use crate::server::{self, StartError};
+use consequences::Consequences;
 use facts::Facts;
 use report::Report;
 
@@ -24,7 +27,13 @@ pub(super) fn run(json: bool) -> Exit {
     open_files::raise();
     let (ring, ktls) = (RingFeatures::probe(), ktls::probe());
     let trial = ktls.is_available().then(|| ktls::compare(preferred_suite()).ok()).flatten();
-    let report = examine(&facts, &ring, &ktls, trial.as_ref(), &Config::default());
+    let report = examine(&Host {
+        facts: &facts,
+        ring: &ring,
+        ktls: &ktls,
+        trial: trial.as_ref(),
+        start: ring.is_ok().then(|| server::rehearse(Config::default())),
+    });
     let text = if json { report.to_json() } else { report.to_string() };
     match print(text.as_bytes()) {
         Exit::Done if !report.works() => Exit::HostLacks,
@@ -32,21 +41,30 @@ pub(super) fn run(json: bool) -> Exit {
     }
 }
 
-fn examine(
-    facts: &Facts,
-    ring: &Result<RingFeatures, RingUnavailable>,
-    ktls: &KtlsSupport,
-    trial: Option<&Trial>,
-    config: &Config,
-) -> Report {
+/// What is judged.
+struct Host<'a> {
+    facts: &'a Facts,
+    ring: &'a Result<RingFeatures, RingUnavailable>,
+    ktls: &'a KtlsSupport,
+    trial: Option<&'a Trial>,
+    /// What came of setting up the workers of the default configuration, as a start does; None
+    /// where there is no ring at all.
+    start: Option<Result<Config, StartError>>,
+}
+
+fn examine(host: &Host<'_>) -> Report {
+    let Host { facts, ring, ktls, trial, start } = host;
+    let config = Config::default();
+    let consequences =
+        Consequences { facts, ring, tls_path: tls_path(ktls, *trial), start: start.as_ref() };
     Report {
         sections: vec![
             sections::kernel(facts),
             sections::ring(ring),
-            sections::kernel_tls(facts, ktls, trial),
-            sections::limits(facts, config),
+            sections::kernel_tls(facts, ktls, *trial),
+            sections::limits(facts, &config),
             sections::processor(facts),
-            sections::consequences(facts, ring, tls_path(ktls, trial), config),
+            consequences.section(&config),
         ],
     }
 }

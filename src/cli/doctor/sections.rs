@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle, Trial};
 use crate::privilege::Absence;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
@@ -282,53 +282,4 @@ pub(super) fn processor(facts: &Facts) -> Section {
         });
     }
     Section { title: "CPU", lines }
-}
-
-pub(super) fn consequences(
-    facts: &Facts,
-    ring: &Result<RingFeatures, RingUnavailable>,
-    tls_path: String,
-    config: &Config,
-) -> Section {
-    let mut lines = Vec::new();
-    if let Ok(features) = ring {
-        let mode = match (features.defer_taskrun, features.coop_taskrun) {
-            (true, _) => "DEFER_TASKRUN",
-            (false, true) => "COOP_TASKRUN",
-            (false, false) => "plain",
-        };
-        let workers = facts.cpus;
-        lines.push(Line::note("workers", format!("{workers}, each with one {mode} ring")));
-    }
-    lines.push(Line::note("TLS", tls_path));
-    let fitted = fitted(config, facts);
-    lines.push(match &fitted {
-        Some(limits) => {
-            Line::note("connections", format!("at most {} per worker", limits.connections))
-        }
-        None => Line::new(Mark::Fail, "connections", "none, for want of open files"),
-    });
-    let limits = fitted.unwrap_or_else(|| config.limits.clone());
-    let ceiling = Config { limits, ..config.clone() }.memory_ceiling(facts.cpus);
-    let over = facts.cgroup_memory.is_some_and(|bound| ceiling.total() > bound);
-    let memory = Line::new(if over { Mark::No } else { Mark::Note }, "memory", ceiling.to_string());
-    lines.push(if over {
-        memory.remedy(
-            "lower --connections or set --max-connections, or raise the control group's memory.max",
-        )
-    } else {
-        memory
-    });
-    let backlog = facts.somaxconn.map_or_else(
-        || "what the host allows".to_owned(),
-        |most| format!("{most}, as much as the host allows"),
-    );
-    lines.push(Line::note("listen backlog", backlog));
-    Section { title: "What Ringway will therefore do", lines }
-}
-
-/// The limits that it would run with.
-fn fitted(config: &Config, facts: &Facts) -> Option<Limits> {
-    let open_files = facts.open_files_hard.unwrap_or(u64::MAX);
-    config.limits.fitted(open_files, facts.cpus, config.listen.len())
 }

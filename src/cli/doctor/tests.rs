@@ -74,8 +74,33 @@ fn trial(kernel: u64) -> Trial {
     Trial { costs: [0, 1, 2].map(|at| cost((directions[at], lengths[at]))) }
 }
 
+fn examined(
+    facts: &Facts,
+    ring: &Result<RingFeatures, RingUnavailable>,
+    ktls: &KtlsSupport,
+    trial: Option<&Trial>,
+) -> Report {
+    let start = ring.is_ok().then(|| Ok(Config::default()));
+    examine(&Host { facts, ring, ktls, trial, start })
+}
+
 fn report(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>) -> Report {
-    examine(facts, ring, &kernel_tls(true), Some(&trial(900)), &Config::default())
+    examined(facts, ring, &kernel_tls(true), Some(&trial(900)))
+}
+
+#[test]
+fn a_host_on_which_no_worker_can_be_set_up_would_not_work() {
+    let error = std::io::Error::from_raw_os_error(libc::ENOMEM);
+    let report = examine(&Host {
+        facts: &healthy(),
+        ring: &Ok(modern()),
+        ktls: &kernel_tls(false),
+        trial: None,
+        start: Some(Err(StartError::Worker(error))),
+    });
+    let text = report.to_string();
+    assert!(!report.works(), "{text}");
+    assert!(text.contains("FAIL  workers") && text.contains("memory"), "{text}");
 }
 
 #[test]
@@ -85,16 +110,15 @@ fn kernel_tls_is_told_item_by_item_or_not_at_all() {
     assert!(there.contains("kernel TLS for the ciphers that the kernel takes"), "{there}");
     assert!(there.contains("send 64 KiB: 0.9 us by the kernel, 1.0 by Ringway"), "{there}");
     let dear = trial(1_100);
-    let dear =
-        examine(&healthy(), &Ok(modern()), &kernel_tls(true), Some(&dear), &Config::default());
+    let dear = examined(&healthy(), &Ok(modern()), &kernel_tls(true), Some(&dear));
     assert!(dear.to_string().contains("user-space TLS, which costs less here"), "{dear}");
 
     let mut old = kernel_tls(true);
     old.rekey = Err(Obstacle::Rekey(libc::EBUSY));
-    let text = examine(&healthy(), &Ok(modern()), &old, None, &Config::default()).to_string();
+    let text = examined(&healthy(), &Ok(modern()), &old, None).to_string();
     assert!(text.contains("  no    rekey ") && text.contains("6.14"), "{text}");
 
-    let none = examine(&healthy(), &Ok(modern()), &kernel_tls(false), None, &Config::default());
+    let none = examined(&healthy(), &Ok(modern()), &kernel_tls(false), None);
     let text = none.to_string();
     assert!(none.works(), "user-space TLS serves too");
     assert_eq!(text.matches("modprobe tls (and").count(), 1, "{text}");
@@ -250,7 +274,7 @@ fn the_json_has_every_line() {
 #[test]
 fn this_host_is_examined_without_a_hitch() {
     let facts = Facts::gather(Path::new("/"));
-    let report = examine(&facts, &RingFeatures::probe(), &ktls::probe(), None, &Config::default());
+    let report = examined(&facts, &RingFeatures::probe(), &ktls::probe(), None);
     assert_eq!(report.sections.len(), 6);
 }
 
