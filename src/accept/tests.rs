@@ -100,6 +100,7 @@ impl Stage {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            io: crate::ring::Io::default(),
         })
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

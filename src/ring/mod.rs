@@ -35,6 +35,7 @@ mod pages;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod parts;
+mod poll;
 mod prefetch;
 pub mod probe;
 mod ready;
@@ -124,6 +125,16 @@ impl TaskId {
 /// Message frames that are kept for reuse; about a kilobyte each.
 pub const MAX_RESTING_MESSAGES: usize = 256;
 
+/// What a ring runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// io_uring.
+    #[default]
+    Ring,
+    /// epoll(7), which plays the ring.
+    Poll,
+}
+
 /// How large a worker's ring and pools are.
 #[derive(Clone, Copy, Debug)]
 pub struct RingConfig {
@@ -139,6 +150,8 @@ pub struct RingConfig {
     pub leases: usize,
     /// Bytes of send memory.
     pub send_memory: usize,
+    /// What it runs on.
+    pub io: Io,
     /// Rings that the process has in all: they share its limit on locked memory.
     pub rings: usize,
 }
@@ -176,9 +189,18 @@ impl Ring {
     pub fn new(config: &RingConfig) -> io::Result<Rc<Self>> {
         let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
         let send = SendPool::new(config.send_memory)?;
-        let ring = uring::Uring::new(config, &receive, &send)?;
-        let granted = ring.granted();
-        Ok(Rc::new(Self::assemble(config, Backend::Kernel(ring), receive, send, granted)))
+        let (backend, granted) = match config.io {
+            Io::Ring => {
+                let ring = uring::Uring::new(config, &receive, &send)?;
+                let granted = ring.granted();
+                (Backend::Kernel(ring), granted)
+            }
+            Io::Poll => {
+                let poll = poll::Poll::new(config.queues.submissions, &receive)?;
+                (Backend::Poll(poll), Granted::default())
+            }
+        };
+        Ok(Rc::new(Self::assemble(config, backend, receive, send, granted)))
     }
 
     fn assemble(

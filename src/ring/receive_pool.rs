@@ -103,7 +103,6 @@ impl ReceivePool {
     }
 
     /// Bytes that fit one buffer.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn buffer_len(&self) -> usize {
         self.len as usize
     }
@@ -242,18 +241,24 @@ impl ReceivePool {
         }
     }
 
-    /// Takes the buffer that the kernel would fill next: the scripted ring's way to receive.
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(super) fn fill_next(&self, head: &mut u16, bytes: &[u8]) -> Option<u16> {
-        if *head == self.tail.get() {
+    /// The published buffer at `head`, which the kernel would fill next, and its memory: how rings
+    /// without a kernel behind them receive. It stays published until the head has passed it.
+    pub(super) fn next_published(&self, head: u16) -> Option<(u16, NonNull<u8>)> {
+        if head == self.tail.get() {
             return None;
         }
-        let slot = usize::from(*head & (self.count - 1)) * size_of::<BufRingEntry>();
+        let slot = usize::from(head & (self.count - 1)) * size_of::<BufRingEntry>();
         // SAFETY: the entry was published, so it is initialised and stays put until reused.
         let buffer = unsafe { self.entries.at(slot).cast::<BufRingEntry>().as_ref() }.bid();
+        Some((buffer, self.memory.at(usize::from(buffer) * self.stride)))
+    }
+
+    /// Fills the next published buffer: the scripted ring's way to receive.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn fill_next(&self, head: &mut u16, bytes: &[u8]) -> Option<u16> {
+        let (buffer, base) = self.next_published(*head)?;
         *head = head.wrapping_add(1);
         let len = bytes.len().min(self.len as usize);
-        let base = self.memory.at(usize::from(buffer) * self.stride);
         // SAFETY: a published buffer is nobody's lease, and `len` fits into it.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), base.as_ptr(), len) };
         Some(buffer)

@@ -117,7 +117,7 @@ impl super::Ring {
     pub(super) fn scripted_clock(&self) -> Option<Duration> {
         match &self.state.borrow().backend {
             super::Backend::Scripted(script) => Some(script.clock),
-            super::Backend::Kernel(_) => None,
+            super::Backend::Kernel(_) | super::Backend::Poll(_) => None,
         }
     }
 
@@ -125,7 +125,7 @@ impl super::Ring {
     pub(super) fn scripted_queue(&self, socket: RawFd) -> Option<SendQueue> {
         match &self.state.borrow().backend {
             super::Backend::Scripted(script) => script.send_queues.get(&socket).copied(),
-            super::Backend::Kernel(_) => None,
+            super::Backend::Kernel(_) | super::Backend::Poll(_) => None,
         }
     }
 }

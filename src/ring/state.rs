@@ -9,6 +9,7 @@ use super::sim;
 use super::{
     Counts, ReceivePool, TaskId,
     op::{self, Kind, OpId, Submission, Wait},
+    poll,
     table::{Effect, OpTable},
     uring,
 };
@@ -17,6 +18,7 @@ use crate::tick_clock::TickClock;
 #[derive(Debug)]
 pub(super) enum Backend {
     Kernel(uring::Uring),
+    Poll(poll::Poll),
     #[cfg(any(test, feature = "fuzzing"))]
     Scripted(sim::Scripted),
 }
@@ -25,6 +27,7 @@ impl Backend {
     pub(super) fn push(&mut self, id: OpId, submission: &Submission) -> bool {
         match self {
             Self::Kernel(ring) => ring.push(id, submission),
+            Self::Poll(poll) => poll.push(id, submission),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.push(id, submission),
         }
@@ -33,6 +36,7 @@ impl Backend {
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Self::Kernel(ring) => ring.enter(wait),
+            Self::Poll(poll) => poll.enter(wait),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.enter(wait),
         }
@@ -41,6 +45,7 @@ impl Backend {
     pub(super) fn next(&mut self) -> Option<op::Completion> {
         match self {
             Self::Kernel(ring) => ring.next(),
+            Self::Poll(poll) => poll.next(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.next(),
         }
@@ -49,7 +54,7 @@ impl Backend {
     /// Rests for a moment, because the kernel wants something that only time brings.
     pub(super) fn rest(&mut self) {
         match self {
-            Self::Kernel(_) => std::thread::sleep(REFUSED_REST),
+            Self::Kernel(_) | Self::Poll(_) => std::thread::sleep(REFUSED_REST),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.rests += 1,
         }
@@ -59,6 +64,7 @@ impl Backend {
     pub(super) fn overflowed(&mut self) -> bool {
         match self {
             Self::Kernel(ring) => ring.overflowed(),
+            Self::Poll(_) => false,
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(_) => false,
         }
@@ -67,7 +73,7 @@ impl Backend {
     /// What a worker's clock shows, the kernel asked; a script has a clock of its own.
     pub(super) fn ask_time(&self, time: &TickClock) -> u64 {
         match self {
-            Self::Kernel(_) => time.anchor(),
+            Self::Kernel(_) | Self::Poll(_) => time.anchor(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }
@@ -76,7 +82,7 @@ impl Backend {
     /// The same without asking.
     pub(super) fn time(&self, time: &TickClock) -> u64 {
         match self {
-            Self::Kernel(_) => time.now(),
+            Self::Kernel(_) | Self::Poll(_) => time.now(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.clock.as_nanos() as u64,
         }

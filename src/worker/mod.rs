@@ -30,7 +30,7 @@ use crate::{
     files::{FileStore, Pool},
     handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
-    ring::{Counts as RingCounts, Ring, RingConfig, RingOptions},
+    ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
 };
 use door::Door;
 use executor::Executor;
@@ -98,6 +98,7 @@ fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
         leases: limits.leases_per_connection,
         send_memory: limits.send_memory_bytes,
         rings,
+        io: Io::default(),
     }
 }
 

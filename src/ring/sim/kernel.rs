@@ -82,7 +82,7 @@ impl SimKernel {
     fn script<T>(&self, act: impl FnOnce(&mut Scripted) -> T) -> T {
         match &mut self.ring.state.borrow_mut().backend {
             Backend::Scripted(script) => act(script),
-            Backend::Kernel(_) => unreachable!("made with a script"),
+            Backend::Kernel(_) | Backend::Poll(_) => unreachable!("made with a script"),
         }
     }
 

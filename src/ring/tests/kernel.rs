@@ -1,4 +1,5 @@
-//! The real ring, where it is cheap: what the scripts assume of the kernel, the kernel does.
+//! The real ring, where it is cheap, and the one that epoll plays: what the scripts assume of the
+//! kernel, both do.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,19 +13,58 @@ use std::{
 
 use super::{Desk, config};
 use crate::ring::{
-    AcceptStream, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass, Socket,
+    AcceptStream, Io, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass,
+    Socket,
 };
+
+/// Runs each of these over io_uring and over epoll.
+macro_rules! over_both {
+    ($($name:ident)*) => {
+        mod ring {
+            $(
+                #[test]
+                #[cfg_attr(miri, ignore)]
+                fn $name() {
+                    super::$name(super::Io::Ring);
+                }
+            )*
+        }
+        mod poll {
+            $(
+                #[test]
+                #[cfg_attr(miri, ignore)]
+                fn $name() {
+                    super::$name(super::Io::Poll);
+                }
+            )*
+        }
+    };
+}
+pub(super) use over_both;
+
+over_both! {
+    a_connection_is_accepted_answered_and_closed
+    a_dropped_task_hangs_up_though_a_receive_was_armed
+    the_peer_sees_the_end_even_if_the_ring_goes_with_the_socket
+    a_stream_that_outruns_its_buffers_loses_nothing
+    a_stream_that_holds_too_much_is_bounded_and_loses_nothing
+    streams_that_share_too_few_buffers_all_come_to_their_end
+    a_hundred_sends_go_through_a_queue_of_eight_in_order
+    a_send_that_stalls_is_cut_off_by_its_deadline
+    files_are_opened_beneath_their_folder_only_and_read_in_pieces
+    a_counter_wakes_the_loop
+}
 
 /// After this the test is said to hang.
 const WATCH: Duration = Duration::from_secs(30);
 
 impl Desk {
-    fn real(config: &RingConfig) -> Self {
-        Self::over(Ring::new(config).expect("a small ring"))
+    pub(super) fn real(io: Io, config: &RingConfig) -> Self {
+        Self::over(Ring::new(&RingConfig { io, ..*config }).expect("a small ring"))
     }
 
     /// Turns until these tasks are done and nothing is in flight.
-    fn finish(&mut self, tasks: &[usize]) {
+    pub(super) fn finish(&mut self, tasks: &[usize]) {
         let ring = Rc::clone(&self.ring);
         let watch = self.spawn(async move { ring.sleep(WATCH).await });
         loop {
@@ -58,7 +98,7 @@ impl Desk {
 }
 
 /// A connection on the loopback: our end, and the peer's.
-fn connection() -> (OwnedFd, TcpStream) {
+pub(super) fn connection() -> (OwnedFd, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(WATCH)).unwrap();
@@ -71,10 +111,8 @@ fn multishot(ring: &Rc<Ring>, socket: &Socket) -> ReceiveStream {
     stream
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_connection_is_accepted_answered_and_closed() {
-    let mut desk = Desk::real(&config());
+fn a_connection_is_accepted_answered_and_closed(io: Io) {
+    let mut desk = Desk::real(io, &config());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let ring = Rc::clone(&desk.ring);
@@ -109,7 +147,7 @@ fn a_connection_is_accepted_answered_and_closed() {
 #[test]
 #[cfg_attr(miri, ignore)]
 fn deadlines_are_kept_though_only_one_timer_is_armed() {
-    let mut desk = Desk::real(&config());
+    let mut desk = Desk::real(Io::Ring, &config());
     let (begin, ended) = (desk.ring.now(), Rc::new(RefCell::new(Vec::new())));
     let sleeper = |desk: &mut Desk, ms: u64| {
         let (ring, ended) = (Rc::clone(&desk.ring), Rc::clone(&ended));
@@ -130,10 +168,8 @@ fn deadlines_are_kept_though_only_one_timer_is_armed() {
     assert!(desk.ring.counts().enters < 40, "{}", desk.ring.counts().enters);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_dropped_task_hangs_up_though_a_receive_was_armed() {
-    let mut desk = Desk::real(&config());
+fn a_dropped_task_hangs_up_though_a_receive_was_armed(io: Io) {
+    let mut desk = Desk::real(io, &config());
     let (socket, mut peer) = connection();
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
@@ -152,10 +188,8 @@ fn a_dropped_task_hangs_up_though_a_receive_was_armed() {
     assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn the_peer_sees_the_end_even_if_the_ring_goes_with_the_socket() {
-    let ring = Ring::new(&config()).unwrap();
+fn the_peer_sees_the_end_even_if_the_ring_goes_with_the_socket(io: Io) {
+    let ring = Ring::new(&RingConfig { io, ..config() }).unwrap();
     let (socket, mut peer) = connection();
     drop(Socket::new(&ring, socket));
     drop(ring);
@@ -192,11 +226,9 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| index as u8).collect()
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_stream_that_outruns_its_buffers_loses_nothing() {
+fn a_stream_that_outruns_its_buffers_loses_nothing(io: Io) {
     // Two buffers of 64 bytes, and everything has arrived before the first receive.
-    let mut desk = Desk::real(&RingConfig { receive_buffers: 2, ..config() });
+    let mut desk = Desk::real(io, &RingConfig { receive_buffers: 2, ..config() });
     let (socket, mut peer) = connection();
     peer.write_all(&pattern(20_000)).unwrap();
     drop(peer);
@@ -207,10 +239,8 @@ fn a_stream_that_outruns_its_buffers_loses_nothing() {
     assert!(desk.ring.counts().out_of_buffers > 0);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_stream_that_holds_too_much_is_bounded_and_loses_nothing() {
-    let mut desk = Desk::real(&RingConfig { receive_buffers: 256, leases: 4, ..config() });
+fn a_stream_that_holds_too_much_is_bounded_and_loses_nothing(io: Io) {
+    let mut desk = Desk::real(io, &RingConfig { receive_buffers: 256, leases: 4, ..config() });
     let (socket, mut peer) = connection();
     peer.write_all(&pattern(50_000)).unwrap();
     drop(peer);
@@ -221,10 +251,8 @@ fn a_stream_that_holds_too_much_is_bounded_and_loses_nothing() {
     assert!(desk.ring.counts().cancels > 0);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn streams_that_share_too_few_buffers_all_come_to_their_end() {
-    let mut desk = Desk::real(&RingConfig { receive_buffers: 4, operations: 256, ..config() });
+fn streams_that_share_too_few_buffers_all_come_to_their_end(io: Io) {
+    let mut desk = Desk::real(io, &RingConfig { receive_buffers: 4, operations: 256, ..config() });
     let mut tasks = Vec::new();
     let mut totals = Vec::new();
     for _ in 0..32 {
@@ -243,13 +271,16 @@ fn streams_that_share_too_few_buffers_all_come_to_their_end() {
 fn a_completion_queue_that_overflows_loses_nothing() {
     // 64 streams complete at once into a queue of 16. Buffers and leases are plenty, so that
     // nothing but the overflow ends a receive.
-    let mut desk = Desk::real(&RingConfig {
-        receive_buffers: 1024,
-        receive_buffer_len: 1024,
-        leases: 1000,
-        operations: 256,
-        ..config()
-    });
+    let mut desk = Desk::real(
+        Io::Ring,
+        &RingConfig {
+            receive_buffers: 1024,
+            receive_buffer_len: 1024,
+            leases: 1000,
+            operations: 256,
+            ..config()
+        },
+    );
     let mut peers = Vec::new();
     let mut tasks = Vec::new();
     let mut totals = Vec::new();
@@ -279,10 +310,9 @@ fn a_completion_queue_that_overflows_loses_nothing() {
     assert!(counts.completion_overflows > 0, "the kernel had to hold completions back");
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_hundred_sends_go_through_a_queue_of_eight_in_order() {
-    let mut desk = Desk::real(&RingConfig { operations: 128, send_memory: 4 << 20, ..config() });
+fn a_hundred_sends_go_through_a_queue_of_eight_in_order(io: Io) {
+    let mut desk =
+        Desk::real(io, &RingConfig { operations: 128, send_memory: 4 << 20, ..config() });
     let (socket, mut peer) = connection();
     let socket = Rc::new(Socket::new(&desk.ring, socket));
     let tasks: Vec<usize> = (0..100_u8)
@@ -305,10 +335,8 @@ fn a_hundred_sends_go_through_a_queue_of_eight_in_order() {
     assert_eq!(received, expected);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_send_that_stalls_is_cut_off_by_its_deadline() {
-    let mut desk = Desk::real(&config());
+fn a_send_that_stalls_is_cut_off_by_its_deadline(io: Io) {
+    let mut desk = Desk::real(io, &config());
     let (socket, peer) = connection();
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
@@ -327,15 +355,13 @@ fn a_send_that_stalls_is_cut_off_by_its_deadline() {
     drop(peer);
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn files_are_opened_beneath_their_folder_only_and_read_in_pieces() {
+fn files_are_opened_beneath_their_folder_only_and_read_in_pieces(io: Io) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page"), pattern(300)).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("outside")).unwrap();
     std::os::unix::fs::symlink("page", folder.path().join("inside")).unwrap();
     let root = Rc::new(OwnedFd::from(std::fs::File::open(folder.path()).unwrap()));
-    let mut desk = Desk::real(&config());
+    let mut desk = Desk::real(io, &config());
     let ring = Rc::clone(&desk.ring);
     let task = desk.spawn(async move {
         let all = OpenRules { links: true, other_file_systems: true };
@@ -378,10 +404,8 @@ fn a_ring_that_is_gone_gives_its_registration_back() {
     }
 }
 
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_counter_wakes_the_loop() {
-    let mut desk = Desk::real(&config());
+fn a_counter_wakes_the_loop(io: Io) {
+    let mut desk = Desk::real(io, &config());
     let event = Rc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap());
     let read = Rc::new(RefCell::new(None));
     let (ring, counter, noted) = (Rc::clone(&desk.ring), Rc::clone(&event), Rc::clone(&read));

@@ -52,6 +52,7 @@ fn config() -> RingConfig {
         leases: 4,
         send_memory: 0,
         rings: 1,
+        io: crate::ring::Io::default(),
     }
 }
 
@@ -141,7 +142,9 @@ impl Desk {
     fn script<T>(&self, act: impl FnOnce(&mut Scripted) -> T) -> T {
         match &mut self.ring.state.borrow_mut().backend {
             Backend::Scripted(script) => act(script),
-            Backend::Kernel(_) => unreachable!("a test of the real ring has no script"),
+            Backend::Kernel(_) | Backend::Poll(_) => {
+                unreachable!("a test of the real ring has no script")
+            }
         }
     }
 

@@ -13,8 +13,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{Desk, Witness, config};
-use crate::ring::{AcceptStream, Message, OpenRules, Pages, ReceiveStream, Ring, SendBuf, Socket};
+use super::{Desk, Witness, config, kernel::over_both};
+use crate::ring::{
+    AcceptStream, Io, Message, OpenRules, Pages, ReceiveStream, Ring, SendBuf, Socket,
+};
+
+over_both! {
+    a_number_that_is_used_again_is_another_operations_descriptor
+}
 
 /// An operation on a descriptor whose only other owner is the future.
 type Start = fn(Rc<Ring>, OwnedFd, SendBuf) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -92,11 +98,9 @@ fn the_descriptor_is_open_until_the_last_completion_whatever_becomes_of_the_task
 
 /// What one task's end leaves in the queue must not reach the descriptor of another connection
 /// that was given the same number before the kernel saw the queue.
-#[test]
-#[cfg_attr(miri, ignore)]
-fn a_number_that_is_used_again_is_another_operations_descriptor() {
+fn a_number_that_is_used_again_is_another_operations_descriptor(io: Io) {
     for (name, start) in STARTS {
-        let mut desk = Desk::over(Ring::new(&config()).unwrap());
+        let mut desk = Desk::real(io, &config());
         let (ours, _peer) = UnixStream::pair().unwrap();
         let number = ours.as_raw_fd();
         let (ring, buffer) = (Rc::clone(&desk.ring), desk.small_buffer());

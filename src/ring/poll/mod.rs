@@ -1,0 +1,308 @@
+//! A ring without io_uring: the same submissions and completions, played over epoll(7), for hosts
+//! that refuse io_uring. Nothing above the ring knows which of the two it runs on.
+//!
+//! A submission is tried first, at [`Poll::enter`], in the order in which it was queued. What would
+//! block waits in a line for its descriptor and direction ([`lines`]) and is tried again when epoll
+//! reports readiness. Files that are not in the page cache go to a thread of this ring ([`helper`]).
+//! Interest is level-triggered and lowered lazily: a report that nobody waits for lowers it.
+//!
+//! The invariants are the kernel's: a slot's memory and descriptor are touched only between its
+//! submission and its last completion; a cancel completes its target; close comes in the order of
+//! submissions. A descriptor with a line is open, since the slots in the line own it; so what is
+//! known of a number is used only while a line exists, and asked of the kernel anew after that.
+
+mod attempt;
+mod helper;
+mod lines;
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    rc::Rc,
+};
+
+use rustix::{
+    event::{Timespec, epoll},
+    io::Errno,
+};
+
+use super::{
+    op::{Completion, OpId, Submission, Wait},
+    receive_pool::ReceivePool,
+};
+use attempt::{Attempt, Place};
+use helper::Helper;
+use lines::{Direction, Lines};
+
+/// Reports that one wait takes, at most; others come with the next.
+const EVENTS: usize = 256;
+
+/// Connections that one listener brings in a turn, at most.
+const ACCEPTS_A_TURN: usize = 64;
+
+/// Buffers that one socket fills in a turn, at most.
+const RECEIVES_A_TURN: usize = 8;
+
+/// What epoll reports for the helper's eventfd. No descriptor has this number.
+const HELPER: u64 = u64::MAX;
+
+/// The epoll backend of a ring.
+pub(super) struct Poll {
+    epoll: OwnedFd,
+    pool: Rc<ReceivePool>,
+    /// Where the next receive buffer stands in the ring of published ones.
+    head: u16,
+    /// Submissions for one enter; more make the queue full.
+    room: usize,
+    queued: Vec<(OpId, Submission)>,
+    completions: VecDeque<Completion>,
+    lines: Lines,
+    helper: Helper,
+    events: Vec<epoll::Event>,
+    /// The last enter did not ask epoll, since it had completions anyway.
+    skipped: bool,
+}
+
+impl Poll {
+    /// # Errors
+    /// What epoll_create(2), epoll_ctl(2) and eventfd(2) say.
+    pub(super) fn new(room: u32, pool: &Rc<ReceivePool>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let helper = Helper::new()?;
+        let data = epoll::EventData::new_u64(HELPER);
+        epoll::add(&epoll, helper.event(), data, epoll::EventFlags::IN)?;
+        Ok(Self {
+            epoll,
+            pool: Rc::clone(pool),
+            head: 0,
+            room: room as usize,
+            queued: Vec::new(),
+            completions: VecDeque::new(),
+            lines: Lines::default(),
+            helper,
+            events: Vec::with_capacity(EVENTS),
+            skipped: false,
+        })
+    }
+
+    /// Queues a submission. False if the queue is full.
+    pub(super) fn push(&mut self, id: OpId, submission: &Submission) -> bool {
+        let fits = self.queued.len() < self.room;
+        if fits {
+            self.queued.push((id, *submission));
+        }
+        fits
+    }
+
+    /// Takes the next completion.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    /// Tries what is queued, and waits for one completion if `wait` says so.
+    pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        let mut queued = std::mem::take(&mut self.queued);
+        for (id, submission) in queued.drain(..) {
+            self.submit(id, &submission);
+        }
+        self.queued = queued;
+        // Where there is something to do anyway, epoll is asked every other time only.
+        if !self.completions.is_empty() && !self.skipped {
+            self.skipped = true;
+            return Ok(());
+        }
+        self.skipped = false;
+        let timeout = match wait {
+            _ if !self.completions.is_empty() => Some(Timespec::default()),
+            Wait::Not => Some(Timespec::default()),
+            Wait::Until { rest, .. } => Some(Timespec {
+                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: rest.subsec_nanos().into(),
+            }),
+            Wait::Forever => None,
+        };
+        self.events.clear();
+        let spare = rustix::buffer::spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, spare, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            let (data, flags) = (event.data.u64(), event.flags);
+            match RawFd::try_from(data) {
+                Ok(fd) => self.reported(fd, flags),
+                Err(_) => self.collect(),
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// Takes what the helper has done.
+    fn collect(&mut self) {
+        for (id, result) in self.helper.take_done() {
+            self.complete(id, result);
+        }
+    }
+
+    fn complete(&mut self, id: OpId, result: i32) {
+        self.completions.push_back(Completion { id, result, more: false, buffer: None });
+    }
+
+    fn submit(&mut self, id: OpId, submission: &Submission) {
+        match attempt::place(submission) {
+            Place::Line(fd, direction) => self.try_or_wait(id, submission, fd, direction),
+            Place::Wait(fd, direction) => self.wait_for(id, submission, fd, direction),
+            Place::File => match attempt::file(submission, attempt::Disk::Never) {
+                Some(result) => self.complete(id, result),
+                None => {
+                    if let Err(result) = self.helper.give(id, submission) {
+                        self.complete(id, result);
+                    }
+                }
+            },
+            Place::Close(fd) => {
+                self.lines.forget(fd);
+                let result = attempt::close(fd);
+                self.complete(id, result);
+            }
+            Place::Cancel(target) => {
+                let result = self.cancel(OpId::from_user_data(target));
+                self.complete(id, result);
+            }
+        }
+    }
+
+    /// Cancels by name, as the kernel does: the target completes with ECANCELED, unless it is being
+    /// carried out (EALREADY) or gone (ENOENT).
+    fn cancel(&mut self, target: OpId) -> i32 {
+        if self.lines.remove(target) {
+            self.complete(target, -libc::ECANCELED);
+            return 0;
+        }
+        match self.helper.cancel(target) {
+            helper::Cancelled::Taken => {
+                self.complete(target, -libc::ECANCELED);
+                0
+            }
+            helper::Cancelled::TooLate => -libc::EALREADY,
+            helper::Cancelled::Unknown => -libc::ENOENT,
+        }
+    }
+
+    fn try_or_wait(&mut self, id: OpId, submission: &Submission, fd: RawFd, direction: Direction) {
+        if let Err(result) = attempt::prepare(submission) {
+            self.complete(id, result);
+            return;
+        }
+        // Behind others of its kind, so that sends leave in their order.
+        if !self.lines.is_empty(fd, direction) || !self.drive_one(id, submission) {
+            self.wait_for(id, submission, fd, direction);
+        }
+    }
+
+    /// Puts an operation in line and makes epoll report its descriptor.
+    fn wait_for(&mut self, id: OpId, submission: &Submission, fd: RawFd, direction: Direction) {
+        // While nobody is in line the number may have come to stand for another file.
+        let is_known = self.lines.has_any(fd);
+        self.lines.join(id, submission, fd, direction);
+        let wanted = self.lines.wanted(fd);
+        if is_known && self.lines.registered(fd).contains(wanted) {
+            return;
+        }
+        if let Err(errno) = self.register(fd, wanted) {
+            // Nothing would ever report it.
+            self.lines.remove(id);
+            self.complete(id, -errno.raw_os_error());
+        }
+    }
+
+    /// Makes epoll report these, and nothing else, for a descriptor.
+    fn register(&mut self, fd: RawFd, wanted: epoll::EventFlags) -> Result<(), Errno> {
+        let data = epoll::EventData::new_u64(fd as u64);
+        let known = !self.lines.registered(fd).is_empty();
+        let file = attempt::borrow(&self.lines, fd).ok_or(Errno::BADF)?;
+        let add = |file: BorrowedFd<'_>| epoll::add(&self.epoll, file, data, wanted);
+        let modify = |file: BorrowedFd<'_>| epoll::modify(&self.epoll, file, data, wanted);
+        let registered = if known {
+            modify(file).or_else(|errno| if errno == Errno::NOENT { add(file) } else { Err(errno) })
+        } else {
+            add(file).or_else(|errno| if errno == Errno::EXIST { modify(file) } else { Err(errno) })
+        };
+        self.lines.set_registered(fd, registered.map_or(epoll::EventFlags::empty(), |()| wanted));
+        registered
+    }
+
+    /// epoll reports a descriptor.
+    fn reported(&mut self, fd: RawFd, flags: epoll::EventFlags) {
+        use epoll::EventFlags as Flags;
+        let failed = flags.intersects(Flags::ERR | Flags::HUP);
+        let mut of_use = false;
+        for (direction, flag) in [(Direction::Read, Flags::IN), (Direction::Write, Flags::OUT)] {
+            if (failed || flags.intersects(flag)) && !self.lines.is_empty(fd, direction) {
+                of_use = true;
+                self.drive(fd, direction);
+            } else if flags.intersects(flag) {
+                self.lower(fd);
+            }
+        }
+        if failed && !of_use {
+            self.lower(fd);
+        }
+    }
+
+    /// Makes epoll report no more than somebody waits for.
+    fn lower(&mut self, fd: RawFd) {
+        if self.lines.has_any(fd) {
+            let wanted = self.lines.wanted(fd);
+            // It reported just now, so it is open and known; were it to fail, it reports again.
+            let _ = self.register(fd, wanted);
+            return;
+        }
+        // Nobody owns the number any more, so the epoll instance is asked by number alone.
+        attempt::unregister(self.epoll.as_fd(), fd);
+        self.lines.forget(fd);
+    }
+
+    /// Tries what waits in a line, until one has to go on waiting.
+    fn drive(&mut self, fd: RawFd, direction: Direction) {
+        while let Some((id, submission)) = self.lines.first(fd, direction) {
+            if !self.drive_one(id, &submission) {
+                return;
+            }
+            self.lines.remove(id);
+        }
+    }
+
+    /// Tries an operation. Whether that was its end; if not, it has to wait.
+    fn drive_one(&mut self, id: OpId, submission: &Submission) -> bool {
+        let most = match submission {
+            Submission::AcceptMulti { .. } => ACCEPTS_A_TURN,
+            _ => RECEIVES_A_TURN,
+        };
+        for _ in 0..most {
+            match attempt::socket(submission, &self.pool, &mut self.head) {
+                Attempt::NotYet => return false,
+                Attempt::Ended { result, buffer } => {
+                    self.completions.push_back(Completion { id, result, more: false, buffer });
+                    return true;
+                }
+                Attempt::Continues { result, buffer, likely_more } => {
+                    self.completions.push_back(Completion { id, result, more: true, buffer });
+                    if !likely_more {
+                        return false;
+                    }
+                }
+            }
+        }
+        false
+    }
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poll").field("queued", &self.queued.len()).finish_non_exhaustive()
+    }
+}
