@@ -11,8 +11,8 @@ use log::LevelFilter;
 use super::{anatomy::Target, units};
 use crate::config::{
     AccessLogTarget, AdminAddress, CertificateSource, ClientAuth, ClientAuthMode, Config,
-    ConfigError, FieldLine, KtlsMode, LandlockMode, ListenAddress, LogFormat, ObserveOptions,
-    ProcessOptions, TlsVersion, UserSpec,
+    ConfigError, FieldLine, IoMode, KtlsMode, LandlockMode, ListenAddress, LogFormat,
+    ObserveOptions, ProcessOptions, TlsVersion, UserSpec,
 };
 
 /// What is printed after the help of the program and in its man page.
@@ -127,6 +127,10 @@ pub(super) struct Serve {
     #[arg(long)]
     no_pin: bool,
 
+    /// What workers run on: io_uring, or epoll where the host refuses io_uring; io_uring alone; or
+    /// epoll alone
+    #[arg(long, value_name = "WHAT", default_value = "auto")]
+    io: IoOption,
     #[command(flatten)]
     tls: Tls,
     #[command(flatten)]
@@ -248,6 +252,13 @@ enum Landlock {
 enum ClientAuthOption {
     Optional,
     Required,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IoOption {
+    Auto,
+    Ring,
+    Poll,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -375,6 +386,11 @@ impl Serve {
         }
         config.workers = self.workers;
         config.pin = !self.no_pin;
+        config.io = match self.io {
+            IoOption::Auto => IoMode::Auto,
+            IoOption::Ring => IoMode::Ring,
+            IoOption::Poll => IoMode::Poll,
+        };
         config.certificate = CertificateSource::paired(&self.tls.cert, &self.tls.key)?;
         config.client_auth = self.tls.client_ca.clone().map(|ca| ClientAuth {
             ca,

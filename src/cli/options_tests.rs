@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{CertificatePair, Limits, Timeouts};
+use crate::config::{CertificatePair, IoMode, Limits, Timeouts};
 use clap::CommandFactory;
 
 fn config(options: &[&str]) -> Config {
@@ -33,6 +33,7 @@ fn every_option_finds_its_place() {
         "--listen=[::]:443",
         "--workers=3",
         "--no-pin",
+        "--io=poll",
         "--cert=chain.pem",
         "--key=key.pem",
         "--cert=second.pem",
@@ -60,7 +61,7 @@ fn every_option_finds_its_place() {
     ]);
     assert_eq!(config.root, PathBuf::from("site"));
     assert_eq!(config.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:443".parse().unwrap()]);
-    assert_eq!((config.workers, config.pin), (Some(3), false));
+    assert_eq!((config.workers, config.pin, config.io), (Some(3), false, IoMode::Poll));
     let pair = |cert: &str, key: &str| CertificatePair { cert: cert.into(), key: key.into() };
     assert_eq!(
         config.certificate,

@@ -111,6 +111,7 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
         workers: server.workers(),
         cpus: server.placement(),
         tls_path: server.tls_path().to_owned(),
+        io_path: server.io_path().to_owned(),
         certificates: server.certificates(),
         client_auth: config.client_auth.clone(),
         ticket_keys: config.ticket_keys.clone(),

@@ -61,6 +61,8 @@ pub struct Config {
     /// Whether each worker is pinned to one CPU: yes (the default) where the CPUs that the process
     /// may use are its own, no more of them than workers, and no control group limits CPU time.
     pub pin: bool,
+    /// What workers submit their system calls to. Default: [`IoMode::Auto`].
+    pub io: IoMode,
     /// Whether records are sealed and opened by the kernel. Default: [`KtlsMode::Auto`].
     pub ktls: KtlsMode,
     /// The oldest TLS version that is accepted. Default: [`TlsVersion::V12`].
@@ -94,6 +96,7 @@ impl Default for Config {
             ticket_keys: None,
             workers: None,
             pin: true,
+            io: IoMode::Auto,
             ktls: KtlsMode::Auto,
             tls_min: TlsVersion::V12,
             http2: false,
@@ -112,6 +115,18 @@ impl Config {
     pub fn worker_count(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
     }
+}
+
+/// What workers submit their system calls to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoMode {
+    /// io_uring, or epoll where the host refuses io_uring to this process or lacks a part of it.
+    #[default]
+    Auto,
+    /// io_uring; the server refuses to start where the host has none for it.
+    Ring,
+    /// epoll.
+    Poll,
 }
 
 /// Whether TLS records are sealed and opened by the kernel once a handshake is done.

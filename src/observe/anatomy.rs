@@ -17,6 +17,8 @@ pub struct ServerFacts {
     pub addresses: Vec<SocketAddr>,
     /// Who seals and opens records, and why.
     pub tls: String,
+    /// What the workers run on: `ring` or `poll`.
+    pub io: &'static str,
     /// Whether stages are timed and bytes counted.
     pub anatomy: bool,
     /// Whether a receive buffer holds a whole TLS record.

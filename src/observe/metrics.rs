@@ -81,6 +81,10 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     to.encode_descriptor("build_info", "The version that runs", None, MetricType::Gauge)?
         .encode_family(&info)?
         .encode_gauge(&1_i64)?;
+    let help = "What the workers run on: ring (io_uring) or poll (epoll)";
+    to.encode_descriptor("io_backend", help, None, MetricType::Gauge)?
+        .encode_family(&[("backend", anatomy.server.io)])?
+        .encode_gauge(&1_i64)?;
     gauge(to, "uptime_seconds", "Time since the start", anatomy.uptime.as_secs_f64())?;
     gauge(to, "connections", "Open connections", anatomy.connections() as f64)?;
     counter(to, "connections_accepted", "Connections accepted", counts.accepted)?;

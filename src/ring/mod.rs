@@ -17,10 +17,12 @@
 //! 6. Close is a join: cancel, drain to nothing in flight, then close the descriptor.
 //! 7. Every queue is bounded and every wait can be given a deadline ([`Ring::within`]).
 //!
-//! The kernel's side is exchangeable: `uring` is the real one; tests and the fuzzer put a scripted
-//! one (`sim`) in its place, which plays late, reordered, short and failing completions.
+//! What is below the op table is exchangeable: `uring` is io_uring; `poll` plays the same submissions
+//! and completions over epoll, for hosts that refuse io_uring; tests and the fuzzer put a scripted
+//! kernel (`sim`) in their place, which plays late, reordered, short and failing completions.
 
 mod alarm;
+mod choice;
 mod clock;
 mod counts;
 mod descriptor;
@@ -68,6 +70,7 @@ use std::{
     time::Duration,
 };
 
+pub use choice::Choice;
 pub use counts::Counts;
 pub use descriptor::Descriptor;
 pub use file::{MAX_VECTORS, OpenRules};
@@ -394,6 +397,16 @@ impl Ring {
     pub fn close(&self, fd: OwnedFd) {
         let fd = fd.into_raw_fd();
         self.state.borrow_mut().push(OpId::FORGOTTEN, Submission::Close { fd });
+    }
+}
+
+impl Io {
+    /// The name of it, as `--io` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Poll => "poll",
+        }
     }
 }
 

@@ -125,6 +125,8 @@ pub enum RingUnavailable {
     Lacking(Vec<&'static str>),
     /// The loopback sockets for the trial could not be made.
     Loopback(io::Error),
+    /// Nor can Ringway poll: the kernel lacks this call.
+    NoPolling(&'static str),
     /// Anything else that `io_uring_setup(2)` answered.
     Other(io::Error),
 }
@@ -139,6 +141,12 @@ impl RingUnavailable {
             libc::EMFILE | libc::ENFILE => Self::Descriptors,
             _ => Self::Other(io::Error::from_raw_os_error(code)),
         }
+    }
+
+    /// Whether the host has no io_uring for this process: then it can poll. What else stands in the way
+    /// is for the operator to change.
+    pub fn is_of_the_host(&self) -> bool {
+        matches!(self, Self::NotThere | Self::Refused { .. } | Self::Lacking(_))
     }
 
     /// The command or the setting that would help, where there is one.
@@ -161,6 +169,7 @@ impl RingUnavailable {
             Self::Memory => "ulimit -l unlimited, or LimitMEMLOCK=infinity in the systemd unit",
             Self::Descriptors => "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit",
             Self::Lacking(_) => "run Linux 6.1 or newer",
+            Self::NoPolling(_) => "run Linux 5.6 or newer",
             Self::Loopback(_) => "sudo ip link set lo up",
             Self::Other(_) => "look for the kernel's reason in its log: sudo dmesg | tail",
         }
@@ -183,6 +192,7 @@ impl fmt::Display for RingUnavailable {
             Self::Lacking(names) => {
                 write!(f, "this kernel's io_uring lacks {}", names.join(", "))?;
             }
+            Self::NoPolling(call) => write!(f, "this kernel has neither io_uring nor {call}")?,
             Self::Loopback(error) => write!(f, "loopback sockets cannot be made: {error}")?,
             Self::Other(error) => write!(f, "a ring cannot be made: {error}")?,
         }

@@ -17,11 +17,11 @@ use std::{
 
 use super::{RunningServer, StartError, patience::within, start, tls::Tls};
 use crate::{
-    config::{AccessLogTarget, AdminAddress, Config, LandlockMode},
+    config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode},
     conn::KtlsPlan,
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of},
-    ring::probe::RingFeatures,
+    ring::Choice,
 };
 
 /// A server that has been prepared; dropping it gives all of it back.
@@ -37,6 +37,8 @@ pub struct Prepared {
     pub(super) log: Option<LogFile>,
     pub(super) admin: Option<AdminSocket>,
     pub(super) confinement: Option<Confinement>,
+    /// What the workers run on, once that is decided.
+    pub(super) io: Option<Choice>,
 }
 
 /// What the process has given up.
@@ -83,7 +85,7 @@ impl Prepared {
         }
         self.open_files()?;
         // The trial binds sockets, which is soon denied.
-        require_rings()?;
+        self.io = Some(choose(self.config.io)?);
         let landlock = match wanted.landlock {
             LandlockMode::Off => Err("it is switched off (--landlock off)".to_owned()),
             mode => match privilege::confine(&allowed(&self.config)) {
@@ -112,10 +114,16 @@ impl Prepared {
     /// The host has no ring for us, or a worker cannot be set up; nothing is left behind.
     pub fn start(mut self) -> Result<RunningServer, StartError> {
         if self.confinement.is_none() {
-            require_rings()?;
             self.open_files()?;
         }
-        start::start(self)
+        let choice = match self.io.take() {
+            Some(choice) => choice,
+            None => choose(self.config.io)?,
+        };
+        if choice.refusal().is_some() {
+            log::warn!("workers run on {choice}");
+        }
+        start::start(self, &choice)
     }
 
     /// Opens what is made in the file system, as whoever the process is by now.
@@ -195,8 +203,14 @@ fn warn_of_unreadable(config: &Config, account: &Account) {
     }
 }
 
-fn require_rings() -> Result<(), StartError> {
-    RingFeatures::probe().and_then(|features| features.require()).map_err(StartError::Ring)
+/// What the workers run on, decided once for all of them.
+pub(super) fn choose(mode: IoMode) -> Result<Choice, StartError> {
+    let choice = match mode {
+        IoMode::Auto => Choice::auto(),
+        IoMode::Ring => Choice::ring(),
+        IoMode::Poll => Choice::poll(),
+    };
+    choice.map_err(StartError::Ring)
 }
 
 fn whoever_started_it() -> String {

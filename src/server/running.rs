@@ -97,6 +97,7 @@ pub struct RunningServer {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) tls_path: String,
     pub(super) placement: Placement,
+    pub(super) io_path: String,
     pub(super) confinement: Option<Confinement>,
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
@@ -130,6 +131,11 @@ impl RunningServer {
     /// Which CPUs its workers keep, or why they keep none, for a person.
     pub fn placement(&self) -> String {
         self.placement.to_string()
+    }
+
+    /// What its workers run on, and why, for a person.
+    pub fn io_path(&self) -> &str {
+        &self.io_path
     }
 
     /// The certificates that it serves at present, in the order of the configuration. The first is

@@ -29,6 +29,7 @@ use crate::{
         admin::{Admin, AdminSocket},
     },
     record,
+    ring::{Choice, Io},
     worker::{self, Inbox, Plan, SharedLimits},
 };
 
@@ -61,6 +62,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         log: None,
         admin,
         confinement: None,
+        io: None,
     })
 }
 
@@ -87,17 +89,18 @@ fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
 pub(crate) fn rehearse(mut config: Config) -> Result<Config, StartError> {
     let workers = config.worker_count();
     fit(&mut config, workers)?;
-    try_workers(&config, workers).map(|()| config)
+    let io = super::prepared::choose(config.io)?.io();
+    try_workers(&config, workers, io).map(|()| config)
 }
 
-fn try_workers(config: &Config, workers: usize) -> Result<(), StartError> {
+fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError> {
     let (made, results) = mpsc::channel();
     let mut threads = Vec::new();
     for _ in 0..workers {
         let (made, limits) = (made.clone(), config.limits.clone());
         let (release, held) = mpsc::channel::<()>();
         let thread = thread::Builder::new().spawn(move || {
-            let ring = worker::ring_of(&limits, workers);
+            let ring = worker::ring_of(&limits, workers, io);
             let (ring, failed) = match ring {
                 Ok(ring) => (Some(ring), None),
                 Err(error) => (None, Some(error)),
@@ -120,9 +123,10 @@ fn try_workers(config: &Config, workers: usize) -> Result<(), StartError> {
 }
 
 /// Everything from there on: threads, and rings on them.
-pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
+pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer, StartError> {
     let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
     let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
+    let (io, io_path) = (choice.io(), choice.to_string());
     let placement = Placement::choose(config.pin, workers);
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
@@ -149,6 +153,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
             ktls: ktls.clone(),
             listeners,
             inbox: Arc::clone(&inboxes[number]),
+            io,
             cpu: placement.cpu(number),
             log: feeds.pop(),
             pool: pool.clone(),
@@ -161,6 +166,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
         facts: ServerFacts {
             addresses: addresses.clone(),
             tls: tls_path.clone(),
+            io: io.name(),
             anatomy: config.observe.anatomy,
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
         },
@@ -178,6 +184,7 @@ pub(super) fn start(prepared: Prepared) -> Result<RunningServer, StartError> {
         pool,
         tls_path,
         placement,
+        io_path,
         confinement,
         handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),
         workers: Vec::new(),

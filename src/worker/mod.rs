@@ -57,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) ktls: KtlsPlan,
     pub(crate) listeners: Vec<Arc<OwnedFd>>,
     pub(crate) inbox: Arc<Inbox>,
+    /// What its ring runs on.
+    pub(crate) io: Io,
     pub(crate) cpu: Option<usize>,
     pub(crate) log: Option<Feed>,
     /// Threads for what would block, shared with the other workers.
@@ -87,7 +89,7 @@ pub(crate) struct Worker {
 }
 
 /// The size of a worker's ring and pools under these limits.
-fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
+fn ring_config(limits: &Limits, rings: usize, io: Io) -> RingConfig {
     RingConfig {
         queues: RingOptions::default(),
         // A receive and a send for each connection, a read ahead, and as much again for what is
@@ -98,7 +100,7 @@ fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
         leases: limits.leases_per_connection,
         send_memory: limits.send_memory_bytes,
         rings,
-        io: Io::default(),
+        io,
     }
 }
 
@@ -107,8 +109,8 @@ fn ring_config(limits: &Limits, rings: usize) -> RingConfig {
 ///
 /// # Errors
 /// What [`Ring::new`] says.
-pub(crate) fn ring_of(limits: &Limits, rings: usize) -> io::Result<Rc<Ring>> {
-    Ring::new(&ring_config(limits, rings))
+pub(crate) fn ring_of(limits: &Limits, rings: usize, io: Io) -> io::Result<Rc<Ring>> {
+    Ring::new(&ring_config(limits, rings, io))
 }
 
 /// What notes the worker's doings, as configured.
@@ -129,7 +131,7 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
-        let ring = ring_of(&plan.config.limits, plan.config.worker_count())?;
+        let ring = ring_of(&plan.config.limits, plan.config.worker_count(), plan.io)?;
         Self::over(ring, plan)
     }
 

@@ -64,6 +64,7 @@ impl Server {
             .args(options)
             .args(kernel_tls(options))
             .args(looked_into(options))
+            .args(io(options))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
@@ -204,6 +205,13 @@ fn kernel_tls(options: &[&str]) -> Option<&'static str> {
     let required = std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1");
     let says = options.iter().any(|option| option.starts_with("--ktls"));
     (required && !says).then_some("--ktls=on")
+}
+
+/// What every server of a run is to run on: `RINGWAY_TEST_IO=poll` takes the whole suite over epoll.
+fn io(options: &[&str]) -> Option<String> {
+    let io = std::env::var("RINGWAY_TEST_IO").ok().filter(|io| !io.is_empty());
+    let says = options.iter().any(|option| option.starts_with("--io"));
+    io.filter(|_| !says).map(|io| format!("--io={io}"))
 }
 
 /// Runs the program to its end, with a deadline.

@@ -20,12 +20,7 @@ impl Consequences<'_> {
     pub(super) fn section(self, config: &Config) -> Section {
         let facts = self.facts;
         let mut lines = Vec::new();
-        if let Ok(features) = self.ring {
-            let mode = match (features.defer_taskrun, features.coop_taskrun) {
-                (true, _) => "DEFER_TASKRUN",
-                (false, true) => "COOP_TASKRUN",
-                (false, false) => "plain",
-            };
+        if let Some(runs_on) = runs_on(self.ring) {
             lines.push(match self.start {
                 Some(Err(error)) => {
                     let text = error.to_string();
@@ -34,7 +29,7 @@ impl Consequences<'_> {
                     if remedy.is_empty() { line } else { line.remedy(remedy) }
                 }
                 Some(Ok(_)) | None => {
-                    Line::note("workers", format!("{}, each with one {mode} ring", facts.cpus))
+                    Line::note("workers", format!("{}, each {runs_on}", facts.cpus))
                 }
             });
         }
@@ -65,5 +60,20 @@ impl Consequences<'_> {
         );
         lines.push(Line::note("listen backlog", backlog));
         Section { title: "What Ringway will therefore do", lines }
+    }
+}
+
+/// What the workers will run on; None where something stands in the way that the operator can change.
+fn runs_on(ring: &Result<RingFeatures, RingUnavailable>) -> Option<&'static str> {
+    match ring {
+        Ok(features) if features.require().is_ok() => {
+            Some(match (features.defer_taskrun, features.coop_taskrun) {
+                (true, _) => "with one DEFER_TASKRUN ring",
+                (false, true) => "with one COOP_TASKRUN ring",
+                (false, false) => "with one plain ring",
+            })
+        }
+        Err(error) if !error.is_of_the_host() => None,
+        Ok(_) | Err(_) => Some("on epoll, which costs more CPU for each small request"),
     }
 }

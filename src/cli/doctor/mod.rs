@@ -32,13 +32,18 @@ pub(super) fn run(json: bool) -> Exit {
         ring: &ring,
         ktls: &ktls,
         trial: trial.as_ref(),
-        start: ring.is_ok().then(|| server::rehearse(Config::default())),
+        start: may_start(&ring).then(|| server::rehearse(Config::default())),
     });
     let text = if json { report.to_json() } else { report.to_string() };
     match print(text.as_bytes()) {
         Exit::Done if !report.works() => Exit::HostLacks,
         exit => exit,
     }
+}
+
+/// Whether there is a ring, or the host refuses one, so that the workers poll.
+fn may_start(ring: &Result<RingFeatures, RingUnavailable>) -> bool {
+    ring.as_ref().err().is_none_or(RingUnavailable::is_of_the_host)
 }
 
 /// What is judged.
@@ -48,7 +53,7 @@ struct Host<'a> {
     ktls: &'a KtlsSupport,
     trial: Option<&'a Trial>,
     /// What came of setting up the workers of the default configuration, as a start does; None
-    /// where there is no ring at all.
+    /// where something stands in the way of a ring that the operator can change.
     start: Option<Result<Config, StartError>>,
 }
 

@@ -67,7 +67,9 @@ pub(super) fn ring(ring: &Result<RingFeatures, RingUnavailable>) -> Section {
         Err(error) => {
             let text = error.to_string();
             let problem = text.split("; to change it: ").next().unwrap_or(&text);
-            vec![Line::new(Mark::Fail, "a ring", problem).remedy(error.remedy())]
+            // The server then polls.
+            let mark = if error.is_of_the_host() { Mark::No } else { Mark::Fail };
+            vec![Line::new(mark, "a ring", problem).remedy(error.remedy())]
         }
     };
     Section { title: "io_uring", lines }
@@ -78,14 +80,14 @@ fn ring_lines(features: &RingFeatures) -> Vec<Line> {
         Line::new(verdict(there, Mark::No), what, if there { gives } else { without })
     };
     let needed = |what, there, gives: &str| {
-        let line = Line::new(verdict(there, Mark::Fail), what, gives);
+        let line = Line::new(verdict(there, Mark::No), what, gives);
         if there { line } else { line.remedy("run Linux 6.1 or newer") }
     };
     let operations = if features.missing_operations.is_empty() {
         Line::new(Mark::Yes, "operations", "all that Ringway submits")
     } else {
         let names = features.missing_operations.join(", ");
-        Line::new(Mark::Fail, "operations", format!("missing: {names}"))
+        Line::new(Mark::No, "operations", format!("missing: {names}"))
             .remedy("run Linux 6.1 or newer")
     };
     vec![

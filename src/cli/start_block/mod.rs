@@ -32,6 +32,8 @@ pub(super) struct StartBlock {
     pub(super) cpus: String,
     /// Which TLS path records take, and why.
     pub(super) tls_path: String,
+    /// What the workers run on, and why.
+    pub(super) io_path: String,
     /// The certificates, the one for strangers first.
     pub(super) certificates: Vec<ServedCertificate>,
     /// What clients have to show of themselves.
@@ -91,7 +93,10 @@ impl StartBlock {
         }
         for (label, says) in facts.iter().filter(|(label, _)| *label != AT) {
             text.push(',');
-            json::push_string(&mut text, &label.to_lowercase().replace([' ', '-'], "_"));
+            json::push_string(
+                &mut text,
+                &label.to_lowercase().replace('/', "").replace([' ', '-'], "_"),
+            );
             text.push(':');
             json::push_string(&mut text, says);
         }
@@ -110,8 +115,8 @@ impl StartBlock {
             LogFormat::Json => "JSON lines",
         };
         let mut facts: Vec<Fact> = urls(&self.addresses).into_iter().map(|url| (AT, url)).collect();
-        facts
-            .push(("workers", format!("{} {threads}, one ring each, {}", self.workers, self.cpus)));
+        facts.push(("workers", format!("{} {threads}, {}", self.workers, self.cpus)));
+        facts.push(("I/O", self.io_path.clone()));
         facts.push(("TLS", self.tls_path.clone()));
         self.push_identity(&mut facts);
         facts.extend(self.confinement.clone().map(|says| ("privileges", says)));
@@ -217,6 +222,7 @@ mod tests {
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             workers: 2,
             cpus: "each pinned to a CPU".to_owned(),
+            io_path: "io_uring".to_owned(),
             tls_path: "kernel TLS: no, the kernel has no tls ULP; user-space TLS".to_owned(),
             certificates: vec![served("/home/a user/certificate.pem", &["localhost", "::1"])],
             client_auth: None,
@@ -237,7 +243,8 @@ mod tests {
         let text = block(&["127.0.0.1:8443", "[::1]:8443"]).to_string();
         for line in [
             "  at           https://localhost:8443/\n",
-            "  workers      2 threads, one ring each, each pinned to a CPU\n",
+            "  workers      2 threads, each pinned to a CPU\n",
+            "  I/O          io_uring\n",
             "  TLS          kernel TLS: no, the kernel has no tls ULP; user-space TLS\n",
             "  certificate  /home/a user/certificate.pem\n",
             "  SHA-256      AB:CD\n",
@@ -276,7 +283,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(json["message"].as_str().unwrap().ends_with("serves site"), "{text}");
         assert_eq!(json["at"][1], "https://localhost/ and on every address of this host");
-        for key in ["time", "level", "workers", "tls", "sha_256", "memory", "try", "stop"] {
+        for key in ["time", "level", "workers", "io", "tls", "sha_256", "memory", "try", "stop"] {
             assert!(json[key].is_string(), "{key}: {text}");
         }
     }

@@ -79,6 +79,7 @@ impl Anatomy {
             }
         });
         server.string("tls", &self.server.tls);
+        server.string("io", self.server.io);
         server.boolean("anatomy", self.server.anatomy);
     }
 

@@ -24,11 +24,13 @@ use std::{
 
 use rustix::{
     event::{Timespec, epoll},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
 
 use super::{
     op::{Completion, OpId, Submission, Wait},
+    probe::RingUnavailable,
     receive_pool::ReceivePool,
 };
 use attempt::{Attempt, Place};
@@ -46,6 +48,17 @@ const RECEIVES_A_TURN: usize = 8;
 
 /// What epoll reports for the helper's eventfd. No descriptor has this number.
 const HELPER: u64 = u64::MAX;
+
+/// Whether this host has what it takes: openat2(2) (Linux 5.6), without which no file could be opened
+/// below a folder and surely not outside it.
+pub(super) fn require() -> Result<(), RingUnavailable> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match openat2(CWD, ".", flags, Mode::empty(), ResolveFlags::BENEATH) {
+        Err(Errno::NOSYS) => Err(RingUnavailable::NoPolling("openat2(2)")),
+        // A folder that may not be opened says nothing of the call.
+        _ => Ok(()),
+    }
+}
 
 /// The epoll backend of a ring.
 pub(super) struct Poll {

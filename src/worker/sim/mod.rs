@@ -38,7 +38,7 @@ use crate::{
     files::Pool,
     handshake::SharedConfig,
     ring::{
-        RingConfig, RingOptions,
+        Io, RingConfig, RingOptions,
         sim::{Asked, SimKernel, socket_pair},
     },
 };
@@ -140,7 +140,7 @@ impl Play {
         // Its tables cost more than the rest of a short play.
         config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
-        let ring = RingConfig { queues, ..ring_config(&limits, 1) };
+        let ring = RingConfig { queues, ..ring_config(&limits, 1, Io::default()) };
         let operations = if few_operations { 12 } else { ring.operations };
         let kernel = SimKernel::new(&RingConfig { operations, ..ring }).expect("memory for pools");
         let inbox = Arc::new(Inbox::new().expect("an eventfd"));
@@ -157,6 +157,7 @@ impl Play {
                 per_address: None,
             },
             neighbours: Vec::new(),
+            io: Io::default(),
             cpu: None,
             log: None,
             pool: Pool::default(),
