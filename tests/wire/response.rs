@@ -19,6 +19,11 @@ impl Response {
         value
     }
 
+    /// All fields, in their order.
+    pub(crate) fn fields(&self) -> &[(String, String)] {
+        &self.fields
+    }
+
     /// The value of a field that must be there.
     pub(crate) fn need(&self, name: &str) -> &str {
         self.field(name).unwrap_or_else(|| panic!("no {name}: {} {:?}", self.status, self.fields))
