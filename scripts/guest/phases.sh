@@ -4,7 +4,9 @@
 
 passed=0 failed=0 skipped=0 lacking=0
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+beside=
+trap '[ -z "$beside" ] || kill -- -"$beside" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 143' INT TERM HUP
 # Where a test writes that it could not run, and why.
 export RINGWAY_SKIPS=$PWD/.cache/skips
 mkdir -p .cache
@@ -30,7 +32,7 @@ phase() {
 
 # tests NAME COMMAND...   runs test binaries and adds up their own counts.
 tests() {
-  local name=$1 begun=$SECONDS log=$work/log status fine bad away before
+  local name=$1 begun=$SECONDS log=$work/log.$BASHPID status fine bad away before
   shift
   before=$(wc -l <"$RINGWAY_SKIPS")
   echo "== $name"
@@ -58,17 +60,51 @@ test_binary() {
     sed -nE 's/.*"executable":"([^"]+)".*/\1/p' | head -n 1
 }
 
+# beside COMMAND...   begins phases in the background, in a shell of their own; `await` prints what
+# they printed and adds up their counts.
+beside() {
+  export RINGWAY_SKIPS=$PWD/.cache/skips.beside
+  : >"$RINGWAY_SKIPS"
+  # A group of its own, so that it can be ended whole.
+  set -m
+  (
+    passed=0 failed=0 skipped=0
+    trap - EXIT
+    "$@"
+    echo "$passed $failed $skipped" >"$work/counts"
+  ) >"$work/beside" 2>&1 </dev/null &
+  beside=$!
+  set +m
+  RINGWAY_SKIPS=$PWD/.cache/skips
+}
+
+# await   waits for what `beside` began.
+await() {
+  local fine bad away
+  echo "== waiting for what runs beside"
+  wait "$beside" || true
+  beside=
+  cat "$work/beside"
+  if read -r fine bad away <"$work/counts"; then
+    passed=$((passed + fine)) failed=$((failed + bad)) skipped=$((skipped + away))
+  else
+    echo "== what ran beside died"
+    failed=$((failed + 1))
+  fi
+  cat "$RINGWAY_SKIPS.beside" >>"$RINGWAY_SKIPS"
+}
+
 # kernel_tls_tests NAME SELECTION GUEST...   runs the library's tests, the proofs of kernel TLS and a
 # selection of the other wire tests (none: all) inside a guest. Every server takes kernel TLS
 # wherever the kernel has it. Without it the proofs fail instead of being skipped.
 kernel_tls_tests() {
-  local name=$1 selection=$2 library observe wire; shift 2
+  local name=$1 selection=$2 library observe wire http2; shift 2
   library=$(test_binary lib ringway) observe=$(test_binary test observe)
-  wire=$(test_binary test wire)
-  [ -n "$library" ] && [ -n "$observe" ] && [ -n "$wire" ] || { phase "$name: find the test binaries" false; return; }
+  wire=$(test_binary test wire) http2=$(test_binary test h2)
+  [ -n "$library" ] && [ -n "$observe" ] && [ -n "$wire" ] && [ -n "$http2" ] || { phase "$name: find the test binaries" false; return; }
   export RINGWAY_REQUIRE_KTLS=1
   # shellcheck disable=SC2086  # a selection is several words
-  tests "$name" "$@" scripts/guest/run "$library" "$observe" "$wire" $selection
+  tests "$name" "$@" scripts/guest/run "$library" "$observe" "$wire" "$http2" $selection
   unset RINGWAY_REQUIRE_KTLS
 }
 

@@ -20,6 +20,7 @@ impl Response {
     }
 
     /// All fields, in their order.
+    #[allow(dead_code, reason = "for the tests of HTTP/2, which compare both protocols")]
     pub(crate) fn fields(&self) -> &[(String, String)] {
         &self.fields
     }

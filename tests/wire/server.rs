@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::site::Site;
 
 /// Longer than anything takes that is not stuck, on a busy machine and in a slow guest.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The path of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringway");
