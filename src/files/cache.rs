@@ -121,7 +121,7 @@ mod tests {
             changed_nanos: 0,
         };
         let content = Some(Rc::new(Pages::zeroed(bytes)));
-        let object = FileObject { stat, content, file: None };
+        let object = FileObject { stat, date_before: None, content, file: None };
         Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
     }
 

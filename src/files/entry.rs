@@ -32,10 +32,34 @@ pub const FRESH_FOR: u64 = 100;
 pub struct FileObject {
     /// What it was when it was opened.
     pub stat: FileStat,
+    /// The latest date of other content that was known at the path before, in seconds since the
+    /// epoch.
+    pub(super) date_before: Option<i64>,
     /// Its content, if that is at hand.
     pub content: Option<Rc<Pages>>,
     /// The open file, if its content is not at hand.
     pub file: Option<Rc<OwnedFd>>,
+}
+
+impl FileObject {
+    /// Whether its date tells its content from those that were known before.
+    fn is_dated(&self) -> bool {
+        self.date_before.is_none_or(|before| before < self.stat.modified)
+    }
+
+    /// The latest date of other content at a path where this was known before and `stat` is now.
+    ///
+    /// A file that only got other permissions, names or the like has the same content: it is the
+    /// same inode, and its time of modification is the same to the nanosecond.
+    pub(super) fn date_before(&self, stat: &FileStat) -> Option<i64> {
+        let rest =
+            FileStat { changed: stat.changed, changed_nanos: stat.changed_nanos, ..self.stat };
+        if rest == *stat {
+            self.date_before
+        } else {
+            self.date_before.max(Some(self.stat.modified))
+        }
+    }
 }
 
 /// A regular file, and the siblings that carry it in a content coding.
@@ -49,10 +73,15 @@ pub struct FileEntry {
 
 impl FileEntry {
     pub(super) fn new(name: &[u8], identity: FileObject, coded: Vec<(Coding, FileObject)>) -> Self {
-        let facts =
-            coded.iter().fold(FileFacts::new(name, &identity.stat), |facts, (coding, object)| {
-                facts.with_sibling(*coding, &object.stat)
-            });
+        let mut facts = FileFacts::new(name, &identity.stat);
+        for (coding, object) in &coded {
+            facts = facts.with_sibling(*coding, &object.stat);
+        }
+        let plain = [(Coding::Identity, &identity)];
+        let all = coded.iter().map(|(coding, object)| (*coding, object)).chain(plain);
+        for (coding, _) in all.filter(|(_, object)| !object.is_dated()) {
+            facts = facts.without_date(coding);
+        }
         Self { facts, identity, coded }
     }
 
@@ -60,6 +89,15 @@ impl FileEntry {
     pub fn object(&self, coding: Coding) -> &FileObject {
         let coded = self.coded.iter().find(|(carried, _)| *carried == coding);
         coded.map_or(&self.identity, |(_, object)| object)
+    }
+
+    /// The file that carries this coding, if one does.
+    pub(super) fn exact(&self, coding: Coding) -> Option<&FileObject> {
+        let mut all = self.coded.iter().map(|(carried, object)| (*carried, object));
+        if coding == Coding::Identity {
+            return Some(&self.identity);
+        }
+        all.find(|(carried, _)| *carried == coding).map(|(_, object)| object)
     }
 
     /// Whether each file that would be sent from its descriptor is still the version that the

@@ -218,44 +218,45 @@ impl FileStore {
     }
 
     async fn look_up(&self, path: &[u8], old: Option<&Entry>) -> Result<Standing, LookupError> {
-        let opened = match self.open(path).await {
-            Ok(opened) => opened,
-            Err(error) => return refused(error),
-        };
-        let (kind, stat) = stat(&opened)?;
         let old = old.and_then(Entry::file);
-        match kind {
-            FileType::RegularFile => {
-                let file = self.file(path, opened, &stat, old).await?;
-                Ok(Standing::File(file))
+        match self.open_any(path).await? {
+            Opened::File(opened, stat) => {
+                Ok(Standing::File(self.file(path, opened, &stat, old).await?))
             }
-            FileType::Directory => {
+            Opened::Folder => {
                 let index = if path.is_empty() {
                     self.index.clone()
                 } else {
                     [path, b"/", &self.index[..]].concat()
                 };
-                match self.regular(&index).await? {
-                    Some((opened, stat)) => {
+                match self.open_any(&index).await? {
+                    Opened::File(opened, stat) => {
                         let file = self.file(&index, opened, &stat, old).await?;
                         Ok(Standing::Folder(Some(file)))
                     }
-                    None => Ok(Standing::Folder(None)),
+                    Opened::Folder | Opened::Missing => Ok(Standing::Folder(None)),
+                    // The folder has an index, so it is not listed.
+                    Opened::Forbidden => Ok(Standing::Forbidden),
                 }
             }
-            // Pipes, sockets, devices: they have no content that could be promised.
-            _ => Ok(Standing::Missing),
+            Opened::Missing => Ok(Standing::Missing),
+            Opened::Forbidden => Ok(Standing::Forbidden),
         }
     }
 
-    /// Opens a path if a regular file stands there.
-    async fn regular(&self, path: &[u8]) -> Result<Option<(OwnedFd, FileStat)>, LookupError> {
+    /// Opens what stands at a path. Only a regular file stays open.
+    async fn open_any(&self, path: &[u8]) -> Result<Opened, LookupError> {
         let opened = match self.open(path).await {
             Ok(opened) => opened,
-            Err(error) => return refused(error).map(|_| None),
+            Err(error) => return refused(error),
         };
         let (kind, stat) = stat(&opened)?;
-        Ok((kind == FileType::RegularFile).then_some((opened, stat)))
+        if kind == FileType::RegularFile {
+            return Ok(Opened::File(opened, stat));
+        }
+        self.ring.close(opened);
+        // Pipes, sockets and devices have no content that could be promised.
+        Ok(if kind == FileType::Directory { Opened::Folder } else { Opened::Missing })
     }
 
     async fn file(
@@ -265,13 +266,14 @@ impl FileStore {
         stat: &FileStat,
         old: Option<&FileEntry>,
     ) -> Result<FileEntry, LookupError> {
-        let kept = old.map(|old| old.object(Coding::Identity));
+        let kept = old.and_then(|old| old.exact(Coding::Identity));
         let identity = self.object(opened, stat, kept).await;
         let mut coded = Vec::new();
         for coding in Coding::SIBLINGS {
             let sibling = [path, coding.suffix().as_bytes()].concat();
-            if let Some((opened, stat)) = self.regular(&sibling).await? {
-                let kept = old.map(|old| old.object(coding));
+            // One that may not be read is not sent; the file itself can be.
+            if let Opened::File(opened, stat) = self.open_any(&sibling).await? {
+                let kept = old.and_then(|old| old.exact(coding));
                 coded.push((coding, self.object(opened, &stat, kept).await));
             }
         }
@@ -287,16 +289,17 @@ impl FileStore {
         stat: &FileStat,
         kept: Option<&FileObject>,
     ) -> FileObject {
+        let date_before = kept.and_then(|kept| kept.date_before(stat));
         let same = kept.filter(|kept| kept.stat == *stat);
         if let Some(content) = same.and_then(|kept| kept.content.clone()) {
             self.ring.close(opened);
-            return FileObject { stat: *stat, content: Some(content), file: None };
+            return FileObject { stat: *stat, date_before, content: Some(content), file: None };
         }
         if let Some(file) = same.and_then(|kept| kept.file.clone())
             && stat.length > self.max_file as u64
         {
             self.ring.close(opened);
-            return FileObject { stat: *stat, content: None, file: Some(file) };
+            return FileObject { stat: *stat, date_before, content: None, file: Some(file) };
         }
         let file = Rc::new(opened);
         let content = if stat.length <= self.max_file as u64 && is_settled(stat) {
@@ -305,7 +308,7 @@ impl FileStore {
             None
         };
         let file = content.is_none().then_some(file);
-        FileObject { stat: *stat, content, file }
+        FileObject { stat: *stat, date_before, content, file }
     }
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:
@@ -334,15 +337,33 @@ impl FileStore {
     }
 }
 
-/// What a failed open means: nothing there, not permitted, or out of means.
-fn refused(error: io::Error) -> Result<Standing, LookupError> {
+/// What stands at a path.
+enum Opened {
+    File(OwnedFd, FileStat),
+    Folder,
+    /// Nothing that is served.
+    Missing,
+    /// Something that may not be read.
+    Forbidden,
+}
+
+/// What a failed open means: nothing there, not permitted, or out of means. What is not known to
+/// mean that there is nothing is no 404, which clients and caches would believe.
+fn refused(error: io::Error) -> Result<Opened, LookupError> {
     match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => Ok(Standing::Forbidden),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::EIO) => {
-            Err(LookupError::Io(error))
-        }
-        // ENOENT, ENOTDIR, ENAMETOOLONG; EXDEV and ELOOP for what leads outside or in circles;
-        // ENXIO and ENODEV for sockets and devices without a driver.
-        _ => Ok(Standing::Missing),
+        Some(libc::EACCES | libc::EPERM) => Ok(Opened::Forbidden),
+        // EXDEV and ELOOP: it leads outside, in circles, or over a link that is not followed. ENXIO
+        // and ENODEV: sockets, and devices without a driver.
+        Some(
+            libc::ENOENT
+            | libc::ENOTDIR
+            | libc::ENAMETOOLONG
+            | libc::EXDEV
+            | libc::ELOOP
+            | libc::ENXIO
+            | libc::ENODEV,
+        ) => Ok(Opened::Missing),
+        None if error.kind() == io::ErrorKind::NotFound => Ok(Opened::Missing),
+        _ => Err(LookupError::Io(error)),
     }
 }

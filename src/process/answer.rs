@@ -95,8 +95,7 @@ struct Fields<'f> {
     coding: Coding,
     content_range: Option<ContentRange>,
     entity_tag: Option<&'f EntityTag>,
-    /// And the moment at which it is said.
-    last_modified: Option<(&'f LastModified, i64)>,
+    last_modified: Option<&'f LastModified>,
     /// `Accept-Ranges: bytes`.
     ranges: bool,
     /// `Vary: Accept-Encoding`.
@@ -141,8 +140,8 @@ impl<'f, F: File> Answer<'f, F> {
         let representation = facts.representation(coding);
         let content_length = Some(representation.length);
         let all = || Fields { content_length, ..file_fields(facts, coding, representation, now) };
-        let fields = if representation.validators.last_modified.seconds() > now {
-            // What is said of a date in the future changes with every second.
+        let fields = if representation.validators.date(now).is_none() {
+            // The date may be one that can be trusted a second later.
             all()
         } else {
             let made = representation.made(|| all().to_lines());
@@ -186,7 +185,7 @@ impl<'f, F: File> Answer<'f, F> {
         let validators = &facts.representation(coding).validators;
         let fields = Fields {
             entity_tag: Some(&validators.entity_tag),
-            last_modified: dated.then_some((&validators.last_modified, now)),
+            last_modified: if dated { validators.date(now) } else { None },
             varies: !facts.siblings().is_empty(),
             cacheable: true,
             ..Fields::default()
@@ -326,8 +325,8 @@ impl Fields<'_> {
         if let Some(entity_tag) = self.entity_tag {
             sink.field("ETag", entity_tag.as_bytes());
         }
-        if let Some((last_modified, now)) = self.last_modified {
-            sink.field("Last-Modified", last_modified.at(now).as_bytes());
+        if let Some(last_modified) = self.last_modified {
+            sink.field("Last-Modified", last_modified.as_bytes());
         }
         if self.ranges {
             sink.field("Accept-Ranges", b"bytes");
@@ -361,7 +360,7 @@ fn file_fields<'f>(
         content_type: Some(facts.media_type()),
         coding,
         entity_tag: Some(&representation.validators.entity_tag),
-        last_modified: Some((&representation.validators.last_modified, now)),
+        last_modified: representation.validators.date(now),
         ranges: true,
         varies: !facts.siblings().is_empty(),
         cacheable: true,

@@ -6,7 +6,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::interest::{Interest, Lines, Single};
-use super::validator::{EntityTag, Validators};
+use super::validator::{EntityTag, LastModified, Validators};
 
 #[cfg(test)]
 mod tests;
@@ -22,27 +22,25 @@ pub enum Outcome {
     PreconditionFailed,
 }
 
-/// Weighs the conditions against the selected representation, which exists, as it is at `now`
-/// (seconds since the epoch). `reads` says whether the method is GET or HEAD.
-pub fn evaluate(
-    reads: bool,
-    interest: &Interest<'_>,
-    validators: &Validators,
-    now: i64,
-) -> Outcome {
-    let modified = || validators.last_modified.at(now).seconds();
+/// Weighs the conditions of a GET or HEAD against the selected representation, which exists, as it
+/// is at `now` (seconds since the epoch). Where the representation has no date that can be trusted,
+/// conditions on dates are ignored (RFC 9110 sections 13.1.3 and 13.1.4).
+pub fn evaluate(interest: &Interest<'_>, validators: &Validators, now: i64) -> Outcome {
+    let modified = || validators.date(now).map(LastModified::seconds);
+    let is_later = |since| modified().is_some_and(|modified| modified > since);
+    let is_not_later = |since| modified().is_some_and(|modified| modified <= since);
     if !interest.if_match.is_empty() {
         if !matches(&interest.if_match, &validators.entity_tag, Comparison::Strong) {
             return Outcome::PreconditionFailed;
         }
-    } else if date(interest.if_unmodified_since).is_some_and(|since| modified() > since) {
+    } else if date(interest.if_unmodified_since).is_some_and(is_later) {
         return Outcome::PreconditionFailed;
     }
     if !interest.if_none_match.is_empty() {
         if matches(&interest.if_none_match, &validators.entity_tag, Comparison::Weak) {
-            return if reads { Outcome::NotModified } else { Outcome::PreconditionFailed };
+            return Outcome::NotModified;
         }
-    } else if reads && date(interest.if_modified_since).is_some_and(|since| modified() <= since) {
+    } else if date(interest.if_modified_since).is_some_and(is_not_later) {
         return Outcome::NotModified;
     }
     Outcome::Proceed
@@ -52,8 +50,7 @@ pub fn evaluate(
 /// validator is strong and exactly the current one.
 ///
 /// A date is strong only where the representation did not change twice within its second (section
-/// 8.8.2.2). A client may send one only if its copy was dated at least a second later, so that the
-/// second was over; here the file must likewise have rested for a second.
+/// 8.8.2.2), which [`Validators::date`] sees to.
 pub fn range_applies(interest: &Interest<'_>, validators: &Validators, now: i64) -> bool {
     let value = match interest.if_range {
         Single::Absent => return true,
@@ -63,8 +60,8 @@ pub fn range_applies(interest: &Interest<'_>, validators: &Validators, now: i64)
     if value.starts_with(b"\"") {
         return value == validators.entity_tag.as_bytes();
     }
-    let modified = validators.last_modified.seconds();
-    modified < now && seconds(value) == Some(modified)
+    let modified = validators.date(now).map(LastModified::seconds);
+    modified.is_some() && seconds(value) == modified
 }
 
 /// Strong or weak comparison (RFC 9110 section 8.8.3.2). Ours are all strong tags.

@@ -103,6 +103,20 @@ impl FileFacts {
         self
     }
 
+    /// The same for a file whose date is no validator, see [`Validators::without_date`].
+    #[must_use]
+    pub fn without_date(mut self, coding: Coding) -> Self {
+        let known = match sibling_index(coding) {
+            Some(index) => self.coded.get_mut(index).and_then(Option::as_mut),
+            None => Some(&mut self.identity),
+        };
+        if let Some(representation) = known {
+            representation.validators = representation.validators.without_date();
+            representation.made = OnceCell::new();
+        }
+        self
+    }
+
     /// The media type of the file, whatever the coding that carries it.
     pub fn media_type(&self) -> &'static str {
         self.media_type

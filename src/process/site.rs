@@ -192,7 +192,7 @@ impl Site {
         let coding = negotiate::choose(&interest.accept_encoding, siblings);
         let representation = facts.representation(coding);
         let validators = &representation.validators;
-        match conditional::evaluate(true, interest, validators, now) {
+        match conditional::evaluate(interest, validators, now) {
             Outcome::Proceed => {}
             Outcome::NotModified => {
                 return Answer::not_modified(file, coding, interest.if_none_match.is_empty(), now);

@@ -1,8 +1,8 @@
 //! Validators: which version of a representation this is (RFC 9110 section 8.8).
 //!
 //! The invariant: an [`EntityTag`] is strong and made of the representation's own file, so that
-//! each content coding has its own; a `Last-Modified` that is sent is never later than the moment
-//! it is sent.
+//! each content coding has its own; a `Last-Modified` is a validator only if no other content of
+//! the file has, had or can get the same date or a later one, as far as that can be known.
 
 use std::fmt;
 use std::io::Write;
@@ -121,13 +121,6 @@ impl LastModified {
         Self { seconds, text }
     }
 
-    /// What to send at this moment: a file dated in the future was last modified now, as far as
-    /// we may say (RFC 9110 section 8.8.2.1).
-    #[must_use]
-    pub fn at(self, now: i64) -> Self {
-        if self.seconds > now { Self::new(now) } else { self }
-    }
-
     /// Seconds since the epoch.
     pub fn seconds(&self) -> i64 {
         self.seconds
@@ -150,23 +143,39 @@ impl fmt::Debug for LastModified {
 pub struct Validators {
     /// The entity tag.
     pub entity_tag: EntityTag,
-    /// The file's time of modification; [`LastModified::at`] tells what to send.
-    pub last_modified: LastModified,
+    last_modified: Option<LastModified>,
 }
+
+/// The last second that is no date: archives and builds that are to be reproducible give their files
+/// the time 0 or 1, whatever they hold.
+const NO_DATE: i64 = 1;
 
 impl Validators {
     /// The validators of a file that is the representation in this coding.
     pub fn new(stat: &FileStat, coding: Coding) -> Self {
         Self {
             entity_tag: EntityTag::new(stat, coding),
-            last_modified: LastModified::new(stat.modified),
+            last_modified: (stat.modified > NO_DATE).then(|| LastModified::new(stat.modified)),
         }
+    }
+
+    /// The same for a file that was known with a date as late as this one and other content: a
+    /// client that has that date must not take this content for that.
+    #[must_use]
+    pub fn without_date(self) -> Self {
+        Self { last_modified: None, ..self }
+    }
+
+    /// The date, if it can be trusted at `now` (seconds since the epoch). One of the future says
+    /// nothing, and within its own second the file can change again (RFC 9110 section 8.8.2.2).
+    pub fn date(&self, now: i64) -> Option<&LastModified> {
+        self.last_modified.as_ref().filter(|date| date.seconds < now)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Coding, EntityTag, FileStat, LastModified};
+    use super::{Coding, EntityTag, FileStat, LastModified, Validators};
 
     const STAT: FileStat = FileStat {
         length: 1_024,
@@ -234,11 +243,27 @@ mod tests {
     }
 
     #[test]
-    fn the_future_is_never_sent() {
-        let date = LastModified::new(2_000);
-        assert_eq!(date.at(1_000).seconds(), 1_000);
-        assert_eq!(date.at(1_000).as_bytes(), b"Thu, 01 Jan 1970 00:16:40 GMT");
-        assert_eq!(date.at(2_000), date);
-        assert_eq!(date.at(3_000), date);
+    fn a_date_that_cannot_be_trusted_is_no_validator() {
+        let date = |modified, now| {
+            let stat = FileStat { modified, ..STAT };
+            Validators::new(&stat, Coding::Identity).date(now).map(LastModified::seconds)
+        };
+        for (modified, now, expected) in [
+            (2_000, 3_000, Some(2_000)),
+            (2_000, 2_001, Some(2_000)),
+            (2_000, 2_000, None),
+            (2_000, 1_999, None),
+            (2, 3_000, Some(2)),
+            (1, 3_000, None),
+            (0, 3_000, None),
+            (-1, 3_000, None),
+            (i64::MIN, 3_000, None),
+            (i64::MAX, 3_000, None),
+        ] {
+            assert_eq!(date(modified, now), expected, "{modified} at {now}");
+        }
+        let validators = Validators::new(&STAT, Coding::Identity);
+        assert_eq!(validators.without_date().date(i64::MAX), None);
+        assert_eq!(validators.without_date().entity_tag, validators.entity_tag);
     }
 }

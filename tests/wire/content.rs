@@ -1,27 +1,43 @@
 //! Validators and conditional requests (RFC 9110 section 13), and bodies of every size.
 
 use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::client::ClientOptions;
 use crate::server::{PATIENCE, Server};
 use crate::site::{HELLO, Site, sha256};
 
 #[test]
-fn validators_are_strong_and_not_from_the_future() {
+fn validators_are_strong_and_a_date_that_says_nothing_is_none() {
     let site = Site::new();
-    let path = site.file("future.txt", b"x");
-    let later = SystemTime::now() + Duration::from_secs(86_400);
-    fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+    let now = SystemTime::now();
+    for (name, time) in [
+        ("future.txt", now + Duration::from_secs(86_400)),
+        ("zero.txt", UNIX_EPOCH),
+        ("one.txt", UNIX_EPOCH + Duration::from_secs(1)),
+    ] {
+        let path = site.file(name, b"x");
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
     let server = Server::start(site, &[]);
     let mut client = server.connect();
-    for path in ["/hello.txt", "/future.txt"] {
+    for (path, dated) in
+        [("/hello.txt", true), ("/future.txt", false), ("/zero.txt", false), ("/one.txt", false)]
+    {
         let response = client.get(path);
         let tag = response.need("ETag");
         assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "{tag}");
-        let date = httpdate::parse_http_date(response.need("Date")).unwrap();
-        if let Some(modified) = response.field("Last-Modified") {
-            assert!(httpdate::parse_http_date(modified).unwrap() <= date, "{path}");
+        assert_eq!(response.field("Last-Modified").is_some(), dated, "{path}");
+        let later = "Fri, 31 Dec 9999 23:59:59 GMT";
+        for (condition, status) in [
+            (format!("If-Modified-Since: {later}"), if dated { 304 } else { 200 }),
+            ("If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT".to_owned(), {
+                if dated { 412 } else { 200 }
+            }),
+            (format!("If-None-Match: {tag}"), 304),
+        ] {
+            let response = client.request("GET", path, &format!("{condition}\r\n"));
+            assert_eq!(response.status, status, "{path} {condition}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
 
@@ -18,7 +19,14 @@ impl Site {
         fs::create_dir(site.root()).unwrap();
         site.file("index.html", b"<!doctype html><title>home</title>");
         site.file("hello.txt", HELLO);
+        site.age("hello.txt");
         site
+    }
+
+    /// Dates a file back, so that its date is a validator: within its own second it is none.
+    pub(crate) fn age(&self, path: &str) {
+        let file = File::options().write(true).open(self.root().join(path)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
     }
 
     /// The served folder.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::{Entry, FileStore, LookupError, Pool, store::MAX_ABANDONED};
+use super::super::{Entry, FileStore, LookupError, Pool, Standing, store::MAX_ABANDONED};
 use crate::{
     config::{Config, Timeouts},
     process::{negotiate::Coding, path::SitePath},
@@ -187,5 +187,50 @@ fn what_changed_while_it_was_read_is_not_cached() {
         let object = entry.file().unwrap().object(Coding::Identity);
         assert!(object.content.is_none(), "half of it may be old");
         assert!(object.file.is_some(), "it is sent as it is");
+    }
+}
+
+#[test]
+fn a_folder_whose_index_may_not_be_read_is_not_listed() {
+    let mut disk = Disk::new(Asked::Open);
+    std::fs::write(disk.folder.path().join("index.html"), b"secret").unwrap();
+    let store = Rc::clone(&disk.store);
+    let mut find = Box::pin(store.find(b""));
+    // First the folder, then its index.
+    for refused in [None, Some(-libc::EACCES)] {
+        disk.start(&mut find);
+        let at = disk.kernel.find(Asked::Open).unwrap();
+        match refused {
+            Some(error) => disk.kernel.end(at, error),
+            None => disk.kernel.perform(at, usize::MAX),
+        }
+    }
+    let (entry, _) = disk.wait(find);
+    assert!(matches!(entry.unwrap().standing, Standing::Forbidden));
+}
+
+#[test]
+fn only_what_is_known_to_be_missing_is_missing() {
+    for (error, missing) in [
+        (libc::ENOENT, true),
+        (libc::ENOTDIR, true),
+        (libc::ENAMETOOLONG, true),
+        (libc::EIO, false),
+        (libc::ENOTCONN, false),
+        (libc::ESTALE, false),
+        (libc::EMFILE, false),
+        (libc::EINVAL, false),
+    ] {
+        let mut disk = Disk::new(Asked::Open);
+        let store = Rc::clone(&disk.store);
+        let mut find = Box::pin(store.find(b"page"));
+        disk.start(&mut find);
+        let at = disk.kernel.find(Asked::Open).unwrap();
+        disk.kernel.end(at, -error);
+        match disk.wait(find).0 {
+            Ok(entry) => assert!(matches!(entry.standing, Standing::Missing) && missing, "{error}"),
+            Err(LookupError::Io(_)) => assert!(!missing, "{error}"),
+            Err(other) => panic!("{other}"),
+        }
     }
 }

@@ -4,6 +4,7 @@ mod late;
 
 use std::{
     future::Future,
+    os::unix::fs::PermissionsExt,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -13,7 +14,7 @@ use std::{
 use super::{Entry, FileStore, Pool};
 use crate::{
     config::{Config, Limits},
-    process::negotiate::Coding,
+    process::{negotiate::Coding, validator::LastModified},
     ring::{Ring, RingConfig, RingOptions, TaskId},
 };
 
@@ -72,4 +73,44 @@ fn content_that_left_the_cache_is_bounded_too() {
     // Nobody holds it any more: there is room again.
     let fresh: Vec<_> = (0..3).map(&find).collect();
     assert!(fresh.iter().all(|entry| is_at_hand(entry)));
+}
+
+fn date(entry: &Entry) -> Option<i64> {
+    let facts = &entry.file().unwrap().facts;
+    facts.representation(Coding::Identity).validators.date(i64::MAX).map(LastModified::seconds)
+}
+
+/// A deploy may bring other content under the date of the one before, or go back to an older one.
+#[test]
+fn a_date_that_other_content_had_is_no_validator() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = ring();
+    let config = Config { root: folder.path().into(), ..Config::default() };
+    let store = FileStore::new(&ring, Pool::default(), &config).unwrap();
+    let page = folder.path().join("page");
+    let deploy = |seconds: u64, content: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, content).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        std::fs::File::open(&new).unwrap().set_modified(time).unwrap();
+        std::fs::rename(&new, &page).unwrap();
+    };
+    let look = || {
+        // Beyond `FRESH_FOR`.
+        std::thread::sleep(Duration::from_millis(110));
+        date(&block_on(&ring, store.find(b"page")).unwrap())
+    };
+    for (seconds, content, expected) in [
+        (1_000, "one", Some(1_000)),
+        (2_000, "two", Some(2_000)),
+        (2_000, "TWO", None),
+        (1_500, "older", None),
+        (1_900, "newer, and older than one that was", None),
+        (2_001, "newest", Some(2_001)),
+    ] {
+        deploy(seconds, content);
+        assert_eq!(look(), expected, "{content}");
+        std::fs::set_permissions(&page, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(look(), expected, "{content} with other permissions");
+    }
 }

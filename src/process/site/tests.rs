@@ -396,11 +396,24 @@ fn a_listing_is_an_inert_page() {
 }
 
 #[test]
-fn a_file_from_the_future_is_dated_now() {
+fn a_date_that_cannot_be_trusted_is_not_sent() {
     let facts = plain();
-    let asked = Asked { now: MODIFIED - 1, ..asked(Method::Get, "/a.txt", &[]) };
-    let answer = answer(Site::default().decide(&asked, &path(&asked), Found::File(&facts)));
-    assert_eq!(head(&answer).get("Last-Modified"), Some("Sun, 06 Nov 1994 08:49:36 GMT"));
+    let sent = |facts: &FileFacts, now| {
+        let asked = Asked { now, ..asked(Method::Get, "/a.txt", &[]) };
+        let answer = answer(Site::default().decide(&asked, &path(&asked), Found::File(facts)));
+        head(&answer).get("Last-Modified").map(str::to_owned)
+    };
+    // What was made for one second is not sent in another.
+    for (now, date) in
+        [(MODIFIED - 1, None), (MODIFIED, None), (MODIFIED + 1, Some(DATE)), (MODIFIED, None)]
+    {
+        assert_eq!(sent(&facts, now).as_deref(), date, "at {now}");
+    }
+    let undated = facts.without_date(Coding::Identity);
+    assert_eq!(sent(&undated, NOW), None);
+    let coded = coded().without_date(Coding::Gzip);
+    assert_eq!(sent(&coded, NOW).as_deref(), Some(DATE));
+    assert!(coded.representation(Coding::Gzip).validators.date(NOW).is_none());
 }
 
 /// The room that a protocol makes for a head is made before it is written.
