@@ -20,6 +20,7 @@
 //! close, files} → ring`, and `{conn, files} → {parse, decode, process, respond}`, which are pure.
 
 pub mod accept;
+mod calendar;
 pub mod cli;
 pub mod close;
 pub mod config;
@@ -39,6 +40,7 @@ pub mod respond;
 pub mod ring;
 pub mod server;
 pub mod tick_clock;
+mod wall_clock;
 pub mod worker;
 pub mod write;
 

@@ -7,7 +7,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -28,6 +27,7 @@ use crate::{
     record::{Suite, TlsVersion},
     respond::DateCache,
     ring::Ring,
+    wall_clock::since_1970,
 };
 
 /// What the kernel does for TLS on this host, as decided at start.
@@ -144,7 +144,7 @@ impl Context {
 
     /// Reads the wall clock; called once in each turn of the loop.
     pub fn tick(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = since_1970().as_secs();
         if self.unix_seconds.replace(now) != now {
             self.date.borrow_mut().update(now);
         }

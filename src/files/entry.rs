@@ -1,12 +1,6 @@
 //! What is known of one path.
 
-use std::{
-    cell::Cell,
-    io,
-    os::fd::OwnedFd,
-    rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc};
 
 use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
 
@@ -17,6 +11,7 @@ use crate::{
         validator::FileStat,
     },
     ring::Pages,
+    wall_clock::since_1970,
 };
 
 /// Time for which a file must have been left alone before its content is kept, in milliseconds:
@@ -211,7 +206,7 @@ pub(super) fn stat(file: &OwnedFd) -> io::Result<(FileType, FileStat)> {
 /// apart: a write from now on gets another time than the last one has. That is so for a time in
 /// the past, and for one in the future, as a clock that was set back leaves behind.
 pub(super) fn is_settled(stat: &FileStat) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = since_1970().as_millis();
     is_settled_at(stat, now as i128)
 }
 

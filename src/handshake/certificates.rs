@@ -8,9 +8,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::Credentials;
-use super::credentials::{CredentialsError, fingerprint, now};
-use super::names::{NameIndex, names};
-use super::validity::outline;
+use super::credentials::{CredentialsError, fingerprint};
+use super::names::NameIndex;
+use super::x509::Parsed;
+use crate::wall_clock::unix_seconds;
 
 /// A certificate that is ready to serve: its chain, its key as rustls wants it, its names.
 ///
@@ -22,7 +23,11 @@ use super::validity::outline;
 #[derive(Debug)]
 pub struct Certificate {
     certified: Arc<CertifiedKey>,
+    /// SHA-256 of the leaf.
+    fingerprint: String,
     names: Vec<String>,
+    /// The leaf's first and last second; none if it cannot be read.
+    validity: Option<(i64, i64)>,
     warnings: Vec<String>,
 }
 
@@ -33,9 +38,14 @@ impl Certificate {
     /// rustls cannot use the key.
     pub fn new(mut credentials: Credentials) -> Result<Self, rustls::Error> {
         let certified = credentials.certified()?;
-        let names = certified.cert.first().map(|leaf| names(leaf)).unwrap_or_default();
+        let leaf = certified.end_entity_cert()?;
+        let fingerprint = fingerprint(leaf);
+        // What cannot be read is among the warnings: see [`super::chain`].
+        let parsed = Parsed::parse(leaf).ok();
+        let names = parsed.iter().filter_map(|leaf| leaf.names().ok()).flatten().collect();
+        let validity = parsed.as_ref().map(|leaf| (leaf.not_before(), leaf.not_after()));
         let warnings = std::mem::take(&mut credentials.warnings);
-        Ok(Self { certified: Arc::new(certified), names, warnings })
+        Ok(Self { fingerprint, names, validity, warnings, certified: Arc::new(certified) })
     }
 
     /// Reads and checks a pair of files; see [`Credentials::load`].
@@ -58,8 +68,8 @@ impl Certificate {
     }
 
     /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
-    pub fn fingerprint(&self) -> String {
-        self.certified.cert.first().map(fingerprint).unwrap_or_default()
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Whether both have the same chain; then they have the same key.
@@ -69,9 +79,8 @@ impl Certificate {
 
     /// Whether the leaf is within its time now. One that cannot be read counts as such.
     pub fn is_in_time(&self) -> bool {
-        let leaf = self.certified.cert.first().and_then(|leaf| outline(leaf));
-        let now = now();
-        leaf.is_none_or(|leaf| leaf.not_before <= now && now <= leaf.not_after)
+        let now = unix_seconds();
+        self.validity.is_none_or(|(first, last)| first <= now && now <= last)
     }
 }
 

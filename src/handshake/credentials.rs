@@ -5,7 +5,6 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::InconsistentKeys;
@@ -15,8 +14,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::chain;
 use super::files::{self, MAX_PEM};
-use super::validity::{Outline, outline};
+use crate::wall_clock::unix_seconds;
 
 /// A certificate chain, leaf first, and the leaf's private key, which is wiped on drop.
 #[derive(Debug)]
@@ -25,8 +25,7 @@ pub struct Credentials {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the leaf.
     pub key: PrivateKeyDer<'static>,
-    /// What is worth telling the operator, although the pair works: a certificate that is, or
-    /// soon will be, out of date, or a gap in the chain.
+    /// What the operator should know, although the pair works: see [`super::chain`].
     pub warnings: Vec<String>,
 }
 
@@ -36,7 +35,7 @@ impl Credentials {
         let chain = read_chain(certificate)?;
         let private_key = read_key(key)?;
         let mut loaded = Self { chain, key: private_key, warnings: Vec::new() };
-        loaded.warnings.extend(check_order(certificate, &loaded.chain)?);
+        loaded.warnings = chain::examine(certificate, &loaded.chain, unix_seconds())?;
         match loaded.certified() {
             Ok(_) => {}
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
@@ -50,7 +49,6 @@ impl Credentials {
             }
             Err(error) => return Err(CredentialsError::BadKey(key.to_owned(), error)),
         }
-        loaded.warnings.extend(validity_warning(certificate, &loaded.chain, now()));
         Ok(loaded)
     }
 
@@ -67,9 +65,9 @@ impl Credentials {
         }
     }
 
-    /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
-    pub fn fingerprint(&self) -> String {
-        self.chain.first().map(fingerprint).unwrap_or_default()
+    /// The SHA-256 fingerprint of the leaf, in the form that browsers show; none without a leaf.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.chain.first().map(fingerprint)
     }
 }
 
@@ -84,13 +82,6 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let hash = digest(&SHA256, certificate);
     let pairs: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
@@ -125,58 +116,6 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(text, needle).is_some()
-}
-
-/// Each certificate should be issued by the one after it: clients may rely on that order. If
-/// the issuer is elsewhere in the file, the order is wrong; if it is not there at all, that is
-/// worth a warning only. A certificate that we cannot read is left to the client to judge.
-fn check_order(
-    path: &Path,
-    chain: &[CertificateDer<'_>],
-) -> Result<Option<String>, CredentialsError> {
-    let outlines: Vec<Outline<'_>> =
-        chain.iter().map_while(|certificate| outline(certificate)).collect();
-    for (index, pair) in outlines.windows(2).enumerate() {
-        let [first, second] = pair else { continue };
-        if first.issuer == second.subject {
-            continue;
-        }
-        let position = index + 1;
-        if outlines.iter().any(|other| other.subject == first.issuer) {
-            return Err(CredentialsError::Order { path: path.to_owned(), position });
-        }
-        return Ok(Some(format!(
-            "{}: certificate {position} is not issued by certificate {}, and its issuer is not in \
-             the file; some clients may refuse it. Add the missing certificate between the two.",
-            path.display(),
-            position + 1
-        )));
-    }
-    Ok(None)
-}
-
-fn validity_warning(path: &Path, chain: &[CertificateDer<'_>], now: i64) -> Option<String> {
-    const DAY: i64 = 86_400;
-    const SOON: i64 = 7 * DAY;
-    let leaf = outline(chain.first()?)?;
-    let path = path.display();
-    if leaf.not_after < now {
-        let days = (now - leaf.not_after) / DAY;
-        return Some(format!(
-            "{path}: the certificate expired {days} days ago; clients will refuse it. Renew it."
-        ));
-    }
-    if leaf.not_before > now {
-        return Some(format!(
-            "{path}: the certificate is not valid yet; clients will refuse it. Check this host's \
-             clock."
-        ));
-    }
-    if leaf.not_after - now < SOON {
-        let hours = (leaf.not_after - now) / 3600;
-        return Some(format!("{path}: the certificate expires in {hours} hours. Renew it."));
-    }
-    None
 }
 
 /// Why a certificate and key cannot be used.
@@ -221,7 +160,19 @@ impl fmt::Display for CredentialsError {
                 write!(f, "{}: {error}{}", path.display(), files::remedy(path, error))
             }
             Self::Pem(path, error) => {
-                write!(f, "{}: damaged PEM: {error}. Export the file again", path.display())
+                write!(f, "{}: damaged PEM: ", path.display())?;
+                match error {
+                    pem::Error::MissingSectionEnd { end_marker } => {
+                        let label = String::from_utf8_lossy(end_marker);
+                        write!(f, "the line -----END {}----- is missing", label.escape_debug())?;
+                    }
+                    pem::Error::IllegalSectionStart { line } => {
+                        let line = String::from_utf8_lossy(line);
+                        write!(f, "the line {} begins no section", line.escape_debug())?;
+                    }
+                    other => write!(f, "{other}")?,
+                }
+                f.write_str(". Export the file again")
             }
             Self::NoCertificate(path) => write!(
                 f,

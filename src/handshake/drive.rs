@@ -15,10 +15,10 @@ use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::Established;
 use super::client_hello::is_inappropriate_fallback;
-use super::credentials::now;
 use super::lineage::Lineage;
-use super::validity::outline;
+use super::x509::Parsed;
 use crate::record::{HEADER, RecordHeader};
+use crate::wall_clock::unix_seconds;
 
 /// How far a handshake has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,10 @@ impl Handshake {
             return false;
         }
         let leaf = self.connection.peer_certificates().and_then(<[_]>::first);
-        leaf.is_some_and(|leaf| outline(leaf).is_none_or(|leaf| leaf.not_after < now()))
+        leaf.is_some_and(|leaf| match Parsed::parse(leaf) {
+            Ok(leaf) => leaf.not_after() < unix_seconds(),
+            Err(_) => true,
+        })
     }
 
     fn let_rustls_process(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {

@@ -137,15 +137,15 @@ static SUITES: LazyLock<Vec<Tls13CipherSuite>> = LazyLock::new(|| {
         (TLS13_AES_256_GCM_SHA384, &TRANSCRIPTS_384, &SCHEDULE_384),
         (TLS13_CHACHA20_POLY1305_SHA256, &TRANSCRIPTS_256, &SCHEDULE_256),
     ];
-    let own = suites.into_iter().filter_map(|(suite, hash, hkdf)| {
-        let suite = suite.tls13()?;
+    let own = suites.into_iter().map(|(suite, hash, hkdf)| {
+        let Some(suite) = suite.tls13() else { unreachable!("all three are of TLS 1.3") };
         let CipherSuiteCommon { suite: name, confidentiality_limit, .. } = suite.common;
-        Some(Tls13CipherSuite {
+        Tls13CipherSuite {
             common: CipherSuiteCommon { suite: name, hash_provider: hash, confidentiality_limit },
             hkdf_provider: hkdf,
             aead_alg: suite.aead_alg,
             quic: None,
-        })
+        }
     });
     own.collect()
 });

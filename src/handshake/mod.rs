@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 mod certificates;
+mod chain;
 mod client_hello;
 mod clients;
 mod config;
@@ -25,7 +26,7 @@ mod protocol;
 mod self_signed;
 mod state_folder;
 mod tickets;
-mod validity;
+mod x509;
 
 #[cfg(test)]
 mod tests;

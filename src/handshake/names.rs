@@ -1,4 +1,4 @@
-//! The names in a certificate, and which certificate a name gets.
+//! Which certificate a name gets.
 //!
 //! Pure: it knows neither files nor rustls. Which certificate is sent is a matter of convenience,
 //! not of security: the client judges what it gets.
@@ -6,87 +6,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use super::validity::{EXPLICIT_0, SEQUENCE, expect, skip, value};
-
-const EXPLICIT_3: u8 = 0xa3;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const OCTET_STRING: u8 = 0x04;
-const DNS_NAME: u8 = 0x82;
-const IP_ADDRESS: u8 = 0x87;
-
-/// 2.5.29.17, subjectAltName (RFC 5280 section 4.2.1.6).
-const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
-
-/// The DNS names, in lower case, and the addresses for which a certificate is, in its own order.
-/// Nothing for what cannot be read. The common name does not count (RFC 9525 section 2).
-pub(super) fn names(certificate: &[u8]) -> Vec<String> {
-    subject_alt_names(certificate).unwrap_or_default()
-}
-
-fn subject_alt_names(certificate: &[u8]) -> Option<Vec<String>> {
-    let (certificate, _) = expect(SEQUENCE, certificate)?;
-    let (mut fields, _) = expect(SEQUENCE, certificate)?;
-    if fields.first() == Some(&EXPLICIT_0) {
-        fields = skip(fields)?; // version
-    }
-    // serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
-    for _ in 0..6 {
-        fields = skip(fields)?;
-    }
-    while !fields.is_empty() {
-        let (tag, content, rest) = value(fields)?;
-        if tag == EXPLICIT_3 {
-            let (mut extensions, _) = expect(SEQUENCE, content)?;
-            while !extensions.is_empty() {
-                let (extension, later) = expect(SEQUENCE, extensions)?;
-                let (identifier, mut content) = expect(OBJECT_IDENTIFIER, extension)?;
-                if identifier == SUBJECT_ALT_NAME {
-                    if content.first() != Some(&OCTET_STRING) {
-                        content = skip(content)?; // critical
-                    }
-                    let (general_names, _) = expect(OCTET_STRING, content)?;
-                    return general_names_in(general_names);
-                }
-                extensions = later;
-            }
-        }
-        fields = rest;
-    }
-    None
-}
-
-fn general_names_in(der: &[u8]) -> Option<Vec<String>> {
-    let (mut rest, _) = expect(SEQUENCE, der)?;
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        let (tag, content, later) = value(rest)?;
-        names.extend(match tag {
-            DNS_NAME => dns_name(content),
-            IP_ADDRESS => address(content).map(|address| address.to_string()),
-            _ => None,
-        });
-        rest = later;
-    }
-    Some(names)
-}
-
-/// Letters, digits and what else hosts are called by in practice, so that a name can be logged.
-fn dns_name(bytes: &[u8]) -> Option<String> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(byte);
-    if bytes.is_empty() || bytes.len() > 255 || !bytes.iter().all(plain) {
-        return None;
-    }
-    String::from_utf8(bytes.to_ascii_lowercase()).ok()
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-        return Some(Ipv4Addr::from(four).into());
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(|sixteen| Ipv6Addr::from(sixteen).into())
-}
 
 /// Which certificates, by their place in the configuration, a name may get.
 ///
@@ -105,7 +24,7 @@ impl NameIndex {
     /// An index of certificates with these names, each in lower case.
     pub(super) fn new(certificates: &[&[String]]) -> Self {
         let mut index = Self::default();
-        let first = certificates.first().copied().unwrap_or_default();
+        let first: &[String] = certificates.first().copied().unwrap_or(&[]);
         for (place, names) in certificates.iter().enumerate() {
             for name in *names {
                 let (map, name) = match name.strip_prefix("*.") {
@@ -141,40 +60,8 @@ impl NameIndex {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rcgen::{CertificateParams, KeyPair, SanType};
 
     use super::*;
-
-    fn made(params: &CertificateParams) -> Vec<u8> {
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
-    }
-
-    #[test]
-    fn names_and_addresses_are_read_and_the_common_name_is_not() {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "cn.example");
-        params.subject_alt_names = vec![
-            SanType::DnsName("A.Example".try_into().unwrap()),
-            SanType::Rfc822Name("who@a.example".try_into().unwrap()),
-            SanType::DnsName("*.b.example".try_into().unwrap()),
-            SanType::IpAddress("127.0.0.1".parse().unwrap()),
-            SanType::IpAddress("::1".parse().unwrap()),
-        ];
-        assert_eq!(names(&made(&params)), ["a.example", "*.b.example", "127.0.0.1", "::1"]);
-        params.subject_alt_names.clear();
-        assert_eq!(names(&made(&params)), [""; 0]);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
-        params.subject_alt_names = vec![SanType::DnsName("x.example".try_into().unwrap())];
-        params.is_ca = rcgen::IsCa::ExplicitNoCa;
-        assert_eq!(names(&made(&params)), ["x.example"], "behind other extensions");
-    }
-
-    #[test]
-    fn names_that_could_forge_a_line_of_the_log_are_left_out() {
-        assert_eq!(dns_name(b"a\nb"), None);
-        assert_eq!(dns_name(b""), None);
-        assert_eq!(dns_name(b"A-b_c.example").as_deref(), Some("a-b_c.example"));
-    }
 
     fn index(certificates: &[&[&str]]) -> NameIndex {
         let owned: Vec<Vec<String>> = certificates
@@ -247,15 +134,6 @@ mod tests {
             let slices: Vec<&[String]> = certificates.iter().map(Vec::as_slice).collect();
             let chosen = NameIndex::new(&slices).choose(Some(&name), |place| fits[place]);
             prop_assert_eq!(chosen, plainly(&certificates, &name, &fits));
-        }
-
-        #[test]
-        fn damaged_certificates_never_panic(position in 0usize..600, byte: u8) {
-            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-            let mut bytes = made(&params);
-            let position = position % bytes.len();
-            bytes[position] = byte;
-            let _ = names(&bytes);
         }
     }
 }

@@ -23,9 +23,9 @@ use rustls::server::ParsedCertificate;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use super::credentials::now;
 use super::state_folder;
-use super::validity::outline;
+use super::x509::Parsed;
+use crate::wall_clock::unix_seconds as now;
 
 const DAY: i64 = 86_400;
 /// How long a certificate is valid.
@@ -111,6 +111,7 @@ impl SelfSigned {
 struct Made {
     credentials: Credentials,
     certificate_pem: String,
+    /// Wiped on drop; rcgen's own copies are not.
     key_pem: Zeroizing<String>,
 }
 
@@ -186,9 +187,9 @@ fn load_fit(certificate: &Path, key: &Path, names: &[String]) -> Option<Credenti
     }
     let credentials = Credentials::load(certificate, key).ok()?;
     let leaf = credentials.chain.first()?;
-    let outline = outline(leaf)?;
+    let validity = Parsed::parse(leaf).ok()?;
     let now = now();
-    if outline.not_before > now || outline.not_after - now < RENEW_BEFORE {
+    if validity.not_before() > now || validity.not_after() - now < RENEW_BEFORE {
         return None;
     }
     let parsed = ParsedCertificate::try_from(leaf).ok()?;
@@ -224,7 +225,7 @@ mod tests {
             panic!("not kept: {:?}", made.storage);
         };
         assert_eq!(certificate, directory.join(CERTIFICATE_FILE));
-        (made.credentials.fingerprint(), reused)
+        (made.credentials.fingerprint().unwrap(), reused)
     }
 
     #[test]
@@ -283,9 +284,9 @@ mod tests {
     #[test]
     fn is_valid_for_about_a_year() {
         let made = Made::new(&names(&["localhost"])).unwrap();
-        let outline = outline(&made.credentials.chain[0]).unwrap();
-        assert_eq!(outline.not_after - outline.not_before, LIFETIME);
-        assert!(outline.not_before < now() && outline.not_after > now() + 360 * DAY);
+        let leaf = Parsed::parse(&made.credentials.chain[0]).unwrap();
+        assert_eq!(leaf.not_after() - leaf.not_before(), LIFETIME);
+        assert!(leaf.not_before() < now() && leaf.not_after() > now() + 360 * DAY);
     }
 
     #[test]

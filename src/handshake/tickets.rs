@@ -13,14 +13,15 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
+use base64ct::{Base64Unpadded, Encoding as _};
 use hkdf::Hkdf;
 use rustls::server::ProducesTickets;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::clients::PolicyDigest;
-use super::credentials::now;
 use super::{files, lineage};
+use crate::wall_clock::unix_seconds as now;
 
 /// How long a ticket can be used, in seconds: as long as those of rustls.
 const LIFETIME: u32 = 12 * 3_600;
@@ -240,32 +241,13 @@ impl fmt::Debug for SharedTickets {
     }
 }
 
-/// 32 bytes in base64 (RFC 4648 section 4): 43 digits, and a `=` that may be left out.
+/// 32 bytes in base64 (RFC 4648 section 4): 43 digits, and a `=` that may be left out. Takes the same
+/// time whatever the digits are.
 fn base64_key(line: &[u8]) -> Option<Zeroizing<[u8; KEY_LEN]>> {
     let digits = line.strip_suffix(b"=").unwrap_or(line);
-    if digits.len() != 43 {
-        return None;
-    }
     let mut key = Zeroizing::new([0; KEY_LEN]);
-    let (mut bits, mut held, mut bytes) = (0u32, 0, key.iter_mut());
-    for digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            *bytes.next()? = (bits >> held) as u8;
-        }
-    }
-    // Two bits are left over, and are zero.
-    (bits.trailing_zeros() >= 2).then_some(key)
+    let decoded = Base64Unpadded::decode(digits, &mut *key).ok()?.len();
+    (decoded == KEY_LEN).then_some(key)
 }
 
 /// Why the keys of tickets cannot be used.

@@ -5,12 +5,10 @@
 //! the file has, had or can get the same date or a later one, as far as that can be known.
 
 use std::fmt;
-use std::io::Write;
-use std::time::{Duration, UNIX_EPOCH};
-
-use httpdate::HttpDate;
+use std::io::Write as _;
 
 use super::negotiate::Coding;
+use crate::calendar::fixdate;
 
 /// What the file system tells of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +112,7 @@ impl LastModified {
     /// 9999 become the nearest that a date can say.
     pub fn new(seconds: i64) -> Self {
         let seconds = seconds.clamp(0, LAST_SECOND);
-        let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds as u64));
-        let mut text = [b' '; 29];
-        let written = write!(&mut text[..], "{date}");
-        debug_assert!(written.is_ok(), "an IMF-fixdate is 29 bytes");
-        Self { seconds, text }
+        Self { seconds, text: fixdate(seconds) }
     }
 
     /// Seconds since the epoch.

@@ -141,8 +141,8 @@ fn strip_padding(inner: &[u8]) -> Result<(ContentType, usize), RecordError> {
     if inner.len() > MAX_PLAINTEXT + 1 {
         return Err(RecordError::Overflow);
     }
-    let length = inner.iter().rposition(|&byte| byte != 0).ok_or(RecordError::NoInnerType)?;
-    let content_type = inner.get(length).copied().unwrap_or(0);
+    let last = inner.iter().enumerate().rfind(|(_, byte)| **byte != 0);
+    let (length, &content_type) = last.ok_or(RecordError::NoInnerType)?;
     match ContentType::from_byte(content_type) {
         // A protected ChangeCipherSpec is forbidden (RFC 8446 section 5).
         Some(ContentType::ChangeCipherSpec) => {

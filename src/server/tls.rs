@@ -184,7 +184,7 @@ impl Tls {
         let served = |(file, certificate): (&PathBuf, Arc<Certificate>)| ServedCertificate {
             file: file.clone(),
             names: certificate.names().to_vec(),
-            fingerprint: certificate.fingerprint(),
+            fingerprint: certificate.fingerprint().to_owned(),
         };
         state.files.iter().zip(state.certificates()).map(served).collect()
     }

@@ -136,7 +136,7 @@ fn sending(suite: Suite, length: usize) -> io::Result<Cost> {
             for _ in 0..count {
                 let mut used = 0;
                 for piece in plaintext.chunks(MAX_PLAINTEXT) {
-                    let room = sealed.get_mut(used..).unwrap_or_default();
+                    let room = &mut sealed[used..];
                     used += sealer
                         .seal(ContentType::ApplicationData, piece, room)
                         .map_err(io::Error::other)?;
@@ -175,14 +175,12 @@ fn receiving(suite: Suite, length: usize) -> io::Result<Cost> {
             // A request comes by itself, so each is received by itself.
             to_user.write_all(&record)?;
             timed(&mut user, 1, || {
-                let room = arrived.get_mut(..record.len()).unwrap_or_default();
+                let room = &mut arrived[..record.len()];
                 by_user.read_exact(room)?;
                 opener.open(room).map(drop).map_err(io::Error::other)
             })?;
             to_kernel.write_all(&record)?;
-            timed(&mut kernel, 1, || {
-                by_kernel.read_exact(arrived.get_mut(..length).unwrap_or_default())
-            })?;
+            timed(&mut kernel, 1, || by_kernel.read_exact(&mut arrived[..length]))?;
         }
     }
     Ok(Cost { direction: Direction::Receive, length, user, kernel })

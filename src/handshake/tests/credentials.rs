@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding as _};
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, date_time_ymd,
 };
 
-use super::super::credentials::now;
 use super::super::{Credentials, CredentialsError, server_config};
 use crate::record::TlsVersion;
+use crate::wall_clock::unix_seconds as now;
 
 struct Files {
     directory: tempfile::TempDir,
@@ -36,20 +37,8 @@ fn params() -> CertificateParams {
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for three in der.chunks(3) {
-        let bits = three.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte))
-            << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            text.push(if digit <= three.len() {
-                ALPHABET[(bits >> (18 - 6 * digit)) as usize & 63] as char
-            } else {
-                '='
-            });
-        }
-    }
-    text + &format!("\n-----END {label}-----\n")
+    let text = Base64::encode_string(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
 /// The key inside a PKCS#8 structure: the first SEQUENCE that begins with `version`, beyond the
@@ -115,7 +104,7 @@ fn one_file_may_hold_both() {
     let both = files.write("both.pem", text);
     let credentials = Credentials::load(&both, &both).unwrap();
     assert_eq!(credentials.chain.len(), 1);
-    assert_eq!(credentials.fingerprint().len(), 95);
+    assert_eq!(credentials.fingerprint().unwrap().len(), 95);
 }
 
 #[test]
@@ -138,8 +127,9 @@ fn missing_and_unsuitable_files_are_named() {
     assert!(matches!(kind, CredentialsError::NoKey(_)));
 
     let damaged = files.write("damaged.pem", pair.serialize_pem().replace("END", "NED"));
-    let (kind, _) = error(&certificate, &damaged);
+    let (kind, text) = error(&certificate, &damaged);
     assert!(matches!(kind, CredentialsError::Pem(..)));
+    assert!(text.contains("the line -----END PRIVATE KEY----- is missing"), "{text}");
 
     let nonsense = files.write("nonsense.pem", pem("PRIVATE KEY", b"nonsense"));
     let (kind, text) = error(&certificate, &nonsense);
@@ -228,4 +218,35 @@ fn certificates_out_of_date_are_served_with_a_warning() {
         let [warning] = &credentials.warnings[..] else { panic!("one warning") };
         assert!(warning.contains(says) && warning.contains("cert.pem"), "{warning}");
     }
+}
+
+/// The warnings about a certificate with this extension, issued by an authority that is not in the
+/// file.
+fn warnings_about(names: &[&str], extension: Option<CustomExtension>) -> Vec<String> {
+    let files = Files::new();
+    let mut authority = params();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    let issuer = Issuer::new(authority, KeyPair::generate().unwrap());
+    let pair = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.custom_extensions.extend(extension);
+    let certificate = files.write("cert.pem", params.signed_by(&pair, &issuer).unwrap().pem());
+    let key = files.write("key.pem", pair.serialize_pem());
+    let loaded = Credentials::load(&certificate, &key).unwrap();
+    loaded.warnings.clone()
+}
+
+#[test]
+fn certificates_that_clients_refuse_are_served_with_a_warning() {
+    assert_eq!(warnings_about(&["localhost"], None), [""; 0], "of a private authority");
+    let [warning] = &warnings_about(&[], None)[..] else { panic!("one warning") };
+    assert!(warning.contains("subjectAltName") && warning.contains("cert.pem"), "{warning}");
+    // AuthorityInfoAccess: caIssuers at http://a/ (RFC 5280 section 4.2.2.1).
+    let access = b"\x30\x17\x30\x15\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x09http://a/";
+    let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+    let access = CustomExtension::from_oid_content(&oid, access.to_vec());
+    let [warning] = &warnings_about(&["localhost"], Some(access))[..] else { panic!("one") };
+    assert!(warning.contains("intermediate"), "{warning}");
 }

@@ -14,18 +14,7 @@ use crate::handshake::{
 
 /// 32 bytes of this value, as openssl prints them.
 fn line(value: u8) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in [value; KEY_LEN].chunks(3) {
-        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            let there = digit <= three.len();
-            let sextet = DIGITS[(bits >> (18 - 6 * digit)) as usize & 63];
-            text.push(if there { char::from(sextet) } else { '=' });
-        }
-    }
-    text + "\n"
+    base64ct::Base64::encode_string(&[value; KEY_LEN]) + "\n"
 }
 
 fn keys(values: &[u8]) -> SharedTickets {

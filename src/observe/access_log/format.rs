@@ -3,20 +3,14 @@
 //! The invariant: one line for each request, whatever its head holds; what came from the peer
 //! stands in quotes and cannot end them.
 
-use std::{
-    fmt::Write,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt::Write, time::SystemTime};
 
 use super::Line;
 use crate::{
+    calendar::Utc,
     config::LogFormat,
-    observe::{
-        json,
-        log::{civil, push_time},
-        request_clock::route_name,
-        stage::REQUEST_STAGES,
-    },
+    observe::{json, log::push_time, request_clock::route_name, stage::REQUEST_STAGES},
+    wall_clock::since_1970_at,
 };
 
 /// Bytes of a target that are logged.
@@ -185,19 +179,15 @@ fn push_escaped(text: &mut String, bytes: &[u8]) {
 
 /// The time in UTC as the combined format has it: `21/Nov/2026:05:10:43 +0000`.
 fn push_clf_time(text: &mut String, time: SystemTime) {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (year, month, day) = civil(seconds / 86_400);
-    let month = MONTHS.get(month as usize - 1).unwrap_or(&"Jan");
-    let second = seconds % 86_400;
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let seconds = i64::try_from(since_1970_at(time).as_secs()).unwrap_or(i64::MAX);
+    let utc = Utc::from_unix(seconds);
+    let (Utc { year, day, hour, minute, second, .. }, month) = (utc, utc.month_name());
     let _ = write!(text, "{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02} +0000");
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::observe::{Route, Stage, request::place, slow::Finished};
