@@ -335,6 +335,8 @@ overrides! {
         max_body "max-body" "SIZE": u64 = units::bytes => body_bytes,
         /// Most requests on one connection [default: 1000000]
         max_requests "max-requests" "N": u64 = number::<u64> => requests_per_connection,
+        /// Most streams of an HTTP/2 connection at a time [default: 100]
+        h2_streams "h2-streams" "N": usize = number::<usize> => h2_streams,
         /// File content that a worker keeps at hand [default: 64MiB]
         file_cache "file-cache" "SIZE": usize = units::memory => file_cache_bytes,
         /// Largest file that is kept at hand [default: 1MiB]

@@ -98,6 +98,7 @@ impl Limits {
         within("max-target", self.target_bytes, 256, self.head_bytes)?;
         within("max-body", self.body_bytes, 0, 1 << 40)?;
         within("max-requests", self.requests_per_connection, 1, u64::MAX)?;
+        within("h2-streams", self.h2_streams, 1, 1_000)?;
         within("file-cache", self.file_cache_bytes as u64, 0, 64 << 30)?;
         within("file-cache-max-file", self.file_cache_max_file, 0, self.file_cache_bytes)?;
         within("file-cache-entries", self.file_cache_entries, 0, 1_000_000)

@@ -57,6 +57,9 @@ pub struct Limits {
     /// Requests on one connection, at least 1. Default 1,000,000. The last response says
     /// `Connection: close`.
     pub requests_per_connection: u64,
+    /// Streams of an HTTP/2 connection at a time, 1 to 1,000; the client learns it from
+    /// SETTINGS_MAX_CONCURRENT_STREAMS. Beyond: REFUSED_STREAM, and the client tries again.
+    pub h2_streams: usize,
     /// Bytes of file content that a worker keeps at hand, 0 to 64 GiB. Default 64 MiB.
     pub file_cache_bytes: usize,
     /// The largest file that is kept at hand, in bytes, at most `file_cache_bytes`. Default 1 MiB.
@@ -82,6 +85,7 @@ impl Default for Limits {
             target_bytes: 8 << 10,
             body_bytes: 1 << 20,
             requests_per_connection: 1_000_000,
+            h2_streams: 100,
             file_cache_bytes: 64 << 20,
             file_cache_max_file: 1 << 20,
             file_cache_entries: 4_096,

@@ -8,6 +8,17 @@ use super::Config;
 /// State of one established connection in user space, at most: keys, counters, timers, the task.
 const CONNECTION_STATE_BYTES: usize = 8 << 10;
 
+/// What a connection of HTTP/2 has besides: the loop's state, queued replies, the table of HPACK.
+pub(crate) const H2_STATE_BYTES: usize = 12 << 10;
+
+/// One of its streams, at most twice while their number grows. What a stream's content takes besides
+/// is in [`H2_HELD_BYTES`].
+pub(crate) const H2_STREAM_BYTES: usize = 2 * 208;
+
+/// Heads in pieces, requests that wait for look-ups, pages and multipart ranges that wait for
+/// windows, for each worker; beyond, streams are refused.
+pub(crate) const H2_HELD_BYTES: usize = 16 << 20;
+
 /// Plaintext of one TLS record, at most (RFC 8446 section 5.1).
 const RECORD_PLAINTEXT_BYTES: usize = 16 << 10;
 
@@ -108,6 +119,12 @@ impl MemoryCeiling {
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
         let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
         let connection = connection.saturating_add(limited);
+        let streams = limits.h2_streams.saturating_mul(H2_STREAM_BYTES);
+        let h2 = H2_STATE_BYTES.saturating_add(streams);
+        let h2 = limits.connections_of(workers).saturating_mul(h2);
+        // Each worker decodes heads in two pieces of memory.
+        let heads = H2_HELD_BYTES.saturating_add(limits.head_bytes.saturating_mul(2));
+        let h2 = h2.saturating_add(heads.saturating_mul(workers));
         // What each worker has is multiplied by them; connections have a limit together as well.
         let of_each = |bytes: usize| bytes.saturating_mul(workers);
         let cache = limits.file_cache_bytes.saturating_mul(2).saturating_add(entries);
@@ -116,6 +133,7 @@ impl MemoryCeiling {
             ("send memory", of_each(limits.send_memory_bytes)),
             ("file cache", of_each(cache)),
             ("connections", limits.connections_of(workers).saturating_mul(connection)),
+            ("HTTP/2", if config.http2 { h2 } else { 0 }),
             ("handshakes", limits.handshakes_of(workers).saturating_mul(handshake)),
             ("listings", of_each(listings)),
             ("observation", of_each(observation)),

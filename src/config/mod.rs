@@ -23,7 +23,9 @@ pub use check::ConfigError;
 pub use limits::Limits;
 pub(crate) use limits::MAX_HEAD_FIELDS;
 pub(crate) use listen::{ListenAddress, serves_both_families};
-pub(crate) use memory::LISTING_BYTES;
+#[cfg(test)]
+pub(crate) use memory::H2_STREAM_BYTES;
+pub(crate) use memory::{H2_HELD_BYTES, LISTING_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
@@ -49,7 +51,7 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where the certificates come from. Default: one that Ringway makes itself.
     pub certificate: CertificateSource,
-    /// Whether clients are asked for certificates of their own. Default: no.
+    /// Whether clients are asked for certificates of their own. Default: yes.
     pub client_auth: Option<ClientAuth>,
     /// A file with the keys of session tickets, 1 to 16 lines of 32 bytes in base64, at most
     /// 16 KiB, shared by servers that are to resume each other's sessions. It is read again when
@@ -99,7 +101,7 @@ impl Default for Config {
             io: IoMode::Auto,
             ktls: KtlsMode::Auto,
             tls_min: TlsVersion::V12,
-            http2: false,
+            http2: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),

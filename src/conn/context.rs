@@ -80,6 +80,8 @@ pub struct Context {
     pub observer: Rc<Observer>,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
+    /// What connections of HTTP/2 share.
+    pub(super) h2: super::h2::Shared,
     own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
@@ -125,6 +127,7 @@ impl Context {
             site,
             observer,
             head_limits,
+            h2: super::h2::Shared::new(limits.head_bytes),
             own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),

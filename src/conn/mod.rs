@@ -12,6 +12,7 @@ mod context;
 mod establish;
 mod exchange;
 mod h1;
+mod h2;
 mod hello;
 mod idle;
 mod places;
@@ -50,8 +51,8 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
         context.count(|counts| counts.handshakes += 1);
         let ending = match session.protocol {
             Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
-            // `Config::http2` is off by default until the stages speak it.
-            Protocol::Http2 => close::Ending::CloseNotify,
+            // Boxed: a connection of HTTP/1 does not carry the state of the other.
+            Protocol::Http2 => Box::pin(h2::serve(&context, &socket, &mut session)).await,
         };
         if let close::Ending::Defect(what) = ending {
             context.defect(&what);

@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// Acts on a control record. True for plaintext.
-    async fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
+    pub(super) async fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
         match filled {
             Filled::More => Ok(true),
             Filled::Closed => Err(Ending::Closed),

@@ -96,6 +96,11 @@ impl ContentSum {
         self.received
     }
 
+    /// Bytes that are still to come, if that was stated.
+    pub fn left(&self) -> Option<u64> {
+        (self.stated != u64::MAX).then(|| self.stated.saturating_sub(self.received))
+    }
+
     /// Takes `bytes` of content, of which at most `most` may come.
     ///
     /// # Errors
@@ -236,6 +241,7 @@ mod tests {
         let mut sum = ContentSum::new(Some(5));
         assert_eq!(sum.add(3, 100), Ok(()));
         assert!(matches!(sum.finish(), Err(ContentFault::Length(_))));
+        assert_eq!((sum.left(), ContentSum::new(None).left()), (Some(2), None));
         assert_eq!(sum.add(2, 100), Ok(()));
         assert_eq!(sum.finish(), Ok(()));
         assert!(matches!(sum.add(1, 100), Err(ContentFault::Length(_))));

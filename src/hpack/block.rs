@@ -14,6 +14,9 @@ pub struct BlockWriter<'b> {
     overflow: bool,
 }
 
+/// The update of the dynamic table's size to 0 (RFC 7541 section 6.3), a block of its own.
+pub const EMPTY_TABLE: u8 = 0x20;
+
 /// A literal field that is not indexed (RFC 7541 section 6.2.2), and one that never is (6.2.3).
 const NOT_INDEXED: u8 = 0;
 const NEVER_INDEXED: u8 = 0x10;
@@ -30,7 +33,7 @@ impl<'b> BlockWriter<'b> {
     /// The update to a table of no entries. It opens the first block after the peer has lowered
     /// SETTINGS_HEADER_TABLE_SIZE (RFC 7541 section 4.2), although no table is used.
     pub fn empty_table(&mut self) {
-        self.put(&[0x20]);
+        self.put(&[EMPTY_TABLE]);
     }
 
     /// `:status`.

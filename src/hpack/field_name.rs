@@ -100,6 +100,12 @@ impl FieldName {
         found.map_or(Self::Other, |(token, _)| *token)
     }
 
+    /// The name as text; empty for [`Self::Other`].
+    pub fn text(self) -> &'static str {
+        let at = usize::from(self.number()).checked_sub(1);
+        at.and_then(|at| Self::ALL.get(at)).map_or("", |(_, text)| *text)
+    }
+
     /// The name with this number, as [`Self::number`] gave it.
     pub(super) fn from_number(number: u8) -> Self {
         let at = usize::from(number).checked_sub(1);
@@ -121,6 +127,7 @@ mod tests {
         for (token, text) in FieldName::ALL {
             assert_eq!(FieldName::of(text.as_bytes()), *token);
             assert_eq!(FieldName::from_number(token.number()), *token);
+            assert_eq!(token.text(), *text);
             assert_eq!(FieldName::of(&text.as_bytes()[1..]), FieldName::Other);
             assert_eq!(FieldName::of(&[text.as_bytes(), b"s"].concat()), FieldName::Other);
         }

@@ -21,7 +21,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use block::BlockWriter;
+pub use block::{BlockWriter, EMPTY_TABLE};
 pub use decoder::{Decoder, Field, FieldVisitor};
 pub use field_name::FieldName;
 pub use table::TABLE_BYTES;

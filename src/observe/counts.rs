@@ -31,6 +31,20 @@ pub struct Counts {
     pub evicted_handshakes: u64,
     /// Answers and connections that were given up because an invariant of the server did not hold.
     pub defects: u64,
+    /// Requests that came over HTTP/2.
+    pub http2_streams: u64,
+    /// Streams that were refused with REFUSED_STREAM.
+    pub http2_refused: u64,
+    /// Streams that their client reset before their answer was complete.
+    pub http2_reset_by_client: u64,
+    /// Streams that this server reset for a fault of the client or of a file.
+    pub http2_reset_by_server: u64,
+    /// GOAWAYs without an error: drains and idle connections.
+    pub http2_goaway: u64,
+    /// GOAWAYs for a breach of the protocol.
+    pub http2_goaway_errors: u64,
+    /// Connections that used up their patience: GOAWAY(ENHANCE_YOUR_CALM).
+    pub http2_floods: u64,
     /// Times that accepting paused for want of descriptors or memory.
     pub accept_pauses: u64,
 }
@@ -54,6 +68,13 @@ impl Counts {
             evicted_silent: self.evicted_silent + other.evicted_silent,
             evicted_handshakes: self.evicted_handshakes + other.evicted_handshakes,
             defects: self.defects + other.defects,
+            http2_streams: self.http2_streams + other.http2_streams,
+            http2_refused: self.http2_refused + other.http2_refused,
+            http2_reset_by_client: self.http2_reset_by_client + other.http2_reset_by_client,
+            http2_reset_by_server: self.http2_reset_by_server + other.http2_reset_by_server,
+            http2_goaway: self.http2_goaway + other.http2_goaway,
+            http2_goaway_errors: self.http2_goaway_errors + other.http2_goaway_errors,
+            http2_floods: self.http2_floods + other.http2_floods,
             accept_pauses: self.accept_pauses + other.accept_pauses,
         }
     }

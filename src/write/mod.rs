@@ -17,6 +17,7 @@
 
 mod error;
 mod file;
+mod framed;
 mod observed;
 mod pace;
 mod rekey;

@@ -76,7 +76,7 @@ fn the_oldest_version_can_be_raised() {
 
 #[test]
 fn application_protocols() {
-    let server = Server::plain(&[]);
+    let server = Server::plain(&["--no-h2"]);
     let alpn = |names: &[&str]| ClientOptions {
         alpn: names.iter().map(|name| name.as_bytes().to_vec()).collect(),
         ..Default::default()
@@ -96,6 +96,15 @@ fn application_protocols() {
     let mut stranger = server.connect_as(&alpn(&["imap"]));
     let refused = stranger.handshake().unwrap_err().to_string();
     assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+
+    // HTTP/2 comes first, unless it is switched off.
+    let both = Server::plain(&[]);
+    for names in [&["h2"][..], &["http/1.1", "h2"]] {
+        let mut client = both.connect_as(&alpn(names));
+        client.handshake().unwrap();
+        assert_eq!(client.tls.alpn_protocol(), Some(&b"h2"[..]));
+    }
+    assert!(server.connect_as(&alpn(&["h2"])).handshake().is_err());
 }
 
 /// Each worker has its own listener, so twenty connections meet both.

@@ -75,6 +75,8 @@ pub struct Head<'s> {
     pub method: Method<'s>,
     /// What the request is for; never in the absolute form.
     pub target: Target<'s>,
+    /// `:path` as it came; empty for CONNECT.
+    pub path_text: &'s [u8],
     /// `:authority`, or `Host` where that is absent: a host that is not empty, perhaps a port.
     pub authority: &'s [u8],
     /// The stated length of the content, in bytes.
@@ -367,6 +369,7 @@ impl<'s> Draft<'s> {
         HeadOutcome::Head(Head {
             method,
             target,
+            path_text: get(self.path).unwrap_or_default(),
             authority,
             content_length: self.content_length,
             expect_continue: self.expect_continue && !end_stream,

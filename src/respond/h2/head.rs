@@ -3,8 +3,15 @@
 use crate::{
     hpack::BlockWriter,
     parse::h2::{FRAME_HEAD, Flags, FrameHead, Kind, MAX_FRAME_SIZE},
-    respond::{HeadFault, decimal::Decimal, head::value_is_safe},
+    respond::{DateCache, HeadFault, decimal::Decimal, head::value_is_safe},
 };
+
+/// `server: ringway`, not indexed: the index of the name, and the value's length before it.
+const SERVER: &[u8] = &[0x0f, 54 - 15, 7, b'r', b'i', b'n', b'g', b'w', b'a', b'y'];
+
+/// The index of `date`, not indexed. Its value stands as it is: Huffman text would save eight octets
+/// and cost their coding.
+const NAME_DATE: [u8; 2] = [0x0f, 33 - 15];
 
 /// Writes one response head. The first fault is kept and comes out of [`finish`](Self::finish);
 /// until then every call is safe and cheap.
@@ -31,6 +38,19 @@ impl<'b> HeadWriter<'b> {
         }
         block.status(status);
         Some(Self { frame, block, fault: None })
+    }
+
+    /// `Server: ringway`, without a version: an attacker need not learn it.
+    #[inline]
+    pub fn server(&mut self) {
+        self.block.fields(SERVER);
+    }
+
+    /// `Date`.
+    #[inline]
+    pub fn date(&mut self, date: &DateCache) {
+        self.block.fields(&[NAME_DATE[0], NAME_DATE[1], date.as_bytes().len() as u8]);
+        self.block.fields(date.as_bytes());
     }
 
     /// A field with any value; the name is written in lower case.
@@ -115,6 +135,8 @@ mod tests {
         let made = made_block(fields.into_iter()).unwrap();
         let mut buffer = [0; 512];
         let mut head = HeadWriter::new(&mut buffer, 206, true).unwrap();
+        head.server();
+        head.date(&DateCache::new());
         head.made(&made);
         head.field("X-Own", b"a b");
         head.field_u64("Content-Length", 18_000);
@@ -126,6 +148,8 @@ mod tests {
         assert_eq!(frame.length as usize + FRAME_HEAD, length);
         let expected = [
             ":status: 206",
+            "server: ringway",
+            "date: Thu, 01 Jan 1970 00:00:00 GMT",
             "content-type: text/html",
             "etag: \"x\"",
             "x-own: a b",

@@ -1,0 +1,180 @@
+//! Waiting: for bytes, for look-ups, and for the first of all deadlines.
+
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use super::{Connection, Stop, drain::Drain, inbound::State, lookups::Found, streams::Answering};
+use crate::{close::Ending, observe::Why, parse::h2::ErrorCode, ring::Elapsed, write::WriteError};
+
+/// How long a stopping worker waits for the first request of a connection, in milliseconds.
+const REQUEST_GRACE: u64 = 500;
+
+/// How long a client has to see an answer before RST_STREAM(NO_ERROR) makes it stop sending content
+/// that is too long. Clients that see both at once take them for an error.
+const CUT_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest wait in which nothing is checked.
+const LONGEST_WAIT: u64 = 60_000;
+
+/// What a wait has brought.
+enum Event {
+    /// Plaintext.
+    Filled,
+    /// A look-up of a stream.
+    Found(u32, Result<Found, WriteError>),
+    /// The worker stops, or the connection gives way to another.
+    Leave,
+}
+
+impl Connection<'_> {
+    /// Waits for whatever comes first. Everything that was ready has left.
+    pub(super) async fn wait(&mut self) -> Result<(), Stop> {
+        if self.is_idle_now() {
+            self.streams.shrink();
+        }
+        let until = self.next_deadline();
+        let event = {
+            let may_read = self.may_read();
+            let serving = self.drain == Drain::Serving;
+            let idle = self.is_idle_now() && self.last_stream > 0;
+            let Self { context, socket, session, lookups, .. } = self;
+            let _idle = idle.then(|| context.idles());
+            let mut filled = pin!(session.fill(socket));
+            let event = poll_fn(|cx| {
+                for at in 0..lookups.len() {
+                    if let Some(Poll::Ready(found)) = lookups.get_mut(at).map(|one| one.poll(cx)) {
+                        let lookup = lookups.swap_remove(at);
+                        return Poll::Ready(Ok(Event::Found(lookup.stream, found)));
+                    }
+                }
+                if !may_read {
+                    return Poll::Pending;
+                }
+                filled.as_mut().poll(cx).map(|filled| filled.map(|()| Event::Filled))
+            });
+            let (began, grace) =
+                if self.last_stream == 0 { (self.established, REQUEST_GRACE) } else { (0, 0) };
+            if serving {
+                let event = context.unless_draining(event, began, grace);
+                match context.ring.until(until, event).await {
+                    Ok(Some(event)) => Ok(event?),
+                    Ok(None) => Ok(Event::Leave),
+                    Err(elapsed) => Err(elapsed),
+                }
+            } else {
+                match context.ring.until(until, event).await {
+                    Ok(event) => Ok(event?),
+                    Err(elapsed) => Err(elapsed),
+                }
+            }
+        };
+        match event {
+            Ok(Event::Filled) => self.inbound.fresh = true,
+            Ok(Event::Found(stream, found)) => self.found(stream, found?).await?,
+            // Drained by the next gather; what gave way says so at once.
+            Ok(Event::Leave) if self.context.is_draining() => {}
+            Ok(Event::Leave) => {
+                self.session.clock.ends(Why::ServerEvicted);
+                return Err(Stop::Leave(Ending::CloseNotify));
+            }
+            Err(Elapsed) => self.expire()?,
+        }
+        Ok(())
+    }
+
+    fn is_idle_now(&self) -> bool {
+        self.streams.is_empty() && self.lookups.is_empty()
+    }
+
+    /// The first of all deadlines.
+    fn next_deadline(&self) -> u64 {
+        let timeouts = &self.context.config.timeouts;
+        let after = |since: u64, limit: Duration| {
+            since.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+        };
+        let mut until = self.now().saturating_add(LONGEST_WAIT);
+        if matches!(self.inbound.state, State::Preface | State::FirstFrame) {
+            until = until.min(after(self.established, timeouts.head));
+        }
+        if self.inbound.incomplete_since > 0 {
+            until = until.min(after(self.inbound.incomplete_since, timeouts.head));
+        }
+        if self.slow_until > self.now() {
+            until = until.min(self.slow_until);
+        }
+        if let Drain::Announced { until: second_step } = self.drain {
+            until = until.min(second_step);
+        }
+        if self.is_idle_now() {
+            until = until.min(after(self.idle_since, timeouts.idle));
+        }
+        for slot in self.streams.slots() {
+            if let Some(deadline) = self.deadline_of(slot) {
+                until = until.min(deadline);
+            }
+        }
+        until
+    }
+
+    /// When a stream is to be reset, unless something moves.
+    fn deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
+        let timeouts = &self.context.config.timeouts;
+        let stream = self.streams.get(slot).filter(|stream| stream.since > 0)?;
+        let limit = match stream.answering {
+            Answering::Done if stream.cut => CUT_AFTER,
+            Answering::Sending => timeouts.response_stall,
+            Answering::Done => timeouts.body_progress,
+            Answering::Looking | Answering::Orphaned => return None,
+        };
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let spent = if stream.answering == Answering::Sending { stream.shut.into() } else { 0 };
+        Some(stream.since.saturating_add(limit.saturating_sub(spent)))
+    }
+
+    /// Acts on the deadlines that have passed.
+    fn expire(&mut self) -> Result<(), Stop> {
+        let now = self.now();
+        let timeouts = &self.context.config.timeouts;
+        let passed = |since: u64, limit: Duration| {
+            now.saturating_sub(since) >= u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+        };
+        let late = if matches!(self.inbound.state, State::Preface | State::FirstFrame) {
+            passed(self.established, timeouts.head)
+                .then_some("the preface and SETTINGS did not come in time")
+        } else {
+            (self.inbound.incomplete_since > 0
+                && passed(self.inbound.incomplete_since, timeouts.head))
+            .then_some("a frame or a field block did not come in time")
+        };
+        if let Some(why) = late {
+            self.context.count(|counts| counts.timed_out += 1);
+            self.session.clock.ends(Why::ServerTimeout);
+            return Err(Stop::GoAway(ErrorCode::EnhanceYourCalm, why));
+        }
+        if self.is_idle_now() && passed(self.idle_since, timeouts.idle) {
+            self.context.count(|counts| counts.timed_out += 1);
+            self.session.clock.ends(Why::ServerIdle);
+            return Err(Stop::Leave(Ending::CloseNotify));
+        }
+        let mut number = 0;
+        while let Some(slot) = self.streams.nth(number) {
+            number += 1;
+            if self.deadline_of(slot).is_none_or(|deadline| deadline > now) {
+                continue;
+            }
+            let Some(stream) = self.streams.get(slot) else { continue };
+            let (id, answering) = (stream.id, stream.answering);
+            self.context.count(|counts| counts.timed_out += 1);
+            if !self.replies.has_room() {
+                // The rest are reset in the next round.
+                break;
+            }
+            if answering == Answering::Done {
+                self.cut_off(id)?;
+            } else {
+                self.reset(id, ErrorCode::Cancel, Why::ServerTimeout)?;
+            }
+            number -= 1;
+        }
+        Ok(())
+    }
+}

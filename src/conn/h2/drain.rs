@@ -1,0 +1,134 @@
+//! Ends in order: two steps of GOAWAY, so that no request on its way is lost (RFC 9113
+//! section 6.8), and the last words of a connection.
+
+use super::{Connection, Stop};
+use crate::{close::Ending, observe::Why, parse::h2::ErrorCode, respond::h2 as respond};
+
+/// The payload of the PING whose answer ends the first step.
+pub(super) const PING: [u8; 8] = *b"ringway!";
+
+/// Milliseconds for that answer.
+const PING_MS: u64 = 1_000;
+
+/// The last id of GOAWAY that turns nothing away.
+const NONE_YET: u32 = 0x7fff_ffff;
+
+/// Ids left when the connection begins to drain.
+const IDS_KEPT: u32 = 2_000;
+
+/// How far the connection is on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// Requests are welcome.
+    #[default]
+    Serving,
+    /// The client knows that it should go elsewhere; what is on its way is still served.
+    Announced {
+        /// When the second step comes in any case, in milliseconds.
+        until: u64,
+    },
+    /// Nothing beyond this stream is served.
+    Final(u32),
+}
+
+impl Connection<'_> {
+    /// The first step, unless it was taken.
+    pub(super) fn begin_drain(&mut self) -> Result<(), Stop> {
+        if self.drain != Drain::Serving {
+            return Ok(());
+        }
+        self.drain = Drain::Announced { until: self.now() + PING_MS };
+        self.go_away(NONE_YET, ErrorCode::NoError, "")?;
+        self.reply(&respond::ping(PING))
+    }
+
+    /// The client has seen the first step: all that it sent before has been read.
+    pub(super) fn drain_acknowledged(&mut self) -> Result<(), Stop> {
+        if !matches!(self.drain, Drain::Announced { .. }) {
+            return Ok(());
+        }
+        self.drain = Drain::Final(self.last_stream);
+        self.go_away(self.last_stream, ErrorCode::NoError, "")
+    }
+
+    /// Takes the steps that are due.
+    pub(super) fn drain_if_due(&mut self) -> Result<(), Stop> {
+        match self.drain {
+            Drain::Serving if self.context.is_draining() => {
+                self.session.clock.ends(Why::ServerDrain);
+                self.begin_drain()
+            }
+            Drain::Announced { until } if self.now() >= until => self.drain_acknowledged(),
+            Drain::Serving | Drain::Announced { .. } | Drain::Final(_) => Ok(()),
+        }
+    }
+
+    /// A request was taken: the connection may have had as many as it may.
+    pub(super) fn drain_if_used_up(&mut self) -> Result<(), Stop> {
+        self.requests += 1;
+        let used_up = self.requests >= self.context.config.limits.requests_per_connection
+            || self.last_stream >= NONE_YET - 2 * IDS_KEPT;
+        if used_up && self.drain == Drain::Serving {
+            self.session.clock.ends(Why::ServerRequests);
+            return self.begin_drain();
+        }
+        Ok(())
+    }
+
+    /// Whether requests on a stream are no longer served.
+    pub(super) fn is_beyond(&self, stream: u32) -> bool {
+        matches!(self.drain, Drain::Final(last) if stream > last)
+    }
+
+    /// Whether all that was promised has left.
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.drain, Drain::Final(_))
+            && self.streams.is_empty()
+            && self.replies.is_empty()
+            && self.filled == 0
+    }
+
+    fn go_away(&mut self, last: u32, code: ErrorCode, why: &str) -> Result<(), Stop> {
+        self.context.count(|counts| match code {
+            ErrorCode::NoError => counts.http2_goaway += 1,
+            _ => counts.http2_goaway_errors += 1,
+        });
+        self.reply(&respond::go_away(last, code, why))?;
+        if why.is_empty() { Ok(()) } else { self.reply(why.as_bytes()) }
+    }
+
+    /// The end: says why, where that is owed.
+    pub(super) async fn end(mut self, stop: Stop) -> Ending {
+        let (code, why, ending) = match stop {
+            Stop::Close(ending) => return ending,
+            Stop::Leave(ending) => (ErrorCode::NoError, "", ending),
+            Stop::GoAway(code, why) => {
+                self.session.clock.ends(match code {
+                    ErrorCode::EnhanceYourCalm => Why::Http2Flood,
+                    ErrorCode::CompressionError => Why::Http2Compression,
+                    ErrorCode::FlowControlError => Why::Http2FlowControl,
+                    ErrorCode::InternalError => Why::ServerDefect,
+                    _ => Why::Http2Protocol,
+                });
+                if code == ErrorCode::InternalError {
+                    self.context.warn(&format_args!("http2: {why}"));
+                } else {
+                    log::debug!("http2: connection error {code}: {why}");
+                }
+                (code, why, Ending::Linger)
+            }
+        };
+        // All that was ready leaves before; where even that finds no room, the reason does not
+        // either.
+        if self.gather_replies().await.is_err() {
+            return Ending::Reset;
+        }
+        if self.go_away(self.last_stream, code, why).is_err()
+            || self.gather_replies().await.is_err()
+            || self.flush().await.is_err()
+        {
+            return Ending::Reset;
+        }
+        ending
+    }
+}

@@ -1,0 +1,280 @@
+//! HTTP/2 (RFC 9113): one task for a connection and all of its streams.
+//!
+//! [`serve`] is the loop: read a turn of frames and answer what they ask, gather what is ready to
+//! leave, send it, wait for whatever comes first. Most requests are answered where they are read:
+//! head and content are gathered at once, without a place among the [`streams`]. The invariants: a
+//! frame is read only while there is room for the replies that it may cause; a field block is
+//! decoded in its order or the connection ends; an answer is sent completely, or its stream is
+//! reset.
+
+mod deadlines;
+mod drain;
+mod flow;
+mod frames;
+mod gather;
+mod heads;
+mod inbound;
+mod lookups;
+mod patience;
+mod recent;
+mod replies;
+mod requests;
+mod room;
+mod schedule;
+mod shared;
+mod streams;
+
+use std::{convert::Infallible, rc::Rc};
+
+use super::{Context, Session, session::ending_of_write};
+use crate::{
+    close::Ending,
+    hpack::Decoder,
+    observe::Why,
+    parse::h2::{ErrorCode, Fault, MAX_FRAME_SIZE, PeerSettings},
+    respond::h2 as respond,
+    ring::Socket,
+    write::WriteError,
+};
+use drain::Drain;
+use flow::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
+use inbound::Inbound;
+use lookups::Lookup;
+use patience::{Cost, Left, Patience, SLOW_MS};
+use recent::Recent;
+use replies::Replies;
+use schedule::Schedule;
+use streams::Streams;
+
+pub(in crate::conn) use shared::Shared;
+
+/// Look-ups of one connection at a time; while there are so many, nothing is read.
+const LOOKUPS: usize = 8;
+
+/// Why the loop ended.
+#[derive(Debug)]
+enum Stop {
+    /// The connection ends so, without another word.
+    Close(Ending),
+    /// GOAWAY with this code and reason, after all that was ready; then the connection lingers.
+    GoAway(ErrorCode, &'static str),
+    /// GOAWAY(NO_ERROR), then this: nothing was open.
+    Leave(Ending),
+}
+
+impl From<Ending> for Stop {
+    fn from(ending: Ending) -> Self {
+        Self::Close(ending)
+    }
+}
+
+impl From<WriteError> for Stop {
+    fn from(error: WriteError) -> Self {
+        Self::Close(ending_of_write(&error))
+    }
+}
+
+impl Stop {
+    /// A defect of this server: the connection ends loudly.
+    fn defect(why: &'static str) -> Self {
+        Self::GoAway(ErrorCode::InternalError, why)
+    }
+}
+
+/// A connection.
+struct Connection<'c> {
+    context: &'c Rc<Context>,
+    socket: &'c Socket,
+    session: &'c mut Session,
+    /// Plaintext that lies in the writer's room and is not sealed yet.
+    filled: usize,
+    decoder: Decoder,
+    inbound: Inbound,
+    peer: PeerSettings,
+    /// The next field block begins with a size update.
+    table_lowered: bool,
+    /// The peer has acknowledged our SETTINGS.
+    acknowledged: bool,
+    streams: Streams,
+    schedule: Schedule,
+    /// What may be sent on all streams together.
+    window: SendWindow,
+    /// What the client may send on all streams together.
+    receive: ReceiveWindow,
+    replies: Replies,
+    patience: Patience,
+    /// Nothing is read before, in milliseconds on the worker's clock.
+    slow_until: u64,
+    recent: Recent,
+    /// The highest stream that the client has opened.
+    last_stream: u32,
+    requests: u64,
+    drain: Drain,
+    lookups: Vec<Lookup>,
+    established: u64,
+    /// Since when no stream has been open.
+    idle_since: u64,
+}
+
+/// Serves requests until the connection ends; says how it is to be closed.
+pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
+    let now = context.ring.now();
+    let mut connection = Connection {
+        context,
+        socket,
+        session,
+        filled: 0,
+        decoder: Decoder::default(),
+        inbound: Inbound::default(),
+        peer: PeerSettings::default(),
+        table_lowered: false,
+        acknowledged: false,
+        streams: Streams::new(context.config.limits.h2_streams),
+        schedule: Schedule::default(),
+        window: SendWindow::new(INITIAL_WINDOW),
+        receive: ReceiveWindow::default(),
+        replies: Replies::default(),
+        patience: Patience::new(now),
+        slow_until: 0,
+        recent: Recent::default(),
+        last_stream: 0,
+        requests: 0,
+        drain: Drain::default(),
+        lookups: Vec::new(),
+        established: now,
+        idle_since: now,
+    };
+    let stop = match connection.run().await {
+        Ok(never) => match never {},
+        Err(stop) => stop,
+    };
+    connection.end(stop).await
+}
+
+impl Connection<'_> {
+    async fn run(&mut self) -> Result<Infallible, Stop> {
+        self.greet()?;
+        // Answers are gathered where requests are read, and SETTINGS must come before them.
+        self.gather_replies().await?;
+        loop {
+            let more_to_read = self.read().await?;
+            let more_to_send = self.gather().await?;
+            self.flush().await?;
+            self.session.refresh_key(self.socket).await?;
+            if self.is_finished() {
+                return Err(Stop::Close(Ending::Linger));
+            }
+            if more_to_read || more_to_send {
+                self.context.ring.yield_now().await;
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Our SETTINGS, which leave with the first flush.
+    fn greet(&mut self) -> Result<(), Stop> {
+        let limits = &self.context.config.limits;
+        // Each field counts 32 bytes besides its text (RFC 9113 section 6.5.2).
+        let fields = limits.head_fields + crate::parse::h2::MAX_CRUMBS;
+        let list = limits.head_bytes.saturating_add(32 * fields);
+        let streams = u32::try_from(limits.h2_streams).unwrap_or(u32::MAX);
+        self.reply(&respond::settings(streams, u32::try_from(list).unwrap_or(u32::MAX)))
+    }
+
+    fn now(&self) -> u64 {
+        self.context.ring.now()
+    }
+
+    /// Queues a control frame.
+    fn reply(&mut self, frame: &[u8]) -> Result<(), Stop> {
+        if self.replies.push(frame) {
+            return Ok(());
+        }
+        Err(Stop::defect("control frames found no room"))
+    }
+
+    /// Whether frames may be read now.
+    fn may_read(&self) -> bool {
+        self.replies.has_room()
+            && self.lookups.len() < LOOKUPS
+            && (self.slow_until == 0 || self.now() >= self.slow_until)
+    }
+
+    /// Pays for what the peer has done.
+    fn spend(&mut self, cost: Cost) -> Result<(), Stop> {
+        let now = self.now();
+        match self.patience.spend(cost, now) {
+            Left::Enough => self.slow_until = 0,
+            Left::Low => {
+                self.slow_until = now + SLOW_MS;
+                self.begin_drain()?;
+            }
+            Left::None => {
+                self.context.count(|counts| counts.http2_floods += 1);
+                return Err(Stop::GoAway(ErrorCode::EnhanceYourCalm, cost.why()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a breach of the protocol brings: the end of its stream, or of the connection.
+    fn fault(&mut self, stream: u32, fault: Fault) -> Result<(), Stop> {
+        match fault {
+            Fault::Connection(code, why) => Err(Stop::GoAway(code, why)),
+            Fault::Stream(code, why) => {
+                log::debug!("http2: stream {stream}: {code}: {why}");
+                self.reset(stream, code, why_of(code))?;
+                self.spend(Cost::ResetForFault)
+            }
+        }
+    }
+
+    /// Resets a stream, open or not.
+    fn reset(&mut self, stream: u32, code: ErrorCode, why: Why) -> Result<(), Stop> {
+        self.context.count(|counts| counts.http2_reset_by_server += 1);
+        self.reply(&respond::rst_stream(stream, code))?;
+        self.recent.reset(stream);
+        self.drop_stream(stream, why);
+        Ok(())
+    }
+
+    /// Frees the place of a stream that is no longer wanted, as soon as nothing is in flight for it.
+    fn drop_stream(&mut self, stream: u32, why: Why) {
+        let Some(slot) = self.streams.find(stream) else { return };
+        self.schedule.remove(&mut self.streams, slot);
+        let Some(open) = self.streams.get_mut(slot) else { return };
+        if open.answering == streams::Answering::Looking {
+            open.answering = streams::Answering::Orphaned;
+            open.remote_open = false;
+            std::mem::take(&mut open.clock).abandon(why);
+            return;
+        }
+        self.close_stream(slot).abandon(why);
+    }
+
+    /// Closes a stream that is not in the schedule.
+    fn close_stream(&mut self, slot: streams::Slot) -> crate::observe::RequestClock {
+        let clock = self.streams.close(slot);
+        if self.streams.is_empty() {
+            self.idle_since = self.now();
+        }
+        clock
+    }
+
+    /// The largest payload of a DATA frame of ours: with its head it fills a record.
+    fn most_of_a_frame(&self) -> u32 {
+        self.peer.max_frame_size.min(MAX_FRAME_SIZE - crate::parse::h2::FRAME_HEAD as u32)
+    }
+}
+
+/// Why a request ended whose stream is reset with this code.
+fn why_of(code: ErrorCode) -> Why {
+    match code {
+        ErrorCode::FlowControlError => Why::Http2FlowControl,
+        ErrorCode::RefusedStream => Why::Http2Refused,
+        ErrorCode::Cancel => Why::ServerTimeout,
+        ErrorCode::InternalError => Why::ServerFile,
+        _ => Why::Http2Protocol,
+    }
+}

@@ -1,0 +1,183 @@
+//! What a peer may cost: a balance that useful work fills and costly frames spend.
+//!
+//! Only what costs this server more than the peer is counted, and honest peers earn faster than
+//! they spend. A low balance slows the connection down and sends the peer elsewhere; an empty one
+//! ends it.
+
+/// The balance at the start, and the most.
+const MOST: i64 = 1_000;
+
+/// Below this the connection is read once in [`SLOW_MS`] and gets GOAWAY(NO_ERROR).
+const LOW: i64 = 400;
+
+/// Milliseconds between two reads from a connection that has used up most of its patience.
+pub(super) const SLOW_MS: u64 = 100;
+
+/// Points that come back each second.
+const A_SECOND: i64 = 50;
+
+/// Bytes moved, either way, that are worth a point.
+const BYTES_A_POINT: u64 = 16 * 1024;
+
+/// What is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// RST_STREAM before the answer was complete (CVE-2023-44487).
+    ResetByPeer,
+    /// RST_STREAM that the peer has provoked (CVE-2025-8671).
+    ResetForFault,
+    /// A stream beyond the limit, after the peer has acknowledged the limit.
+    Refused,
+    /// DATA without content and without an end (CVE-2019-9518).
+    EmptyData,
+    /// PING, PRIORITY, PRIORITY_UPDATE, an unknown type.
+    Control,
+    /// SETTINGS, with so many streams open whose windows may change.
+    Settings(usize),
+    /// WINDOW_UPDATE under 1 KiB that opens nothing.
+    SmallWindow,
+    /// DATA of ours under 256 bytes, because the window allows no more.
+    SmallFrame,
+    /// A frame for a stream that has ended.
+    Closed,
+}
+
+impl Cost {
+    fn points(self) -> i64 {
+        match self {
+            Self::ResetByPeer => 4,
+            Self::ResetForFault | Self::Refused => 20,
+            Self::EmptyData => 2,
+            Self::Control | Self::SmallWindow | Self::SmallFrame | Self::Closed => 1,
+            Self::Settings(streams) => 5 + streams as i64 / 10,
+        }
+    }
+
+    /// Which bound was met, for the debug data of GOAWAY and the log.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::ResetByPeer => "too many requests were cancelled",
+            Self::ResetForFault => "too many streams had to be reset",
+            Self::Refused => "too many streams beyond SETTINGS_MAX_CONCURRENT_STREAMS",
+            Self::EmptyData => "too many DATA frames without content",
+            Self::Control => "too many PING, PRIORITY or unknown frames",
+            Self::Settings(_) => "too many SETTINGS",
+            Self::SmallWindow => "too many small WINDOW_UPDATEs",
+            Self::SmallFrame => "the windows let through too little at a time",
+            Self::Closed => "too many frames for streams that have ended",
+        }
+    }
+}
+
+/// How much is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Enough,
+    /// The peer should go elsewhere.
+    Low,
+    /// The connection ends.
+    None,
+}
+
+/// The balance of one connection.
+#[derive(Debug)]
+pub(super) struct Patience {
+    points: i64,
+    /// Bytes that have not made a point yet.
+    bytes: u64,
+    /// Until when points have come back, in milliseconds.
+    filled: u64,
+}
+
+impl Patience {
+    pub(super) fn new(now: u64) -> Self {
+        Self { points: MOST, bytes: 0, filled: now }
+    }
+
+    /// Pays for something at `now`.
+    pub(super) fn spend(&mut self, cost: Cost, now: u64) -> Left {
+        self.refill(now);
+        self.points -= cost.points();
+        self.left()
+    }
+
+    /// An answer was completed.
+    pub(super) fn answered(&mut self) {
+        self.points = (self.points + 1).min(MOST);
+    }
+
+    /// Content was moved, or consumed.
+    pub(super) fn moved(&mut self, bytes: u64) {
+        let bytes = self.bytes + bytes;
+        self.bytes = bytes % BYTES_A_POINT;
+        let points = i64::try_from(bytes / BYTES_A_POINT).unwrap_or(MOST);
+        self.points = self.points.saturating_add(points).min(MOST);
+    }
+
+    /// What is left at `now`.
+    #[cfg(test)]
+    fn at(&mut self, now: u64) -> Left {
+        self.refill(now);
+        self.left()
+    }
+
+    fn left(&self) -> Left {
+        match self.points {
+            LOW.. => Left::Enough,
+            1.. => Left::Low,
+            _ => Left::None,
+        }
+    }
+
+    fn refill(&mut self, now: u64) {
+        let a_point = 1000 / A_SECOND as u64;
+        let points = now.saturating_sub(self.filled) / a_point;
+        if points > 0 {
+            self.filled += points * a_point;
+            let points = i64::try_from(points).unwrap_or(MOST);
+            self.points = self.points.saturating_add(points).min(MOST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_cancels_is_borne_and_a_flood_is_not() {
+        let mut patience = Patience::new(0);
+        for _ in 0..100 {
+            assert_eq!(patience.spend(Cost::ResetByPeer, 0), Left::Enough);
+            assert_eq!(patience.spend(Cost::Control, 0), Left::Enough);
+        }
+        let mut patience = Patience::new(0);
+        let left: Vec<_> = (0..251).map(|_| patience.spend(Cost::ResetByPeer, 0)).collect();
+        let count = |wanted| left.iter().filter(|left| **left == wanted).count();
+        assert_eq!([count(Left::Enough), count(Left::Low), count(Left::None)], [150, 99, 2]);
+    }
+
+    #[test]
+    fn work_and_time_fill_the_balance_up_to_the_most() {
+        let mut patience = Patience::new(1000);
+        for _ in 0..30 {
+            patience.spend(Cost::ResetForFault, 1000);
+        }
+        assert_eq!(patience.at(1000), Left::Enough);
+        patience.spend(Cost::Control, 1000);
+        assert_eq!(patience.at(1019), Left::Low);
+        assert_eq!(patience.at(1020), Left::Enough);
+        patience.spend(Cost::Control, 1020);
+        patience.moved(16_383);
+        assert_eq!(patience.at(1020), Left::Low);
+        patience.moved(1);
+        assert_eq!(patience.at(1020), Left::Enough);
+        patience.spend(Cost::Control, 1020);
+        patience.answered();
+        assert_eq!(patience.at(1020), Left::Enough);
+        patience.moved(u64::MAX / 2);
+        assert_eq!(patience.points, MOST);
+        assert_eq!(patience.at(u64::MAX), Left::Enough);
+        assert_eq!(Cost::Settings(100).points(), 15);
+    }
+}

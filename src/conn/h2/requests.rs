@@ -1,0 +1,409 @@
+//! From a field block to an answer, in one go if what is asked for is known.
+
+use std::rc::Rc;
+
+use super::{
+    Connection, Stop,
+    heads::Block,
+    lookups::{Found, Lookup},
+    shared::{Held, Scratch},
+    streams::{Answering, How},
+};
+use crate::{
+    conn::{
+        Context,
+        exchange::{Decided, KeptAsked, Lookups, Reply, Want, decide},
+        received_ago,
+    },
+    decode::h2::ContentSum,
+    hpack::FieldName,
+    observe::{Moved, RequestClock, ServerTiming, Stage},
+    parse::{
+        Target,
+        h2::{Draft, ErrorCode, FRAME_HEAD, Fault, Head, HeadOutcome, Priority},
+    },
+    process::{answer::FieldSink, facts::Made, interest::Interest, site::Asked},
+    respond::{
+        HeadFault, Status,
+        h2::{self as respond, HeadWriter, made_block},
+    },
+    write::{Piece, Source, WriteError},
+};
+
+/// Room for the fields that every head has and for what frames it.
+const OWN_FIELDS: usize = 160;
+
+/// The longest head that is sent: it fits one frame.
+const MAX_HEAD_ROOM: usize = 15 * 1024;
+
+/// Content up to this length leaves with its head, if nothing stands in its way.
+const SHORT: u64 = 4096;
+
+/// What a page or multipart ranges take while they wait to be sent, at most.
+pub(super) const CONTENT_BYTES: usize = 2048;
+
+/// A field block that opens a stream.
+pub(super) struct Received {
+    pub(super) stream: u32,
+    pub(super) end_stream: bool,
+    pub(super) block: Block,
+}
+
+/// What is known of a request apart from what it asks for.
+#[derive(Clone, Copy)]
+struct Facts {
+    stream: u32,
+    end_stream: bool,
+    priority: Priority,
+    content_length: Option<u64>,
+}
+
+/// What a block amounts to. Made and taken apart within one poll.
+#[allow(clippy::large_enum_variant)]
+enum Examined<'l> {
+    Decided(Facts, Reply<'l>),
+    Wants(Facts, KeptAsked, Want),
+    Malformed(&'static str),
+}
+
+/// Writes the fields of an answer as HPACK.
+struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
+
+impl FieldSink for Sink<'_, '_> {
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.0.field(name, value);
+    }
+
+    fn field_u64(&mut self, name: &str, number: u64) {
+        self.0.field_u64(name, number);
+    }
+
+    fn made(&mut self, made: &Made) {
+        self.0.made(made.block(|made| made_block(made.fields()).unwrap_or_default()));
+    }
+}
+
+/// Writes the head of an answer into `room`, as one frame. Returns its length.
+pub(super) fn write_head(
+    context: &Context,
+    room: &mut [u8],
+    reply: &Reply<'_>,
+    clock: Option<&RequestClock>,
+    empties_table: bool,
+    stream: u32,
+) -> Result<usize, HeadFault> {
+    let status = reply.status().code();
+    let mut head = HeadWriter::new(room, status, empties_table).ok_or(HeadFault::Overflow)?;
+    head.server();
+    head.date(&context.date());
+    reply.write_fields(context, &mut Sink(&mut head));
+    if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
+        head.field("server-timing", ServerTiming::of(clock).as_bytes());
+    }
+    head.finish(stream, reply.source().remaining() == 0)
+}
+
+/// Room that the head of an answer takes, at most. An answer whose head is too long to be sent
+/// becomes 414: only a redirect repeats what the client sent.
+pub(super) fn sendable(context: &Context, reply: &mut Reply<'_>) -> Result<usize, WriteError> {
+    let timing = if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
+    let own = FRAME_HEAD + OWN_FIELDS + timing;
+    if own + reply.fields_bound(context) > MAX_HEAD_ROOM {
+        let to_head = reply.source().remaining() == 0;
+        let refusal = Reply::refusal(context, Status::UriTooLong);
+        *reply = if to_head { refusal.head_only() } else { refusal };
+    }
+    let room = own + reply.fields_bound(context);
+    if room > MAX_HEAD_ROOM {
+        return Err(WriteError::Defect("a refusal has too long a head"));
+    }
+    Ok(room)
+}
+
+impl Connection<'_> {
+    /// Answers a request, or begins to look up what its answer depends on.
+    pub(super) async fn request(&mut self, received: Received) -> Result<(), Stop> {
+        let (context, socket) = (self.context, self.socket);
+        context.count(|counts| {
+            counts.requests += 1;
+            counts.http2_streams += 1;
+        });
+        if self.requests > 0 {
+            context.asked_again();
+        }
+        self.inbound.requests += 1;
+        self.drain_if_used_up()?;
+        let fresh = std::mem::take(&mut self.inbound.fresh);
+        let clock = &self.session.clock;
+        let mut clock = clock.begin_stream(received.stream, fresh, || received_ago(socket));
+        let lookups = Lookups::default();
+        let stream = received.stream;
+        let examined = self.examine(&received, &lookups, &mut clock)?;
+        self.consume(received.block);
+        match examined {
+            Examined::Decided(facts, reply) => self.answer(facts, reply, clock).await,
+            Examined::Wants(facts, kept, want) => self.look_up(facts, kept, want, clock),
+            Examined::Malformed(why) => {
+                context.count(|counts| counts.refused += 1);
+                clock.abandon(crate::observe::Why::Http2Protocol);
+                self.fault(stream, Fault::Stream(ErrorCode::ProtocolError, why))
+            }
+        }
+    }
+
+    /// Decodes a block and decides what its request gets. Nothing of the head is left afterwards
+    /// but what is kept for a look-up.
+    fn examine<'l>(
+        &mut self,
+        received: &Received,
+        lookups: &'l Lookups,
+        clock: &mut RequestClock,
+    ) -> Result<Examined<'l>, Stop> {
+        let Self { context, session, decoder, recent, .. } = self;
+        let Received { stream, end_stream, block } = received;
+        let Scratch { huffman, text } = &mut *context.h2.scratch.borrow_mut();
+        let mut draft = Draft::new(text, context.head_limits);
+        decoder.decode(block.bytes(session.reader.plaintext()), huffman, &mut draft).map_err(
+            |error| {
+                log::debug!("http2: {error}");
+                Stop::GoAway(ErrorCode::CompressionError, "a field block cannot be decoded")
+            },
+        )?;
+        clock.enter(Stage::Decode);
+        let mut facts = Facts {
+            stream: *stream,
+            end_stream: *end_stream,
+            priority: Priority::default(),
+            content_length: None,
+        };
+        let refused = |status, head: bool| {
+            context.count(|counts| counts.refused += 1);
+            let reply = Reply::refusal(context, status);
+            if head { reply.head_only() } else { reply }
+        };
+        let head = match draft.finish(*end_stream) {
+            HeadOutcome::Head(head) => head,
+            HeadOutcome::Malformed(why) => return Ok(Examined::Malformed(why)),
+            HeadOutcome::Refused { status, head } => {
+                return Ok(Examined::Decided(facts, refused(status, head)));
+            }
+        };
+        note(clock, &head);
+        facts.priority = recent.take_priority(*stream).unwrap_or(head.priority);
+        facts.content_length = head.content_length;
+        if head.content_length.is_some_and(|length| length > context.config.limits.body_bytes) {
+            let to_head = head.method == crate::parse::Method::Head;
+            return Ok(Examined::Decided(facts, refused(Status::ContentTooLarge, to_head)));
+        }
+        let (path, query) = match head.target {
+            Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
+            Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
+        };
+        let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
+        let now = context.unix_seconds() as i64;
+        let asked = Asked { method: head.method, path, query, interest, now };
+        Ok(match decide(context, &asked, lookups)? {
+            Decided::Ready(reply) => Examined::Decided(facts, reply),
+            Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
+        })
+    }
+
+    /// Gathers an answer: all of it if it is short, else its head.
+    async fn answer(
+        &mut self,
+        facts: Facts,
+        mut reply: Reply<'_>,
+        mut clock: RequestClock,
+    ) -> Result<(), Stop> {
+        let context = self.context;
+        clock.enter(Stage::Respond);
+        let room = sendable(context, &mut reply)?;
+        let length = reply.source().remaining();
+        let short = length > 0
+            && length <= SHORT
+            && facts.end_stream
+            && self.schedule.is_empty()
+            && length <= self.window.available().min(self.peer.initial_window).into()
+            && matches!(reply.source().piece(), Some(Piece::Copied(_) | Piece::Lent(..)));
+        let content = if short { FRAME_HEAD + length as usize } else { 0 };
+        let at_once = (short || length == 0) && facts.end_stream;
+        let mut held = None;
+        if !at_once && matches!(reply.source(), Source::Page(..) | Source::Parts(_)) {
+            held = Held::take(context, CONTENT_BYTES);
+            if held.is_none() {
+                clock.abandon(crate::observe::Why::Http2Refused);
+                return self.refuse(facts.stream);
+            }
+        }
+        self.reserve(room + content, length).await?;
+        let empties_table = std::mem::take(&mut self.table_lowered);
+        let free = self.session.writer.room().get_mut(self.filled..).unwrap_or_default();
+        let written = write_head(context, free, &reply, Some(&clock), empties_table, facts.stream);
+        let head = match written {
+            Ok(head) => head,
+            Err(fault) => return self.unwritable(facts, fault),
+        };
+        self.filled += head;
+        self.session.writer.departure().holds_head();
+        let status = reply.status().code();
+        let how = self.how(reply.source());
+        if at_once {
+            if short {
+                self.put(&respond::data(facts.stream, length as u32, true))?;
+                self.copy_all(&reply)?;
+                self.window.take(length as u32);
+            }
+            self.answered_at_once(&mut clock, status, head, length, how);
+            return Ok(());
+        }
+        let Some(slot) = self.open(facts, clock) else {
+            return Err(Stop::defect("a stream that was admitted found no place"));
+        };
+        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        (stream.status, stream.head, stream.how) = (status, head as u16, how);
+        stream.held = held;
+        self.begin_content(slot, std::mem::take(reply.source_mut()));
+        Ok(())
+    }
+
+    /// The head has been gathered; this content follows.
+    fn begin_content(&mut self, slot: super::streams::Slot, source: Source) {
+        let now = self.now();
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        stream.answering = Answering::Sending;
+        if source.remaining() == 0 {
+            self.finish_answer(slot);
+            return;
+        }
+        stream.source = source;
+        stream.clock.enter(Stage::Turn);
+        if stream.window.available() == 0 {
+            stream.shut_at(now);
+            stream.clock.enter(Stage::Window);
+        } else {
+            self.schedule.insert(&mut self.streams, slot);
+        }
+    }
+
+    /// What will be done with content.
+    pub(super) fn how(&self, source: &Source) -> How {
+        let kernel = self.session.writer.is_kernel();
+        match source.piece() {
+            Some(Piece::Copied(_)) | None => How::Page,
+            Some(Piece::Lent(..)) if kernel => How::Lent,
+            Some(Piece::Lent(..)) => How::Copied,
+            Some(Piece::Read(..)) => How::Read,
+        }
+    }
+
+    /// Copies the content of a short answer behind its head.
+    fn copy_all(&mut self, reply: &Reply<'_>) -> Result<(), Stop> {
+        match reply.source().piece() {
+            Some(Piece::Copied(bytes)) => self.put(bytes),
+            Some(Piece::Lent(pages, range)) => self.put(pages.get(range).unwrap_or_default()),
+            Some(Piece::Read(..)) | None => Err(Stop::defect("a short answer has no content")),
+        }
+    }
+
+    fn answered_at_once(
+        &mut self,
+        clock: &mut RequestClock,
+        status: u16,
+        head: usize,
+        content: u64,
+        how: How,
+    ) {
+        let kernel = self.session.writer.is_kernel();
+        let mut moved = Moved { head: head as u64, ..Moved::default() };
+        *match how {
+            How::Page => &mut moved.inline,
+            How::Copied | How::Lent | How::Read => &mut moved.copied,
+        } = content;
+        self.session.clock.answered(clock, status, kernel, moved);
+        self.session.writer.departure().carries(clock);
+        self.patience.answered();
+        self.patience.moved(content);
+        if self.streams.is_empty() {
+            self.idle_since = self.now();
+        }
+    }
+
+    /// Opens a place for a request that has just come.
+    fn open(&mut self, facts: Facts, clock: RequestClock) -> Option<super::streams::Slot> {
+        let slot = self.streams.open(facts.stream, self.peer.initial_window)?;
+        let stream = self.streams.get_mut(slot)?;
+        stream.priority = facts.priority;
+        stream.remote_open = !facts.end_stream;
+        stream.sum = ContentSum::new(facts.content_length);
+        stream.clock = clock;
+        Some(slot)
+    }
+
+    /// The head of an answer could not be written: a defect that costs its stream.
+    fn unwritable(&mut self, facts: Facts, fault: HeadFault) -> Result<(), Stop> {
+        self.context.defect(&fault);
+        self.reset(facts.stream, ErrorCode::InternalError, crate::observe::Why::ServerDefect)
+    }
+
+    fn look_up(
+        &mut self,
+        facts: Facts,
+        kept: KeptAsked,
+        want: Want,
+        mut clock: RequestClock,
+    ) -> Result<(), Stop> {
+        clock.enter(Stage::Process);
+        let Some(held) = Held::take(self.context, self.context.head_limits.max_head_bytes) else {
+            clock.abandon(crate::observe::Why::Http2Refused);
+            return self.refuse(facts.stream);
+        };
+        if self.open(facts, clock).is_none() {
+            return Err(Stop::defect("a stream that was admitted found no place"));
+        }
+        let context = Rc::clone(self.context);
+        self.lookups.push(Lookup::new(context, facts.stream, kept, want, held));
+        Ok(())
+    }
+
+    /// A look-up has ended: its answer is gathered, if anybody still wants it.
+    pub(super) async fn found(&mut self, stream: u32, found: Found) -> Result<(), Stop> {
+        let Some(slot) = self.streams.find(stream) else {
+            return Err(Stop::defect("a look-up has no stream"));
+        };
+        let Some(open) = self.streams.get_mut(slot) else { return Ok(()) };
+        if open.answering == Answering::Orphaned {
+            drop(self.close_stream(slot));
+            return Ok(());
+        }
+        open.clock.enter(Stage::Respond);
+        let Found { status, head, source, mut held } = found;
+        held.shrink(CONTENT_BYTES);
+        let remaining = source.remaining();
+        self.reserve(head.len() + 1, remaining).await?;
+        let (frame, block) = head.split_at_checked(FRAME_HEAD).unwrap_or_default();
+        let lowered = std::mem::take(&mut self.table_lowered);
+        if let Some(mut frame) = crate::parse::h2::FrameHead::parse(frame) {
+            frame.length += u32::from(lowered);
+            self.put(&frame.bytes())?;
+        }
+        if lowered {
+            self.put(&[crate::hpack::EMPTY_TABLE])?;
+        }
+        self.put(block)?;
+        self.session.writer.departure().holds_head();
+        let how = self.how(&source);
+        if let Some(open) = self.streams.get_mut(slot) {
+            (open.status, open.head, open.how) = (status, head.len() as u16, how);
+            open.held = Some(held);
+        }
+        self.begin_content(slot, source);
+        Ok(())
+    }
+}
+
+/// Gives the clock what the log says of a request.
+fn note(clock: &mut RequestClock, head: &Head<'_>) {
+    let field = |name| head.field(name).unwrap_or_default();
+    let (referer, user_agent) = (field(FieldName::Referer), field(FieldName::UserAgent));
+    clock.asked(head.method.as_bytes(), head.path_text, referer, user_agent);
+}

@@ -1,0 +1,67 @@
+//! What the HTTP/2 connections of a worker share.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use crate::{config::H2_HELD_BYTES, conn::Context, hpack::Decoder};
+
+/// Memory of a worker for heads: nothing in it outlives the decision on one request.
+#[derive(Debug)]
+pub(in crate::conn) struct Shared {
+    pub(super) scratch: RefCell<Scratch>,
+    held: Cell<usize>,
+}
+
+/// Where heads are decoded.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// For Huffman text.
+    pub(super) huffman: Box<[u8]>,
+    /// For what is kept of a head.
+    pub(super) text: Box<[u8]>,
+}
+
+impl Shared {
+    /// For heads of at most so many bytes.
+    pub(in crate::conn) fn new(head_bytes: usize) -> Self {
+        let zeroed = |length| vec![0; length].into_boxed_slice();
+        let scratch = Scratch {
+            huffman: zeroed(head_bytes.max(Decoder::MIN_SCRATCH)),
+            text: zeroed(head_bytes),
+        };
+        Self { scratch: RefCell::new(scratch), held: Cell::new(0) }
+    }
+}
+
+/// Memory that a connection holds, of the worker's account.
+#[derive(Debug)]
+pub(super) struct Held {
+    context: Rc<Context>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Takes memory for as long as the result lives. None if the account is used up.
+    pub(super) fn take(context: &Rc<Context>, bytes: usize) -> Option<Self> {
+        let held =
+            context.h2.held.get().checked_add(bytes).filter(|held| *held <= H2_HELD_BYTES)?;
+        context.h2.held.set(held);
+        Some(Self { context: Rc::clone(context), bytes })
+    }
+
+    /// Gives back what is beyond so many bytes.
+    pub(super) fn shrink(&mut self, to: usize) {
+        let given = self.bytes.saturating_sub(to);
+        self.bytes -= given;
+        self.context.h2.held.set(self.context.h2.held.get().saturating_sub(given));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let held = &self.context.h2.held;
+        held.set(held.get().saturating_sub(self.bytes));
+    }
+}

@@ -1,0 +1,307 @@
+//! The streams of a connection that are more than a moment old.
+//!
+//! Most requests never come here: they are answered where they were read. The memory grows with
+//! the streams that are open at once and is given back when none are.
+
+use crate::{decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, write::Source};
+
+use super::{
+    flow::{ReceiveWindow, SendWindow},
+    shared::Held,
+};
+
+/// The place of a stream.
+pub(super) type Slot = u16;
+
+/// No stream.
+pub(super) const NO_SLOT: Slot = Slot::MAX;
+
+/// Streams that memory is taken for at first.
+const FIRST: usize = 4;
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answering {
+    /// Something is looked up for it.
+    Looking,
+    /// The same, and nobody wants the answer any more: the place is free when the look-up ends.
+    Orphaned,
+    /// Its head has been gathered, content is left.
+    Sending,
+    /// All of it has been gathered; the rest of the request is read and dropped.
+    Done,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Its id; 0 for a place that is free.
+    pub(super) id: u32,
+    pub(super) answering: Answering,
+    pub(super) priority: Priority,
+    /// The client has not sent END_STREAM.
+    pub(super) remote_open: bool,
+    /// It waits in the schedule, between these.
+    pub(super) queued: bool,
+    pub(super) previous: Slot,
+    pub(super) next: Slot,
+    /// What may be sent.
+    pub(super) window: SendWindow,
+    /// What the client may send.
+    pub(super) receive: ReceiveWindow,
+    /// The content of the request so far.
+    pub(super) sum: ContentSum,
+    /// The content of the answer that is left.
+    pub(super) source: Source,
+    /// Since when a window has kept it from sending, or, once it is done, since when nothing of the
+    /// request has come: milliseconds on the worker's clock, 0 for not at all.
+    pub(super) since: u64,
+    /// Milliseconds for which windows were shut since the last good piece left, and how much has.
+    pub(super) shut: u32,
+    pub(super) moved: u32,
+    pub(super) clock: RequestClock,
+    /// What the content takes, in the worker's account.
+    pub(super) held: Option<Held>,
+    /// The client sends more content than is worth reading: what is on its way is dropped for a
+    /// moment, so that the client sees the answer before RST_STREAM(NO_ERROR).
+    pub(super) cut: bool,
+    /// Content of the request that was dropped behind the answer.
+    pub(super) dropped: u64,
+    /// Bytes of content that were gathered, and what was done with them.
+    pub(super) content: u64,
+    pub(super) how: How,
+    pub(super) status: u16,
+    pub(super) head: u16,
+}
+
+/// What is done with the content of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// A page that stands nowhere else is copied.
+    Page,
+    /// A cached file's bytes are copied.
+    Copied,
+    /// A cached file's bytes are lent to the kernel.
+    Lent,
+    /// A file is read into send memory.
+    Read,
+}
+
+impl Stream {
+    /// A window keeps it from sending, from `now` on.
+    pub(super) fn shut_at(&mut self, now: u64) {
+        if self.since == 0 {
+            self.since = now.max(1);
+        }
+    }
+
+    /// It may send again.
+    pub(super) fn opened(&mut self, now: u64) {
+        if self.answering == Answering::Sending && self.since != 0 {
+            let shut = now.saturating_sub(std::mem::take(&mut self.since));
+            self.shut = self.shut.saturating_add(u32::try_from(shut).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Streams {
+    slots: Vec<Stream>,
+    /// Open streams by id; ids only rise, so new ones go to the end.
+    index: Vec<(u32, Slot)>,
+    free: Vec<Slot>,
+    most: usize,
+}
+
+impl Streams {
+    /// Room for so many at once.
+    pub(super) fn new(most: usize) -> Self {
+        let most = most.min(usize::from(NO_SLOT));
+        Self { slots: Vec::new(), index: Vec::new(), free: Vec::new(), most }
+    }
+
+    /// Streams that are open.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Whether there is no room for another.
+    pub(super) fn is_full(&self) -> bool {
+        self.index.len() >= self.most
+    }
+
+    /// Opens a stream, whose id must be larger than all before, with what may be sent on it. None if
+    /// there is no room.
+    pub(super) fn open(&mut self, id: u32, window: u32) -> Option<Slot> {
+        if self.is_full() || self.index.last().is_some_and(|(last, _)| *last >= id) {
+            return None;
+        }
+        let stream = Stream {
+            id,
+            answering: Answering::Looking,
+            priority: Priority::default(),
+            remote_open: false,
+            queued: false,
+            previous: NO_SLOT,
+            next: NO_SLOT,
+            window: SendWindow::new(window),
+            receive: ReceiveWindow::default(),
+            sum: ContentSum::new(None),
+            source: Source::Nothing,
+            since: 0,
+            shut: 0,
+            moved: 0,
+            clock: RequestClock::default(),
+            held: None,
+            cut: false,
+            dropped: 0,
+            content: 0,
+            how: How::Page,
+            status: 0,
+            head: 0,
+        };
+        let slot = if let Some(slot) = self.free.pop() {
+            *self.slots.get_mut(usize::from(slot))? = stream;
+            slot
+        } else {
+            self.grow();
+            self.slots.push(stream);
+            (self.slots.len() - 1) as Slot
+        };
+        self.index.push((id, slot));
+        Some(slot)
+    }
+
+    /// Makes room by fours, so that few streams take little memory and many are moved seldom.
+    fn grow(&mut self) {
+        let length = self.slots.len();
+        if length < self.slots.capacity() {
+            return;
+        }
+        let wanted = (4 * length).clamp(FIRST, self.most.max(FIRST)) - length;
+        self.slots.reserve_exact(wanted);
+        self.index.reserve_exact(wanted);
+        self.free.reserve_exact(length + wanted);
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Stream> {
+        self.slots.get(usize::from(slot))
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Stream> {
+        self.slots.get_mut(usize::from(slot))
+    }
+
+    /// The place of an open stream.
+    pub(super) fn find(&self, id: u32) -> Option<Slot> {
+        let at = self.index.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.index.get(at).map(|(_, slot)| *slot)
+    }
+
+    /// Closes a stream, which must not wait in the schedule. Returns its clock.
+    pub(super) fn close(&mut self, slot: Slot) -> RequestClock {
+        let Some(stream) = self.slots.get_mut(usize::from(slot)) else {
+            return RequestClock::default();
+        };
+        debug_assert!(!stream.queued, "a stream is closed while it waits to send");
+        let id = std::mem::take(&mut stream.id);
+        stream.source = Source::Nothing;
+        stream.held = None;
+        let clock = std::mem::take(&mut stream.clock);
+        if let Ok(at) = self.index.binary_search_by_key(&id, |(id, _)| *id) {
+            self.index.remove(at);
+            self.free.push(slot);
+        }
+        clock
+    }
+
+    /// The places of all open streams, by id.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.index.iter().map(|(_, slot)| *slot)
+    }
+
+    /// The place of the open stream with this number in the order of ids.
+    pub(super) fn nth(&self, number: usize) -> Option<Slot> {
+        self.index.get(number).map(|(_, slot)| *slot)
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.index.is_empty() && self.slots.capacity() > FIRST {
+            *self = Self::new(self.most);
+        }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self::new(100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_small() {
+        let all = size_of::<Stream>() + size_of::<(u32, Slot)>() + size_of::<Slot>();
+        assert!(2 * all <= crate::config::H2_STREAM_BYTES, "{all} bytes");
+    }
+
+    #[test]
+    fn places_are_few_and_come_back() {
+        let mut streams = Streams::new(10);
+        let slots: Vec<_> = (0..10).map(|n| streams.open(2 * n + 1, 100).unwrap()).collect();
+        assert!(streams.is_full() && streams.open(21, 100).is_none());
+        streams.close(slots[3]);
+        assert_eq!(streams.find(7), None);
+        assert!(streams.open(5, 100).is_none(), "ids rise");
+        let again = streams.open(21, 100).unwrap();
+        assert_eq!((again, streams.find(21)), (slots[3], Some(again)));
+        streams.shrink();
+        assert_eq!(streams.len(), 10);
+        for slot in streams.slots().collect::<Vec<_>>() {
+            streams.close(slot);
+        }
+        streams.shrink();
+        assert!(streams.is_empty() && streams.slots.capacity() == 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_open_stream_is_found_and_no_other(
+            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..300),
+        ) {
+            let mut streams = Streams::new(20);
+            let mut open: Vec<u32> = Vec::new();
+            let mut next = 1;
+            for (opens, index) in steps {
+                if opens {
+                    prop_assert_eq!(streams.open(next, 1).is_some(), open.len() < 20);
+                    if open.len() < 20 {
+                        open.push(next);
+                    }
+                    next += 2;
+                } else if !open.is_empty() {
+                    let id = open.remove(index.index(open.len()));
+                    let slot = streams.find(id).unwrap();
+                    streams.close(slot);
+                }
+                for id in (1..next).step_by(2) {
+                    let found = streams.find(id).and_then(|slot| streams.get(slot)).map(|s| s.id);
+                    prop_assert_eq!(found, open.contains(&id).then_some(id));
+                }
+                prop_assert_eq!(streams.len(), open.len());
+                prop_assert!(streams.slots.len() <= 20);
+            }
+        }
+    }
+}
