@@ -17,7 +17,8 @@
 //! | close | [`close`] | nobody |
 //!
 //! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
-//! close, files} → ring`, and `{conn, files} → {parse, decode, process, respond}`, which are pure.
+//! close, files} → ring`, `{conn, handshake, read, write} → tls → record`, and
+//! `{conn, files} → {parse, decode, process, respond}`, which are pure.
 
 pub mod accept;
 mod calendar;
@@ -40,6 +41,7 @@ pub mod respond;
 pub mod ring;
 pub mod server;
 pub mod tick_clock;
+pub mod tls;
 mod wall_clock;
 pub mod worker;
 pub mod write;

@@ -17,16 +17,16 @@ use super::{
 use crate::{
     config::{Config, FieldLine},
     files::FileStore,
-    handshake::{
-        SharedConfig,
-        ktls::{Direction, KtlsSupport},
-    },
     observe::{Counts, Observer},
     parse::HeadLimits,
     process::site::Site,
     record::{Suite, TlsVersion},
     respond::DateCache,
     ring::Ring,
+    tls::{
+        SharedConfig,
+        kernel::{Direction, KtlsSupport},
+    },
     wall_clock::since_1970,
 };
 

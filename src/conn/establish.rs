@@ -8,11 +8,12 @@ use super::{
     hello::{HelloBytes, Opening},
 };
 use crate::{
-    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, Protocol, ktls},
+    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState},
     observe::{Agreed, ConnectionClock},
     read::Reader,
     record::TlsVersion,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
+    tls::{Protocol, kernel},
     write::{WriteError, Writer},
 };
 
@@ -238,8 +239,8 @@ async fn hand_over(
     }
     clock.shaken();
     let kernel_transmit = wants_transmit && {
-        let installed = ktls::install_ulp(socket.as_fd())
-            .and_then(|()| ktls::install_transmit(socket.as_fd(), &transmit));
+        let installed = kernel::install_ulp(socket.as_fd())
+            .and_then(|()| kernel::install_transmit(socket.as_fd(), &transmit));
         if let Err(error) = &installed {
             log::debug!("hand-over: the kernel did not take the transmit keys: {error}");
         }

@@ -26,9 +26,9 @@ pub use hello::{Hello, await_hello};
 
 use crate::{
     close,
-    handshake::Protocol,
     observe::ConnectionClock,
     ring::{Socket, TcpInfo},
+    tls::Protocol,
 };
 use establish::EstablishError;
 use session::Session;

@@ -9,11 +9,11 @@ use std::{
 
 use crate::{
     close::Ending,
-    handshake::{KeySchedule, Protocol},
     observe::ConnectionClock,
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
     ring::Socket,
+    tls::{KeySchedule, Protocol},
     write::{HELD_UP, WriteError, Writer},
 };
 

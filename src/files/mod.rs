@@ -12,7 +12,7 @@
 //! used goes first.
 //!
 //! Opening and reading go through the ring, and what the ring has no operation for goes to the
-//! threads of a [`Pool`]: a slow disk delays the requests for its files and no others. *Late is an
+//! threads of a `Pool`: a slow disk delays the requests for its files and no others. *Late is an
 //! error*: a look-up that is not done within [`Timeouts::process`] is given up.
 //!
 //! [`Timeouts::process`]: crate::config::Timeouts::process

@@ -8,8 +8,13 @@
 
 use std::borrow::Cow;
 
-use super::Handshake;
 use crate::record::{ContentType, HEADER, RecordHeader};
+
+/// Most bytes that a client may send in a handshake, and with a ClientHello.
+pub(super) const MAX_BYTES: usize = 32 << 10;
+
+/// Most records that it may spread them over.
+pub(super) const MAX_RECORDS: usize = 64;
 
 /// HandshakeType `client_hello`.
 const CLIENT_HELLO: u8 = 1;
@@ -38,7 +43,7 @@ enum First<'b> {
 }
 
 /// Whether `bytes`, all that a client has sent, may be the beginning of a ClientHello and are not
-/// yet a whole one. Looks at [`Handshake::MAX_RECORDS`] record headers at most.
+/// yet a whole one. Looks at [`Handshake::MAX_RECORDS`](super::Handshake::MAX_RECORDS) record headers at most.
 pub fn is_partial_hello(bytes: &[u8]) -> bool {
     first(bytes) == First::Part
 }
@@ -53,12 +58,12 @@ pub(super) fn is_inappropriate_fallback(bytes: &[u8]) -> bool {
 }
 
 fn first(bytes: &[u8]) -> First<'_> {
-    if bytes.len() > Handshake::MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return First::Other;
     }
     let mut rest = bytes;
     let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
-    for _ in 0..Handshake::MAX_RECORDS {
+    for _ in 0..MAX_RECORDS {
         let header = match RecordHeader::parse_initial(rest) {
             Ok(Some(header)) if header.content_type == ContentType::Handshake => header,
             Ok(None) => return First::Part,
@@ -79,7 +84,7 @@ fn first(bytes: &[u8]) -> First<'_> {
         }
         let &[_, high, middle, low, ..] = &*message else { continue };
         let end = MESSAGE_HEADER + u32::from_be_bytes([0, high, middle, low]) as usize;
-        if end > Handshake::MAX_BYTES {
+        if end > MAX_BYTES {
             return First::Other;
         }
         if message.len() >= end {
@@ -196,8 +201,8 @@ mod tests {
         assert!(!is_partial_hello(&[21, 3, 1, 0, 2, 1, 0]), "an alert");
         assert!(!is_partial_hello(&[22, 3, 1, 0, 4, 2, 0, 0, 0]), "a ServerHello");
         assert!(!is_partial_hello(&[22, 3, 1, 0, 4, 1, 1, 0, 0]), "of 64 KiB");
-        assert!(!is_partial_hello(&[22, 3, 1, 0, 0].repeat(Handshake::MAX_RECORDS)));
-        assert!(!is_partial_hello(&vec![22; Handshake::MAX_BYTES + 1]));
+        assert!(!is_partial_hello(&[22, 3, 1, 0, 0].repeat(MAX_RECORDS)));
+        assert!(!is_partial_hello(&vec![22; MAX_BYTES + 1]));
     }
 
     proptest! {

@@ -13,11 +13,11 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::Established;
-use super::client_hello::is_inappropriate_fallback;
-use super::lineage::Lineage;
-use super::x509::Parsed;
+use super::client_hello::{self, is_inappropriate_fallback};
+use super::error::HandshakeError;
+use super::established::Established;
 use crate::record::{HEADER, RecordHeader};
+use crate::tls::{Lineage, identity::Parsed};
 use crate::wall_clock::unix_seconds;
 
 /// How far a handshake has come.
@@ -72,10 +72,10 @@ const INAPPROPRIATE_FALLBACK: &[u8] = &[21, 3, 3, 0, 2, 2, 86];
 impl Handshake {
     /// Most bytes that a client may send in a handshake. A first flight with a post-quantum key
     /// share and a ticket takes about 2 KiB.
-    pub const MAX_BYTES: usize = 32 * 1024;
+    pub const MAX_BYTES: usize = client_hello::MAX_BYTES;
 
     /// Most records that a client may send in a handshake; three to five is usual.
-    pub const MAX_RECORDS: usize = 64;
+    pub const MAX_RECORDS: usize = client_hello::MAX_RECORDS;
 
     /// Begins a handshake. Fails only for a configuration that rustls cannot use.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
@@ -315,77 +315,4 @@ fn looks_like_http(bytes: &[u8]) -> bool {
         b"PRI ",
     ];
     BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning))
-}
-
-/// Why a handshake failed.
-#[derive(Debug)]
-pub enum HandshakeError {
-    /// The first bytes are an HTTP request in the clear.
-    PlainHttp,
-    /// The bytes are no TLS record.
-    NotTls,
-    /// The client sent more than [`Handshake::MAX_BYTES`] or [`Handshake::MAX_RECORDS`].
-    TooLong,
-    /// The client closed the connection within the handshake.
-    Closed,
-    /// The client sent application data before its Finished.
-    EarlyData,
-    /// Handshake bytes are left over where the keys change.
-    Unaligned,
-    /// [`Handshake::finish`] came too early: a fault of the caller.
-    Unfinished,
-    /// The client speaks an older version than it could, since a newer one failed (RFC 7507);
-    /// rustls does not know the signal.
-    InappropriateFallback,
-    /// An invariant of ours broke.
-    Defect(&'static str),
-    /// rustls gave keys, or a state, that the record layer does not know.
-    Keys,
-    /// ALPN agreed on a protocol that was not offered.
-    Protocol,
-    /// rustls refused; its alert is in the output.
-    Tls(rustls::Error),
-}
-
-impl HandshakeError {
-    /// Whether the client was refused for its certificate, or for the lack of one. Only servers
-    /// that ask for one see this.
-    pub fn is_client_certificate(&self) -> bool {
-        matches!(
-            self,
-            Self::Tls(
-                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
-            )
-        )
-    }
-}
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PlainHttp => f.write_str("plain HTTP on the HTTPS port"),
-            Self::NotTls => f.write_str("not TLS"),
-            Self::TooLong => f.write_str("handshake too long"),
-            Self::Closed => f.write_str("client closed the connection during the handshake"),
-            Self::EarlyData => f.write_str("application data before the handshake's end"),
-            Self::Unaligned => f.write_str("handshake message continues across a change of keys"),
-            Self::Unfinished => f.write_str("handshake is not finished"),
-            Self::InappropriateFallback => {
-                f.write_str("the client fell back to an older version of TLS (TLS_FALLBACK_SCSV)")
-            }
-            Self::Defect(what) => write!(f, "internal error: {what}"),
-            Self::Keys => f.write_str("the TLS library gave keys of an unknown kind"),
-            Self::Protocol => f.write_str("ALPN agreed on a protocol that was not offered"),
-            Self::Tls(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for HandshakeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Tls(error) => Some(error),
-            _ => None,
-        }
-    }
 }

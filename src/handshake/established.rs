@@ -1,15 +1,13 @@
-//! What remains of a handshake: keys, and how to derive the next ones.
+//! What remains of a handshake: keys, and what was agreed.
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{HandshakeKind, ProtocolVersion};
 
-use rustls::kernel::KernelConnection;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::{ConnectionTrafficSecrets, HandshakeKind, ProtocolVersion};
-
-use super::{HandshakeError, Protocol};
+use super::error::HandshakeError;
 use crate::record::{Suite, TlsVersion, TrafficKeys};
+use crate::tls::{KeySchedule, Protocol, traffic_keys};
 
 /// A finished handshake.
 #[derive(Debug)]
@@ -61,60 +59,7 @@ impl Established {
             transmit,
             protocol,
             resumed,
-            schedule: KeySchedule { kernel: Box::new(kernel), version },
+            schedule: KeySchedule::new(kernel, version),
         })
     }
-}
-
-/// Derives the keys that follow a `KeyUpdate` (RFC 8446 section 7.2).
-pub struct KeySchedule {
-    /// Boxed: half a kilobyte that a connection seldom touches.
-    kernel: Box<KernelConnection<ServerConnectionData>>,
-    version: TlsVersion,
-}
-
-impl KeySchedule {
-    /// The client's next keys, after its `KeyUpdate`. TLS 1.2 has none, and gives an error.
-    pub fn next_receive_keys(&mut self) -> Result<TrafficKeys, HandshakeError> {
-        let (sequence, secret) = self.kernel.update_rx_secret().map_err(HandshakeError::Tls)?;
-        traffic_keys(self.version, sequence, &secret)
-    }
-
-    /// Our next keys, for what follows our own `KeyUpdate`. TLS 1.2 has none, and gives an error.
-    pub fn next_transmit_keys(&mut self) -> Result<TrafficKeys, HandshakeError> {
-        let (sequence, secret) = self.kernel.update_tx_secret().map_err(HandshakeError::Tls)?;
-        traffic_keys(self.version, sequence, &secret)
-    }
-}
-
-impl fmt::Debug for KeySchedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeySchedule").field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
-/// rustls's secrets as keys of our record layer.
-fn traffic_keys(
-    version: TlsVersion,
-    sequence: u64,
-    secret: &ConnectionTrafficSecrets,
-) -> Result<TrafficKeys, HandshakeError> {
-    // The length of the key tells the sizes of AES apart: some versions of rustls name both
-    // `Aes128Gcm` in TLS 1.2.
-    let (suite, key, iv) = match secret {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv } => {
-            let suite = match key.as_ref().len() {
-                16 => Suite::Aes128Gcm,
-                _ => Suite::Aes256Gcm,
-            };
-            (suite, key, iv)
-        }
-        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => {
-            (Suite::ChaCha20Poly1305, key, iv)
-        }
-        _ => return Err(HandshakeError::Keys),
-    };
-    let iv = iv.as_ref().try_into().map_err(|_| HandshakeError::Keys)?;
-    TrafficKeys::new(suite, version, key.as_ref(), iv, sequence).ok_or(HandshakeError::Keys)
 }

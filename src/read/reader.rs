@@ -4,13 +4,13 @@ use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 
 use super::ReadError;
 use crate::{
-    handshake::ktls,
     observe::Taken,
     record::{
         ContentType, Control, HEADER, MAX_PLAINTEXT, Opener, RecordError, RecordHeader, TlsVersion,
         TrafficKeys, parse_control,
     },
     ring::{Arrived, ReceiveStream, Received, RecvBuf, Ring, Socket},
+    tls::kernel,
 };
 
 /// What a wait for more has brought.
@@ -214,7 +214,7 @@ impl Reader {
                 *opener = Opener::new(&keys);
                 **pending = keys;
             }
-            Decrypt::Kernel => return ktls::install_receive(socket.as_fd(), &keys),
+            Decrypt::Kernel => return kernel::install_receive(socket.as_fd(), &keys),
         }
         Ok(())
     }
@@ -249,11 +249,11 @@ impl Reader {
             return;
         }
         keys.advance_to(opener.sequence());
-        match ktls::install_receive(socket.as_fd(), keys) {
+        match kernel::install_receive(socket.as_fd(), keys) {
             Ok(()) => {
                 // Without it a TLS 1.3 record is decrypted into the kernel's own pages first.
                 if self.version == TlsVersion::Tls13 {
-                    let _ = ktls::expect_no_padding(socket.as_fd());
+                    let _ = kernel::expect_no_padding(socket.as_fd());
                 }
                 self.decrypt = Decrypt::Kernel;
             }

@@ -11,10 +11,10 @@ use super::patience::PATIENCE;
 use crate::{
     accept::BindError,
     config::ConfigError,
-    handshake::{CredentialsError, TicketKeysError},
     observe::{access_log::AccessLogError, admin::AdminError},
     privilege::{AccountError, BecomeError, LandlockError},
     ring::probe::RingUnavailable,
+    tls::{TicketKeysError, identity::CredentialsError},
 };
 
 /// Why a server does not start; its text says what to do about it.

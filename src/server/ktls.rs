@@ -7,8 +7,8 @@ use super::StartError;
 use crate::{
     config::KtlsMode,
     conn::KtlsPlan,
-    handshake::{
-        ktls::{self, Direction, KtlsSupport, Trial},
+    tls::{
+        kernel::{self as ktls, Direction, KtlsSupport, Trial},
         preferred_suite,
     },
 };
@@ -83,7 +83,7 @@ fn describe(support: &KtlsSupport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::ktls::Cost;
+    use crate::tls::kernel::Cost;
 
     fn trial(kernel: [u64; 3]) -> Trial {
         let directions = [Direction::Transmit, Direction::Transmit, Direction::Receive];

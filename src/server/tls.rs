@@ -18,11 +18,12 @@ use rustls::server::ProducesTickets;
 use super::{StartError, patience::within, watch::Watch};
 use crate::{
     config::{CertificatePair, CertificateSource, Config, TlsVersion},
-    handshake::{
-        Certificate, Certificates, ClientPolicy, Offer, SelfSigned, SharedConfig, SharedTickets,
-        Storage, TlsParts, own_tickets,
-    },
     record,
+    tls::{
+        ClientPolicy, Offer, SharedConfig, SharedTickets, TlsParts,
+        identity::{Certificate, Certificates, SelfSigned, Storage},
+        own_tickets,
+    },
 };
 
 /// How often the files are looked at.

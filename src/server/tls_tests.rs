@@ -16,7 +16,7 @@ impl Folder {
         let path = |extension: &str| self.path(&format!("{name}.{extension}"));
         std::fs::write(path("pem"), made.cert.pem()).unwrap();
         std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
-        crate::handshake::fingerprint(made.cert.der())
+        crate::tls::identity::fingerprint(made.cert.der())
     }
 }
 

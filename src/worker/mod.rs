@@ -28,9 +28,9 @@ use crate::{
     config::{Config, Limits},
     conn::{Context, KtlsPlan},
     files::{FileStore, Pool},
-    handshake::SharedConfig,
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
+    tls::SharedConfig,
 };
 use door::Door;
 use executor::Executor;

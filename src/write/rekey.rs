@@ -6,9 +6,9 @@ use std::{fmt, os::fd::AsFd};
 
 use super::{WriteError, Writer, writer::Seal};
 use crate::{
-    handshake::ktls,
     record::{ContentType, KEY_UPDATE, Sealer, TrafficKeys},
     ring::Socket,
+    tls::kernel,
 };
 
 /// Records that may still be sealed by the kernel once its key counts as used up; what is queued
@@ -53,7 +53,7 @@ impl Writer {
         match &mut self.seal {
             Seal::User { sealer, .. } => *sealer = Sealer::new(&keys),
             Seal::Kernel { records, .. } => {
-                ktls::install_transmit(socket.as_fd(), &keys).map_err(WriteError::Socket)?;
+                kernel::install_transmit(socket.as_fd(), &keys).map_err(WriteError::Socket)?;
                 *records = keys.sequence();
             }
         }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::handshake::SelfSigned;
+use crate::tls::identity::SelfSigned;
 
 /// A client configuration, and what there is to say about whom it trusts.
 #[derive(Debug)]

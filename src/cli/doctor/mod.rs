@@ -12,10 +12,10 @@ use std::path::Path;
 
 use super::{Exit, open_files, print};
 use crate::config::Config;
-use crate::handshake::ktls::{self, KtlsSupport, Trial};
-use crate::handshake::preferred_suite;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use crate::server::{self, StartError};
+use crate::tls::kernel::{self as ktls, KtlsSupport, Trial};
+use crate::tls::preferred_suite;
 use consequences::Consequences;
 use facts::Facts;
 use report::Report;

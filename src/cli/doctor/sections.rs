@@ -3,9 +3,9 @@
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
 use crate::config::Config;
-use crate::handshake::ktls::{Attempt, KtlsSupport, Obstacle, Trial};
 use crate::privilege::Absence;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
+use crate::tls::kernel::{Attempt, KtlsSupport, Obstacle, Trial};
 
 /// The backlog that Ringway asks for; the kernel cuts it to `somaxconn`.
 const WANTED_BACKLOG: u64 = 4_096;

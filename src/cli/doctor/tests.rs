@@ -4,9 +4,9 @@ use std::path::Path;
 use super::facts::Facts;
 use super::report::Mark;
 use super::*;
-use crate::handshake::ktls::{Attempt, Cost, Direction, Obstacle};
 use crate::privilege::Absence;
 use crate::record::{Suite, TlsVersion};
+use crate::tls::kernel::{Attempt, Cost, Direction, Obstacle};
 
 fn modern() -> RingFeatures {
     RingFeatures {

@@ -129,6 +129,6 @@ fn tls_12_nonces_do_not_repeat() {
 #[test]
 fn the_state_that_remains_is_small() {
     // An idle connection keeps these, and what they point to.
-    assert!(size_of::<KeySchedule>() <= 16);
+    assert!(size_of::<crate::tls::KeySchedule>() <= 16);
     assert!(size_of::<Sealer>() + size_of::<Opener>() <= 128);
 }

@@ -148,7 +148,7 @@ fn post_quantum_key_exchange_is_preferred() {
 fn hello_retry_request() {
     let bed = Bed::with_suites(vec![SUITES[0]], vec![kx_group::X25519, kx_group::SECP256R1]);
     let provider =
-        CryptoProvider { kx_groups: vec![kx_group::SECP256R1], ..super::config::provider() };
+        CryptoProvider { kx_groups: vec![kx_group::SECP256R1], ..crate::tls::provider() };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
@@ -170,7 +170,7 @@ fn hello_retry_request() {
 
 #[test]
 fn the_server_chooses_the_suite() {
-    let preferred = super::config::provider().cipher_suites[0];
+    let preferred = crate::tls::provider().cipher_suites[0];
     let mut others = SUITES[..3].to_vec();
     others.retain(|suite| suite.suite() != preferred.suite());
     others.push(preferred);
@@ -200,7 +200,7 @@ fn two_tickets_are_given_where_clients_need_several_connections() {
 /// RFC 9113 section 9.2.2 and appendix A: with TLS 1.2, HTTP/2 needs ephemeral keys and an AEAD.
 #[test]
 fn no_suite_is_prohibited_for_http2() {
-    for suite in super::config::provider().cipher_suites {
+    for suite in crate::tls::provider().cipher_suites {
         if suite.tls13().is_some() {
             continue;
         }

@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 use super::*;
 
 /// A rustls client over a real socket against [`Handshake`], then kernel TLS both ways; used by
-/// the tests of [`ktls`]. The second connection resumes the first one's session.
-pub(in crate::handshake) fn hand_over_to_kernel(suite: SupportedCipherSuite) {
+/// the tests of `tls::kernel`. The second connection resumes the first one's session.
+pub(crate) fn hand_over_to_kernel(suite: SupportedCipherSuite) {
     let bed = Bed::new(suite);
     for resumed in [false, true] {
         let (mut server, mut socket) = ktls::loopback_pair().unwrap();

@@ -2,13 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-mod credentials;
 mod established;
 mod flights;
 mod kernel;
 mod refusals;
 
-pub(super) use kernel::hand_over_to_kernel;
+pub(crate) use kernel::hand_over_to_kernel;
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -26,8 +25,13 @@ use crate::record::{
     AlertDescription, ContentType, Control, KEY_UPDATE, Opener, RecordError, RecordHeader, Sealer,
     TlsVersion, encode_alert, parse_control,
 };
+use crate::tls::{
+    Offer, Protocol, TlsParts,
+    identity::{Certificate, Certificates, Credentials},
+    kernel as ktls, own_tickets, server_config,
+};
 
-pub(super) const SUITES: [SupportedCipherSuite; 6] = [
+pub(crate) const SUITES: [SupportedCipherSuite; 6] = [
     cipher_suite::TLS13_AES_128_GCM_SHA256,
     cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
@@ -37,13 +41,13 @@ pub(super) const SUITES: [SupportedCipherSuite; 6] = [
 ];
 
 /// A server's configuration and a client's that trusts it and offers one suite.
-pub(super) struct Bed {
-    pub(super) server: Arc<ServerConfig>,
+pub(crate) struct Bed {
+    pub(crate) server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Bed {
-    pub(super) fn new(suite: SupportedCipherSuite) -> Self {
+    pub(crate) fn new(suite: SupportedCipherSuite) -> Self {
         Self::with_suites(vec![suite], vec![kx_group::X25519])
     }
 
@@ -94,7 +98,7 @@ impl Bed {
     }
 
     /// A whole handshake, nothing split, nothing early.
-    pub(super) fn connect(&self) -> Link {
+    pub(crate) fn connect(&self) -> Link {
         let mut client = self.client();
         let mut handshake = self.handshake();
         loop {
@@ -111,11 +115,11 @@ impl Bed {
 }
 
 /// A client and an established server.
-pub(super) struct Link {
+pub(crate) struct Link {
     client: ClientConnection,
     sealer: Sealer,
     opener: Opener,
-    pub(super) established: Established,
+    pub(crate) established: Established,
 }
 
 impl Link {
@@ -159,7 +163,7 @@ impl Link {
     }
 
     /// Data both ways, in records of many sizes.
-    pub(super) fn exchange(&mut self) {
+    pub(crate) fn exchange(&mut self) {
         for size in [1, 15, 16, 17, 255, 1400, 4096, 16383, 16384] {
             let data = pattern(size);
             let record = self.seal(ContentType::ApplicationData, &data);

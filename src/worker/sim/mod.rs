@@ -36,11 +36,11 @@ use crate::{
     config::{Config, Limits, Timeouts},
     conn::KtlsPlan,
     files::Pool,
-    handshake::SharedConfig,
     ring::{
         Io, RingConfig, RingOptions,
         sim::{Asked, SimKernel, socket_pair},
     },
+    tls::SharedConfig,
 };
 use input::Input;
 use peer::{Peer, client_config, identity};

@@ -18,12 +18,12 @@ use rustls::{
 
 use super::answers::Answers;
 use crate::{
-    handshake::{Credentials, server_config},
     read::Reader,
     ring::{
         SendQueue,
         sim::{number_of, socket_pair},
     },
+    tls::{identity::Credentials, server_config},
 };
 
 /// The suites of the clients: each client offers one.

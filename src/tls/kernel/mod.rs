@@ -26,7 +26,7 @@ use zeroize::Zeroize;
 
 pub use install::{expect_no_padding, install_receive, install_transmit, install_ulp};
 #[cfg(test)]
-pub(super) use probe::loopback_pair;
+pub(crate) use probe::loopback_pair;
 pub use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
 pub use trial::{Cost, Trial, compare};
 

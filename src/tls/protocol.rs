@@ -26,13 +26,13 @@ pub enum Protocol {
 
 impl Protocol {
     /// The ALPN names to offer, the preferred one first.
-    pub(super) fn offered(http2: bool) -> Vec<Vec<u8>> {
+    pub(crate) fn offered(http2: bool) -> Vec<Vec<u8>> {
         let names = if http2 { &[H2, HTTP_1_1, HTTP_1_0][..] } else { &[HTTP_1_1, HTTP_1_0] };
         names.iter().map(|name| name.to_vec()).collect()
     }
 
     /// The protocol that ALPN agreed on. `None` for a name that [`Protocol::offered`] never has.
-    pub(super) fn agreed(alpn: Option<&[u8]>) -> Option<Self> {
+    pub(crate) fn agreed(alpn: Option<&[u8]>) -> Option<Self> {
         match alpn {
             None | Some(HTTP_1_1 | HTTP_1_0) => Some(Self::Http1),
             Some(H2) => Some(Self::Http2),

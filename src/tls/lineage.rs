@@ -20,11 +20,11 @@ thread_local! {
 /// The time of the full handshake that a connection descends from, in seconds since 1970; none
 /// while its own is the first.
 #[derive(Debug, Default)]
-pub(super) struct Lineage(Option<i64>);
+pub(crate) struct Lineage(Option<i64>);
 
 impl Lineage {
     /// Has rustls work on the connection.
-    pub(super) fn during<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn during<T>(&mut self, work: impl FnOnce() -> T) -> T {
         PRESENT.set(self.0);
         let done = work();
         self.0 = PRESENT.take();
@@ -32,7 +32,7 @@ impl Lineage {
     }
 
     /// The handshake is a full one, whatever tickets the client has shown.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.0 = None;
     }
 }

@@ -19,11 +19,11 @@ const MAX_NAME: usize = 255;
 
 /// A certificate that was parsed.
 #[derive(Debug)]
-pub(super) struct Parsed<'a>(X509Certificate<'a>);
+pub(crate) struct Parsed<'a>(X509Certificate<'a>);
 
 /// Why a certificate, or a part of it, cannot be read.
 #[derive(Debug)]
-pub(super) struct Unreadable(String);
+pub(crate) struct Unreadable(String);
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ impl From<X509Error> for Unreadable {
 
 impl<'a> Parsed<'a> {
     /// Parses DER.
-    pub(super) fn parse(der: &'a [u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, Unreadable> {
         match X509Certificate::from_der(der) {
             Ok(([], certificate)) => Ok(Self(certificate)),
             Ok(_) => Err(Unreadable("bytes follow it".to_owned())),
@@ -48,22 +48,22 @@ impl<'a> Parsed<'a> {
     }
 
     /// The issuer's name, as DER.
-    pub(super) fn issuer(&self) -> &[u8] {
+    pub(crate) fn issuer(&self) -> &[u8] {
         self.0.issuer().as_raw()
     }
 
     /// The subject's name, as DER.
-    pub(super) fn subject(&self) -> &[u8] {
+    pub(crate) fn subject(&self) -> &[u8] {
         self.0.subject().as_raw()
     }
 
     /// First second of validity since 1970.
-    pub(super) fn not_before(&self) -> i64 {
+    pub(crate) fn not_before(&self) -> i64 {
         self.0.validity().not_before.timestamp()
     }
 
     /// Last second of validity since 1970.
-    pub(super) fn not_after(&self) -> i64 {
+    pub(crate) fn not_after(&self) -> i64 {
         self.0.validity().not_after.timestamp()
     }
 
@@ -72,7 +72,7 @@ impl<'a> Parsed<'a> {
     ///
     /// # Errors
     /// The subjectAltName is malformed, or there are several.
-    pub(super) fn names(&self) -> Result<Vec<String>, Unreadable> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, Unreadable> {
         let Some(extension) = self.0.subject_alternative_name()? else { return Ok(Vec::new()) };
         let names = extension.value.general_names.iter().filter_map(|name| match name {
             GeneralName::DNSName(name) => dns_name(name),
@@ -84,7 +84,7 @@ impl<'a> Parsed<'a> {
 
     /// Whether it says where the certificate of its issuer can be had (RFC 5280 section 4.2.2.1), as
     /// those do that a public authority issues under an intermediate certificate.
-    pub(super) fn names_its_issuers_certificate(&self) -> bool {
+    pub(crate) fn names_its_issuers_certificate(&self) -> bool {
         const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
         self.0.extensions().iter().any(|extension| match extension.parsed_extension() {
             ParsedExtension::AuthorityInfoAccess(access) => access

@@ -19,7 +19,7 @@ use rustls::server::ProducesTickets;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::clients::PolicyDigest;
+use super::policy::PolicyDigest;
 use super::{files, lineage};
 use crate::wall_clock::unix_seconds as now;
 

@@ -22,7 +22,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use zeroize::Zeroizing;
 
-use super::Credentials;
+use super::credentials::Credentials;
 use super::state_folder;
 use super::x509::Parsed;
 use crate::wall_clock::unix_seconds as now;
@@ -278,7 +278,7 @@ mod tests {
             panic!("kept below a file");
         };
         assert!(reason.contains("cannot be written"), "{reason}");
-        super::super::server_config(made.credentials, TlsVersion::Tls12).unwrap();
+        crate::tls::server_config(made.credentials, TlsVersion::Tls12).unwrap();
     }
 
     #[test]

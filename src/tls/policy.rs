@@ -12,9 +12,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::config::provider;
-use super::credentials::CredentialsError;
 use super::files;
+use super::identity::CredentialsError;
+use super::provider::provider;
 use crate::config::{ClientAuth, ClientAuthMode};
 
 /// Longest file of authorities; those of a whole distribution take a quarter of it.
@@ -34,11 +34,11 @@ pub struct ClientPolicy {
 }
 
 /// Stands for what was demanded of a client when a session began.
-pub(super) type PolicyDigest = [u8; 16];
+pub(crate) type PolicyDigest = [u8; 16];
 
 /// No certificate is asked for. This and [`policy_digest`] name the form of tickets: those of another
 /// form do not open.
-pub(super) const NO_POLICY: PolicyDigest = *b"ringway 2: none.";
+pub(crate) const NO_POLICY: PolicyDigest = *b"ringway 2: none.";
 
 impl ClientPolicy {
     /// Reads the authorities.

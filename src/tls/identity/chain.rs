@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 
-use super::credentials::CredentialsError;
+use super::error::CredentialsError;
 use super::x509::Parsed;
 
 const DAY: i64 = 86_400;

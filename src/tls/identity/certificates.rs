@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Credentials;
-use super::credentials::{CredentialsError, fingerprint};
+use super::credentials::{Credentials, fingerprint};
+use super::error::CredentialsError;
 use super::names::NameIndex;
 use super::x509::Parsed;
 use crate::wall_clock::unix_seconds;

@@ -9,8 +9,9 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, date_time_ymd,
 };
 
-use super::super::{Credentials, CredentialsError, server_config};
+use super::{Credentials, CredentialsError};
 use crate::record::TlsVersion;
+use crate::tls::server_config;
 use crate::wall_clock::unix_seconds as now;
 
 struct Files {

@@ -174,7 +174,7 @@ fn prepared_socket() -> Result<(TcpStream, TcpStream), Obstacle> {
 }
 
 /// Two ends of one connection. A stranger who connects first is turned away.
-pub(in crate::handshake) fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
+pub(crate) fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
     const STRANGERS: usize = 16;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let ours = TcpStream::connect(listener.local_addr()?)?;

@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use proptest::prelude::*;
 
 use super::*;
-use crate::handshake::{
-    clients::NO_POLICY,
-    tests::{Bed, SUITES},
-};
+use crate::handshake::tests::{Bed, SUITES};
+use crate::tls::policy::NO_POLICY;
 
 /// 32 bytes of this value, as openssl prints them.
 fn line(value: u8) -> String {

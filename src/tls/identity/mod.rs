@@ -1,0 +1,20 @@
+//! Who the server is: certificate chains, their keys, and which of them a client gets.
+
+#![forbid(unsafe_code)]
+
+mod certificates;
+mod chain;
+mod credentials;
+mod error;
+mod names;
+mod self_signed;
+mod state_folder;
+#[cfg(test)]
+mod tests;
+mod x509;
+
+pub use certificates::{Certificate, Certificates};
+pub use credentials::{Credentials, fingerprint};
+pub use error::CredentialsError;
+pub use self_signed::{SelfSigned, Storage};
+pub(crate) use x509::Parsed;

@@ -1,0 +1,38 @@
+//! What TLS needs beside the two stages that speak it, [`crate::handshake`] and [`crate::record`]:
+//! who the server is, what it offers and demands, tickets, keys, and kernel TLS.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`identity`] | certificates, their keys, and which of them a client gets |
+//! | `policy` | what is demanded of clients' certificates |
+//! | `tickets`, `lineage` | what a session is resumed from, and for how long |
+//! | `provider`, `hashing` | suites and groups, and what hashes for them |
+//! | `protocol` | ALPN |
+//! | `config` | all of these as one configuration of rustls, replaced as a whole |
+//! | `keys` | rustls's secrets as keys of the record layer, and those that follow them |
+//! | [`kernel`] | handing keys to the kernel, and whether that works and pays |
+
+#![deny(unsafe_code)]
+
+mod config;
+mod files;
+mod hashing;
+pub mod identity;
+pub mod kernel;
+mod keys;
+mod lineage;
+mod policy;
+mod protocol;
+mod provider;
+mod tickets;
+
+pub use config::{Offer, SharedConfig, TlsParts, own_tickets, server_config};
+pub(crate) use keys::traffic_keys;
+pub use keys::{KeySchedule, KeysError};
+pub(crate) use lineage::Lineage;
+pub use policy::ClientPolicy;
+pub use protocol::Protocol;
+pub use provider::preferred_suite;
+#[cfg(test)]
+pub(crate) use provider::provider;
+pub use tickets::{KeyFileProblem, SharedTickets, TicketKeysError};
