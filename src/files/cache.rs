@@ -35,6 +35,11 @@ impl Cache {
         }
     }
 
+    /// Forgets every entry.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.max_entries, self.max_bytes);
+    }
+
     pub(super) fn get(&self, path: &[u8]) -> Option<&Rc<Entry>> {
         let entry = self.entries.get(path)?;
         entry.used.set(true);

@@ -30,4 +30,5 @@ mod tests;
 
 pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
 pub(crate) use pool::Pool;
+pub(crate) use root::Folder;
 pub use store::{FileStore, Listed, LookupError};

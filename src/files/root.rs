@@ -3,7 +3,13 @@
 //! The invariant: what is opened lies below the folder and has no hidden name on its real path,
 //! symbolic links included; and the worker never waits for a file server.
 
-use std::{ffi::CString, io, os::fd::OwnedFd, path::Path, rc::Rc};
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    rc::Rc,
+};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -35,8 +41,43 @@ const LOCAL: [u32; 12] = [
     0xca45_1a4e, // bcachefs
 ];
 
-/// The served folder.
+/// A folder that can be served, as any thread opens it.
 #[derive(Debug)]
+pub(crate) struct Folder {
+    folder: OwnedFd,
+    is_local: bool,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl Folder {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// What open(2), fstat(2) or fstatfs(2) says of it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty())?;
+        let magic = rustix::fs::fstatfs(&folder)?.f_type as u32;
+        let stat = rustix::fs::fstat(&folder)?;
+        let identity = (stat.st_dev, stat.st_ino);
+        Ok(Self { folder, is_local: LOCAL.contains(&magic), identity })
+    }
+
+    /// Its device and inode: the same for as long as it is the same folder.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
+/// The served folder.
+#[derive(Clone, Debug)]
 pub(super) struct Root {
     folder: Rc<OwnedFd>,
     is_local: bool,
@@ -47,13 +88,20 @@ impl Root {
     /// Opens the folder.
     ///
     /// # Errors
-    /// What open(2) or fstatfs(2) says of it.
+    /// See [`Folder::open`].
     pub(super) fn open(path: &Path, follows_links: bool) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty())?;
-        let magic = rustix::fs::fstatfs(&folder)?.f_type as u32;
-        let is_local = LOCAL.contains(&magic);
+        let Folder { folder, is_local, .. } = Folder::open(path)?;
         Ok(Self { folder: Rc::new(folder), is_local, follows_links })
+    }
+
+    /// The same with another folder, by a descriptor of its own.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn moved_to(&self, folder: &Folder) -> io::Result<Self> {
+        let descriptor = Rc::new(folder.folder.try_clone()?);
+        let follows_links = self.follows_links;
+        Ok(Self { folder: descriptor, is_local: folder.is_local, follows_links })
     }
 
     /// Opens a path below the folder for reading; the folder itself for the empty path.

@@ -16,7 +16,7 @@ use super::{
     entry::{self, is_settled, stat},
     folder,
     pool::Pool,
-    root::Root,
+    root::{Folder, Root},
 };
 use crate::{
     config::{Config, LISTING_BYTES},
@@ -102,7 +102,7 @@ pub struct Listed {
 #[derive(Debug)]
 pub struct FileStore {
     ring: Rc<Ring>,
-    root: Root,
+    root: RefCell<Root>,
     index: Vec<u8>,
     max_file: usize,
     /// Bytes of content at hand, in the cache or with those that it is sent to.
@@ -126,7 +126,7 @@ impl FileStore {
         let root = Root::open(&config.root, config.site.follow_links)?;
         Ok(Self {
             ring: Rc::clone(ring),
-            root,
+            root: RefCell::new(root),
             index: config.site.index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
@@ -136,6 +136,17 @@ impl FileStore {
             max_alive: limits.file_cache_bytes.saturating_mul(2),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
+    }
+
+    /// Serves another folder from here on. Look-ups that have begun end in the old one.
+    ///
+    /// # Errors
+    /// No descriptor is left; the old folder is still served then.
+    pub(crate) fn move_to(&self, folder: &Folder) -> io::Result<()> {
+        let root = self.root.borrow().moved_to(folder)?;
+        self.root.replace(root);
+        self.cache.borrow_mut().clear();
+        Ok(())
     }
 
     /// What stands at a path, if that is known and fresh.
@@ -214,7 +225,8 @@ impl FileStore {
     }
 
     async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        self.root.open_below(&self.ring, path).await
+        let root = self.root.borrow().clone();
+        root.open_below(&self.ring, path).await
     }
 
     async fn look_up(&self, path: &[u8], old: Option<&Entry>) -> Result<Standing, LookupError> {

@@ -21,6 +21,10 @@ pub struct ServerFacts {
     pub io: &'static str,
     /// Whether stages are timed and bytes counted.
     pub anatomy: bool,
+    /// Whether there is no folder at the path of the served one at present.
+    pub root_missing: bool,
+    /// Times that another folder took the place of the served one.
+    pub root_replaced: u64,
     /// Whether a receive buffer holds a whole TLS record.
     pub whole_records: bool,
 }

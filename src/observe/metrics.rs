@@ -86,6 +86,10 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         .encode_family(&[("backend", anatomy.server.io)])?
         .encode_gauge(&1_i64)?;
     gauge(to, "uptime_seconds", "Time since the start", anatomy.uptime.as_secs_f64())?;
+    let missing = if anatomy.server.root_missing { 1.0 } else { 0.0 };
+    gauge(to, "root_missing", "1 if there is no folder at the path of the served one", missing)?;
+    let replaced = anatomy.server.root_replaced;
+    counter(to, "root_replaced", "Times that the served folder was replaced", replaced)?;
     gauge(to, "connections", "Open connections", anatomy.connections() as f64)?;
     counter(to, "connections_accepted", "Connections accepted", counts.accepted)?;
     let mut handshakes = to.encode_descriptor(

@@ -69,6 +69,44 @@ pub fn folders_of(path: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The folders in which the successor of a served folder may be: beside where the last link of its
+/// path leads, and beside where another leads if that is below the link's own folder. Deploying puts
+/// `current`, or `app/current/public`, elsewhere in `releases`. A folder that is named without a link
+/// has none: what is beside it may be anything.
+pub fn successors_of(path: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let mut at = if path.is_absolute() { PathBuf::from("/") } else { here() };
+    let mut left: VecDeque<OsString> = components(path).collect();
+    let mut links = 0;
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let place = at.join(&name);
+        let Ok(target) = place.read_link() else {
+            at = place;
+            continue;
+        };
+        links += 1;
+        if links > MAX_LINKS {
+            break;
+        }
+        let beside = place.canonicalize().ok().and_then(|led| led.parent().map(Path::to_owned));
+        let near = |beside: &PathBuf| at.parent().is_some() && beside.starts_with(&at);
+        if let Some(beside) = beside.filter(|beside| left.is_empty() || near(beside)) {
+            add_unless_root(&beside, &mut |folder| folders.push(folder.to_owned()));
+        }
+        for name in components(&target).collect::<Vec<_>>().into_iter().rev() {
+            left.push_front(name);
+        }
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+    }
+    folders
+}
+
 fn here() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
@@ -131,6 +169,20 @@ mod tests {
         symlink("../store/one", at.join("a/link")).unwrap();
         let folders = folders_of(&at.join("a/link/cert.pem"));
         assert_eq!(folders, [at.join("a/link"), at.join("store/one")]);
+    }
+
+    #[test]
+    fn what_is_deployed_next_is_beside_where_the_link_leads() {
+        let (_place, at) = place(&["releases/1/public", "app", "www"]);
+        symlink("../releases/1", at.join("app/current")).unwrap();
+        assert_eq!(successors_of(&at.join("app/current")), [at.join("releases")]);
+        // The link is not the last name, and leads elsewhere: nobody knows where to next.
+        assert_eq!(successors_of(&at.join("app/current/public")), Vec::<PathBuf>::new());
+        symlink(at.join("releases/1"), at.join("current")).unwrap();
+        assert_eq!(successors_of(&at.join("current/public")), [at.join("releases")]);
+        assert_eq!(successors_of(&at.join("www")), Vec::<PathBuf>::new());
+        symlink("loop", at.join("loop")).unwrap();
+        assert_eq!(successors_of(&at.join("loop")), Vec::<PathBuf>::new());
     }
 
     #[test]

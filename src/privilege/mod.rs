@@ -16,5 +16,5 @@ mod status;
 pub use account::{Account, AccountError};
 pub use become_user::{BecomeError, allow_locked_memory, become_user, give_up_new_privileges};
 pub use dumps::{allow_core_dumps, forbid_core_dumps};
-pub use folders::{folder_of, folders_of};
+pub use folders::{folder_of, folders_of, successors_of};
 pub use landlock::{Absence, Allowed, Extent, LandlockError, confine, extent, restrict};

@@ -14,6 +14,7 @@ mod observe;
 mod patience;
 pub(crate) mod placement;
 mod prepared;
+mod root;
 mod running;
 mod start;
 mod threads;

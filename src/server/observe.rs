@@ -3,10 +3,11 @@
 use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::{Arc, Weak, mpsc},
+    sync::{Arc, Weak, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
+use super::root::RootFigures;
 use crate::{
     observe::{
         Anatomy, KernelFigures, ListenerQueue, ServerFacts, access_log::LogHandle, admin::Source,
@@ -34,6 +35,7 @@ pub(super) struct Sources {
     pub(super) inboxes: Vec<Arc<Inbox>>,
     pub(super) listeners: Vec<Listening>,
     pub(super) log: Option<LogHandle>,
+    pub(super) root: Arc<RootFigures>,
 }
 
 impl Source for Sources {
@@ -55,7 +57,12 @@ impl Source for Sources {
             .collect();
         let kernel = KernelFigures::sample(self.listeners.iter().filter_map(queue).collect());
         let log = self.log.as_ref().map(LogHandle::totals);
-        Anatomy::of(self.facts.clone(), self.started.elapsed(), workers, kernel, log)
+        let facts = ServerFacts {
+            root_missing: self.root.missing.load(Ordering::Relaxed),
+            root_replaced: self.root.replaced.load(Ordering::Relaxed),
+            ..self.facts.clone()
+        };
+        Anatomy::of(facts, self.started.elapsed(), workers, kernel, log)
     }
 }
 

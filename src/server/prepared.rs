@@ -20,7 +20,7 @@ use crate::{
     config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode},
     conn::KtlsPlan,
     observe::{access_log::LogFile, admin::AdminSocket},
-    privilege::{self, Account, Allowed, Extent, folder_of, folders_of},
+    privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
     ring::Choice,
 };
 
@@ -164,7 +164,8 @@ fn allowed(config: &Config) -> Allowed {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));
     }
-    for folder in read_again(config).into_iter().flat_map(folders_of) {
+    let renewed = read_again(config).into_iter().flat_map(folders_of);
+    for folder in renewed.chain(successors_of(&config.root)) {
         if !read.contains(&folder) {
             read.push(folder);
         }

@@ -6,6 +6,7 @@ use super::{
     Confinement,
     observe::Sources,
     placement::Placement,
+    root::RootWatch,
     threads::WorkerThread,
     tls::{ReloadError, ServedCertificate, Tls},
 };
@@ -50,11 +51,17 @@ pub struct Handle {
     inboxes: Arc<[Arc<Inbox>]>,
     log: Option<LogHandle>,
     tls: Arc<Tls>,
+    root: Arc<RootWatch>,
 }
 
 impl Handle {
-    pub(super) fn new(inboxes: Vec<Arc<Inbox>>, log: Option<LogHandle>, tls: Arc<Tls>) -> Self {
-        Self { inboxes: inboxes.into(), log, tls }
+    pub(super) fn new(
+        inboxes: Vec<Arc<Inbox>>,
+        log: Option<LogHandle>,
+        tls: Arc<Tls>,
+        root: Arc<RootWatch>,
+    ) -> Self {
+        Self { inboxes: inboxes.into(), log, tls, root }
     }
 
     /// Begins the drain and returns at once: no further connection is accepted, idle ones get
@@ -84,8 +91,10 @@ impl Handle {
         self.tls.refresh(true)
     }
 
-    /// The same, but at once and by a thread of the server's own; the outcome goes to the log.
+    /// The same, but at once and by a thread of the server's own; the outcome goes to the log. Looks at
+    /// the path of the served folder as well, which may be another folder by now.
     pub fn request_reload(&self) {
+        self.root.call();
         self.tls.call();
     }
 }
@@ -191,6 +200,7 @@ impl RunningServer {
         self.pool.close(LAST_JOBS);
         self.admin = None;
         self.handle.tls.end();
+        self.handle.root.end();
         if let Some(log) = self.log.take() {
             log.finish();
         }

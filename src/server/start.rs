@@ -16,13 +16,14 @@ use super::{
     observe::{Listening, Sources},
     patience::within,
     placement::Placement,
+    root::RootWatch,
     threads::WorkerThread,
     tls::Tls,
 };
 use crate::{
     accept::{self, Families, PerAddress, Total},
     config::{Config, serves_both_families},
-    files::Pool,
+    files::{Folder, Pool},
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile},
@@ -128,6 +129,14 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
     let (io, io_path) = (choice.io(), choice.to_string());
     let placement = Placement::choose(config.pin, workers);
+    let root = Arc::new(RootWatch::new());
+    let path = config.root.clone();
+    // Before the workers open it: a folder that takes its place meanwhile is noticed.
+    let folder = within(path.display(), {
+        let path = path.clone();
+        move || Folder::open(&path)
+    })?;
+    let folder = folder.map_err(StartError::Worker)?;
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
     let shared = SharedLimits {
@@ -168,11 +177,14 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             tls: tls_path.clone(),
             io: io.name(),
             anatomy: config.observe.anatomy,
+            root_missing: false,
+            root_replaced: 0,
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
         },
         started,
         inboxes: inboxes.clone(),
         listeners: watched,
+        root: Arc::clone(root.figures()),
         log: log_handle.clone(),
     });
     let mut server = RunningServer {
@@ -186,7 +198,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         placement,
         io_path,
         confinement,
-        handle: Handle::new(inboxes, log_handle, Arc::clone(&tls)),
+        handle: Handle::new(inboxes.clone(), log_handle, Arc::clone(&tls), Arc::clone(&root)),
         workers: Vec::new(),
     };
     // Dropping the server on the way out drains the workers that run already.
@@ -204,6 +216,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         server.admin = Some(Admin::start(socket, sources).map_err(StartError::Admin)?);
     }
     tls.watch()?;
+    root.start(server.config.root.clone(), &folder, inboxes)?;
     Ok(server)
 }
 

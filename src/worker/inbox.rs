@@ -14,13 +14,15 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::observe::WorkerSnapshot;
+use crate::{files::Folder, observe::WorkerSnapshot};
 
 /// What a worker can be told.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Accept nothing more, finish what is in flight within this time, then end.
     Drain(Duration),
+    /// Serve this folder from here on.
+    Folder(Arc<Folder>),
     /// Send a copy of what was noted. Dropped unanswered if the worker ends before.
     Snapshot(SyncSender<Box<WorkerSnapshot>>),
 }

@@ -230,6 +230,11 @@ async fn listen_to(
                     drain_until.set(Some(context.ring.now().saturating_add(limit)));
                     context.begin_drain();
                 }
+                Command::Folder(folder) => {
+                    if let Err(error) = context.files.move_to(&folder) {
+                        log::error!("folder: the new one cannot be served: {error}");
+                    }
+                }
                 // Whoever asked may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
             }

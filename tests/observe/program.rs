@@ -36,7 +36,8 @@ impl Program {
             .unwrap();
         let mut block = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        while !block.contains("stop ") {
+        // The last line of the text; with a log of JSON the block is one line of that.
+        while !block.contains("stop ") && !block.contains("\"stop\":") {
             assert!(stdout.read_line(&mut block).unwrap() > 0, "{block}");
         }
         let port = block.split("localhost:").nth(1).unwrap().split('/').next().unwrap();

@@ -24,6 +24,7 @@ mod certificates;
 mod clients_certificates;
 mod content;
 mod delivery;
+mod deploy;
 mod floods;
 mod framing;
 mod hostile;

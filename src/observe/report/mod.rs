@@ -81,6 +81,8 @@ impl Anatomy {
         server.string("tls", &self.server.tls);
         server.string("io", self.server.io);
         server.boolean("anatomy", self.server.anatomy);
+        server.boolean("root_missing", self.server.root_missing);
+        server.number("root_replaced", self.server.root_replaced);
     }
 
     fn push_totals(&self, totals: &mut Object<'_>) {
