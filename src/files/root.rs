@@ -44,7 +44,7 @@ const LOCAL: [u32; 12] = [
 /// A folder that can be served, as any thread opens it.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    folder: OwnedFd,
+    descriptor: OwnedFd,
     is_local: bool,
     /// Device and inode.
     identity: (u64, u64),
@@ -61,7 +61,7 @@ impl Folder {
         let magic = rustix::fs::fstatfs(&folder)?.f_type as u32;
         let stat = rustix::fs::fstat(&folder)?;
         let identity = (stat.st_dev, stat.st_ino);
-        Ok(Self { folder, is_local: LOCAL.contains(&magic), identity })
+        Ok(Self { descriptor: folder, is_local: LOCAL.contains(&magic), identity })
     }
 
     /// Its device and inode: the same for as long as it is the same folder.
@@ -72,7 +72,7 @@ impl Folder {
 
 impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.folder.as_fd()
+        self.descriptor.as_fd()
     }
 }
 
@@ -90,8 +90,8 @@ impl Root {
     /// # Errors
     /// See [`Folder::open`].
     pub(super) fn open(path: &Path, follows_links: bool) -> io::Result<Self> {
-        let Folder { folder, is_local, .. } = Folder::open(path)?;
-        Ok(Self { folder: Rc::new(folder), is_local, follows_links })
+        let Folder { descriptor, is_local, .. } = Folder::open(path)?;
+        Ok(Self { folder: Rc::new(descriptor), is_local, follows_links })
     }
 
     /// The same with another folder, by a descriptor of its own.
@@ -99,7 +99,7 @@ impl Root {
     /// # Errors
     /// No descriptor is left.
     pub(super) fn moved_to(&self, folder: &Folder) -> io::Result<Self> {
-        let descriptor = Rc::new(folder.folder.try_clone()?);
+        let descriptor = Rc::new(folder.descriptor.try_clone()?);
         let follows_links = self.follows_links;
         Ok(Self { folder: descriptor, is_local: folder.is_local, follows_links })
     }

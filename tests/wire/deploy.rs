@@ -17,7 +17,7 @@ use crate::site::Site;
 /// A site of two releases, the first of which is served by a link.
 fn releases() -> (Site, PathBuf) {
     let site = Site::new();
-    let (root, beside) = (site.root().to_owned(), site.outside().join("releases"));
+    let (root, beside) = (site.root(), site.outside().join("releases"));
     fs::create_dir(&beside).unwrap();
     fs::rename(&root, beside.join("1")).unwrap();
     fs::create_dir(beside.join("2")).unwrap();
@@ -54,7 +54,7 @@ fn a_link_that_leads_elsewhere_is_followed_within_landlock_too() {
     let (site, _) = releases();
     let server = Server::start(site, &[]);
     expect(&server, b"one");
-    let (root, new) = (server.site.root().to_owned(), server.site.outside().join("new"));
+    let (root, new) = (server.site.root(), server.site.outside().join("new"));
     symlink("releases/2", &new).unwrap();
     fs::rename(&new, &root).unwrap();
     expect(&server, b"two");
@@ -72,7 +72,7 @@ fn a_folder_that_takes_the_place_of_another_is_served_unless_landlock_denies_it(
         let site = Site::new();
         let socket = site.outside().join("admin.sock");
         let admin = format!("unix:{}", socket.display());
-        let root = site.root().to_owned();
+        let root = site.root();
         fs::write(root.join("version"), b"one").unwrap();
         // What is read again stays readable with all that is beside it.
         let keys = site.outside().join("keys");
