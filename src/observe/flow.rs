@@ -35,8 +35,8 @@ impl Ledger {
         let flows = match route {
             Route::UserCache | Route::UserPage => {
                 let (from, place) = match route {
-                    Route::UserPage => ("page", "reply::queue_page"),
-                    _ => ("file_cache", "Writer::copy_behind"),
+                    Route::UserPage => ("page", "Writer::queue"),
+                    _ => ("file_cache", "Writer::begin_pages"),
                 };
                 vec![
                     user("page", "page", "copy", "Pages::from", shared),
@@ -59,7 +59,7 @@ impl Ledger {
             ],
             Route::KernelPage => vec![
                 user("page", "page", "copy", "Pages::from", shared),
-                user("page", "send_memory", "copy", "reply::queue_page", copied),
+                user("page", "send_memory", "copy", "Writer::queue", copied),
                 sealed_by_kernel("send_memory", copied),
                 sealed_by_kernel("page", straight),
             ],

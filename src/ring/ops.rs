@@ -5,7 +5,7 @@ use std::{
     ffi::CString,
     future::Future,
     io,
-    ops::Range,
+    ops::{Deref, Range},
     os::fd::{OwnedFd, RawFd},
     pin::Pin,
     rc::Rc,
@@ -21,9 +21,10 @@ use super::{
     table::{Payload, Progress, own},
 };
 
-/// An operation in flight. Dropping it orphans the slot, which keeps what the kernel may touch.
-struct Op<'r> {
-    ring: &'r Ring,
+/// An operation in flight; `R` refers to its ring. Dropping it orphans the slot, which keeps what the
+/// kernel may touch.
+pub(super) struct Op<R: Deref<Target = Ring>> {
+    ring: R,
     state: OpState,
 }
 
@@ -34,9 +35,9 @@ enum OpState {
     Collected,
 }
 
-impl<'r> Op<'r> {
+impl<R: Deref<Target = Ring>> Op<R> {
     fn begin(
-        ring: &'r Ring,
+        ring: R,
         kind: Kind,
         descriptor: Descriptor,
         payload: Payload,
@@ -48,12 +49,59 @@ impl<'r> Op<'r> {
         };
         Self { ring, state }
     }
-}
 
-impl Future for Op<'_> {
-    type Output = (io::Result<usize>, Payload);
+    /// Sends `range` of a buffer.
+    pub(super) fn send(ring: R, socket: Descriptor, buffer: SendBuf, range: Range<usize>) -> Self {
+        Self::begin(ring, Kind::Plain, socket, Payload::Buffer(buffer), |socket, payload| {
+            let Payload::Buffer(buffer) = payload else { mixed_up() };
+            let bytes = buffer.get(range).filter(|bytes| !bytes.is_empty());
+            let bytes = bytes.ok_or(Defect::SendRange)?;
+            let (data, len) = (bytes.as_ptr(), bytes.len() as u32);
+            Ok(Submission::Send { socket, data, len })
+        })
+    }
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Sends what remains of a message.
+    pub(super) fn send_message(ring: R, socket: Descriptor, message: Box<Message>) -> Self {
+        Self::begin(ring, Kind::Plain, socket, Payload::Message(message), |socket, payload| {
+            let Payload::Message(message) = payload else { mixed_up() };
+            Ok(Submission::SendMessage { socket, header: message.prepare()? })
+        })
+    }
+
+    /// Waits until a socket takes bytes again.
+    pub(super) fn writable(ring: R, socket: Descriptor) -> Self {
+        Self::begin(ring, Kind::Plain, socket, Payload::Nothing, |socket, _| {
+            Ok(Submission::PollWritable { socket })
+        })
+    }
+
+    /// Takes one record of kernel TLS with its content type.
+    pub(super) fn receive_control(ring: R, socket: Descriptor, room: usize) -> Self {
+        let frame = Payload::Control(Box::new(ControlFrame::new(room)));
+        Self::begin(ring, Kind::Plain, socket, frame, |socket, payload| {
+            let Payload::Control(frame) = payload else { mixed_up() };
+            Ok(Submission::ReceiveMessage { socket, header: frame.prepare() })
+        })
+    }
+
+    /// Reads a file from `offset` on.
+    pub(super) fn read(ring: R, file: &Rc<OwnedFd>, target: Target, offset: u64) -> Self {
+        let registered = match &target {
+            Target::Buffer(buffer, _) => {
+                ring.send.is_within_last(ring.granted.registered_send_memory, buffer)
+            }
+            Target::Pages(..) => false,
+        };
+        let read = Payload::Read(FileRead::new(target));
+        Self::begin(ring, Kind::Plain, file.into(), read, |file, payload| {
+            let Payload::Read(read) = payload else { mixed_up() };
+            read.submission(file, offset, registered)
+        })
+    }
+
+    /// What became of it, if it has completed; then never again.
+    pub(super) fn progress(&mut self) -> Poll<(io::Result<usize>, Payload)> {
         match std::mem::replace(&mut self.state, OpState::Collected) {
             OpState::Flying(id) => {
                 let progress = self.ring.state.borrow_mut().table.poll(id, self.ring.current.get());
@@ -71,7 +119,15 @@ impl Future for Op<'_> {
     }
 }
 
-impl Drop for Op<'_> {
+impl<R: Deref<Target = Ring> + Unpin> Future for Op<R> {
+    type Output = (io::Result<usize>, Payload);
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        self.progress()
+    }
+}
+
+impl<R: Deref<Target = Ring>> Drop for Op<R> {
     fn drop(&mut self) {
         if let OpState::Flying(id) = self.state {
             self.ring.orphan(id);
@@ -84,8 +140,16 @@ fn outcome(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
+/// Where a read was put.
+pub(super) fn into_target(payload: Payload) -> Target {
+    match payload {
+        Payload::Read(read) => read.target,
+        _ => mixed_up(),
+    }
+}
+
 /// An operation's payload came back as something else: a defect of this module.
-fn mixed_up() -> ! {
+pub(super) fn mixed_up() -> ! {
     unreachable!("an operation gives back the payload that it was given")
 }
 
@@ -99,19 +163,7 @@ impl Ring {
         buffer: SendBuf,
         range: Range<usize>,
     ) -> impl Future<Output = (io::Result<usize>, SendBuf)> + '_ {
-        let op = Op::begin(
-            self,
-            Kind::Plain,
-            socket.into(),
-            Payload::Buffer(buffer),
-            |socket, payload| {
-                let Payload::Buffer(buffer) = payload else { mixed_up() };
-                let bytes = buffer.get(range).filter(|bytes| !bytes.is_empty());
-                let bytes = bytes.ok_or(Defect::SendRange)?;
-                let (data, len) = (bytes.as_ptr(), bytes.len() as u32);
-                Ok(Submission::Send { socket, data, len })
-            },
-        );
+        let op = Op::send(self, socket.into(), buffer, range);
         async move {
             match op.await {
                 (result, Payload::Buffer(buffer)) => (result, buffer),
@@ -126,16 +178,7 @@ impl Ring {
         socket: impl Into<Descriptor>,
         message: Box<Message>,
     ) -> impl Future<Output = (io::Result<usize>, Box<Message>)> + '_ {
-        let op = Op::begin(
-            self,
-            Kind::Plain,
-            socket.into(),
-            Payload::Message(message),
-            |socket, payload| {
-                let Payload::Message(message) = payload else { mixed_up() };
-                Ok(Submission::SendMessage { socket, header: message.prepare()? })
-            },
-        );
+        let op = Op::send_message(self, socket.into(), message);
         async move {
             match op.await {
                 (result, Payload::Message(message)) => (result, message),
@@ -149,9 +192,7 @@ impl Ring {
         &self,
         socket: impl Into<Descriptor>,
     ) -> impl Future<Output = io::Result<()>> + '_ {
-        let op = Op::begin(self, Kind::Plain, socket.into(), Payload::Nothing, |socket, _| {
-            Ok(Submission::PollWritable { socket })
-        });
+        let op = Op::writable(self, socket.into());
         async move { op.await.0.map(drop) }
     }
 
@@ -162,11 +203,7 @@ impl Ring {
         socket: impl Into<Descriptor>,
         room: usize,
     ) -> impl Future<Output = io::Result<(Option<u8>, Box<[u8]>)>> + '_ {
-        let frame = Payload::Control(Box::new(ControlFrame::new(room)));
-        let op = Op::begin(self, Kind::Plain, socket.into(), frame, |socket, payload| {
-            let Payload::Control(frame) = payload else { mixed_up() };
-            Ok(Submission::ReceiveMessage { socket, header: frame.prepare() })
-        });
+        let op = Op::receive_control(self, socket.into(), room);
         async move {
             match op.await {
                 (result, Payload::Control(frame)) => result.map(|len| frame.into_record(len)),
@@ -204,11 +241,12 @@ impl Ring {
         ranges: Vec<Range<usize>>,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, SendBuf, Vec<Range<usize>>)> + '_ {
-        let op = self.begin_read(file, Target::Buffer(buffer, ranges), offset);
+        let op = Op::read(self, file, Target::Buffer(buffer, ranges), offset);
         async move {
-            match op.await {
-                (result, Target::Buffer(buffer, ranges)) => (result, buffer, ranges),
-                _ => mixed_up(),
+            let (result, payload) = op.await;
+            match into_target(payload) {
+                Target::Buffer(buffer, ranges) => (result, buffer, ranges),
+                Target::Pages(..) => mixed_up(),
             }
         }
     }
@@ -221,36 +259,12 @@ impl Ring {
         filled: usize,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Pages)> + '_ {
-        let op = self.begin_read(file, Target::Pages(pages, filled), offset);
+        let op = Op::read(self, file, Target::Pages(pages, filled), offset);
         async move {
-            match op.await {
-                (result, Target::Pages(pages, _)) => (result, pages),
-                _ => mixed_up(),
-            }
-        }
-    }
-
-    fn begin_read(
-        &self,
-        file: &Rc<OwnedFd>,
-        target: Target,
-        offset: u64,
-    ) -> impl Future<Output = (io::Result<usize>, Target)> + '_ {
-        let registered = match &target {
-            Target::Buffer(buffer, _) => {
-                self.send.is_within_last(self.granted.registered_send_memory, buffer)
-            }
-            Target::Pages(..) => false,
-        };
-        let read = Payload::Read(FileRead::new(target));
-        let op = Op::begin(self, Kind::Plain, file.into(), read, |file, payload| {
-            let Payload::Read(read) = payload else { mixed_up() };
-            read.submission(file, offset, registered)
-        });
-        async move {
-            match op.await {
-                (result, Payload::Read(read)) => (result, read.target),
-                _ => mixed_up(),
+            let (result, payload) = op.await;
+            match into_target(payload) {
+                Target::Pages(pages, _) => (result, pages),
+                Target::Buffer(..) => mixed_up(),
             }
         }
     }

@@ -198,22 +198,22 @@ impl fmt::Debug for SendPool {
 }
 
 /// A taker of send memory, in line while there is none. Dropping it leaves the line.
-pub(super) struct Taking<'r> {
-    ring: &'r Ring,
+pub(super) struct Taking<R: Deref<Target = Ring>> {
+    ring: R,
     class: SendClass,
     place: Option<Place>,
 }
 
-impl<'r> Taking<'r> {
-    pub(super) fn new(ring: &'r Ring, class: SendClass) -> Self {
+impl<R: Deref<Target = Ring>> Taking<R> {
+    pub(super) fn new(ring: R, class: SendClass) -> Self {
         Self { ring, class, place: None }
     }
-}
 
-impl Future for Taking<'_> {
-    type Output = SendBuf;
+    pub(super) fn class(&self) -> SendClass {
+        self.class
+    }
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SendBuf> {
+    pub(super) fn take(&mut self) -> Poll<SendBuf> {
         let (pool, class, task) = (&self.ring.send, self.class, self.ring.current());
         let taken = match self.place {
             Some(place) => pool.collect(class, place, task),
@@ -230,7 +230,15 @@ impl Future for Taking<'_> {
     }
 }
 
-impl Drop for Taking<'_> {
+impl<R: Deref<Target = Ring> + Unpin> Future for Taking<R> {
+    type Output = SendBuf;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<SendBuf> {
+        self.take()
+    }
+}
+
+impl<R: Deref<Target = Ring>> Drop for Taking<R> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             self.ring.send.leave(self.class, place);

@@ -48,6 +48,15 @@ impl Ring {
         Within { ring: self, at, future }
     }
 
+    /// Ready once the worker's clock shows `at`; until then it is a deadline of the current task.
+    pub fn poll_until(&self, at: u64) -> Poll<()> {
+        if self.now() >= at {
+            return Poll::Ready(());
+        }
+        self.deadline.set(Some(self.deadline.get().map_or(at, |earliest| earliest.min(at))));
+        Poll::Pending
+    }
+
     /// Does nothing for a while.
     pub async fn sleep(&self, time: Duration) {
         let _ = self.within(time, std::future::pending::<()>()).await;
@@ -65,11 +74,7 @@ impl<F: Future> Future for Within<'_, F> {
         if let Poll::Ready(output) = future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        if ring.now() >= at {
-            return Poll::Ready(Err(Elapsed));
-        }
-        ring.deadline.set(Some(ring.deadline.get().map_or(at, |earliest| earliest.min(at))));
-        Poll::Pending
+        ring.poll_until(at).map(|()| Err(Elapsed))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt, io};
 
-use crate::{record::SealError, ring::Elapsed};
+use crate::record::SealError;
 
 /// Why nothing more can be sent.
 #[derive(Debug)]
@@ -14,11 +14,13 @@ pub enum WriteError {
     File(io::Error),
     /// The file has become shorter than it was when its length was promised.
     FileShrank,
+    /// The file could not be read within the response timeout.
+    FileStalled,
     /// No byte left for longer than the response timeout.
     Stalled,
     /// The peer takes less than the minimum rate.
     TooSlow,
-    /// A send was given up half-way; what was sealed for it may or may not have left.
+    /// A send has failed before: what was sealed for it may or may not have left.
     GivenUp,
     /// The peer sends requests and takes no responses, and there is no memory left to hold them.
     Overrun,
@@ -37,21 +39,18 @@ impl From<SealError> for WriteError {
     }
 }
 
-impl From<Elapsed> for WriteError {
-    fn from(_: Elapsed) -> Self {
-        Self::Stalled
-    }
-}
-
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(error) => write!(f, "sending: {error}"),
             Self::File(error) => write!(f, "reading the file: {error}"),
             Self::FileShrank => f.write_str("the file shrank while it was sent"),
+            Self::FileStalled => {
+                f.write_str("the file could not be read within the response timeout")
+            }
             Self::Stalled => f.write_str("the peer took no byte within the response timeout"),
             Self::TooSlow => f.write_str("the peer takes less than the minimum rate"),
-            Self::GivenUp => f.write_str("a send was given up half-way"),
+            Self::GivenUp => f.write_str("a send has failed before"),
             Self::Overrun => f.write_str("the peer sends requests and takes no responses"),
             Self::KeyUsedUp => f.write_str("the key has sealed as many records as it may"),
             Self::Defect(what) => write!(f, "a defect of this server: {what}"),

@@ -6,22 +6,22 @@
 //! further request, which is all the back-pressure there is. Memory to send from is taken when
 //! the socket has room for what it will hold, so that peers that do not read hold none of it.
 //!
-//! | what | kernel TLS | user-space TLS |
-//! |---|---|---|
-//! | head and small body | one sendmsg(2) of both, where they lie | copied together, sealed in place, one write |
-//! | cached file | the same message: the kernel encrypts from the cache's memory | sealed from the cache's memory into send memory |
-//! | file in the page cache | sendfile(2) | read into send memory, sealed in place |
-//! | file on disk | read through the ring into send memory, then sent | the same, sealed in place, the next piece being read meanwhile |
+//! Gathering ([`Writer::room`], [`Writer::commit`], [`Writer::lend`]) never waits; a send in flight is
+//! polled and owned ([`Writer::depart`], [`Writer::poll_departed`]), so its connection can read
+//! meanwhile.
 
 #![forbid(unsafe_code)]
 
+mod content;
+mod departure;
 mod error;
 mod file;
 mod framed;
+mod memory;
 mod observed;
 mod pace;
 mod rekey;
-mod room;
+mod sealing;
 mod sizing;
 mod source;
 #[cfg(test)]
@@ -29,8 +29,8 @@ mod tests;
 mod writer;
 
 pub use error::WriteError;
+pub use memory::HELD_UP;
 pub use pace::Pace;
-pub use room::HELD_UP;
 pub use sizing::RecordSizing;
 pub use source::{Division, Parts, Piece, Source, Whole};
-pub use writer::{Body, Writer};
+pub use writer::Writer;

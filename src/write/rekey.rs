@@ -2,18 +2,13 @@
 //! and 5.5). The invariant: no key seals more records than its AEAD may, however long one response
 //! is.
 
-use std::{fmt, os::fd::AsFd};
+use std::fmt;
 
-use super::{WriteError, Writer, writer::Seal};
+use super::{WriteError, Writer};
 use crate::{
-    record::{ContentType, KEY_UPDATE, Sealer, TrafficKeys},
+    record::{ContentType, KEY_UPDATE, TrafficKeys},
     ring::Socket,
-    tls::kernel,
 };
-
-/// Records that may still be sealed by the kernel once its key counts as used up; what is queued
-/// then, at most one message, fits many times.
-const KERNEL_MARGIN: u64 = 1 << 10;
 
 /// Derives the next keys; None if that fails.
 type Derive = Box<dyn FnMut() -> Option<TrafficKeys>>;
@@ -36,10 +31,7 @@ impl Writer {
 
     /// Whether the key has sealed nearly as many records as it may (RFC 8446 section 5.5).
     pub fn is_exhausted(&self) -> bool {
-        match &self.seal {
-            Seal::User { sealer, .. } => sealer.exhausted(),
-            Seal::Kernel { suite, records, .. } => *records >= suite.record_limit() - KERNEL_MARGIN,
-        }
+        self.sealing.is_exhausted()
     }
 
     /// Sends a `KeyUpdate` under the old key, behind all that waits, and goes on under the next.
@@ -50,13 +42,6 @@ impl Writer {
         let keys = self.next_keys.0.as_mut().and_then(|derive| derive());
         let keys = keys.ok_or(WriteError::KeyUsedUp)?;
         self.control(socket, ContentType::Handshake, &KEY_UPDATE).await?;
-        match &mut self.seal {
-            Seal::User { sealer, .. } => *sealer = Sealer::new(&keys),
-            Seal::Kernel { records, .. } => {
-                kernel::install_transmit(socket.as_fd(), &keys).map_err(WriteError::Socket)?;
-                *records = keys.sequence();
-            }
-        }
-        Ok(())
+        self.sealing.rekey(socket, &keys)
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Body, WriteError, Writer, room::WORTHWHILE};
+use super::{Source, WriteError, Writer, memory::WORTHWHILE};
 use crate::{
     config::Timeouts,
     record::{
@@ -66,7 +66,8 @@ impl Bench {
         let body = Rc::new(Pages::zeroed(1 << 20));
         for _ in 0..64 {
             writer.reserve(socket, 100, 1 << 20, false).await?;
-            writer.queue(socket, 100, Body::Shared(&body, 0..1 << 20)).await?;
+            let mut source = Source::Pages(Rc::clone(&body), 0..1 << 20);
+            writer.queue(socket, 100, &mut source).await?;
         }
         writer.flush(socket).await
     }
@@ -146,7 +147,7 @@ fn sealed_records_leave_with_what_is_queued_behind_them() {
             writer.queue_sealed(socket, tickets).await?;
             if answers {
                 writer.reserve(socket, 100, 0, false).await?;
-                writer.queue_head(100)?;
+                writer.commit(100)?;
             }
             writer.flush(socket).await
         });
@@ -165,13 +166,14 @@ fn sealed_records_leave_with_what_is_queued_behind_them() {
     }
 }
 
+/// What a future waited for goes on when the future is dropped, and what comes later leaves behind it.
 #[test]
-fn nothing_is_sent_behind_a_send_that_was_given_up() {
+fn a_flush_that_is_dropped_goes_on() {
     let mut bench = Bench::new(&Timeouts::default());
     let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
     let begun = block_on(ring, async {
         writer.reserve(socket, 100, 0, false).await?;
-        writer.queue_head(100)
+        writer.commit(100)
     });
     begun.unwrap();
     {
@@ -179,8 +181,82 @@ fn nothing_is_sent_behind_a_send_that_was_given_up() {
         let polled = flush.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
     }
+    assert!(writer.is_departing());
+    let alert = block_on(ring, writer.alert(socket, AlertDescription::CloseNotify));
+    alert.unwrap();
+    assert!(ring.send_pool().is_whole());
+    let Bench { ring, socket, writer, mut peer } = bench;
+    drop((writer, socket));
+    ring.turn().unwrap();
+    assert_eq!(open_all(&mut peer, &keys(0), &keys(0)), (102, 0), "the alert is two bytes");
+}
+
+/// What is sent next could stand behind half a record.
+#[test]
+fn nothing_is_sent_behind_a_send_that_failed() {
+    let mut bench = Bench::new(&Timeouts::default());
+    let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Write).unwrap();
+    let sent = block_on(ring, async {
+        writer.reserve(socket, 100, 0, false).await?;
+        writer.commit(100)?;
+        writer.flush(socket).await
+    });
+    assert!(matches!(sent, Err(WriteError::Socket(_))), "{sent:?}");
     let alert = block_on(ring, writer.alert(socket, AlertDescription::CloseNotify));
     assert!(matches!(alert, Err(WriteError::GivenUp)), "{alert:?}");
+    assert!(ring.send_pool().is_whole());
+}
+
+/// The plaintext of each record of a stream.
+fn records(peer: &mut TcpStream) -> Vec<Vec<u8>> {
+    let (mut opener, mut records) = (Opener::new(&keys(0)), Vec::new());
+    let mut header = [0; HEADER];
+    while peer.read_exact(&mut header).is_ok() {
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        let mut record = header.to_vec();
+        record.resize(HEADER + length, 0);
+        peer.read_exact(&mut record[HEADER..]).unwrap();
+        let opened = opener.open(&mut record).unwrap();
+        records.push(record[opened.plaintext].to_vec());
+    }
+    records
+}
+
+/// Small answers that are queued behind each other share records, and leave with one send.
+#[test]
+fn answers_that_are_gathered_share_records() {
+    for (body, expected) in [(0, 1), (1000, 4), (5000, 20)] {
+        let mut bench = Bench::new(&Timeouts::default());
+        let (ring, socket, writer) = (&bench.ring, &bench.socket, &mut bench.writer);
+        let pages = Rc::new(Pages::from(&vec![b'b'; body][..]));
+        // The socket is known to take it all.
+        writer.open = socket.send_queue().unwrap().free();
+        let before = ring.counts().submissions;
+        let mut whole = Vec::new();
+        let sent = block_on(ring, async {
+            for number in 0..10 {
+                writer.reserve(socket, 900, body as u64, true).await?;
+                let head = format!("{number:300}");
+                writer.room()[..300].copy_from_slice(head.as_bytes());
+                let mut source = Source::Pages(Rc::clone(&pages), 0..body);
+                writer.queue(socket, 300, &mut source).await?;
+                whole.extend_from_slice(head.as_bytes());
+                whole.extend_from_slice(&pages);
+            }
+            writer.flush(socket).await
+        });
+        sent.unwrap();
+        let sends = ring.counts().submissions - before;
+        let Bench { ring, socket, writer, mut peer } = bench;
+        drop((writer, socket));
+        ring.turn().unwrap();
+        let records = records(&mut peer);
+        assert!(records.concat() == whole, "content is mixed up");
+        assert_eq!(records.len(), expected, "{body}");
+        assert!(sends <= 10, "{sends}");
+        assert!(body > 0 || sends == 1, "{sends}");
+    }
 }
 
 /// Opens a stream of records; a `KeyUpdate` changes to `next`. The plaintext's length, and how
@@ -214,7 +290,7 @@ fn a_key_that_is_used_up_is_replaced_in_the_middle_of_a_response() {
     file.set_len(4 << 20).unwrap();
     let file = Rc::new(std::os::fd::OwnedFd::from(file));
     let pages = Rc::new(Pages::zeroed(4 << 20));
-    for body in [Body::Shared(&pages, 0..4 << 20), Body::File(&file, 0..4 << 20)] {
+    for mut body in [Source::Pages(pages, 0..4 << 20), Source::File(file, 0..4 << 20)] {
         let mut bench = Bench::new(&Timeouts::default());
         bench.writer = Writer::new(&bench.ring, &old_keys(), false, &Timeouts::default());
         bench.writer.derive_keys_by(move || Some(next()));
@@ -222,7 +298,7 @@ fn a_key_that_is_used_up_is_replaced_in_the_middle_of_a_response() {
         let reader = std::thread::spawn(move || open_all(&mut peer, &old_keys(), &next()));
         let sent = block_on(&ring, async {
             writer.reserve(&socket, 100, 4 << 20, false).await?;
-            writer.queue(&socket, 100, body).await?;
+            writer.queue(&socket, 100, &mut body).await?;
             writer.flush(&socket).await
         });
         sent.unwrap();

@@ -72,7 +72,7 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
         writer.reserve(socket, CONTINUE.len(), 0, false).await?;
         let room = writer.room().get_mut(..CONTINUE.len());
         room.ok_or(WriteError::Defect("no room was made"))?.copy_from_slice(CONTINUE);
-        writer.queue_head(CONTINUE.len())?;
+        writer.commit(CONTINUE.len())?;
         writer.flush(socket).await
     };
     let sent = while_held_up(reader, pin!(queued)).await;

@@ -14,7 +14,7 @@ use crate::{
     process::{answer::FieldSink, facts::Made},
     respond::{HeadFault, HeadWriter, Status},
     ring::Socket,
-    write::{Body, Piece, Source, WriteError, Writer},
+    write::{Piece, WriteError},
 };
 
 /// Room for the status line and the fields that every head may have: `Server`, `Date`,
@@ -147,7 +147,7 @@ async fn queue(
             Err(fault) => return Ok(Err(fault)),
         };
         writer.note_page(0, reply.shared_page());
-        queue_content(writer, socket, head, reply.source_mut()).await?;
+        writer.queue(socket, head, reply.source_mut()).await?;
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
@@ -181,46 +181,4 @@ fn write_head(
         head.connection_keep_alive();
     }
     head.finish()
-}
-
-/// Queues the first `filled` bytes of the writer's room and all of the content behind them.
-async fn queue_content(
-    writer: &mut Writer,
-    socket: &Socket,
-    mut filled: usize,
-    source: &mut Source,
-) -> Result<(), WriteError> {
-    let is_page = matches!(source, Source::Page(..));
-    loop {
-        let (length, body) = match source.piece() {
-            None => return writer.queue_head(filled),
-            Some(Piece::Copied(bytes)) => {
-                let length = bytes.len();
-                if filled == 0 {
-                    // Boxed: only the heads of parts come behind something else than a head.
-                    Box::pin(writer.reserve(socket, length, source.remaining(), true)).await?;
-                }
-                copy_behind(writer, filled, source)?;
-                if is_page {
-                    writer.note_page(length, 0);
-                }
-                filled += length;
-                source.advance(length as u64)?;
-                continue;
-            }
-            Some(Piece::Lent(pages, range)) => (range.len() as u64, Body::Shared(pages, range)),
-            Some(Piece::Read(file, range)) => (range.end - range.start, Body::File(file, range)),
-        };
-        writer.queue(socket, std::mem::take(&mut filled), body).await?;
-        source.advance(length)?;
-    }
-}
-
-fn copy_behind(writer: &mut Writer, filled: usize, source: &Source) -> Result<(), WriteError> {
-    let Some(Piece::Copied(bytes)) = source.piece() else {
-        return Err(WriteError::Defect("a source changed while room was made for it"));
-    };
-    let room = writer.room().get_mut(filled..filled + bytes.len());
-    room.ok_or(WriteError::Defect("no room was made"))?.copy_from_slice(bytes);
-    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
     observe::{Moved, Stage, Why},
     parse::h2::{ErrorCode, FRAME_HEAD},
     respond::h2 as respond,
-    write::{Body, Piece, WriteError},
+    write::{Piece, Source, WriteError},
 };
 
 /// Content that is gathered in one turn, before frames are read again and others have theirs.
@@ -185,7 +185,8 @@ impl Connection<'_> {
     ) -> Result<(), Stop> {
         let filled = std::mem::take(&mut self.filled);
         let Session { reader, writer, .. } = &mut *self.session;
-        let queued = pin!(writer.queue(self.socket, filled, Body::Shared(pages, part)));
+        let mut source = Source::Pages(Rc::clone(pages), part);
+        let queued = pin!(writer.queue(self.socket, filled, &mut source));
         while_held_up(reader, queued).await?;
         Ok(())
     }
@@ -210,7 +211,7 @@ impl Connection<'_> {
         let sent = writer.send_framed(self.socket, &file, range, most as usize, &mut head);
         match while_held_up(reader, pin!(sent)).await {
             Ok(count) => Ok(count),
-            Err(WriteError::File(error)) => {
+            Err(error @ (WriteError::File(_) | WriteError::FileStalled)) => {
                 self.context.warn(&format_args!("a file could not be read: {error}"));
                 Ok(0)
             }

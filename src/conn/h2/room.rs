@@ -18,7 +18,7 @@ impl Connection<'_> {
     pub(super) fn seal(&mut self) -> Result<(), Stop> {
         let filled = std::mem::take(&mut self.filled);
         if filled > 0 {
-            self.session.writer.queue_head(filled)?;
+            self.session.writer.commit(filled)?;
         }
         Ok(())
     }

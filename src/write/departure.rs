@@ -1,0 +1,115 @@
+//! A send in flight, until all of its load has left. It is polled and owned: dropping a future that
+//! waited for it does not end it, and meanwhile its connection can read.
+
+use std::{io, rc::Rc, task::Poll};
+
+use super::{WriteError, sealing::Load};
+use crate::ring::{Flight, Message, Ring, SendBuf, Socket};
+
+/// A load on its way.
+#[derive(Debug)]
+pub(super) struct Departure {
+    state: State,
+    /// Bytes of a buffer that have left, and that are to.
+    sent: usize,
+    used: usize,
+    /// When the current send has to have left something, in milliseconds on the worker's clock.
+    until: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Buffer(Flight<SendBuf>),
+    Message(Flight<Box<Message>>),
+    /// Nothing is in flight: the rest is to be submitted.
+    Resting(Load),
+    /// All has left.
+    Gone,
+}
+
+impl Departure {
+    /// Submits a load, of which each send has `stall` milliseconds.
+    pub(super) fn begin(ring: &Rc<Ring>, socket: &Socket, load: Load, stall: u64) -> Self {
+        let used = if let Load::Buffer(_, used) = &load { *used } else { 0 };
+        let mut departure = Self { state: State::Resting(load), sent: 0, used, until: 0 };
+        departure.submit(ring, socket, stall);
+        departure
+    }
+
+    /// Submits what has not left.
+    pub(super) fn submit(&mut self, ring: &Rc<Ring>, socket: &Socket, stall: u64) {
+        self.state = match std::mem::replace(&mut self.state, State::Gone) {
+            State::Resting(Load::Buffer(buffer, _)) => {
+                State::Buffer(ring.begin_send(socket, buffer, self.sent..self.used))
+            }
+            State::Resting(Load::Message(message)) => {
+                State::Message(ring.begin_message(socket, message))
+            }
+            flying => flying,
+        };
+        self.until = ring.now().saturating_add(stall);
+    }
+
+    /// How many bytes the send in flight has taken. What is left rests until it is submitted. None: it
+    /// was interrupted, or the ring was full, so that others are first.
+    pub(super) fn poll(&mut self, ring: &Ring) -> Poll<Result<Option<usize>, WriteError>> {
+        let (result, load) = match &mut self.state {
+            State::Buffer(flight) => match flight.poll() {
+                Poll::Ready((result, buffer)) => (result, Load::Buffer(buffer, self.used)),
+                Poll::Pending => return self.poll_stalled(ring),
+            },
+            State::Message(flight) => match flight.poll() {
+                Poll::Ready((result, message)) => (result, Load::Message(message)),
+                Poll::Pending => return self.poll_stalled(ring),
+            },
+            State::Resting(_) | State::Gone => return Poll::Ready(Ok(None)),
+        };
+        let taken = self.land(ring, result, load);
+        Poll::Ready(taken)
+    }
+
+    fn land(
+        &mut self,
+        ring: &Ring,
+        result: io::Result<usize>,
+        mut load: Load,
+    ) -> Result<Option<usize>, WriteError> {
+        self.state = State::Gone;
+        let count = match result {
+            Ok(0) => return Err(WriteError::Socket(io::ErrorKind::WriteZero.into())),
+            Ok(count) => Some(count),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => None,
+            Err(error) => return Err(WriteError::Socket(error)),
+        };
+        let rest = match &mut load {
+            Load::Buffer(_, used) => {
+                self.sent += count.unwrap_or(0);
+                used.saturating_sub(self.sent)
+            }
+            Load::Message(message) => {
+                message.advance(count.unwrap_or(0));
+                message.remaining()
+            }
+        };
+        match load {
+            load if rest > 0 => self.state = State::Resting(load),
+            Load::Message(message) => ring.put_back_message(message),
+            Load::Buffer(..) => {}
+        }
+        Ok(count)
+    }
+
+    fn poll_stalled<T>(&self, ring: &Ring) -> Poll<Result<T, WriteError>> {
+        ring.poll_until(self.until).map(|()| Err(WriteError::Stalled))
+    }
+
+    /// Whether what is left has to be submitted.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting(_))
+    }
+
+    /// Whether all has left.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+}
