@@ -35,7 +35,7 @@ impl Ledger {
         let flows = match route {
             Route::UserCache | Route::UserPage => {
                 let (from, place) = match route {
-                    Route::UserPage => ("page", "Writer::queue"),
+                    Route::UserPage => ("page", "Writer::copy_behind"),
                     _ => ("file_cache", "Writer::begin_pages"),
                 };
                 vec![
@@ -59,7 +59,7 @@ impl Ledger {
             ],
             Route::KernelPage => vec![
                 user("page", "page", "copy", "Pages::from", shared),
-                user("page", "send_memory", "copy", "Writer::queue", copied),
+                user("page", "send_memory", "copy", "Writer::copy_behind", copied),
                 sealed_by_kernel("send_memory", copied),
                 sealed_by_kernel("page", straight),
             ],
