@@ -20,8 +20,12 @@
 //! close, files} → ring`, `{conn, handshake, read, write} → tls → record`, and
 //! `{conn, files} → {parse, decode, process, respond}`, which are pure.
 
+// The program uses parts that the library keeps to itself.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+
 pub mod accept;
 mod calendar;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod close;
 pub mod config;

@@ -39,12 +39,10 @@ impl Site {
     /// One worker with 64 receive buffers and 1 MiB of send memory: so little that a few dozen
     /// clients could hold all of it.
     fn start() -> Self {
-        let limits = Limits {
-            receive_buffers: 64,
-            send_memory_bytes: 1 << 20,
-            file_cache_max_file: 1 << 20,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.receive_buffers = 64;
+        limits.send_memory_bytes = 1 << 20;
+        limits.file_cache_max_file = 1 << 20;
         Self::with(limits)
     }
 
@@ -54,14 +52,12 @@ impl Site {
         write(folder.path(), "page", 3000);
         write(folder.path(), "medium", 1 << 20);
         write(folder.path(), "big", 32 << 20);
-        let config = Config {
-            root: folder.path().to_owned(),
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            workers: Some(1),
-            pin: false,
-            limits,
-            ..Config::default()
-        };
+        let mut config = Config::default();
+        config.root = folder.path().into();
+        config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.workers = Some(1);
+        config.pin = false;
+        config.limits = limits;
         let server = ringway::server::Builder::from(config).start().unwrap();
         let client = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()

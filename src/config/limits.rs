@@ -6,6 +6,7 @@ pub(crate) const MAX_HEAD_FIELDS: usize = 100;
 
 /// Bounds that keep every pool, queue and message finite.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Open connections per worker, 1 to 1,000,000. Default 10,000. Lowered at start to what the
     /// open-files limit allows, see [`Limits::fitted`]. At the limit, the worker closes the

@@ -38,10 +38,12 @@ pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
 /// ```
 /// use ringway::config::{Config, TlsVersion};
 ///
-/// let config = Config { tls_min: TlsVersion::V13, ..Config::default() };
+/// let mut config = Config::default();
+/// config.tls_min = TlsVersion::V13;
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The folder that is served; nothing outside it is reachable. Default: `.`.
     pub root: PathBuf,

@@ -10,6 +10,7 @@ use std::{
 
 /// What the server tells about itself, beside its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ObserveOptions {
     /// Where metrics, `/anatomy.json` and its page are served. Default: nowhere.
     pub admin: Option<AdminAddress>,
@@ -105,6 +106,7 @@ impl fmt::Display for AdminAddress {
 
 /// Why an admin address was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdminAddressError {
     /// It is neither an address with a port nor `unix:` and a path.
     Form,

@@ -9,6 +9,7 @@ use std::str::FromStr;
 ///
 /// [`Prepared::confine`]: crate::server::Prepared::confine
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessOptions {
     /// The user to become once everything privileged is open. Default: whoever started it.
     pub user: Option<UserSpec>,

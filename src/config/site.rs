@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 /// How the served folder is presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SiteOptions {
     /// The file inside the root that answers every path that names no file, with 200, as
     /// single-page applications want it. Default: none.
@@ -126,6 +127,7 @@ impl FromStr for FieldLine {
 
 /// Why a field line was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FieldLineError {
     /// There is no colon.
     Colon,

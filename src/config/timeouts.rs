@@ -5,6 +5,7 @@ use std::time::Duration;
 /// Deadlines, each from 1 millisecond to 1 day, and minimum rates. A connection that misses one
 /// is closed; what the peer gets is said at each.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// From accept to the end of the TLS handshake. Default 10 s. Beyond: closed without a word.
     /// Less where [`Limits`](super::Limits) `connections` or `handshakes` are used up.

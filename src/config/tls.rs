@@ -6,6 +6,7 @@ use super::ConfigError;
 
 /// Where the server's certificates and private keys come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CertificateSource {
     /// PEM files, 1 to 256 pairs. The client's choice of a name chooses among them; the first is
     /// for clients that name none, or one that no certificate has. Between pairs for one name the

@@ -36,6 +36,7 @@ pub struct Account {
 
 /// Why a user cannot be told.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum AccountError {
     /// One of the two files cannot be read.
     Unreadable(&'static str, io::Error),

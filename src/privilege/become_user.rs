@@ -14,6 +14,7 @@ use super::{Account, status::Status};
 
 /// Why the process is not that user. It must end then: it may be so in part.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum BecomeError {
     /// The process is not root's but this user's.
     NotRoot(u32),

@@ -100,6 +100,7 @@ impl fmt::Display for Absence {
 
 /// The process is not confined.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LandlockError {
     /// The kernel has nothing to confine it with.
     Absent(Absence),

@@ -109,6 +109,7 @@ impl RingFeatures {
 
 /// Why there is no io_uring that Ringway could run on. Displays as what is wrong and what to do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RingUnavailable {
     /// `ENOSYS`: the kernel has none, or a filter pretends so.
     NotThere,

@@ -19,6 +19,7 @@ use crate::{
 
 /// Why a server does not start; its text says what to do about it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StartError {
     /// A value of the configuration.
     Config(ConfigError),

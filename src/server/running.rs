@@ -26,6 +26,7 @@ const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// A worker ended for a reason other than a drain.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ServerError {
     /// Its ring failed.
     Ring(io::Error),

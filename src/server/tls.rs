@@ -21,7 +21,7 @@ use crate::{
     record,
     tls::{
         ClientPolicy, Offer, SharedConfig, SharedTickets, TlsParts,
-        identity::{Certificate, Certificates, SelfSigned, Storage},
+        identity::{Certificate, Certificates},
         own_tickets,
     },
 };
@@ -444,7 +444,15 @@ fn read_pair_again(
     Ok(Some((new, line)))
 }
 
+#[cfg(not(feature = "self-signed"))]
 fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
+    let why = "this build has no feature `self-signed`; configure a certificate and its key";
+    Err(StartError::SelfSigned(why.to_owned()))
+}
+
+#[cfg(feature = "self-signed")]
+fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
+    use crate::tls::identity::{SelfSigned, Storage};
     let made = within("the folder of Ringway's own certificate", SelfSigned::obtain)?;
     let made = made.map_err(|error| StartError::SelfSigned(error.to_string()))?;
     let file = match made.storage {

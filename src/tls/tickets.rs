@@ -252,6 +252,7 @@ fn base64_key(line: &[u8]) -> Option<Zeroizing<[u8; KEY_LEN]>> {
 
 /// Why the keys of tickets cannot be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TicketKeysError {
     /// The file cannot be read.
     Read(PathBuf, io::Error),

@@ -47,14 +47,12 @@ pub(crate) fn folder() -> tempfile::TempDir {
 }
 
 pub(crate) fn start(folder: &Path, change: impl FnOnce(&mut Config)) -> RunningServer {
-    let mut config = Config {
-        root: folder.to_owned(),
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
-        workers: Some(1),
-        pin: false,
-        ktls: KtlsMode::Off,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.root = folder.into();
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.workers = Some(1);
+    config.pin = false;
+    config.ktls = KtlsMode::Off;
     change(&mut config);
     Builder::from(config).start().unwrap()
 }

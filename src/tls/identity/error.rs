@@ -12,6 +12,7 @@ use crate::tls::files;
 
 /// Why a certificate and key cannot be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CredentialsError {
     /// The file cannot be read.
     Read(PathBuf, io::Error),

@@ -7,7 +7,9 @@ mod chain;
 mod credentials;
 mod error;
 mod names;
+#[cfg(feature = "self-signed")]
 mod self_signed;
+#[cfg(feature = "self-signed")]
 mod state_folder;
 #[cfg(test)]
 mod tests;
@@ -16,5 +18,6 @@ mod x509;
 pub use certificates::{Certificate, Certificates};
 pub use credentials::{Credentials, fingerprint};
 pub use error::CredentialsError;
+#[cfg(feature = "self-signed")]
 pub use self_signed::{SelfSigned, Storage};
 pub(crate) use x509::Parsed;
