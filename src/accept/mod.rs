@@ -4,12 +4,13 @@
 //! of its own (`SO_REUSEPORT`), so no lock and no thundering herd; the kernel spreads connections
 //! among them by a hash of their addresses.
 //!
-//! Room is what the worker has and what is left of the places of all, the lesser of both. At the
-//! limit of all, a worker lets its own idle connections give way first; if it has too few, it asks
-//! one other worker in each pause, in turn. Whatever comes free is for the worker that looks first,
-//! and each that has somebody waiting looks once a pause: nobody is served in the order of arrival
-//! across workers, and nobody who waits is passed over for longer than chance has it. If no
-//! connection is idle anywhere, those that wait do so until one ends, which its deadlines see to.
+//! Room is the lesser of what the worker's own limit leaves and what the limit of all workers leaves.
+//! A worker without room closes silent connections of its own, then idle ones. If the limit of all
+//! workers is reached and it has too few of either, it asks one other worker in each pause, in turn.
+//! A place that becomes free goes to the worker that looks first, and each worker with connections
+//! waiting looks once a pause: connections of different workers are not served in the order of their
+//! arrival. If there is nothing to close on any worker, new connections wait until one ends, which
+//! its deadlines ensure.
 
 #![forbid(unsafe_code)]
 
@@ -21,8 +22,8 @@ mod tests;
 mod total;
 
 use std::{
-    collections::VecDeque, future::poll_fn, io, os::fd::OwnedFd, rc::Rc, sync::Arc, task::Poll,
-    time::Duration,
+    collections::VecDeque, fmt, future::poll_fn, io, os::fd::OwnedFd, rc::Rc, sync::Arc,
+    task::Poll, time::Duration,
 };
 
 pub use backoff::Backoff;
@@ -35,26 +36,25 @@ use crate::ring::{AcceptStream, Ring, TcpInfo};
 /// How long admission waits before it looks again whether there is room.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Below so much room, connections are accepted one by one: a multishot accept takes all that are
-/// queued, and those that find no room would hold descriptors that those that did may need.
+/// With less room than this, connections are accepted one by one: a multishot accept takes all that
+/// are queued, and those without room would hold descriptors that the others may need.
 const BURST: usize = 256;
 
-/// Accepted connections of a listener that may wait for room, as a descriptor and nothing else: as
-/// many as its queue holds, which is what a burst may bring. Those that came while it was being
-/// taken in, and find no place here either, are closed.
+/// Accepted connections of a listener that may wait for room, each as a descriptor and nothing else:
+/// as many as its queue holds, which is what one burst may bring. Beyond: closed.
 pub(crate) const MOST_WAITING: usize = listener::BACKLOG as usize;
 
-/// Connections that are begun in one go before other tasks have their turn.
+/// Accepted connections whose tasks are started before other tasks run.
 const BEGUN_A_TURN: u32 = 16;
 
-/// Connections that are made to give way in one pause, at most, so that the loop does other things.
+/// Connections that are closed for others in one pause, at most.
 const MOST_EVICTED: u32 = 64;
 
-/// Those of them that are told in one go before other tasks have their turn: each has a close_notify
-/// to seal and to send.
+/// Connections that are closed for others before other tasks run: an idle one has a close_notify to
+/// seal and to send.
 const EVICTED_A_TURN: u32 = 8;
 
-/// How long a stopping worker looks for room for those who had connected before, in milliseconds.
+/// How long a stopping worker looks for room for clients that had connected before, in milliseconds.
 const LAST_GRACE: u64 = 500;
 
 /// What the accept stage asks of the worker.
@@ -68,37 +68,38 @@ pub trait Admission {
     /// # Errors
     /// Another worker took the last place of all meanwhile: the connection, which has to wait.
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd>;
-    /// Closes a silent connection, or an idle one. False if there is none that may be disturbed.
+    /// Closes a silent connection or, without one, an idle one. False if there is neither.
     fn make_room(&self) -> bool;
-    /// Closes a connection whose client has sent no whole ClientHello, the oldest first. False if
-    /// there is none that may be disturbed.
+    /// Closes the connection that has gone longest without a whole ClientHello. False if there is
+    /// none.
     fn close_silent(&self) -> bool;
-    /// So many connections wait for room that this worker cannot make. If it is the places of all
-    /// workers that are taken, asks another one to make some; returns at once.
+    /// Asks another worker to make room for so many connections, if the limit of all workers is
+    /// what this one lacks room under. Returns at once.
     fn ask_others(&self, wanted: u32);
-    /// Takes note that accepting paused.
+    /// Counts a pause of accepting.
     fn paused(&self);
+    /// Logs a warning, unless there were too many in this second.
+    fn warn(&self, what: &dyn fmt::Display);
 }
 
-/// Accepts on one listener until the worker stops; then closes it, so that the kernel sends no
-/// more connections this way, and serves what it had accepted by then, as far as there is room.
+/// Accepts on one listener until the worker stops. Then closes it, so that the kernel gives it no
+/// more connections, and serves those that it had accepted by then, as far as there is room.
 pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, &listener);
     let mut backoff = Backoff::default();
-    // Accepted in one go with those that took the last room: they wait for theirs.
+    // Accepted in one burst with those that took the last room.
     let mut surplus = VecDeque::new();
     let mut begun = 0;
     while !admission.is_draining() {
         let room = admission.room();
         if room == 0 || (room < BURST && stream.is_multishot()) {
-            // Disarmed, so that waiting connections stay in the kernel's queue: it is bounded,
-            // and another worker's limit may not have been reached.
+            // So that further connections stay in the kernel's queue, which is bounded.
             surplus.extend(stream.stop().await);
             surplus.truncate(MOST_WAITING);
         }
         if room == 0 {
             admission.paused();
-            let wanted = wanted(&listener, surplus.len()).min(MOST_EVICTED);
+            let wanted = wanted(&listener, surplus.len(), &admission).min(MOST_EVICTED);
             let made = make_room(&ring, &admission, wanted).await;
             if made < wanted {
                 admission.ask_others(wanted - made);
@@ -141,7 +142,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
                     }
                 }
                 let pause = backoff.pause();
-                log::warn!("accept: {error}; trying again in {pause:?}");
+                admission.warn(&format_args!("accept: {error}; trying again in {pause:?}"));
                 admission.paused();
                 ring.sleep(pause).await;
             }
@@ -149,29 +150,39 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     }
     surplus.extend(stream.stop().await);
     drop(stream);
-    // Who is in the queue already has connected; closing the listener would reset them. There is
-    // room for them as fast as idle connections end.
+    // Clients in the queue have connected; closing the listener would reset them. There is room for
+    // them as fast as idle connections end.
     let until = ring.now().saturating_add(LAST_GRACE);
     loop {
         if admission.room() == 0 {
-            if wanted(&listener, surplus.len()) == 0 || ring.now() >= until {
+            if wanted(&listener, surplus.len(), &admission) == 0 || ring.now() >= until {
                 break;
             }
             ring.sleep(FULL_PAUSE).await;
             continue;
         }
-        let Some(socket) = surplus.pop_front().or_else(|| next_queued(&listener)) else { break };
+        let next = surplus.pop_front().map_or_else(|| next_queued(&listener), Ok);
+        let socket = match next {
+            Ok(socket) => socket,
+            Err(error) if concerns_one_connection(&error) => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => {
+                admission.warn(&format_args!("accept: what is queued at the end: {error}"));
+                break;
+            }
+        };
         if let Err(socket) = admission.serve(socket) {
             surplus.push_front(socket);
         }
     }
-    // Whoever looks at the listener's queue at this moment closes it a moment later.
+    // A reader of the queue's length may hold it for a moment, and then closes it itself.
     if let Some(listener) = Arc::into_inner(listener) {
         ring.close(listener);
     }
 }
 
-/// Makes so many idle connections give way, a few in one go. How many did.
+/// Closes up to so many silent and idle connections, a few before other tasks run. How many it
+/// closed.
 pub async fn make_room(ring: &Ring, admission: &impl Admission, wanted: u32) -> u32 {
     for made in 0..wanted {
         if !admission.make_room() {
@@ -184,17 +195,24 @@ pub async fn make_room(ring: &Ring, admission: &impl Admission, wanted: u32) -> 
     wanted
 }
 
-/// How many connections look for room: those in the kernel's queue, and those accepted already.
-fn wanted(listener: &OwnedFd, accepted: usize) -> u32 {
-    let queued = TcpInfo::of(listener).map_or(0, |info| info.accept_queue().0);
+/// How many connections wait for room: those in the kernel's queue, and those accepted already. One
+/// more if the kernel does not say how many it has.
+fn wanted(listener: &OwnedFd, accepted: usize, admission: &impl Admission) -> u32 {
+    let queued = match TcpInfo::of(listener) {
+        Ok(info) => info.accept_queue().0,
+        Err(error) => {
+            admission.warn(&format_args!("accept: the length of the queue: {error}"));
+            1
+        }
+    };
     queued.saturating_add(u32::try_from(accepted).unwrap_or(u32::MAX))
 }
 
-/// Accepts what is queued, without waiting.
-fn next_queued(listener: &OwnedFd) -> Option<OwnedFd> {
-    let flags = rustix::fs::fcntl_getfl(listener).ok()?;
-    rustix::fs::fcntl_setfl(listener, flags | rustix::fs::OFlags::NONBLOCK).ok()?;
-    rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC).ok()
+/// Accepts a connection that is queued, without waiting for one.
+fn next_queued(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::fcntl_getfl(listener)?;
+    rustix::fs::fcntl_setfl(listener, flags | rustix::fs::OFlags::NONBLOCK)?;
+    Ok(rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)?)
 }
 
 /// Whether the process or the system has no descriptor for another connection.

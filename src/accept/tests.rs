@@ -76,6 +76,8 @@ impl Admission for Rc<Worker> {
         self.asked_of_others.set(self.asked_of_others.get() + wanted);
     }
 
+    fn warn(&self, _: &dyn std::fmt::Display) {}
+
     fn paused(&self) {
         self.pauses.set(self.pauses.get() + 1);
     }

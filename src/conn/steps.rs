@@ -1,9 +1,9 @@
 //! Handshakes take turns: each step of one computes for as long as many requests take together.
 //!
 //! The invariant: between two turns of the loop at most [`A_TURN`] steps are taken, and one while
-//! connections ask again, so whoever has shaken hands waits for no more of them, however many
-//! ClientHellos arrive at once. Those that wait for their turn stand in a line, first come, first
-//! served; whoever gives up leaves it at once, so it is never longer than there are handshakes.
+//! established connections send requests, so that a request waits for no more of them, however many
+//! ClientHellos arrive at once. Handshakes wait for their turn in a line, first come, first served;
+//! one that ends leaves it at once, so it is never longer than there are handshakes.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,8 +18,7 @@ use crate::ring::{Ring, TaskId};
 /// by less, and a handshake takes an eighth more CPU.
 const A_TURN: usize = 4;
 
-/// Turns for which a connection that asks again has one step at a time only before it: it is known to
-/// mean it, and waits for as little as can be.
+/// Turns of the loop with one step each after an established connection has sent another request.
 const SPARED_FOR: u32 = 64;
 
 /// The line of one worker.
@@ -29,7 +28,7 @@ pub(super) struct Steps {
     taken: Cell<usize>,
     /// Turns for which one step at a time is taken.
     spared: Cell<u32>,
-    /// Who waits, by number.
+    /// The handshakes that wait, by number.
     line: RefCell<VecDeque<(u64, TaskId)>>,
     /// The next number to give.
     next: Cell<u64>,

@@ -1,7 +1,8 @@
-//! The way from the listeners into the worker: who is let in, and where.
+//! Admission of accepted connections to a worker, under its own limit and those of all workers.
 
 use std::{
     cell::Cell,
+    fmt,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     rc::Rc,
@@ -15,10 +16,10 @@ use crate::{
     conn::{self, Context},
 };
 
-/// How often a worker says that it refuses connections of an address, at most, in milliseconds.
+/// Least time between two log lines about refused connections of an address, in milliseconds.
 const SAY_EVERY: u64 = 10_000;
 
-/// The way from the listeners of a worker into it.
+/// Admits connections to a worker.
 pub(super) struct Door {
     context: Rc<Context>,
     spawner: Spawner,
@@ -52,18 +53,18 @@ impl Door {
         }
     }
 
-    /// Further connections that this worker may have, whatever others have.
+    /// Further connections under this worker's own limit.
     fn own_room(&self) -> usize {
         // A connection counts as live once its task has begun.
         let taken = self.context.live() + self.spawner.waiting();
         self.context.config.limits.connections.saturating_sub(taken)
     }
 
-    /// Ends a connection before any memory was given to it: by a reset, so that nothing of it
-    /// stays in the kernel either.
+    /// Resets a connection that has no memory of ours yet, so that nothing of it stays in the kernel
+    /// either.
     fn refuse(&self, socket: OwnedFd, address: IpAddr, limit: usize) {
         self.context.count(|counts| counts.refused_by_address += 1);
-        // Without it the connection ends by FIN, which is an end too.
+        // Should this fail, the connection ends by FIN.
         let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
         self.context.ring.close(socket);
         if let Some(refused) = self.refusals.to_be_said(self.context.ring.now()) {
@@ -90,7 +91,7 @@ impl Admission for Rc<Door> {
     }
 
     fn ask_others(&self, wanted: u32) {
-        // They cannot help a worker that has all that it may have itself.
+        // Other workers cannot help one that has reached its own limit.
         if self.own_room() > 0 {
             self.neighbours.ask_for_room(wanted);
         }
@@ -120,7 +121,7 @@ impl Admission for Rc<Door> {
                 return Ok(());
             }
         }
-        // The tasks have the places, so that they are free whichever way they end.
+        // The tasks own the places: however a task ends, they are free then.
         let (spawner, places) = (self.spawner.clone(), (in_all, of_address));
         self.spawner.spawn(async move {
             if let Some(hello) = conn::await_hello(&context, socket).await {
@@ -136,6 +137,12 @@ impl Admission for Rc<Door> {
     fn paused(&self) {
         self.context.count(|counts| counts.accept_pauses += 1);
     }
+
+    fn warn(&self, what: &dyn fmt::Display) {
+        if self.context.may_tell() {
+            log::warn!("{what}");
+        }
+    }
 }
 
 fn peer(socket: &OwnedFd) -> Option<IpAddr> {
@@ -144,7 +151,7 @@ fn peer(socket: &OwnedFd) -> Option<IpAddr> {
     SocketAddr::try_from(peer).ok().map(|peer| peer.ip().to_canonical())
 }
 
-/// Refusals that nobody was told of, and when somebody was last told.
+/// Refused connections that were not logged yet, and when the last line was logged.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     unsaid: Cell<u64>,
@@ -152,7 +159,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Counts one more. How many there are to be told of, if it is time to do so.
+    /// Counts one more. The number to log, if a line is due.
     fn to_be_said(&self, now: u64) -> Option<u64> {
         let unsaid = self.unsaid.get() + 1;
         let due = self.said.get().is_none_or(|said| now.saturating_sub(said) >= SAY_EVERY);
@@ -169,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_of_now_and_then() {
+    fn refusals_are_logged_now_and_then() {
         let refusals = Refusals::default();
         assert_eq!(refusals.to_be_said(5), Some(1));
         assert_eq!(refusals.to_be_said(6), None);
