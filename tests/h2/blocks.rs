@@ -44,7 +44,8 @@ fn blocks_that_cannot_be_decoded_end_the_connection() {
 
 #[test]
 fn a_table_is_kept_evicted_and_resized() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let mut first = Vec::new();
     encode::literal_at(&mut first, Literal::Indexed, 4, b"/hello.txt");
     encode::literal_at(&mut first, Literal::Indexed, 1, b"localhost");
@@ -85,7 +86,8 @@ fn a_table_is_kept_evicted_and_resized() {
 fn a_smaller_table_for_answers_is_obeyed() {
     // The client's decoder starts at what it allows, so it notices an encoder that goes beyond.
     for size in [0, 1, 64, 4096, 1 << 20] {
-        let mut peer = Target::plain(&[]).connect_with(&[(setting::HEADER_TABLE_SIZE, size)]);
+        let target = Target::plain(&[]);
+        let mut peer = target.connect_with(&[(setting::HEADER_TABLE_SIZE, size)]);
         for _ in 0..5 {
             assert_eq!(peer.get("/hello.txt").body, HELLO);
         }
@@ -123,7 +125,8 @@ fn refused(peer: &mut Peer, block: &[u8]) -> Answer {
 
 #[test]
 fn heads_that_are_too_much_are_refused_and_the_table_stays_right() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     // One entry of 4,000 bytes, referred to again and again: a bomb of one byte each.
     let mut bomb = literals(&[]);
     encode::literal(&mut bomb, Literal::Indexed, b"bomb", &[b'x'; 3900]);
@@ -157,7 +160,8 @@ fn heads_that_are_too_much_are_refused_and_the_table_stays_right() {
 
 #[test]
 fn heads_of_a_browser_are_served() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     // Ninety crumbs of a cookie, as Chromium sends them.
     let mut block = literals(&[]);
     for crumb in 0..90 {

@@ -142,7 +142,8 @@ fn frames_that_end_their_stream_alone() {
 
 #[test]
 fn what_is_unknown_is_ignored() {
-    let mut peer = Target::plain(&[]).connect_with(&[(0xff, 7), (0x1234, u32::MAX)]);
+    let target = Target::plain(&[]);
+    let mut peer = target.connect_with(&[(0xff, 7), (0x1234, u32::MAX)]);
     peer.frame(0xee, 0xff, 0, b"whatever");
     peer.frame(0xee, 0, 0, &[0; 16_384]);
     peer.frame(kind::PING, 0xfe, 0, b"ping me!");
@@ -166,7 +167,8 @@ fn what_is_unknown_is_ignored() {
 
 #[test]
 fn padding_is_no_content() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let block = ringway_bench_h2::encode::block(get("/hello.txt"));
     for padding in [0, 1, 255] {
         let payload = [&[padding][..], &block, &vec![0; usize::from(padding)]].concat();
@@ -220,7 +222,8 @@ fn after_the_choice_of_http2_anything_but_its_preface_is_an_error() {
 
 #[test]
 fn a_client_that_never_acknowledges_settings_is_served() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     peer.polite = false;
     for _ in 0..20 {
         assert_eq!(peer.get("/hello.txt").body, HELLO);
@@ -229,7 +232,8 @@ fn a_client_that_never_acknowledges_settings_is_served() {
 
 #[test]
 fn heads_in_as_many_frames_as_are_allowed() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let block = ringway_bench_h2::encode::block(get("/hello.txt"));
     let continued = |peer: &mut Peer, pieces: &[&[u8]]| {
         let stream = peer.number();

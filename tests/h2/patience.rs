@@ -42,7 +42,8 @@ fn a_burst_of_a_hundred_cancels_and_a_ping_with_each() {
 
 #[test]
 fn a_thousand_requests_with_a_window_update_and_a_ping_each() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     for number in 0..1000_u32 {
         // As the client does by itself for each DATA, and a PING.
         peer.ping(u64::from(number).to_be_bytes());
@@ -73,7 +74,8 @@ fn a_download_that_is_paused() {
 
 #[test]
 fn settings_that_change_now_and_then() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     for round in 0..50 {
         peer.set(&[(setting::INITIAL_WINDOW_SIZE, 20 + round), (setting::HEADER_TABLE_SIZE, 4096)]);
         assert_eq!(peer.get("/hello.txt").body, HELLO);

@@ -74,7 +74,8 @@ fn malformed_requests_end_their_stream_and_nothing_else() {
 
 #[test]
 fn requests_that_are_refused_get_an_answer() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let [method, scheme, path, authority] = get("/hello.txt");
     let long = format!("/{}", "p".repeat(9 << 10));
     for (fields, status) in [
@@ -96,7 +97,8 @@ fn requests_that_are_refused_get_an_answer() {
 
 #[test]
 fn requests_that_only_look_odd_are_served() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let [method, scheme, path, authority] = get("/hello.txt");
     for fields in [
         vec![scheme, authority, path, method],
@@ -138,7 +140,8 @@ fn requests_that_only_look_odd_are_served() {
 
 #[test]
 fn bodies_must_be_as_long_as_they_say() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let head =
         |length: &'static str| [&asking("POST", "/"), &[("content-length", length)][..]].concat();
     for (what, length, pieces, malformed) in [
@@ -173,7 +176,8 @@ fn bodies_must_be_as_long_as_they_say() {
 
 #[test]
 fn trailers_end_a_request_or_are_malformed() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let trailers = |fields: &[(&'static str, &'static str)]| encode::block(fields.to_vec());
     for (what, block, flags, good) in [
         ("trailers", trailers(&[("x-sum", "1")]), flag::END_STREAM, true),
@@ -207,7 +211,8 @@ fn trailers_end_a_request_or_are_malformed() {
 
 #[test]
 fn what_a_body_does_not_wait_for_is_answered_early() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     // A body that is announced and never comes.
     let fields = [&asking("POST", "/"), &[("content-length", "1000000000")][..]].concat();
     let stream = peer.request(&fields, false);
@@ -237,7 +242,8 @@ fn what_a_body_does_not_wait_for_is_answered_early() {
 
 #[test]
 fn priorities_of_any_form_do_no_harm() {
-    let mut peer = Target::plain(&[]).connect();
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
     let mut value = String::new();
     for urgency in 0..9 {
         value.clear();

@@ -38,6 +38,10 @@ fn every_kind_of_answer_is_that_of_http1() {
     site.file("folder/index.html", b"<title>folder</title>");
     site.file("bare/file.txt", b"no index here");
     site.noise("some.bin", 100_000);
+    for path in ["index.html", "data.json", "data.json.gz", "data.json.br", "empty", "some.bin"] {
+        site.age(path);
+    }
+    site.age("folder/index.html");
     let target = Target::start(
         site,
         &["--header", "X-Operator: Yes, Sir", "--header", "Cache-Control: max-age=60"],

@@ -33,7 +33,7 @@ impl Connection<'_> {
         }
         let until = self.next_deadline();
         let event = {
-            let may_read = self.may_read();
+            let may_read = self.may_read() && !self.is_slowed_down();
             let serving = self.drain == Drain::Serving;
             let idle = self.is_idle_now() && self.last_stream > 0;
             let Self { context, socket, session, lookups, .. } = self;
@@ -98,7 +98,7 @@ impl Connection<'_> {
         if self.inbound.incomplete_since > 0 {
             until = until.min(after(self.inbound.incomplete_since, timeouts.head));
         }
-        if self.slow_until > self.now() {
+        if self.is_slowed_down() {
             until = until.min(self.slow_until);
         }
         if let Drain::Announced { until: second_step } = self.drain {

@@ -42,6 +42,15 @@ impl Connection<'_> {
         self.reply(&respond::ping(PING))
     }
 
+    /// The first step alone, for a peer that costs too much: an honest one goes on elsewhere, and
+    /// what it has asked for is still served.
+    pub(super) fn warn_once(&mut self) -> Result<(), Stop> {
+        if self.drain != Drain::Serving || std::mem::replace(&mut self.warned, true) {
+            return Ok(());
+        }
+        self.go_away(NONE_YET, ErrorCode::NoError, "")
+    }
+
     /// The client has seen the first step: all that it sent before has been read.
     pub(super) fn drain_acknowledged(&mut self) -> Result<(), Stop> {
         if !matches!(self.drain, Drain::Announced { .. }) {
@@ -123,7 +132,9 @@ impl Connection<'_> {
         if self.gather_replies().await.is_err() {
             return Ending::Reset;
         }
-        if self.go_away(self.last_stream, code, why).is_err()
+        // A later GOAWAY never takes back what an earlier one has turned away.
+        let last = if let Drain::Final(last) = self.drain { last } else { self.last_stream };
+        if self.go_away(last, code, why).is_err()
             || self.gather_replies().await.is_err()
             || self.flush().await.is_err()
         {

@@ -71,7 +71,7 @@ impl Connection<'_> {
     }
 
     /// Whether no request has been made on a stream yet.
-    fn is_idle(&self, stream: u32) -> bool {
+    pub(super) fn is_idle(&self, stream: u32) -> bool {
         stream > self.last_stream || stream.is_multiple_of(2)
     }
 
@@ -103,7 +103,7 @@ impl Connection<'_> {
         } else if !ack {
             self.reply(&respond::ping_ack(payload))?;
         }
-        self.spend(Cost::Control)
+        self.spend(Cost::Ping)
     }
 
     fn prioritize(&mut self, stream: u32, priority: Priority) {
@@ -128,7 +128,9 @@ impl Connection<'_> {
         }
         let found = self.streams.find(stream).and_then(|slot| self.streams.get(slot));
         let Some(answering) = found.map(|stream| stream.answering) else {
-            return self.spend(Cost::Closed);
+            // An answer that has not left yet was in vain too.
+            let in_vain = stream > self.flushed_stream;
+            return self.spend(if in_vain { Cost::ResetByPeer } else { Cost::Closed });
         };
         log::debug!("http2: the client resets stream {stream} with code {code}");
         self.context.count(|counts| counts.http2_reset_by_client += 1);
@@ -157,7 +159,7 @@ impl Connection<'_> {
                 "WINDOW_UPDATE is for an idle stream",
             ));
         }
-        let Some(slot) = self.streams.find(stream) else { return self.spend(Cost::Closed) };
+        let Some(slot) = self.streams.find(stream) else { return self.spend(Cost::LateWindow) };
         let Some(open) = self.streams.get_mut(slot) else { return Ok(()) };
         let was_open = open.window.available() > 0;
         if open.window.change(increment.into()).is_err() {

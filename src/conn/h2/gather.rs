@@ -143,6 +143,7 @@ impl Connection<'_> {
     fn sent(&mut self, slot: Slot, count: u32, allowed: u32) -> Result<(), Stop> {
         self.window.take(count);
         self.patience.moved(count.into());
+        self.patience.sent_frame();
         let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
         stream.window.take(count);
         stream.content += u64::from(count);

@@ -120,11 +120,11 @@ impl Connection<'_> {
     async fn block(&mut self, stream: u32, end_stream: bool, block: Block) -> Result<(), Stop> {
         match self.role(stream)? {
             Role::Request => {
-                self.last_stream = stream;
+                self.take_number(stream);
                 return self.request(Received { stream, end_stream, block }).await;
             }
             Role::Refused => {
-                self.last_stream = stream;
+                self.take_number(stream);
                 self.decode_and_consume(block, &mut Nobody)?;
                 self.refuse(stream)?;
                 if self.acknowledged {
@@ -157,6 +157,14 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// A stream begins; those before it that were never used have ended (RFC 9113 section 5.1.1).
+    fn take_number(&mut self, stream: u32) {
+        if stream > self.last_stream + 2 {
+            self.skipped = self.last_stream + 1..stream;
+        }
+        self.last_stream = stream;
+    }
+
     /// The stream was not served and may be tried again.
     pub(super) fn refuse(&mut self, stream: u32) -> Result<(), Stop> {
         self.context.count(|counts| counts.http2_refused += 1);
@@ -183,6 +191,10 @@ impl Connection<'_> {
             Some((slot, open)) if open.remote_open => Role::Trailers(slot),
             Some((_, open)) if open.answering != Answering::Orphaned => Role::Late,
             _ if self.recent.was_reset(stream) || self.is_beyond(stream) => Role::Ignored,
+            _ if self.skipped.contains(&stream) => {
+                let why = "the number of a stream is lower than that of the one before";
+                return Err(Stop::GoAway(ErrorCode::ProtocolError, why));
+            }
             _ => {
                 let why = "HEADERS are for a stream that has ended";
                 return Err(Stop::GoAway(ErrorCode::StreamClosed, why));

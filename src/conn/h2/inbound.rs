@@ -76,6 +76,9 @@ impl Connection<'_> {
     /// to read at once.
     pub(super) async fn read(&mut self) -> Result<bool, Stop> {
         self.inbound.requests = 0;
+        if self.is_slowed_down() {
+            return Ok(false);
+        }
         let (mut frames, mut bytes) = (0, 0);
         loop {
             if !self.may_read() {
@@ -179,7 +182,19 @@ impl Connection<'_> {
                 "the first frame of the client is not SETTINGS",
             ));
         }
-        head.check().map_err(connection_fault)?;
+        match head.check() {
+            Ok(()) => {}
+            Err(fault @ Fault::Stream(..))
+                if !self.is_idle(head.stream) && self.inbound.joined.is_none() =>
+            {
+                self.session.reader.consume(FRAME_HEAD);
+                self.inbound.incomplete_since = 0;
+                self.inbound.state = State::Skip(head.length);
+                self.fault(head.stream, fault)?;
+                return Ok(Step::Read);
+            }
+            Err(fault) => return Err(connection_fault(fault)),
+        }
         if let Some(joined) = &self.inbound.joined
             && (head.kind != Kind::Continuation || head.stream != joined.stream)
         {

@@ -24,7 +24,7 @@ mod schedule;
 mod shared;
 mod streams;
 
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, ops::Range, rc::Rc};
 
 use super::{Context, Session, session::ending_of_write};
 use crate::{
@@ -103,11 +103,17 @@ struct Connection<'c> {
     receive: ReceiveWindow,
     replies: Replies,
     patience: Patience,
+    /// The peer was sent elsewhere, since it has used up most of its patience.
+    warned: bool,
     /// Nothing is read before, in milliseconds on the worker's clock.
     slow_until: u64,
     recent: Recent,
     /// The highest stream that the client has opened.
     last_stream: u32,
+    /// Streams that were left out last.
+    skipped: Range<u32>,
+    /// The highest when the last flush was done.
+    flushed_stream: u32,
     requests: u64,
     drain: Drain,
     lookups: Vec<Lookup>,
@@ -135,9 +141,12 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         receive: ReceiveWindow::default(),
         replies: Replies::default(),
         patience: Patience::new(now),
+        warned: false,
         slow_until: 0,
         recent: Recent::default(),
         last_stream: 0,
+        skipped: 0..0,
+        flushed_stream: 0,
         requests: 0,
         drain: Drain::default(),
         lookups: Vec::new(),
@@ -196,9 +205,12 @@ impl Connection<'_> {
 
     /// Whether frames may be read now.
     fn may_read(&self) -> bool {
-        self.replies.has_room()
-            && self.lookups.len() < LOOKUPS
-            && (self.slow_until == 0 || self.now() >= self.slow_until)
+        self.replies.has_room() && self.lookups.len() < LOOKUPS
+    }
+
+    /// Whether a peer that has used up most of its patience waits for its turn.
+    fn is_slowed_down(&self) -> bool {
+        self.now() < self.slow_until
     }
 
     /// Pays for what the peer has done.
@@ -208,7 +220,7 @@ impl Connection<'_> {
             Left::Enough => self.slow_until = 0,
             Left::Low => {
                 self.slow_until = now + SLOW_MS;
-                self.begin_drain()?;
+                self.warn_once()?;
             }
             Left::None => {
                 self.context.count(|counts| counts.http2_floods += 1);

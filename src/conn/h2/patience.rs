@@ -19,10 +19,19 @@ const A_SECOND: i64 = 50;
 /// Bytes moved, either way, that are worth a point.
 const BYTES_A_POINT: u64 = 16 * 1024;
 
+/// Frames that a request is a reason for: a PING.
+const A_REQUEST: u32 = 1;
+
+/// Frames that one of DATA is a reason for: WINDOW_UPDATE for the stream and for the connection.
+const A_FRAME: u32 = 2;
+
+/// Frames that are expected at most.
+const MOST_EXPECTED: u32 = 1_000;
+
 /// What is paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cost {
-    /// RST_STREAM before the answer was complete (CVE-2023-44487).
+    /// RST_STREAM before the answer has left (CVE-2023-44487).
     ResetByPeer,
     /// RST_STREAM that the peer has provoked (CVE-2025-8671).
     ResetForFault,
@@ -30,15 +39,19 @@ pub(super) enum Cost {
     Refused,
     /// DATA without content and without an end (CVE-2019-9518).
     EmptyData,
-    /// PING, PRIORITY, PRIORITY_UPDATE, an unknown type.
+    /// PRIORITY, PRIORITY_UPDATE, an unknown type.
     Control,
     /// SETTINGS, with so many streams open whose windows may change.
     Settings(usize),
+    /// PING. Some clients send one with each request, or with each that they cancel.
+    Ping,
     /// WINDOW_UPDATE under 1 KiB that opens nothing.
     SmallWindow,
     /// DATA of ours under 256 bytes, because the window allows no more.
     SmallFrame,
-    /// A frame for a stream that has ended.
+    /// WINDOW_UPDATE for a stream that has ended.
+    LateWindow,
+    /// Another frame for a stream that has ended.
     Closed,
 }
 
@@ -48,9 +61,19 @@ impl Cost {
             Self::ResetByPeer => 4,
             Self::ResetForFault | Self::Refused => 20,
             Self::EmptyData => 2,
-            Self::Control | Self::SmallWindow | Self::SmallFrame | Self::Closed => 1,
+            Self::Ping
+            | Self::Control
+            | Self::SmallWindow
+            | Self::SmallFrame
+            | Self::LateWindow
+            | Self::Closed => 1,
             Self::Settings(streams) => 5 + streams as i64 / 10,
         }
+    }
+
+    /// Whether an answer is a reason for it.
+    fn is_expected(self) -> bool {
+        matches!(self, Self::Ping | Self::SmallWindow | Self::LateWindow)
     }
 
     /// Which bound was met, for the debug data of GOAWAY and the log.
@@ -60,9 +83,12 @@ impl Cost {
             Self::ResetForFault => "too many streams had to be reset",
             Self::Refused => "too many streams beyond SETTINGS_MAX_CONCURRENT_STREAMS",
             Self::EmptyData => "too many DATA frames without content",
-            Self::Control => "too many PING, PRIORITY or unknown frames",
+            Self::Ping => "too many PINGs",
+            Self::Control => "too many PRIORITY or unknown frames",
             Self::Settings(_) => "too many SETTINGS",
-            Self::SmallWindow => "too many small WINDOW_UPDATEs",
+            Self::SmallWindow | Self::LateWindow => {
+                "too many WINDOW_UPDATEs that open little or nothing"
+            }
             Self::SmallFrame => "the windows let through too little at a time",
             Self::Closed => "too many frames for streams that have ended",
         }
@@ -83,6 +109,8 @@ pub(super) enum Left {
 #[derive(Debug)]
 pub(super) struct Patience {
     points: i64,
+    /// Frames of the peer that are free of cost, since answers are a reason for them.
+    expected: u32,
     /// Bytes that have not made a point yet.
     bytes: u64,
     /// Until when points have come back, in milliseconds.
@@ -91,19 +119,33 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(now: u64) -> Self {
-        Self { points: MOST, bytes: 0, filled: now }
+        Self { points: MOST, expected: 0, bytes: 0, filled: now }
     }
 
     /// Pays for something at `now`.
     pub(super) fn spend(&mut self, cost: Cost, now: u64) -> Left {
         self.refill(now);
-        self.points -= cost.points();
+        if cost.is_expected() && self.expected > 0 {
+            self.expected -= 1;
+        } else {
+            self.points -= cost.points();
+        }
         self.left()
     }
 
     /// An answer was completed.
     pub(super) fn answered(&mut self) {
         self.points = (self.points + 1).min(MOST);
+        self.expect(A_REQUEST);
+    }
+
+    /// A frame of content was sent: the peer may open both windows for it.
+    pub(super) fn sent_frame(&mut self) {
+        self.expect(A_FRAME);
+    }
+
+    fn expect(&mut self, frames: u32) {
+        self.expected = (self.expected + frames).min(MOST_EXPECTED);
     }
 
     /// Content was moved, or consumed.
@@ -149,12 +191,28 @@ mod tests {
         let mut patience = Patience::new(0);
         for _ in 0..100 {
             assert_eq!(patience.spend(Cost::ResetByPeer, 0), Left::Enough);
-            assert_eq!(patience.spend(Cost::Control, 0), Left::Enough);
+            assert_eq!(patience.spend(Cost::Ping, 0), Left::Enough);
         }
         let mut patience = Patience::new(0);
         let left: Vec<_> = (0..251).map(|_| patience.spend(Cost::ResetByPeer, 0)).collect();
         let count = |wanted| left.iter().filter(|left| **left == wanted).count();
         assert_eq!([count(Left::Enough), count(Left::Low), count(Left::None)], [150, 99, 2]);
+    }
+
+    /// As clients do that open both windows for each small answer, and send a PING.
+    #[test]
+    fn what_answers_are_a_reason_for_is_free() {
+        let mut patience = Patience::new(0);
+        for _ in 0..10_000 {
+            patience.answered();
+            patience.sent_frame();
+            for cost in [Cost::Ping, Cost::SmallWindow, Cost::LateWindow] {
+                assert_eq!(patience.spend(cost, 0), Left::Enough);
+            }
+        }
+        assert_eq!(patience.points, MOST);
+        let left: Vec<_> = (0..1_001).map(|_| patience.spend(Cost::Ping, 0)).collect();
+        assert_eq!(left.last(), Some(&Left::None));
     }
 
     #[test]

@@ -251,6 +251,7 @@ impl Connection<'_> {
             if short {
                 self.put(&respond::data(facts.stream, length as u32, true))?;
                 self.copy_all(&reply)?;
+                self.patience.sent_frame();
                 self.window.take(length as u32);
             }
             self.answered_at_once(&mut clock, status, head, length, how);

@@ -11,6 +11,7 @@ impl Connection<'_> {
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
         self.seal()?;
         self.session.flush(self.socket).await?;
+        self.flushed_stream = self.last_stream;
         Ok(())
     }
 

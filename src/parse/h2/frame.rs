@@ -140,8 +140,8 @@ impl FrameHead {
     /// Checks length and stream against the type.
     ///
     /// # Errors
-    /// Always of the connection. RFC 9113 section 6.3 would let a PRIORITY of the wrong length end
-    /// its stream alone, but such a stream is usually idle and cannot be reset.
+    /// Of the connection, but for a PRIORITY of the wrong length, which is of its stream
+    /// (RFC 9113 section 6.3).
     pub fn check(&self) -> Result<(), Fault> {
         if self.length > MAX_FRAME_SIZE {
             return Err(Fault::size("a frame is longer than SETTINGS_MAX_FRAME_SIZE"));
@@ -158,7 +158,10 @@ impl FrameHead {
                 Err(Fault::protocol("a frame of the connection is on a stream"))
             }
             Kind::PushPromise => Err(Fault::protocol("a client cannot push")),
-            Kind::Priority if self.length != 5 => Err(Fault::size("PRIORITY is not 5 octets long")),
+            Kind::Priority if self.length != 5 => {
+                let why = "PRIORITY is not 5 octets long";
+                Err(Fault::Stream(ErrorCode::FrameSizeError, why))
+            }
             Kind::RstStream if self.length != 4 => {
                 Err(Fault::size("RST_STREAM is not 4 octets long"))
             }
