@@ -89,6 +89,7 @@ mod tests {
             RingUnavailable::NotThere,
             RingUnavailable::Refused { disabled: Some(2) },
             RingUnavailable::Refused { disabled: None },
+            RingUnavailable::EnterRefused,
             RingUnavailable::Lacking(vec!["RECV"]),
         ] {
             let choice = Choice::after(Err(refusal)).unwrap();

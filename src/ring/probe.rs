@@ -56,6 +56,8 @@ impl RingFeatures {
     /// lacks what Ringway needs is not an error here: ask [`RingFeatures::require`].
     pub fn probe() -> Result<Self, RingUnavailable> {
         let ring = plain(ENTRIES).map_err(|error| RingUnavailable::from_setup(&error))?;
+        // Nothing is queued: whether the call is allowed is all that this says.
+        ring.submit().map_err(|error| RingUnavailable::from_enter(&error))?;
         let missing_operations = missing_operations(&ring);
         let minimum_wait = ring.params().is_feature_min_timeout();
         let wait_deadline = ring.params().is_feature_ext_arg();
@@ -122,6 +124,8 @@ pub enum RingUnavailable {
     Memory,
     /// `EMFILE` or `ENFILE`: no descriptor is left.
     Descriptors,
+    /// A ring, but `io_uring_enter(2)` is refused: a filter names one call and not the other.
+    EnterRefused,
     /// A ring, but without the features named.
     Lacking(Vec<&'static str>),
     /// The loopback sockets for the trial could not be made.
@@ -133,6 +137,13 @@ pub enum RingUnavailable {
 }
 
 impl RingUnavailable {
+    fn from_enter(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Self::EnterRefused,
+            _ => Self::from_setup(error),
+        }
+    }
+
     fn from_setup(error: &io::Error) -> Self {
         let code = error.raw_os_error().unwrap_or_default();
         match code {
@@ -147,7 +158,10 @@ impl RingUnavailable {
     /// Whether the host has no io_uring for this process: then it can poll. What else stands in the way
     /// is for the operator to change.
     pub fn is_of_the_host(&self) -> bool {
-        matches!(self, Self::NotThere | Self::Refused { .. } | Self::Lacking(_))
+        matches!(
+            self,
+            Self::NotThere | Self::Refused { .. } | Self::EnterRefused | Self::Lacking(_)
+        )
     }
 
     /// The command or the setting that would help, where there is one.
@@ -162,7 +176,7 @@ impl RingUnavailable {
                  kernel.io_uring_group"
             }
             Self::Refused { disabled: Some(2..) } => "sudo sysctl kernel.io_uring_disabled=0",
-            Self::Refused { .. } => {
+            Self::Refused { .. } | Self::EnterRefused => {
                 "docker run --security-opt seccomp=deploy/seccomp-io_uring.json, or the like of \
                  another container engine; under systemd, let SystemCallFilter= name @io-uring or \
                  the three calls io_uring_setup, io_uring_enter and io_uring_register"
@@ -187,6 +201,10 @@ impl fmt::Display for RingUnavailable {
             Self::Refused { .. } => f.write_str(
                 "io_uring is refused to this process, most likely by a seccomp filter, as the \
                  default ones of container engines do",
+            )?,
+            Self::EnterRefused => f.write_str(
+                "io_uring_setup is allowed to this process and io_uring_enter is not, most likely by \
+                 a seccomp filter that names one and not the other",
             )?,
             Self::Memory => f.write_str("no memory may be locked for a ring")?,
             Self::Descriptors => f.write_str("no descriptor is left for a ring")?,
@@ -262,6 +280,12 @@ mod tests {
         assert!(explain(libc::ENOSYS).contains("Linux 6.1"));
         assert!(explain(libc::ENOMEM).contains("LimitMEMLOCK"));
         assert!(explain(libc::EMFILE).contains("LimitNOFILE"));
+        let entering = RingUnavailable::from_enter(&io::Error::from_raw_os_error(libc::EPERM));
+        let entering = entering.to_string();
+        assert!(
+            entering.contains("io_uring_enter is not") && entering.contains("seccomp"),
+            "{entering}"
+        );
         let switched_off = RingUnavailable::Refused { disabled: Some(2) }.to_string();
         assert!(switched_off.contains("sysctl kernel.io_uring_disabled=0"), "{switched_off}");
         let filtered = RingUnavailable::Refused { disabled: Some(0) }.to_string();
