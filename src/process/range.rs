@@ -7,8 +7,11 @@
 #[cfg(test)]
 mod tests;
 
-/// The most ranges of one request; a field with more is ignored (RFC 9110 section 14.2 lets a
-/// server do so, and section 17.15 says why it should).
+/// The most ranges of one response. Of a request for more, those that overlap or adjoin are joined,
+/// and the first that are left are answered: a 206 transfers "one or more parts" (RFC 9110 section
+/// 15.3.7), each says which it is, and the client asks again for the rest. To ignore the field would
+/// answer with the whole file, however large, and reward the excess that section 17.15 warns of; 416
+/// would send nothing of what is there.
 pub const MAX_RANGES: usize = 16;
 
 /// A range of bytes, both ends included.
@@ -52,7 +55,8 @@ impl Ranges {
         self.ranges.get(..self.count).unwrap_or_default()
     }
 
-    /// Adds a range, joined with those that it touches, in the place of the first of them.
+    /// Adds a range, joined with those that it touches, in the place of the first of them. One that
+    /// touches none is left out if there are [`MAX_RANGES`].
     fn add(&mut self, mut range: ByteRange) {
         let mut place = self.count;
         while let Some(at) = self.as_slice().iter().position(|other| other.touches(range)) {
@@ -73,8 +77,8 @@ impl Ranges {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::large_enum_variant, reason = "lives on the stack for the length of one decision")]
 pub enum Selection {
-    /// The whole representation: the field is of an unknown unit, malformed, excessive, or asks
-    /// for the end of an empty representation, which a 206 could not express.
+    /// The whole representation: the field is of an unknown unit, malformed, or asks for the end of
+    /// an empty representation, which a 206 could not express.
     Whole,
     /// These ranges: 206.
     Part(Ranges),
@@ -101,9 +105,6 @@ fn read(value: &[u8], length: u64) -> Option<Selection> {
             continue;
         }
         specs += 1;
-        if specs > MAX_RANGES {
-            return None;
-        }
         match Spec::read(spec)?.within(length) {
             Within::Range(range) => ranges.add(range),
             Within::Nothing => {}

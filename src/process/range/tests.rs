@@ -96,7 +96,16 @@ fn ranges_are_bounded_and_never_overlap() {
         format!("bytes={}", specs.join(","))
     };
     assert_eq!(selected(&many(16), 1_000).unwrap().len(), MAX_RANGES);
-    assert_eq!(selected(&many(17), 1_000), None);
+    let first: Vec<_> = (0..16).map(|i| (i * 2, i * 2)).collect();
+    assert_eq!(selected(&many(17), 1_000), Some(first.clone()));
+    assert_eq!(selected(&many(400), 1_000), Some(first.clone()));
+    // What touches those that are there is joined with them, however late it comes.
+    let mut joined = first;
+    joined[15] = (30, 32);
+    assert_eq!(selected(&format!("{},31-32", many(20)), 1_000), Some(joined));
+    assert_eq!(selected(&format!("{},0-", many(400)), 1_000), Some(vec![(0, 999)]));
+    // A malformed one among them makes the field malformed.
+    assert_eq!(selected(&format!("{},x", many(400)), 1_000), None);
     // The classic attack: the same bytes, over and over.
     assert_eq!(selected("bytes=0-,0-,0-,0-,0-,0-", 1_000), Some(vec![(0, 999)]));
     // Order of first appearance; a range that bridges two takes the place of the first.
@@ -166,6 +175,23 @@ proptest! {
             for b in &ranges[..index] {
                 prop_assert!(a.1 + 1 < b.0 || b.1 + 1 < a.0, "{:?} touches {:?}", a, b);
             }
+        }
+    }
+
+    /// However many are asked for, what is sent was asked for.
+    #[test]
+    fn many_ranges_are_answered_in_part(
+        specs in prop::collection::vec((0_u64..400, 0_u64..4), MAX_RANGES..200),
+    ) {
+        let texts: Vec<_> = specs.iter().map(|(at, more)| format!("{at}-{}", at + more)).collect();
+        let ranges = selected(&format!("bytes={}", texts.join(",")), 1_000).unwrap();
+        let mut wanted = vec![false; 1_000];
+        for (at, more) in specs {
+            wanted[at as usize..=(at + more) as usize].fill(true);
+        }
+        prop_assert!((1..=MAX_RANGES).contains(&ranges.len()));
+        for (first, last) in ranges {
+            prop_assert!(wanted[first as usize..=last as usize].iter().all(|wanted| *wanted));
         }
     }
 
