@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{Config, LISTING_BYTES},
-    process::{negotiate::Coding, path::SitePath, validator::FileStat},
+    process::{listing::After, negotiate::Coding, path::SitePath, validator::FileStat},
     ring::{Elapsed, Pages, Ring},
 };
 
@@ -182,18 +182,22 @@ impl FileStore {
         Ok(entry)
     }
 
-    /// The page that lists a folder.
+    /// A page that lists a folder, of the entries behind `after`.
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn list(&self, path: &SitePath<'_>) -> Result<Box<Listed>, LookupError> {
+    pub async fn list(
+        &self,
+        path: &SitePath<'_>,
+        after: Option<After>,
+    ) -> Result<Box<Listed>, LookupError> {
         let mut place = Reserved::new(&self.listings, MAKING_BYTES);
         if self.listings.get() > LISTING_BYTES {
             return Err(LookupError::ListingsFull);
         }
         let listing = self.in_time(async {
             let folder = self.open(path.as_bytes()).await?;
-            Ok(folder::list(&self.ring, &self.pool, folder).await?)
+            Ok(folder::list(&self.ring, &self.pool, folder, after).await?)
         });
         let page = listing.await?.into_page(path);
         place.set(page.capacity());

@@ -1,20 +1,26 @@
 //! The page that lists a folder.
 //!
 //! The invariant: names are shown escaped, linked percent-encoded and only where a link can be
-//! followed; the page holds at most [`MAX_ENTRIES`] of them and says how many it left out.
+//! followed; a page holds at most [`MAX_ENTRIES`] of them, in order, and links to the next page. A
+//! page is found by the entry before it, so that making any page of any folder takes the memory of
+//! one page.
 
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::fmt::{self, Write};
 
 use super::path::{SitePath, is_reachable};
 use super::percent;
 use crate::calendar::Utc;
 
+#[cfg(test)]
+mod tests;
+
 /// The most entries of one page; at the longest names it then takes some four megabytes, and some
 /// 300 KB at usual ones.
 pub const MAX_ENTRIES: usize = 2_000;
 
-/// One entry of a folder.
+/// One entry of a folder. Folders come first, and each kind by name, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name, as the file system has it.
@@ -25,53 +31,110 @@ pub struct Entry {
     pub modified: i64,
 }
 
-/// A folder's entries, gathered one by one.
+impl Entry {
+    fn key(&self) -> (bool, &[u8]) {
+        (self.length.is_some(), &self.name)
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Where a page begins: behind this entry, which need not be there any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    is_file: bool,
+    name: Box<[u8]>,
+}
+
+impl After {
+    /// Reads the query of a request for a listing: `after=NAME` for a file, `after=NAME/` for a
+    /// folder, percent-encoded. None for any other query: the first page.
+    pub fn of(query: Option<&[u8]>) -> Option<Self> {
+        let value = query?.strip_prefix(b"after=")?;
+        let name = percent::decode(value)?;
+        let (is_file, name) = match name.strip_suffix(b"/") {
+            Some(name) => (false, name),
+            None => (true, &name[..]),
+        };
+        is_reachable(name).then(|| Self { is_file, name: name.into() })
+    }
+}
+
+/// A folder's entries, gathered one by one in any order.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
-    entries: Vec<Entry>,
-    left_out: u64,
+    after: Option<After>,
+    /// The first entries behind `after` so far.
+    entries: BinaryHeap<Entry>,
+    /// Entries up to `after`.
+    before: u64,
+    /// Entries behind those of the page.
+    behind: u64,
+    /// How many names were looked at, if there are more.
+    cut_off: Option<usize>,
 }
 
 impl Listing {
-    /// Whether an entry of this name belongs in the page: dotfiles, and names that no request can
+    /// The page that begins behind an entry, or the first.
+    pub fn new(after: Option<After>) -> Self {
+        Self { after, ..Self::default() }
+    }
+
+    /// Whether an entry of this name belongs in a listing: dotfiles, and names that no request can
     /// spell, do not. Ask before looking up an entry's length and date.
     pub fn shows(name: &[u8]) -> bool {
         is_reachable(name)
     }
 
-    /// Whether the page has all the entries that it may have, so that a further entry only needs
-    /// [`Listing::leave_out`].
-    pub fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_ENTRIES
+    /// Whether an entry belongs in this page, as far as is known; [`Listing::add`] it then. One that
+    /// does not is counted.
+    pub fn wants(&mut self, is_file: bool, name: &[u8]) -> bool {
+        let key = (is_file, name);
+        if self.after.as_ref().is_some_and(|after| key <= (after.is_file, &after.name[..])) {
+            self.before += 1;
+            return false;
+        }
+        let last = self.entries.peek().filter(|_| self.entries.len() >= MAX_ENTRIES);
+        if last.is_some_and(|last| last.key() <= key) {
+            self.behind += 1;
+            return false;
+        }
+        true
     }
 
-    /// Adds an entry, if the page may show it; one too many is counted only.
+    /// Adds an entry, which [`Listing::wants`] has asked for.
     pub fn add(&mut self, entry: Entry) {
-        if !Self::shows(&entry.name) {
-            return;
-        }
-        if self.is_full() {
-            self.leave_out();
-        } else {
-            self.entries.push(entry);
+        self.entries.push(entry);
+        if self.entries.len() > MAX_ENTRIES {
+            self.entries.pop();
+            self.behind += 1;
         }
     }
 
-    /// Counts an entry that the page does not show for want of room.
-    pub fn leave_out(&mut self) {
-        self.left_out = self.left_out.saturating_add(1);
+    /// Notes that the folder has more names than the `scanned` that were looked at.
+    pub fn cut_off(&mut self, scanned: usize) {
+        self.cut_off = Some(scanned);
     }
 
-    /// The page, folders first, each kind by name.
-    pub fn into_page(mut self, path: &SitePath<'_>) -> String {
-        self.entries.sort_unstable_by(by_kind_and_name);
+    /// The page.
+    pub fn into_page(self, path: &SitePath<'_>) -> String {
         let mut page = String::with_capacity(1_024 + 192 * self.entries.len());
         // Writing to a string cannot fail.
         let _ = self.write(path, &mut page);
         page
     }
 
-    fn write(&self, path: &SitePath<'_>, page: &mut String) -> fmt::Result {
+    fn write(self, path: &SitePath<'_>, page: &mut String) -> fmt::Result {
         let place = Escaped(path.as_bytes());
         let slash = if path.is_root() { "" } else { "/" };
         write!(page, "{HEAD}<title>/{place}{slash}</title>\n{STYLE}</head>\n<body>\n<main>\n")?;
@@ -79,14 +142,18 @@ impl Listing {
         if !path.is_root() {
             page.push_str(PARENT);
         }
-        for entry in &self.entries {
+        let Self { before, behind, cut_off, .. } = self;
+        let entries = self.entries.into_sorted_vec();
+        for entry in &entries {
             entry.write(page)?;
         }
         page.push_str("</tbody>\n</table>\n");
-        if self.left_out > 0 {
-            writeln!(page, "<p>{} more not shown.</p>", self.left_out)?;
-        } else if self.entries.is_empty() {
-            page.push_str("<p>This folder is empty.</p>\n");
+        write_place(page, before, behind, &entries)?;
+        if let Some(scanned) = cut_off {
+            writeln!(
+                page,
+                "<p>This folder has more than {scanned} names; others are left out.</p>"
+            )?;
         }
         page.push_str("</main>\n</body>\n</html>\n");
         Ok(())
@@ -109,8 +176,32 @@ impl Entry {
     }
 }
 
-fn by_kind_and_name(a: &Entry, b: &Entry) -> Ordering {
-    (a.length.is_some(), &a.name).cmp(&(b.length.is_some(), &b.name))
+/// Which of the folder's entries these are, and links to the others.
+fn write_place(page: &mut String, before: u64, behind: u64, entries: &[Entry]) -> fmt::Result {
+    let shown = entries.len() as u64;
+    let all = before + shown + behind;
+    if all == 0 {
+        page.push_str("<p>This folder is empty.</p>\n");
+        return Ok(());
+    }
+    if shown == all {
+        return Ok(());
+    }
+    match shown {
+        0 => write!(page, "<p>No more of {all} entries.")?,
+        _ => write!(page, "<p>Entries {} to {} of {all}.", before + 1, before + shown)?,
+    }
+    if before > 0 {
+        page.push_str(" <a href=\"./\">First page</a>");
+    }
+    if let (Some(last), 1..) = (entries.last(), behind) {
+        page.push_str(" <a rel=\"next\" href=\"./?after=");
+        page.extend(percent::path(&last.name).map(char::from));
+        let slash = if last.length.is_none() { "/" } else { "" };
+        write!(page, "{slash}\">Next page</a>")?;
+    }
+    page.push_str("</p>\n");
+    Ok(())
 }
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -189,102 +280,5 @@ impl fmt::Display for Moment {
         let Utc { year, month, day, hour, minute, .. } = self.0;
         let (between, zone) = if f.alternate() { ('T', "Z") } else { (' ', "") };
         write!(f, "{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}{zone}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Entry, Listing, MAX_ENTRIES, Moment, SitePath, Size};
-
-    fn entry(name: &[u8], length: Option<u64>) -> Entry {
-        Entry { name: name.into(), length, modified: 784_111_777 }
-    }
-
-    fn page(path: &[u8], entries: Vec<Entry>) -> String {
-        let mut listing = Listing::default();
-        for entry in entries {
-            listing.add(entry);
-        }
-        listing.into_page(&SitePath::resolve(path).unwrap())
-    }
-
-    #[test]
-    fn folders_come_first_and_names_are_sorted() {
-        let page = page(
-            b"/d/",
-            vec![entry(b"b", Some(1)), entry(b"a", Some(1)), entry(b"z", None), entry(b"y", None)],
-        );
-        let places: Vec<_> = ["\"../\"", "\"./y/\"", "\"./z/\"", "\"./a\"", "\"./b\""]
-            .map(|name| page.find(name))
-            .into();
-        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{page}");
-        assert!(page.contains("<title>/d/</title>"));
-    }
-
-    #[test]
-    fn names_are_escaped_and_links_encoded() {
-        let page = page(b"/%3Cb%3E/", vec![entry(b"<i>\"&'\xff?#%:", Some(2_048))]);
-        assert!(page.contains("/&lt;b&gt;/"));
-        assert!(page.contains("<bdi>&lt;i&gt;&quot;&amp;&#39;\u{fffd}?#%:</bdi>"));
-        assert!(page.contains("href=\"./%3Ci%3E%22%26%27%FF%3F%23%25:\""), "{page}");
-        assert!(page.contains("title=\"2048 bytes\">2.0 KiB<"));
-        assert!(page.contains("<time datetime=\"1994-11-06T08:49Z\">1994-11-06 08:49</time>"));
-    }
-
-    #[test]
-    fn hidden_and_unreachable_names_are_absent() {
-        let names: [&[u8]; 5] = [b".git", b".", b"..", b"a\nb", b"a\\b"];
-        let page = page(b"/", names.iter().map(|name| entry(name, Some(1))).collect());
-        assert!(page.contains("This folder is empty."));
-        assert!(!page.contains("href"), "the root has no parent");
-    }
-
-    #[test]
-    fn the_page_is_bounded() {
-        let entries = (0..MAX_ENTRIES + 7).map(|i| entry(format!("f{i}").as_bytes(), Some(0)));
-        let page = page(b"/", entries.collect());
-        assert_eq!(page.matches("<tr><td>").count(), MAX_ENTRIES);
-        assert!(page.contains("<p>7 more not shown.</p>"));
-    }
-
-    #[test]
-    fn sizes_for_people() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (10_239, "10 KiB"),
-            (1_048_063, "1023 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (u64::MAX, "16 EiB"),
-        ] {
-            assert_eq!(Size(bytes).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn moments() {
-        for (seconds, text) in [
-            (0, "1970-01-01 00:00"),
-            (951_825_599, "2000-02-29 11:59"),
-            (4_107_542_400, "2100-03-01 00:00"),
-            (-1, "1969-12-31 23:59"),
-            (i64::MIN, "0001-01-01 00:00"),
-            (i64::MAX, "9999-12-31 23:59"),
-        ] {
-            assert_eq!(Moment::new(seconds).to_string(), text);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_name_never_becomes_markup(name in any::<Vec<u8>>()) {
-            let page = page(b"/", vec![entry(&name, Some(1))]);
-            let links = usize::from(Listing::shows(&name));
-            prop_assert_eq!(page.matches('<').count(), page.matches('>').count());
-            prop_assert_eq!(page.matches("<a ").count(), links);
-        }
     }
 }

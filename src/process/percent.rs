@@ -30,9 +30,22 @@ pub fn decode_pair(high: u8, low: u8) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
+/// Decodes once. None if a `%` has no two hexadecimal digits behind it.
+pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter().copied();
+    while let Some(byte) = rest.next() {
+        decoded.push(match byte {
+            b'%' => decode_pair(rest.next()?, rest.next()?)?,
+            byte => byte,
+        });
+    }
+    Some(decoded)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{decode_pair, path, query};
+    use super::{decode, decode_pair, path, query};
 
     fn text(bytes: impl Iterator<Item = u8>) -> String {
         String::from_utf8(bytes.collect()).unwrap()
@@ -49,6 +62,17 @@ mod tests {
     fn a_query_keeps_its_own_encoding() {
         assert_eq!(text(query(b"a=%20b&c=d?e")), "a=%20b&c=d?e");
         assert_eq!(text(query(b"a\r\nX: y#z")), "a%0D%0AX:%20y%23z");
+    }
+
+    #[test]
+    fn decoding_is_the_way_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let encoded: Vec<u8> = path(&all).collect();
+        assert_eq!(decode(&encoded), Some(all));
+        assert_eq!(decode(b"a%2525+b"), Some(b"a%25+b".to_vec()));
+        for broken in [&b"%"[..], b"a%2", b"%g0"] {
+            assert_eq!(decode(broken), None);
+        }
     }
 
     #[test]

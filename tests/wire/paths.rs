@@ -308,6 +308,34 @@ fn listings() {
 }
 
 #[test]
+fn long_listings_go_on() {
+    let site = Site::new();
+    fs::create_dir_all(site.root().join("long/a folder")).unwrap();
+    for index in 0..4_500 {
+        fs::write(site.root().join(format!("long/{index:04} & more")), b"").unwrap();
+    }
+    let server = Server::start(site, &["--listing"]);
+    let mut client = server.connect();
+    let (mut seen, mut target) = (Vec::new(), "/long/".to_owned());
+    for _ in 0..3 {
+        let response = client.get(&target);
+        assert_eq!(response.status, 200);
+        let head = client.request("HEAD", &target, "");
+        assert_eq!(head.need("Content-Length"), response.need("Content-Length"));
+        let page = response.text();
+        let names = page.split("<tr><td><a href=\"./").skip(1);
+        seen.extend(names.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        let Some(next) = page.split("rel=\"next\" href=\"./").nth(1) else { break };
+        target = format!("/long/{}", next.split('"').next().unwrap());
+    }
+    let files = (0..4_500).map(|index| format!("{index:04}%20%26%20more"));
+    assert!(
+        seen.iter().eq(&std::iter::once("a%20folder/".to_owned()).chain(files).collect::<Vec<_>>())
+    );
+    assert_eq!(client.get(&format!("/long/{}", seen[4_000])).status, 200);
+}
+
+#[test]
 fn single_page_applications() {
     let server = Server::plain(&["--spa", "index.html"]);
     let mut client = server.connect();

@@ -9,6 +9,7 @@ use crate::{
     conn::Context,
     files::{Entry, Listed, LookupError},
     process::{
+        listing::After,
         path::SitePath,
         site::{Asked, NOT_FOUND_PAGE, StandIn},
     },
@@ -55,7 +56,8 @@ impl Lookups {
             }
             Want::Listing => {
                 if let Ok(path) = SitePath::resolve(asked.path) {
-                    self.listing.set(Some(context.files.list(&path).await?));
+                    self.listing
+                        .set(Some(context.files.list(&path, After::of(asked.query)).await?));
                 }
             }
         }

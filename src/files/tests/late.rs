@@ -144,12 +144,12 @@ fn a_listing_ends_in_its_time_though_the_disk_does_not_answer() {
         let mut disk = Disk::new(hangs);
         let store = Rc::clone(&disk.store);
         let path = SitePath::resolve(b"/").unwrap();
-        let (listed, after) = disk.wait(store.list(&path));
+        let (listed, after) = disk.wait(store.list(&path, None));
         assert!(matches!(listed, Err(LookupError::Late(_))), "{listed:?}");
         assert!((LIMIT..LIMIT + 100).contains(&after), "{after} ms");
         assert_eq!(store.listings().get(), 0, "what it would have taken is given back");
         disk.recover();
-        assert!(disk.wait(store.list(&path)).0.is_ok());
+        assert!(disk.wait(store.list(&path, None)).0.is_ok());
     }
 }
 
