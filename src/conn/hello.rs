@@ -94,7 +94,7 @@ pub async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
         // FIN, which is an end too.
         let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
     }
-    failed(context, &socket, &error);
+    failed(context, &socket, &clock, &error);
     None
 }
 

@@ -18,6 +18,7 @@ mod idle;
 mod places;
 mod session;
 mod steps;
+mod why;
 
 use std::{net::SocketAddr, rc::Rc};
 
@@ -26,7 +27,7 @@ pub use hello::{Hello, await_hello};
 
 use crate::{
     close,
-    observe::ConnectionClock,
+    observe::{ConnectionClock, Why},
     ring::{Socket, TcpInfo},
     tls::Protocol,
 };
@@ -44,10 +45,12 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
     let opening = Box::new(opening);
     async move {
         let _place = context.admit();
+        let clock = opening.clock.clone();
         let mut session = match Box::pin(establish::establish(&context, &socket, *opening)).await {
             Ok(session) => session,
-            Err(error) => return failed(&context, &socket, &error),
+            Err(error) => return failed(&context, &socket, &clock, &error),
         };
+        drop(clock);
         context.count(|counts| counts.handshakes += 1);
         let ending = match session.protocol {
             Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
@@ -56,6 +59,10 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
         };
         if let close::Ending::Defect(what) = ending {
             context.defect(&what);
+            session.clock.ends(Why::ServerDefect);
+        }
+        if session.clock.why().is_some_and(Why::is_deadline) {
+            context.count(|counts| counts.timed_out += 1);
         }
         let limit = context.config.timeouts.close;
         let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
@@ -70,7 +77,12 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
 }
 
 /// Takes note that a connection ended before it had a session.
-fn failed(context: &Context, socket: &Socket, error: &EstablishError) {
+fn failed(context: &Context, socket: &Socket, clock: &ConnectionClock, error: &EstablishError) {
+    let why = why::of_establish(error);
+    clock.ends(why);
+    if why.is_deadline() {
+        context.count(|counts| counts.timed_out += 1);
+    }
     if error.is_client_certificate() && context.may_tell() {
         let peer = peer(socket).map_or_else(String::new, |peer| format!("{peer}: "));
         log::info!("{peer}refused for the client's certificate: {error}");

@@ -7,9 +7,10 @@ use std::{
     rc::Rc,
 };
 
+use super::why;
 use crate::{
     close::Ending,
-    observe::ConnectionClock,
+    observe::{ConnectionClock, Why},
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
     ring::Socket,
@@ -52,7 +53,8 @@ impl Session {
     /// Waits for more plaintext. May be dropped and called again.
     pub(super) async fn fill(&mut self, socket: &Socket) -> Result<(), Ending> {
         loop {
-            let filled = self.reader.fill(socket).await.map_err(ending_of_read)?;
+            let filled = self.reader.fill(socket).await;
+            let filled = filled.map_err(|error| ended_by_read(&self.clock, error))?;
             if self.accept(socket, filled).await? {
                 return Ok(());
             }
@@ -62,7 +64,8 @@ impl Session {
     /// Takes what is at hand. False if there is nothing more.
     pub(super) async fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
         loop {
-            match self.reader.fill_at_hand().map_err(ending_of_read)? {
+            let filled = self.reader.fill_at_hand();
+            match filled.map_err(|error| ended_by_read(&self.clock, error))? {
                 None => return Ok(false),
                 Some(filled) => {
                     if self.accept(socket, filled).await? {
@@ -77,7 +80,10 @@ impl Session {
     pub(super) async fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
         match filled {
             Filled::More => Ok(true),
-            Filled::Closed => Err(Ending::Closed),
+            Filled::Closed => {
+                self.clock.ends(Why::ClientClose);
+                Err(Ending::Closed)
+            }
             Filled::KeyUpdate { .. } if self.reader.is_kernel() && !self.kernel_rekeys => {
                 Err(Ending::CloseNotify)
             }
@@ -102,11 +108,14 @@ impl Session {
     }
 
     async fn update_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        let Self { reader, writer, .. } = self;
+        let Self { reader, writer, clock, .. } = self;
         match while_held_up(reader, pin!(writer.update_key(socket))).await {
             // Between two responses, that is an end like any other.
-            Err(WriteError::KeyUsedUp) => Err(Ending::CloseNotify),
-            sent => sent.map_err(|error| ending_of_write(&error)),
+            Err(WriteError::KeyUsedUp) => {
+                clock.ends(Why::ServerKey);
+                Err(Ending::CloseNotify)
+            }
+            sent => sent.map_err(|error| ended_by_write(clock, &error)),
         }
     }
 
@@ -115,7 +124,10 @@ impl Session {
         let Self { reader, writer, clock, .. } = self;
         clock.leaving(writer.departure());
         let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
-        sent.map_err(|error| ending_of_write(&error))?;
+        sent.map_err(|error| ended_by_write(clock, &error))?;
+        if writer.departure().is_slow() {
+            writer.note_delivery(socket);
+        }
         clock.left(writer.departure(), reader.take_taken());
         Ok(())
     }
@@ -131,13 +143,20 @@ pub(super) async fn while_held_up<T>(
 }
 
 /// How a connection ends whose reading failed.
-pub(super) fn ending_of_read(error: ReadError) -> Ending {
+pub(super) fn ended_by_read(clock: &ConnectionClock, error: ReadError) -> Ending {
     log::debug!("read: {error}");
+    clock.ends(why::of_read(&error));
     match (error.alert(), error) {
         (Some(alert), _) => Ending::Alert(alert),
         (None, ReadError::Truncated) => Ending::Truncated,
         (None, _) => Ending::Reset,
     }
+}
+
+/// How a connection ends whose writing failed; its clock notes why.
+pub(super) fn ended_by_write(clock: &ConnectionClock, error: &WriteError) -> Ending {
+    clock.ends(why::of_write(error));
+    ending_of_write(error)
 }
 
 /// How a connection ends whose writing failed.

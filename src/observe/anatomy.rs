@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Counts, Histograms, KernelFigures, Ledger, Slow, Tail, ThreadFigures, WorkerSnapshot,
-    access_log::Totals, slow::MOST,
+    Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, Slow, Statuses, Tail, ThreadFigures,
+    WorkerSnapshot, access_log::Totals, slow::MOST,
 };
 
 /// What does not change while a server runs.
@@ -61,6 +61,14 @@ pub struct Anatomy {
     pub ledger: Ledger,
     /// What all have done.
     pub counts: Counts,
+    /// How connections and requests ended, if not by a complete answer.
+    pub ends: Ends,
+    /// Complete answers by status.
+    pub statuses: Statuses,
+    /// Durations of what was aborted.
+    pub aborted: Coarse,
+    /// Durations of what a deadline ended.
+    pub timed_out: Coarse,
     /// The slowest requests of the last minutes, slowest first.
     pub slowest: Vec<SlowOnWorker>,
     /// What the kernel says.
@@ -83,6 +91,8 @@ impl Anatomy {
             |worker: &Option<Box<WorkerSnapshot>>| ThreadFigures::sample(worker.as_ref()?.thread);
         let (mut tail, mut ledger, mut counts) =
             (Tail::default(), Ledger::default(), Counts::default());
+        let (mut ends, mut statuses) = (Ends::default(), Statuses::default());
+        let (mut aborted, mut timed_out) = (Coarse::default(), Coarse::default());
         let mut slowest = Vec::new();
         for (worker, snapshot) in workers.iter().enumerate() {
             let Some(snapshot) = snapshot else { continue };
@@ -90,6 +100,10 @@ impl Anatomy {
             tail.add(&snapshot.tail);
             ledger.add(&snapshot.ledger);
             counts = counts.plus(snapshot.counts);
+            ends.add(&snapshot.ends);
+            statuses.add(&snapshot.statuses);
+            aborted.add(&snapshot.aborted);
+            timed_out.add(&snapshot.timed_out);
             slowest.extend(snapshot.slowest.iter().map(|slow| SlowOnWorker {
                 worker,
                 ago: Duration::from_nanos(snapshot.now.saturating_sub(slow.finished.ended)),
@@ -108,6 +122,10 @@ impl Anatomy {
             tail,
             ledger,
             counts,
+            ends,
+            statuses,
+            aborted,
+            timed_out,
             slowest,
             kernel,
             access_log,

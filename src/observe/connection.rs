@@ -6,7 +6,10 @@
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
-use super::{Moved, Observer, Sending, Stage, Taken, Why, Work, request_clock::RequestClock};
+use super::{
+    Delivery, End, Ended, Moved, Observer, Phase, Sending, Stage, Taken, Why, Work,
+    request_clock::RequestClock, slow::Finished,
+};
 
 /// What the peers of a TLS handshake agreed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Agreed {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) observer: Rc<Observer>,
+    /// Its number on its worker, from 1.
+    id: u64,
     pub(super) peer: Option<SocketAddr>,
     pub(super) accepted: u64,
     pub(super) accept_queue: Option<u64>,
@@ -38,7 +43,11 @@ pub(super) struct Connection {
     /// Of them, those that have not ended.
     pub(super) open: Cell<u32>,
     /// Why it ends.
-    pub(super) why: Cell<Option<Why>>,
+    why: Cell<Option<Why>>,
+    /// Where it was when the last of it ended.
+    pub(super) phase: Cell<Phase>,
+    /// What the kernel said of its delivery when it was last asked.
+    delivery: Cell<Delivery>,
 }
 
 impl Connection {
@@ -46,17 +55,72 @@ impl Connection {
     pub(super) fn answered(&self, ended: u64) {
         self.since.set(self.since.get().max(ended));
     }
+
+    /// Why it ends. A task that is dropped gives no reason; a worker that stops does that.
+    pub(super) fn why(&self) -> Why {
+        let dropped =
+            || if self.observer.is_ending() { Why::ServerDrain } else { Why::ServerAbandoned };
+        self.why.get().unwrap_or_else(dropped)
+    }
+
+    /// What of a request is known from its connection; `number` is its place on it.
+    pub(super) fn facts(&self, number: u64) -> Finished {
+        let first = number <= 1;
+        let (handshake, cpu) = (self.handshake.get(), self.handshake_cpu.get());
+        Finished {
+            accept_queue: self.accept_queue.filter(|_| first),
+            handshake: first.then_some(handshake),
+            handshake_cpu: first.then_some(cpu),
+            number,
+            connection: self.id,
+            agreed: self.agreed.get(),
+            ..Finished::default()
+        }
+    }
+
+    /// What the kernel says now of its delivery. Returns what was added since it was last asked.
+    pub(super) fn delivered(&self, delivery: Delivery) -> Delivery {
+        delivery.since(self.delivery.replace(delivery))
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.observer.connections.set(self.observer.connections.get() - 1);
+        let observer = &*self.observer;
+        observer.connections.set(observer.connections.get() - 1);
+        if !observer.is_enabled() {
+            return;
+        }
+        let end = End { why: self.why(), phase: self.phase.get() };
+        let noted = &mut *observer.noted.borrow_mut();
+        noted.ends.count(Ended::Connection, end);
+        let lasted = observer.now().saturating_sub(self.accepted);
+        if end.phase == Phase::Handshake {
+            noted.enter_failed_handshake(end, lasted);
+        }
+        // One that brought no request would else be in no line of the log.
+        if self.requests.get() == 0
+            && let Some(log) = &mut noted.log
+        {
+            let ended = self.accepted + lasted;
+            let facts = self.facts(0);
+            let handshake = facts.handshake.filter(|_| end.phase != Phase::Handshake);
+            let finished = Finished {
+                arrived: self.accepted,
+                ended,
+                total: lasted,
+                handshake: handshake.or(Some(lasted)),
+                end: Some(end),
+                ..facts
+            };
+            log.push(&finished, self.peer.as_ref(), b"");
+        }
     }
 }
 
 /// The clock of one connection. Each method is called where the step happens; none waits. Times are
 /// in nanoseconds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionClock(Rc<Connection>);
 
 impl ConnectionClock {
@@ -72,6 +136,7 @@ impl ConnectionClock {
         observer.connections.set(observer.connections.get() + 1);
         Self(Rc::new(Connection {
             observer: Rc::clone(observer),
+            id: observer.next_connection(),
             peer,
             accepted: observer.turn_began(),
             accept_queue,
@@ -83,6 +148,8 @@ impl ConnectionClock {
             requests: Cell::new(0),
             open: Cell::new(0),
             why: Cell::new(None),
+            phase: Cell::new(Phase::Handshake),
+            delivery: Cell::default(),
         }))
     }
 
@@ -109,6 +176,7 @@ impl ConnectionClock {
         let now = self.now();
         self.0.since.set(now);
         self.0.handshake.set(now.saturating_sub(self.0.accepted));
+        self.0.phase.set(Phase::Idle);
     }
 
     /// The keys are where they belong.
@@ -183,6 +251,11 @@ impl ConnectionClock {
         if self.0.why.get().is_none() {
             self.0.why.set(Some(why));
         }
+    }
+
+    /// Why the connection ends, if that has been said.
+    pub fn why(&self) -> Option<Why> {
+        self.0.why.get()
     }
 
     /// The connection is about to be closed. `round_trip` is the kernel's last estimate, `taken`

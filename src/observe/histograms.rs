@@ -235,7 +235,7 @@ pub(super) fn buckets(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
 }
 
 /// The least bound that is not below a value.
-fn bound_of(value: u64) -> u64 {
+pub(super) fn bound_of(value: u64) -> u64 {
     if value < 4 {
         return value;
     }

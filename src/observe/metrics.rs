@@ -1,6 +1,9 @@
 //! `/metrics`: what is known, as text for Prometheus and whatever speaks OpenMetrics.
 //! Base units, seconds and bytes; counters end in `_total`.
 
+mod ends;
+mod process;
+
 use std::{fmt, sync::Arc};
 
 use hdrhistogram::Histogram;
@@ -14,6 +17,8 @@ use prometheus_client::{
 use super::{
     Anatomy, Basis, Exposition, Flow, Histograms, Route, Stage, ThreadFigures, WorkerSnapshot,
 };
+
+use process::Process;
 
 /// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
 /// from a microsecond to ten seconds, and a minute.
@@ -37,8 +42,12 @@ impl Anatomy {
         let mut registry = Registry::with_prefix("ringway");
         registry.register_collector(Box::new(Report(Arc::clone(self))));
         let mut text = String::with_capacity(64 << 10);
+        let mut process = Registry::with_prefix("process");
+        process.register_collector(Box::new(Process));
         // Writing to a string does not fail.
-        let _ = text::encode(&mut text, &registry);
+        let _ = text::encode_registry(&mut text, &registry)
+            .and_then(|()| text::encode_registry(&mut text, &process))
+            .and_then(|()| text::encode_eof(&mut text));
         exposition.of(text)
     }
 }
@@ -50,6 +59,7 @@ impl Collector for Report {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (anatomy, to) = (&*self.0, &mut encoder);
         totals(anatomy, to)?;
+        ends::ends(anatomy, to)?;
         stages(anatomy, to)?;
         ledger(anatomy, to)?;
         workers(anatomy, to)?;

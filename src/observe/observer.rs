@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Counts, Ledger, RingAccount, Slow, Stage, Work,
+    Coarse, Counts, End, Ends, Ledger, RingAccount, Slow, Stage, Statuses, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
@@ -26,7 +26,8 @@ use super::{
 use crate::{config::memory, tick_clock::TickClock};
 
 /// Memory of one worker's observer, without its requests that are not done.
-pub const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES + (64 << 10);
+pub const OBSERVER_BYTES: usize =
+    HISTOGRAMS_BYTES + Ends::BYTES + Statuses::BYTES + 2 * Coarse::BYTES + (96 << 10);
 
 // The memory ceiling has room for all of it.
 const _: () = {
@@ -76,6 +77,17 @@ pub struct Tail {
 }
 
 impl Tail {
+    /// Enters a request, if it is one of the slowest.
+    #[inline]
+    fn enter(&mut self, parts: &Parts, total: u64) {
+        if total >= self.threshold && self.threshold > 0 {
+            self.requests += 1;
+            for (sum, time) in self.parts.iter_mut().zip(parts) {
+                *sum += time;
+            }
+        }
+    }
+
     /// Adds another worker's. The threshold is then the higher one.
     pub fn add(&mut self, other: &Self) {
         self.threshold = self.threshold.max(other.threshold);
@@ -107,6 +119,14 @@ pub struct WorkerSnapshot {
     pub unobserved: u64,
     /// The slowest requests of the last minutes.
     pub slowest: Vec<Slow>,
+    /// How often connections and requests ended otherwise than by a complete answer.
+    pub ends: Ends,
+    /// Complete answers by status.
+    pub statuses: Statuses,
+    /// Durations of what was aborted.
+    pub aborted: Coarse,
+    /// Durations of what a deadline ended.
+    pub timed_out: Coarse,
     /// The longest turn of the loop.
     pub longest_stall: Option<Stall>,
     /// Nanoseconds in sendfile(2).
@@ -139,6 +159,10 @@ pub struct Observer {
     /// When the worker wakes at the latest; 0: not known.
     due: Cell<u64>,
     pub(super) connections: Cell<usize>,
+    /// Connections that were accepted.
+    accepted: Cell<u64>,
+    /// Tasks are dropped, because the worker ends.
+    ending: Cell<bool>,
     /// Bytes of each head that are kept to be logged.
     pub(super) logged: usize,
     /// Time of this turn by what it was spent in.
@@ -154,6 +178,12 @@ pub(super) struct Noted {
     pub(super) log: Option<Feed>,
     pub(super) tail: Tail,
     pub(super) slowest: Slowest,
+    pub(super) ends: Ends,
+    pub(super) statuses: Statuses,
+    /// Requests and handshakes that did not complete: the client or the network ended them, or a
+    /// deadline did.
+    pub(super) aborted: Coarse,
+    pub(super) timed_out: Coarse,
 }
 
 impl Observer {
@@ -180,6 +210,8 @@ impl Observer {
             lost: Cell::new(0),
             due: Cell::new(0),
             connections: Cell::new(0),
+            accepted: Cell::new(0),
+            ending: Cell::new(false),
             logged,
             spent: [const { Cell::new(0) }; Work::COUNT],
             noted: RefCell::new(Noted {
@@ -189,6 +221,10 @@ impl Observer {
                 log,
                 tail: Tail::default(),
                 slowest: Slowest::default(),
+                ends: Ends::default(),
+                statuses: Statuses::default(),
+                aborted: Coarse::default(),
+                timed_out: Coarse::default(),
             }),
         }
     }
@@ -246,6 +282,23 @@ impl Observer {
         spent.set(spent.get() + nanoseconds);
     }
 
+    /// One more connection was accepted. Returns its number, from 1.
+    pub(super) fn next_connection(&self) -> u64 {
+        let number = self.accepted.get() + 1;
+        self.accepted.set(number);
+        number
+    }
+
+    /// From now on tasks are dropped, because the worker ends.
+    pub fn ends(&self) {
+        self.ending.set(true);
+    }
+
+    /// Whether tasks are dropped because the worker ends.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
     /// A request found no clock.
     pub(super) fn missed(&self) {
         self.unobserved.set(self.unobserved.get() + 1);
@@ -285,6 +338,10 @@ impl Observer {
             open_requests: noted.open.open() as u32,
             unobserved: self.unobserved.get(),
             slowest: noted.slowest.kept().to_vec(),
+            ends: noted.ends.clone(),
+            statuses: noted.statuses.clone(),
+            aborted: noted.aborted.clone(),
+            timed_out: noted.timed_out.clone(),
             longest_stall: noted.slowest.longest_stall(),
             sendfile: self.sendfile.get(),
             lost: self.lost(),
@@ -315,12 +372,25 @@ impl Noted {
                 }
             }
         }
-        if total >= tail.threshold && tail.threshold > 0 {
-            tail.requests += 1;
-            for (sum, time) in tail.parts.iter_mut().zip(parts) {
-                *sum += time;
-            }
+        tail.enter(parts, total);
+    }
+
+    /// Enters the durations of a request that ended without its answer, or with a part of it.
+    #[cold]
+    pub(super) fn enter_incomplete(&mut self, end: End, parts: &Parts, total: u64) {
+        let into = if end.why.is_deadline() { &mut self.timed_out } else { &mut self.aborted };
+        into.record(Stage::Total, total);
+        for (stage, time) in REQUEST_STAGES.into_iter().zip(parts) {
+            into.record(stage, *time);
         }
+        self.tail.enter(parts, total);
+    }
+
+    /// Enters the duration of a handshake that failed.
+    #[cold]
+    pub(super) fn enter_failed_handshake(&mut self, end: End, lasted: u64) {
+        let into = if end.why.is_deadline() { &mut self.timed_out } else { &mut self.aborted };
+        into.record(Stage::HandshakeFull, lasted);
     }
 
     /// So many have ended.

@@ -7,7 +7,9 @@
 
 use std::rc::Rc;
 
-use super::{Route, Sending, Stage, Why, connection::Connection, stage::REQUEST_STAGES};
+use super::{
+    Delivery, End, Phase, Route, Sending, Stage, Why, connection::Connection, stage::REQUEST_STAGES,
+};
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
 pub const HEAD_KEPT: usize = 112;
@@ -40,8 +42,10 @@ pub(super) struct OpenRequest {
     /// The identifier of its stream in HTTP/2, else 0.
     pub(super) stream: u32,
     pub(super) status: u16,
-    /// Why it was refused, or ends without its answer.
-    pub(super) why: Option<Why>,
+    /// Why and where it was refused, or ends without its answer.
+    pub(super) end: Option<End>,
+    /// What the kernel said while its answer left, if it was asked.
+    pub(super) delivery: Option<Delivery>,
     pub(super) route: Option<Route>,
     head_len: u8,
     head: [u8; HEAD_KEPT],
@@ -66,7 +70,8 @@ impl Default for OpenRequest {
             lost_before: 0,
             stream: 0,
             status: 0,
-            why: None,
+            end: None,
+            delivery: None,
             route: None,
             head_len: 0,
             head: [0; HEAD_KEPT],
@@ -84,7 +89,8 @@ impl OpenRequest {
         self.stage = Stage::Parse;
         self.parts = [0; REQUEST_STAGES.len()];
         self.parts[RUN_QUEUE] = self.entered - arrived;
-        (self.status, self.why, self.route, self.bytes) = (0, None, None, 0);
+        (self.status, self.route, self.bytes) = (0, None, 0);
+        (self.end, self.delivery) = (None, None);
         self.head_len = 0;
     }
 
@@ -107,6 +113,11 @@ impl OpenRequest {
         }
         self.stage = stage;
         passed
+    }
+
+    /// It is refused, or ends, for this reason. The first one counts.
+    pub(super) fn ends(&mut self, why: Why) -> End {
+        *self.end.get_or_insert(End { why, phase: Phase::Request(self.stage) })
     }
 
     /// The stage that it is in.

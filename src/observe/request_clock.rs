@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::{
-    Route, Sending, Stage, Why, Work,
+    End, Ended, Phase, Route, Sending, Shares, Stage, Why, Work,
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
@@ -62,6 +62,7 @@ impl RequestClock {
         connection.open.set(open + 1);
         (request.number, request.stream) = (number, stream);
         (request.requests_before, request.turns_before) = observer.progress();
+        connection.phase.set(Phase::Idle);
         request.connection = Some(Rc::clone(connection));
         Self(Some(request))
     }
@@ -111,10 +112,10 @@ impl RequestClock {
         }
     }
 
-    /// Why the request is refused.
+    /// Why the request is refused, in the stage that it is in. The first reason counts.
     pub fn refused(&mut self, why: Why) {
         if let Some(request) = &mut self.0 {
-            request.why.get_or_insert(why);
+            request.ends(why);
         }
     }
 
@@ -148,9 +149,7 @@ impl RequestClock {
 
     /// The request ends without its answer, for a reason of its own.
     pub fn abandon(mut self, why: Why) {
-        if let Some(request) = &mut self.0 {
-            request.why.get_or_insert(why);
-        }
+        self.refused(why);
     }
 
     /// What a batch carries from here on.
@@ -180,8 +179,13 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     connection.open.set(connection.open.get() - 1);
     let noted = &mut *observer.noted.borrow_mut();
     noted.enter(request.first_byte, request.parts(), total);
+    noted.statuses.count(request.status);
     if observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
         noted.look_back(ended);
+    }
+    if let Some(end) = request.end {
+        connection.phase.set(end.phase);
+        noted.ends.count(Ended::Refused, end);
     }
     if noted.log.is_some() || noted.slowest.wants(total) {
         tell(&connection, noted, &request, total, true);
@@ -202,7 +206,13 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     request.enter(request.stage(), observer.now());
     observer.count_end();
     let noted = &mut *observer.noted.borrow_mut();
+    // A refusal that did not leave ends with its connection.
+    let end = End { why: connection.why(), phase: Phase::Request(request.stage()) };
+    let end = *request.end.get_or_insert(end);
+    connection.phase.set(end.phase);
+    noted.ends.count(Ended::Aborted, end);
     let total = request.entered().saturating_sub(request.arrived);
+    noted.enter_incomplete(end, request.parts(), total);
     tell(&connection, noted, &request, total, false);
     noted.open.put_back(request);
 }
@@ -222,7 +232,7 @@ fn tell(
         log.push(&finished, connection.peer.as_ref(), request.logged_head());
     }
     if slowest.wants(total) {
-        slowest.keep(finished, request.head(), connection.observer.connections.get());
+        slowest.keep(&finished, request.head(), connection.observer.connections.get());
     }
 }
 
@@ -234,25 +244,25 @@ fn finished(
     complete: bool,
 ) -> Finished {
     let (requests, turns) = connection.observer.progress();
-    let first = request.number == 1;
+    let lost = connection.observer.lost().saturating_sub(request.lost_before).min(total);
     Finished {
         arrived: request.arrived,
         ended: request.arrived + total,
         parts: *request.parts(),
         total,
         first_byte: request.first_byte,
-        accept_queue: connection.accept_queue.filter(|_| first),
-        handshake: first.then_some(connection.handshake.get()),
         status: request.status,
         bytes: request.bytes,
-        lost: connection.observer.lost().saturating_sub(request.lost_before).min(total),
+        lost,
+        shares: Shares::of(request.parts(), lost, request.delivery),
         route: request.route,
-        number: request.number,
-        resumed: connection.agreed.get().resumed,
+        stream: request.stream,
+        end: request.end,
         complete,
         // Itself not among them.
         beside: (requests - request.requests_before).saturating_sub(1),
         turns: turns - request.turns_before,
+        ..connection.facts(request.number)
     }
 }
 

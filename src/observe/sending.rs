@@ -6,9 +6,13 @@
 //! next.
 
 use super::{
+    Delivery,
     request::OpenRequest,
     request_clock::{RequestClock, abandoned, left},
 };
+
+/// A batch that takes longer to leave is asked about, in nanoseconds: one system call.
+const SLOW: u64 = 10_000_000;
 
 /// When a batch was submitted and taken, and what it waited for before. Times are nanoseconds on the
 /// worker's clock; 0 stands for not yet, or for clocks that are off.
@@ -98,6 +102,27 @@ impl Sending {
         if let Some(mut request) = request.take() {
             request.before = self.riders.take();
             self.riders = Some(request);
+        }
+    }
+
+    /// Whether requests ride on it, and their last byte left so long after the first that the reason
+    /// is wanted ([`Self::delivered`]).
+    #[inline]
+    pub fn is_slow(&self) -> bool {
+        self.last - self.begun.min(self.last) >= SLOW && self.riders.is_some()
+    }
+
+    /// What the kernel says of the connection's delivery, before the requests that ride on it end.
+    #[cold]
+    pub fn delivered(&mut self, delivery: Delivery) {
+        let mut added = None;
+        let mut next = self.riders.as_deref_mut();
+        while let Some(request) = next {
+            if added.is_none() {
+                added = request.connection.as_ref().map(|of| of.delivered(delivery));
+            }
+            request.delivery = added;
+            next = request.before.as_deref_mut();
         }
     }
 

@@ -3,7 +3,7 @@
 //! The invariant: a bounded store. A request that is faster than all that are kept costs one
 //! comparison.
 
-use super::{Route, Stage, Work, request::HEAD_KEPT, stage::REQUEST_STAGES};
+use super::{Agreed, End, Route, Shares, Stage, Work, request::HEAD_KEPT, stage::REQUEST_STAGES};
 
 /// How long a slow request is remembered, in nanoseconds.
 pub const REMEMBERED: u64 = 300 * 1_000_000_000;
@@ -34,6 +34,8 @@ pub struct Finished {
     pub accept_queue: Option<u64>,
     /// In the handshake, likewise.
     pub handshake: Option<u64>,
+    /// Of this, in the TLS library, likewise.
+    pub handshake_cpu: Option<u64>,
     /// The answer's status.
     pub status: u16,
     /// Bytes of content.
@@ -44,8 +46,16 @@ pub struct Finished {
     pub route: Option<Route>,
     /// Its place on its connection, from 1.
     pub number: u64,
-    /// Whether the connection was resumed.
-    pub resumed: bool,
+    /// The number of its connection on its worker, from 1.
+    pub connection: u64,
+    /// What the connection agreed on.
+    pub agreed: Agreed,
+    /// The identifier of its stream in HTTP/2, else 0.
+    pub stream: u32,
+    /// Why it was refused, or ended without its answer.
+    pub end: Option<End>,
+    /// Whose time it was.
+    pub shares: Shares,
     /// Whether the answer left completely.
     pub complete: bool,
     /// Requests that ended on the worker meanwhile.
@@ -118,9 +128,10 @@ impl Slowest {
     }
 
     /// Keeps a request, in the place of the fastest one if there is no room.
-    pub(super) fn keep(&mut self, finished: Finished, head: &[u8], connections: usize) {
+    pub(super) fn keep(&mut self, finished: &Finished, head: &[u8], connections: usize) {
         let stall = self.stall_within(finished.arrived, finished.ended);
-        let mut slow = Slow { finished, head: [0; HEAD_KEPT], head_len: 0, connections, stall };
+        let mut slow =
+            Slow { finished: *finished, head: [0; HEAD_KEPT], head_len: 0, connections, stall };
         slow.head_len = head.len().min(HEAD_KEPT);
         let kept = head.get(..slow.head_len).unwrap_or_default();
         slow.head.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
@@ -187,7 +198,7 @@ mod tests {
         let mut slowest = Slowest::default();
         for total in 1..=200 {
             if slowest.wants(total) {
-                slowest.keep(finished(1_000 + total, total), b"GET / HTTP/1.1", 1);
+                slowest.keep(&finished(1_000 + total, total), b"GET / HTTP/1.1", 1);
             }
         }
         let least = slowest.kept().iter().map(|slow| slow.finished.total).min();
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn what_is_long_ago_is_forgotten() {
         let mut slowest = Slowest::default();
-        slowest.keep(finished(1_000, 900), b"", 0);
+        slowest.keep(&finished(1_000, 900), b"", 0);
         slowest.forget(1_000 + REMEMBERED - 1);
         assert_eq!(slowest.kept().len(), 1);
         slowest.forget(1_000 + REMEMBERED);
@@ -210,9 +221,9 @@ mod tests {
         let mut slowest = Slowest::default();
         slowest.stalled(Stall { ended: 500, took: 100, work: Some(Work::Stage(Stage::Decode)) });
         slowest.stalled(Stall { ended: 900, took: 200, work: None });
-        slowest.keep(finished(480, 60), b"", 0);
-        slowest.keep(finished(399, 50), b"", 0);
-        slowest.keep(finished(2_000, 1_800), b"", 0);
+        slowest.keep(&finished(480, 60), b"", 0);
+        slowest.keep(&finished(399, 50), b"", 0);
+        slowest.keep(&finished(2_000, 1_800), b"", 0);
         let stalls: Vec<_> =
             slowest.kept().iter().map(|slow| slow.stall.map(|stall| stall.took)).collect();
         assert_eq!(stalls, [Some(100), None, Some(200)]);
@@ -222,7 +233,7 @@ mod tests {
     #[test]
     fn heads_are_cut() {
         let mut slowest = Slowest::default();
-        slowest.keep(finished(10, 5), &[b'x'; 500], 0);
+        slowest.keep(&finished(10, 5), &[b'x'; 500], 0);
         assert_eq!(slowest.kept()[0].head_len, HEAD_KEPT);
     }
 

@@ -1,7 +1,9 @@
 //! Why something ended other than by its answer: by whom, and for what reason. With the phase in
 //! which it happened that is the *end code* of a request or a connection.
 
-use super::Stage;
+use std::fmt;
+
+use super::{Stage, stage::REQUEST_STAGES};
 
 /// Declares [`Why`] with the name and the meaning of each reason.
 macro_rules! reasons {
@@ -32,6 +34,7 @@ reasons! {
     ClientTruncated "client.truncated" "The client sent FIN without close_notify.",
     ClientReset "client.reset" "The connection failed: a reset by the client, or by the network.",
     ClientAlert "client.alert" "The client sent a fatal alert.",
+    ClientLast "client.last" "The client asked for the connection to end with this answer.",
     ClientCancel "client.cancel" "The client cancelled the request (RST_STREAM in HTTP/2).",
     ClientFlood "client.flood" "The client sent more control messages, or more requests without reading answers, than are tolerated.",
     ServerTimeout "server.timeout" "A deadline passed.",
@@ -41,7 +44,7 @@ reasons! {
     ServerDrain "server.drain" "The server is stopping.",
     ServerEvicted "server.evicted" "The connection was idle and made room for another.",
     ServerBusy "server.busy" "Too many handshakes or look-ups were in flight.",
-    ServerFile "server.file" "The file could not be read, or became shorter while it was sent.",
+    ServerFile "server.file" "The file could not be read in time, or became shorter while it was sent.",
     ServerKey "server.key" "The key has sealed as many records as it may, and there is no other.",
     ServerAbandoned "server.abandoned" "The task of the connection ended without a reason: a defect of Ringway.",
     ServerDefect "server.defect" "An invariant was broken: a defect of Ringway.",
@@ -89,6 +92,16 @@ impl Why {
     pub fn meaning(self) -> &'static str {
         self.words().1
     }
+
+    /// Whether a deadline, or the minimum rate, ended it. An idle connection is no such end.
+    pub fn is_deadline(self) -> bool {
+        matches!(self, Self::ServerTimeout | Self::ServerTooSlow)
+    }
+
+    /// Whether it says by itself where in a journey it happened.
+    fn implies_phase(self) -> bool {
+        !(self.name().starts_with("client.") || self.name().starts_with("server."))
+    }
 }
 
 /// Where a connection or request was when it ended.
@@ -103,12 +116,114 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// How many there are.
+    pub const COUNT: usize = 2 + REQUEST_STAGES.len();
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Handshake, Self::Idle].into_iter().chain(REQUEST_STAGES.map(Self::Request))
+    }
+
     /// Its name in reports: that of the stage, or one of its own.
     pub fn name(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
             Self::Idle => "idle",
             Self::Request(stage) => stage.name(),
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Handshake => 0,
+            Self::Request(stage) => stage.part().map_or(1, |part| 2 + part),
+            Self::Idle => 1,
+        }
+    }
+}
+
+/// Why and where something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// By whom, and for what reason.
+    pub why: Why,
+    /// Where it was.
+    pub phase: Phase,
+}
+
+/// The end code: `party.reason.phase`, or `party.reason` where that says the phase.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why.name())?;
+        if !self.why.implies_phase() {
+            write!(f, ".{}", self.phase.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// What ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A connection.
+    Connection,
+    /// A request that was answered with a refusal.
+    Refused,
+    /// A request whose answer did not leave completely.
+    Aborted,
+}
+
+impl Ended {
+    const ALL: [Self; 3] = [Self::Connection, Self::Refused, Self::Aborted];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// How often each end came.
+#[derive(Clone, Debug)]
+pub struct Ends(Box<[u64]>);
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self(vec![0; Self::LEN].into_boxed_slice())
+    }
+}
+
+impl Ends {
+    const LEN: usize = Ended::ALL.len() * Why::ALL.len() * Phase::COUNT;
+
+    /// Memory of one worker's.
+    pub(super) const BYTES: usize = Self::LEN * size_of::<u64>();
+
+    /// Counts one.
+    pub(super) fn count(&mut self, what: Ended, end: End) {
+        let of = what as usize * Why::ALL.len() + end.why as usize;
+        if let Some(count) = self.0.get_mut(of * Phase::COUNT + end.phase.index()) {
+            *count += 1;
+        }
+    }
+
+    /// Those that came at least once.
+    pub fn iter(&self) -> impl Iterator<Item = (Ended, End, u64)> {
+        let reasons =
+            Ended::ALL.into_iter().flat_map(|what| Why::ALL.iter().map(move |w| (what, *w)));
+        let each = reasons
+            .flat_map(|(what, why)| Phase::all().map(move |phase| (what, End { why, phase })));
+        let counted = each.zip(&self.0).map(|((what, end), count)| (what, end, *count));
+        counted.filter(|(_, _, count)| *count > 0)
+    }
+
+    /// Adds another worker's.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in self.0.iter_mut().zip(&other.0) {
+            *sum += more;
         }
     }
 }
@@ -130,6 +245,36 @@ mod tests {
                 "{why:?}"
             );
             assert!(why.meaning().ends_with('.'), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn each_end_has_a_place() {
+        let mut ends = Ends::default();
+        let all =
+            Ended::ALL.into_iter().flat_map(|what| Why::ALL.iter().map(move |why| (what, *why)));
+        for (what, why) in all {
+            Phase::all().for_each(|phase| ends.count(what, End { why, phase }));
+        }
+        assert_eq!(ends.iter().count(), Ends::LEN);
+        assert!(ends.iter().all(|(_, _, count)| count == 1));
+    }
+
+    #[test]
+    fn a_code_names_party_reason_and_phase() {
+        let code = |why, phase| End { why, phase }.to_string();
+        let phase = Phase::Request(Stage::LastWrite);
+        assert_eq!(code(Why::ClientReset, phase), "client.reset.last_write");
+        assert_eq!(code(Why::ServerTimeout, Phase::Handshake), "server.timeout.handshake");
+        assert_eq!(code(Why::TlsNotTls, Phase::Handshake), "tls.not_tls");
+    }
+
+    #[test]
+    fn the_documents_have_every_reason() {
+        let text = include_str!("../../docs/anatomy.md");
+        for why in Why::ALL {
+            let row = format!("| `{}` | {} |", why.name(), why.meaning());
+            assert!(text.contains(&row), "docs/anatomy.md lacks: {row}");
         }
     }
 }

@@ -5,7 +5,8 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-/// The beginning of `struct tcp_info`, which is the same in every kernel.
+/// The beginning of `struct tcp_info`, which is the same in every kernel; what an older one does not
+/// have is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
     info: libc::tcp_info,
@@ -52,6 +53,21 @@ impl TcpInfo {
         u64::from(self.info.tcpi_rtt) * 1_000
     }
 
+    /// Nanoseconds in which something was to be sent or acknowledged (`tcpi_busy_time`); of these
+    /// with the peer's receive window shut (`tcpi_rwnd_limited`), and with nothing left to send in a
+    /// send buffer that is too small (`tcpi_sndbuf_limited`). All since the connection began.
+    pub fn busy(self) -> [u64; 3] {
+        let libc::tcp_info { tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, .. } =
+            self.info;
+        [tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited]
+            .map(|microseconds| microseconds.saturating_mul(1_000))
+    }
+
+    /// Segments that were sent again since the connection began.
+    pub fn retransmits(self) -> u32 {
+        self.info.tcpi_total_retrans
+    }
+
     /// Of a listener: connections in its accept queue, and how many there may be
     /// (`net/ipv4/tcp.c`, `tcp_get_info`).
     pub fn accept_queue(self) -> (u32, u32) {
@@ -77,6 +93,14 @@ mod tests {
         assert_eq!(TcpInfo::of(&listener).unwrap().accept_queue().0, 0);
         let info = TcpInfo::of(&accepted).unwrap();
         assert!(info.unsent_for() >= 100_000_000, "{info:?}");
+        // A megabyte that nobody reads: the peer's window shuts.
+        accepted.set_nonblocking(true).unwrap();
+        let megabyte = vec![0; 1 << 20];
+        while io::Write::write(&mut &accepted, &megabyte).is_ok() {}
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let [busy, window_shut, buffer_empty] = TcpInfo::of(&accepted).unwrap().busy();
+        assert!(busy > 0 && window_shut <= busy && buffer_empty <= busy);
+        assert!(busy < 60_000_000_000, "the fields lie where they should");
         drop(first);
     }
 

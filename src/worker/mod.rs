@@ -187,6 +187,7 @@ impl Worker {
         }
         if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
             log::warn!("drain: {} connections did not end in time", self.context.live());
+            self.context.observer.ends();
             self.executor.abandon();
             return Ok(ControlFlow::Break(()));
         }

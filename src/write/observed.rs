@@ -1,7 +1,10 @@
 //! What a [`Writer`] tells of itself: how its queue left, and what was done with content.
 
 use super::Writer;
-use crate::observe::{Moved, Sending};
+use crate::{
+    observe::{Delivery, Moved, Sending},
+    ring::{Socket, TcpInfo},
+};
 
 /// What a [`Writer`] notes.
 #[derive(Debug, Default)]
@@ -36,6 +39,15 @@ impl Writer {
         self.notes.departure.holds_head();
         let moved = &mut self.notes.moved;
         moved.head += (length as u64).saturating_sub(std::mem::take(&mut self.notes.inline));
+    }
+
+    /// What was sent took long to leave: the kernel knows what for. Called before its requests end.
+    #[cold]
+    pub(crate) fn note_delivery(&mut self, socket: &Socket) {
+        let Ok(info) = TcpInfo::of(socket) else { return };
+        let [busy, window_shut, buffer_empty] = info.busy();
+        let retransmits = info.retransmits();
+        self.notes.departure.delivered(Delivery { busy, window_shut, buffer_empty, retransmits });
     }
 
     /// Something is submitted. Reads the clock if it is the first.

@@ -1,10 +1,14 @@
 //! Each wait is told under the stage in which it happened, whatever came of it.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use ringway::{
-    config::Config,
-    observe::{Finished, REQUEST_STAGES, Slow, Stage},
+    config::{AccessLogTarget, Config, LogFormat},
+    observe::{Ended, Finished, REQUEST_STAGES, Slow, Stage},
 };
 
 use rustix::process::Signal;
@@ -50,6 +54,10 @@ fn slowest(change: impl FnOnce(&mut Config), steps: &[Step]) -> Slow {
     slow
 }
 
+fn code(slow: &Slow) -> String {
+    slow.finished.end.map_or_else(String::new, |end| end.to_string())
+}
+
 fn part(finished: &Finished, stage: Stage) -> u64 {
     finished.parts[stage.part().unwrap()]
 }
@@ -76,6 +84,7 @@ fn a_deadline_ends_a_request_in_the_stage_that_it_waited_in() {
     for (stage, bytes) in [(Stage::Head, &GET[..30]), (Stage::Body, POST)] {
         let slow = slowest(soon, &[Step::Send(bytes), Step::Answer(408)]);
         assert_eq!((slow.finished.dominant(), slow.finished.status), (stage, 408));
+        assert_eq!(code(&slow), format!("server.timeout.{}", stage.name()));
         let longest = REQUEST_STAGES.map(|stage| part(&slow.finished, stage)).into_iter().max();
         assert_eq!(longest, Some(part(&slow.finished, stage)));
         assert!(bytes.starts_with(&slow.head[..14]), "{:?}", &slow.head[..14]);
@@ -88,6 +97,7 @@ fn half_a_request_is_told_with_what_came_of_it() {
         let slow = slowest(|_| {}, &[Step::Send(bytes), Step::Wait, Step::Reset]);
         assert_eq!((slow.finished.dominant(), slow.finished.complete), (stage, false));
         assert_eq!(slow.finished.status, 0);
+        assert_eq!(code(&slow), format!("client.reset.{}", stage.name()));
         assert!(bytes.starts_with(&slow.head[..14]), "{:?}", &slow.head[..14]);
     }
 }
@@ -133,4 +143,69 @@ fn a_worker_that_was_stopped_reports_the_wait_as_its_own() {
     wait_until("the log has every request", || read().lines().count() == 3);
     assert_eq!(longest_stages(&read())[1..], [Stage::RunQueue; 2]);
     program.end();
+}
+
+#[test]
+fn every_end_is_counted_and_what_brought_no_request_has_a_line() {
+    let folder = folder();
+    let log = folder.path().join("access.log");
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(log.clone()));
+        config.log_format = LogFormat::Json;
+    });
+    let port = server.addresses()[0].port();
+    // No TLS, HTTP without TLS, no handshake, a bad request, a good one.
+    let plain = |bytes: &[u8]| {
+        let mut plain = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        plain.write_all(bytes).unwrap();
+        let _ = plain.read_to_end(&mut Vec::new());
+    };
+    plain(b"\x00\x01\x02\x03\x04\x05\x06");
+    plain(b"GET / HTTP/1.1\r\n\r\n");
+    connect(&server).close();
+    let mut client = connect(&server);
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.response().0, 400);
+    drop(client);
+    let mut client = connect(&server);
+    assert_eq!(client.get("/").0, 200);
+    client.close();
+    let codes = || -> Vec<String> {
+        let anatomy = server.anatomy();
+        let codes =
+            anatomy.ends.iter().map(|(of, end, count)| format!("{} {end} {count}", of.name()));
+        codes.collect()
+    };
+    wait_until("five connections end", || {
+        let anatomy = server.anatomy();
+        let ended = anatomy.ends.iter().filter(|(of, ..)| *of == Ended::Connection);
+        ended.map(|(.., count)| count).sum::<u64>() == 5
+    });
+    let expected = [
+        "connection client.close.handshake 1",
+        "connection client.close.idle 1",
+        "connection tls.plain_http 1",
+        "connection tls.not_tls 1",
+        "connection request.host 1",
+        "refused request.host 1",
+    ];
+    assert_eq!(codes(), expected);
+    let statuses: Vec<_> = server.anatomy().statuses.iter().collect();
+    assert_eq!(statuses, [(200, 1), (400, 1)]);
+    assert_eq!(server.anatomy().aborted.len(Stage::HandshakeFull), 3);
+    stop(server);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut told: Vec<_> = lines
+        .map(|line| (line["status"].as_u64().unwrap(), line["end"].as_str().map(str::to_owned)))
+        .collect();
+    told.sort();
+    let expected = [
+        (0, Some("client.close.handshake")),
+        (0, Some("tls.not_tls")),
+        (0, Some("tls.plain_http")),
+        (200, None),
+        (400, Some("request.host")),
+    ];
+    assert_eq!(told, expected.map(|(status, end)| (status, end.map(str::to_owned))));
 }

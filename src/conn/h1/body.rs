@@ -10,9 +10,11 @@ use super::{
 use crate::{
     conn::{
         Context, Session,
-        session::{ending_of_write, while_held_up},
+        session::{ended_by_write, while_held_up},
+        why,
     },
     decode::{BodyDecoder, BodyError},
+    observe::Why,
     respond::{CONTINUE, Status},
     ring::Socket,
     write::{Pace, WriteError},
@@ -26,10 +28,10 @@ pub(super) async fn discard(
     framing: &Framing,
 ) -> Result<(), Stop> {
     let timeouts = &context.config.timeouts;
-    let refuse = |status| Stop::Refuse(Refusal { status, to_head: framing.to_head });
+    let refuse = |status, why| Stop::Refuse(Refusal { status, why, to_head: framing.to_head });
     let refused = |error: BodyError| {
         log::debug!("decode: {error}");
-        refuse(error.status())
+        refuse(error.status(), why::of_body(error))
     };
     let mut decoder =
         BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
@@ -47,8 +49,7 @@ pub(super) async fn discard(
                 return Ok(());
             }
             if !pace.keeps_up(context.ring.now(), step.consumed) {
-                context.count(|counts| counts.timed_out += 1);
-                return Err(refuse(Status::RequestTimeout));
+                return Err(refuse(Status::RequestTimeout, Why::ServerTooSlow));
             }
             if step.consumed > 0 {
                 continue;
@@ -58,8 +59,7 @@ pub(super) async fn discard(
             session.flush(socket).await?;
             let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
             let Ok(filled) = filled else {
-                context.count(|counts| counts.timed_out += 1);
-                return Err(refuse(Status::RequestTimeout));
+                return Err(refuse(Status::RequestTimeout, Why::ServerTimeout));
             };
             filled?;
         }
@@ -67,7 +67,7 @@ pub(super) async fn discard(
 }
 
 async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
-    let Session { reader, writer, .. } = session;
+    let Session { reader, writer, clock, .. } = session;
     let queued = async {
         writer.reserve(socket, CONTINUE.len(), 0, false).await?;
         let room = writer.room().get_mut(..CONTINUE.len());
@@ -76,7 +76,7 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
         writer.flush(socket).await
     };
     let sent = while_held_up(reader, pin!(queued)).await;
-    sent.map_err(|error| Stop::Close(ending_of_write(&error)))?;
+    sent.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?;
     // It was no answer: how it left says nothing of the answer.
     writer.departure().reset();
     Ok(())

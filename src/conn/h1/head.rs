@@ -6,8 +6,9 @@ use crate::{
     conn::{
         Context,
         exchange::{Decided, KeptAsked, Lookups, Reply, Want, decide},
+        why,
     },
-    observe::{RequestClock, Stage},
+    observe::{RequestClock, Stage, Why},
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
     process::{interest::Interest, site::Asked},
     respond::Status,
@@ -52,17 +53,19 @@ impl Framing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
     pub(super) status: Status,
+    /// What is wrong.
+    pub(super) why: Why,
     /// It answers a HEAD, so it has no content (RFC 9110 section 9.3.2).
     pub(super) to_head: bool,
 }
 
 impl Refusal {
     /// The refusal of a head that lies, in part at least, at the start of `bytes`.
-    pub(super) fn of_head(status: Status, bytes: &[u8]) -> Self {
+    pub(super) fn of_head(status: Status, why: Why, bytes: &[u8]) -> Self {
         // Empty lines may stand before a request line (RFC 9112 section 2.2).
         let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         let to_head = begin.is_some_and(|at| bytes.split_at(at).1.starts_with(b"HEAD "));
-        Self { status, to_head }
+        Self { status, why, to_head }
     }
 }
 
@@ -91,7 +94,11 @@ pub(super) fn examine<'l>(
         Ok(None) => return Ok(Examined::Incomplete),
         Err(error) => {
             log::debug!("parse: {error}");
-            return Ok(Examined::Refused(Refusal::of_head(error.status(), bytes)));
+            return Ok(Examined::Refused(Refusal::of_head(
+                error.status(),
+                why::of_head(error),
+                bytes,
+            )));
         }
     };
     clock.enter(Stage::Decode);
@@ -124,7 +131,11 @@ mod tests {
             (b"\r\n", false),
             (b"", false),
         ] {
-            assert_eq!(Refusal::of_head(Status::BadRequest, bytes).to_head, to_head, "{bytes:?}");
+            assert_eq!(
+                Refusal::of_head(Status::BadRequest, Why::RequestLine, bytes).to_head,
+                to_head,
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     close::Ending,
-    observe::{RequestClock, Stage},
+    observe::{RequestClock, Stage, Why},
     parse::HeadScan,
     respond::Status,
     ring::{Elapsed, Socket},
@@ -83,7 +83,9 @@ async fn requests(
         if fresh && !session.fill_at_hand(socket).await? {
             session.flush(socket).await?;
             in_turn = 0;
-            if !first_bytes(context, socket, session, number == 1).await? {
+            let first = number == 1;
+            if let Some(why) = first_bytes(context, socket, session, first).await? {
+                session.clock.ends(why);
                 return Ok(Ending::CloseNotify);
             }
         }
@@ -99,6 +101,11 @@ async fn requests(
         *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
         if !request(context, socket, session, clock, began, number >= most).await? {
+            session.clock.ends(match number >= most {
+                _ if context.is_draining() => Why::ServerDrain,
+                true => Why::ServerRequests,
+                false => Why::ClientLast,
+            });
             session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
@@ -106,13 +113,13 @@ async fn requests(
     }
 }
 
-/// Waits for a request to begin. False if none is to be waited for any longer.
+/// Waits for a request to begin, or for a reason not to wait any longer.
 async fn first_bytes(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
     first: bool,
-) -> Result<bool, Ending> {
+) -> Result<Option<Why>, Ending> {
     let timeouts = &context.config.timeouts;
     let now = context.ring.now();
     // Who has just shaken hands has a request on its way; an idle connection may be closed at any
@@ -121,12 +128,10 @@ async fn first_bytes(
     let _idle = (!first).then(|| context.idles());
     let filled = context.unless_draining(session.fill(socket), now, grace);
     match context.ring.within(limit, filled).await {
-        Ok(Some(filled)) => filled.map(|()| true),
-        Ok(None) => Ok(false),
-        Err(Elapsed) => {
-            context.count(|counts| counts.timed_out += 1);
-            Ok(false)
-        }
+        Ok(Some(filled)) => filled.map(|()| None),
+        Ok(None) if context.is_draining() => Ok(Some(Why::ServerDrain)),
+        Ok(None) => Ok(Some(Why::ServerEvicted)),
+        Err(Elapsed) => Ok(Some(if first { Why::ServerTimeout } else { Why::ServerIdle })),
     }
 }
 
@@ -193,8 +198,8 @@ async fn gather_head(
     began: u64,
 ) -> Result<(), Stop> {
     let limits = &context.head_limits;
-    let refuse = |session: &Session, status| {
-        Stop::Refuse(Refusal::of_head(status, session.reader.plaintext()))
+    let refuse = |session: &Session, status, why| {
+        Stop::Refuse(Refusal::of_head(status, why, session.reader.plaintext()))
     };
     let until = began.saturating_add(context.config.timeouts.head.as_millis() as u64);
     let mut scan = HeadScan::default();
@@ -207,10 +212,11 @@ async fn gather_head(
             let filled = context.unless_draining(filled, began, REQUEST_GRACE);
             match context.ring.until(until, filled).await {
                 Ok(Some(filled)) => filled?,
-                Ok(None) => return Err(refuse(session, Status::ServiceUnavailable)),
+                Ok(None) => {
+                    return Err(refuse(session, Status::ServiceUnavailable, Why::ServerDrain));
+                }
                 Err(Elapsed) => {
-                    context.count(|counts| counts.timed_out += 1);
-                    return Err(refuse(session, Status::RequestTimeout));
+                    return Err(refuse(session, Status::RequestTimeout, Why::ServerTimeout));
                 }
             }
         }

@@ -8,9 +8,9 @@ use crate::{
     conn::{
         Context, Session,
         exchange::Reply,
-        session::{ending_of_write, while_held_up},
+        session::{ended_by_write, while_held_up},
     },
-    observe::{RequestClock, ServerTiming, Stage},
+    observe::{RequestClock, ServerTiming, Stage, Why},
     process::{answer::FieldSink, facts::Made},
     respond::{HeadFault, HeadWriter, Status},
     ring::Socket,
@@ -82,12 +82,20 @@ pub(super) async fn send(
 ) -> Result<(), Stop> {
     match queue(context, socket, session, request, reply, connection).await {
         Ok(()) => Ok(()),
-        Err(Unsent::TooLong) => Err(Stop::Refuse(Refusal { status: Status::UriTooLong, to_head })),
+        Err(Unsent::TooLong) => Err(Stop::Refuse(Refusal {
+            status: Status::UriTooLong,
+            why: Why::RequestTargetTooLong,
+            to_head,
+        })),
         Err(Unsent::Head(fault)) => {
             context.defect(&fault);
-            Err(Stop::Refuse(Refusal { status: Status::InternalServerError, to_head }))
+            Err(Stop::Refuse(Refusal {
+                status: Status::InternalServerError,
+                why: Why::ServerDefect,
+                to_head,
+            }))
         }
-        Err(Unsent::Broken(error)) => Err(Stop::Close(ending_of_write(&error))),
+        Err(Unsent::Broken(error)) => Err(Stop::Close(ended_by_write(&session.clock, &error))),
     }
 }
 
@@ -104,6 +112,8 @@ pub(super) async fn refuse(
         counts.refused += 1;
     });
     request.head(session.reader.plaintext(), usize::MAX);
+    request.refused(refusal.why);
+    session.clock.ends(refusal.why);
     request.enter(Stage::Respond);
     let mut reply = Reply::refusal(context, refusal.status);
     if refusal.to_head {
@@ -112,7 +122,7 @@ pub(super) async fn refuse(
     let sent = match queue(context, socket, session, request, &mut reply, Connection::CLOSES).await
     {
         Ok(()) => session.flush(socket).await,
-        Err(Unsent::Broken(error)) => Err(ending_of_write(&error)),
+        Err(Unsent::Broken(error)) => Err(ended_by_write(&session.clock, &error)),
         Err(Unsent::TooLong) => Err(Ending::Defect("a refusal has too long a head")),
         Err(Unsent::Head(_)) => Err(Ending::Defect("the head of a refusal cannot be written")),
     };

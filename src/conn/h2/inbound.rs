@@ -2,6 +2,7 @@
 
 use super::{Connection, Stop, shared::Held};
 use crate::{
+    conn::session::ended_by_read,
     decode::h2::DataPayload,
     parse::h2::{ErrorCode, FRAME_HEAD, Fault, FrameHead, Kind, PREFACE, expect_preface},
     read::Filled,
@@ -110,7 +111,8 @@ impl Connection<'_> {
     async fn fill_at_hand(&mut self) -> Result<bool, Stop> {
         loop {
             let filled = self.session.reader.fill_at_hand();
-            match filled.map_err(crate::conn::session::ending_of_read)? {
+            let ended = |error| ended_by_read(&self.session.clock, error);
+            match filled.map_err(ended)? {
                 None => return Ok(false),
                 Some(Filled::More) => return Ok(true),
                 Some(other) => {

@@ -157,6 +157,12 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         Ok(never) => match never {},
         Err(stop) => stop,
     };
+    match stop {
+        // What failed while writing has said no more.
+        Stop::Close(Ending::Reset) => connection.session.clock.ends(Why::ClientReset),
+        Stop::Close(Ending::Defect(_)) => connection.session.clock.ends(Why::ServerDefect),
+        _ => {}
+    }
     connection.end(stop).await
 }
 

@@ -9,7 +9,9 @@ use super::Line;
 use crate::{
     calendar::Utc,
     config::LogFormat,
-    observe::{json, log::push_time, request_clock::route_name, stage::REQUEST_STAGES},
+    observe::{
+        json, log::push_time, request_clock::route_name, slow::Finished, stage::REQUEST_STAGES,
+    },
     wall_clock::since_1970_at,
 };
 
@@ -68,22 +70,30 @@ fn cut(bytes: &[u8], most: usize) -> &[u8] {
 
 /// The forms of a line.
 pub(super) trait PushLine {
-    /// Appends the line of one request that ended at `time`.
-    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], time: SystemTime);
+    /// Appends the line of one request of a worker that ended at `time`.
+    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], on: (usize, SystemTime));
 }
 
 impl PushLine for LogFormat {
-    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], time: SystemTime) {
-        let asked = Asked::of(head);
+    fn push_line(&self, text: &mut String, line: &Line, head: &[u8], on: (usize, SystemTime)) {
+        let mut asked = Asked::of(head);
+        if line.finished.stream > 0 {
+            asked.version = "HTTP/2.0";
+        }
         match self {
-            Self::Text => push_text(text, line, &asked, time),
-            Self::Json => push_json(text, line, &asked, time),
+            Self::Text => push_text(text, line, &asked, on),
+            Self::Json => push_json(text, line, &asked, on),
         }
         text.push('\n');
     }
 }
 
-fn push_text(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime) {
+fn push_text(
+    text: &mut String,
+    line: &Line,
+    asked: &Asked<'_>,
+    (worker, time): (usize, SystemTime),
+) {
     let finished = &line.finished;
     match line.peer {
         Some(peer) => _ = write!(text, "{}", peer.ip()),
@@ -107,14 +117,30 @@ fn push_text(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime
         push_escaped(text, if field.is_empty() { b"-" } else { field });
         text.push('"');
     }
+    let agreed = finished.agreed;
     let _ = write!(
         text,
-        " taken={} resumed={} number={} complete={}",
+        " taken={} resumed={} number={} complete={} connection={worker}-{} tls={} protocol={}",
         route_name(finished.route),
-        u8::from(finished.resumed),
+        u8::from(agreed.resumed),
         finished.number,
         u8::from(finished.complete),
+        finished.connection,
+        or_dash(agreed.version),
+        or_dash(agreed.protocol),
     );
+    if finished.stream > 0 {
+        let _ = write!(text, " stream={}", finished.stream);
+    }
+    if let Some(end) = finished.end {
+        let _ = write!(text, " end={end}");
+    }
+    let _ = write!(text, " blame={}", finished.shares.blame().name());
+    for (name, time) in of_connection(finished).into_iter().chain([("lost", finished.lost)]) {
+        if time > 0 {
+            push_micros(text, name, time);
+        }
+    }
     push_micros(text, "total", finished.total);
     push_micros(text, "first_byte", finished.first_byte);
     for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
@@ -124,7 +150,12 @@ fn push_text(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime
     }
 }
 
-fn push_json(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime) {
+fn push_json(
+    text: &mut String,
+    line: &Line,
+    asked: &Asked<'_>,
+    (worker, time): (usize, SystemTime),
+) {
     let finished = &line.finished;
     text.push_str("{\"time\":\"");
     push_time(text, time);
@@ -144,19 +175,48 @@ fn push_json(text: &mut String, line: &Line, asked: &Asked<'_>, time: SystemTime
     let _ = write!(
         text,
         ",\"status\":{},\"bytes\":{},\"resumed\":{},\"number\":{},\"complete\":{},\
-         \"total_ns\":{},\"first_byte_ns\":{}",
+         \"connection\":\"{worker}-{}\",\"tls\":\"{}\",\"protocol\":\"{}\",\"stream\":{},\
+         \"blame\":\"{}\"",
         finished.status,
         finished.bytes,
-        finished.resumed,
+        finished.agreed.resumed,
         finished.number,
         finished.complete,
-        finished.total,
-        finished.first_byte,
+        finished.connection,
+        finished.agreed.version,
+        finished.agreed.protocol,
+        finished.stream,
+        finished.shares.blame().name(),
+    );
+    match finished.end {
+        None => text.push_str(",\"end\":null"),
+        Some(end) => _ = write!(text, ",\"end\":\"{end}\""),
+    }
+    for (name, time) in of_connection(finished) {
+        let _ = write!(text, ",\"{name}_ns\":{time}");
+    }
+    let _ = write!(
+        text,
+        ",\"lost_ns\":{},\"total_ns\":{},\"first_byte_ns\":{}",
+        finished.lost, finished.total, finished.first_byte,
     );
     for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
         let _ = write!(text, ",\"{}_ns\":{time}", stage.name());
     }
     text.push('}');
+}
+
+/// What came before the first request of a connection; 0 for others, and where it is not known.
+fn of_connection(finished: &Finished) -> [(&'static str, u64); 3] {
+    [
+        ("accept_queue", finished.accept_queue.unwrap_or(0)),
+        ("handshake", finished.handshake.unwrap_or(0)),
+        ("handshake_cpu", finished.handshake_cpu.unwrap_or(0)),
+    ]
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }
 
 fn push_micros(text: &mut String, name: &str, nanoseconds: u64) {
@@ -190,7 +250,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::observe::{Route, Stage, request::place, slow::Finished};
+    use crate::observe::{Agreed, End, Phase, Route, Stage, Why, request::place};
 
     fn line(format: LogFormat, head: &[u8]) -> String {
         let mut finished = Finished {
@@ -199,6 +259,9 @@ mod tests {
             route: Some(Route::UserCache),
             number: 3,
             complete: true,
+            connection: 17,
+            agreed: Agreed { resumed: false, version: "TLSv1.3", protocol: "http/1.1" },
+            handshake: Some(2_100_000),
             total: 15_250,
             first_byte: 900,
             ..Finished::default()
@@ -209,7 +272,7 @@ mod tests {
         let line = Line { finished, peer, head: 0..0 };
         let mut text = String::new();
         let time = UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
-        format.push_line(&mut text, &line, head, time);
+        format.push_line(&mut text, &line, head, (2, time));
         text
     }
 
@@ -222,7 +285,27 @@ mod tests {
             line(LogFormat::Text, &HEAD.iter().copied().filter(|b| *b != 7).collect::<Vec<_>>()),
             "127.0.0.1 - - [29/Feb/2024:12:34:56 +0000] \"GET /a%20b?c HTTP/1.1\" 200 1234 \
              \"https://x/\\\"\" \"t/1\" taken=user_tls/cache resumed=0 number=3 complete=1 \
+             connection=2-17 tls=TLSv1.3 protocol=http/1.1 blame=client handshake_us=2100.0 \
              total_us=15.2 first_byte_us=0.9 run_queue_us=5.2 last_write_us=10.0\n"
+        );
+    }
+
+    #[test]
+    fn a_connection_without_a_request_has_a_line_with_the_reason() {
+        let finished = Finished {
+            end: Some(End { why: Why::TlsNoSharedCipher, phase: Phase::Handshake }),
+            connection: 4,
+            total: 1_000,
+            ..Finished::default()
+        };
+        let line = Line { finished, peer: None, head: 0..0 };
+        let mut text = String::new();
+        LogFormat::Text.push_line(&mut text, &line, b"", (0, UNIX_EPOCH));
+        assert_eq!(
+            text,
+            "- - - [01/Jan/1970:00:00:00 +0000] \"\" 0 0 \"-\" \"-\" taken=- resumed=0 number=0 \
+             complete=0 connection=0-4 tls=- protocol=- end=tls.no_shared_cipher blame=client \
+             total_us=1.0 first_byte_us=0.0\n"
         );
     }
 

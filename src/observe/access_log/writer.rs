@@ -276,7 +276,7 @@ impl Writing {
             for line in &batch.lines {
                 let head = batch.heads.get(line.head.clone()).unwrap_or_default();
                 let ago = Duration::from_nanos(now.saturating_sub(line.finished.ended));
-                self.format.push_line(&mut text, line, head, wall - ago);
+                self.format.push_line(&mut text, line, head, (batch.worker, wall - ago));
             }
             let lines = batch.lines.len() as u64;
             match self.output.write(text.as_bytes()) {

@@ -30,6 +30,25 @@ impl Anatomy {
             report.number("format", FORMAT);
             report.object("server", |server| self.push_server(server));
             report.object("totals", |totals| self.push_totals(totals));
+            report.array("statuses", |statuses| {
+                for (status, count) in self.statuses.iter() {
+                    statuses.object(|each| {
+                        each.number("status", u64::from(status));
+                        each.number("count", count);
+                    });
+                }
+            });
+            report.array("ends", |ends| {
+                for (what, end, count) in self.ends.iter() {
+                    ends.object(|each| {
+                        each.string("of", what.name());
+                        each.string("code", &end.to_string());
+                        each.string("phase", end.phase.name());
+                        each.string("meaning", end.why.meaning());
+                        each.number("count", count);
+                    });
+                }
+            });
             report.array("stages", |stages| self.push_stages(stages));
             report.object("tail", |tail| self.push_tail(tail));
             report.object("ledger", |ledger| {
@@ -126,14 +145,14 @@ impl Anatomy {
                     each.number_or_null(name, known(histogram.value_at_quantile(quantile)));
                 }
                 each.number_or_null("max_ns", known(histogram.max()));
-                each.array("buckets", |list| {
-                    for (bound, count) in buckets(histogram) {
-                        list.array(|pair| {
-                            pair.number(bound);
-                            pair.number(count);
-                        });
-                    }
-                });
+                each.array("buckets", |list| push_buckets(list, buckets(histogram)));
+                for (name, coarse) in [("aborted", &self.aborted), ("timed_out", &self.timed_out)] {
+                    each.object(name, |each| {
+                        each.number("count", coarse.len(stage));
+                        each.number("sum_ns", coarse.sum(stage));
+                        each.array("buckets", |list| push_buckets(list, coarse.buckets(stage)));
+                    });
+                }
             });
         }
     }
@@ -180,6 +199,15 @@ impl Anatomy {
                 }
             }),
         }
+    }
+}
+
+fn push_buckets(list: &mut Array<'_>, buckets: impl IntoIterator<Item = (u64, u64)>) {
+    for (bound, count) in buckets {
+        list.array(|pair| {
+            pair.number(bound);
+            pair.number(count);
+        });
     }
 }
 

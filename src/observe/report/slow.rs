@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use super::{push_stall, seconds};
 use crate::observe::{
-    SlowOnWorker, json::Object, log::push_time, request_clock::route_name, stage::REQUEST_STAGES,
+    Blame, Delivery, SlowOnWorker, json::Object, log::push_time, request_clock::route_name,
+    stage::REQUEST_STAGES,
 };
 
 /// Appends a slow request, as seen from `now`.
@@ -25,9 +26,26 @@ pub(super) fn push_slow(object: &mut Object<'_>, on: &SlowOnWorker, now: SystemT
         None => object.null("taken"),
         Some(_) => object.string("taken", route_name(finished.route)),
     }
-    object.boolean("resumed", finished.resumed);
+    object.boolean("resumed", finished.agreed.resumed);
     object.boolean("complete", finished.complete);
+    object.string("connection", &format!("{}-{}", on.worker, finished.connection));
     object.number("number", finished.number);
+    object.string("tls", finished.agreed.version);
+    object.string("protocol", finished.agreed.protocol);
+    object.number("stream", u64::from(finished.stream));
+    match finished.end {
+        None => object.null("end"),
+        Some(end) => object.string("end", &end.to_string()),
+    }
+    object.object("blame", |blame| {
+        blame.string("who", finished.shares.blame().name());
+        for (who, time) in Blame::ALL.into_iter().zip(finished.shares.time) {
+            blame.number(&format!("{}_ns", who.name()), time);
+        }
+        let known = |of: fn(Delivery) -> u64| finished.shares.delivery.map(of);
+        blame.number_or_null("window_shut_ns", known(|of| of.window_shut));
+        blame.number_or_null("retransmits", known(|of| u64::from(of.retransmits)));
+    });
     object.number("total_ns", finished.total);
     object.string("dominant", finished.dominant().name());
     object.array("stages", |stages| {
@@ -44,6 +62,7 @@ pub(super) fn push_slow(object: &mut Object<'_>, on: &SlowOnWorker, now: SystemT
     object.object("before", |before| {
         before.number_or_null("accept_queue_ns", finished.accept_queue);
         before.number_or_null("handshake_ns", finished.handshake);
+        before.number_or_null("handshake_cpu_ns", finished.handshake_cpu);
         before.number("first_byte_ns", finished.first_byte);
     });
     object.object("beside", |beside| {
