@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use ringway::config::AccessLogTarget;
+use ringway::config::{AccessLogTarget, IoMode};
 use serde_json::Value;
 
 use crate::{connect, folder, settled, start, stop};
@@ -135,6 +135,23 @@ fn the_admin_listener_tells_metrics_and_the_report() {
 
 /// The samples of a text in the format of OpenMetrics. Every line is a comment or a sample, every
 /// sample belongs to a family that was announced, and the text ends as it must.
+#[test]
+fn reports_say_what_the_workers_run_on() {
+    let folder = folder();
+    for (io, name) in [(IoMode::Ring, "ring"), (IoMode::Poll, "poll")] {
+        let server = start(folder.path(), |config| {
+            config.io = io;
+            config.observe.admin = Some("127.0.0.1:0".parse().unwrap());
+        });
+        let address = server.admin_address().unwrap();
+        let get = |path: &str| ask(TcpStream::connect(address).unwrap(), path).1;
+        let report: Value = serde_json::from_str(&get("/anatomy.json")).unwrap();
+        assert_eq!(report["server"]["io"], name);
+        let sample = format!("\nringway_io_backend{{backend=\"{name}\"}} 1\n");
+        assert!(get("/metrics").contains(&sample), "{sample}");
+    }
+}
+
 fn parse_metrics(text: &str) -> Vec<(String, f64)> {
     assert!(text.ends_with("# EOF\n"));
     let mut families = Vec::new();

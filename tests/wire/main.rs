@@ -36,6 +36,7 @@ mod methods;
 mod negotiation;
 mod paths;
 mod per_address;
+mod polling;
 mod privilege;
 mod ranges;
 mod records;

@@ -52,7 +52,12 @@ impl Server {
         Self::start_by(shell, site, identity, options)
     }
 
-    fn start_by(mut program: Command, site: Site, identity: Identity, options: &[&str]) -> Self {
+    pub(crate) fn start_by(
+        mut program: Command,
+        site: Site,
+        identity: Identity,
+        options: &[&str],
+    ) -> Self {
         let log = site.outside().join("log");
         let mut child = program
             .arg("serve")

@@ -173,3 +173,136 @@ fn run(shared: &Shared) {
         let _ = rustix::io::write(&shared.event, &1_u64.to_ne_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ffi::CString,
+        os::fd::AsRawFd,
+        path::Path,
+        time::{Duration, Instant},
+    };
+
+    use rustix::fs::{CWD, Mode, OFlags};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn id(slot: u32) -> OpId {
+        OpId { kind: Kind::Open, slot, generation: 0 }
+    }
+
+    /// Opens that wait until somebody opens their FIFO for writing.
+    struct Pipes {
+        folder: OwnedFd,
+        paths: Vec<CString>,
+        how: Box<libc::open_how>,
+    }
+
+    impl Pipes {
+        fn new(folder: &Path, count: usize) -> Self {
+            let paths: Vec<_> =
+                (0..count).map(|at| CString::new(format!("{at}")).unwrap()).collect();
+            for path in &paths {
+                let path = folder.join(path.to_str().unwrap());
+                rustix::fs::mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+            }
+            // SAFETY: all-zero is a valid open_how.
+            let mut how: Box<libc::open_how> = Box::new(unsafe { std::mem::zeroed() });
+            how.flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+            Self { folder: std::fs::File::open(folder).unwrap().into(), paths, how }
+        }
+
+        fn open(&self, at: usize) -> Submission {
+            Submission::OpenAt2 {
+                directory: self.folder.as_raw_fd(),
+                path: self.paths[at].as_ptr(),
+                how: &raw const *self.how,
+                on_thread: true,
+            }
+        }
+
+        /// Ends the wait of one.
+        fn release(&self, at: usize) -> OwnedFd {
+            rustix::fs::openat(&self.folder, &self.paths[at], OFlags::WRONLY, Mode::empty())
+                .unwrap()
+        }
+    }
+
+    fn results(helper: &Helper, count: usize) -> Vec<(OpId, i32)> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut done = Vec::new();
+        while done.len() < count {
+            assert!(Instant::now() < deadline, "{done:?}");
+            std::thread::sleep(Duration::from_millis(1));
+            done.extend(helper.take_done());
+        }
+        done
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn a_server_that_does_not_answer_holds_some_threads_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipes = Pipes::new(folder.path(), MOST_THREADS + 1);
+        let mut helper = Helper::new().unwrap();
+        assert_eq!(helper.cancel(id(0)), Cancelled::Unknown);
+        for at in 0..=MOST_THREADS {
+            helper.give(id(at as u32), &pipes.open(at)).unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while helper.shared.lock().begun.len() < MOST_THREADS {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(helper.threads, MOST_THREADS);
+        let last = id(MOST_THREADS as u32);
+        assert_eq!(helper.cancel(id(0)), Cancelled::TooLate);
+        assert_eq!(helper.cancel(OpId { generation: 1, ..last }), Cancelled::Unknown);
+        assert_eq!(helper.cancel(last), Cancelled::Taken);
+        assert_eq!(helper.cancel(last), Cancelled::Unknown);
+        assert!(helper.take_done().is_empty());
+        // One that answers at last serves whoever comes next.
+        let _writer = pipes.release(0);
+        let [(done, fd)] = results(&helper, 1)[..] else { panic!("one result") };
+        assert!(done == id(0) && fd >= 0);
+        discard(done, fd);
+        helper.give(last, &pipes.open(MOST_THREADS)).unwrap();
+        let _writer = pipes.release(MOST_THREADS);
+        assert_eq!(helper.threads, MOST_THREADS);
+        let [(done, fd)] = results(&helper, 1)[..] else { panic!("one result") };
+        assert!(done == last && fd >= 0);
+        discard(done, fd);
+        let _writers: Vec<_> = (1..MOST_THREADS).map(|at| pipes.release(at)).collect();
+        for (done, fd) in results(&helper, MOST_THREADS - 1) {
+            discard(done, fd);
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn what_is_opened_for_a_ring_that_is_gone_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipes = Pipes::new(folder.path(), 1);
+        let mut helper = Helper::new().unwrap();
+        helper.give(id(0), &pipes.open(0)).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while helper.shared.lock().begun.is_empty() {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(helper);
+        let writer = pipes.release(0);
+        // Nobody reads it any more once the thread has closed it.
+        let mut polled = [rustix::event::PollFd::new(&writer, rustix::event::PollFlags::OUT)];
+        loop {
+            assert!(Instant::now() < deadline, "the descriptor is left open");
+            rustix::event::poll(&mut polled, None).unwrap();
+            if polled[0].revents().contains(rustix::event::PollFlags::ERR) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -34,7 +34,7 @@ use super::{
     receive_pool::ReceivePool,
 };
 use attempt::{Attempt, Place};
-use helper::Helper;
+use helper::{Cancelled, Helper};
 use lines::{Direction, Lines};
 
 /// Reports that one wait takes, at most; others come with the next.
@@ -181,27 +181,22 @@ impl Poll {
                 let result = attempt::close(fd);
                 self.complete(id, result);
             }
-            Place::Cancel(target) => {
-                let result = self.cancel(OpId::from_user_data(target));
-                self.complete(id, result);
-            }
+            Place::Cancel(target) => self.cancel(id, OpId::from_user_data(target)),
         }
     }
 
-    /// Cancels by name, as the kernel does: the target completes with ECANCELED, unless it is being
-    /// carried out (EALREADY) or gone (ENOENT).
-    fn cancel(&mut self, target: OpId) -> i32 {
-        if self.lines.remove(target) {
-            self.complete(target, -libc::ECANCELED);
-            return 0;
-        }
-        match self.helper.cancel(target) {
-            helper::Cancelled::Taken => {
+    /// Cancels by name, as the kernel does: the cancel completes first, then its target with
+    /// ECANCELED; unless that is being carried out (EALREADY) or gone (ENOENT).
+    fn cancel(&mut self, id: OpId, target: OpId) {
+        let cancelled =
+            if self.lines.remove(target) { Cancelled::Taken } else { self.helper.cancel(target) };
+        match cancelled {
+            Cancelled::Taken => {
+                self.complete(id, 0);
                 self.complete(target, -libc::ECANCELED);
-                0
             }
-            helper::Cancelled::TooLate => -libc::EALREADY,
-            helper::Cancelled::Unknown => -libc::ENOENT,
+            Cancelled::TooLate => self.complete(id, -libc::EALREADY),
+            Cancelled::Unknown => self.complete(id, -libc::ENOENT),
         }
     }
 

@@ -3,6 +3,7 @@
 //! slot is taken, every buffer is home, every descriptor is closed. No test looks at a clock.
 
 mod accepting;
+mod both;
 mod confined;
 mod deadlines;
 mod kernel;
@@ -11,6 +12,7 @@ mod owning;
 mod queues;
 mod random;
 mod receiving;
+mod sequences;
 mod waiting;
 
 use std::{
