@@ -22,8 +22,8 @@ Exit codes:
   1    failed while running
   2    the command line or the configuration is wrong
   3    this host lacks something that was asked for, see `ringway doctor`
-  130  ended at once by a second SIGINT
-  143  ended at once by a second SIGTERM";
+  130  ended at once by SIGINT during the start, or by a second one
+  143  ended at once by SIGTERM during the start, or by a second one";
 
 /// An HTTPS server on io_uring, with kernel TLS where the kernel has it.
 #[derive(Debug, Parser)]
