@@ -1,6 +1,7 @@
 //! Close: close_notify, the peer's last words, the descriptor.
 //!
-//! The invariants. *A join*: the descriptor is closed when nothing is in flight for it any more.
+//! The invariants. *A join*: the descriptor is closed when nothing is in flight for it any more; an
+//! operation that the kernel does not let go of in time keeps it open by itself.
 //! *Nothing accepted is lost*: kernel TLS keeps the tail of a record until the socket takes it
 //! and frees it at close, so close_notify is sent and its completion awaited first. *No reset over
 //! an answer*: closing a socket that holds unread bytes makes the kernel send RST, which can
@@ -8,6 +9,9 @@
 //! while (RFC 9112 section 9.6). All of it within one deadline.
 
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
@@ -65,15 +69,17 @@ pub async fn close(
         Ending::Alert(alert) => Some(alert),
         Ending::Reset | Ending::Defect(_) => None,
     };
+    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let until = ring.now().saturating_add(limit);
     let Some(farewell) = farewell else {
         // What is queued or in flight ends with the writer.
         let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-        reader.stop().await;
+        let _ = ring.until(until, reader.stop()).await;
         return;
     };
     // A farewell that found no room in time is left with the writer, which cancels it.
     let _ = ring
-        .within(limit, async {
+        .until(until, async {
             let told = pin!(writer.alert(&socket, farewell));
             reader.aside_while(HELD_UP, told).await?.ok()?;
             if matches!(ending, Ending::Linger | Ending::Alert(_)) {
@@ -83,7 +89,8 @@ pub async fn close(
             Some(())
         })
         .await;
-    reader.stop().await;
+    // A cancel that misses leaves its slot to the op table, which keeps the descriptor open.
+    let _ = ring.until(until, reader.stop()).await;
 }
 
 /// Drops what still comes, until the peer closes or has sent too much.

@@ -177,16 +177,26 @@ impl Context {
     /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
     /// have passed since that and since `began`, on the worker's clock; or None once the connection
     /// is idle and has to give way.
-    pub async fn unless_draining<F: Future>(
+    pub fn unless_draining<F: Future>(
         &self,
         future: F,
         began: u64,
         grace: u64,
+    ) -> impl Future<Output = Option<F::Output>> {
+        self.unless_drained(future, move |since| since.max(began).saturating_add(grace))
+    }
+
+    /// Awaits a future, or None once the worker is stopping and its clock shows what `until` makes of
+    /// the time at which it was told so; or None once the connection is idle and evicted.
+    pub async fn unless_drained<F: Future>(
+        &self,
+        future: F,
+        until: impl Fn(u64) -> u64,
     ) -> Option<F::Output> {
         let mut future = pin!(future);
         let is_over = || {
             let draining = self.draining.get();
-            draining.is_some_and(|since| self.ring.now() >= since.max(began).saturating_add(grace))
+            draining.is_some_and(|since| self.ring.now() >= until(since))
                 || self.idle.is_evicted(self.ring.current())
         };
         poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -19,6 +19,7 @@ use crate::{
     },
     ring::{
         MAX_UNSENT, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId, limit_unsent,
+        sim::{SimKernel, socket_pair},
     },
 };
 
@@ -206,6 +207,71 @@ fn nothing_is_sent_behind_a_send_that_failed() {
     let alert = block_on(ring, writer.alert(socket, AlertDescription::CloseNotify));
     assert!(matches!(alert, Err(WriteError::GivenUp)), "{alert:?}");
     assert!(ring.send_pool().is_whole());
+}
+
+/// A ring whose operations complete when the test says so, and a socket on it.
+fn scripted() -> (SimKernel, Socket, Writer, std::os::fd::OwnedFd) {
+    let kernel = SimKernel::new(&RingConfig {
+        queues: RingOptions { submissions: 64, completions: 512 },
+        operations: 64,
+        receive_buffers: 8,
+        receive_buffer_len: 1024,
+        leases: 4,
+        send_memory: 0,
+        rings: 1,
+        io: crate::ring::Io::default(),
+    })
+    .unwrap();
+    let (ours, theirs) = socket_pair().unwrap();
+    let socket = Socket::new(kernel.ring(), ours);
+    let stall = Duration::from_secs(30);
+    let timeouts = Timeouts { response_stall: stall, ..Timeouts::default() };
+    let writer = Writer::new(kernel.ring(), &keys(0), false, &timeouts);
+    (kernel, socket, writer, theirs)
+}
+
+/// Polls a future until it ends, while the worker's clock goes on and nothing completes. Says how
+/// long that took, in seconds.
+fn seconds_until_ended<F: Future>(kernel: &SimKernel, future: F) -> (u64, F::Output) {
+    let mut future = pin!(future);
+    for second in 0..100 {
+        kernel.ring().set_current(TaskId::first(0));
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return (second, output);
+        }
+        kernel.ring().take_ready(&mut Vec::new(), usize::MAX);
+        kernel.ring().turn().unwrap();
+        kernel.advance(Duration::from_secs(1));
+    }
+    panic!("it has no deadline");
+}
+
+/// The kernel has a send and does not complete it, as behind a peer that takes nothing.
+#[test]
+fn a_send_in_flight_has_the_response_timeout() {
+    let (kernel, socket, mut writer, _theirs) = scripted();
+    let sent = async {
+        writer.reserve(&socket, 100, 0, false).await?;
+        writer.commit(100)?;
+        writer.flush(&socket).await
+    };
+    let (seconds, sent) = seconds_until_ended(&kernel, sent);
+    assert!(matches!(sent, Err(WriteError::Stalled)), "{sent:?}");
+    assert!((30..=31).contains(&seconds), "{seconds}");
+    assert!(matches!(writer.depart(&socket), Err(WriteError::GivenUp)));
+}
+
+/// A disk that does not answer costs the response.
+#[test]
+fn a_read_in_flight_has_the_response_timeout() {
+    let (kernel, socket, mut writer, _theirs) = scripted();
+    let file = Rc::new(std::os::fd::OwnedFd::from(tempfile::tempfile().unwrap()));
+    let (seconds, sent) = seconds_until_ended(&kernel, async {
+        let mut source = Source::File(file, 0..1 << 20);
+        writer.queue(&socket, 0, &mut source).await
+    });
+    assert!(matches!(sent, Err(WriteError::FileStalled)), "{sent:?}");
+    assert!((30..=31).contains(&seconds), "{seconds}");
 }
 
 /// The plaintext of each record of a stream.

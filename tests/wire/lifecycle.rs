@@ -287,3 +287,67 @@ fn a_certificate_is_made_and_kept() {
     }
     assert_eq!(keys, 1);
 }
+
+/// Runs `attempt` with a server until it succeeds: what it tries has half a second of the server's,
+/// which a busy machine may miss, but not every time.
+fn within_the_grace(attempt: impl Fn(&mut Server) -> bool) {
+    assert!((0..10).any(|_| attempt(&mut Server::plain(&[]))), "never within its grace");
+}
+
+fn is_draining(server: &Server) {
+    server.signal(Signal::TERM);
+    server.expect_logged("draining for at most", 1);
+    // Every task has seen it by now.
+    std::thread::sleep(std::time::Duration::from_millis(150));
+}
+
+/// A client that has shaken hands has a request on its way.
+#[test]
+fn a_first_request_under_drain_is_answered() {
+    within_the_grace(|server| {
+        let mut client = server.connect();
+        client.handshake().unwrap();
+        // The server has seen the end of the handshake when it has answered another after it.
+        assert_eq!(server.connect().get("/hello.txt").body, HELLO);
+        is_draining(server);
+        client.send(b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let Ok(response) = client.try_response("GET") else { return false };
+        assert!(response.body == HELLO && response.closes(), "{response:?}");
+        client.expect_close();
+        server.wait().code() == Some(0)
+    });
+}
+
+/// Whose last answer did not say that the connection ends may have asked again already.
+#[test]
+fn a_request_behind_an_answer_is_answered_under_drain() {
+    within_the_grace(|server| {
+        let mut client = server.connect();
+        let response = client.get("/hello.txt");
+        assert!(!response.closes(), "it is not draining yet");
+        is_draining(server);
+        client.send(b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let Ok(response) = client.try_response("GET") else { return false };
+        assert!(response.body == HELLO && response.closes(), "{response:?}");
+        client.expect_close();
+        server.wait().code() == Some(0)
+    });
+}
+
+/// A request in flight at the signal is answered, and its answer says that it is the last.
+#[test]
+fn the_last_answer_says_close() {
+    let mut server = Server::plain(&["--body-timeout", "5m", "--drain-timeout", "5m"]);
+    let mut client = server.connect();
+    client.send(
+        b"POST /hello.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\
+          Expect: 100-continue\r\n\r\n",
+    );
+    assert_eq!(client.response("POST").status, 100);
+    is_draining(&server);
+    client.send(b"body");
+    let response = client.response("POST");
+    assert!(response.status == 405 && response.closes(), "{response:?}");
+    client.expect_close();
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -116,6 +116,8 @@ fn absolute_form() {
     }
 }
 
+/// An empty `Host` is a valid one (RFC 9112 section 3.2: what a client sends whose target has no
+/// authority); the host is then the one that the server goes by itself (section 3.3).
 #[test]
 fn hosts_that_are_right() {
     let server = Server::plain(&[]);

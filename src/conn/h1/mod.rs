@@ -29,8 +29,8 @@ use head::{Examined, Refusal, examine};
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
 
-/// How long a stopping worker waits for the first request of a connection, and for the end of a
-/// head that has begun, in milliseconds.
+/// How long a stopping worker waits for the first request of a connection, for the end of a head that
+/// has begun, and after an answer for the next request, in milliseconds.
 const REQUEST_GRACE: u64 = 500;
 
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
@@ -122,11 +122,14 @@ async fn first_bytes(
 ) -> Result<Option<Why>, Ending> {
     let timeouts = &context.config.timeouts;
     let now = context.ring.now();
-    // Who has just shaken hands has a request on its way; an idle connection may be closed at any
-    // time (RFC 9112 section 9.5).
-    let (limit, grace) = if first { (timeouts.head, REQUEST_GRACE) } else { (timeouts.idle, 0) };
+    // A client that has completed its handshake has a request on its way. An idle connection may be
+    // closed at any time (RFC 9112 section 9.5), but the next request of one that was answered just
+    // now, without `Connection: close`, may be on its way too.
+    let limit = if first { timeouts.head } else { timeouts.idle };
     let _idle = (!first).then(|| context.idles());
-    let filled = context.unless_draining(session.fill(socket), now, grace);
+    let over =
+        |draining: u64| if first { draining.max(now) + REQUEST_GRACE } else { now + REQUEST_GRACE };
+    let filled = context.unless_drained(session.fill(socket), over);
     match context.ring.within(limit, filled).await {
         Ok(Some(filled)) => filled.map(|()| None),
         Ok(None) if context.is_draining() => Ok(Some(Why::ServerDrain)),
