@@ -5,6 +5,7 @@
 
 mod floods;
 mod hold;
+mod http2;
 mod records;
 mod requests;
 
@@ -22,8 +23,13 @@ pub(crate) struct Attack {
     pub(crate) run: fn(&Target, &Signals),
 }
 
-/// All of them.
-pub(crate) const ALL: [Attack; 19] = [
+/// Those of a protocol.
+pub(crate) fn all(http2: bool) -> &'static [Attack] {
+    if http2 { &http2::ALL } else { &ALL }
+}
+
+/// Those of HTTP/1.1 and of what lies below.
+const ALL: [Attack; 19] = [
     Attack {
         name: "slow-handshake",
         what: "500 connections that send a ClientHello a byte a second each",
@@ -144,11 +150,13 @@ pub(crate) const ALL: [Attack; 19] = [
 mod tests {
     use std::collections::HashSet;
 
-    use super::ALL;
+    use super::all;
 
     #[test]
     fn names_are_unique() {
-        let names: HashSet<_> = ALL.iter().map(|attack| attack.name).collect();
-        assert_eq!(names.len(), ALL.len());
+        for http2 in [false, true] {
+            let names: HashSet<_> = all(http2).iter().map(|attack| attack.name).collect();
+            assert_eq!(names.len(), all(http2).len());
+        }
     }
 }

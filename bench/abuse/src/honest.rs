@@ -55,6 +55,9 @@ impl Honest {
         command.args(["--rate", &options.rate.to_string()]);
         command.args(["--connections", &options.connections.to_string()]);
         command.args(["--duration", &format!("{}ms", options.window().as_millis())]);
+        if options.http2 {
+            command.args(["--h2", "--streams", "10"]);
+        }
         command.args(["--server-pid", &server.pid().to_string()]);
         command.arg("--root").arg(site.root()).arg("--cert").arg(site.cert());
         let output = on_cpu(options.client_cpu, || command.output())

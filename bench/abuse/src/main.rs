@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<Results, String> {
     if options.list {
-        for attack in attacks::ALL {
+        for attack in attacks::all(options.http2) {
             println!("{:24}{}", attack.name, attack.what);
         }
         return Ok(Results::default());

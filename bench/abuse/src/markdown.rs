@@ -7,22 +7,26 @@ use std::path::Path;
 use crate::results::{Results, Round, Seen, median};
 use crate::table::{MIB, over};
 
-const BEGIN: &str = "<!-- results -->\n";
-const END: &str = "<!-- end of results -->";
+/// The lines around the results of HTTP/1.1, and of HTTP/2.
+const AROUND: [(&str, &str); 2] = [
+    ("<!-- results -->\n", "<!-- end of results -->"),
+    ("<!-- results of HTTP/2 -->\n", "<!-- end of results of HTTP/2 -->"),
+];
 
 /// Replaces what stands between the two lines of `file`.
 pub(crate) fn rewrite(file: &Path, results: &Results) -> Result<(), String> {
     let told = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let text = fs::read_to_string(file).map_err(|error| told(&error))?;
-    let text = replaced(&text, &markdown(results))
-        .ok_or_else(|| told(&format!("no lines {} and {END}", BEGIN.trim_end())))?;
+    let around = AROUND[usize::from(results.http2)];
+    let text = replaced(&text, &markdown(results), around)
+        .ok_or_else(|| told(&format!("no lines {} and {}", around.0.trim_end(), around.1)))?;
     fs::write(file, text).map_err(|error| told(&error))
 }
 
-fn replaced(text: &str, part: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{part}{END}{after}"))
+fn replaced(text: &str, part: &str, (begin, end): (&str, &str)) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}{part}{end}{after}"))
 }
 
 fn markdown(results: &Results) -> String {
@@ -128,15 +132,15 @@ fn markdown(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{markdown, replaced};
+    use super::{AROUND, markdown, replaced};
     use crate::results::{Attacked, Results, Round, Seen};
 
     #[test]
     fn the_part_is_replaced_and_the_rest_stays() {
         let text = "a\n<!-- results -->\nold\n<!-- end of results -->\nb\n";
-        let replaced = replaced(text, "new\n").unwrap();
+        let replaced = replaced(text, "new\n", AROUND[0]).unwrap();
         assert_eq!(replaced, text.replace("old", "new"));
-        assert_eq!(super::replaced("a\n", "new"), None);
+        assert_eq!(super::replaced("a\n", "new", AROUND[0]), None);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) load: Option<PathBuf>,
 
+    /// The attacks of HTTP/2, and an honest client that speaks it
+    #[arg(long)]
+    pub(crate) http2: bool,
+
     /// One attack; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) attack: Vec<String>,

@@ -15,6 +15,9 @@ pub(crate) struct Results {
     /// The honest client's requests a second, and its connections.
     pub(crate) rate: u32,
     pub(crate) connections: u32,
+    /// Whether it spoke HTTP/2, and the attacks are those of HTTP/2.
+    #[serde(default)]
+    pub(crate) http2: bool,
     /// Whether the honest client ran ahead of the attackers on their CPU.
     pub(crate) ahead: bool,
     /// The memory ceiling that the server printed, and the most that it held, in bytes.

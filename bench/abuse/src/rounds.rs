@@ -12,7 +12,7 @@ use ringway_load::report::Report;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::attacks::{ALL, Attack};
+use crate::attacks::{self, Attack};
 use crate::honest::Honest;
 use crate::options::Options;
 use crate::pacer::Signals;
@@ -82,6 +82,7 @@ pub(crate) fn measure(options: &Options) -> Result<Results, String> {
         seconds: options.window().as_secs_f64(),
         rounds: options.rounds(),
         rate: options.rate,
+        http2: options.http2,
         connections: options.connections,
         ahead: bench.honest.ahead,
         ceiling: server.ceiling,
@@ -197,11 +198,12 @@ fn behind(cpu: usize) {
 }
 
 fn chosen(options: &Options) -> Result<Vec<Attack>, String> {
+    let all = attacks::all(options.http2);
     if options.attack.is_empty() {
-        return Ok(ALL.to_vec());
+        return Ok(all.to_vec());
     }
     let find = |name: &String| {
-        let found = ALL.into_iter().find(|attack| attack.name == name);
+        let found = all.iter().copied().find(|attack| attack.name == name);
         found.ok_or_else(|| format!("there is no attack '{name}'; --list names them"))
     };
     options.attack.iter().map(find).collect()

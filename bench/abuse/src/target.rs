@@ -66,6 +66,19 @@ impl Target {
         Ok(tls)
     }
 
+    /// The same, speaking HTTP/2.
+    pub(crate) fn http2(&self) -> io::Result<Tls> {
+        let mut config = ClientConfig::clone(&self.tls);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let session = ClientConnection::new(Arc::new(config), ServerName::from(IP));
+        let mut tls = Tls { socket: self.tcp()?, session: session.map_err(io::Error::other)? };
+        tls.session.complete_io(&mut tls.socket)?;
+        match tls.session.alpn_protocol() {
+            Some(b"h2") => Ok(tls),
+            _ => Err(io::Error::other("the server does not speak HTTP/2")),
+        }
+    }
+
     /// The same, with a record layer that seals any content type.
     pub(crate) fn raw(&self) -> io::Result<Raw> {
         let mut socket = self.tcp()?;

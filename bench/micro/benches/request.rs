@@ -5,6 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use ringway::parse::Method;
 use ringway::parse::{FieldStorage, HeadLimits, Target, request_head};
 use ringway::process::answer::{Answer, FieldSink};
 use ringway::process::conditional;
@@ -13,7 +14,6 @@ use ringway::process::interest::Interest;
 use ringway::process::negotiate::{self, Coding};
 use ringway::process::path::SitePath;
 use ringway::process::range;
-use ringway::parse::Method;
 use ringway::process::site::{Asked, Decision, Plan, Site};
 use ringway::process::validator::{FileStat, Validators};
 use ringway::respond::{DateCache, HeadWriter, Status};
