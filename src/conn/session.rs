@@ -55,6 +55,7 @@ impl Session {
         loop {
             let filled = self.reader.fill(socket).await;
             let filled = filled.map_err(|error| ended_by_read(&self.clock, error))?;
+            self.clock.opened(self.reader.take_opening());
             if self.accept(socket, filled).await? {
                 return Ok(());
             }
@@ -65,6 +66,7 @@ impl Session {
     pub(super) async fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
         loop {
             let filled = self.reader.fill_at_hand();
+            self.clock.opened(self.reader.take_opening());
             match filled.map_err(|error| ended_by_read(&self.clock, error))? {
                 None => return Ok(false),
                 Some(filled) => {

@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) since: Cell<u64>,
     /// When the bytes arrived that were received last, likewise.
     pub(super) received: Cell<u64>,
+    /// Spent opening records since the last request began or went on.
+    pub(super) opening: Cell<u64>,
     /// Requests that have begun.
     pub(super) requests: Cell<u64>,
     /// Of them, those that have not ended.
@@ -145,6 +147,7 @@ impl ConnectionClock {
             agreed: Cell::default(),
             since: Cell::new(0),
             received: Cell::new(0),
+            opening: Cell::new(0),
             requests: Cell::new(0),
             open: Cell::new(0),
             why: Cell::new(None),
@@ -193,6 +196,12 @@ impl ConnectionClock {
         recorder.record(kind, self.0.handshake.get());
         recorder.record(Stage::HandshakeCpu, self.0.handshake_cpu.get());
         recorder.record(Stage::HandOver, hand_over);
+    }
+
+    /// Records that came were opened, in so many nanoseconds.
+    #[inline]
+    pub fn opened(&self, nanoseconds: u64) {
+        self.0.opening.set(self.0.opening.get() + nanoseconds);
     }
 
     /// A request of HTTP/1 begins. `fresh`: its first bytes were received in this turn of the loop;

@@ -102,6 +102,14 @@ impl OpenRequest {
         self.parts[TURN] = std::mem::take(&mut self.parts[RUN_QUEUE]);
     }
 
+    /// Of its time until now, so many nanoseconds went into opening the records that brought it.
+    #[inline]
+    pub(super) fn opened(&mut self, nanoseconds: u64) {
+        let decrypt = nanoseconds.min(self.parts[RUN_QUEUE]);
+        self.parts[RUN_QUEUE] -= decrypt;
+        self.parts[DECRYPT] += decrypt;
+    }
+
     /// `stage` begins `now`; the time since the last change belongs to the stage before. Returns
     /// how much that was.
     #[inline]
@@ -255,6 +263,7 @@ pub(super) const fn place(stage: Stage) -> usize {
 
 const RUN_QUEUE: usize = place(Stage::RunQueue);
 const TURN: usize = place(Stage::Turn);
+const DECRYPT: usize = place(Stage::Decrypt);
 const PROCESS: usize = place(Stage::Process);
 const BUFFER: usize = place(Stage::Buffer);
 const RESPOND: usize = place(Stage::Respond);
@@ -334,6 +343,17 @@ mod tests {
         request.begin_behind(1_000, 4_000);
         assert_eq!(part(&request.parts, Stage::Turn), 3_000);
         assert_eq!(part(&request.parts, Stage::RunQueue), 0);
+    }
+
+    #[test]
+    fn opening_records_is_taken_from_the_run_queue() {
+        for (opening, run_queue, decrypt) in [(0, 200, 0), (50, 150, 50), (900, 0, 200)] {
+            let mut request = OpenRequest::default();
+            request.begin(1_000, 1_200);
+            request.opened(opening);
+            assert_eq!(part(&request.parts, Stage::RunQueue), run_queue);
+            assert_eq!(part(&request.parts, Stage::Decrypt), decrypt);
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl RequestClock {
             let arrived = observer.arrival(received_ago).max(since).min(now);
             connection.received.set(arrived);
             request.begin(arrived, now);
+            request.opened(connection.opening.take());
             // Of what the worker lost before this turn, the request waited for its end.
             let waited = observer.turn_began().saturating_sub(arrived);
             request.lost_before = observer.lost() - waited.min(observer.lost_in_turn());
@@ -90,8 +91,10 @@ impl RequestClock {
         let Some(connection) = &request.connection else { return };
         let (now, arrived) = (connection.observer.now(), connection.observer.arrival(received_ago));
         connection.received.set(arrived.min(now));
+        let opening = connection.opening.take();
         request.enter(Stage::RunQueue, arrived.min(now));
         request.enter(stage, now);
+        request.opened(opening);
     }
 
     /// The first `length` of these bytes are the request's head, or what there is of it. The first

@@ -70,6 +70,8 @@ pub struct Reader {
     control_in_a_row: u8,
     /// What was received.
     pub(super) taken: Taken,
+    /// Nanoseconds spent opening records.
+    opening: u64,
 }
 
 impl Reader {
@@ -108,6 +110,7 @@ impl Reader {
             gathered_from: 0,
             control_in_a_row: 0,
             taken,
+            opening: 0,
         }
     }
 
@@ -129,6 +132,11 @@ impl Reader {
     /// What was received since this was last asked.
     pub fn take_taken(&mut self) -> Taken {
         std::mem::take(&mut self.taken)
+    }
+
+    /// Nanoseconds spent opening records since this was last asked.
+    pub(crate) fn take_opening(&mut self) -> u64 {
+        std::mem::take(&mut self.opening)
     }
 
     /// Bytes of memory that the gathered plaintext takes.
@@ -372,7 +380,9 @@ impl Reader {
             self.give_back_if_spent();
             return Ok(None);
         };
+        let began = self.ring.clock();
         let opened = opener.open(record)?;
+        self.opening += self.ring.clock().saturating_sub(began);
         let at = self.sealed.start;
         self.sealed.start += record.len();
         let opening = match opened.content_type {
@@ -426,7 +436,9 @@ impl Reader {
             return Ok(None);
         };
         let mut record = std::mem::take(&mut self.partial);
+        let began = self.ring.clock();
         let opened = opener.open(&mut record)?;
+        self.opening += self.ring.clock().saturating_sub(began);
         let opening = match opened.content_type {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {

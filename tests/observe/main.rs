@@ -101,6 +101,7 @@ fn every_request_is_counted_once_in_every_stage() {
     assert_eq!(count(Stage::HandshakeFull) + count(Stage::HandshakeResumed), 3);
     let sum = |stage| anatomy.histograms.sum(stage);
     assert_eq!(REQUEST_STAGES.into_iter().map(sum).sum::<u64>(), sum(Stage::Total));
+    assert!(sum(Stage::Decrypt) > 0 && sum(Stage::Parse) > 0);
     assert!(sum(Stage::Decode) > 0 && sum(Stage::FirstWrite) > 0);
     assert_eq!((anatomy.counts.requests, anatomy.unobserved()), (15, 0));
     assert_eq!(anatomy.workers[0].as_ref().unwrap().open_requests, 0);

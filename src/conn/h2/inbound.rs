@@ -111,6 +111,7 @@ impl Connection<'_> {
     async fn fill_at_hand(&mut self) -> Result<bool, Stop> {
         loop {
             let filled = self.session.reader.fill_at_hand();
+            self.session.clock.opened(self.session.reader.take_opening());
             let ended = |error| ended_by_read(&self.session.clock, error);
             match filled.map_err(ended)? {
                 None => return Ok(false),

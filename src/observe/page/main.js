@@ -60,9 +60,10 @@ function banner(text) {
   say(element, text || "");
 }
 
-/** The answer that the shown time begins with: null for the start of the server. */
+/** The answer that the shown time begins with: null for the start of the server. A page that has
+    just been opened knows little of the time before: it shows all of it until it has seen half. */
 function begin(now, window) {
-  if (window === 0) return null;
+  if (window === 0 || now.at - answers[0].at < window / 2) return null;
   const wanted = now.at - window - 0.5;
   return answers.find((known) => known.at >= wanted && known !== now) || null;
 }
