@@ -10,7 +10,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -61,13 +61,15 @@ static ALLOCATOR: Counting = Counting;
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
-fn connect(port: u16) -> Client {
-    let config = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting::default()))
-        .with_no_client_auth();
+fn connect(port: u16, protocol: &[u8]) -> Client {
+    let mut config =
+        rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Trusting::default()))
+            .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
@@ -93,8 +95,12 @@ fn answer_length(client: &mut Client, body: usize) -> usize {
     seen.len() + body
 }
 
+/// One test at a time: they count what the whole process allocates.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_request_for_a_file_at_hand_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap();
     CLIENT.set(true);
     for body in [0, 1024, 16 * 1024, 300 * 1024] {
         let folder = tempfile::tempdir().unwrap();
@@ -107,7 +113,7 @@ fn a_request_for_a_file_at_hand_allocates_nothing() {
             .workers(1)
             .start()
             .unwrap();
-        let mut client = connect(server.addresses()[0].port());
+        let mut client = connect(server.addresses()[0].port(), b"http/1.1");
         let mut answer = vec![0; answer_length(&mut client, body)];
         for _ in 0..50 {
             ask(&mut client, &mut answer);
@@ -118,6 +124,74 @@ fn a_request_for_a_file_at_hand_allocates_nothing() {
             .map(|_| {
                 let before = ALLOCATIONS.load(Ordering::Relaxed);
                 (0..10).for_each(|_| ask(&mut client, &mut answer));
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            })
+            .min();
+        assert_eq!(best, Some(0), "allocations for ten requests of {body} bytes");
+        drop(client);
+        server.handle().drain(Duration::from_secs(5));
+        server.wait().unwrap();
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Asks for the file on a stream and reads frames until it ends; says how much content came.
+fn ask_stream(client: &mut Client, stream: u32, payload: &mut [u8]) -> usize {
+    let block = b"\x82\x87\x04\x09/file.bin\x01\x09localhost";
+    client.write_all(&frame(1, 5, stream, block)).unwrap();
+    let mut content = 0;
+    loop {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        client.read_exact(&mut payload[..length]).unwrap();
+        assert!([0, 1, 4].contains(&head[3]), "a frame of type {}", head[3]);
+        content += if head[3] == 0 { length } else { 0 };
+        let ends = [0, 1].contains(&head[3]) && head[4] & 1 != 0;
+        if ends {
+            return content;
+        }
+    }
+}
+
+/// Neither the short way, which takes no place among the streams, nor the long one.
+#[test]
+fn a_request_of_http2_for_a_file_at_hand_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap();
+    CLIENT.set(true);
+    for body in [0, 1024, 16 * 1024, 300 * 1024] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file.bin"), vec![7; body]).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        let server = Server::builder()
+            .root(folder.path())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .workers(1)
+            .start()
+            .unwrap();
+        let mut client = connect(server.addresses()[0].port(), b"h2");
+        let window = 0x7fff_ffff_u32.to_be_bytes();
+        let begin = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            frame(4, 0, 0, &[&[0, 4], &window[..]].concat()),
+            frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()),
+        ];
+        client.write_all(&begin.concat()).unwrap();
+        let mut payload = vec![0; 16_384];
+        let mut streams = (1..).step_by(2);
+        let mut ask = || {
+            let stream = streams.next().unwrap();
+            assert_eq!(ask_stream(&mut client, stream, &mut payload), body);
+        };
+        (0..50).for_each(|_| ask());
+        let best = (0..40)
+            .map(|_| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                (0..10).for_each(|_| ask());
                 ALLOCATIONS.load(Ordering::Relaxed) - before
             })
             .min();
