@@ -1,4 +1,4 @@
-//! A monotonic clock that is read often: the processor's counter tells the time between two
+//! A monotonic clock that is read often: the processor's counter gives the time between two
 //! readings of the kernel's clock, which costs a third of asking the kernel each time.
 //!
 //! The invariants. *It is the kernel's clock*: whatever the counter does, a turn of the loop begins

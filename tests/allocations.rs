@@ -75,7 +75,7 @@ fn connect(port: u16, protocol: &[u8]) -> Client {
     StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
 }
 
-/// Asks for a file and reads the whole answer, whose length the first answer tells.
+/// Asks for a file and reads the whole answer, whose length is that of the first answer.
 fn ask(client: &mut Client, answer: &mut [u8]) {
     client.write_all(b"GET /file.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     client.read_exact(answer).unwrap();

@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
-/// The queue of established connections that are to be accepted (`net.core.somaxconn` may cut it,
+/// The queue of established connections that wait for accept (`net.core.somaxconn` may cut it,
 /// and is the same by default). So many may come in one burst of a multishot accept.
 pub(super) const BACKLOG: i32 = 4_096;
 

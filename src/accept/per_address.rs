@@ -1,7 +1,7 @@
 //! How many connections each address has open, when that is limited.
 //!
 //! The kernel spreads the connections of one address over all workers, so a worker alone cannot
-//! tell how many there are: the table is shared. It is cut into shards with a lock each, and
+//! count them all: the table is shared. It is cut into shards with a lock each, and
 //! touched once when a connection is accepted and once when it has ended, never in between.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 /// Locks of the table. Far more than threads that could want one at a time.
 const SHARDS: usize = 64;
 
-/// Who is counted as one: an IPv4 address, or the first 64 bits of an IPv6 address, since whoever
+/// What counts as one address: an IPv4 address, or the first 64 bits of an IPv6 address, since a client that
 /// has one of these mostly has all that begin with them (RFC 4291 section 2.5.4, RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Prefix {

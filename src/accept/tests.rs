@@ -20,7 +20,7 @@ use crate::ring::{
     sim::{Asked, SimKernel, socket_pair},
 };
 
-/// A worker that has room for so many, and idle connections of which so many would give way.
+/// A worker that has room for so many, and so many idle connections that it can evict.
 #[derive(Debug, Default)]
 struct Worker {
     room: Cell<usize>,
@@ -171,7 +171,7 @@ fn idle_connections_give_way_a_few_in_each_turn_and_not_all_in_one_pause() {
     stage.worker.idle.set(1_000);
     stage.bring(100);
     stage.worker.room.set(0);
-    // The accept is cancelled first, so that whoever else comes waits in the kernel.
+    // The accept is cancelled first, so that further clients wait in the kernel.
     assert!(stage.poll().is_pending());
     stage.cancel();
     assert!(!stage.is_armed());

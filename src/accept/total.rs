@@ -1,6 +1,6 @@
 //! How many connections all workers have open together, when that is limited.
 //!
-//! One number, without a lock: it is changed when a connection is to be served and when it has
+//! One number, without a lock: it changes when a connection is admitted and when it has
 //! ended, never in between. Whatever a connection held is free before its place is, on whichever
 //! worker the next one takes it.
 

@@ -219,7 +219,7 @@ struct Observe {
     /// Write a line for each request, - for standard output; SIGUSR1 opens the file anew
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     access_log: Option<PathBuf>,
-    /// Tell clients the stages of their requests in the field Server-Timing
+    /// Send clients the stages of their requests in the field Server-Timing
     #[arg(long)]
     server_timing: bool,
     /// Neither time stages nor count copies, to measure what that costs
@@ -337,9 +337,9 @@ overrides! {
         max_requests "max-requests" "N": u64 = number::<u64> => requests_per_connection,
         /// Most streams of an HTTP/2 connection at a time [default: 100]
         h2_streams "h2-streams" "N": usize = number::<usize> => h2_streams,
-        /// File content that a worker keeps at hand [default: 64MiB]
+        /// File content that a worker caches [default: 64MiB]
         file_cache "file-cache" "SIZE": usize = units::memory => file_cache_bytes,
-        /// Largest file that is kept at hand [default: 1MiB]
+        /// Largest file that is cached [default: 1MiB]
         file_cache_max_file "file-cache-max-file" "SIZE": usize = units::memory
             => file_cache_max_file,
         /// Most files that a worker knows at a time [default: 4096]
@@ -367,7 +367,7 @@ overrides! {
         response_rate "response-min-rate" "RATE": u64 = units::bytes => response_min_rate,
         /// For the last bytes of a connection to leave [default: 2s]
         close "close-timeout" "TIME": Duration = units::time => close,
-        /// For requests in flight when the server is told to stop [default: 30s]
+        /// For requests in flight when the server stops [default: 30s]
         drain "drain-timeout" "TIME": Duration = units::time => drain,
     }
 }

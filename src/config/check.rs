@@ -177,7 +177,7 @@ impl ObserveOptions {
         match told.into_iter().find(|(_, wanted)| *wanted && !self.anatomy) {
             Some((option, _)) => Err(ConfigError::new(
                 option,
-                "it tells the times of stages, which --no-anatomy switches off",
+                "it reports the times of stages, which --no-anatomy switches off",
                 "leave out one of the two",
             )),
             None => Ok(()),

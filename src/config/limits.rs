@@ -18,7 +18,7 @@ pub struct Limits {
     pub connections: usize,
     /// Open connections on all workers together, 0 to 1,000,000,000. Default 0: no limit but
     /// `connections` of each. At the limit as at that one; a worker that has no idle connection asks
-    /// the others in turn to let theirs give way, and each looks every 20 ms whether there is a
+    /// the others in turn to evict theirs, and each looks every 20 ms whether there is a
     /// place, which is for the first that does.
     pub connections_in_all: usize,
     /// Open connections of one address on all workers together, 0 to 1,000,000; an IPv6 address
@@ -61,9 +61,9 @@ pub struct Limits {
     /// Streams of an HTTP/2 connection at a time, 1 to 1,000; the client learns it from
     /// SETTINGS_MAX_CONCURRENT_STREAMS. Beyond: REFUSED_STREAM, and the client tries again.
     pub h2_streams: usize,
-    /// Bytes of file content that a worker keeps at hand, 0 to 64 GiB. Default 64 MiB.
+    /// Bytes of file content that a worker caches, 0 to 64 GiB. Default 64 MiB.
     pub file_cache_bytes: usize,
-    /// The largest file that is kept at hand, in bytes, at most `file_cache_bytes`. Default 1 MiB.
+    /// The largest file that is cached, in bytes, at most `file_cache_bytes`. Default 1 MiB.
     pub file_cache_max_file: usize,
     /// Files that a worker knows at a time, 0 to 1,000,000. Default 4,096. Each may hold one open
     /// descriptor.
@@ -111,7 +111,7 @@ const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 impl Limits {
     /// These limits, lowered to what each of `workers` with `listeners` each can have under a limit
-    /// of `open_files` descriptors for the process: a quarter of them for files at hand, or what
+    /// of `open_files` descriptors for the process: a quarter of them for cached files, or what
     /// connections leave, the rest for connections. `None` if not even one connection would fit.
     pub fn fitted(&self, open_files: u64, workers: usize, listeners: usize) -> Option<Self> {
         let all = usize::try_from(open_files).unwrap_or(usize::MAX);

@@ -79,7 +79,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the folder is presented.
     pub site: SiteOptions,
-    /// What the server tells about itself.
+    /// What the server reports about itself.
     pub observe: ObserveOptions,
     /// What the program gives up of its process.
     pub process: ProcessOptions,
@@ -136,7 +136,7 @@ pub enum IoMode {
 /// Whether TLS records are sealed and opened by the kernel once a handshake is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KtlsMode {
-    /// By whoever does it at less cost on this host, which is tried at the start; the start block
+    /// By the cheaper of the two on this host, which a trial at the start finds; the start block
     /// gives the figures.
     #[default]
     Auto,

@@ -1,4 +1,4 @@
-//! What the server tells about itself, and to whom. An [`AdminAddress`] can only be made of one
+//! What the server reports about itself, and to whom. An [`AdminAddress`] can only be made of one
 //! that nobody but this host reaches.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-/// What the server tells about itself, beside its log.
+/// What the server reports about itself, beside its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObserveOptions {

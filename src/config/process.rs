@@ -11,7 +11,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessOptions {
-    /// The user to become once everything privileged is open. Default: whoever started it.
+    /// The user to become once everything privileged is open. Default: the user who started it.
     pub user: Option<UserSpec>,
     /// Whether the process is confined to the files that it serves and keeps.
     /// Default: [`LandlockMode::Auto`].

@@ -33,7 +33,7 @@ pub struct Timeouts {
     /// meanwhile is dropped, up to 64 MiB, so that no reset overtakes the answer. Default 2 s.
     /// Beyond: closed, which resets a peer that still sends.
     pub close: Duration,
-    /// For the requests in flight when the server is told to stop. Default 30 s. Beyond: reset.
+    /// For the requests in flight when the server stops. Default 30 s. Beyond: reset.
     pub drain: Duration,
 }
 

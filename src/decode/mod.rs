@@ -41,7 +41,7 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What the peer is told.
+    /// The status that the peer gets.
     pub const fn status(self) -> Status {
         match self {
             Self::TooLarge => Status::ContentTooLarge,

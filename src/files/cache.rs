@@ -100,7 +100,7 @@ impl Cache {
         false
     }
 
-    /// Entries, bytes at hand, descriptors.
+    /// Entries, cached bytes, descriptors.
     pub(super) fn usage(&self) -> (usize, usize, usize) {
         (self.entries.len(), self.bytes, self.descriptors)
     }

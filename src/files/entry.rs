@@ -16,7 +16,7 @@ use crate::{
 
 /// Time for which a file must have been left alone before its content is kept, in milliseconds:
 /// longer than one tick of the clock that stamps files (10 ms at the slowest), within which two
-/// writes cannot be told apart.
+/// writes cannot be distinguished.
 const SETTLED_MS: i128 = 50;
 
 /// How long what is known of a path is used before it is checked again, in milliseconds.
@@ -30,14 +30,14 @@ pub struct FileObject {
     /// The latest date of other content that was known at the path before, in seconds since the
     /// epoch.
     pub(super) date_before: Option<i64>,
-    /// Its content, if that is at hand.
+    /// Its content, if it is cached.
     pub content: Option<Rc<Pages>>,
-    /// The open file, if its content is not at hand.
+    /// The open file, if its content is not cached.
     pub file: Option<Rc<OwnedFd>>,
 }
 
 impl FileObject {
-    /// Whether its date tells its content from those that were known before.
+    /// Whether its date distinguishes its content from earlier content.
     fn is_dated(&self) -> bool {
         self.date_before.is_none_or(|before| before < self.stat.modified)
     }
@@ -96,7 +96,7 @@ impl FileEntry {
     }
 
     /// Whether each file that would be sent from its descriptor is still the version that the
-    /// answer would describe. Content at hand is one version whatever became of its file.
+    /// answer would describe. Cached content is one version whatever became of its file.
     pub(super) fn is_current(&self) -> bool {
         self.objects().all(|object| {
             object
@@ -169,7 +169,7 @@ impl Entry {
         }
     }
 
-    /// Bytes of content at hand.
+    /// Bytes of cached content.
     pub(super) fn bytes(&self) -> usize {
         self.file().map_or(0, |file| {
             file.objects().filter_map(|object| object.content.as_ref()).map(|c| c.len()).sum()
@@ -202,8 +202,8 @@ pub(super) fn stat(file: &OwnedFd) -> io::Result<(FileType, FileStat)> {
     Ok((FileType::from_raw_mode(stat.stx_mode.into()), known))
 }
 
-/// Whether the file has been left alone for long enough that its metadata tells its versions
-/// apart: a write from now on gets another time than the last one has. That is so for a time in
+/// Whether the file has been left alone for long enough that its metadata distinguishes its
+/// versions: a write from now on gets another time than the last one has. That is so for a time in
 /// the past, and for one in the future, as a clock that was set back leaves behind.
 pub(super) fn is_settled(stat: &FileStat) -> bool {
     let now = since_1970().as_millis();

@@ -105,7 +105,7 @@ pub struct FileStore {
     root: RefCell<Root>,
     index: Vec<u8>,
     max_file: usize,
-    /// Bytes of content at hand, in the cache or with those that it is sent to.
+    /// Bytes of content in memory, in the cache or with those that it is sent to.
     alive: Rc<Cell<usize>>,
     max_alive: usize,
     /// Bytes of listings, being made or on their way.
@@ -209,7 +209,7 @@ impl FileStore {
         &self.listings
     }
 
-    /// Entries known, bytes of content at hand, descriptors held.
+    /// Entries known, bytes of cached content, descriptors held.
     pub fn usage(&self) -> (usize, usize, usize) {
         self.cache.borrow().usage()
     }
@@ -297,7 +297,7 @@ impl FileStore {
         Ok(FileEntry::new(name, identity, coded))
     }
 
-    /// Takes over content at hand if it is of this version of the file; else reads it, if it is
+    /// Takes over cached content if it is of this version of the file; else reads it, if it is
     /// small; else keeps the file open.
     async fn object(
         &self,

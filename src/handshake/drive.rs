@@ -91,7 +91,7 @@ impl Handshake {
         })
     }
 
-    /// Takes what the client has sent and appends what is to be sent to `output`: whole flights,
+    /// Takes what the client has sent and appends the answer to `output`: whole flights,
     /// session tickets included.
     ///
     /// The first call should have the whole ClientHello: only then is a fallback noticed.

@@ -56,7 +56,7 @@ pub enum HeadError {
 }
 
 impl HeadError {
-    /// What the peer is told.
+    /// The status that the peer gets.
     pub const fn status(self) -> Status {
         match self {
             Self::EmptyLines

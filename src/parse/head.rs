@@ -177,7 +177,7 @@ fn partial(
     if full { Err(HeadError::HeadTooLarge) } else { Ok(()) }
 }
 
-/// Tells a version that we do not speak from a third word that is no version. `Ok`: it has not
+/// Distinguishes a version that Ringway does not speak from a third word that is no version. `Ok`: it has not
 /// come completely yet.
 #[cold]
 fn unsupported_version(head: &[u8]) -> Result<(), HeadError> {

@@ -136,7 +136,7 @@ proptest! {
     ) {
         match (outcome(&bytes), outcome_in_pieces(&bytes, &sizes)) {
             // With several faults, which is named first may depend on what had come; and the scan
-            // waits for the line that tells.
+            // waits for the line that decides.
             (Err(_), Err(_) | Ok(None)) => {}
             (whole, pieces) => prop_assert_eq!(whole, pieces),
         }

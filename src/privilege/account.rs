@@ -34,7 +34,7 @@ pub struct Account {
     pub groups: Vec<u32>,
 }
 
-/// Why a user cannot be told.
+/// Why a user cannot be determined.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AccountError {

@@ -122,7 +122,7 @@ impl<'b> Interest<'b> {
         }
     }
 
-    /// Notes one field line, if it is of interest. The name's length tells most of them apart.
+    /// Notes one field line, if it is of interest. The name's length distinguishes most of them.
     pub fn note(&mut self, name: &str, value: &'b [u8]) {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         match name.len() {

@@ -3,7 +3,7 @@
 //! The invariant: the table is sorted and lower-case, so that a look-up is a binary search; text
 //! says that it is UTF-8, which a static site in this century is.
 
-/// The type of what no extension tells: any bytes.
+/// The type of a file whose extension is unknown: any bytes.
 pub const DEFAULT: &str = "application/octet-stream";
 
 /// The type of the pages that Ringway writes itself.

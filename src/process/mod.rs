@@ -1,4 +1,4 @@
-//! Process: from a request to what is to be sent.
+//! Process: from a request to its answer.
 //!
 //! Everything in these modules is a decision over facts and does no I/O: the same request, the same
 //! facts about the files and the same second give the same answer. `crate::files` finds the facts.

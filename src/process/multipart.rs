@@ -25,7 +25,7 @@ pub struct Boundaries(RandomState);
 
 impl Boundaries {
     /// The boundary of one response: a keyed hash of the version of the representation, the second
-    /// and the ranges. Whoever changes the file to hold an observed boundary changes its tag.
+    /// and the ranges. A writer who changes the file to hold an observed boundary changes its tag.
     fn make(&self, entity_tag: &[u8], now: i64, ranges: &Ranges) -> Boundary {
         let ends = ranges.as_slice().iter().map(|range| (range.first, range.last));
         let ends = ends.fold(0, |all, end| self.0.hash_one((all, end)));

@@ -91,7 +91,7 @@ pub fn select(value: &[u8], length: u64) -> Selection {
     read(value, length).unwrap_or(Selection::Whole)
 }
 
-/// [`select`], with `None` for a field that is to be ignored.
+/// [`select`], with `None` for a field to ignore.
 fn read(value: &[u8], length: u64) -> Option<Selection> {
     let (unit, set) = value.trim_ascii().split_at_checked(6)?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
@@ -100,7 +100,7 @@ fn read(value: &[u8], length: u64) -> Option<Selection> {
     let mut ranges = Ranges::default();
     let mut specs = 0;
     for spec in set.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-        // Empty list members are to be borne (RFC 9110 section 5.6.1.2).
+        // A recipient accepts empty list members (RFC 9110 section 5.6.1.2).
         if spec.is_empty() {
             continue;
         }

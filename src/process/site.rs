@@ -1,6 +1,6 @@
 //! The decision: what a request gets, given what stands at its path.
 //!
-//! It falls in two or three steps, so that it needs facts only and whoever looks files up does
+//! It falls in two or three steps, so that it needs facts only and the caller that looks files up does
 //! nothing else:
 //!
 //! 1. [`Asked::plan`] names the path to look up, or decides without.

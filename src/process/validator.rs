@@ -10,7 +10,7 @@ use std::io::Write as _;
 use super::negotiate::Coding;
 use crate::calendar::fixdate;
 
-/// What the file system tells of one file.
+/// What the file system reports of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStat {
     /// Its length in bytes.
@@ -38,7 +38,7 @@ const MAX_TAG_BYTES: usize = 2 + 3 * 16 + 2 + 5;
 /// It is made of the length, the time of the last change of content to the nanosecond, and a mix
 /// of the file system, the inode number and the time of its last change, which keeps the numbers
 /// themselves private. Two writes of equal length in place within one tick of the file system's clock cannot
-/// be told apart; a file replaced by renaming always can.
+/// be distinguished; a file replaced by renaming always can.
 #[derive(Clone, Copy)]
 pub struct EntityTag {
     text: [u8; MAX_TAG_BYTES],
@@ -140,7 +140,7 @@ pub struct Validators {
     last_modified: Option<LastModified>,
 }
 
-/// The last second that is no date: archives and builds that are to be reproducible give their files
+/// The last second that is no date: reproducible archives and builds give their files
 /// the time 0 or 1, whatever they hold.
 const NO_DATE: i64 = 1;
 

@@ -1,4 +1,4 @@
-//! Control records: alerts and post-handshake messages, whoever decrypted them.
+//! Control records: alerts and post-handshake messages, decrypted by either layer.
 //!
 //! The same functions serve user-space TLS, after an [`Opener`](super::Opener), and kernel TLS,
 //! which hands over the plaintext of a control record beside its type.
@@ -23,7 +23,7 @@ pub const KEY_UPDATE: [u8; 5] = [HANDSHAKE_KEY_UPDATE, 0, 0, 1, 0];
 pub enum Control {
     /// The peer will send nothing more: the clean end of what it sends.
     CloseNotify,
-    /// The peer failed, with this alert description. Nothing is to be sent, not even an alert.
+    /// The peer failed, with this alert description. Send nothing, not even an alert.
     Failed(u8),
     /// A warning that changes nothing. Bound their number: they cost work.
     Ignored,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ContentType;
 
-/// The alerts that Ringway sends or tells apart (RFC 8446 section 6, RFC 5246 section 7.2).
+/// The alerts that Ringway sends or distinguishes (RFC 8446 section 6, RFC 5246 section 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AlertDescription {

@@ -65,7 +65,7 @@ impl RecordHeader {
     }
 
     /// Reads a header during the handshake, where the version is not yet negotiated: the first
-    /// `ClientHello` may say 0x0301 and the field is to be ignored (RFC 8446 section 5.1), and
+    /// `ClientHello` may say 0x0301 and a recipient ignores the field (RFC 8446 section 5.1), and
     /// empty fragments are rustls's to judge.
     pub fn parse_initial(bytes: &[u8]) -> Result<Option<Self>, RecordError> {
         let Some((header, [major, minor])) = Self::read(bytes)? else {

@@ -136,7 +136,7 @@ impl fmt::Debug for Opener {
 /// RFC 8446 section 5.4: the true content type is the last byte that is not zero.
 ///
 /// The padding counts towards the limit of the inner plaintext (section 5.2), and the peer has
-/// authenticated it, so the time that the scan takes tells nobody anything new.
+/// authenticated it, so the duration of the scan reveals nothing new.
 fn strip_padding(inner: &[u8]) -> Result<(ContentType, usize), RecordError> {
     if inner.len() > MAX_PLAINTEXT + 1 {
         return Err(RecordError::Overflow);

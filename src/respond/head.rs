@@ -99,7 +99,7 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
-    /// `Server: ringway`, without a version: an attacker need not be told.
+    /// `Server: ringway`, without a version: an attacker need not know.
     #[inline]
     pub fn server(&mut self) -> &mut Self {
         self.put([b"Server: ringway\r\n"]);

@@ -1,7 +1,7 @@
 //! The server as a library: start, learn where it listens, drain, wait.
 //!
 //! The invariant: [`Builder::start`] returns only when every worker has its ring, its folder and
-//! its listeners, so that whoever holds a [`RunningServer`] can connect; and dropping it drains.
+//! its listeners, so that the holder of a [`RunningServer`] can connect; and dropping it drains.
 
 #![forbid(unsafe_code)]
 

@@ -74,7 +74,7 @@ impl Prepared {
                 warn_of_unreadable(&self.config, &account);
                 format!("user {account}")
             }
-            None => whoever_started_it(),
+            None => invoking_user(),
         };
         privilege::give_up_new_privileges().map_err(StartError::Process)?;
         // A change of user decides this too, so it is decided again.
@@ -126,7 +126,7 @@ impl Prepared {
         start::start(self, &choice)
     }
 
-    /// Opens what is made in the file system, as whoever the process is by now.
+    /// Opens what is made in the file system, as the process's present user.
     fn open_files(&mut self) -> Result<(), StartError> {
         if let Some(target) = &self.config.observe.access_log {
             let log = target.clone();
@@ -214,7 +214,7 @@ pub(super) fn choose(mode: IoMode) -> Result<Choice, StartError> {
     choice.map_err(StartError::Ring)
 }
 
-fn whoever_started_it() -> String {
+fn invoking_user() -> String {
     match rustix::process::geteuid() {
         uid if uid.is_root() => "root (see --user)".to_owned(),
         uid => format!("uid {}", uid.as_raw()),

@@ -45,7 +45,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Tells a running server to stop, or to read its certificates again; may be cloned and sent to any
+/// Makes a running server stop, or read its certificates again; may be cloned and sent to any
 /// thread.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -165,7 +165,7 @@ impl RunningServer {
         self.admin.as_ref().and_then(Admin::address)
     }
 
-    /// Where the time of its requests went, and the bytes: what the admin listener tells. Asks
+    /// Where the time of its requests went, and the bytes: what the admin listener reports. Asks
     /// every worker, and waits a second at most.
     pub fn anatomy(&self) -> Anatomy {
         self.sources.anatomy()

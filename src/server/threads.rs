@@ -43,7 +43,7 @@ impl WorkerThread {
             };
             let _ = ready.send(Ok(()));
             drop(ready);
-            // Whoever waits for it is there until it comes.
+            // The waiting thread is there until it comes.
             let _ = ended.send(worker.run());
         };
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(work)?;

@@ -148,7 +148,7 @@ enum Errand {
     End,
 }
 
-/// The server's side of TLS, shared by whoever may replace it.
+/// The server's side of TLS, shared with the thread that replaces it.
 pub(super) struct Tls {
     config: Arc<SharedConfig>,
     state: Mutex<State>,

@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_secs(60);
 /// So many looks a change may go on for before it is read all the same.
 const PATIENCE: u32 = 5;
 
-/// What tells one version of a file from another, symbolic links followed.
+/// What distinguishes one version of a file from another, symbolic links followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     /// There is none, or it cannot be looked at.
@@ -73,7 +73,7 @@ impl Watch {
         self.files.iter().map(Stamp::of).collect()
     }
 
-    /// Whether they are to be read: they have changed and then rested from one look to the next, so
+    /// Whether to read them: they have changed and then rested from one look to the next, so
     /// that a pair is not read when half of it is written; or it is time to try again.
     pub(super) fn is_due(&mut self, now: Instant, look: &[Stamp]) -> bool {
         if look == self.tried {
@@ -107,7 +107,7 @@ impl Watch {
     }
 
     /// Notes that they were read when they looked so, and what came of it. Answers whether that is
-    /// news: the same refusal is told once.
+    /// news: the same refusal is logged once.
     pub(super) fn note(
         &mut self,
         now: Instant,

@@ -107,7 +107,7 @@ pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     Ticketer::new()
 }
 
-/// The configuration that handshakes begin with, which may be replaced at any time. A handshake
+/// The configuration that handshakes begin with, which a reload may replace at any time. A handshake
 /// looks here once and stays with what it found.
 ///
 /// A lock that is only ever written when certificates are replaced costs a reader two atomic

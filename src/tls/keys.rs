@@ -58,7 +58,7 @@ pub(crate) fn traffic_keys(
     sequence: u64,
     secret: &ConnectionTrafficSecrets,
 ) -> Result<TrafficKeys, KeysError> {
-    // The length of the key tells the sizes of AES apart: some versions of rustls name both
+    // The length of the key distinguishes the sizes of AES: some versions of rustls name both
     // `Aes128Gcm` in TLS 1.2.
     let (suite, key, iv) = match secret {
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }

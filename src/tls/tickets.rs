@@ -1,8 +1,8 @@
 //! Session tickets: whom they are for, and keys that several machines share.
 //!
 //! A ticket is the session itself, sealed for us and kept by the client (RFC 5077, RFC 8446 section
-//! 4.6.1). Whoever has its key can read, and with TLS 1.2 decrypt, what was resumed with it, so a
-//! key is a secret like a private key, and is to be replaced often.
+//! 4.6.1). The holder of its key can read, and with TLS 1.2 decrypt, what was resumed with it, so a
+//! key is a secret like a private key, and should be replaced often.
 
 #![forbid(unsafe_code)]
 
@@ -103,10 +103,10 @@ impl ProducesTickets for BoundTickets {
 /// **The bound:** plain AES-GCM with random nonces of 96 bits allows 2^32 messages under a key (NIST
 /// SP 800-38D section 8.3), which a busy fleet reaches in a day. Here salt and nonce would both have
 /// to repeat, 224 bits: after 2^64 tickets the chance is below 2^-96. So the number of tickets
-/// is no reason to replace a key; that whoever steals it can read old sessions is.
+/// is no reason to replace a key; that a thief of it can read old sessions is.
 ///
 /// **The work** for a ticket is one comparison of names for each key and at most one opening,
-/// whoever made it. Tickets older than 12 hours do not open, however long their key is kept.
+/// any server made it. Tickets older than 12 hours do not open, however long their key is kept.
 pub struct SharedTickets {
     /// Never empty.
     keys: Vec<TicketKey>,

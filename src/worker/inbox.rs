@@ -16,7 +16,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::{files::Folder, observe::WorkerSnapshot};
 
-/// What a worker can be told.
+/// A command to a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Accept nothing more, finish what is in flight within this time, then end.
@@ -31,7 +31,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     commands: Mutex<VecDeque<Command>>,
-    /// Idle connections that are to give way, since another worker has none. A number, not a
+    /// Idle connections to evict, since another worker has none. A number, not a
     /// command: however often it is asked for, there is no more than this of it.
     room: AtomicU32,
     event: Arc<OwnedFd>,
@@ -49,7 +49,7 @@ impl Inbox {
         self.wake();
     }
 
-    /// Asks that so many idle connections give way, for those who wait on another worker. What was
+    /// Asks the worker to evict so many idle connections, for those that wait on another worker. What was
     /// asked for before and has not been looked at is not added up: it may be for the same ones.
     pub(super) fn ask_for_room(&self, wanted: u32) {
         // Who asked first has woken it.
@@ -68,7 +68,7 @@ impl Inbox {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// How many idle connections are to give way; none from then on.
+    /// Takes the number of idle connections to evict.
     pub(super) fn take_room(&self) -> u32 {
         self.room.swap(0, AcqRel)
     }

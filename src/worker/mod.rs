@@ -65,7 +65,7 @@ pub(crate) struct Plan {
     pub(crate) pool: Pool,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
-    /// Theirs, the one that is to be asked for room first at the beginning.
+    /// Theirs, beginning with the one to ask first.
     pub(crate) neighbours: Vec<Arc<Inbox>>,
 }
 
@@ -216,7 +216,7 @@ impl Worker {
     }
 }
 
-/// Does what the worker is told from outside, and sees to the deadline of its end.
+/// Carries out commands from outside, and sees to the deadline of its end.
 async fn listen_to(
     inbox: Arc<Inbox>,
     context: Rc<Context>,
@@ -236,7 +236,7 @@ async fn listen_to(
                         log::error!("folder: the new one cannot be served: {error}");
                     }
                 }
-                // Whoever asked may have given up.
+                // The asker may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
             }
         }
@@ -277,7 +277,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
     context.observer.snapshot(context.counts(), account, context.live())
 }
 
-/// Hands what is to be logged to the log now and then, so that it does not wait for more.
+/// Hands gathered lines to the log now and then, so that it does not wait for more.
 async fn feed_log(context: Rc<Context>) {
     while !(context.is_draining() && context.live() == 0) {
         context.ring.sleep(LOG_EVERY).await;

@@ -17,7 +17,7 @@ impl Neighbours {
         Self { inboxes, next: Cell::new(0) }
     }
 
-    /// Asks the next of them, each in its turn, to let so many idle connections give way. One at a
+    /// Asks the next of them, each in its turn, to evict so many idle connections. One at a
     /// time, so that who waits costs no more idle connections than it needs, and so that many who
     /// wait do not wake everybody.
     pub(super) fn ask_for_room(&self, wanted: u32) {

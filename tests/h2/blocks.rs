@@ -151,7 +151,7 @@ fn heads_that_are_too_much_are_refused_and_the_table_stays_right() {
     // Long ones.
     refused(&mut peer, &literals(&[("x-long", &"v".repeat(16 << 10))]));
     refused(&mut peer, &literals(&[(&"n".repeat(16 << 10), "v")]));
-    // A path alone that is too long is told as such, unless the head is.
+    // A path alone that is too long is refused as such, unless the head is.
     let path = format!("/{}", "p".repeat(12 << 10));
     let stream = long(&mut peer, &encode::block(get(&path)));
     assert!([414, 404].contains(&peer.answer(stream).status));

@@ -100,7 +100,7 @@ fn a_body_that_trickles() {
         assert!(sent < 2_000, "a body without end");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    // What it was told may be lost to a reset; it is no answer to the request.
+    // Its answer may be lost to a reset; it is no answer to the request.
     let (said, _) = client.end();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");

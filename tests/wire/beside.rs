@@ -28,7 +28,7 @@ pub(crate) fn beside<T>(server: &Server, act: impl FnOnce() -> T) -> T {
                 let response = kept.ask("/hello.txt").unwrap_or_else(|error| {
                     // Not within a response, and not without a word.
                     assert_eq!(error.to_string(), "closed after \"\"");
-                    eprintln!("a kept connection had to give way");
+                    eprintln!("a kept connection was evicted");
                     kept = server.connect();
                     kept.get("/hello.txt")
                 });

@@ -79,7 +79,7 @@ fn ten_thousand_idle_connections() {
 }
 
 /// Raises the limit on open files, of this process and of the servers that it starts, so far that
-/// ten thousand connections fit if whoever runs the test may do that: root may. The limit that
+/// ten thousand connections fit if the user who runs the test may do that: root may. The limit that
 /// holds then.
 pub(crate) fn raise_open_files() -> u64 {
     const ENOUGH: u64 = 32_768;
@@ -93,7 +93,7 @@ pub(crate) fn raise_open_files() -> u64 {
 }
 
 /// Many more than there is room for connect and say nothing. Each holds a place until the
-/// handshake's deadline; whoever means it has its turn.
+/// handshake's deadline; an honest client has its turn.
 #[test]
 fn a_flood_of_silent_connections() {
     let server = Server::plain(&[
@@ -116,7 +116,7 @@ fn a_flood_of_silent_connections() {
     }
 }
 
-/// Idle connections fill the server. Those that waited longest are told to go, one for each that
+/// Idle connections fill the server. Those that waited longest are evicted, one for each that
 /// comes.
 #[test]
 fn idle_connections_give_way() {

@@ -145,7 +145,7 @@ fn key_updates_without_end() {
                 reset = client.tls.write_tls(&mut client.socket).is_err();
             }
         }
-        // A reset is told once: a write that failed leaves a bare end to read.
+        // A reset is reported once: a write that failed leaves a bare end to read.
         let end = client.end().1;
         assert!(reset || matches!(end, End::Alert | End::Reset), "{end:?}");
     });
@@ -167,7 +167,7 @@ fn plain_http_is_told_where_to_go() {
     });
 }
 
-/// A partial head does not hold the drain up, and is told that nothing will come of it.
+/// A partial head does not hold the drain up, and is refused.
 #[test]
 fn a_drain_does_not_wait_for_partial_heads() {
     let mut server = Server::plain(&["--drain-timeout", "1h", "--head-timeout", "1h"]);
@@ -208,8 +208,8 @@ fn the_first_head_is_timed_from_the_handshake() {
     assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
 }
 
-/// The server is told to stop while clients are busy: whoever was let in is answered whole, and
-/// whoever waits between two requests is told close_notify.
+/// The server stops while clients are busy: every admitted request is answered whole, and
+/// a client between two requests gets close_notify.
 #[test]
 fn a_drain_under_load_fails_no_request() {
     let mut server = Server::plain(&[]);

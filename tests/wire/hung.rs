@@ -12,7 +12,7 @@ use crate::host::skip;
 use crate::server::Server;
 use crate::site::{HELLO, Site};
 
-/// Whoever opens something below it waits until this is dropped, which ends the file system.
+/// An open below it waits until this is dropped, which ends the file system.
 struct Hung {
     place: PathBuf,
     _device: File,

@@ -116,7 +116,7 @@ fn ten_thousand_connections_leave_nothing_behind() {
         "error",
     ];
     let server = Server::start(site, &options);
-    // What is kept by intention is there after this: files at hand, tickets, the allocator's own.
+    // What is kept by intention is there after this: cached files, tickets, the allocator's own.
     round(&server, 1_000, 1);
     drop(connect(server.port).unwrap());
     std::thread::sleep(Duration::from_secs(3));

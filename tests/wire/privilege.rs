@@ -298,7 +298,7 @@ fn every_thread_is_confined_where_the_kernel_can() {
     if !said.contains("Landlock ABI") {
         return skip(&format!("this kernel has no Landlock: {said}"));
     }
-    // Landlock demands it of whoever confines itself, and it is inherited like the domain.
+    // Landlock demands it of a process that confines itself, and it is inherited like the domain.
     for status in of_every_thread(&server, "status") {
         assert_eq!(field(&status, "NoNewPrivs"), ["1"], "{status}");
     }
@@ -360,7 +360,7 @@ fn the_private_key_is_never_told() {
     assert!(body.len() > 100, "{key}");
     for piece in body.as_bytes().windows(16) {
         let piece = std::str::from_utf8(piece).unwrap();
-        assert!(!told.contains(piece), "a piece of the key is told");
+        assert!(!told.contains(piece), "a piece of the key is printed");
     }
     // A key with something wrong in it is refused without being shown.
     let damaged = key.replacen('A', "*", 1);

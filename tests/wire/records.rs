@@ -74,7 +74,7 @@ fn empty_records_without_end() {
     few_are_borne_and_many_are_not(&server, ContentType::ApplicationData, b"", 10);
 }
 
-/// The kernel passes over empty records and tells nobody, so nobody can count them.
+/// The kernel skips empty records silently, so no one can count them.
 #[test]
 fn empty_records_that_the_kernel_passes_over() {
     if !has_kernel_tls() {

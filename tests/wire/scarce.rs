@@ -99,7 +99,7 @@ fn memory_stays_below_its_ceiling() {
 }
 
 /// Listings of a folder of long names, to clients that do not read them: beyond the memory that
-/// there is for them, the next is told to come again; files are served as ever.
+/// there is for them, the next is asked to come again; files are served as ever.
 #[test]
 fn listings_are_bounded() {
     let site = Site::new();
@@ -117,7 +117,7 @@ fn listings_are_bounded() {
             match head.status {
                 200 => held.push(client),
                 503 => {
-                    assert!(head.field("Retry-After").is_some(), "it is told to come again");
+                    assert!(head.field("Retry-After").is_some(), "it is asked to come again");
                     refused += 1;
                 }
                 other => panic!("{other}"),

@@ -1,4 +1,4 @@
-//! A client that has shaken hands and then seals whatever it is told to, as no library would: with
+//! A client that has shaken hands and then seals any content type, as no library would: with
 //! the keys of the session, by the cipher of rustls alone.
 
 use std::io::Write;

@@ -76,7 +76,7 @@ fn a_file_that_is_removed() {
     assert!(received == SIZE || end.is_some());
 }
 
-/// Small files change under a server that keeps them at hand; every response is one version whole.
+/// Small files change under a server that caches them; every response is one version whole.
 #[test]
 fn a_small_file_that_changes_all_the_time() {
     let server = Server::plain(&[]);

@@ -13,7 +13,7 @@ use crate::per_address::from_another_address;
 use crate::server::{PATIENCE, Server};
 use crate::site::{HELLO, Site};
 
-/// A request whose head lacks its end. Who has sent it is not idle, and does not give way.
+/// A request whose head lacks its end. The client that has sent it is not idle, and is not evicted.
 const BEGUN: &[u8] = b"GET /hello.txt HTTP/1.1\r\n";
 const REST: &[u8] = b"Host: localhost\r\n\r\n";
 

@@ -169,7 +169,7 @@ impl Talk {
             let processed = self.tls.process_new_packets();
             work += begin.elapsed();
             if let Err(error) = processed {
-                // The alert tells the server why; that it may not arrive changes nothing.
+                // The alert gives the server the reason; that it may not arrive changes nothing.
                 let _ = self.flush("TLS handshake");
                 return Err(AnatomyError::Tls(error));
             }

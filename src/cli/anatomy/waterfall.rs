@@ -1,4 +1,4 @@
-//! Durations as bars under each other: pure text, as wide as it is told.
+//! Durations as bars under each other: pure text, as wide as its caller asks.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where the server is to be found, as URLs.
+//! The addresses of the server, as URLs.
 
 use std::net::SocketAddr;
 

@@ -20,7 +20,7 @@ const AT: &str = "at";
 /// Most names that are shown.
 const MAX_NAMES: usize = 8;
 
-/// All that the block tells.
+/// The content of the block.
 pub(super) struct StartBlock {
     /// The folder, as it was given.
     pub(super) root: PathBuf,

@@ -49,7 +49,7 @@ fn is_at_hand(entry: &Entry) -> bool {
     entry.file().unwrap().object(Coding::Identity).content.is_some()
 }
 
-/// Whoever reads slowly holds a file's content after it has left the cache.
+/// A slow reader holds a file's content after it has left the cache.
 #[test]
 fn content_that_left_the_cache_is_bounded_too() {
     const FILE: usize = 1000;

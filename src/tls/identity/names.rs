@@ -44,7 +44,7 @@ impl NameIndex {
     }
 
     /// The best certificate for a name that `fits`: whose key the client can verify. If none does,
-    /// the best one, so that the client is told what is the matter. `None` without certificates.
+    /// the best one, so that the client can see what is wrong. `None` without certificates.
     pub(super) fn choose(&self, name: Option<&str>, fits: impl Fn(usize) -> bool) -> Option<usize> {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
         let exact = name.as_ref().and_then(|name| self.exact.get(name));

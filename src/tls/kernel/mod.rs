@@ -3,7 +3,7 @@
 //! The invariant: **the kernel continues exactly where we stopped**, at the record boundary, with
 //! the record number and the nonce that come next. [`crypto_info`] puts that into the kernel's
 //! own structures, [`install_transmit`] and [`install_receive`] set them on a socket, and
-//! [`probe()`] tells beforehand, by trying, what this kernel accepts. [`compare`] tells whether that
+//! [`probe()`] finds out beforehand, by trying, what this kernel accepts. [`compare`] measures whether that
 //! pays.
 
 mod install;

@@ -1,6 +1,6 @@
 //! What this kernel's TLS can do, found out by trying.
 //!
-//! Versions of kernels tell little: modules may be missing, ciphers may be missing, a container
+//! Versions of kernels say little: modules may be missing, ciphers may be missing, a container
 //! may forbid the socket options. So each item is really set, on a connection to ourselves.
 
 #![forbid(unsafe_code)]

@@ -23,7 +23,7 @@ use crate::record::{
 
 const DATA: ContentType = ContentType::ApplicationData;
 
-/// What the kernel can do, or `None` if the test that asks is to be skipped.
+/// What the kernel can do, or `None` if the test has to be skipped.
 fn support(test: &str) -> Option<KtlsSupport> {
     let support = probe();
     let required = std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1");
@@ -48,7 +48,7 @@ fn all() -> impl Iterator<Item = (Suite, TlsVersion)> {
         .flat_map(|suite| [(suite, TlsVersion::Tls12), (suite, TlsVersion::Tls13)])
 }
 
-/// Keys of one direction; `generation` tells the keys of a connection apart.
+/// Keys of one direction; `generation` distinguishes the keys of a connection.
 fn keys(suite: Suite, version: TlsVersion, generation: u8, sequence: u64) -> TrafficKeys {
     let key = [generation; 32];
     // The explicit nonce of TLS 1.2 is about to carry into its higher bytes.

@@ -6,7 +6,7 @@ use super::{Command, Input, MAX_PEERS, Peer, Play, requests::request};
 use crate::ring::sim::Asked;
 
 /// How an operation can go wrong, and whether that concerns its connection: what is interrupted,
-/// or finds no buffer, is to be tried again.
+/// or finds no buffer, is tried again.
 const RECEIVE_FAULTS: [(i32, bool); 8] = [
     (libc::ENOBUFS, false),
     (libc::ECANCELED, false),

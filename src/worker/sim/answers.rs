@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::site;
 
-/// What a request is to be answered with.
+/// The expected answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Promise {
     /// 200 and this file, or its sibling if the answer says gzip.
@@ -25,7 +25,7 @@ pub(super) struct Exchange {
     pub(super) head_only: bool,
 }
 
-/// The requests of a client that are to be answered, and what has come.
+/// The requests of a client that wait for answers, and the answers so far.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     due: VecDeque<Exchange>,

@@ -55,7 +55,7 @@ impl Play {
         self.worker.context.live() == 0 && self.peers.iter().all(|peer| peer.socket.is_none())
     }
 
-    /// The worker is told to stop, and does.
+    /// The worker gets a command to stop, and stops.
     fn stop(&mut self) {
         if self.ended.is_none() {
             self.tell(Command::Drain(Duration::from_secs(1)));

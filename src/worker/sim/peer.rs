@@ -90,7 +90,7 @@ pub(super) struct Peer {
     pub(super) socket: Option<OwnedFd>,
     /// Its number from then on.
     pub(super) descriptor: RawFd,
-    /// The other end of it, which tells whether it is closed.
+    /// The other end of it, which shows whether it is closed.
     pub(super) witness: OwnedFd,
     /// On its way to the server.
     pub(super) outbound: Vec<u8>,

@@ -5,7 +5,7 @@ use super::answers::{Exchange, Promise};
 /// How many kinds of requests there are.
 pub(super) const KINDS: u8 = 24;
 
-/// The bytes of a request, and what it is to be answered with.
+/// The bytes of a request, and its expected answer.
 pub(super) fn request(kind: u8) -> (Vec<u8>, Exchange) {
     use Promise::{Anything, File, Part, Status};
     let get = |path: &str, fields: &str| {
