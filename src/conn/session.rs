@@ -151,6 +151,7 @@ pub(super) fn ended_by_read(clock: &ConnectionClock, error: ReadError) -> Ending
     match (error.alert(), error) {
         (Some(alert), _) => Ending::Alert(alert),
         (None, ReadError::Truncated) => Ending::Truncated,
+        (None, ReadError::Defect(what)) => Ending::Defect(what),
         (None, _) => Ending::Reset,
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn of_read(error: &ReadError) -> Why {
         ReadError::Truncated => Why::ClientTruncated,
         ReadError::PeerFailed(_) => Why::ClientAlert,
         ReadError::Flood => Why::ClientFlood,
+        ReadError::Defect(_) => Why::ServerDefect,
     }
 }
 

@@ -19,16 +19,20 @@ pub enum ReadError {
     PeerFailed(u8),
     /// More control records in a row than anyone needs.
     Flood,
+    /// An invariant of this server does not hold; this says which.
+    Defect(&'static str),
 }
 
 impl ReadError {
+    pub(super) const BEYOND: Self = Self::Defect("a record does not lie where it was received");
+
     /// The alert that the peer gets, if it gets one.
     pub fn alert(&self) -> Option<AlertDescription> {
         match self {
             Self::Record(error) => Some(error.alert()),
             Self::Kernel(alert) => Some(*alert),
             Self::Flood => Some(AlertDescription::UnexpectedMessage),
-            Self::Socket(_) | Self::Truncated | Self::PeerFailed(_) => None,
+            Self::Socket(_) | Self::Truncated | Self::PeerFailed(_) | Self::Defect(_) => None,
         }
     }
 
@@ -57,6 +61,7 @@ impl fmt::Display for ReadError {
             Self::Kernel(alert) => write!(f, "kernel TLS refused a record: {alert:?}"),
             Self::Truncated => f.write_str("the peer closed without close_notify"),
             Self::PeerFailed(alert) => write!(f, "the peer sent alert {alert}"),
+            Self::Defect(what) => write!(f, "a defect of this server: {what}"),
             Self::Flood => f.write_str("too many control records in a row"),
         }
     }

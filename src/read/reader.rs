@@ -117,11 +117,11 @@ impl Reader {
     /// The plaintext that has arrived and has not been consumed.
     pub fn plaintext(&self) -> &[u8] {
         let (bytes, range) = if self.gathered.is_empty() {
-            (self.lease.as_deref().unwrap_or_default(), self.plain.clone())
+            (self.lease.as_deref().unwrap_or(&[]), self.plain.clone())
         } else {
             (&self.gathered[..], self.gathered_from..self.gathered.len())
         };
-        bytes.get(range).unwrap_or_default()
+        bytes.get(range).unwrap_or(&[])
     }
 
     /// Whether the kernel opens the records.
@@ -394,7 +394,7 @@ impl Reader {
                 return Ok(Some(Opening::Data));
             }
             other => {
-                let payload = record.get(opened.plaintext).unwrap_or_default();
+                let payload = record.get(opened.plaintext).ok_or(ReadError::BEYOND)?;
                 Opening::Control(parse_control(self.version, other, payload)?)
             }
         };
@@ -420,8 +420,8 @@ impl Reader {
             if missing == 0 {
                 break;
             }
-            let lease = self.lease.as_deref().unwrap_or_default();
-            let rest = lease.get(self.sealed.clone()).unwrap_or_default();
+            let lease = self.lease.as_deref().unwrap_or(&[]);
+            let rest = lease.get(self.sealed.clone()).ok_or(ReadError::BEYOND)?;
             let taken = &rest[..missing.min(rest.len())];
             if taken.is_empty() {
                 self.give_back_if_spent();
@@ -450,12 +450,12 @@ impl Reader {
                     self.gathered_from = opened.plaintext.start;
                 } else {
                     self.gather_rest();
-                    self.gather(record.get(opened.plaintext).unwrap_or_default());
+                    self.gather(record.get(opened.plaintext).ok_or(ReadError::BEYOND)?);
                 }
                 Opening::Data
             }
             other => {
-                let payload = record.get(opened.plaintext).unwrap_or_default();
+                let payload = record.get(opened.plaintext).ok_or(ReadError::BEYOND)?;
                 Opening::Control(parse_control(self.version, other, payload)?)
             }
         };
