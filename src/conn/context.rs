@@ -85,7 +85,7 @@ pub struct Context {
     own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
-    /// When the worker was told to stop, in milliseconds on its clock.
+    /// When the worker began to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
     idle: Idle,
     /// Connections without a whole ClientHello.
@@ -163,8 +163,8 @@ impl Context {
         self.date.borrow()
     }
 
-    /// From now on, requests in flight are finished and nothing new begins. Every task is to be
-    /// woken, so that it takes notice.
+    /// From now on, requests in flight are finished and nothing new begins. The caller wakes every
+    /// task, so that it notices.
     pub fn begin_drain(&self) {
         self.draining.set(Some(self.ring.now()));
     }
@@ -176,7 +176,7 @@ impl Context {
 
     /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
     /// have passed since that and since `began`, on the worker's clock; or None once the connection
-    /// is idle and has to give way.
+    /// is idle and was evicted.
     pub fn unless_draining<F: Future>(
         &self,
         future: F,
@@ -187,7 +187,7 @@ impl Context {
     }
 
     /// Awaits a future, or None once the worker is stopping and its clock shows what `until` makes of
-    /// the time at which it was told so; or None once the connection is idle and evicted.
+    /// the time at which that began; or None once the connection is idle and evicted.
     pub async fn unless_drained<F: Future>(
         &self,
         future: F,
@@ -213,13 +213,13 @@ impl Context {
     }
 
     /// The current task's connection waits for a request that may come or not, for as long as the
-    /// result lives; it may have to give way to another.
+    /// result lives; it may be evicted for another.
     pub(super) fn idles(&self) -> Waiting<'_> {
         self.idle.join(self.ring.current(), self.ring.now())
     }
 
     /// The current task's connection has sent no whole ClientHello, for as long as the result
-    /// lives; it may have to give way to another.
+    /// lives; it may be evicted for another.
     pub(super) fn awaits_hello(&self) -> Waiting<'_> {
         self.silent.join(self.ring.current(), self.ring.now())
     }

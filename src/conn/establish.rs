@@ -219,7 +219,7 @@ struct Shaken {
     early: Option<(RecvBuf, usize)>,
 }
 
-/// Gives each direction of the connection to whoever is to seal or open its records.
+/// Hands each direction of the connection to the kernel or to the record layer.
 ///
 /// The last flight is left to the writer: most clients send their first request right behind their
 /// Finished, and then the tickets leave with its answer, in one send. What is sealed by the kernel

@@ -1,5 +1,5 @@
 //! Connections that wait for a request, in the order in which they began to: who has waited
-//! longest gives way when there is no room for another. Joining, leaving and choosing cost the
+//! longest is evicted when there is no room for another. Joining, leaving and choosing cost the
 //! same however many there are.
 
 use std::{
@@ -18,7 +18,7 @@ const NONE: u32 = u32::MAX;
 enum State {
     Away,
     Waiting,
-    /// Chosen to give way.
+    /// Chosen for eviction.
     Evicted,
 }
 
@@ -78,7 +78,7 @@ impl Idle {
         Some(place.task)
     }
 
-    /// Whether a task waits and was chosen to give way.
+    /// Whether a task waits and was chosen for eviction.
     pub(super) fn is_evicted(&self, task: TaskId) -> bool {
         let list = self.0.borrow();
         list.places.get(task.index()).is_some_and(|place| place.state == State::Evicted)
@@ -112,7 +112,7 @@ pub(super) struct Waiting<'i> {
 }
 
 impl Waiting<'_> {
-    /// Awaits a future, or None once the connection was chosen to give way.
+    /// Awaits a future, or None once the connection was chosen for eviction.
     pub(super) async fn unless_evicted<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {

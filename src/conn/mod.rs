@@ -113,7 +113,7 @@ fn received_ago(socket: &Socket) -> Option<u64> {
     TcpInfo::of(socket).ok().map(TcpInfo::received_ago)
 }
 
-/// What the kernel tells of a connection now, if that is to be noted.
+/// The kernel's figures of a connection, if they are recorded.
 fn sampled(context: &Context, socket: &Socket) -> Option<TcpInfo> {
     context.observer.is_enabled().then(|| TcpInfo::of(socket).ok()).flatten()
 }

@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Takes what is at hand. False if there is nothing more.
+    /// Takes what has arrived. False if there is nothing more.
     pub(super) async fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
         loop {
             let filled = self.reader.fill_at_hand();

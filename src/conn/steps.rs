@@ -122,7 +122,7 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
-    /// The tasks that are to be polled.
+    /// The tasks that are ready.
     fn woken(ring: &Ring) -> Vec<usize> {
         let mut tasks = Vec::new();
         ring.take_ready(&mut tasks, 100);

@@ -51,7 +51,7 @@ pub struct Anatomy {
     pub uptime: Duration,
     /// Each worker's own; None for one that did not answer in time.
     pub workers: Vec<Option<Box<WorkerSnapshot>>>,
-    /// Each worker's thread; None if the kernel does not tell.
+    /// Each worker's thread; None if the kernel does not report it.
     pub threads: Vec<Option<ThreadFigures>>,
     /// The durations of all.
     pub histograms: Histograms,

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_took_most_of_the_time_is_named() {
+    fn the_party_that_took_most_of_the_time_is_named() {
         let last = |time| [(Stage::Process, 5), (Stage::LastWrite, time)];
         let delivery = |window_shut, buffer_empty, retransmits| {
             Some(Delivery { busy: 1_000, window_shut, buffer_empty, retransmits })

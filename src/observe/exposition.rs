@@ -1,4 +1,4 @@
-//! The two text formats that metrics are told in: OpenMetrics for whoever asks for it, as Prometheus
+//! The two text formats of metrics: OpenMetrics for clients that ask for it, as Prometheus
 //! does, and the one before it for everybody else.
 //!
 //! The invariant: both hold the same samples under the same names. In the older one a counter's
@@ -43,7 +43,7 @@ fn older(text: &str) -> String {
     let mut help = None;
     for line in text.lines() {
         if let Some(said) = line.strip_prefix("# HELP ") {
-            // Whose it is, the next line tells.
+            // The next line names its owner.
             help = said.split_once(' ').map(|(_, words)| words);
         } else if let Some(family) = line.strip_prefix("# TYPE ") {
             let (name, kind) = family.split_once(' ').unwrap_or((family, "untyped"));

@@ -1,16 +1,16 @@
 //! One histogram of nanoseconds for each stage.
 //!
-//! The invariant: fixed bounds, fixed memory. Each histogram tells values from 1 ns to 2^36 - 1 ns
+//! The invariant: fixed bounds, fixed memory. Each histogram resolves values from 1 ns to 2^36 - 1 ns
 //! (68.7 s) to two significant digits; what is longer counts as the longest. That takes
 //! [`HISTOGRAM_BYTES`] each, allocated when the worker starts; recording neither allocates nor
 //! locks. A worker records into the bare counters of [`Recorder`], which is a few instructions;
-//! whoever looks gets [`Histograms`] with the same buckets.
+//! a reader gets [`Histograms`] with the same buckets.
 
 use hdrhistogram::Histogram;
 
 use super::Stage;
 
-/// The longest time that is told apart, in nanoseconds.
+/// The longest time that is resolved, in nanoseconds.
 pub const LONGEST: u64 = (1 << 36) - 1;
 
 /// Memory of one histogram: 256 counters for the values below 256 ns, 128 for each of the 28

@@ -28,7 +28,7 @@ pub struct ThreadFigures {
     /// Kernel threads that work for its ring (`iou-wrk-*`): operations that the kernel could not
     /// do at once were handed to them, which are opens of names that it does not remember. They leave
     /// when they have had nothing to do for five seconds, all but the last; how many operations there
-    /// were is told by nothing but a tracepoint (`io_uring:io_uring_queue_async_work`).
+    /// were is visible to a tracepoint only (`io_uring:io_uring_queue_async_work`).
     pub kernel_workers: usize,
 }
 

@@ -4,7 +4,7 @@
 //! or a processor that it did not get, is not the client's time. The kernel knows when it received
 //! the bytes, in ticks of its clock ([`Lateness::tick`], 1 to 10 ms), and the scheduler knows to the
 //! nanosecond how long the thread waited for a processor. Both are asked only where a turn began a
-//! tick or more after the one before: what is shorter cannot be told apart.
+//! tick or more after the one before: shorter waits cannot be resolved.
 //!
 //! The invariant: an estimate is less than a tick away from the time that the bytes waited, and is
 //! never longer than the time since the turn before, when they would have been seen.
@@ -18,7 +18,7 @@ use super::Work;
 /// How late the present turn began.
 #[derive(Debug)]
 pub(super) struct Lateness {
-    /// The kernel's tick, in nanoseconds. Waits are told apart to that, in both directions.
+    /// The kernel's tick, in nanoseconds. Waits are resolved to that, in both directions.
     tick: u64,
     /// From the beginning of the turn before to that of this one, in nanoseconds.
     gap: Cell<u64>,

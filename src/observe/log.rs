@@ -43,7 +43,7 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             let line = self.line(record, SystemTime::now());
             // One write for the whole line, so that lines of several threads do not mix. There is
-            // nobody to tell if standard error is gone.
+            // no way to report it if standard error is gone.
             let _ = io::stderr().write_all(line.as_bytes());
         }
     }

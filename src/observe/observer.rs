@@ -68,7 +68,7 @@ const SELDOM: [Stage; 7] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tail {
     /// What a request took at least to be one of them, at present, in nanoseconds; 0: there have
-    /// not been enough requests to tell.
+    /// not been enough requests.
     pub threshold: u64,
     /// How many there were.
     pub requests: u64,
@@ -304,7 +304,7 @@ impl Observer {
         self.unobserved.set(self.unobserved.get() + 1);
     }
 
-    /// Hands what is to be logged to the log's thread.
+    /// Hands gathered lines to the log's thread.
     pub fn flush_log(&self) {
         if let Some(log) = &mut self.noted.borrow_mut().log {
             log.hand_over();

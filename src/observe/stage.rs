@@ -163,7 +163,7 @@ impl Stage {
             Self::AcceptQueue => (
                 "accept_queue",
                 "accept queue",
-                "from the end of the TCP handshake to the accept; the kernel tells it in clock \
+                "from the end of the TCP handshake to the accept; the kernel reports it in clock \
                  ticks of 1 to 10 ms",
             ),
             Self::HandshakeFull => (

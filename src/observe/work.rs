@@ -11,7 +11,7 @@ pub enum Work {
     Sendfile,
     /// io_uring_enter(2) that was not to wait: the kernel submits, sends and receives.
     Enter,
-    /// A copy for whoever asked for a report.
+    /// A copy for a report.
     Snapshot,
     /// Nothing: the worker was ready to run, and others had its processor.
     Processor,

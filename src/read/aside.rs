@@ -14,7 +14,7 @@ use crate::ring::Arrived;
 impl Reader {
     /// Moves what has arrived out of the worker's buffers and receives nothing more until the next
     /// fill: for as long as its peer takes no response, a connection has no right to them. False
-    /// if there is no memory for that either; then the connection is to be cut.
+    /// if there is no memory for that either; then the connection must be cut.
     #[must_use]
     pub(super) fn set_aside(&mut self) -> bool {
         let kernel = self.is_kernel();
@@ -35,7 +35,7 @@ impl Reader {
 
     /// Awaits something that is sent. If that takes longer than `patience`, the connection holds no
     /// buffers of the worker's meanwhile. None if there is no memory to hold what came in them;
-    /// then the connection is to be cut.
+    /// then the connection must be cut.
     pub fn aside_while<'a, F: Future>(
         &'a mut self,
         patience: Duration,

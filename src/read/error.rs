@@ -1,4 +1,4 @@
-//! Why reading ended, and what the peer is told.
+//! Why reading ended, and what the peer gets.
 
 use std::{fmt, io};
 

@@ -1,4 +1,4 @@
-//! The receiving side of an established connection, whoever opens its records.
+//! The receiving side of an established connection, whichever layer opens its records.
 
 use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
 
@@ -39,7 +39,7 @@ enum Decrypt {
     Kernel,
 }
 
-/// What the next record at hand was.
+/// What the next record was.
 enum Opening {
     Data,
     Empty,
@@ -159,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// Opens what is at hand without waiting. None if more has to come from the socket.
+    /// Opens what has arrived without waiting. None if more has to come from the socket.
     pub fn fill_at_hand(&mut self) -> Result<Option<Filled>, ReadError> {
         loop {
             if let Some(filled) = self.open_next()? {
@@ -186,7 +186,7 @@ impl Reader {
                 continue;
             }
             self.approach_hand_over(socket);
-            // Whoever waits holds no lease: a few hundred heads without an end would else be
+            // A waiting connection holds no lease: a few hundred heads without an end would else be
             // enough to leave nobody a buffer.
             self.gather_rest();
             self.lease = None;
@@ -234,7 +234,7 @@ impl Reader {
         self.stream.stop().await;
     }
 
-    /// Whoever has sent something after the handshake is expected to go on: from now on one
+    /// A client that has sent something after the handshake is expected to go on: from now on one
     /// submission receives it all. Not sooner, since many connections bring one request, right
     /// behind the handshake, and then a close_notify. Nothing is armed behind that, so that closing
     /// need not cancel it.
@@ -337,7 +337,7 @@ impl Reader {
         }
     }
 
-    /// Opens records at hand until one of them matters. None if no whole one is left.
+    /// Opens the records that have arrived until one of them matters. None if no whole one is left.
     fn open_next(&mut self) -> Result<Option<Filled>, ReadError> {
         loop {
             let opening =
@@ -413,7 +413,7 @@ impl Reader {
         self.give_back_if_spent();
     }
 
-    /// Completes a record that came in pieces from what is at hand, and opens it.
+    /// Completes a record that came in pieces from what has arrived, and opens it.
     fn open_gathered(&mut self) -> Result<Option<Opening>, ReadError> {
         loop {
             let missing = missing(&self.partial)?;

@@ -3,7 +3,7 @@
 //! Every wait of the loop ends at the wheel's next deadline. Given to each io_uring_enter(2) as a
 //! limit, that is a timer set up and taken down for each sleep; where a timer becomes the nearest of
 //! its CPU it is programmed into the processor, which in a virtual machine is the host's work. So one
-//! timeout stays armed on the ring instead, and is drawn forward when a nearer deadline comes up,
+//! timeout stays armed on the ring instead, and is drawn forward for a nearer deadline,
 //! which is seldom: deadlines that are pushed back leave their entries on the wheel. The invariant:
 //! while [`Alarm::covers`] says so, a completion arrives no later than the time that was asked for.
 

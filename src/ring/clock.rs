@@ -34,7 +34,7 @@ impl Clock {
         }
     }
 
-    /// Whether [`Self::turn_ends`] is to be told.
+    /// Whether [`Self::turn_ends`] is called.
     pub(super) fn is_timed(&self) -> bool {
         self.timed.get()
     }
@@ -78,7 +78,7 @@ impl Ring {
     }
 
     /// Nanoseconds that the last turn took, from its completions to its system call. The call
-    /// itself is not in it: waiting and working cannot be told apart from outside.
+    /// itself is not in it: waiting and working look the same from outside.
     pub fn busy(&self) -> u64 {
         self.clock.busy.get()
     }

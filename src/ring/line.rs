@@ -1,6 +1,6 @@
 //! A line of tasks that wait for what a pool hands out: first come, first served.
 //!
-//! Whoever gives up leaves the line at once, so a connection that ended takes no turn, and the
+//! A task that gives up leaves the line at once, so a connection that ended takes no turn, and the
 //! line is never longer than the futures that stand in it.
 
 use std::collections::BTreeMap;

@@ -332,7 +332,7 @@ impl Ring {
         Wait::Until { at, rest: rest.max(Duration::from_millis(1)) }
     }
 
-    /// Wakes tasks that wait for buffers, in their order, one for each buffer at hand.
+    /// Wakes tasks that wait for buffers, in their order, one for each free buffer.
     fn serve_waiters(&self) {
         let ready = &mut *self.ready.borrow_mut();
         self.receive.take_served(|task| ready.push(task));

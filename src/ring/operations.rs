@@ -1,5 +1,5 @@
 //! The one table of operations: what the ring submits, how each is encoded, and, derived from the
-//! same rows, which of them the probe demands ([`super::probe`]) and the kernel is told to allow
+//! same rows, which of them the probe demands ([`super::probe`]) and the restriction allows
 //! ([`super::restrict`]).
 
 use io_uring::{

@@ -1,4 +1,4 @@
-//! The tasks that are to be polled, in the order in which they were named.
+//! The tasks that are ready, in the order in which they were named.
 
 use std::collections::VecDeque;
 

@@ -232,7 +232,7 @@ impl ReceivePool {
     }
 
     /// Takes out the tasks that may receive now, in order: one for each published buffer. They
-    /// are not promised it. Whoever finds it gone joins again, and so does whoever took it.
+    /// are not promised it. A task that finds it gone joins again, and so does the one that took it.
     pub(super) fn take_served(&self, mut wake: impl FnMut(TaskId)) {
         let mut line = self.line.borrow_mut();
         for _ in 0..self.published.get() {

@@ -31,7 +31,7 @@ struct Cachestat {
 static HAS_CACHESTAT: AtomicBool = AtomicBool::new(true);
 
 /// Whether every page of `range` is cached; on kernels before 6.5, whether the first and the last
-/// are. False also if that cannot be told: the caller then reads through the ring, which never
+/// are. False also if that is unknown: the caller then reads through the ring, which never
 /// waits for a disk in this thread.
 pub fn is_cached(file: impl AsFd, range: Range<u64>) -> bool {
     if range.is_empty() {
@@ -90,7 +90,7 @@ mod tests {
         file.write_all(&[7; 10_000]).unwrap();
         let _ = is_cached(&file, 0..1);
         if !HAS_CACHESTAT.load(Ordering::Relaxed) && !byte_is_cached(&file, 0) {
-            // Neither cachestat(2) nor RWF_NOWAIT here: it cannot be told, so all counts as cold.
+            // Neither cachestat(2) nor RWF_NOWAIT here: residency is unknown, so all counts as cold.
             assert!(!is_cached(&file, 0..10_000));
             return;
         }

@@ -2,7 +2,7 @@
 //!
 //! Buffers are handed out last in, first out, so that the memory that leaves next is still in
 //! the cache. A class that is empty makes its takers wait in line; nothing else is allocated. A
-//! buffer that returns belongs to the head of the line, and nobody overtakes: whoever gives a
+//! buffer that returns belongs to the head of the line, and no task overtakes: one that gives a
 //! buffer back and wants another at once stands behind those who waited meanwhile.
 
 use std::{
@@ -246,7 +246,7 @@ impl<R: Deref<Target = Ring>> Drop for Taking<R> {
     }
 }
 
-/// One buffer of send memory, zero-initialised at first and dirty afterwards: whoever takes it
+/// One buffer of send memory, zero-initialised at first and dirty afterwards: the task that takes it
 /// sends only what it wrote. Dropping it gives it back.
 pub struct SendBuf {
     base: NonNull<u8>,

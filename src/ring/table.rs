@@ -73,7 +73,7 @@ struct Slot {
 pub(super) enum Effect {
     Nothing,
     Wake(TaskId),
-    /// The task is to be woken, and this stream has more than its share: it is to be cancelled.
+    /// Wake the task; this stream has more than its share: cancel it.
     WakeAndCancel(TaskId, OpId),
 }
 

@@ -1,7 +1,7 @@
 //! The processor's time-stamp counter.
 
 /// Reads the counter, or 0 where there is none that is cheap to read. It may stop, jump or change its
-/// pace: whoever uses it has to compare it with a clock
+/// pace: its user has to compare it with a clock
 /// ([`TickClock`](crate::tick_clock::TickClock)).
 #[inline]
 pub(super) fn ticks() -> u64 {

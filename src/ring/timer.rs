@@ -1,7 +1,7 @@
 //! Deadlines: one per task, on a hashed wheel.
 //!
 //! Setting a deadline is a store. The wheel holds at least one entry for each armed task, at or
-//! before its deadline; an entry that comes up early is moved on. So a deadline that is pushed
+//! before its deadline; an entry that expires early is rescheduled. So a deadline that is pushed
 //! back with every request costs nothing, and 100,000 armed ones cost what their memory costs.
 
 use super::TaskId;
@@ -34,7 +34,7 @@ pub(super) struct Wheel {
     /// The next tick to look at.
     next: u64,
     /// The first tick from there on whose bucket is not empty; [`NEVER`] if all are. Kept, so that a
-    /// turn in which nothing comes up costs a comparison.
+    /// turn in which nothing expires costs a comparison.
     soonest: u64,
     /// By the task's index.
     armed: Vec<Armed>,
@@ -79,7 +79,7 @@ impl Wheel {
         if deadline == NEVER {
             return;
         }
-        // Rounded up, so that the entry never comes up before the deadline for good.
+        // Rounded up, so that the entry never expires before the deadline.
         let tick = deadline.div_ceil(TICK_MS).max(self.next);
         if tick < armed.entry {
             let tick = tick.min(self.next + BUCKETS as u64 - 1);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     /// A hundred thousand connections that push their deadlines back with each request: no entry is
-    /// made for that and none is looked at before it comes up.
+    /// made for that and none is visited before it expires.
     #[test]
     fn a_hundred_thousand_deadlines_are_left_alone() {
         const TASKS: u32 = 100_000;
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(entries(&wheel), TASKS as usize);
             assert_eq!(wheel.next_wake(), Some(60_000));
         }
-        // Each has one entry, which comes up once before its time and is moved on.
+        // Each has one entry, which expires once before its time and is rescheduled.
         assert!(fired(&mut wheel, 61_000).is_empty());
         assert_eq!(entries(&wheel), TASKS as usize);
         assert_eq!(fired(&mut wheel, 110_000).len(), TASKS as usize);

@@ -156,7 +156,7 @@ impl Uring {
         unsafe { self.ring.submission().push(&entry).is_ok() }
     }
 
-    /// What this wait is to be limited to by itself: nothing, if the alarm ends it in time.
+    /// The limit of this wait by itself: nothing, if the alarm ends it in time.
     fn limit(&mut self, wait: Wait) -> Option<Timespec> {
         let Wait::Until { at, rest } = wait else { return None };
         let ring = &mut self.ring;

@@ -1,4 +1,4 @@
-//! Files that are not at hand, as frames of HTTP/2: read into send memory that leaves a gap before
+//! Files that are not cached, as frames of HTTP/2: read into send memory that leaves a gap before
 //! each piece, so that nothing is copied behind its head.
 
 use std::{future::poll_fn, ops::Range, os::fd::OwnedFd, rc::Rc};

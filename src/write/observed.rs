@@ -1,4 +1,4 @@
-//! What a [`Writer`] tells of itself: how its queue left, and what was done with content.
+//! What a [`Writer`] records of itself: how its queue left, and what was done with content.
 
 use super::Writer;
 use crate::{

@@ -1,4 +1,4 @@
-//! The sending side of an established connection, whoever seals its records: gathering, and the one
+//! The sending side of an established connection, whichever layer seals its records: gathering, and the one
 //! send that is in flight.
 //!
 //! What is polled (`poll_…`) keeps its state here, so the future around it may be dropped and made

@@ -1,5 +1,5 @@
 //! The figures move as they should for known traffic: each request is counted once in each of its
-//! stages, bytes are counted exactly, and what is told (the report, metrics, the access log, a
+//! stages, bytes are counted exactly, and what is reported (the report, metrics, the access log, a
 //! header) agrees.
 
 #![forbid(unsafe_code)]

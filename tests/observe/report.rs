@@ -1,4 +1,4 @@
-//! What the admin listener tells: the report, metrics, the page.
+//! What the admin listener serves: the report, metrics, the page.
 
 use std::{
     fs,
@@ -170,7 +170,7 @@ fn parse_metrics(text: &str) -> Vec<(String, f64)> {
     }
     let mut names: Vec<_> = samples.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
-    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a sample is told twice");
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a sample appears twice");
     samples
 }
 

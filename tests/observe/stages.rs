@@ -1,4 +1,4 @@
-//! Each wait is told under the stage in which it happened, whatever came of it.
+//! Each wait counts under the stage in which it happened, whatever came of it.
 
 use std::{
     io::{Read, Write},

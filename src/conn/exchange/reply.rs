@@ -126,7 +126,7 @@ fn whole(object: &FileObject) -> Result<Whole, WriteError> {
     match (&object.content, &object.file) {
         (Some(content), _) => Ok(Whole::Pages(Rc::clone(content))),
         (None, Some(file)) => Ok(Whole::File(Rc::clone(file))),
-        (None, None) => Err(WriteError::Defect("a file is neither at hand nor open")),
+        (None, None) => Err(WriteError::Defect("a file is neither cached nor open")),
     }
 }
 

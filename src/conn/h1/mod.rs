@@ -51,7 +51,7 @@ impl From<Ending> for Stop {
     }
 }
 
-/// Serves requests until the connection ends; says how it is to be closed.
+/// Serves requests until the connection ends; says how to close it.
 pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
     let mut clock = RequestClock::default();
     let stop = match requests(context, socket, session, &mut clock).await {
@@ -74,7 +74,7 @@ async fn requests(
 ) -> Result<Ending, Stop> {
     let most = context.config.limits.requests_per_connection;
     let (mut number, mut in_turn) = (0, 0);
-    // The first head is to be complete in its time from the handshake, each further one from its
+    // The first head has its time from the handshake, each further one from its
     // own first byte.
     let established = context.ring.now();
     loop {

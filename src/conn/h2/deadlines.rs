@@ -21,7 +21,7 @@ enum Event {
     Filled,
     /// A look-up of a stream.
     Found(u32, Result<Found, WriteError>),
-    /// The worker stops, or the connection gives way to another.
+    /// The worker stops, or the connection is evicted.
     Leave,
 }
 
@@ -70,7 +70,7 @@ impl Connection<'_> {
         match event {
             Ok(Event::Filled) => self.inbound.fresh = true,
             Ok(Event::Found(stream, found)) => self.found(stream, found?).await?,
-            // Drained by the next gather; what gave way says so at once.
+            // Drained by the next gather; an evicted connection says so at once.
             Ok(Event::Leave) if self.context.is_draining() => {}
             Ok(Event::Leave) => {
                 self.session.clock.ends(Why::ServerEvicted);

@@ -73,7 +73,7 @@ enum Step {
 }
 
 impl Connection<'_> {
-    /// Reads a turn of frames, as far as they are at hand and may be read. True if there may be more
+    /// Reads a turn of frames, as far as they have arrived and may be read. True if there may be more
     /// to read at once.
     pub(super) async fn read(&mut self) -> Result<bool, Stop> {
         self.inbound.requests = 0;

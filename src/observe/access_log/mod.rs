@@ -2,7 +2,7 @@
 //!
 //! The invariant: logging never holds up serving. A worker puts a request's times and the
 //! beginning of its head into a batch; batches travel to the log's thread and come back empty, a
-//! fixed number of them for each worker. While none is at hand, which is so when the disk is full
+//! fixed number of them for each worker. While none is free, which is so when the disk is full
 //! or slow, lines are dropped and counted. Heads are taken apart and lines are formatted by the
 //! log's thread.
 
@@ -65,7 +65,7 @@ impl Batch {
     }
 }
 
-/// What the log's thread is told.
+/// Commands to the log's thread.
 #[derive(Debug)]
 enum Message {
     Batch(Batch),

@@ -1,4 +1,4 @@
-//! The log's thread, its file, and how it is told to open that anew.
+//! The log's thread, its file, and the command that reopens it.
 
 use std::{
     fmt,
@@ -50,7 +50,7 @@ struct Counters {
     reopened: AtomicU64,
 }
 
-/// Tells a log to open its file anew, and what became of its lines. May be cloned and sent.
+/// Makes a log reopen its file, and reports what became of its lines. May be cloned and sent.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     messages: SyncSender<Message>,
@@ -167,7 +167,7 @@ impl AccessLog {
         Ok((Self { ended, handle }, feeds))
     }
 
-    /// What tells it to reopen.
+    /// The handle that makes it reopen.
     pub fn handle(&self) -> LogHandle {
         self.handle.clone()
     }

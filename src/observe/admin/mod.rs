@@ -2,7 +2,7 @@
 //! Unix socket.
 //!
 //! The invariant: it cannot hold up serving. It has threads of its own with blocking sockets, at
-//! most `MOST` connections at a time, a time for each, and no state; what it tells is made when
+//! most `MOST` connections at a time, a time for each, and no state; its answers are made when
 //! it is asked for.
 
 mod http;
@@ -46,7 +46,7 @@ const BACKLOG: i32 = 128;
 /// For each read and each write of a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where what is told comes from.
+/// The source of the answers.
 pub trait Source: Send + Sync + 'static {
     /// All that is known now.
     fn anatomy(&self) -> Anatomy;
@@ -135,7 +135,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves at `socket`, and tells what `source` knows.
+    /// Serves at `socket`, and answers from `source`.
     ///
     /// # Errors
     /// The thread cannot be started.

@@ -18,7 +18,7 @@ function drawWorkers(now, then) {
   const rows = now.workers.map((worker) => {
     const earlier = before.get(worker.worker) || {};
     const over = (member) => difference(worker[member], earlier[member]);
-    // None is known if the kernel does not tell; nothing of either may be less than nothing.
+    // None is known if the kernel does not report it; nothing of either may be less than nothing.
     const ran = (member) => (worker[member] === null ? null : over(member));
     const passed = Math.max(1, (now.server.uptime_seconds - (then ? then.server.uptime_seconds : 0)) * 1e9);
     return { worker, passed, ran: ran("cpu_ns"), sendfile: over("sendfile_ns"), enter: ran("enter_cpu_ns"), waiting: ran("cpu_wait_ns"), requests: over("requests"), enters: over("enters"), submissions: over("submissions"), completions: over("completions") };

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(helper.cancel(last), Cancelled::Taken);
         assert_eq!(helper.cancel(last), Cancelled::Unknown);
         assert!(helper.take_done().is_empty());
-        // One that answers at last serves whoever comes next.
+        // One that answers at last serves the next operation.
         let _writer = pipes.release(0);
         let [(done, fd)] = results(&helper, 1)[..] else { panic!("one result") };
         assert!(done == id(0) && fd >= 0);

@@ -21,7 +21,7 @@ use crate::ring::{
     send_pool::SendPool,
 };
 
-/// What an operation that is held asks for. A socket is told by the number that its player gave
+/// What an operation that is held asks for. A socket is named by the number that its player gave
 /// it, never by its descriptor, which may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -31,13 +31,13 @@ pub enum Asked {
     Receive(usize),
     /// That this socket takes bytes.
     Send(usize),
-    /// To be told when this socket takes bytes.
+    /// A completion when this socket takes bytes.
     Writable(usize),
     /// A file to be opened.
     Open,
     /// A file to be read.
     Read,
-    /// To be told when the worker's inbox has something.
+    /// A completion when the worker's inbox has something.
     Inbox,
     /// The end of another operation.
     Cancel,
@@ -191,7 +191,7 @@ impl SimKernel {
     }
 
     /// Brings bytes to a receive: as many of them as fit it. Returns how many; none if there is
-    /// no buffer for them, which the receive is told, and which ends it. One that is not
+    /// no buffer for them, which completes the receive with ENOBUFS and ends it. One that is not
     /// multishot ends anyway.
     pub fn receive(&mut self, at: usize, bytes: &[u8], more: bool) -> usize {
         let held = self.held[at];
@@ -201,7 +201,7 @@ impl SimKernel {
             _ => (usize::MAX, more),
         };
         let count = bytes.len().min(limit).min(self.ring.receive.buffer_len());
-        debug_assert!(count > 0, "the end of a stream is told otherwise");
+        debug_assert!(count > 0, "the end of a stream has a call of its own");
         if !self.script(|script| script.deliver(held.id, &bytes[..count], more)) {
             self.complete(at, -libc::ENOBUFS);
             return 0;

@@ -143,7 +143,7 @@ fn a_connection_is_accepted_answered_and_closed(io: Io) {
     assert!(TcpStream::connect(address).is_err(), "the listener is closed");
 }
 
-/// Deadlines that come up in turn, each nearer or farther than what the kernel's timer was set to.
+/// Deadlines that expire in turn, each nearer or farther than what the kernel's timer was set to.
 #[test]
 #[cfg_attr(miri, ignore)]
 fn deadlines_are_kept_though_only_one_timer_is_armed() {
@@ -421,7 +421,7 @@ fn a_counter_wakes_the_loop(io: Io) {
     assert_eq!(*read.borrow(), Some(7));
 }
 
-/// Where the kernel can tell a wait for completions from a wait for a disk, the ring asks it to: an
+/// Where the kernel distinguishes a wait for completions from a wait for a disk, the ring asks it to: an
 /// idle server would else show up as 100 % I/O wait.
 #[test]
 #[cfg_attr(miri, ignore)]

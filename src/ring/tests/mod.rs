@@ -161,7 +161,7 @@ impl Desk {
         self.script(|script| script.submitted.is_empty())
     }
 
-    /// The next submission is to be a cancel; its target. Its own completion says `result`.
+    /// Expects a cancel as the next submission; returns its target. Its own completion says `result`.
     fn take_cancel(&mut self, result: i32) -> OpId {
         let (id, submission) = self.take();
         let Submission::Cancel { target } = submission else {

@@ -45,7 +45,7 @@ fn send_memory_is_handed_out_in_order_past_those_who_left() {
 }
 
 #[test]
-fn whoever_gives_back_and_takes_at_once_does_not_starve_the_others() {
+fn giving_back_and_taking_at_once_does_not_starve_the_others() {
     let mut desk = Desk::new();
     let enough = Rc::new(Cell::new(false));
     let count = all(&desk).len();

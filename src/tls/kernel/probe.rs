@@ -187,7 +187,7 @@ pub(crate) fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
     Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
 }
 
-/// Keys that protect nothing, told apart by `key`.
+/// Keys that protect nothing, distinguished by `key`.
 pub(super) fn test_keys(suite: Suite, version: TlsVersion, key: u8) -> io::Result<TrafficKeys> {
     let bytes = [key; 32];
     bytes
@@ -196,7 +196,7 @@ pub(super) fn test_keys(suite: Suite, version: TlsVersion, key: u8) -> io::Resul
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-/// Sets keys that protect nothing, told apart by `key`.
+/// Sets keys that protect nothing, distinguished by `key`.
 fn install(
     socket: &TcpStream,
     version: TlsVersion,
