@@ -80,7 +80,8 @@ fn incremental_content_is_shared() {
     order(&mut peer, &streams);
     let mut seen: Vec<u32> = peer.data.iter().map(|(stream, _)| *stream).collect();
     seen.dedup();
-    assert!(seen.len() > 12, "in turns: {seen:?}");
+    // A turn is a record of a cached file, or up to 128 KiB of one that the worker reads.
+    assert!(seen.len() >= 6, "in turns: {seen:?}");
     // All are under way before the first ends.
     assert!(streams.iter().all(|stream| seen[..6].contains(stream)), "{seen:?}");
 }
