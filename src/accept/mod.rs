@@ -54,8 +54,11 @@ const MOST_EVICTED: u32 = 64;
 /// seal and to send.
 const EVICTED_A_TURN: u32 = 8;
 
-/// How long a stopping worker looks for room for clients that had connected before, in milliseconds.
-const LAST_GRACE: u64 = 500;
+/// How long a stopping worker waits for a place for clients that had connected before, in
+/// milliseconds from the start of the drain and from each of these clients that gets a place. Idle
+/// connections end earlier (the worker checks that), and so does a new connection that completes its
+/// handshake and one request within some round trips. The drain's own deadline bounds the sum.
+pub(crate) const LAST_GRACE: u64 = 2_000;
 
 /// What the accept stage asks of the worker.
 pub trait Admission {
@@ -150,9 +153,10 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
     }
     surplus.extend(stream.stop().await);
     drop(stream);
-    // Clients in the queue have connected; closing the listener would reset them. There is room for
-    // them as fast as idle connections end.
-    let until = ring.now().saturating_add(LAST_GRACE);
+    // Clients in the queue have connected; closing the listener would reset them. They get places as
+    // connections end.
+    let mut until = ring.now().saturating_add(LAST_GRACE);
+    let mut before = wanted(&listener, surplus.len(), &admission);
     loop {
         if admission.room() == 0 {
             if wanted(&listener, surplus.len(), &admission) == 0 || ring.now() >= until {
@@ -173,6 +177,11 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
         };
         if let Err(socket) = admission.serve(socket) {
             surplus.push_front(socket);
+        } else if let Some(left) = before.checked_sub(1) {
+            // The queue keeps its order: this client had connected before the drain. Later ones do
+            // not prolong it.
+            before = left;
+            until = ring.now().saturating_add(LAST_GRACE);
         }
     }
     // A reader of the queue's length may hold it for a moment, and then closes it itself.

@@ -305,3 +305,27 @@ fn who_finds_no_room_at_the_end_is_let_go_after_a_grace() {
     assert!(stage.poll().is_ready());
     assert_eq!(stage.worker.served(), 1);
 }
+
+#[test]
+fn each_place_that_becomes_free_at_the_end_prolongs_the_wait() {
+    let mut stage = Stage::new(1_000);
+    stage.bring(2);
+    stage.worker.room.set(0);
+    stage.worker.draining.set(true);
+    assert!(stage.poll().is_pending());
+    stage.cancel();
+    assert!(stage.poll().is_pending());
+    // They connect during the drain, and wait in the kernel's queue.
+    let _late = [(); 2].map(|()| TcpStream::connect(stage.address).unwrap());
+    let step = Duration::from_millis(LAST_GRACE * 3 / 4);
+    for served in 1..=3 {
+        stage.pass(step);
+        stage.worker.room.set(1);
+        assert!(stage.poll().is_pending());
+        assert_eq!(stage.worker.served(), served);
+    }
+    // The grace began for the last time when the second client got its place.
+    stage.pass(Duration::from_millis(LAST_GRACE).saturating_sub(step));
+    assert!(stage.poll().is_ready(), "a client that connects during the drain does not prolong it");
+    assert_eq!(stage.worker.served(), 3);
+}

@@ -61,6 +61,10 @@ const SPARED: u64 = 1000;
 /// its ClientHello right behind the last segment of TCP's handshake, however long the way is.
 const SPARED_SILENT: u64 = 500;
 
+/// How long a stopping worker waits, in milliseconds: for a ClientHello, for the first request of a
+/// connection, for the end of a head that has begun, and after an answer for the next request.
+pub(crate) const DRAIN_GRACE: u64 = 500;
+
 /// What all connections of a worker share.
 #[derive(Debug)]
 pub struct Context {

@@ -7,16 +7,12 @@
 
 use std::{os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use super::{Context, clock, establish::EstablishError, failed};
+use super::{Context, DRAIN_GRACE, clock, establish::EstablishError, failed};
 use crate::{
     handshake::is_partial_hello,
     observe::ConnectionClock,
     ring::{ReceiveStream, Received, RecvBuf, Socket},
 };
-
-/// How long a stopping worker waits for a ClientHello, in milliseconds from the later of the accept
-/// and the call to stop.
-const DRAIN_GRACE: u64 = 500;
 
 /// A connection whose client has sent a whole ClientHello, or what cannot become one.
 #[derive(Debug)]

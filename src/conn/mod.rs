@@ -22,6 +22,7 @@ mod why;
 
 use std::{net::SocketAddr, rc::Rc};
 
+pub(crate) use context::DRAIN_GRACE;
 pub use context::{Context, KtlsPlan};
 pub use hello::{Hello, await_hello};
 

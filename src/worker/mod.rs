@@ -26,7 +26,7 @@ pub(crate) use inbox::{Command, Inbox};
 use crate::{
     accept,
     config::{Config, Limits},
-    conn::{Context, KtlsPlan},
+    conn::{self, Context, KtlsPlan},
     files::{FileStore, Pool},
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
@@ -38,6 +38,9 @@ use neighbours::Neighbours;
 
 /// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
 const DRAIN_CALL: u64 = 100;
+
+/// Idle connections end in time for clients that wait for a place.
+const _: () = assert!(accept::LAST_GRACE > conn::DRAIN_GRACE + 2 * DRAIN_CALL);
 
 /// How long a line of the access log waits for others, at most.
 const LOG_EVERY: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ mod reply;
 use std::rc::Rc;
 
 use super::{
-    Context, Session,
+    Context, DRAIN_GRACE, Session,
     exchange::{Lookups, find_out},
     received_ago,
     session::ending_of_write,
@@ -28,10 +28,6 @@ use head::{Examined, Refusal, examine};
 
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
-
-/// How long a stopping worker waits for the first request of a connection, for the end of a head that
-/// has begun, and after an answer for the next request, in milliseconds.
-const REQUEST_GRACE: u64 = 500;
 
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
 enum Stop {
@@ -128,7 +124,7 @@ async fn first_bytes(
     let limit = if first { timeouts.head } else { timeouts.idle };
     let _idle = (!first).then(|| context.idles());
     let over =
-        |draining: u64| if first { draining.max(now) + REQUEST_GRACE } else { now + REQUEST_GRACE };
+        |draining: u64| if first { draining.max(now) + DRAIN_GRACE } else { now + DRAIN_GRACE };
     let filled = context.unless_drained(session.fill(socket), over);
     match context.ring.within(limit, filled).await {
         Ok(Some(filled)) => filled.map(|()| None),
@@ -212,7 +208,7 @@ async fn gather_head(
         if !session.fill_at_hand(socket).await? {
             session.flush(socket).await?;
             let filled = session.fill(socket);
-            let filled = context.unless_draining(filled, began, REQUEST_GRACE);
+            let filled = context.unless_draining(filled, began, DRAIN_GRACE);
             match context.ring.until(until, filled).await {
                 Ok(Some(filled)) => filled?,
                 Ok(None) => {

@@ -3,10 +3,10 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use super::{Connection, Stop, drain::Drain, inbound::State, lookups::Found, streams::Answering};
-use crate::{close::Ending, observe::Why, parse::h2::ErrorCode, ring::Elapsed, write::WriteError};
-
-/// How long a stopping worker waits for the first request of a connection, in milliseconds.
-const REQUEST_GRACE: u64 = 500;
+use crate::{
+    close::Ending, conn::DRAIN_GRACE, observe::Why, parse::h2::ErrorCode, ring::Elapsed,
+    write::WriteError,
+};
 
 /// How long a client has to see an answer before RST_STREAM(NO_ERROR) makes it stop sending content
 /// that is too long. Clients that see both at once take them for an error.
@@ -52,7 +52,7 @@ impl Connection<'_> {
                 filled.as_mut().poll(cx).map(|filled| filled.map(|()| Event::Filled))
             });
             let (began, grace) =
-                if self.last_stream == 0 { (self.established, REQUEST_GRACE) } else { (0, 0) };
+                if self.last_stream == 0 { (self.established, DRAIN_GRACE) } else { (0, 0) };
             if serving {
                 let event = context.unless_draining(event, began, grace);
                 match context.ring.until(until, event).await {
