@@ -124,13 +124,10 @@ impl Session {
     /// Sends what waits.
     pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
         let Self { reader, writer, clock, .. } = self;
-        clock.leaving(writer.departure());
+        clock.leaving(writer.gathering());
         let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
         sent.map_err(|error| ended_by_write(clock, &error))?;
-        if writer.departure().is_slow() {
-            writer.note_delivery(socket);
-        }
-        clock.left(writer.departure(), reader.take_taken());
+        clock.left(reader.take_taken());
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Agreed, ConnectionClock, Moved, Observer, RequestClock, Sending, Stage, Taken, Turn,
-    slow::Finished, stage::REQUEST_STAGES,
+    Agreed, ConnectionClock, Moved, Observer, RequestClock, Sending, Stage, Turn, slow::Finished,
+    stage::REQUEST_STAGES,
 };
 use crate::tick_clock::TickClock;
 
@@ -65,7 +65,7 @@ fn leave(observer: &Observer, clock: &ConnectionClock, sending: &mut Sending, ti
         turn(observer, time);
         sending.completed(time);
     }
-    clock.left(sending, Taken::default());
+    sending.all_left();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_left_before_the_first_answer_is_no_part_of_it() {
     sending.submitted(100);
     turn(&observer, 200);
     sending.completed(200);
-    clock.left(&mut sending, Taken::default());
+    sending.all_left();
     turn(&observer, 1_000);
     let request = begin(&clock, true);
     observer.script_clock(1_010);
@@ -181,15 +181,18 @@ fn an_answer_that_left_with_the_beginning_of_another_does_not_wait_for_its_end()
     long.enter(Stage::Respond);
     sending.holds_head();
     sending.submitted(1_000);
+    let mut departed = sending.depart();
+    assert!(!sending.has_begun());
     turn(&observer, 1_100);
-    sending.completed(1_100);
-    sending.all_left();
+    departed.completed(1_100);
+    sending.follows(&departed);
+    departed.all_left();
     assert_eq!(ended(&observer).len(), 1, "the first one has ended");
     turn(&observer, 5_000);
     sending.completed(5_000);
     clock.answered(&mut long, 200, false, Moved::default());
     sending.carries(&mut long);
-    clock.left(&mut sending, Taken::default());
+    sending.all_left();
     let [first, second] = ended(&observer)[..] else { panic!("two requests") };
     assert_eq!((first.total, second.total), (100, 4_000));
     assert_eq!(parts(&second), [(Stage::FirstWrite, 100), (Stage::LastWrite, 3_900)]);

@@ -245,10 +245,8 @@ impl ConnectionClock {
         }
     }
 
-    /// What was queued has left, as `sending` noted, which begins anew; `taken` is what was read
-    /// since.
-    pub fn left(&self, sending: &mut Sending, taken: Taken) {
-        sending.all_left();
+    /// What was queued has left; `taken` is what was read since.
+    pub fn left(&self, taken: Taken) {
         if self.0.observer.is_enabled() {
             self.0.observer.noted.borrow_mut().ledger.received(taken);
         }

@@ -2,8 +2,8 @@
 //! what was gathered from streams.
 //!
 //! The invariant: a request whose last byte is in the batch rides on it, and ends when the batch has
-//! left ([`all_left`](Sending::all_left)) or when it is dropped. Nothing of one batch remains in the
-//! next.
+//! left ([`all_left`](Sending::all_left)) or when it is dropped. The next batch inherits the times of
+//! one only for an answer that began in it ([`follows`](Sending::follows)).
 
 use super::{
     Delivery,
@@ -94,6 +94,12 @@ impl Sending {
         self.partial = true;
     }
 
+    /// The answer that continued here has ended in the batch before.
+    #[inline]
+    pub fn holds_no_head(&mut self) {
+        self.partial = false;
+    }
+
     /// The last byte of a request's answer is in this batch. The request's clock is empty
     /// afterwards.
     #[inline]
@@ -102,6 +108,34 @@ impl Sending {
         if let Some(mut request) = request.take() {
             request.before = self.riders.take();
             self.riders = Some(request);
+        }
+    }
+
+    /// The batch is submitted, and the next one begins. An answer that is in this one in part continues
+    /// in the next.
+    #[must_use]
+    pub fn depart(&mut self) -> Self {
+        let gone = std::mem::take(self);
+        self.partial = gone.partial;
+        gone
+    }
+
+    /// The batch before has left. If an answer began in it and did not end, its times are inherited:
+    /// they are those of the first bytes of the answer.
+    pub fn follows(&mut self, before: &Self) {
+        if !before.partial {
+            return;
+        }
+        self.begun = before.begun;
+        self.first = before.first;
+        self.last = self.last.max(before.last);
+        if before.waited {
+            self.waited = true;
+            for (own, earlier) in [(&mut self.buffer, before.buffer), (&mut self.file, before.file)]
+            {
+                own[0] += earlier[0];
+                own[1] += earlier[1];
+            }
         }
     }
 
@@ -132,8 +166,8 @@ impl Sending {
         self.riders.as_deref()
     }
 
-    /// Everything that was in the batch has left: the requests that ride on it end. The next batch
-    /// begins, unless this one held a part of a response: then what follows belongs to it.
+    /// Everything that was in the batch has left: the requests that ride on it end, and its times
+    /// begin anew.
     #[inline]
     pub fn all_left(&mut self) {
         if let Some(youngest) = self.riders.take() {
@@ -143,16 +177,13 @@ impl Sending {
                 left(request, self);
             }
         }
-        if !self.partial {
-            self.forget();
-        }
+        self.forget();
     }
 
     /// The next batch begins, whatever this one held; requests that ride on it have ended before.
     pub fn reset(&mut self) {
         self.all_left();
         self.partial = false;
-        self.forget();
     }
 
     #[inline]

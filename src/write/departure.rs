@@ -4,12 +4,17 @@
 use std::{io, rc::Rc, task::Poll};
 
 use super::{WriteError, sealing::Load};
-use crate::ring::{Flight, Message, Ring, SendBuf, Socket};
+use crate::{
+    observe::Sending,
+    ring::{Flight, Message, Ring, SendBuf, Socket},
+};
 
 /// A load on its way.
 #[derive(Debug)]
 pub(super) struct Departure {
     state: State,
+    /// The requests that end when it has left, and how it leaves.
+    pub(super) sending: Sending,
     /// Bytes of a buffer that have left, and that are to.
     sent: usize,
     used: usize,
@@ -29,9 +34,16 @@ enum State {
 
 impl Departure {
     /// Submits a load, of which each send has `stall` milliseconds.
-    pub(super) fn begin(ring: &Rc<Ring>, socket: &Socket, load: Load, stall: u64) -> Self {
+    pub(super) fn begin(
+        ring: &Rc<Ring>,
+        socket: &Socket,
+        load: Load,
+        sending: Sending,
+        stall: u64,
+    ) -> Self {
         let used = if let Load::Buffer(_, used) = &load { *used } else { 0 };
-        let mut departure = Self { state: State::Resting(load), sent: 0, used, until: 0 };
+        let state = State::Resting(load);
+        let mut departure = Self { state, sending, sent: 0, used, until: 0 };
         departure.submit(ring, socket, stall);
         departure
     }
@@ -101,6 +113,11 @@ impl Departure {
 
     fn poll_stalled<T>(&self, ring: &Ring) -> Poll<Result<T, WriteError>> {
         ring.poll_until(self.until).map(|()| Err(WriteError::Stalled))
+    }
+
+    /// Nothing more is sent: gives the memory back. The requests that ride on it end with it.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::Gone;
     }
 
     /// Whether what is left has to be submitted.

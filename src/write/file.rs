@@ -116,7 +116,7 @@ impl Writer {
                 self.reading = Some(reading);
                 return stalled.map(|()| Err(WriteError::FileStalled));
             };
-            self.notes.departure.waited_for_file(self.ring.clock().saturating_sub(began));
+            self.notes.gathering.waited_for_file(self.ring.clock().saturating_sub(began));
             match read {
                 Ok(count) => return Poll::Ready(Ok((memory, places, count))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -168,7 +168,7 @@ impl Writer {
                 Ok(sent) => {
                     self.note_progress(sent)?;
                     // It was completed when it returned, and not when the turn began.
-                    self.notes.departure.completed(ended);
+                    self.notes.gathering.completed(ended);
                     self.notes.moved.sendfile += sent as u64;
                     self.rests = true;
                     return Poll::Ready(Ok(sent as u64));

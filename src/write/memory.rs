@@ -77,7 +77,7 @@ impl Writer {
             return ring.poll_until(wait.until).map(|()| Err(WriteError::Stalled));
         };
         let waited = ring.clock().saturating_sub(wait.began);
-        self.notes.departure.waited_for_buffer(waited);
+        self.notes.gathering.waited_for_buffer(waited);
         self.waits.memory = None;
         Poll::Ready(Ok(buffer))
     }

@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::{
-    observe::{Delivery, Moved, Sending},
+    observe::{Delivery, Moved, RequestClock, Sending},
     ring::{Socket, TcpInfo},
 };
 
@@ -10,7 +10,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) moved: Moved,
-    pub(super) departure: Sending,
+    /// The batch that is gathered. Once it is submitted, its departure has it.
+    pub(super) gathering: Sending,
     /// Bytes of a page that stand behind the head that is queued next.
     inline: u64,
 }
@@ -29,31 +30,75 @@ impl Writer {
         self.notes.moved.shared += shared as u64;
     }
 
-    /// The batch that waits, or is leaving.
-    pub fn departure(&mut self) -> &mut Sending {
-        &mut self.notes.departure
+    /// The batch that is gathered and has not been submitted.
+    pub(crate) fn gathering(&mut self) -> &mut Sending {
+        &mut self.notes.gathering
+    }
+
+    /// The last byte of an answer was queued, or lies among `uncommitted` bytes of the room. The
+    /// request ends when the batch with that byte has left: at once if it has.
+    pub(crate) fn carry(
+        &mut self,
+        socket: &Socket,
+        request: &mut RequestClock,
+        uncommitted: usize,
+    ) {
+        let waits = uncommitted > 0 || self.gathered() > 0;
+        match &mut self.departure {
+            Some(departure) if !waits => {
+                departure.sending.carries(request);
+                self.notes.gathering.holds_no_head();
+            }
+            _ => self.notes.gathering.carries(request),
+        }
+        if !waits {
+            settle(&mut self.notes.gathering, socket);
+        }
+    }
+
+    /// An answer broke off: its request ends incompletely with the connection, in the stage that its
+    /// batch has reached.
+    #[cold]
+    pub(crate) fn breaks_off(&mut self, request: &mut RequestClock) {
+        match &mut self.departure {
+            Some(departure) => departure.sending.carries(request),
+            None => self.notes.gathering.carries(request),
+        }
+    }
+
+    /// The send in flight has left: the requests that ride on it end.
+    pub(super) fn note_departed(&mut self, mut sending: Sending, socket: &Socket) {
+        self.notes.gathering.follows(&sending);
+        settle(&mut sending, socket);
     }
 
     /// A head is queued, with what stands inline behind it.
     pub(super) fn note_head(&mut self, length: usize) {
-        self.notes.departure.holds_head();
         let moved = &mut self.notes.moved;
         moved.head += (length as u64).saturating_sub(std::mem::take(&mut self.notes.inline));
     }
 
-    /// What was sent took long to leave: the kernel knows what for. Called before its requests end.
-    #[cold]
-    pub(crate) fn note_delivery(&mut self, socket: &Socket) {
-        let Ok(info) = TcpInfo::of(socket) else { return };
-        let [busy, window_shut, buffer_empty] = info.busy();
-        let retransmits = info.retransmits();
-        self.notes.departure.delivered(Delivery { busy, window_shut, buffer_empty, retransmits });
-    }
-
     /// Something is submitted. Reads the clock if it is the first.
     pub(super) fn note_submission(&mut self) {
-        if !self.notes.departure.has_begun() {
-            self.notes.departure.submitted(self.ring.clock());
+        if !self.notes.gathering.has_begun() {
+            self.notes.gathering.submitted(self.ring.clock());
         }
     }
+}
+
+/// All of a batch has left: its requests end. If it was slow, the kernel is asked for the reason
+/// first.
+fn settle(sending: &mut Sending, socket: &Socket) {
+    if sending.is_slow() {
+        note_delivery(sending, socket);
+    }
+    sending.all_left();
+}
+
+#[cold]
+fn note_delivery(sending: &mut Sending, socket: &Socket) {
+    let Ok(info) = TcpInfo::of(socket) else { return };
+    let [busy, window_shut, buffer_empty] = info.busy();
+    let retransmits = info.retransmits();
+    sending.delivered(Delivery { busy, window_shut, buffer_empty, retransmits });
 }

@@ -111,6 +111,24 @@ fn a_peer_that_does_not_read_holds_no_send_memory_and_is_given_up() {
     panic!("a peer that takes nothing is never given up");
 }
 
+#[test]
+fn a_batch_inherits_the_times_of_one_before_only_for_an_answer_that_began_there() {
+    let Bench { ring, socket, mut writer, peer: _peer } = Bench::new(&Timeouts::default());
+    for continues in [false, true] {
+        block_on(&ring, async {
+            writer.reserve(&socket, 100, 0, false).await?;
+            if continues {
+                writer.gathering().holds_head();
+            }
+            writer.commit(100)?;
+            assert!(!writer.gathering().has_begun());
+            writer.flush(&socket).await
+        })
+        .unwrap();
+        assert_eq!(writer.gathering().has_begun(), continues);
+    }
+}
+
 /// It takes far longer than the stall until a third of the socket is free, but it reads.
 #[test]
 fn a_peer_that_reads_slowly_is_not_given_up() {

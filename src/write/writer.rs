@@ -39,8 +39,9 @@ const AFTER_HANDSHAKE: usize = 4096;
 pub struct Writer {
     pub(super) ring: Rc<Ring>,
     pub(super) sealing: Sealing,
-    /// The send in flight.
-    departure: Option<Departure>,
+    /// The send in flight, or the one that failed: the requests on it end when the connection has its
+    /// reason.
+    pub(super) departure: Option<Departure>,
     /// Boxed: few responses are of this kind.
     pub(super) reading: Option<Box<Reading>>,
     pub(super) waits: Waits,
@@ -244,7 +245,8 @@ impl Writer {
 
     pub(super) fn send(&mut self, socket: &Socket, load: Load) {
         self.note_submission();
-        self.departure = Some(Departure::begin(&self.ring, socket, load, self.stall));
+        let sending = self.notes.gathering.depart();
+        self.departure = Some(Departure::begin(&self.ring, socket, load, sending, self.stall));
     }
 
     /// Waits until the send in flight has left, if there is one. Its connection may gather and read
@@ -253,6 +255,9 @@ impl Writer {
     /// # Errors
     /// The connection is then to be closed: nothing can be sent any more.
     pub fn poll_departed(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
+        if self.failed {
+            return Poll::Ready(Err(WriteError::GivenUp));
+        }
         while let Some(departure) = &mut self.departure {
             if departure.is_resting() {
                 departure.submit(&self.ring, socket, self.stall);
@@ -260,22 +265,28 @@ impl Writer {
             let taken = ready!(departure.poll(&self.ring));
             let is_done = departure.is_done();
             let noted = match taken {
-                Ok(Some(count)) => self.note_progress(count),
+                Ok(Some(count)) => {
+                    departure.sending.completed(self.ring.turn_began());
+                    self.note_progress(count)
+                }
                 Ok(None) => {
                     self.ring.wake(self.ring.current());
                     return Poll::Pending;
                 }
                 Err(error) => Err(error),
             };
-            if is_done || noted.is_err() {
-                self.departure = None;
-            }
             if noted.is_err() {
                 self.failed = true;
+                if let Some(departure) = &mut self.departure {
+                    departure.give_up();
+                }
                 return Poll::Ready(noted);
             }
+            if is_done && let Some(departure) = self.departure.take() {
+                self.note_departed(departure.sending, socket);
+            }
         }
-        Poll::Ready(if self.failed { Err(WriteError::GivenUp) } else { Ok(()) })
+        Poll::Ready(Ok(()))
     }
 
     /// Takes note that the kernel accepted `count` bytes.
@@ -283,7 +294,6 @@ impl Writer {
     /// # Errors
     /// The peer takes less than the minimum rate.
     pub(super) fn note_progress(&mut self, count: usize) -> Result<(), WriteError> {
-        self.notes.departure.completed(self.ring.turn_began());
         self.open = self.open.saturating_sub(count + count / 16 + FRAME);
         self.sealing.note_sent(count);
         if self.pace.keeps_up(self.ring.now(), count) { Ok(()) } else { Err(WriteError::TooSlow) }

@@ -1,6 +1,7 @@
 //! Each wait counts under the stage in which it happened, whatever came of it.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     time::Duration,
@@ -73,6 +74,38 @@ fn session_tickets_that_left_before_are_no_part_of_the_first_answer() {
         assert!(part(&finished, stage) > 0, "{finished:?}");
     }
     assert_eq!(part(&finished, Stage::LastWrite), 0, "{finished:?}");
+}
+
+/// The client reads nothing of the long answer until the short one before it has been counted.
+#[test]
+fn a_short_answer_does_not_wait_for_the_long_one_behind_it() {
+    const LONG: usize = 32 << 20;
+    let folder = folder();
+    fs::File::create(folder.path().join("long.bin")).unwrap().set_len(LONG as u64).unwrap();
+    // Read as it is sent, or sent from the cache of files.
+    for file_cache_max_file in [1 << 20, LONG] {
+        let server = start(folder.path(), |config| {
+            config.limits.file_cache_max_file = file_cache_max_file;
+            config.limits.file_cache_bytes = 2 * LONG;
+        });
+        let mut client = connect(&server);
+        client.send((Client::asked("/") + &Client::asked("/long.bin")).as_bytes());
+        assert_eq!(client.response().0, 200);
+        let answered = || server.anatomy().histograms.stage(Stage::Total).len();
+        wait_until("the short answer is counted", || answered() == 1);
+        assert_eq!(client.response().1.len(), LONG);
+        client.close();
+        let anatomy = settled(&server, 1);
+        let mut finished: Vec<_> = anatomy.slowest.iter().map(|slow| slow.slow.finished).collect();
+        finished.sort_by_key(|one| one.number);
+        let [short, long] = finished[..] else { panic!("two requests: {finished:?}") };
+        assert_eq!((short.number, long.number), (1, 2));
+        assert!(short.ended < long.ended, "{finished:?}");
+        assert!(short.total < long.total, "{finished:?}");
+        assert!(part(&long, Stage::LastWrite) > 0, "{long:?}");
+        assert_eq!((anatomy.counts.requests, anatomy.unobserved()), (2, 0));
+        stop(server);
+    }
 }
 
 #[test]

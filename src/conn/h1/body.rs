@@ -78,6 +78,6 @@ async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Sto
     let sent = while_held_up(reader, pin!(queued)).await;
     sent.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?;
     // It was no answer: how it left says nothing of the answer.
-    writer.departure().reset();
+    writer.gathering().reset();
     Ok(())
 }

@@ -156,20 +156,25 @@ async fn queue(
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
+        writer.gathering().holds_head();
         writer.note_page(0, reply.shared_page());
         writer.queue(socket, head, reply.source_mut()).await?;
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
     clock.answered(request, status.code(), writer.is_kernel(), writer.take_moved());
-    let queued = match queued {
+    match queued {
         // It is answered anew, with an error.
-        Ok(Err(fault)) => return Err(Unsent::Head(fault)),
-        Ok(Ok(())) => Ok(()),
-        Err(error) => Err(Unsent::Broken(error)),
-    };
-    writer.departure().carries(request);
-    queued
+        Ok(Err(fault)) => Err(Unsent::Head(fault)),
+        Ok(Ok(())) => {
+            writer.carry(socket, request, 0);
+            Ok(())
+        }
+        Err(error) => {
+            writer.breaks_off(request);
+            Err(Unsent::Broken(error))
+        }
+    }
 }
 
 fn write_head(

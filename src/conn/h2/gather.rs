@@ -236,7 +236,7 @@ impl Connection<'_> {
             How::Read => &mut moved.read,
         } = stream.content;
         self.session.clock.answered(&mut stream.clock, stream.status, kernel, moved);
-        self.session.writer.departure().carries(&mut stream.clock);
+        self.session.writer.carry(self.socket, &mut stream.clock, self.filled);
         if !stream.remote_open {
             drop(self.close_stream(slot));
             return;

@@ -244,7 +244,7 @@ impl Connection<'_> {
             Err(fault) => return self.unwritable(facts, fault),
         };
         self.filled += head;
-        self.session.writer.departure().holds_head();
+        self.session.writer.gathering().holds_head();
         let status = reply.status().code();
         let how = self.how(reply.source());
         if at_once {
@@ -321,7 +321,7 @@ impl Connection<'_> {
             How::Copied | How::Lent | How::Read => &mut moved.copied,
         } = content;
         self.session.clock.answered(clock, status, kernel, moved);
-        self.session.writer.departure().carries(clock);
+        self.session.writer.carry(self.socket, clock, self.filled);
         self.patience.answered();
         self.patience.moved(content);
         if self.streams.is_empty() {
@@ -391,7 +391,7 @@ impl Connection<'_> {
             self.put(&[crate::hpack::EMPTY_TABLE])?;
         }
         self.put(block)?;
-        self.session.writer.departure().holds_head();
+        self.session.writer.gathering().holds_head();
         let how = self.how(&source);
         if let Some(open) = self.streams.get_mut(slot) {
             (open.status, open.head, open.how) = (status, head.len() as u16, how);
