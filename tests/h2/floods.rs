@@ -54,7 +54,7 @@ fn calmed(what: &str, settings: &[(u16, u32)], next: impl FnMut(&mut Peer, &mut 
     // Ended for it, or sent elsewhere before it came to that: then nothing was open any more.
     let calm = [code::ENHANCE_YOUR_CALM, code::NO_ERROR];
     assert!(calm.contains(&away.code), "{what}: {away:?}");
-    let says = !away.debug.is_empty() || away.code == code::NO_ERROR;
+    let says = !away.debug.is_empty();
     assert!(says, "{what}: it says which bound was met");
     honest.expect_alive();
     if let (Some(server), Some(before)) = (&target.server, before) {

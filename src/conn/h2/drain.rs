@@ -44,11 +44,12 @@ impl Connection<'_> {
 
     /// The first step alone, for a peer that costs too much: an honest one goes on elsewhere, and
     /// what it has asked for is still served.
-    pub(super) fn warn_once(&mut self) -> Result<(), Stop> {
+    /// `why` says which bound is near.
+    pub(super) fn warn_once(&mut self, why: &'static str) -> Result<(), Stop> {
         if self.drain != Drain::Serving || std::mem::replace(&mut self.warned, true) {
             return Ok(());
         }
-        self.go_away(NONE_YET, ErrorCode::NoError, "")
+        self.go_away(NONE_YET, ErrorCode::NoError, why)
     }
 
     /// The client has seen the first step: all that it sent before has been read.
@@ -93,6 +94,15 @@ impl Connection<'_> {
     pub(super) fn is_finished(&self) -> bool {
         matches!(self.drain, Drain::Final(_))
             && self.streams.is_empty()
+            && self.replies.is_empty()
+            && self.filled == 0
+    }
+
+    /// Whether the client has sent GOAWAY and has all that it asked for (RFC 9113 section 6.8).
+    pub(super) fn is_left(&self) -> bool {
+        self.client_leaves
+            && self.streams.is_empty()
+            && self.lookups.is_empty()
             && self.replies.is_empty()
             && self.filled == 0
     }

@@ -59,6 +59,7 @@ impl Connection<'_> {
             },
             Kind::GoAway => {
                 log::debug!("http2: the client leaves with code {}", go_away_code(payload));
+                self.client_leaves = true;
                 self.spend(Cost::Control)?;
             }
             // Neither comes here: `inbound` and `FrameHead::check` have dealt with them.

@@ -105,6 +105,8 @@ struct Connection<'c> {
     patience: Patience,
     /// The peer was sent elsewhere, since it has used up most of its patience.
     warned: bool,
+    /// The client has sent GOAWAY: once nothing is open, it asks for nothing more.
+    client_leaves: bool,
     /// Nothing is read before, in milliseconds on the worker's clock.
     slow_until: u64,
     recent: Recent,
@@ -142,6 +144,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         replies: Replies::default(),
         patience: Patience::new(now),
         warned: false,
+        client_leaves: false,
         slow_until: 0,
         recent: Recent::default(),
         last_stream: 0,
@@ -181,6 +184,9 @@ impl Connection<'_> {
             }
             if more_to_read || more_to_send {
                 self.context.ring.yield_now().await;
+            } else if self.is_left() {
+                self.session.clock.ends(Why::ClientLast);
+                return Err(Stop::Leave(Ending::CloseNotify));
             } else {
                 self.wait().await?;
             }
@@ -226,7 +232,7 @@ impl Connection<'_> {
             Left::Enough => self.slow_until = 0,
             Left::Low => {
                 self.slow_until = now + SLOW_MS;
-                self.warn_once()?;
+                self.warn_once(cost.why())?;
             }
             Left::None => {
                 self.context.count(|counts| counts.http2_floods += 1);
