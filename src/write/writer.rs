@@ -284,6 +284,10 @@ impl Writer {
             }
             if is_done && let Some(departure) = self.departure.take() {
                 self.note_departed(departure.sending, socket);
+                if let Err(error) = self.follow_key_update(socket) {
+                    self.failed = true;
+                    return Poll::Ready(Err(error));
+                }
             }
         }
         Poll::Ready(Ok(()))

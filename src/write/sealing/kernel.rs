@@ -220,6 +220,10 @@ impl KernelSealing {
         self.records >= self.suite.record_limit() - MARGIN
     }
 
+    pub(super) fn rekeys_at_once(&self) -> bool {
+        false
+    }
+
     pub(super) fn rekey(&mut self, socket: &Socket, keys: &TrafficKeys) -> Result<(), WriteError> {
         kernel::install_transmit(socket.as_fd(), keys).map_err(WriteError::Socket)?;
         self.records = keys.sequence();

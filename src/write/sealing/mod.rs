@@ -241,7 +241,12 @@ impl Sealing {
         each!(self, sealing => sealing.is_exhausted())
     }
 
-    /// Goes on under new keys. Nothing may wait.
+    /// Whether new keys are taken as soon as the `KeyUpdate` is sealed, and not when it has left.
+    pub(super) fn rekeys_at_once(&self) -> bool {
+        each!(self, sealing => sealing.rekeys_at_once())
+    }
+
+    /// Goes on under new keys. No plaintext may wait.
     ///
     /// # Errors
     /// The kernel did not take them.

@@ -230,6 +230,10 @@ impl UserSealing {
         self.sealer.exhausted()
     }
 
+    pub(super) fn rekeys_at_once(&self) -> bool {
+        true
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "the kernel may refuse keys")]
     pub(super) fn rekey(&mut self, _: &Socket, keys: &TrafficKeys) -> Result<(), WriteError> {
         self.sealer = Sealer::new(keys);
