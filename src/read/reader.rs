@@ -78,8 +78,8 @@ impl Reader {
     /// Control records in a row that are borne: alerts that change nothing, key updates.
     pub const MAX_CONTROL_IN_A_ROW: u8 = 16;
 
-    /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease whose bytes from an index on came
-    /// behind the handshake. With `kernel`, the kernel takes over at the first record boundary.
+    /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease
+    /// whose bytes from an index on came behind the handshake. With `kernel`, the kernel takes over at the first record boundary.
     pub fn new(
         ring: &Rc<Ring>,
         stream: ReceiveStream,
@@ -480,8 +480,8 @@ impl Reader {
     async fn take_control(&mut self, socket: &Socket) -> Result<Option<Filled>, ReadError> {
         let record = self.ring.receive_control(socket, MAX_PLAINTEXT).await;
         let (content_type, payload) = record.map_err(ReadError::from_kernel)?;
-        let content_type = content_type.and_then(ContentType::from_byte);
-        match content_type.unwrap_or(ContentType::ApplicationData) {
+        let known = |byte| ContentType::from_byte(byte).ok_or(RecordError::UnknownType(byte));
+        match content_type.map_or(Ok(ContentType::ApplicationData), known)? {
             ContentType::ApplicationData if payload.is_empty() => Err(ReadError::Truncated),
             ContentType::ApplicationData => {
                 self.gather_rest();
