@@ -159,6 +159,7 @@ impl Handshake {
     /// Gives rustls the one record that is complete.
     fn process_record(&mut self, output: &mut Vec<u8>) -> Result<(), HandshakeError> {
         let before = output.len();
+        let resumed_before = self.is_resumed();
         let processed = self.let_rustls_process(output);
         if let Err(HandshakeError::Tls(rustls::Error::General(_))) = &processed
             && !self.answered
@@ -173,8 +174,9 @@ impl Handshake {
         if self.connection.handshake_kind().is_some_and(|kind| kind != HandshakeKind::Resumed) {
             self.lineage.begin_anew();
         }
-        if self.is_resumed_too_late() {
-            // Nothing that it said has been sent, so neither side has keys: the alert is in clear.
+        if !resumed_before && self.is_resumed_too_late() {
+            // The answer of this step has not been sent, so neither side has keys: the alert is in
+            // clear. Later it would not be, and the certificate was valid when the session resumed.
             output.truncate(before);
             output.extend_from_slice(CERTIFICATE_EXPIRED);
             return Err(HandshakeError::Tls(CertificateError::Expired.into()));
@@ -182,10 +184,14 @@ impl Handshake {
         Ok(())
     }
 
+    fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
     /// rustls takes a ticket's word for the client's certificate, and gives a new ticket in turn,
     /// so that a session could outlive the certificate that it began with.
     fn is_resumed_too_late(&self) -> bool {
-        if self.connection.handshake_kind() != Some(HandshakeKind::Resumed) {
+        if !self.is_resumed() {
             return false;
         }
         let leaf = self.connection.peer_certificates().and_then(<[_]>::first);
