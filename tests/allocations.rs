@@ -9,11 +9,12 @@ use std::{
     cell::Cell,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ringway::Server;
@@ -75,6 +76,14 @@ fn connect(port: u16, protocol: &[u8]) -> Client {
     StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
 }
 
+/// A file that was changed long ago: all answers have the same fields, its date among them.
+fn put(folder: &Path, bytes: usize) {
+    let file = folder.join("file.bin");
+    std::fs::write(&file, vec![7; bytes]).unwrap();
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
 /// Asks for a file and reads the whole answer, whose length is that of the first answer.
 fn ask(client: &mut Client, answer: &mut [u8]) {
     client.write_all(b"GET /file.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -104,7 +113,7 @@ fn a_request_for_a_file_at_hand_allocates_nothing() {
     CLIENT.set(true);
     for body in [0, 1024, 16 * 1024, 300 * 1024] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file.bin"), vec![7; body]).unwrap();
+        put(folder.path(), body);
         // Content is kept once the file has been left alone for a moment.
         std::thread::sleep(Duration::from_millis(200));
         let server = Server::builder()
@@ -165,7 +174,7 @@ fn a_request_of_http2_for_a_file_at_hand_allocates_nothing() {
     CLIENT.set(true);
     for body in [0, 1024, 16 * 1024, 300 * 1024] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file.bin"), vec![7; body]).unwrap();
+        put(folder.path(), body);
         std::thread::sleep(Duration::from_millis(200));
         let server = Server::builder()
             .root(folder.path())
