@@ -52,6 +52,20 @@ impl<'b> Facts<'b> {
         }
     }
 
+    /// Takes one field line of a response: those that frame it and those of the connection.
+    #[inline]
+    pub(super) fn note_response(&mut self, name: &str, value: &[u8]) -> Result<(), HeadError> {
+        match name.len() {
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.note_connection(value);
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => self.note_content_length(value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.note_coding(value),
+            _ => Ok(()),
+        }
+    }
+
     /// One valid `Host` (RFC 9112 section 3.2).
     fn note_host(&mut self, value: &'b [u8]) -> Result<(), HeadError> {
         if self.host.is_some() {
@@ -118,15 +132,7 @@ impl<'b> Facts<'b> {
     /// Judges the lines together. Framing comes first: its errors are the dangerous ones.
     pub(super) fn conclude(self, version: Version) -> Result<Conclusion<'b>, HeadError> {
         let http11 = version == Version::Http11;
-        let body = match (self.coding, self.content_length) {
-            (Coding::Absent, None) => BodyLength::None,
-            (Coding::Absent, Some(length)) => BodyLength::Length(length),
-            (_, Some(_)) => return Err(HeadError::LengthBesideCoding),
-            (_, None) if !http11 => return Err(HeadError::CodingInHttp10),
-            (Coding::Chunked, None) => BodyLength::Chunked,
-            (Coding::Others, None) => return Err(HeadError::CodingInvalid),
-            (Coding::OthersThenChunked, None) => return Err(HeadError::CodingUnsupported),
-        };
+        let body = self.body(http11)?;
         if http11 && self.host.is_none() {
             return Err(HeadError::HostMissing);
         }
@@ -137,9 +143,36 @@ impl<'b> Facts<'b> {
         Ok(Conclusion {
             host: self.host,
             body,
-            persistent: !self.close && (http11 || self.keep_alive),
+            persistent: self.is_persistent(http11),
             expect_continue: self.expect_continue && http11 && content,
         })
+    }
+
+    /// `Content-Length`, if it was sent.
+    pub(super) fn stated_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// Judges the lines of a response together: its framing, and whether the connection persists.
+    pub(super) fn conclude_response(self, version: Version) -> Result<(BodyLength, bool), HeadError> {
+        let http11 = version == Version::Http11;
+        Ok((self.body(http11)?, self.is_persistent(http11)))
+    }
+
+    fn body(&self, http11: bool) -> Result<BodyLength, HeadError> {
+        match (self.coding, self.content_length) {
+            (Coding::Absent, None) => Ok(BodyLength::None),
+            (Coding::Absent, Some(length)) => Ok(BodyLength::Length(length)),
+            (_, Some(_)) => Err(HeadError::LengthBesideCoding),
+            (_, None) if !http11 => Err(HeadError::CodingInHttp10),
+            (Coding::Chunked, None) => Ok(BodyLength::Chunked),
+            (Coding::Others, None) => Err(HeadError::CodingInvalid),
+            (Coding::OthersThenChunked, None) => Err(HeadError::CodingUnsupported),
+        }
+    }
+
+    fn is_persistent(&self, http11: bool) -> bool {
+        !self.close && (http11 || self.keep_alive)
     }
 }
 

@@ -128,11 +128,11 @@ fn walk<'b>(head: &'b [u8], lines: &[Header<'b>]) -> Result<Facts<'b>, HeadError
     Ok(facts)
 }
 
-fn line_end(bytes: &[u8]) -> Result<&[u8], HeadError> {
+pub(super) fn line_end(bytes: &[u8]) -> Result<&[u8], HeadError> {
     bytes.strip_prefix(b"\r\n").ok_or(HeadError::LineEnd)
 }
 
-fn skip_whitespace(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn skip_whitespace(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
