@@ -154,7 +154,10 @@ impl<'b> Facts<'b> {
     }
 
     /// Judges the lines of a response together: its framing, and whether the connection persists.
-    pub(super) fn conclude_response(self, version: Version) -> Result<(BodyLength, bool), HeadError> {
+    pub(super) fn conclude_response(
+        self,
+        version: Version,
+    ) -> Result<(BodyLength, bool), HeadError> {
         let http11 = version == Version::Http11;
         Ok((self.body(http11)?, self.is_persistent(http11)))
     }

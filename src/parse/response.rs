@@ -130,9 +130,9 @@ impl From<HeadError> for ResponseError {
                 Self::ContentLength
             }
             HeadError::LengthBesideCoding => Self::LengthBesideCoding,
-            HeadError::CodingInHttp10
-            | HeadError::CodingInvalid
-            | HeadError::CodingUnsupported => Self::Coding,
+            HeadError::CodingInHttp10 | HeadError::CodingInvalid | HeadError::CodingUnsupported => {
+                Self::Coding
+            }
             HeadError::TooManyFields => Self::TooManyFields,
             HeadError::HeadTooLarge => Self::HeadTooLarge,
             HeadError::FieldName => Self::FieldName,

@@ -6,7 +6,10 @@ use crate::parse::HeadScan;
 const LIMITS: HeadLimits =
     HeadLimits { max_head_bytes: 2048, max_fields: 20, max_target_bytes: 2048 };
 
-fn parsed(bytes: &[u8], answered: Answered) -> Result<Option<(u16, ContentEnd, bool, usize)>, ResponseError> {
+fn parsed(
+    bytes: &[u8],
+    answered: Answered,
+) -> Result<Option<(u16, ContentEnd, bool, usize)>, ResponseError> {
     let mut storage = FieldStorage::new();
     let head = response_head(bytes, &mut storage, &LIMITS, answered)?;
     Ok(head.map(|head| (head.status, head.content, head.persistent, head.length)))
