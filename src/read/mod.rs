@@ -9,6 +9,8 @@
 
 mod aside;
 mod error;
+#[cfg(test)]
+mod properties;
 mod reader;
 #[cfg(test)]
 mod tests;

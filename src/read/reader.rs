@@ -79,7 +79,8 @@ impl Reader {
     pub const MAX_CONTROL_IN_A_ROW: u8 = 16;
 
     /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease
-    /// whose bytes from an index on came behind the handshake. With `kernel`, the kernel takes over at the first record boundary.
+    /// whose bytes from an index on came behind the handshake. With `kernel`, the kernel takes over
+    /// at the first record boundary.
     pub fn new(
         ring: &Rc<Ring>,
         stream: ReceiveStream,
@@ -189,7 +190,7 @@ impl Reader {
             // A waiting connection holds no lease: a few hundred heads without an end would else be
             // enough to leave nobody a buffer.
             self.gather_rest();
-            self.lease = None;
+            self.let_go();
             match self.stream.next().await {
                 Received::Data(lease) => {
                     self.expect_more();
@@ -229,7 +230,7 @@ impl Reader {
 
     /// Cancels what is armed and waits until the kernel has let go of it.
     pub async fn stop(&mut self) {
-        self.lease = None;
+        self.let_go();
         self.aside = VecDeque::new();
         self.stream.stop().await;
     }
@@ -333,8 +334,14 @@ impl Reader {
 
     fn give_back_if_spent(&mut self) {
         if self.plain.is_empty() && self.sealed.is_empty() {
-            self.lease = None;
+            self.let_go();
         }
+    }
+
+    /// Gives the lease back. The ranges of it end with it.
+    fn let_go(&mut self) {
+        self.lease = None;
+        (self.sealed, self.plain) = (0..0, 0..0);
     }
 
     /// Opens the records that have arrived until one of them matters. None if no whole one is left.

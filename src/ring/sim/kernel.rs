@@ -174,6 +174,11 @@ impl SimKernel {
         self.complete(at, result.min(0));
     }
 
+    /// From now on a socket that no accept has brought is known as `number`.
+    pub fn name(&mut self, socket: &OwnedFd, number: usize) {
+        self.sockets.insert(socket.as_raw_fd(), number);
+    }
+
     /// Brings a connection; its socket will be known as `number`.
     pub fn accept(&mut self, at: usize, socket: OwnedFd, number: usize, more: bool) {
         let multishot = matches!(self.held[at].submission, Submission::AcceptMulti { .. });
