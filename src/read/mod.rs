@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod decrypt;
 mod error;
 #[cfg(test)]
 mod properties;

@@ -1,8 +1,8 @@
 //! The receiving side of an established connection, whichever layer opens its records.
 
-use std::{collections::VecDeque, io, ops::Range, os::fd::AsFd, rc::Rc};
+use std::{collections::VecDeque, ops::Range, rc::Rc};
 
-use super::ReadError;
+use super::{ReadError, decrypt::Decrypt};
 use crate::{
     observe::Taken,
     record::{
@@ -10,7 +10,6 @@ use crate::{
         TrafficKeys, parse_control,
     },
     ring::{Arrived, ReceiveStream, Received, RecvBuf, Ring, Socket},
-    tls::kernel,
 };
 
 /// What a wait for more has brought.
@@ -27,18 +26,6 @@ pub enum Filled {
     },
 }
 
-/// Who opens the records.
-#[derive(Debug)]
-enum Decrypt {
-    /// This module, in place.
-    User(Opener),
-    /// This module still, until what was read ahead ends at a record boundary; then the kernel,
-    /// with these keys.
-    HandingOver(Opener, Box<TrafficKeys>),
-    /// The kernel; this module parses control records only.
-    Kernel,
-}
-
 /// What the next record was.
 enum Opening {
     Data,
@@ -51,8 +38,8 @@ enum Opening {
 pub struct Reader {
     pub(super) ring: Rc<Ring>,
     pub(super) stream: ReceiveStream,
-    decrypt: Decrypt,
-    version: TlsVersion,
+    pub(super) decrypt: Decrypt,
+    pub(super) version: TlsVersion,
     pub(super) lease: Option<Arrived>,
     /// What follows the lease and was moved out of its buffers, see [`Self::set_aside`].
     pub(super) aside: VecDeque<Arrived>,
@@ -61,7 +48,7 @@ pub struct Reader {
     /// What of the lease is plaintext and has not been consumed.
     plain: Range<usize>,
     /// The beginning of a record whose rest has not arrived; one record at most.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Plaintext that did not come in one piece. Its caller bounds it: it asks for more only
     /// while what is here may still become a request.
     gathered: Vec<u8>,
@@ -212,71 +199,11 @@ impl Reader {
         }
     }
 
-    /// Takes the keys that follow a [`Filled::KeyUpdate`].
-    ///
-    /// # Errors
-    /// The kernel cannot change keys (before Linux 6.14): the connection must be closed.
-    pub fn rekey(&mut self, socket: &Socket, keys: TrafficKeys) -> io::Result<()> {
-        match &mut self.decrypt {
-            Decrypt::User(opener) => *opener = Opener::new(&keys),
-            Decrypt::HandingOver(opener, pending) => {
-                *opener = Opener::new(&keys);
-                **pending = keys;
-            }
-            Decrypt::Kernel => return kernel::install_receive(socket.as_fd(), &keys),
-        }
-        Ok(())
-    }
-
     /// Cancels what is armed and waits until the kernel has let go of it.
     pub async fn stop(&mut self) {
         self.let_go();
         self.aside = VecDeque::new();
         self.stream.stop().await;
-    }
-
-    /// A client that has sent something after the handshake is expected to go on: from now on one
-    /// submission receives it all. Not sooner, since many connections bring one request, right
-    /// behind the handshake, and then a close_notify. Nothing is armed behind that, so that closing
-    /// need not cancel it.
-    fn expect_more(&mut self) {
-        if matches!(self.decrypt, Decrypt::User(_)) {
-            self.stream.make_multishot();
-        }
-    }
-
-    /// Lets the kernel take over if no record is in pieces; else asks for no more than the rest
-    /// of the one that is.
-    fn approach_hand_over(&mut self, socket: &Socket) {
-        let Decrypt::HandingOver(opener, keys) = &mut self.decrypt else { return };
-        if !self.stream.is_at_rest() {
-            // A receive is armed from before: what it brings may still be ciphertext.
-            return;
-        }
-        if let Some(missing) = missing(&self.partial).ok().filter(|_| !self.partial.is_empty()) {
-            self.stream.limit(missing as u32);
-            return;
-        }
-        keys.advance_to(opener.sequence());
-        match kernel::install_receive(socket.as_fd(), keys) {
-            Ok(()) => {
-                // Without it a TLS 1.3 record is decrypted into the kernel's own pages first.
-                if self.version == TlsVersion::Tls13 {
-                    let _ = kernel::expect_no_padding(socket.as_fd());
-                }
-                self.decrypt = Decrypt::Kernel;
-            }
-            Err(error) => {
-                log::debug!("read: the kernel did not take the receive keys: {error}");
-                let Decrypt::HandingOver(opener, _) =
-                    std::mem::replace(&mut self.decrypt, Decrypt::Kernel)
-                else {
-                    return;
-                };
-                self.decrypt = Decrypt::User(opener);
-            }
-        }
-        self.stream.make_multishot();
     }
 
     fn next_at_hand(&mut self) -> Option<Arrived> {
@@ -501,7 +428,7 @@ impl Reader {
 }
 
 /// Bytes that a record in pieces still lacks of its header or, once that is known, of the whole.
-fn missing(partial: &[u8]) -> Result<usize, RecordError> {
+pub(super) fn missing(partial: &[u8]) -> Result<usize, RecordError> {
     let wanted = RecordHeader::parse(partial)?.map_or(HEADER, |header| header.record_length());
     Ok(wanted.saturating_sub(partial.len()))
 }
