@@ -3,7 +3,10 @@
 //! The invariant: the four parts add up to the request's total, and each has its evidence in what
 //! was counted or what the kernel said.
 
-use super::{Stage, request::Parts, stage::REQUEST_STAGES};
+use super::{
+    request::Parts,
+    stage::{WHOSE, Whose},
+};
 
 /// Whose time it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +77,11 @@ impl Shares {
     /// although it had something to do.
     pub(super) fn of(parts: &Parts, lost: u64, delivery: Option<Delivery>) -> Self {
         let mut shares = Self { time: [0; 4], delivery };
-        for (stage, time) in REQUEST_STAGES.into_iter().zip(*parts) {
-            match stage {
-                Stage::Head | Stage::Body | Stage::Window => *shares.of_mut(Blame::Client) += time,
-                Stage::LastWrite => shares.divide(time),
-                _ => *shares.of_mut(Blame::Server) += time,
+        for (whose, time) in WHOSE.into_iter().zip(*parts) {
+            match whose {
+                Whose::Client => *shares.of_mut(Blame::Client) += time,
+                Whose::Server => *shares.of_mut(Blame::Server) += time,
+                Whose::Delivery => shares.divide(time),
             }
         }
         // What is lost was lost in those stages: the server's first, then where bytes were on
@@ -132,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observe::request::place;
+    use crate::observe::{Stage, request::place};
 
     fn parts(times: &[(Stage, u64)]) -> Parts {
         let mut parts = Parts::default();
@@ -167,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_parts_add_up(
-            times in any::<[u32; 13]>(), lost in any::<u64>(), asked in any::<bool>(), kernel in any::<[u32; 3]>(),
+            times in any::<[u32; WHOSE.len()]>(), lost in any::<u64>(), asked in any::<bool>(), kernel in any::<[u32; 3]>(),
         ) {
             let parts: Parts = times.map(u64::from);
             let [busy, window_shut, buffer_empty] = kernel.map(u64::from);

@@ -1,54 +1,4 @@
-//! The stages of a journey, by name.
-
-/// Where time goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Stage {
-    /// From the end of the TCP handshake to the accept.
-    AcceptQueue,
-    /// From the accept to the end of a TLS handshake without a ticket.
-    HandshakeFull,
-    /// The same with a ticket.
-    HandshakeResumed,
-    /// Time inside the TLS library in either handshake.
-    HandshakeCpu,
-    /// Keys taken out and installed.
-    HandOver,
-    /// From the handshake or the last answer to the request's first byte.
-    FirstByte,
-    /// From the completion that brought the request to its task's turn.
-    RunQueue,
-    /// Waiting behind other requests of its connection.
-    Turn,
-    /// Waiting for the rest of a head.
-    Head,
-    /// Opening the records that brought the request.
-    Decrypt,
-    /// Parsing the head.
-    Parse,
-    /// Deciding on the answer.
-    Decode,
-    /// Waiting for a file to be looked up or read.
-    Process,
-    /// Waiting for content that the client sends.
-    Body,
-    /// Waiting for the peer to open a window of flow control.
-    Window,
-    /// Waiting for send memory.
-    Buffer,
-    /// Writing the head, sealing, and waiting for what leaves together with it.
-    Respond,
-    /// From the first submission to its completion.
-    FirstWrite,
-    /// From there until the kernel took the last byte.
-    LastWrite,
-    /// The sum of the stages from [`Self::RunQueue`] on.
-    Total,
-    /// The kernel's estimate when a connection ends.
-    RoundTrip,
-    /// From the decision to close until the descriptor is closed.
-    Close,
-}
+//! The stages of a journey: one row of one table for each.
 
 /// How a figure came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,178 +22,275 @@ impl Basis {
     }
 }
 
+/// What happens in a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Something is waited for.
+    Wait,
+    /// Ringway computes.
+    Compute,
+    /// The kernel works.
+    Kernel,
+    /// It is the sum of others.
+    Sum,
+}
+
+impl Kind {
+    /// As reports spell it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Compute => "compute",
+            Self::Kernel => "kernel",
+            Self::Sum => "sum",
+        }
+    }
+}
+
+/// Whose time a part of a request is, as far as the stage says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+    /// The kernel divides it among client, network and server ([`Delivery`](super::Delivery)).
+    Delivery,
+}
+
+/// What a stage belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// There is one for each connection.
+    Connection,
+    /// There is one for each request, but it is no part of the request's total.
+    Request,
+    /// A part of a request's total.
+    Part(Part),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    whose: Whose,
+    always: bool,
+}
+
+/// A part that each request passes.
+const fn always(whose: Whose) -> Of {
+    Of::Part(Part { whose, always: true })
+}
+
+/// A part that few requests pass. Recording it costs others nothing.
+const fn seldom(whose: Whose) -> Of {
+    Of::Part(Part { whose, always: false })
+}
+
+/// What is known of a stage.
+struct Row {
+    name: &'static str,
+    title: &'static str,
+    of: Of,
+    basis: Basis,
+    kind: Kind,
+    meaning: &'static str,
+}
+
+/// Declares [`Stage`]: its variants in the order of the journey, each with its row.
+macro_rules! stages {
+    ($($variant:ident $name:literal, $title:literal, $of:expr, $basis:ident, $kind:ident, $meaning:literal;)*) => {
+        /// Where time goes, in the order of the journey.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Stage {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Stage {
+            /// All of them, in the order of the journey.
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$variant,)*];
+
+            /// How many there are.
+            pub const COUNT: usize = [$($name,)*].len();
+        }
+
+        const ROWS: [Row; Stage::COUNT] = [$(Row {
+            name: $name,
+            title: $title,
+            of: $of,
+            basis: Basis::$basis,
+            kind: Kind::$kind,
+            meaning: $meaning,
+        },)*];
+    };
+}
+
+// Parts of a request's total follow each other. A new stage is a row here; `docs/anatomy.md` and
+// `docs/anatomy-json.md` explain each.
+stages! {
+    AcceptQueue "accept_queue", "accept queue", Of::Connection, Sampled, Wait,
+        "from the end of the TCP handshake to the accept; the kernel reports it in clock ticks of 1 to 10 ms";
+    HandshakeFull "handshake_full", "full handshake", Of::Connection, Counted, Compute,
+        "from the accept to the end of a TLS handshake without a ticket";
+    HandshakeResumed "handshake_resumed", "resumed handshake", Of::Connection, Counted, Compute,
+        "the same with a ticket";
+    HandshakeCpu "handshake_cpu", "handshake CPU", Of::Connection, Counted, Compute,
+        "part of either handshake: time inside the TLS library";
+    HandOver "hand_over", "hand-over", Of::Connection, Counted, Kernel,
+        "keys taken out, and given to kernel TLS where that is used";
+    FirstByte "first_byte", "first byte", Of::Request, Counted, Wait,
+        "from the handshake or the last answer to the request's first byte: the client's time, no part of the total";
+    RunQueue "run_queue", "run queue", always(Whose::Server), Counted, Wait,
+        "from its first byte to its turn on the worker";
+    Turn "turn", "turn", seldom(Whose::Server), Counted, Wait,
+        "waiting behind other requests of its connection: earlier ones of HTTP/1, other streams of HTTP/2";
+    Head "head", "rest of the head", seldom(Whose::Client), Counted, Wait,
+        "waiting for the rest of a head that came in pieces";
+    Decrypt "decrypt", "decrypt", always(Whose::Server), Counted, Compute,
+        "opening the TLS records that brought the request";
+    Parse "parse", "parse", always(Whose::Server), Counted, Compute,
+        "parsing the head";
+    Decode "decode", "decode", always(Whose::Server), Counted, Compute,
+        "deciding on the answer";
+    Process "process", "process", seldom(Whose::Server), Counted, Kernel,
+        "waiting for a file to be looked up or read";
+    Body "body", "request body", seldom(Whose::Client), Counted, Wait,
+        "waiting for content that the client sends";
+    Window "window", "window", seldom(Whose::Client), Counted, Wait,
+        "waiting for the client to open a window of flow control (HTTP/2)";
+    Buffer "buffer", "send buffer", seldom(Whose::Server), Counted, Wait,
+        "waiting for send memory";
+    Respond "respond", "respond", always(Whose::Server), Counted, Compute,
+        "writing the head, sealing, and waiting for what leaves together with it";
+    FirstWrite "first_write", "first write", always(Whose::Server), Counted, Kernel,
+        "from the first submission to its completion: the socket took bytes";
+    LastWrite "last_write", "rest of the answer", seldom(Whose::Delivery), Counted, Wait,
+        "from there until the kernel took the last byte";
+    Total "total", "total", Of::Request, Counted, Sum,
+        "from the request's first byte until the kernel took the last byte of its answer: the sum of run_queue to last_write";
+    RoundTrip "round_trip", "round trip", Of::Connection, Sampled, Wait,
+        "the kernel's smoothed estimate when a connection ends: about how long after last_write the last byte is acknowledged";
+    Close "close", "close", Of::Connection, Counted, Kernel,
+        "from the decision to close until the descriptor is closed";
+}
+
+/// The first part of a request's total.
+const FIRST_PART: usize = Stage::RunQueue as usize;
+
+/// How many parts a request's total has.
+const PARTS: usize = {
+    let (mut parts, mut at) = (0, 0);
+    while at < Stage::COUNT {
+        if let Of::Part(_) = ROWS[at].of {
+            assert!(at == FIRST_PART + parts, "parts follow each other");
+            parts += 1;
+        }
+        at += 1;
+    }
+    parts
+};
+
 /// The stages that a request's total consists of, in order: nothing between them, nothing twice.
-pub const REQUEST_STAGES: [Stage; 13] = [
-    Stage::RunQueue,
-    Stage::Turn,
-    Stage::Head,
-    Stage::Decrypt,
-    Stage::Parse,
-    Stage::Decode,
-    Stage::Process,
-    Stage::Body,
-    Stage::Window,
-    Stage::Buffer,
-    Stage::Respond,
-    Stage::FirstWrite,
-    Stage::LastWrite,
-];
+pub const REQUEST_STAGES: [Stage; PARTS] = {
+    let (mut parts, mut at) = ([Stage::Total; PARTS], 0);
+    while at < PARTS {
+        parts[at] = Stage::ALL[FIRST_PART + at];
+        at += 1;
+    }
+    parts
+};
+
+/// Whose time each of them is.
+pub(super) const WHOSE: [Whose; PARTS] = {
+    let (mut whose, mut at) = ([Whose::Server; PARTS], 0);
+    while at < PARTS {
+        if let Of::Part(part) = ROWS[FIRST_PART + at].of {
+            whose[at] = part.whose;
+        }
+        at += 1;
+    }
+    whose
+};
+
+const fn count(always: bool) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < PARTS {
+        if is_passed(REQUEST_STAGES[at], always) {
+            count += 1;
+        }
+        at += 1;
+    }
+    count
+}
+
+const fn is_passed(stage: Stage, always: bool) -> bool {
+    matches!(ROWS[stage as usize].of, Of::Part(part) if part.always == always)
+}
+
+const fn select<const COUNT: usize>(always: bool) -> [Stage; COUNT] {
+    let (mut selected, mut into, mut at) = ([Stage::Total; COUNT], 0, 0);
+    while at < PARTS {
+        if is_passed(REQUEST_STAGES[at], always) {
+            selected[into] = REQUEST_STAGES[at];
+            into += 1;
+        }
+        at += 1;
+    }
+    selected
+}
+
+/// The parts that each request passes.
+pub(super) const ALWAYS: [Stage; count(true)] = select(true);
+
+/// The other parts.
+pub(super) const SELDOM: [Stage; count(false)] = select(false);
 
 impl Stage {
-    /// How many there are.
-    pub const COUNT: usize = 22;
-
-    /// All of them, in the order of the journey.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::AcceptQueue,
-        Self::HandshakeFull,
-        Self::HandshakeResumed,
-        Self::HandshakeCpu,
-        Self::HandOver,
-        Self::FirstByte,
-        Self::RunQueue,
-        Self::Turn,
-        Self::Head,
-        Self::Decrypt,
-        Self::Parse,
-        Self::Decode,
-        Self::Process,
-        Self::Body,
-        Self::Window,
-        Self::Buffer,
-        Self::Respond,
-        Self::FirstWrite,
-        Self::LastWrite,
-        Self::Total,
-        Self::RoundTrip,
-        Self::Close,
-    ];
+    fn row(self) -> &'static Row {
+        &ROWS[self.index()]
+    }
 
     /// Its place in [`Self::ALL`].
-    pub fn index(self) -> usize {
+    pub const fn index(self) -> usize {
         self as usize
     }
 
     /// Its place in [`REQUEST_STAGES`]; None for what is no part of a request's total.
-    pub fn part(self) -> Option<usize> {
-        let part = self.index().checked_sub(Self::RunQueue.index())?;
-        (part < REQUEST_STAGES.len()).then_some(part)
+    #[inline]
+    pub const fn part(self) -> Option<usize> {
+        match self.index().checked_sub(FIRST_PART) {
+            Some(part) if part < PARTS => Some(part),
+            _ => None,
+        }
     }
 
     /// Whether there is one for each connection, and not for each request.
     pub fn is_of_connection(self) -> bool {
-        !(self == Self::FirstByte || self == Self::Total || self.part().is_some())
+        self.row().of == Of::Connection
     }
 
     /// How it is measured.
     pub fn basis(self) -> Basis {
-        match self {
-            Self::AcceptQueue | Self::RoundTrip => Basis::Sampled,
-            _ => Basis::Counted,
-        }
+        self.row().basis
+    }
+
+    /// What happens in it.
+    pub(super) fn kind(self) -> Kind {
+        self.row().kind
     }
 
     /// Its name in reports and metrics.
     pub fn name(self) -> &'static str {
-        self.words().0
+        self.row().name
     }
 
     /// Its name for people.
     pub fn title(self) -> &'static str {
-        self.words().1
+        self.row().title
     }
 
     /// What it measures, in a sentence.
     pub fn meaning(self) -> &'static str {
-        self.words().2
-    }
-
-    fn words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::AcceptQueue => (
-                "accept_queue",
-                "accept queue",
-                "from the end of the TCP handshake to the accept; the kernel reports it in clock \
-                 ticks of 1 to 10 ms",
-            ),
-            Self::HandshakeFull => (
-                "handshake_full",
-                "full handshake",
-                "from the accept to the end of a TLS handshake without a ticket",
-            ),
-            Self::HandshakeResumed => {
-                ("handshake_resumed", "resumed handshake", "the same with a ticket")
-            }
-            Self::HandshakeCpu => (
-                "handshake_cpu",
-                "handshake CPU",
-                "part of either handshake: time inside the TLS library",
-            ),
-            Self::HandOver => (
-                "hand_over",
-                "hand-over",
-                "keys taken out, and given to kernel TLS where that is used",
-            ),
-            Self::FirstByte => (
-                "first_byte",
-                "first byte",
-                "from the handshake or the last answer to the request's first byte: the client's \
-                 time, no part of the total",
-            ),
-            Self::RunQueue => {
-                ("run_queue", "run queue", "from its first byte to its turn on the worker")
-            }
-            Self::Head => {
-                ("head", "head complete", "waiting for the rest of a head that came in pieces")
-            }
-            Self::Turn => (
-                "turn",
-                "turn",
-                "waiting behind other requests of its connection: earlier ones of HTTP/1, other \
-                 streams of HTTP/2",
-            ),
-            Self::Decrypt => {
-                ("decrypt", "decrypt", "opening the TLS records that brought the request")
-            }
-            Self::Parse => ("parse", "parse", "parsing the head"),
-            Self::Decode => ("decode", "decode", "deciding on the answer"),
-            Self::Window => (
-                "window",
-                "window",
-                "waiting for the client to open a window of flow control (HTTP/2)",
-            ),
-            Self::Process => ("process", "process", "waiting for a file to be looked up or read"),
-            Self::Body => ("body", "request body", "waiting for content that the client sends"),
-            Self::Buffer => ("buffer", "send buffer", "waiting for send memory"),
-            Self::Respond => (
-                "respond",
-                "respond",
-                "writing the head, sealing, and waiting for what leaves together with it",
-            ),
-            Self::FirstWrite => (
-                "first_write",
-                "first write",
-                "from the first submission to its completion: the socket took bytes",
-            ),
-            Self::LastWrite => {
-                ("last_write", "last write", "from there until the kernel took the last byte")
-            }
-            Self::Total => (
-                "total",
-                "total",
-                "from the request's first byte until the kernel took the last byte of its answer: \
-                 the sum of run_queue to last_write",
-            ),
-            Self::RoundTrip => (
-                "round_trip",
-                "round trip",
-                "the kernel's smoothed estimate when a connection ends: about how long after \
-                 last_write the last byte is acknowledged",
-            ),
-            Self::Close => {
-                ("close", "close", "from the decision to close until the descriptor is closed")
-            }
-        }
+        self.row().meaning
     }
 }
 
@@ -266,9 +313,30 @@ mod tests {
     fn parts_are_the_request_stages() {
         for (part, stage) in REQUEST_STAGES.into_iter().enumerate() {
             assert_eq!(stage.part(), Some(part));
+            assert!(!stage.is_of_connection());
         }
         let parts = Stage::ALL.into_iter().filter(|stage| stage.part().is_some()).count();
         assert_eq!(parts, REQUEST_STAGES.len());
-        assert!(Stage::Close.is_of_connection() && !Stage::Head.is_of_connection());
+        assert!(Stage::Close.is_of_connection());
+        assert_eq!(
+            WHOSE.map(|whose| whose == Whose::Delivery).iter().position(|is| *is),
+            Stage::LastWrite.part()
+        );
+    }
+
+    #[test]
+    fn parts_that_are_always_and_seldom_passed_are_all() {
+        let mut all: Vec<_> = ALWAYS.into_iter().chain(SELDOM).map(Stage::index).collect();
+        all.sort_unstable();
+        assert_eq!(all, REQUEST_STAGES.map(Stage::index));
+        assert!(ALWAYS.contains(&Stage::Respond) && SELDOM.contains(&Stage::LastWrite));
+    }
+
+    #[test]
+    fn the_documents_have_every_stage() {
+        let text = include_str!("../../docs/anatomy.md");
+        for stage in Stage::ALL {
+            assert!(text.contains(&format!("`{}`", stage.name())), "{stage:?}");
+        }
     }
 }

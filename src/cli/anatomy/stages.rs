@@ -44,7 +44,7 @@ impl Stage {
             Self::Handshake => "TLS handshake",
             Self::Request => "request sent",
             Self::Wait => "first byte",
-            Self::Head => "head complete",
+            Self::Head => "rest of the head",
             Self::Body => "last byte",
             Self::Close => "close",
         }

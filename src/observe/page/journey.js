@@ -1,14 +1,10 @@
 /* The journey: a table that is a picture. Each row has its stop on the road, the distribution of
    its times, three quantiles, and its share of the slowest requests. */
 
-const KINDS = {
-  accept_queue: "waiting", handshake_full: "pure", handshake_resumed: "pure", handshake_cpu: "pure",
-  hand_over: "kernel", first_byte: "waiting", run_queue: "waiting", turn: "waiting", head: "waiting", decrypt: "pure", parse: "pure",
-  decode: "pure", window: "waiting",
-  process: "kernel", body: "waiting", buffer: "waiting", respond: "pure", first_write: "kernel",
-  last_write: "waiting", round_trip: "waiting", close: "kernel", total: "sum",
-};
-const kindOf = (stage) => KINDS[stage] || "pure";
+/** What happens in each stage, by its name; the answer says it. */
+let kinds = new Map();
+const KIND_CLASSES = { wait: "waiting", compute: "pure", kernel: "kernel", sum: "sum" };
+const kindOf = (stage) => KIND_CLASSES[kinds.get(stage)] || "pure";
 const KIND_WORDS = { kernel: "the kernel works", pure: "Ringway computes", waiting: "somebody waits", sum: "sum" };
 
 /** The logarithmic scale: from 100 ns to `scaleEnd`, which only grows. */
@@ -24,6 +20,7 @@ function along(ns) {
 }
 
 function drawJourney(now, then) {
+  kinds = new Map(now.stages.map((stage) => [stage.name, stage.kind]));
   const distributions = now.stages.map((stage, place) => between(stage, then && then.stages[place]));
   const longest = Math.max(...now.stages.map((stage) => stage.max_ns || 0));
   while (longest > scaleEnd && scaleEnd < 1e12) scaleEnd *= 10;

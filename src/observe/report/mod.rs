@@ -135,6 +135,7 @@ impl Anatomy {
                 let of = if stage.is_of_connection() { "connection" } else { "request" };
                 each.string("of", of);
                 each.string("basis", stage.basis().name());
+                each.string("kind", stage.kind().name());
                 each.string("meaning", stage.meaning());
                 each.number("count", histogram.len());
                 each.number("sum_ns", self.histograms.sum(stage));
