@@ -79,7 +79,10 @@ impl<'b> BlockWriter<'b> {
             self.integer(name.len() as u32, 7, 0);
             let begin = self.used;
             self.put(name.as_bytes());
-            self.buffer.get_mut(begin..self.used).unwrap_or_default().make_ascii_lowercase();
+            match self.buffer.get_mut(begin..self.used) {
+                Some(written) => written.make_ascii_lowercase(),
+                None => self.overflow = true,
+            }
         }
         self.text(value);
     }
@@ -93,8 +96,8 @@ impl<'b> BlockWriter<'b> {
             return;
         }
         self.integer(length as u32, 7, 0x80);
-        let room = self.buffer.get_mut(self.used..).unwrap_or_default();
-        match huffman::encode(text, room) {
+        let room = self.buffer.get_mut(self.used..);
+        match room.and_then(|room| huffman::encode(text, room)) {
             Some(written) if !self.overflow => self.used += written,
             _ => self.overflow = true,
         }
@@ -102,7 +105,10 @@ impl<'b> BlockWriter<'b> {
 
     fn integer(&mut self, value: u32, bits: u32, first: u8) {
         let (octets, used) = integer::encode(value, bits, first);
-        self.put(octets.get(..used).unwrap_or_default());
+        match octets.get(..used) {
+            Some(octets) => self.put(octets),
+            None => self.overflow = true,
+        }
     }
 
     #[inline]

@@ -156,7 +156,7 @@ impl Decoder {
             let field = Field { token, name, value, checked: false, never_indexed };
             let checked = visitor.field(field);
             if inserts {
-                table.insert(NewName::Entry(index), value, token, checked);
+                table.insert(NewName::Entry(index), value, token, checked)?;
             }
             return Ok(rest);
         }
@@ -178,7 +178,7 @@ impl Decoder {
         let field = Field { token, name, value, checked: false, never_indexed };
         let checked = visitor.field(field);
         if inserts {
-            table.insert(NewName::Text(name), value, token, checked);
+            table.insert(NewName::Text(name), value, token, checked)?;
         }
         Ok(rest)
     }

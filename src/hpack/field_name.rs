@@ -93,10 +93,11 @@ impl FieldName {
     pub fn of(text: &[u8]) -> Self {
         static BEGIN: [u8; FieldName::LONGEST + 2] = FieldName::BEGIN;
         static BY_LENGTH: [(FieldName, &str); FieldName::ALL.len()] = FieldName::BY_LENGTH;
-        let begin = BEGIN.get(text.len()).copied().unwrap_or(u8::MAX);
-        let end = BEGIN.get(text.len() + 1).copied().unwrap_or(u8::MAX);
-        let names = BY_LENGTH.get(usize::from(begin)..usize::from(end)).unwrap_or_default();
-        let found = names.iter().find(|(_, name)| name.as_bytes() == text);
+        let places = (BEGIN.get(text.len()), BEGIN.get(text.len() + 1));
+        // Longer than all names that matter.
+        let (Some(&begin), Some(&end)) = places else { return Self::Other };
+        let mut names = BY_LENGTH.iter().take(end.into()).skip(begin.into());
+        let found = names.find(|(_, name)| name.as_bytes() == text);
         found.map_or(Self::Other, |(token, _)| *token)
     }
 

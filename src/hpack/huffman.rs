@@ -135,7 +135,7 @@ pub(super) fn decode(input: &[u8], out: &mut [u8]) -> Result<usize, HpackError> 
             // Bits beyond those that are counted are the input's too: they come again.
             window |= u64::from_be_bytes(*word) >> count;
             let octets = (63 - count) >> 3;
-            rest = rest.get(octets as usize..).unwrap_or_default();
+            (_, rest) = rest.split_at_checked(octets as usize).ok_or(HpackError::Defect)?;
             count += 8 * octets;
         } else {
             while count <= 56

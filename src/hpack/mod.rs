@@ -29,7 +29,8 @@ pub use table::TABLE_BYTES;
 use std::fmt;
 
 /// Why a field block could not be decoded. The peer gets GOAWAY(COMPRESSION_ERROR)
-/// (RFC 9113 section 4.3), and the text is for the log and the debug data.
+/// (RFC 9113 section 4.3), or GOAWAY(INTERNAL_ERROR) for [`HpackError::Defect`]. The text is for the
+/// log and the debug data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HpackError {
     /// An integer has more than five octets, or the block ends within it.
@@ -42,6 +43,8 @@ pub enum HpackError {
     Index,
     /// A table size update behind a field, a third one, or one beyond 4,096.
     SizeUpdate,
+    /// The decoder contradicts itself: a defect of this server, and no fault of the peer.
+    Defect,
 }
 
 impl fmt::Display for HpackError {
@@ -52,6 +55,7 @@ impl fmt::Display for HpackError {
             Self::Huffman => "an HPACK string has invalid Huffman text or padding",
             Self::Index => "an HPACK index is beyond the table",
             Self::SizeUpdate => "an HPACK table size update is misplaced or too large",
+            Self::Defect => "the HPACK decoder contradicts itself",
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::FieldName;
+use super::{FieldName, HpackError};
 
 /// Bytes of the table: the default of SETTINGS_HEADER_TABLE_SIZE, which Ringway leaves as it is.
 pub const TABLE_BYTES: usize = 4096;
@@ -144,23 +144,23 @@ impl Table {
 
     /// Inserts an entry. It evicts as many of the oldest as it takes; all of them if it does not
     /// fit even so, which is no error (RFC 7541 section 4.4).
+    ///
+    /// # Errors
+    /// [`HpackError::Defect`] if an entry does not lie where its descriptor says.
     pub(super) fn insert(
         &mut self,
         name: NewName<'_>,
         value: &[u8],
         token: FieldName,
         checked: bool,
-    ) {
+    ) -> Result<(), HpackError> {
         let source = match name {
             NewName::Text(text) => 0..text.len(),
-            NewName::Entry(index) => match self.descriptor(index) {
-                Some(entry) => entry.name(),
-                None => return,
-            },
+            NewName::Entry(index) => self.descriptor(index).ok_or(HpackError::Defect)?.name(),
         };
         let text = source.len() + value.len();
         if !self.make_room(text + CHARGE) {
-            return;
+            return Ok(());
         }
         if self.count == 0 {
             (self.start, self.end, self.first) = (0, 0, 0);
@@ -172,11 +172,11 @@ impl Table {
             NewName::Entry(_) if fits => {
                 let to = self.end;
                 self.memory().copy_within(source.clone(), to);
-                self.append_behind_name(source.len(), value, token, checked);
+                self.append_behind_name(source.len(), value, token, checked)
             }
             NewName::Text(name) => {
-                self.compact();
-                self.append(name, value, token, checked);
+                self.compact()?;
+                self.append(name, value, token, checked)
             }
             NewName::Entry(_) => self.insert_moved(source, value, token, checked),
         }
@@ -190,28 +190,39 @@ impl Table {
         value: &[u8],
         token: FieldName,
         checked: bool,
-    ) {
+    ) -> Result<(), HpackError> {
         let mut copy = [0; TABLE_BYTES];
-        let name = copy.get_mut(..source.len()).unwrap_or_default();
-        name.copy_from_slice(self.memory().get(source).unwrap_or_default());
-        self.compact();
-        self.append(name, value, token, checked);
+        let name = copy.get_mut(..source.len()).ok_or(HpackError::Defect)?;
+        name.copy_from_slice(self.memory().get(source).ok_or(HpackError::Defect)?);
+        self.compact()?;
+        self.append(name, value, token, checked)
     }
 
     fn memory(&mut self) -> &mut [u8; TABLE_BYTES] {
         self.memory.get_or_insert_with(|| Box::new([0; TABLE_BYTES]))
     }
 
-    fn append(&mut self, name: &[u8], value: &[u8], token: FieldName, checked: bool) {
+    fn append(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        token: FieldName,
+        checked: bool,
+    ) -> Result<(), HpackError> {
         let at = self.end;
-        if let Some(room) = self.memory().get_mut(at..at + name.len()) {
-            room.copy_from_slice(name);
-        }
-        self.append_behind_name(name.len(), value, token, checked);
+        let room = self.memory().get_mut(at..at + name.len());
+        room.ok_or(HpackError::Defect)?.copy_from_slice(name);
+        self.append_behind_name(name.len(), value, token, checked)
     }
 
     /// Appends an entry whose name stands behind the newest one's text already.
-    fn append_behind_name(&mut self, name: usize, value: &[u8], token: FieldName, checked: bool) {
+    fn append_behind_name(
+        &mut self,
+        name: usize,
+        value: &[u8],
+        token: FieldName,
+        checked: bool,
+    ) -> Result<(), HpackError> {
         let (at, place) = (self.end, self.first + self.count);
         let written = Descriptor {
             at: at as u16,
@@ -221,15 +232,14 @@ impl Table {
             checked,
         };
         let memory = self.memory();
-        if let Some(room) = memory.get_mut(at + name..at + name + value.len()) {
-            room.copy_from_slice(value);
-        }
-        if let Some(room) = memory.get_mut(descriptor(place)) {
-            room.copy_from_slice(&written.bytes());
-        }
+        let room = memory.get_mut(at + name..at + name + value.len());
+        room.ok_or(HpackError::Defect)?.copy_from_slice(value);
+        let room = memory.get_mut(descriptor(place));
+        room.ok_or(HpackError::Defect)?.copy_from_slice(&written.bytes());
         self.end += name + value.len();
         self.count += 1;
         self.size += name + value.len() + CHARGE;
+        Ok(())
     }
 
     /// Evicts the oldest entries until `bytes` more are within the maximum. False if they never
@@ -250,7 +260,7 @@ impl Table {
     }
 
     /// Moves all entries to the edges of the memory.
-    fn compact(&mut self) {
+    fn compact(&mut self) -> Result<(), HpackError> {
         let (start, end, first, count) = (self.start, self.end, self.first, self.count);
         let memory = self.memory();
         memory.copy_within(start..end, 0);
@@ -259,14 +269,13 @@ impl Table {
             memory.copy_within(from, descriptor(count - 1).start);
         }
         for place in 0..count {
-            if let Some(bytes) = memory.get_mut(descriptor(place))
-                && let Some(chunk) = bytes.first_chunk_mut()
-            {
-                let moved = Descriptor::read(*chunk);
-                *chunk = Descriptor { at: moved.at - start as u16, ..moved }.bytes();
-            }
+            let bytes = memory.get_mut(descriptor(place)).and_then(<[u8]>::first_chunk_mut);
+            let chunk = bytes.ok_or(HpackError::Defect)?;
+            let moved = Descriptor::read(*chunk);
+            *chunk = Descriptor { at: moved.at - start as u16, ..moved }.bytes();
         }
         (self.start, self.end, self.first) = (0, end - start, 0);
+        Ok(())
     }
 }
 
@@ -282,9 +291,9 @@ mod tests {
     fn an_empty_table_has_no_memory() {
         let mut table = Table::default();
         assert!(table.get(0).is_none() && table.memory.is_none());
-        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 65], FieldName::Other, true);
+        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 65], FieldName::Other, true).unwrap();
         assert!(table.get(0).is_none(), "4,097 bytes do not fit");
-        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 64], FieldName::Other, true);
+        table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 64], FieldName::Other, true).unwrap();
         assert_eq!(table.get(0).unwrap().value, [b'y'; 64]);
         assert_eq!(size_of_val(&**table.memory.as_ref().unwrap()), 4096);
         assert!(!table.set_max(4097) && table.set_max(4095));
@@ -335,13 +344,18 @@ mod tests {
                 match step {
                     Step::Insert(name, value) => {
                         let (name, value) = (text(name, 0), text(value, 7));
-                        table.insert(NewName::Text(&name), &value, FieldName::Host, checked);
+                        let inserted =
+                            table.insert(NewName::Text(&name), &value, FieldName::Host, checked);
+                        prop_assert_eq!(inserted, Ok(()));
                         model.push_front((name, value, checked));
                     }
                     Step::Again(index, value) => {
                         let value = text(value, 9);
-                        table.insert(NewName::Entry(index), &value, FieldName::Host, checked);
-                        if let Some((name, ..)) = model.get(index).cloned() {
+                        let name = NewName::Entry(index);
+                        let inserted = table.insert(name, &value, FieldName::Host, checked);
+                        let known = model.get(index).cloned();
+                        prop_assert_eq!(inserted, known.as_ref().map(|_| ()).ok_or(HpackError::Defect));
+                        if let Some((name, ..)) = known {
                             model.push_front((name, value, checked));
                         }
                     }

@@ -38,7 +38,7 @@ impl Representation {
 #[derive(Clone)]
 pub struct Made {
     lines: Box<[u8]>,
-    block: OnceCell<Box<[u8]>>,
+    block: OnceCell<Option<Box<[u8]>>>,
 }
 
 impl Made {
@@ -58,8 +58,8 @@ impl Made {
 
     /// The same fields in another coding that `make` renders at the first call: the header block
     /// of HTTP/2. It is kept as long as the lines, so it must not depend on a connection.
-    pub fn block(&self, make: impl FnOnce(&Self) -> Box<[u8]>) -> &[u8] {
-        self.block.get_or_init(|| make(self))
+    pub fn block(&self, make: impl FnOnce(&Self) -> Option<Box<[u8]>>) -> Option<&[u8]> {
+        self.block.get_or_init(|| make(self)).as_deref()
     }
 }
 

@@ -156,12 +156,13 @@ impl Connection<'_> {
             return Err(Stop::Leave(Ending::CloseNotify));
         }
         let mut number = 0;
-        while let Some(slot) = self.streams.nth(number) {
+        while number < self.streams.len() {
+            let slot = self.streams.nth(number)?;
             number += 1;
             if self.deadline_of(slot).is_none_or(|deadline| deadline > now) {
                 continue;
             }
-            let Some(stream) = self.streams.get(slot) else { continue };
+            let stream = self.streams.at(slot)?;
             let (id, answering) = (stream.id, stream.answering);
             self.context.count(|counts| counts.timed_out += 1);
             if !self.replies.has_room() {

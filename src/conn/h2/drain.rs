@@ -130,7 +130,7 @@ impl Connection<'_> {
                     _ => Why::Http2Protocol,
                 });
                 if code == ErrorCode::InternalError {
-                    self.context.warn(&format_args!("http2: {why}"));
+                    self.context.defect(&format_args!("http2: {why}"));
                 } else {
                     log::debug!("http2: connection error {code}: {why}");
                 }

@@ -4,7 +4,7 @@
 use super::{
     Connection, Cost, Stop,
     drain::PING,
-    inbound::{State, connection_fault},
+    inbound::{State, connection_fault, payload},
     streams::Answering,
 };
 use crate::{
@@ -28,15 +28,15 @@ impl Connection<'_> {
     /// Acts on a frame whose payload has arrived completely, and consumes it.
     pub(super) async fn whole_frame(&mut self, head: &FrameHead) -> Result<(), Stop> {
         let length = FRAME_HEAD + head.length as usize;
-        let payload = self.session.reader.plaintext().get(FRAME_HEAD..length).unwrap_or_default();
+        let payload = payload(self.session, length)?;
         let stream = head.stream;
         match head.kind {
             Kind::Headers => return self.headers(head).await,
             Kind::Continuation => return self.continuation(head).await,
             Kind::Settings => self.settings(head, length)?,
             Kind::Ping => {
-                let octets = payload.first_chunk().copied().unwrap_or_default();
-                self.ping(head.flags.has(Flags::ACK), octets)?;
+                let octets = payload.first_chunk().ok_or(Stop::defect("a PING is too short"))?;
+                self.ping(head.flags.has(Flags::ACK), *octets)?;
             }
             Kind::Priority => {
                 priority_frame(stream, payload).map_err(connection_fault)?;
@@ -45,7 +45,7 @@ impl Connection<'_> {
             Kind::PriorityUpdate => {
                 let (stream, value) = priority_update(payload).map_err(connection_fault)?;
                 let priority = Priority::parse(value);
-                self.prioritize(stream, priority);
+                self.prioritize(stream, priority)?;
                 self.spend(Cost::Control)?;
             }
             Kind::RstStream => {
@@ -81,17 +81,17 @@ impl Connection<'_> {
             self.acknowledged = true;
             return self.spend(Cost::Control);
         }
-        let payload = self.session.reader.plaintext().get(FRAME_HEAD..length).unwrap_or_default();
+        let payload = payload(self.session, length)?;
         let applied = self.peer.apply(payload).map_err(connection_fault)?;
         self.table_lowered |= applied.table_lowered;
         if applied.window_change != 0 {
             for number in 0..self.streams.len() {
-                let Some(slot) = self.streams.nth(number) else { continue };
-                let Some(stream) = self.streams.get_mut(slot) else { continue };
+                let slot = self.streams.nth(number)?;
+                let stream = self.streams.at(slot)?;
                 if stream.window.change(applied.window_change).is_err() {
                     return Err(Stop::GoAway(ErrorCode::FlowControlError, WINDOW_OVERFLOW));
                 }
-                self.ready_if_open(slot);
+                self.ready_if_open(slot)?;
             }
         }
         self.reply(&respond::settings_ack())?;
@@ -107,20 +107,19 @@ impl Connection<'_> {
         self.spend(Cost::Ping)
     }
 
-    fn prioritize(&mut self, stream: u32, priority: Priority) {
+    fn prioritize(&mut self, stream: u32, priority: Priority) -> Result<(), Stop> {
         if stream > self.last_stream {
             self.recent.prioritize(stream, priority);
-            return;
+            return Ok(());
         }
-        let Some(slot) = self.streams.find(stream) else { return };
-        let queued = self.streams.get(slot).is_some_and(|stream| stream.queued);
+        let Some(slot) = self.streams.find(stream) else { return Ok(()) };
+        let queued = self.streams.at(slot)?.queued;
         self.schedule.remove(&mut self.streams, slot);
-        if let Some(stream) = self.streams.get_mut(slot) {
-            stream.priority = priority;
-        }
+        self.streams.at(slot)?.priority = priority;
         if queued {
             self.schedule.insert(&mut self.streams, slot);
         }
+        Ok(())
     }
 
     fn reset_by_peer(&mut self, stream: u32, code: u32) -> Result<(), Stop> {
@@ -135,7 +134,7 @@ impl Connection<'_> {
         };
         log::debug!("http2: the client resets stream {stream} with code {code}");
         self.context.count(|counts| counts.http2_reset_by_client += 1);
-        self.drop_stream(stream, Why::ClientCancel);
+        self.drop_stream(stream, Why::ClientCancel)?;
         match answering {
             Answering::Looking | Answering::Sending => self.spend(Cost::ResetByPeer),
             Answering::Orphaned | Answering::Done => self.spend(Cost::Closed),
@@ -148,7 +147,7 @@ impl Connection<'_> {
             let was_open = self.window.available() > 0;
             self.window.change(increment.into()).map_err(|_| overflow)?;
             if !was_open {
-                self.connection_window_opened();
+                self.connection_window_opened()?;
             } else if increment < SMALL_INCREMENT {
                 self.spend(Cost::SmallWindow)?;
             }
@@ -161,13 +160,13 @@ impl Connection<'_> {
             ));
         }
         let Some(slot) = self.streams.find(stream) else { return self.spend(Cost::LateWindow) };
-        let Some(open) = self.streams.get_mut(slot) else { return Ok(()) };
+        let open = self.streams.at(slot)?;
         let was_open = open.window.available() > 0;
         if open.window.change(increment.into()).is_err() {
             self.reset(stream, ErrorCode::FlowControlError, Why::Http2FlowControl)?;
             return self.spend(Cost::ResetForFault);
         }
-        self.ready_if_open(slot);
+        self.ready_if_open(slot)?;
         if was_open && increment < SMALL_INCREMENT {
             self.spend(Cost::SmallWindow)?;
         }
@@ -243,7 +242,7 @@ impl Connection<'_> {
         let Some(slot) = self.streams.find(id).filter(|_| id != 0) else { return Ok(()) };
         let now = self.now();
         let most = self.context.config.limits.body_bytes;
-        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        let stream = self.streams.at(slot)?;
         if stream.answering == Answering::Done && !stream.cut {
             stream.since = now;
         }
@@ -273,13 +272,13 @@ impl Connection<'_> {
     /// END_STREAM has come, with content or trailers.
     pub(super) fn content_ended(&mut self, id: u32) -> Result<(), Stop> {
         let Some(slot) = self.streams.find(id) else { return Ok(()) };
-        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        let stream = self.streams.at(slot)?;
         stream.remote_open = false;
         if stream.sum.finish().is_err() {
             return self.wrong_length(id);
         }
         if stream.answering == Answering::Done {
-            drop(self.close_stream(slot));
+            drop(self.close_stream(slot)?);
         }
         Ok(())
     }
@@ -295,7 +294,7 @@ impl Connection<'_> {
         self.reply(&respond::rst_stream(id, ErrorCode::NoError))?;
         self.recent.reset(id);
         if let Some(slot) = self.streams.find(id) {
-            drop(self.close_stream(slot));
+            drop(self.close_stream(slot)?);
         }
         Ok(())
     }

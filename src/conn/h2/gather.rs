@@ -27,6 +27,9 @@ const SMALL_FRAME: u32 = 256;
 /// Content that makes up for the time in which the windows were shut.
 const GOOD_PIECE: u32 = 16 * 1024;
 
+/// Content is shorter than its source said.
+pub(super) const NO_CONTENT: Stop = Stop::defect("content ends before its range");
+
 /// Content of one turn, as it lies.
 enum Next {
     Copied(usize),
@@ -42,7 +45,7 @@ impl Connection<'_> {
         let mut gathered = 0;
         while let Some(slot) = self.schedule.next() {
             if self.window.available() == 0 {
-                self.connection_window_shut();
+                self.connection_window_shut()?;
                 return Ok(false);
             }
             if gathered >= BYTES_A_TURN {
@@ -59,12 +62,12 @@ impl Connection<'_> {
         if self.replies.is_empty() {
             return Ok(());
         }
-        let length = self.replies.waiting().len();
+        let length = self.replies.waiting()?.len();
         self.reserve(length, 0).await?;
         let Self { session, replies, filled, .. } = self;
         let room = session.writer.room().get_mut(*filled..*filled + length);
         room.ok_or(Stop::defect("control frames found no room"))?
-            .copy_from_slice(replies.waiting());
+            .copy_from_slice(replies.waiting()?);
         replies.clear();
         *filled += length;
         Ok(())
@@ -80,7 +83,7 @@ impl Connection<'_> {
         };
         let allowed = window.min(stream.window.available());
         if allowed == 0 {
-            self.stream_window_shut(slot);
+            self.stream_window_shut(slot)?;
             return Ok(0);
         }
         stream.clock.enter(Stage::Respond);
@@ -112,7 +115,7 @@ impl Connection<'_> {
                 let part = range.start..range.end.min(range.start + frame.min(room));
                 let count = part.len();
                 self.put(&respond::data(id, count as u32, count as u64 == remaining))?;
-                self.put(pages.get(part).unwrap_or_default())?;
+                self.put(pages.get(part).ok_or(NO_CONTENT)?)?;
                 count as u64
             }
             Next::Copied(length) => {
@@ -125,7 +128,7 @@ impl Connection<'_> {
                 let (Some(Piece::Copied(bytes)), Some(room)) = (piece, room) else {
                     return Err(Stop::defect("a source changed while room was made for it"));
                 };
-                room.copy_from_slice(bytes.get(..count).unwrap_or_default());
+                room.copy_from_slice(bytes.get(..count).ok_or(NO_CONTENT)?);
                 *filled += count;
                 count as u64
             }
@@ -144,7 +147,7 @@ impl Connection<'_> {
         self.window.take(count);
         self.patience.moved(count.into());
         self.patience.sent_frame();
-        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        let stream = self.streams.at(slot)?;
         stream.window.take(count);
         stream.content += u64::from(count);
         stream.source.advance(count.into())?;
@@ -156,12 +159,9 @@ impl Connection<'_> {
         self.schedule.sent(&mut self.streams, slot);
         if ended {
             self.schedule.remove(&mut self.streams, slot);
-            self.finish_answer(slot);
-            return Ok(());
+            return self.finish_answer(slot);
         }
-        if let Some(stream) = self.streams.get_mut(slot) {
-            stream.clock.enter(Stage::Turn);
-        }
+        self.streams.at(slot)?.clock.enter(Stage::Turn);
         if count == allowed && count < SMALL_FRAME {
             self.spend(Cost::SmallFrame)?;
         }
@@ -221,12 +221,12 @@ impl Connection<'_> {
     }
 
     /// All of an answer has been gathered.
-    pub(super) fn finish_answer(&mut self, slot: Slot) {
+    pub(super) fn finish_answer(&mut self, slot: Slot) -> Result<(), Stop> {
         self.patience.answered();
         let now = self.now();
         let kernel = self.session.writer.is_kernel();
         let _ = self.session.writer.take_moved();
-        let Some(stream) = self.streams.get_mut(slot) else { return };
+        let stream = self.streams.at(slot)?;
         let mut moved = Moved { head: stream.head.into(), ..Moved::default() };
         *match stream.how {
             How::Page => &mut moved.inline,
@@ -238,58 +238,63 @@ impl Connection<'_> {
         self.session.clock.answered(&mut stream.clock, stream.status, kernel, moved);
         self.session.writer.carry(self.socket, &mut stream.clock, self.filled);
         if !stream.remote_open {
-            drop(self.close_stream(slot));
-            return;
+            drop(self.close_stream(slot)?);
+            return Ok(());
         }
         // More than HTTP/1 would read is cut off.
         let most = self.context.config.limits.body_bytes;
         stream.cut = stream.sum.left().is_some_and(|left| left > most);
         (stream.answering, stream.since) = (Answering::Done, now.max(1));
         stream.held = None;
+        Ok(())
     }
 
     /// A stream may have something to send, or its window has changed.
-    pub(super) fn ready_if_open(&mut self, slot: Slot) {
+    pub(super) fn ready_if_open(&mut self, slot: Slot) -> Result<(), Stop> {
         let now = self.now();
-        let Some(stream) = self.streams.get_mut(slot) else { return };
-        if stream.answering != Answering::Sending || stream.window.available() == 0 {
-            return;
+        let stream = self.streams.at(slot)?;
+        if stream.answering == Answering::Sending && stream.window.available() > 0 {
+            stream.opened(now);
+            self.schedule.insert(&mut self.streams, slot);
         }
-        stream.opened(now);
-        self.schedule.insert(&mut self.streams, slot);
+        Ok(())
     }
 
     /// A stream's own window is shut: it leaves the schedule until the window opens.
-    fn stream_window_shut(&mut self, slot: Slot) {
+    fn stream_window_shut(&mut self, slot: Slot) -> Result<(), Stop> {
         self.schedule.remove(&mut self.streams, slot);
         let now = self.now();
-        if let Some(stream) = self.streams.get_mut(slot) {
-            stream.shut_at(now);
-            stream.clock.enter(Stage::Window);
-        }
+        let stream = self.streams.at(slot)?;
+        stream.shut_at(now);
+        stream.clock.enter(Stage::Window);
+        Ok(())
     }
 
     /// The connection's window is shut: that counts for every stream that could send.
-    fn connection_window_shut(&mut self) {
+    fn connection_window_shut(&mut self) -> Result<(), Stop> {
         let now = self.now();
         for number in 0..self.streams.len() {
-            let Some(slot) = self.streams.nth(number) else { continue };
-            if let Some(stream) = self.streams.get_mut(slot).filter(|stream| stream.queued) {
+            let slot = self.streams.nth(number)?;
+            let stream = self.streams.at(slot)?;
+            if stream.queued {
                 stream.shut_at(now);
                 stream.clock.enter(Stage::Window);
             }
         }
+        Ok(())
     }
 
     /// The connection's window has opened.
-    pub(super) fn connection_window_opened(&mut self) {
+    pub(super) fn connection_window_opened(&mut self) -> Result<(), Stop> {
         let now = self.now();
         for number in 0..self.streams.len() {
-            let Some(slot) = self.streams.nth(number) else { continue };
-            if let Some(stream) = self.streams.get_mut(slot).filter(|stream| stream.queued) {
+            let slot = self.streams.nth(number)?;
+            let stream = self.streams.at(slot)?;
+            if stream.queued {
                 stream.opened(now);
                 stream.clock.enter(Stage::Turn);
             }
         }
+        Ok(())
     }
 }

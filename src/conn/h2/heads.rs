@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use super::{
     Connection, Cost, Stop,
-    inbound::{Joined, connection_fault},
+    inbound::{Joined, connection_fault, payload},
     requests::Received,
     shared::Held,
     streams::{Answering, Slot},
 };
 use crate::{
     decode::h2::Trailers,
-    hpack::{Field, FieldVisitor},
+    hpack::{Field, FieldVisitor, HpackError},
     observe::Why,
     parse::h2::{ErrorCode, FRAME_HEAD, Fault, Flags, FrameHead, header_block},
 };
@@ -53,6 +53,8 @@ impl FieldVisitor for Nobody {
     fn oversized(&mut self, _: usize) {}
 }
 
+/// A block is not where its frame has it.
+pub(super) const NO_BLOCK: Stop = Stop::defect("a field block is not where its frame has it");
 const TOO_LONG: Stop = Stop::GoAway(ErrorCode::EnhanceYourCalm, "a field block is too long");
 const TOO_MANY: Stop =
     Stop::GoAway(ErrorCode::EnhanceYourCalm, "a field block comes in too many frames");
@@ -61,7 +63,7 @@ impl Connection<'_> {
     /// HEADERS.
     pub(super) async fn headers(&mut self, head: &FrameHead) -> Result<(), Stop> {
         let length = FRAME_HEAD + head.length as usize;
-        let payload = self.session.reader.plaintext().get(FRAME_HEAD..length).unwrap_or_default();
+        let payload = payload(self.session, length)?;
         let block = header_block(head, payload).map_err(connection_fault)?;
         let end_stream = head.flags.has(Flags::END_STREAM);
         if head.flags.has(Flags::END_HEADERS) {
@@ -69,7 +71,7 @@ impl Connection<'_> {
             return self.block(head.stream, end_stream, Block::Frame { block, length }).await;
         }
         let most = self.most_of_a_block();
-        let piece = payload.get(block).unwrap_or_default();
+        let piece = payload.get(block).ok_or(NO_BLOCK)?;
         if piece.len() > most {
             return Err(TOO_LONG);
         }
@@ -93,7 +95,7 @@ impl Connection<'_> {
             return Err(Stop::GoAway(ErrorCode::ProtocolError, why));
         };
         let length = FRAME_HEAD + head.length as usize;
-        let piece = self.session.reader.plaintext().get(FRAME_HEAD..length).unwrap_or_default();
+        let piece = payload(self.session, length)?;
         let ends = head.flags.has(Flags::END_HEADERS);
         joined.continuations += 1;
         if joined.continuations > MAX_CONTINUATIONS || (piece.is_empty() && !ends) {
@@ -148,9 +150,7 @@ impl Connection<'_> {
                 if let Some(fault) = trailers.fault().or((!end_stream).then_some(unended)) {
                     return self.fault(stream, fault);
                 }
-                if let Some(open) = self.streams.get_mut(slot) {
-                    open.since = 0;
-                }
+                self.streams.at(slot)?.since = 0;
                 return self.content_ended(stream);
             }
         }
@@ -170,8 +170,7 @@ impl Connection<'_> {
         self.context.count(|counts| counts.http2_refused += 1);
         self.reply(&crate::respond::h2::rst_stream(stream, ErrorCode::RefusedStream))?;
         self.recent.reset(stream);
-        self.drop_stream(stream, Why::Http2Refused);
-        Ok(())
+        self.drop_stream(stream, Why::Http2Refused)
     }
 
     fn role(&self, stream: u32) -> Result<Role, Stop> {
@@ -210,12 +209,8 @@ impl Connection<'_> {
     ) -> Result<(), Stop> {
         let Self { context, decoder, session, .. } = self;
         let huffman = &mut context.h2.scratch.borrow_mut().huffman;
-        decoder.decode(block.bytes(session.reader.plaintext()), huffman, visitor).map_err(
-            |error| {
-                log::debug!("http2: {error}");
-                Stop::GoAway(ErrorCode::CompressionError, "a field block cannot be decoded")
-            },
-        )?;
+        let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
+        decoder.decode(bytes, huffman, visitor).map_err(undecodable)?;
         self.consume(block);
         Ok(())
     }
@@ -230,11 +225,26 @@ impl Connection<'_> {
 }
 
 impl Block {
-    /// The block, which may lie in the plaintext.
-    pub(super) fn bytes<'b>(&'b self, plaintext: &'b [u8]) -> &'b [u8] {
+    /// The block, which may lie in the plaintext. None if it is not there: a defect.
+    pub(super) fn bytes<'b>(&'b self, plaintext: &'b [u8]) -> Option<&'b [u8]> {
         match self {
-            Self::Frame { block, .. } => plaintext.get(block.clone()).unwrap_or_default(),
-            Self::Joined(joined) => &joined.block,
+            Self::Frame { block, .. } => plaintext.get(block.clone()),
+            Self::Joined(joined) => Some(&joined.block),
+        }
+    }
+}
+
+/// A block that cannot be decoded ends the connection: both tables would differ from then on.
+pub(super) fn undecodable(error: HpackError) -> Stop {
+    log::debug!("http2: {error}");
+    match error {
+        HpackError::Defect => Stop::defect("the HPACK decoder contradicts itself"),
+        HpackError::Integer
+        | HpackError::StringLength
+        | HpackError::Huffman
+        | HpackError::Index
+        | HpackError::SizeUpdate => {
+            Stop::GoAway(ErrorCode::CompressionError, "a field block cannot be decoded")
         }
     }
 }

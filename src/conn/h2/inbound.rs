@@ -2,7 +2,7 @@
 
 use super::{Connection, Stop, shared::Held};
 use crate::{
-    conn::session::ended_by_read,
+    conn::{Session, session::ended_by_read},
     decode::h2::DataPayload,
     parse::h2::{ErrorCode, FRAME_HEAD, Fault, FrameHead, Kind, PREFACE, expect_preface},
     read::Filled,
@@ -220,7 +220,16 @@ impl Connection<'_> {
                 self.spend(super::Cost::Control)?;
                 return Ok(Step::Read);
             }
-            _ => {}
+            Kind::Headers
+            | Kind::Priority
+            | Kind::RstStream
+            | Kind::Settings
+            | Kind::PushPromise
+            | Kind::Ping
+            | Kind::GoAway
+            | Kind::WindowUpdate
+            | Kind::Continuation
+            | Kind::PriorityUpdate => {}
         }
         if available < FRAME_HEAD + head.length as usize {
             return Ok(self.incomplete(available));
@@ -232,6 +241,12 @@ impl Connection<'_> {
         self.whole_frame(&head).await?;
         Ok(Step::Read)
     }
+}
+
+/// The payload of a frame that has arrived completely and is so long with its head.
+pub(super) fn payload(session: &Session, length: usize) -> Result<&[u8], Stop> {
+    let payload = session.reader.plaintext().get(FRAME_HEAD..length);
+    payload.ok_or(Stop::defect("a frame is not there that has arrived"))
 }
 
 /// A fault that is the connection's.

@@ -30,7 +30,7 @@ use super::{Context, Session, session::ending_of_write};
 use crate::{
     close::Ending,
     hpack::Decoder,
-    observe::Why,
+    observe::{RequestClock, Why},
     parse::h2::{ErrorCode, Fault, MAX_FRAME_SIZE, PeerSettings},
     respond::h2 as respond,
     ring::Socket,
@@ -76,7 +76,7 @@ impl From<WriteError> for Stop {
 
 impl Stop {
     /// A defect of this server: the connection ends loudly.
-    fn defect(why: &'static str) -> Self {
+    const fn defect(why: &'static str) -> Self {
         Self::GoAway(ErrorCode::InternalError, why)
     }
 }
@@ -164,7 +164,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         // What failed while writing has said no more.
         Stop::Close(Ending::Reset) => connection.session.clock.ends(Why::ClientReset),
         Stop::Close(Ending::Defect(_)) => connection.session.clock.ends(Why::ServerDefect),
-        _ => {}
+        Stop::Close(_) | Stop::GoAway(..) | Stop::Leave(_) => {}
     }
     connection.end(stop).await
 }
@@ -259,31 +259,31 @@ impl Connection<'_> {
         self.context.count(|counts| counts.http2_reset_by_server += 1);
         self.reply(&respond::rst_stream(stream, code))?;
         self.recent.reset(stream);
-        self.drop_stream(stream, why);
-        Ok(())
+        self.drop_stream(stream, why)
     }
 
     /// Frees the place of a stream that is no longer wanted, as soon as nothing is in flight for it.
-    fn drop_stream(&mut self, stream: u32, why: Why) {
-        let Some(slot) = self.streams.find(stream) else { return };
+    fn drop_stream(&mut self, stream: u32, why: Why) -> Result<(), Stop> {
+        let Some(slot) = self.streams.find(stream) else { return Ok(()) };
         self.schedule.remove(&mut self.streams, slot);
-        let Some(open) = self.streams.get_mut(slot) else { return };
+        let open = self.streams.at(slot)?;
         if open.answering == streams::Answering::Looking {
             open.answering = streams::Answering::Orphaned;
             open.remote_open = false;
             std::mem::take(&mut open.clock).abandon(why);
-            return;
+            return Ok(());
         }
-        self.close_stream(slot).abandon(why);
+        self.close_stream(slot)?.abandon(why);
+        Ok(())
     }
 
     /// Closes a stream that is not in the schedule.
-    fn close_stream(&mut self, slot: streams::Slot) -> crate::observe::RequestClock {
-        let clock = self.streams.close(slot);
+    fn close_stream(&mut self, slot: streams::Slot) -> Result<RequestClock, Stop> {
+        let clock = self.streams.close(slot)?;
         if self.streams.is_empty() {
             self.idle_since = self.now();
         }
-        clock
+        Ok(clock)
     }
 
     /// The largest payload of a DATA frame of ours: with its head it fills a record.

@@ -3,6 +3,8 @@
 //! The invariant: a frame is only read while there is room for all replies that it may cause, so
 //! what the peer provokes is bounded by a kilobyte, whatever it sends and however little it reads.
 
+use super::Stop;
+
 /// Bytes that wait at most.
 const CAPACITY: usize = 1024;
 
@@ -47,8 +49,8 @@ impl Replies {
     }
 
     /// What waits, in order.
-    pub(super) fn waiting(&self) -> &[u8] {
-        self.bytes.get(..self.used).unwrap_or_default()
+    pub(super) fn waiting(&self) -> Result<&[u8], Stop> {
+        self.bytes.get(..self.used).ok_or(Stop::defect("more control frames wait than fit"))
     }
 
     /// All of it has been copied out.
@@ -69,9 +71,9 @@ mod tests {
             assert!(replies.push(&[frames as u8; MOST_FOR_A_FRAME]));
             frames += 1;
         }
-        assert_eq!((frames, replies.waiting().len()), (8, 1024));
+        assert_eq!((frames, replies.waiting().unwrap().len()), (8, 1024));
         assert!(!replies.push(&[0]) && !replies.is_empty());
-        assert_eq!(replies.waiting()[128..256], [1; 128]);
+        assert_eq!(replies.waiting().unwrap()[128..256], [1; 128]);
         replies.clear();
         assert!(replies.is_empty() && replies.has_room());
     }

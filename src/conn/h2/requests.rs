@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::{
     Connection, Stop,
-    heads::Block,
+    gather::NO_CONTENT,
+    heads::{Block, NO_BLOCK, undecodable},
     lookups::{Found, Lookup},
     shared::{Held, Scratch},
     streams::{Answering, How},
@@ -41,6 +42,9 @@ const SHORT: u64 = 4096;
 
 /// What a page or multipart ranges take while they wait to be sent, at most.
 pub(super) const CONTENT_BYTES: usize = 2048;
+
+/// The head of an answer is no frame.
+const NO_HEAD: Stop = Stop::defect("the head of an answer is no frame");
 
 /// A field block that opens a stream.
 pub(super) struct Received {
@@ -79,7 +83,7 @@ impl FieldSink for Sink<'_, '_> {
     }
 
     fn made(&mut self, made: &Made) {
-        self.0.made(made.block(|made| made_block(made.fields()).unwrap_or_default()));
+        self.0.made(made.block(|made| made_block(made.fields())));
     }
 }
 
@@ -163,12 +167,8 @@ impl Connection<'_> {
         let Received { stream, end_stream, block } = received;
         let Scratch { huffman, text } = &mut *context.h2.scratch.borrow_mut();
         let mut draft = Draft::new(text, context.head_limits);
-        decoder.decode(block.bytes(session.reader.plaintext()), huffman, &mut draft).map_err(
-            |error| {
-                log::debug!("http2: {error}");
-                Stop::GoAway(ErrorCode::CompressionError, "a field block cannot be decoded")
-            },
-        )?;
+        let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
+        decoder.decode(bytes, huffman, &mut draft).map_err(undecodable)?;
         clock.enter(Stage::Decode);
         let mut facts = Facts {
             stream: *stream,
@@ -237,7 +237,8 @@ impl Connection<'_> {
         }
         self.reserve(room + content, length).await?;
         let empties_table = std::mem::take(&mut self.table_lowered);
-        let free = self.session.writer.room().get_mut(self.filled..).unwrap_or_default();
+        let free = self.session.writer.room().get_mut(self.filled..);
+        let free = free.ok_or(Stop::defect("a head found no room"))?;
         let written = write_head(context, free, &reply, Some(&clock), empties_table, facts.stream);
         let head = match written {
             Ok(head) => head,
@@ -260,21 +261,19 @@ impl Connection<'_> {
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
-        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        let stream = self.streams.at(slot)?;
         (stream.status, stream.head, stream.how) = (status, head as u16, how);
         stream.held = held;
-        self.begin_content(slot, std::mem::take(reply.source_mut()));
-        Ok(())
+        self.begin_content(slot, std::mem::take(reply.source_mut()))
     }
 
     /// The head has been gathered; this content follows.
-    fn begin_content(&mut self, slot: super::streams::Slot, source: Source) {
+    fn begin_content(&mut self, slot: super::streams::Slot, source: Source) -> Result<(), Stop> {
         let now = self.now();
-        let Some(stream) = self.streams.get_mut(slot) else { return };
+        let stream = self.streams.at(slot)?;
         stream.answering = Answering::Sending;
         if source.remaining() == 0 {
-            self.finish_answer(slot);
-            return;
+            return self.finish_answer(slot);
         }
         stream.source = source;
         stream.clock.enter(Stage::Turn);
@@ -284,6 +283,7 @@ impl Connection<'_> {
         } else {
             self.schedule.insert(&mut self.streams, slot);
         }
+        Ok(())
     }
 
     /// What will be done with content.
@@ -301,7 +301,7 @@ impl Connection<'_> {
     fn copy_all(&mut self, reply: &Reply<'_>) -> Result<(), Stop> {
         match reply.source().piece() {
             Some(Piece::Copied(bytes)) => self.put(bytes),
-            Some(Piece::Lent(pages, range)) => self.put(pages.get(range).unwrap_or_default()),
+            Some(Piece::Lent(pages, range)) => self.put(pages.get(range).ok_or(NO_CONTENT)?),
             Some(Piece::Read(..)) | None => Err(Stop::defect("a short answer has no content")),
         }
     }
@@ -371,9 +371,9 @@ impl Connection<'_> {
         let Some(slot) = self.streams.find(stream) else {
             return Err(Stop::defect("a look-up has no stream"));
         };
-        let Some(open) = self.streams.get_mut(slot) else { return Ok(()) };
+        let open = self.streams.at(slot)?;
         if open.answering == Answering::Orphaned {
-            drop(self.close_stream(slot));
+            drop(self.close_stream(slot)?);
             return Ok(());
         }
         open.clock.enter(Stage::Respond);
@@ -381,30 +381,27 @@ impl Connection<'_> {
         held.shrink(CONTENT_BYTES);
         let remaining = source.remaining();
         self.reserve(head.len() + 1, remaining).await?;
-        let (frame, block) = head.split_at_checked(FRAME_HEAD).unwrap_or_default();
+        let (frame, block) = head.split_at_checked(FRAME_HEAD).ok_or(NO_HEAD)?;
         let lowered = std::mem::take(&mut self.table_lowered);
-        if let Some(mut frame) = crate::parse::h2::FrameHead::parse(frame) {
-            frame.length += u32::from(lowered);
-            self.put(&frame.bytes())?;
-        }
+        let mut frame = crate::parse::h2::FrameHead::parse(frame).ok_or(NO_HEAD)?;
+        frame.length += u32::from(lowered);
+        self.put(&frame.bytes())?;
         if lowered {
             self.put(&[crate::hpack::EMPTY_TABLE])?;
         }
         self.put(block)?;
         self.session.writer.gathering().holds_head();
         let how = self.how(&source);
-        if let Some(open) = self.streams.get_mut(slot) {
-            (open.status, open.head, open.how) = (status, head.len() as u16, how);
-            open.held = Some(held);
-        }
-        self.begin_content(slot, source);
-        Ok(())
+        let open = self.streams.at(slot)?;
+        (open.status, open.head, open.how) = (status, head.len() as u16, how);
+        open.held = Some(held);
+        self.begin_content(slot, source)
     }
 }
 
 /// Gives the clock what the log says of a request.
 fn note(clock: &mut RequestClock, head: &Head<'_>) {
-    let field = |name| head.field(name).unwrap_or_default();
+    let field = |name| head.field(name).unwrap_or(b"");
     let (referer, user_agent) = (field(FieldName::Referer), field(FieldName::UserAgent));
     clock.asked(head.method.as_bytes(), head.path_text, referer, user_agent);
 }

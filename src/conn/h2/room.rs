@@ -40,7 +40,11 @@ impl Connection<'_> {
 
     /// Room for more plaintext, behind what lies there.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        self.session.writer.room().get_mut(self.filled..).unwrap_or_default()
+        match self.session.writer.room().get_mut(self.filled..) {
+            Some(room) => room,
+            // There is no memory, and so nothing lies there.
+            None => &mut [],
+        }
     }
 
     /// Copies bytes that there is room for.

@@ -6,6 +6,7 @@
 use crate::{decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, write::Source};
 
 use super::{
+    Stop,
     flow::{ReceiveWindow, SendWindow},
     shared::Held,
 };
@@ -197,6 +198,11 @@ impl Streams {
         self.slots.get_mut(usize::from(slot))
     }
 
+    /// The stream at a place that must be taken.
+    pub(super) fn at(&mut self, slot: Slot) -> Result<&mut Stream, Stop> {
+        self.get_mut(slot).ok_or(Stop::defect("a stream has lost its place"))
+    }
+
     /// The place of an open stream.
     pub(super) fn find(&self, id: u32) -> Option<Slot> {
         let at = self.index.binary_search_by_key(&id, |(id, _)| *id).ok()?;
@@ -204,20 +210,17 @@ impl Streams {
     }
 
     /// Closes a stream, which must not wait in the schedule. Returns its clock.
-    pub(super) fn close(&mut self, slot: Slot) -> RequestClock {
-        let Some(stream) = self.slots.get_mut(usize::from(slot)) else {
-            return RequestClock::default();
-        };
+    pub(super) fn close(&mut self, slot: Slot) -> Result<RequestClock, Stop> {
+        let stream = self.at(slot)?;
         debug_assert!(!stream.queued, "a stream is closed while it waits to send");
         let id = std::mem::take(&mut stream.id);
         stream.source = Source::Nothing;
         stream.held = None;
         let clock = std::mem::take(&mut stream.clock);
-        if let Ok(at) = self.index.binary_search_by_key(&id, |(id, _)| *id) {
-            self.index.remove(at);
-            self.free.push(slot);
-        }
-        clock
+        let at = self.index.binary_search_by_key(&id, |(id, _)| *id);
+        self.index.remove(at.map_err(|_| Stop::defect("a stream is closed twice"))?);
+        self.free.push(slot);
+        Ok(clock)
     }
 
     /// The places of all open streams, by id.
@@ -226,8 +229,9 @@ impl Streams {
     }
 
     /// The place of the open stream with this number in the order of ids.
-    pub(super) fn nth(&self, number: usize) -> Option<Slot> {
-        self.index.get(number).map(|(_, slot)| *slot)
+    pub(super) fn nth(&self, number: usize) -> Result<Slot, Stop> {
+        let place = self.index.get(number).map(|(_, slot)| *slot);
+        place.ok_or(Stop::defect("there are fewer streams than were counted"))
     }
 
     /// Gives memory back that an idle connection does not need.
@@ -261,7 +265,7 @@ mod tests {
         let mut streams = Streams::new(10);
         let slots: Vec<_> = (0..10).map(|n| streams.open(2 * n + 1, 100).unwrap()).collect();
         assert!(streams.is_full() && streams.open(21, 100).is_none());
-        streams.close(slots[3]);
+        streams.close(slots[3]).unwrap();
         assert_eq!(streams.find(7), None);
         assert!(streams.open(5, 100).is_none(), "ids rise");
         let again = streams.open(21, 100).unwrap();
@@ -269,7 +273,7 @@ mod tests {
         streams.shrink();
         assert_eq!(streams.len(), 10);
         for slot in streams.slots().collect::<Vec<_>>() {
-            streams.close(slot);
+            streams.close(slot).unwrap();
         }
         streams.shrink();
         assert!(streams.is_empty() && streams.slots.capacity() == 0);
@@ -293,7 +297,7 @@ mod tests {
                 } else if !open.is_empty() {
                     let id = open.remove(index.index(open.len()));
                     let slot = streams.find(id).unwrap();
-                    streams.close(slot);
+                    streams.close(slot).unwrap();
                 }
                 for id in (1..next).step_by(2) {
                     let found = streams.find(id).and_then(|slot| streams.get(slot)).map(|s| s.id);

@@ -69,10 +69,13 @@ impl<'b> HeadWriter<'b> {
         self.block.field(name, Decimal::new(number).as_bytes());
     }
 
-    /// Whole fields that [`made_block`] made.
+    /// Whole fields that [`made_block`] made. None, where that failed, fails the head too.
     #[inline]
-    pub fn made(&mut self, block: &[u8]) {
-        self.block.fields(block);
+    pub fn made(&mut self, block: Option<&[u8]>) {
+        match block {
+            Some(block) => self.block.fields(block),
+            None => self.fault = Some(HeadFault::Overflow),
+        }
     }
 
     /// Ends the head and returns its length in bytes, the frame's head included.
@@ -137,7 +140,7 @@ mod tests {
         let mut head = HeadWriter::new(&mut buffer, 206, true).unwrap();
         head.server();
         head.date(&DateCache::new());
-        head.made(&made);
+        head.made(Some(&made));
         head.field("X-Own", b"a b");
         head.field_u64("Content-Length", 18_000);
         let length = head.finish(5, true).unwrap();
