@@ -46,6 +46,8 @@ pub mod ring;
 pub mod server;
 pub mod tick_clock;
 pub mod tls;
+#[allow(dead_code, reason = "the proxy, which is being built on it")]
+mod upstream;
 mod wall_clock;
 pub mod worker;
 pub mod write;

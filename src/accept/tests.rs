@@ -102,6 +102,7 @@ impl Stage {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .unwrap();

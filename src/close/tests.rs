@@ -38,6 +38,7 @@ fn operations_that_do_not_end_hold_no_close_up() {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .unwrap();

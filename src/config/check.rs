@@ -71,6 +71,7 @@ impl Config {
         self.limits.check()?;
         self.timeouts.check()?;
         self.site.check(&self.root)?;
+        self.pools.values().try_for_each(super::PoolOptions::check)?;
         self.observe.check()
     }
 }
@@ -200,7 +201,7 @@ fn check_root(root: &Path) -> Result<(), ConfigError> {
     }
 }
 
-fn within<T: Copy + PartialOrd + Display>(
+pub(super) fn within<T: Copy + PartialOrd + Display>(
     option: &'static str,
     value: T,
     least: T,

@@ -11,11 +11,13 @@ mod limits;
 mod listen;
 pub(crate) mod memory;
 mod observe;
+pub(crate) mod pool;
 mod process;
 mod site;
 mod timeouts;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -28,6 +30,10 @@ pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{H2_HELD_BYTES, LISTING_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
+pub use pool::{
+    Balance, ForwardedForm, Network, PoolOptions, UpstreamAddress, UpstreamAddressError,
+    UpstreamServer,
+};
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use timeouts::Timeouts;
@@ -79,6 +85,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the folder is presented.
     pub site: SiteOptions,
+    /// Pools of upstream servers by their names. Default: none, and the server opens no connection.
+    pub pools: BTreeMap<String, PoolOptions>,
     /// What the server reports about itself.
     pub observe: ObserveOptions,
     /// What the program gives up of its process.
@@ -107,6 +115,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),
+            pools: BTreeMap::new(),
             observe: ObserveOptions::default(),
             process: ProcessOptions::default(),
             log_format: LogFormat::Text,

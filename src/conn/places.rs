@@ -166,6 +166,7 @@ mod tests {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .unwrap()

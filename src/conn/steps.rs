@@ -113,6 +113,7 @@ mod tests {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .expect("a small ring")

@@ -43,6 +43,7 @@ impl Bench {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .unwrap();

@@ -107,7 +107,7 @@ impl<T> fmt::Debug for Flight<T> {
     }
 }
 
-fn flight<T>(op: Op<Rc<Ring>>) -> Flight<T> {
+pub(super) fn flight<T>(op: Op<Rc<Ring>>) -> Flight<T> {
     Flight { op, lent: PhantomData }
 }
 

@@ -24,6 +24,7 @@
 mod alarm;
 mod choice;
 mod clock;
+mod connect;
 mod counts;
 mod descriptor;
 mod file;
@@ -72,6 +73,7 @@ use std::{
 };
 
 pub use choice::Choice;
+pub use connect::{connect_unix, outgoing_socket};
 pub use counts::Counts;
 pub use descriptor::Descriptor;
 pub use file::{MAX_VECTORS, OpenRules};
@@ -159,6 +161,8 @@ pub struct RingConfig {
     pub io: Io,
     /// Rings that the process has in all: they share its limit on locked memory.
     pub rings: usize,
+    /// It opens connections; one that does not is refused that by the kernel.
+    pub connects: bool,
 }
 
 /// How often a ring that is dropped enters the kernel to submit its last closes and cancels and

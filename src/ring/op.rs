@@ -148,6 +148,8 @@ pub(super) enum Submission {
     Send { socket: RawFd, data: *const u8, len: u32 },
     /// One sendmsg(2).
     SendMessage { socket: RawFd, header: *const libc::msghdr },
+    /// connect(2).
+    Connect { socket: RawFd, address: *const libc::sockaddr, len: u32 },
     /// Wait until a socket takes bytes again.
     PollWritable { socket: RawFd },
     /// openat2(2); always by a thread of the kernel if `on_thread`.

@@ -56,6 +56,8 @@ operations! {
         opcode::Send::new(Fd(socket), data, len).flags(libc::MSG_NOSIGNAL).build();
     Submission::SendMessage { socket, header } => "SENDMSG" SendMsg:
         opcode::SendMsg::new(Fd(socket), header).flags(libc::MSG_NOSIGNAL as u32).build();
+    Submission::Connect { socket, address, len } => "CONNECT" Connect:
+        opcode::Connect::new(Fd(socket), address, len).build();
     Submission::PollWritable { socket } => "POLL_ADD" PollAdd:
         opcode::PollAdd::new(Fd(socket), libc::POLLOUT as u32).build();
     Submission::OpenAt2 { directory, path, how, on_thread } => "OPENAT2" OpenAt2:
@@ -75,6 +77,9 @@ operations! {
     Submission::Cancel { target } => "ASYNC_CANCEL" AsyncCancel:
         opcode::AsyncCancel::new(target).build();
 }
+
+/// The operation that only a ring with upstream servers submits.
+pub(super) const CONNECT: u8 = opcode::Connect::CODE;
 
 /// A timer, for the ring's alarm.
 pub(super) fn timeout(rest: *const Timespec) -> squeue::Entry {
@@ -105,6 +110,7 @@ mod tests {
             (Submission::ReceiveMessage { socket: fd, header }, "RECVMSG"),
             (Submission::Send { socket: fd, data, len: 1 }, "SEND"),
             (Submission::SendMessage { socket: fd, header }, "SENDMSG"),
+            (Submission::Connect { socket: fd, address: std::ptr::null(), len: 0 }, "CONNECT"),
             (Submission::PollWritable { socket: fd }, "POLL_ADD"),
             (
                 Submission::OpenAt2 {

@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     Descriptor, Message, Pages, Ring, SendBuf, SendClass,
+    connect::ConnectAddress,
     file::{FileRead, OpenRequest, OpenRules, Target},
     message::ControlFrame,
     op::{Defect, Kind, OpId, Refusal, Submission},
@@ -66,6 +67,16 @@ impl<R: Deref<Target = Ring>> Op<R> {
         Self::begin(ring, Kind::Plain, socket, Payload::Message(message), |socket, payload| {
             let Payload::Message(message) = payload else { mixed_up() };
             Ok(Submission::SendMessage { socket, header: message.prepare()? })
+        })
+    }
+
+    /// Connects a socket.
+    pub(super) fn connect(ring: R, socket: Descriptor, address: Box<ConnectAddress>) -> Self {
+        let address = Payload::Address(address);
+        Self::begin(ring, Kind::Plain, socket, address, |socket, payload| {
+            let Payload::Address(address) = payload else { mixed_up() };
+            let (address, len) = address.raw();
+            Ok(Submission::Connect { socket, address, len })
         })
     }
 

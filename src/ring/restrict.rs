@@ -2,7 +2,8 @@
 //! (`IORING_REGISTER_RESTRICTIONS`, Linux 5.10). It holds as long as the ring.
 //!
 //! A submission that came about by a defect can then do nothing that Ringway does not do itself:
-//! it opens no connection, writes to no file, removes and renames none. The price is two bits
+//! it opens no connection unless there are upstream servers, writes to no file, removes and renames
+//! none. The price is two bits
 //! looked up for each submission, beside the thousand instructions and more that the cheapest one
 //! takes (`io_check_restriction` in `io_uring/io_uring.c`).
 
@@ -11,7 +12,7 @@ use std::io;
 use io_uring::{IoUring, register::Restriction, squeue};
 
 use super::{
-    operations::OPERATIONS,
+    operations::{CONNECT, OPERATIONS},
     uring::{REGISTER_RING_FDS, UNREGISTER_RING_FDS},
 };
 
@@ -23,8 +24,9 @@ const REGISTRATIONS: [u32; 2] = [REGISTER_RING_FDS, UNREGISTER_RING_FDS];
 ///
 /// # Errors
 /// It cannot be switched on.
-pub(super) fn restrict_and_enable(ring: &IoUring) -> io::Result<bool> {
-    let operations = OPERATIONS.iter().map(|(_, code)| Restriction::sqe_op(*code));
+pub(super) fn restrict_and_enable(ring: &IoUring, connects: bool) -> io::Result<bool> {
+    let allowed = OPERATIONS.iter().filter(|(_, code)| connects || *code != CONNECT);
+    let operations = allowed.map(|(_, code)| Restriction::sqe_op(*code));
     let registrations = REGISTRATIONS.map(|code| Restriction::register_op(code as u8));
     let flags = squeue::Flags::BUFFER_SELECT | squeue::Flags::ASYNC;
     let flags = Restriction::sqe_flags_allowed(flags.bits());
@@ -44,14 +46,14 @@ mod tests {
 
     use super::*;
 
-    fn restricted() -> IoUring {
+    fn restricted(connects: bool) -> IoUring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_r_disabled()
             .build(8)
             .unwrap();
-        assert!(restrict_and_enable(&ring).unwrap());
+        assert!(restrict_and_enable(&ring, connects).unwrap());
         ring
     }
 
@@ -65,10 +67,13 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore)]
     fn what_is_not_submitted_is_refused_by_the_kernel() {
-        let mut ring = restricted();
+        let mut ring = restricted(false);
         assert_eq!(result(&mut ring, &opcode::Nop::new().build()), -libc::EACCES);
         let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build();
         assert_eq!(result(&mut ring, &socket), -libc::EACCES);
+        let connect = opcode::Connect::new(io_uring::types::Fd(-1), std::ptr::null(), 0).build();
+        assert_eq!(result(&mut ring, &connect), -libc::EACCES, "there are no upstream servers");
+        assert_ne!(result(&mut restricted(true), &connect), -libc::EACCES);
         // Allowed, and refused for its own reasons only.
         let close = opcode::Close::new(io_uring::types::Fd(-1)).build();
         assert_eq!(result(&mut ring, &close), -libc::EBADF);

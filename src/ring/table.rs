@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Descriptor, TaskId,
+    connect::ConnectAddress,
     file::{FileRead, OpenRequest},
     message::{ControlFrame, Message},
     op::{Completion, Kind, OpId},
@@ -27,6 +28,7 @@ pub(super) enum Payload {
     Buffer(SendBuf),
     Message(Box<Message>),
     Control(Box<ControlFrame>),
+    Address(Box<ConnectAddress>),
     Open(Box<OpenRequest>),
     Read(Box<FileRead>),
     /// Eight bytes, for reading an eventfd.

@@ -108,7 +108,7 @@ impl Uring {
             )?;
         }
         let registered_send_memory = register(&ring, send, lockable(config.rings));
-        let restricted = restrict_and_enable(&ring)?;
+        let restricted = restrict_and_enable(&ring, config.connects)?;
         let (enter_fd, enter_flags, registered_ring) = match register_ring_fd(ring.as_raw_fd()) {
             Ok(index) => (index, ENTER_REGISTERED_RING, true),
             Err(error) => {

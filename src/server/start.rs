@@ -98,10 +98,10 @@ fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError
     let (made, results) = mpsc::channel();
     let mut threads = Vec::new();
     for _ in 0..workers {
-        let (made, limits) = (made.clone(), config.limits.clone());
+        let (made, config) = (made.clone(), config.clone());
         let (release, held) = mpsc::channel::<()>();
         let thread = thread::Builder::new().spawn(move || {
-            let ring = worker::ring_of(&limits, workers, io);
+            let ring = worker::ring_of(&config, workers, io);
             let (ring, failed) = match ring {
                 Ok(ring) => (Some(ring), None),
                 Err(error) => (None, Some(error)),

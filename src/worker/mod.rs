@@ -25,7 +25,7 @@ pub(crate) use inbox::{Command, Inbox};
 
 use crate::{
     accept,
-    config::{Config, Limits},
+    config::Config,
     conn::{self, Context, KtlsPlan},
     files::{FileStore, Pool},
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
@@ -92,17 +92,22 @@ pub(crate) struct Worker {
 }
 
 /// The size of a worker's ring and pools under these limits.
-fn ring_config(limits: &Limits, rings: usize, io: Io) -> RingConfig {
+fn ring_config(config: &Config, rings: usize, io: Io) -> RingConfig {
+    let limits = &config.limits;
+    let connects = !config.pools.is_empty();
     RingConfig {
         queues: RingOptions::default(),
         // A receive and a send for each connection, a read ahead, and as much again for what is
-        // being cancelled; a few for the listeners and the inbox.
-        operations: u32::try_from(limits.connections_of(1) * 6 + 256).unwrap_or(u32::MAX),
+        // being cancelled; a few for the listeners and the inbox. As many again for a connection to a
+        // server, but for what is read ahead.
+        operations: u32::try_from(limits.connections_of(1) * if connects { 10 } else { 6 } + 256)
+            .unwrap_or(u32::MAX),
         receive_buffers: u16::try_from(limits.receive_buffers).unwrap_or(1 << 15),
         receive_buffer_len: u32::try_from(limits.receive_buffer_bytes).unwrap_or(1 << 17),
         leases: limits.leases_per_connection,
         send_memory: limits.send_memory_bytes,
         rings,
+        connects,
         io,
     }
 }
@@ -112,8 +117,8 @@ fn ring_config(limits: &Limits, rings: usize, io: Io) -> RingConfig {
 ///
 /// # Errors
 /// What [`Ring::new`] says.
-pub(crate) fn ring_of(limits: &Limits, rings: usize, io: Io) -> io::Result<Rc<Ring>> {
-    Ring::new(&ring_config(limits, rings, io))
+pub(crate) fn ring_of(config: &Config, rings: usize, io: Io) -> io::Result<Rc<Ring>> {
+    Ring::new(&ring_config(config, rings, io))
 }
 
 /// What notes the worker's doings, as configured.
@@ -134,7 +139,7 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
-        let ring = ring_of(&plan.config.limits, plan.config.worker_count(), plan.io)?;
+        let ring = ring_of(&plan.config, plan.config.worker_count(), plan.io)?;
         Self::over(ring, plan)
     }
 

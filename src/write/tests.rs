@@ -50,6 +50,7 @@ impl Bench {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         })
         .unwrap();
@@ -237,6 +238,7 @@ fn scripted() -> (SimKernel, Socket, Writer, std::os::fd::OwnedFd) {
         leases: 4,
         send_memory: 0,
         rings: 1,
+        connects: false,
         io: crate::ring::Io::default(),
     })
     .unwrap();

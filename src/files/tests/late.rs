@@ -41,6 +41,7 @@ impl Disk {
             leases: 4,
             send_memory: 0,
             rings: 1,
+            connects: false,
             io: crate::ring::Io::default(),
         };
         let kernel = SimKernel::new(&config).unwrap();

@@ -27,6 +27,7 @@ fn ring() -> Rc<Ring> {
         leases: 4,
         send_memory: 0,
         rings: 1,
+        connects: false,
         io: crate::ring::Io::default(),
     })
     .unwrap();

@@ -36,9 +36,9 @@ pub(super) fn place(submission: &Submission) -> Place {
         Submission::Receive { socket, .. }
         | Submission::ReceiveMulti { socket }
         | Submission::ReceiveMessage { socket, .. } => Place::Line(socket, Direction::Read),
-        Submission::Send { socket, .. } | Submission::SendMessage { socket, .. } => {
-            Place::Line(socket, Direction::Write)
-        }
+        Submission::Send { socket, .. }
+        | Submission::SendMessage { socket, .. }
+        | Submission::Connect { socket, .. } => Place::Line(socket, Direction::Write),
         Submission::PollWritable { socket } => Place::Wait(socket, Direction::Write),
         // An eventfd, which may block: it is read once it is said to be readable.
         Submission::Read { file, offset: u64::MAX, .. } => Place::Wait(file, Direction::Read),
@@ -81,19 +81,22 @@ fn once(result: i64) -> Attempt {
     if would_block(result) { Attempt::NotYet } else { Attempt::Ended { result, buffer: None } }
 }
 
-/// What has to be done once before the first try: a listener that blocks would make the worker wait.
+/// What has to be done once before the first try: accept(2) and connect(2) take no flag
+/// that says so, and on a descriptor that blocks they would make the worker wait.
 pub(super) fn prepare(submission: &Submission) -> Result<(), i32> {
-    let (Submission::AcceptMulti { listener } | Submission::Accept { listener }) = *submission
+    let (Submission::AcceptMulti { listener: fd }
+    | Submission::Accept { listener: fd }
+    | Submission::Connect { socket: fd, .. }) = *submission
     else {
         return Ok(());
     };
     // SAFETY: the module's invariant: the descriptor is open.
-    let listener = unsafe { BorrowedFd::borrow_raw(listener) };
-    let set = rustix::fs::fcntl_getfl(listener).and_then(|flags| {
+    let file = unsafe { BorrowedFd::borrow_raw(fd) };
+    let set = rustix::fs::fcntl_getfl(file).and_then(|flags| {
         if flags.contains(rustix::fs::OFlags::NONBLOCK) {
             return Ok(());
         }
-        rustix::fs::fcntl_setfl(listener, flags | rustix::fs::OFlags::NONBLOCK)
+        rustix::fs::fcntl_setfl(file, flags | rustix::fs::OFlags::NONBLOCK)
     });
     set.map_err(|errno| -errno.raw_os_error())
 }
@@ -131,6 +134,7 @@ pub(super) fn socket(submission: &Submission, pool: &ReceivePool, head: &mut u16
         Submission::SendMessage { socket, header } => once(unsafe {
             libc::sendmsg(socket, header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as i64
         }),
+        Submission::Connect { socket, address, len } => connect(socket, address, len),
         Submission::PollWritable { socket } => match poll(socket, libc::POLLOUT) {
             0 => Attempt::NotYet,
             result => Attempt::Ended { result, buffer: None },
@@ -155,6 +159,17 @@ fn accept(listener: RawFd) -> Attempt {
     once(i64::from(unsafe {
         libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
     }))
+}
+
+/// Connects, or asks again how that went: on a socket that is being connected, connect(2) answers
+/// EALREADY, then once with the outcome (`__inet_stream_connect` in `net/ipv4/af_inet.c`).
+fn connect(socket: RawFd, address: *const libc::sockaddr, len: u32) -> Attempt {
+    // SAFETY: the module's invariant: the address lies in the slot.
+    let result = completion(i64::from(unsafe { libc::connect(socket, address, len) }));
+    match -result {
+        libc::EINPROGRESS | libc::EALREADY | libc::EINTR => Attempt::NotYet,
+        _ => Attempt::Ended { result, buffer: None },
+    }
 }
 
 /// Receives at most `limit` bytes (0: as many as fit) into the next buffer of the pool. Without a

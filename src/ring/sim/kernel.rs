@@ -33,6 +33,8 @@ pub enum Asked {
     Send(usize),
     /// A completion when this socket takes bytes.
     Writable(usize),
+    /// A connection to a server.
+    Connect,
     /// A file to be opened.
     Open,
     /// A file to be read.
@@ -129,6 +131,7 @@ impl SimKernel {
             }
             Submission::Send { socket: fd, .. } => Asked::Send(socket(fd)),
             Submission::PollWritable { socket: fd } => Asked::Writable(socket(fd)),
+            Submission::Connect { .. } => Asked::Connect,
             Submission::OpenAt2 { .. } => Asked::Open,
             Submission::Read { offset: u64::MAX, .. } => Asked::Inbox,
             Submission::Read { .. }

@@ -54,6 +54,7 @@ fn config() -> RingConfig {
         leases: 4,
         send_memory: 0,
         rings: 1,
+        connects: true,
         io: crate::ring::Io::default(),
     }
 }

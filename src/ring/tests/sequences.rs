@@ -15,6 +15,7 @@ use std::{
 use super::config;
 use crate::ring::{
     Io, Ring, RingConfig,
+    connect::ConnectAddress,
     file::{OpenRequest, OpenRules},
     message::ControlFrame,
     op::{Kind, OpId, Submission, Wait},
@@ -239,6 +240,35 @@ fn connections_one_by_one_and_several() {
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         stage.push(accept, Submission::AcceptMulti { listener: reader.as_raw_fd() });
         stage.see(1);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn connections_to_a_server_that_listens_and_to_one_that_does_not() {
+    same(|stage| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("[::1]:0").map(|gone| gone.local_addr().unwrap());
+        let refused = free.unwrap_or_else(|_| "127.0.0.1:1".parse().unwrap());
+        for to in [listener.local_addr().unwrap(), refused] {
+            let socket = crate::ring::outgoing_socket(to).unwrap();
+            let address = Box::new(ConnectAddress::new(to));
+            let (raw, len) = address.raw();
+            let fd = socket.as_raw_fd();
+            stage.push(id(Kind::Plain, 1), Submission::Connect { socket: fd, address: raw, len });
+            stage.see(1);
+            if to.port() != refused.port() {
+                let (mut peer, _) = listener.accept().unwrap();
+                stage.push(RECEIVE, Submission::ReceiveMulti { socket: fd });
+                stage.see(0);
+                peer.write_all(b"hello").unwrap();
+                stage.see(1);
+                send(stage, fd, b"there");
+                stage.see(1);
+                drop(peer);
+                stage.see(1);
+            }
+        }
     });
 }
 

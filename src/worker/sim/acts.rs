@@ -154,7 +154,7 @@ impl Play {
                 self.excused = true;
                 (FILE_FAULTS[how % FILE_FAULTS.len()], None)
             }
-            Asked::Accept | Asked::Inbox => {
+            Asked::Accept | Asked::Inbox | Asked::Connect => {
                 // Both are tried again after a while.
                 self.excused = true;
                 (OTHER_FAULTS[how % OTHER_FAULTS.len()], None)

@@ -140,7 +140,7 @@ impl Play {
         // Its tables cost more than the rest of a short play.
         config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
-        let ring = RingConfig { queues, ..ring_config(&limits, 1, Io::default()) };
+        let ring = RingConfig { queues, ..ring_config(&config, 1, Io::default()) };
         let operations = if few_operations { 12 } else { ring.operations };
         let kernel = SimKernel::new(&RingConfig { operations, ..ring }).expect("memory for pools");
         let inbox = Arc::new(Inbox::new().expect("an eventfd"));
@@ -241,7 +241,8 @@ impl Play {
             }
             Asked::Open | Asked::Read => self.kernel.perform(at, most),
             Asked::Inbox if std::mem::take(&mut self.told) => self.kernel.perform(at, most),
-            Asked::Inbox => return false,
+            // No site of the simulation has upstream servers.
+            Asked::Inbox | Asked::Connect => return false,
             Asked::Cancel => self.kernel.cancel(at, true),
         }
         true

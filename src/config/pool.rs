@@ -1,0 +1,416 @@
+//! Pools of upstream servers: addresses, bounds and times.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use super::check::{ConfigError, within};
+
+/// Servers that answer alike, and what they bear. Every value has a bound; what the bounds of all pools
+/// add up to is in the [memory ceiling](super::MemoryCeiling).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolOptions {
+    /// The servers, 1 to 1,000.
+    pub servers: Vec<UpstreamServer>,
+    /// Which of them gets a request. Default: the one with the fewest exchanges in flight.
+    pub balance: Balance,
+    /// Connections to one server, of the whole process, 1 to 100,000. Default 128. Beyond: requests
+    /// wait in line.
+    pub max: u32,
+    /// Requests in line, of the whole process, 0 to 1,000,000. Default 256. Beyond: 503 at once.
+    pub waiting: u32,
+    /// Time in line, 1 ms to 1 h. Default 3 s. Beyond: 503.
+    pub wait: Duration,
+    /// For one attempt to connect, 1 ms to 1 h. Default 2 s. Beyond: the next server, else 504.
+    pub connect: Duration,
+    /// For the server to take more of a request, 1 ms to 1 h. Default 30 s. Beyond: 504.
+    pub send: Duration,
+    /// From the end of a request to the end of the response's head, 1 ms to 24 h. Default 30 s.
+    /// Beyond: 504.
+    pub first_byte: Duration,
+    /// Between two pieces of a response, 1 ms to 24 h. Default 30 s. Beyond: the client is cut off.
+    pub between: Duration,
+    /// How long an unused connection is kept, 0 to 1 h; less if the server is known to close it
+    /// earlier. Default 4 s. 0: a connection serves one exchange.
+    pub keep_idle: Duration,
+    /// Unused connections to one server that a worker keeps, 0 to 10,000. Default 16. Beyond: the
+    /// one that was unused longest is closed.
+    pub keep: usize,
+    /// Exchanges of one connection, 1 to 1,000,000,000. Default 10,000. Then it is closed.
+    pub exchanges: u32,
+    /// How long a connection is used, 1 s to 24 h, each within a tenth of it. Default 1 h.
+    pub lifetime: Duration,
+    /// Bytes of a response head, 1 KiB to 64 KiB. Default 32 KiB. Beyond: 502.
+    pub head_bytes: usize,
+    /// Field lines of a response head, 8 to 100. Default 100. Beyond: 502.
+    pub head_fields: usize,
+    /// Interim responses (1xx) before a final one, 0 to 100. Default 8. Beyond: 502.
+    pub interim: u32,
+    /// Bytes of request content that are held before a connection is taken, 0 to 16 MiB. Default
+    /// 64 KiB. Longer content streams from then on.
+    pub hold_request: usize,
+    /// Second tries of a request, 0 to 10, as far as the pool's budget goes: a tenth of the first
+    /// tries and three a second. Default 1.
+    pub tries: u32,
+    /// Replaces `Host`. Default: as the client sent it.
+    pub host: Option<String>,
+    /// Fields with `_` in their names are passed on. Default: no, since CGI and WSGI read `_` as `-`.
+    pub underscores: bool,
+    /// How the client's address is passed on. Default: `X-Forwarded-*`.
+    pub forwarded: ForwardedForm,
+    /// Peers whose forwarding fields are believed. Default: none.
+    pub trusted: Vec<Network>,
+    /// Paths that two servers could read differently (dot segments, `%2f`) are passed on as sent.
+    /// Default: no, and the client gets 400.
+    pub path_as_sent: bool,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            balance: Balance::Least,
+            max: 128,
+            waiting: 256,
+            wait: Duration::from_secs(3),
+            connect: Duration::from_secs(2),
+            send: Duration::from_secs(30),
+            first_byte: Duration::from_secs(30),
+            between: Duration::from_secs(30),
+            keep_idle: Duration::from_secs(4),
+            keep: 16,
+            exchanges: 10_000,
+            lifetime: Duration::from_secs(3_600),
+            head_bytes: 32 << 10,
+            head_fields: super::MAX_HEAD_FIELDS,
+            interim: 8,
+            hold_request: 64 << 10,
+            tries: 1,
+            host: None,
+            underscores: false,
+            forwarded: ForwardedForm::XForwarded,
+            trusted: Vec::new(),
+            path_as_sent: false,
+        }
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+impl PoolOptions {
+    /// A pool of these servers.
+    #[must_use]
+    pub fn of(servers: Vec<UpstreamServer>) -> Self {
+        Self { servers, ..Self::default() }
+    }
+
+    /// Checks every value against its bound.
+    ///
+    /// # Errors
+    /// The first value that is out of bounds.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        within("servers", self.servers.len(), 1, 1_000)?;
+        within("max", self.max, 1, 100_000)?;
+        within("waiting", self.waiting, 0, 1_000_000)?;
+        for (option, value, least, most) in [
+            ("wait", self.wait, MILLISECOND, HOUR),
+            ("connect", self.connect, MILLISECOND, HOUR),
+            ("send", self.send, MILLISECOND, HOUR),
+            ("first_byte", self.first_byte, MILLISECOND, DAY),
+            ("between", self.between, MILLISECOND, DAY),
+            ("keep_idle", self.keep_idle, Duration::ZERO, HOUR),
+            ("lifetime", self.lifetime, Duration::from_secs(1), DAY),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::new(
+                    option,
+                    format_args!("{value:?} is out of bounds"),
+                    format_args!("give a time from {least:?} to {most:?}"),
+                ));
+            }
+        }
+        within("keep", self.keep, 0, 10_000)?;
+        within("exchanges", self.exchanges, 1, 1_000_000_000)?;
+        within("head_bytes", self.head_bytes, 1 << 10, 64 << 10)?;
+        within("head_fields", self.head_fields, 8, super::MAX_HEAD_FIELDS)?;
+        within("interim", self.interim, 0, 100)?;
+        within("hold_request", self.hold_request, 0, 16 << 20)?;
+        within("tries", self.tries, 0, 10)?;
+        let host = self.host.as_deref().unwrap_or("host");
+        if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ConfigError::new(
+                "host",
+                format_args!("{host:?} is no host"),
+                "give a host, perhaps with a port",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The TCP ports that its servers listen on.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
+        self.servers.iter().filter_map(|server| match &server.address {
+            UpstreamAddress::Tcp(_, port) => Some(*port),
+            UpstreamAddress::Unix(_) => None,
+        })
+    }
+}
+
+/// How a pool chooses among its servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Balance {
+    /// The fewest exchanges in flight for its weight.
+    #[default]
+    Least,
+    /// The least of mean time to first byte, times exchanges in flight.
+    Ewma,
+    /// By the client's address, so that a client stays with its server while that one keeps up.
+    HashClient,
+    /// By the path, likewise.
+    HashPath,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// Which fields name the client to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForwardedForm {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// A server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// Where it listens.
+    pub address: UpstreamAddress,
+    /// Its share of requests beside the others', in hundredths, 1 to 10,000. Default 100.
+    pub weight: u32,
+}
+
+impl UpstreamServer {
+    /// A server of the usual weight.
+    pub fn new(address: UpstreamAddress) -> Self {
+        Self { address, weight: 100 }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UpstreamAddress {
+    /// A host, as address or name, and a port.
+    Tcp(String, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl UpstreamAddress {
+    /// The address, if it needs no resolving.
+    pub fn literal(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(host, port) => Some(SocketAddr::new(host.parse().ok()?, *port)),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "http://[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "http://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What is no address of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamAddressError(String);
+
+impl fmt::Display for UpstreamAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no server; give http://127.0.0.1:3000, 127.0.0.1:3000 or unix:/run/app.sock",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UpstreamAddressError {}
+
+impl FromStr for UpstreamAddress {
+    type Err = UpstreamAddressError;
+
+    /// `http://HOST[:PORT][/]`, `HOST:PORT`, or `unix:/PATH`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || UpstreamAddressError(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            let absolute = path.starts_with('/') && path.len() > 1 && !path.contains('\0');
+            // `sun_path` of unix(7), with its final zero.
+            let fits = absolute && path.len() < 108;
+            return if fits { Ok(Self::Unix(path.into())) } else { Err(refused()) };
+        }
+        let (authority, default_port) = match text.strip_prefix("http://") {
+            Some(rest) => (rest.strip_suffix('/').unwrap_or(rest), Some(80)),
+            None => (text, None),
+        };
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (host, behind) = rest.split_once(']').ok_or_else(refused)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| refused())?;
+                (host, behind.strip_prefix(':').or(behind.is_empty().then_some("")))
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, Some("")),
+            },
+        };
+        let port = match port.ok_or_else(refused)? {
+            "" => default_port.ok_or_else(refused)?,
+            digits => digits.parse().ok().filter(|&port| port != 0).ok_or_else(refused)?,
+        };
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        let named = !host.is_empty() && host.len() < 254 && host.bytes().all(name);
+        if named { Ok(Self::Tcp(host.to_owned(), port)) } else { Err(refused()) }
+    }
+}
+
+/// A range of addresses: `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Whether an address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);
+                u32::from(own) & mask == u32::from(other) & mask
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
+                u128::from(own) & mask == u128::from(other) & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || format!("{text:?} is no range of addresses; give one such as 10.0.0.0/8");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| refused())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| refused())?;
+        if bits > most {
+            return Err(refused());
+        }
+        Ok(Self { address, bits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_servers_are_read() {
+        for (text, shown) in [
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+            ("http://127.0.0.1:3000/", "http://127.0.0.1:3000"),
+            ("http://app", "http://app:80"),
+            ("app.example:8080", "http://app.example:8080"),
+            ("[::1]:3000", "http://[::1]:3000"),
+            ("http://[::1]", "http://[::1]:80"),
+            ("unix:/run/app.sock", "unix:/run/app.sock"),
+        ] {
+            assert_eq!(text.parse::<UpstreamAddress>().unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            "app",
+            "http://",
+            "http://a/b",
+            "http://a:0",
+            "http://a:65536",
+            "https://a",
+            "http://a b",
+            "unix:run",
+            "unix:/",
+            "[::1",
+            "[x]:1",
+            "http://[::1]x",
+            ":80",
+            "http://u@h:1",
+        ] {
+            assert!(text.parse::<UpstreamAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.8"),
+            ("0.0.0.0/0", "8.8.8.8", "::1"),
+            ("2001:db8::/32", "2001:db8:1::", "2001:db9::"),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", "::10.0.0.1"),
+        ] {
+            let network: Network = network.parse().unwrap();
+            assert!(network.contains(inside.parse().unwrap()), "{network:?} {inside}");
+            assert!(!network.contains(outside.parse().unwrap()), "{network:?} {outside}");
+        }
+        for text in ["10.0.0.0/33", "::/129", "x", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+
+    type Change = fn(&mut PoolOptions);
+
+    #[test]
+    fn a_pool_needs_a_server_and_values_within_bounds() {
+        let server = UpstreamServer::new("127.0.0.1:3000".parse().unwrap());
+        let pool = PoolOptions::of(vec![server]);
+        assert_eq!(pool.check(), Ok(()));
+        assert_eq!(pool.ports().collect::<Vec<_>>(), [3000]);
+        let cases: [(&str, Change); 8] = [
+            ("servers", |pool| pool.servers.clear()),
+            ("max", |pool| pool.max = 0),
+            ("wait", |pool| pool.wait = Duration::ZERO),
+            ("keep_idle", |pool| pool.keep_idle = DAY),
+            ("lifetime", |pool| pool.lifetime = MILLISECOND),
+            ("head_bytes", |pool| pool.head_bytes = 10),
+            ("tries", |pool| pool.tries = 11),
+            ("host", |pool| pool.host = Some("a b".into())),
+        ];
+        for (option, change) in cases {
+            let mut pool = pool.clone();
+            change(&mut pool);
+            assert_eq!(pool.check().unwrap_err().option(), option);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Fields that concern one connection only (RFC 9110 section 7.6.1).
+
+use super::{ForwardError, Visit, elements};
+
+/// Fields that end here, whether `Connection` names them or not.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Fields that no sender may name away: the recipient would read the message differently.
+const NEEDED: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"];
+
+/// Whether a field ends here.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(name.len(), 2..=19) && HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
+/// What the `Connection` lines of a head name.
+#[derive(Debug, Default)]
+pub(super) struct Options(Vec<u8>);
+
+impl Options {
+    pub(super) fn of(fields: &Visit<'_>) -> Self {
+        let mut options = Vec::new();
+        fields(&mut |name, value| {
+            if name.len() == 10 && name.eq_ignore_ascii_case("connection") {
+                options.extend_from_slice(value);
+                options.push(b',');
+            }
+        });
+        Self(options)
+    }
+
+    /// Whether one of them is this field.
+    pub(super) fn name(&self, field: &str) -> bool {
+        !self.0.is_empty()
+            && elements(&self.0).any(|option| option.eq_ignore_ascii_case(field.as_bytes()))
+    }
+
+    /// Refuses options that would remove what the recipient needs or what this server adds.
+    pub(super) fn check(&self) -> Result<(), ForwardError> {
+        let refused = |option: &[u8]| {
+            NEEDED.iter().any(|needed| option.eq_ignore_ascii_case(needed.as_bytes()))
+                || std::str::from_utf8(option).is_ok_and(super::origin::is_of_origin)
+        };
+        if elements(&self.0).any(refused) { Err(ForwardError::ConnectionNames) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,159 @@
+//! Who sent a request: `X-Forwarded-*`, `Forwarded` (RFC 7239), and which of them to believe.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{Visit, elements, line};
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The other end of the client's connection.
+    pub(crate) peer: SocketAddr,
+    /// That peer is a proxy whose forwarding fields are believed.
+    pub(crate) trusted: bool,
+    /// The port on which it was accepted.
+    pub(crate) port: u16,
+}
+
+/// Which fields name the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Forwarding {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Standard,
+}
+
+/// Whether a field says where a request came from. Names are compared without case.
+pub(super) fn is_of_origin(name: &str) -> bool {
+    const OTHERS: [&str; 2] = ["forwarded", "x-real-ip"];
+    const FAMILIES: [&str; 2] = ["x-forwarded-", "client-cert"];
+    OTHERS.iter().any(|other| name.eq_ignore_ascii_case(other))
+        || FAMILIES.iter().any(|family| {
+            name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family))
+        })
+}
+
+/// What a trusted peer said, kept for the lines that are written.
+#[derive(Debug, Default)]
+struct Said {
+    /// `X-Forwarded-For`, all lines as one list.
+    chain: Vec<u8>,
+    /// `Forwarded`, likewise.
+    standard: Vec<u8>,
+    /// `X-Forwarded-` `Proto`, `Host`, `Port`: the first of each.
+    proto: Option<Vec<u8>>,
+    host: Option<Vec<u8>>,
+    port: Option<Vec<u8>>,
+}
+
+impl Said {
+    fn collect(fields: &Visit<'_>) -> Self {
+        let mut said = Self::default();
+        fields(&mut |name, value| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            let first = |kept: &mut Option<Vec<u8>>| {
+                kept.get_or_insert_with(|| value.to_vec());
+            };
+            if is("x-forwarded-for") {
+                append(&mut said.chain, value);
+            } else if is("forwarded") {
+                append(&mut said.standard, value);
+            } else if is("x-forwarded-proto") {
+                first(&mut said.proto);
+            } else if is("x-forwarded-host") {
+                first(&mut said.host);
+            } else if is("x-forwarded-port") {
+                first(&mut said.port);
+            }
+        });
+        said
+    }
+}
+
+/// Appends to a list.
+fn append(list: &mut Vec<u8>, value: &[u8]) {
+    if value.is_empty() {
+        return;
+    }
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(value);
+}
+
+/// Writes the fields that name the client.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    fields: &Visit<'_>,
+    origin: &Origin,
+    authority: Option<&[u8]>,
+    form: Forwarding,
+) {
+    let mut said = if origin.trusted { Said::collect(fields) } else { Said::default() };
+    let peer = origin.peer.ip();
+    // Writing to a vector cannot fail.
+    match form {
+        Forwarding::XForwarded => {
+            append(&mut said.chain, peer.to_string().as_bytes());
+            line(out, "X-Forwarded-For", &said.chain);
+            line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(b"https"));
+            if let Some(host) = said.host.as_deref().or(authority) {
+                line(out, "X-Forwarded-Host", host);
+            }
+            let port = origin.port.to_string();
+            line(out, "X-Forwarded-Port", said.port.as_deref().unwrap_or(port.as_bytes()));
+        }
+        Forwarding::Standard => {
+            let mut element = Vec::new();
+            let _ = match peer {
+                IpAddr::V4(peer) => write!(element, "for={peer}"),
+                IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
+            };
+            element.extend_from_slice(b";proto=https");
+            if let Some(host) = authority.filter(|host| !host.is_empty()) {
+                element.extend_from_slice(b";host=\"");
+                element.extend_from_slice(host);
+                element.push(b'"');
+            }
+            append(&mut said.standard, &element);
+            line(out, "Forwarded", &said.standard);
+        }
+    }
+}
+
+/// The client behind trusted proxies: the rightmost address of `X-Forwarded-For` (all lines as one
+/// list) that is not trusted; the leftmost if all are. None if the list holds what is no address, to
+/// the right of any that is.
+pub(crate) fn client_of(
+    fields: &Visit<'_>,
+    mut is_trusted: impl FnMut(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let mut chain = Vec::new();
+    fields(&mut |name, value| {
+        if name.eq_ignore_ascii_case("x-forwarded-for") {
+            append(&mut chain, value);
+        }
+    });
+    let mut leftmost = None;
+    for element in elements(&chain).rev() {
+        let address = address(element)?;
+        leftmost = Some(address);
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    leftmost
+}
+
+/// An address, perhaps with a port.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.parse().ok().or_else(|| text.parse().ok().map(|with: SocketAddr| with.ip()));
+    let bare = bare.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
+    bare.map(|address: IpAddr| address.to_canonical())
+}

@@ -1,0 +1,143 @@
+//! The head of a request as the upstream server gets it.
+
+use super::{
+    ForwardError, Forwarding, Origin, PathRule, Visit, hops::Options, hops::is_hop_by_hop, line,
+    origin,
+};
+use crate::{parse::BodyLength, respond::decimal::Decimal};
+
+/// How a pool wants its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forward {
+    pub(crate) path: PathRule,
+    /// Replaces `Host`.
+    pub(crate) host: Option<Box<[u8]>>,
+    /// `Host` of a request that names none (HTTP/1.0).
+    pub(crate) default_host: Box<[u8]>,
+    /// Names with `_` are passed on. CGI and WSGI read `_` as `-`, so they can forge other fields.
+    pub(crate) keeps_underscores: bool,
+    pub(crate) forwarding: Forwarding,
+    /// Our pseudonym in `Via` (RFC 9110 section 7.6.3), which no other server has.
+    pub(crate) pseudonym: Box<str>,
+}
+
+/// The protocol that the client speaks, as `Via` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Spoken {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http10 => b"1.0",
+            Self::Http11 => b"1.1",
+            Self::Http2 => b"2",
+        }
+    }
+}
+
+/// A request that is passed on.
+pub(crate) struct Outgoing<'r> {
+    pub(crate) method: &'r [u8],
+    /// Path and query as sent, or `*`.
+    pub(crate) target: &'r [u8],
+    /// `host[:port]`, as sent.
+    pub(crate) authority: Option<&'r [u8]>,
+    pub(crate) spoken: Spoken,
+    pub(crate) fields: &'r Visit<'r>,
+    /// How its content is framed on the way to the server.
+    pub(crate) body: BodyLength,
+    /// The connection to the server closes after this exchange.
+    pub(crate) closes: bool,
+    pub(crate) origin: Origin,
+}
+
+/// Appends the head of a request to `out`. Gives the fields that were dropped for a `_` in their
+/// name.
+///
+/// # Errors
+/// The request must not be passed on; `out` is meaningless then.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    outgoing: &Outgoing<'_>,
+    rules: &Forward,
+) -> Result<u32, ForwardError> {
+    if matches!(outgoing.method, b"TRACE" | b"CONNECT") {
+        return Err(ForwardError::Method);
+    }
+    let options = Options::of(outgoing.fields);
+    options.check()?;
+    let host = rules.host.as_deref().or(outgoing.authority).unwrap_or(&rules.default_host);
+    if host.is_empty() && outgoing.authority.is_none() {
+        return Err(ForwardError::NoHost);
+    }
+    out.extend_from_slice(outgoing.method);
+    out.push(b' ');
+    rules.path.write(out, outgoing.target)?;
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    line(out, "Host", host);
+    let passed = passed_on(out, outgoing, rules, &options);
+    match outgoing.body {
+        BodyLength::None => {}
+        BodyLength::Length(length) => line(out, "Content-Length", Decimal::new(length).as_bytes()),
+        BodyLength::Chunked => line(out, "Transfer-Encoding", b"chunked"),
+    }
+    origin::write(out, outgoing.fields, &outgoing.origin, outgoing.authority, rules.forwarding);
+    for piece in [b"Via: ", outgoing.spoken.name(), b" ", rules.pseudonym.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(piece);
+    }
+    if outgoing.closes {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if passed.loops { Err(ForwardError::Loop) } else { Ok(passed.underscores) }
+}
+
+struct Passed {
+    underscores: u32,
+    loops: bool,
+}
+
+/// Appends the client's own fields that go on. `Cookie` becomes one line: HTTP/2 clients may send a
+/// line for each pair (RFC 9113 section 8.2.3).
+fn passed_on(
+    out: &mut Vec<u8>,
+    outgoing: &Outgoing<'_>,
+    rules: &Forward,
+    options: &Options,
+) -> Passed {
+    let mut passed = Passed { underscores: 0, loops: false };
+    let mut cookies = Vec::new();
+    (outgoing.fields)(&mut |name, value| {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let ours = is("host") || is("content-length") || is("expect");
+        if ours || is_hop_by_hop(name) || origin::is_of_origin(name) || options.name(name) {
+            return;
+        }
+        if is("cookie") {
+            if !cookies.is_empty() {
+                cookies.extend_from_slice(b"; ");
+            }
+            cookies.extend_from_slice(value);
+            return;
+        }
+        if !rules.keeps_underscores && memchr::memchr(b'_', name.as_bytes()).is_some() {
+            passed.underscores += 1;
+            return;
+        }
+        if is("via") && !rules.pseudonym.is_empty() {
+            let by_us = |element: &[u8]| {
+                element.split(|&byte| byte == b' ').nth(1) == Some(rules.pseudonym.as_bytes())
+            };
+            passed.loops |= super::elements(value).any(by_us);
+        }
+        line(out, name, value);
+    });
+    if !cookies.is_empty() {
+        line(out, "Cookie", &cookies);
+    }
+    passed
+}

@@ -1,0 +1,248 @@
+use std::net::SocketAddr;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::parse::{
+    BodyLength, FieldStorage, HeadLimits, request_head,
+    response::{Answered, response_head},
+};
+
+const PEER: &str = "192.0.2.7:4000";
+
+fn rules() -> Forward {
+    Forward { pseudonym: "ringway-1".into(), ..Forward::default() }
+}
+
+fn origin(trusted: bool) -> Origin {
+    Origin { peer: PEER.parse::<SocketAddr>().unwrap(), trusted, port: 443 }
+}
+
+/// The head that goes upstream for one that came.
+fn forwarded(text: &[u8], rules: &Forward, trusted: bool) -> Result<(String, u32), ForwardError> {
+    let mut storage = FieldStorage::new();
+    let head = request_head(text, &mut storage, &HeadLimits::default()).unwrap().unwrap();
+    let mut target = head.target.path().unwrap_or(b"*").to_vec();
+    if let Some(query) = head.target.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    let fields = |visit: &mut dyn FnMut(&str, &[u8])| {
+        head.fields.iter().for_each(|(name, value)| visit(name, value));
+    };
+    let outgoing = Outgoing {
+        method: head.method.as_bytes(),
+        target: &target,
+        authority: head.host,
+        spoken: Spoken::Http11,
+        fields: &fields,
+        body: head.body,
+        closes: false,
+        origin: origin(trusted),
+    };
+    let mut out = Vec::new();
+    let underscores = request(&mut out, &outgoing, rules)?;
+    Ok((String::from_utf8(out).unwrap(), underscores))
+}
+
+fn get(lines: &str) -> Result<(String, u32), ForwardError> {
+    forwarded(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes(), &rules(), false)
+}
+
+const OURS: &str = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\
+                    X-Forwarded-Host: a\r\nX-Forwarded-Port: 443\r\nVia: 1.1 ringway-1\r\n\r\n";
+
+#[test]
+fn the_head_is_written_anew() {
+    let (head, _) = get("accept:  x \r\nCookie: a=1\r\nX-B: c\r\nCookie: d=2\r\n").unwrap();
+    let own = "GET / HTTP/1.1\r\nHost: a\r\naccept: x\r\nX-B: c\r\nCookie: a=1; d=2\r\n";
+    assert_eq!(head, format!("{own}{OURS}"));
+    let absolute = b"POST http://b:8/x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n";
+    let (head, _) = forwarded(absolute, &rules(), false).unwrap();
+    assert!(head.starts_with("POST /x?y HTTP/1.1\r\nHost: b:8\r\nTransfer-Encoding: chunked\r\n"));
+    let (head, _) = get("Content-Length: 007\r\n").unwrap();
+    assert!(head.contains("\r\nContent-Length: 7\r\n"), "{head}");
+}
+
+#[test]
+fn what_concerns_one_connection_ends_here() {
+    let lines = "Connection: keep-alive, X-Gone\r\nX-Gone: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n\
+                 Proxy-Connection: x\r\nUpgrade: h2c\r\nHTTP2-Settings: y\r\nTrailer: z\r\n\
+                 Proxy-Authorization: q\r\nExpect: 100-continue\r\n";
+    assert_eq!(get(lines).unwrap().0, format!("GET / HTTP/1.1\r\nHost: a\r\n{OURS}"));
+    for named in ["Host", "content-length", "Authorization", "x-forwarded-for", "Via", "cookie"] {
+        let refused = get(&format!("Connection: close, {named}\r\n"));
+        assert_eq!(refused, Err(ForwardError::ConnectionNames), "{named}");
+    }
+}
+
+#[test]
+fn nobody_forges_where_a_request_came_from() {
+    let forged = "X-Forwarded-For: 10.0.0.1\r\nx-forwarded-proto: http\r\nForwarded: for=x\r\n\
+                  X-Real-IP: 1\r\nClient-Cert: :x:\r\nX-Forwarded-Anything: 1\r\n\
+                  X_Forwarded_For: 10.0.0.1\r\n";
+    assert_eq!(get(forged).unwrap(), (format!("GET / HTTP/1.1\r\nHost: a\r\n{OURS}"), 1));
+    let lines = "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2, 10.0.0.3\r\n\
+                 X-Forwarded-Proto: http\r\nX-Forwarded-Port: 80\r\nX-Forwarded-Host: b\r\n";
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    let (head, _) = forwarded(text.as_bytes(), &rules(), true).unwrap();
+    assert!(head.contains("X-Forwarded-For: 10.0.0.1, 10.0.0.2, 10.0.0.3, 192.0.2.7\r\n"));
+    assert!(head.contains("-Proto: http\r\n") && head.contains("-Port: 80\r\n"));
+    assert!(head.contains("X-Forwarded-Host: b\r\n"));
+    let rules = Forward { forwarding: Forwarding::Standard, ..rules() };
+    let (head, _) = forwarded(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &rules, false).unwrap();
+    assert!(head.contains("Forwarded: for=192.0.2.7;proto=https;host=\"a\"\r\n"), "{head}");
+}
+
+#[test]
+fn the_client_is_the_rightmost_address_that_is_not_trusted() {
+    let trusted = |address: std::net::IpAddr| address.to_string().starts_with("10.");
+    for (lines, expected) in [
+        (&["1.1.1.1, 2.2.2.2, 10.0.0.1"][..], Some("2.2.2.2")),
+        (&["1.1.1.1", "10.0.0.2", "[2001:db8::1]:5, 10.0.0.1"], Some("2001:db8::1")),
+        (&["10.0.0.2, 10.0.0.1:99"], Some("10.0.0.2")),
+        (&["1.1.1.1, unknown"], None),
+        (&[], None),
+    ] {
+        let fields = |visit: &mut dyn FnMut(&str, &[u8])| {
+            for line in lines {
+                visit("X-Forwarded-For", line.as_bytes());
+            }
+        };
+        let expected = expected.map(|address| address.parse().unwrap());
+        assert_eq!(client_of(&fields, trusted), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn requests_that_must_not_go_on_do_not() {
+    let with =
+        |line: &str| forwarded(format!("{line}\r\nHost: a\r\n\r\n").as_bytes(), &rules(), false);
+    assert_eq!(with("TRACE / HTTP/1.1"), Err(ForwardError::Method));
+    assert_eq!(get("Via: 1.1 a, 2 ringway-1\r\n"), Err(ForwardError::Loop));
+    assert!(get("Via: 1.1 a, 2 ringway-2\r\n").unwrap().0.contains("Via: 1.1 a, 2 ringway-2\r\n"));
+    for path in [
+        "/a/../b",
+        "/a/%2e%2E/b",
+        "/.",
+        "/a%2fb",
+        "/a%5Cb",
+        "/a\\b",
+        "/a%00",
+        "/a/.%2e",
+        "/%zz",
+        "/%2",
+    ] {
+        assert_eq!(with(&format!("GET {path} HTTP/1.1")), Err(ForwardError::Path), "{path}");
+        let rules = Forward { path: PathRule { as_sent: true, ..PathRule::default() }, ..rules() };
+        let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (head, _) = forwarded(text.as_bytes(), &rules, false).unwrap();
+        assert!(head.starts_with(&format!("GET {path} HTTP/1.1\r\n")));
+    }
+    for path in ["/...", "/a.b/%41", "/.well-known/x", "/a%2Eb", "//a", "/?../%2f"] {
+        assert!(with(&format!("GET {path} HTTP/1.1")).is_ok(), "{path}");
+    }
+    let old = forwarded(b"GET / HTTP/1.0\r\n\r\n", &rules(), false);
+    assert_eq!(old, Err(ForwardError::NoHost));
+}
+
+#[test]
+fn routes_strip_and_prefix_whole_segments() {
+    for (strip, prefix, path, expected) in [
+        (0, "", "/a/b", "/a/b"),
+        (1, "", "/a/b?c", "/b?c"),
+        (1, "", "/%61/b", "/b"),
+        (1, "", "/a", "/"),
+        (1, "/x/y", "/a/", "/x/y/"),
+        (1, "/x", "/a?q", "/x/?q"),
+        (2, "", "//a//b/c", "/c"),
+        (3, "", "/a", "/"),
+    ] {
+        let path_rule = PathRule { strip, prefix: prefix.as_bytes().into(), as_sent: false };
+        let rules = Forward { path: path_rule, ..rules() };
+        let text = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (head, _) = forwarded(text.as_bytes(), &rules, false).unwrap();
+        assert!(head.starts_with(&format!("GET {expected} HTTP/1.1\r\n")), "{path}: {head}");
+    }
+}
+
+#[test]
+fn trailers_bring_only_what_changes_nothing() {
+    let lines = b"Grpc-Status: 0\r\nContent-Length: 5\r\nX:  y \r\nTransfer-Encoding: z\r\nSet-Cookie: a\r\nbad name: x\r\n";
+    assert_eq!(trailer_lines(lines), b"Grpc-Status: 0\r\nX: y\r\n");
+}
+
+#[test]
+fn a_response_loses_what_concerns_one_connection() {
+    let text = b"HTTP/1.1 200 OK\r\nServer: s\r\nConnection: X-A, close\r\nX-A: 1\r\nContent-Length: 3\r\n\
+                 Keep-Alive: timeout=5\r\nSet-Cookie: a\r\nset-cookie: b\r\nUpgrade: h2\r\n\r\n";
+    let mut storage = FieldStorage::new();
+    let head = response_head(text, &mut storage, &HeadLimits::default(), Answered::default());
+    let mut out = Vec::new();
+    response_fields(&mut out, head.unwrap().unwrap().fields);
+    assert_eq!(out, b"Server: s\r\nSet-Cookie: a\r\nset-cookie: b\r\n");
+}
+
+fn field_line() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "Connection",
+        "X-A",
+        "x_a",
+        "Keep-Alive",
+        "TE",
+        "Via",
+        "Cookie",
+        "X-Forwarded-For",
+        "Forwarded",
+        "Authorization",
+        "Transfer-Encodin",
+        "Upgrade",
+        "Content-Lengthy",
+        "Expect",
+    ]);
+    let value = prop::sample::select(vec![
+        "close",
+        "x-a, close",
+        "100-continue",
+        "chunked",
+        "1.1 x",
+        "\t1 ",
+        "\u{e9}",
+        "",
+        ",,,",
+        "a=b",
+    ]);
+    (name, value).prop_map(|(name, value)| format!("{name}: {value}\r\n"))
+}
+
+proptest! {
+    /// What goes upstream is read by the strict parser as one message, framed as ours was.
+    #[test]
+    fn what_goes_upstream_has_one_meaning(
+        lines in vec(field_line(), 0..12),
+        path in "/[a-z%2e/.\\\\]{0,12}",
+        chunked in any::<bool>(),
+        trusted in any::<bool>(),
+    ) {
+        let framing = if chunked { "Transfer-Encoding: chunked\r\n" } else { "Content-Length: 3\r\n" };
+        let text = format!("PUT {path} HTTP/1.1\r\nHost: a\r\n{}{framing}\r\n", lines.concat());
+        let mut storage = FieldStorage::new();
+        prop_assume!(matches!(request_head(text.as_bytes(), &mut storage, &HeadLimits::default()), Ok(Some(_))));
+        if let Ok((head, _)) = forwarded(text.as_bytes(), &rules(), trusted) {
+            let mut storage = FieldStorage::new();
+            let read = request_head(head.as_bytes(), &mut storage, &HeadLimits::default());
+            let read = read.unwrap().unwrap();
+            prop_assert_eq!(read.length, head.len());
+            let expected = if chunked { BodyLength::Chunked } else { BodyLength::Length(3) };
+            prop_assert_eq!(read.body, expected);
+            prop_assert!(read.persistent && !read.expect_continue);
+            for gone in ["connection", "keep-alive", "te", "upgrade", "expect"] {
+                prop_assert_eq!(read.fields.get(gone), None);
+            }
+            let chain = read.fields.all("x-forwarded-for").collect::<Vec<_>>();
+            prop_assert!(chain.len() == 1 && chain[0].ends_with(b"192.0.2.7"));
+            prop_assert!(trusted || chain[0] == b"192.0.2.7");
+            prop_assert!(read.fields.iter().all(|(name, _)| !name.contains('_')));
+        }
+    }
+}
