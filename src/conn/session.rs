@@ -2,9 +2,10 @@
 
 use std::{
     cell::RefCell,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    task::{Poll, ready},
 };
 
 use super::why;
@@ -50,27 +51,38 @@ impl Session {
         Self { reader, writer, clock, protocol, schedule, kernel_rekeys }
     }
 
-    /// Waits for more plaintext. May be dropped and called again.
+    /// Waits for more plaintext.
     pub(super) async fn fill(&mut self, socket: &Socket) -> Result<(), Ending> {
-        loop {
-            let filled = self.reader.fill(socket).await;
-            let filled = filled.map_err(|error| ended_by_read(&self.clock, error))?;
+        poll_fn(|_| self.poll_fill(socket)).await
+    }
+
+    /// Waits for more plaintext. All that a wait has begun is kept here: a future around it may be
+    /// dropped at any time. The current task is woken by the ring. Meanwhile a key that the peer asks
+    /// for is sent, if nothing else waits to leave; there must be no plaintext in the writer's room.
+    pub(super) fn poll_fill(&mut self, socket: &Socket) -> Poll<Result<(), Ending>> {
+        while let Poll::Ready(filled) = self.reader.poll_fill(socket) {
             self.clock.opened(self.reader.take_opening());
-            if self.accept(socket, filled).await? {
-                return Ok(());
+            let filled = filled.map_err(|error| ended_by_read(&self.clock, error))?;
+            if self.accept(socket, filled)? {
+                return Poll::Ready(Ok(()));
             }
         }
+        let Self { writer, clock, .. } = self;
+        if writer.is_updating_key() && writer.gathered() == 0 {
+            ready!(writer.poll_update_key(socket)).map_err(|error| ended_by_key(clock, &error))?;
+        }
+        Poll::Pending
     }
 
     /// Takes what has arrived. False if there is nothing more.
-    pub(super) async fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
+    pub(super) fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
         loop {
             let filled = self.reader.fill_at_hand();
             self.clock.opened(self.reader.take_opening());
             match filled.map_err(|error| ended_by_read(&self.clock, error))? {
                 None => return Ok(false),
                 Some(filled) => {
-                    if self.accept(socket, filled).await? {
+                    if self.accept(socket, filled)? {
                         return Ok(true);
                     }
                 }
@@ -78,8 +90,9 @@ impl Session {
         }
     }
 
-    /// Acts on a control record. True for plaintext.
-    pub(super) async fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
+    /// Acts on a control record. True for plaintext. A key that the peer asks for leaves with
+    /// [`Self::refresh_key`], or while [`Self::poll_fill`] waits.
+    pub(super) fn accept(&mut self, socket: &Socket, filled: Filled) -> Result<bool, Ending> {
         match filled {
             Filled::More => Ok(true),
             Filled::Closed => {
@@ -97,28 +110,22 @@ impl Session {
                     return Err(Ending::CloseNotify);
                 }
                 if requested {
-                    self.update_key(socket).await?;
+                    self.writer.owe_key();
                 }
                 Ok(false)
             }
         }
     }
 
-    /// Replaces our own key, if it is nearly used up; a connection that cannot do so ends.
+    /// Replaces our own key, if it is nearly used up or the peer has asked for that; a connection
+    /// that cannot do so ends. To be called before an answer is gathered.
     pub(super) async fn refresh_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        if self.writer.is_exhausted() { self.update_key(socket).await } else { Ok(()) }
-    }
-
-    async fn update_key(&mut self, socket: &Socket) -> Result<(), Ending> {
-        let Self { reader, writer, clock, .. } = self;
-        match while_held_up(reader, pin!(writer.update_key(socket))).await {
-            // Between two responses, that is an end like any other.
-            Err(WriteError::KeyUsedUp) => {
-                clock.ends(Why::ServerKey);
-                Err(Ending::CloseNotify)
-            }
-            sent => sent.map_err(|error| ended_by_write(clock, &error)),
+        if !self.writer.needs_key() {
+            return Ok(());
         }
+        let Self { reader, writer, clock, .. } = self;
+        let updated = while_held_up(reader, pin!(writer.update_key(socket))).await;
+        updated.map_err(|error| ended_by_key(clock, &error))
     }
 
     /// Sends what waits.
@@ -150,6 +157,18 @@ pub(super) fn ended_by_read(clock: &ConnectionClock, error: ReadError) -> Ending
         (None, ReadError::Truncated) => Ending::Truncated,
         (None, ReadError::Defect(what)) => Ending::Defect(what),
         (None, _) => Ending::Reset,
+    }
+}
+
+/// How a connection ends that gets no new key.
+fn ended_by_key(clock: &ConnectionClock, error: &WriteError) -> Ending {
+    match error {
+        // Between two responses, that is an end like any other.
+        WriteError::KeyUsedUp => {
+            clock.ends(Why::ServerKey);
+            Ending::CloseNotify
+        }
+        error => ended_by_write(clock, error),
     }
 }
 

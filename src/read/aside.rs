@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Reader;
+use super::{Reader, held::Held};
 use crate::ring::Arrived;
 
 impl Reader {
@@ -19,10 +19,12 @@ impl Reader {
     pub(super) fn set_aside(&mut self) -> bool {
         let kernel = self.is_kernel();
         let pool = self.ring.receive_pool();
-        if let Some(Arrived::Lease(lease)) = &self.lease {
+        if let Some(bytes) = self.held.as_mut().map(Held::bytes_mut)
+            && let Arrived::Lease(lease) = bytes
+        {
             let Some(moved) = pool.set_aside(lease) else { return false };
             self.taken.note_copy(kernel, lease.len());
-            self.lease = Some(Arrived::Aside(moved));
+            *bytes = Arrived::Aside(moved);
         }
         while let Some(lease) = self.stream.next_if_ready() {
             let Some(moved) = pool.set_aside(&lease) else { return false };

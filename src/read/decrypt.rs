@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::AsFd};
 
-use super::{Reader, reader::missing};
+use super::{ReadError, Reader, opening::missing};
 use crate::{
     record::{Opener, TlsVersion, TrafficKeys},
     ring::Socket,
@@ -23,7 +23,7 @@ pub(super) enum Decrypt {
 }
 
 impl Reader {
-    /// Takes the keys that follow a [`Filled::KeyUpdate`].
+    /// Takes the keys that follow a [`KeyUpdate`](super::Filled::KeyUpdate).
     ///
     /// # Errors
     /// The kernel cannot change keys (before Linux 6.14): the connection must be closed.
@@ -51,35 +51,37 @@ impl Reader {
 
     /// Lets the kernel take over if no record is in pieces; else asks for no more than the rest
     /// of the one that is.
-    pub(super) fn approach_hand_over(&mut self, socket: &Socket) {
-        let Decrypt::HandingOver(opener, keys) = &mut self.decrypt else { return };
+    ///
+    /// # Errors
+    /// The record that is in pieces is none.
+    pub(super) fn approach_hand_over(&mut self, socket: &Socket) -> Result<(), ReadError> {
+        let Decrypt::HandingOver(opener, keys) = &mut self.decrypt else { return Ok(()) };
         if !self.stream.is_at_rest() {
             // A receive is armed from before: what it brings may still be ciphertext.
-            return;
+            return Ok(());
         }
-        if let Some(missing) = missing(&self.partial).ok().filter(|_| !self.partial.is_empty()) {
-            self.stream.limit(missing as u32);
-            return;
+        if !self.partial.is_empty() {
+            self.stream.limit(missing(&self.partial)? as u32);
+            return Ok(());
         }
         keys.advance_to(opener.sequence());
-        match kernel::install_receive(socket.as_fd(), keys) {
-            Ok(()) => {
-                // Without it a TLS 1.3 record is decrypted into the kernel's own pages first.
-                if self.version == TlsVersion::Tls13 {
-                    let _ = kernel::expect_no_padding(socket.as_fd());
-                }
-                self.decrypt = Decrypt::Kernel;
+        let installed = kernel::install_receive(socket.as_fd(), keys);
+        let Decrypt::HandingOver(opener, _) = std::mem::replace(&mut self.decrypt, Decrypt::Kernel)
+        else {
+            return Err(ReadError::Defect("what was handed over was not ours"));
+        };
+        match installed {
+            // Without it a TLS 1.3 record is decrypted into the kernel's own pages first.
+            Ok(()) if self.version == TlsVersion::Tls13 => {
+                let _ = kernel::expect_no_padding(socket.as_fd());
             }
+            Ok(()) => {}
             Err(error) => {
                 log::debug!("read: the kernel did not take the receive keys: {error}");
-                let Decrypt::HandingOver(opener, _) =
-                    std::mem::replace(&mut self.decrypt, Decrypt::Kernel)
-                else {
-                    return;
-                };
                 self.decrypt = Decrypt::User(opener);
             }
         }
         self.stream.make_multishot();
+        Ok(())
     }
 }

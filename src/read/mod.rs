@@ -10,6 +10,9 @@
 mod aside;
 mod decrypt;
 mod error;
+mod gathered;
+mod held;
+mod opening;
 #[cfg(test)]
 mod properties;
 mod reader;

@@ -11,9 +11,12 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Filled, ReadError, Reader};
+use super::{Filled, ReadError, Reader, decrypt::Decrypt};
 use crate::{
-    record::{ContentType, KEY_UPDATE, MAX_OVERHEAD, Sealer, Suite, TlsVersion, TrafficKeys},
+    record::{
+        AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, Sealer, Suite, TlsVersion,
+        TrafficKeys,
+    },
     ring::{
         ReceiveStream, RingConfig, RingOptions, Socket, TaskId,
         sim::{Asked, SimKernel, socket_pair},
@@ -130,15 +133,38 @@ impl Bench {
         }
     }
 
+    /// Waits, and drops the wait if nothing has come.
+    fn poll(&mut self) -> Poll<Result<Filled, ReadError>> {
+        let mut filled = pin!(self.reader.fill(&self.socket));
+        filled.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
     fn wait(&mut self) -> Result<(), ReadError> {
-        let polled = {
-            let mut filled = pin!(self.reader.fill(&self.socket));
-            filled.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-        };
-        if let Poll::Ready(filled) = polled {
+        if let Poll::Ready(filled) = self.poll() {
             self.note(filled?);
         }
         Ok(())
+    }
+
+    /// The kernel opens the records, and says that the next one is no application data.
+    fn with_control_record() -> Self {
+        let (mut bench, _) = Self::new(TlsVersion::Tls13, false, &[]);
+        bench.reader.decrypt = Decrypt::Kernel;
+        assert!(bench.poll().is_pending());
+        bench.turn();
+        let at = bench.kernel.find(Asked::Receive(0)).expect("a receive is in flight");
+        bench.kernel.end(at, -libc::EIO);
+        bench.turn();
+        assert!(bench.poll().is_pending(), "the record has not come");
+        bench.turn();
+        bench
+    }
+
+    /// Brings the control record that was asked for.
+    fn control(&mut self, content_type: u8, payload: &[u8]) {
+        let at = self.kernel.find(Asked::Control(0)).expect("the record is asked for");
+        self.kernel.control(at, content_type, payload);
+        self.turn();
     }
 
     fn consume(&mut self, most: usize) {
@@ -233,6 +259,48 @@ proptest! {
         prop_assert!(end.is_ok(), "{end:?}");
         prop_assert!(bench.read == plaintext, "{} of {}", bench.read.len(), plaintext.len());
     }
+}
+
+/// A control record of kernel TLS is taken by an operation of its own. Whoever waited for it may
+/// have dropped that wait, and may look and move aside meanwhile.
+#[test]
+fn a_control_record_outlives_the_wait_for_it() {
+    for meanwhile in [&[][..], &[Act::Wait, Act::Look], &[Act::SetAside, Act::Wait, Act::Turn]] {
+        let mut bench = Bench::with_control_record();
+        for act in meanwhile {
+            bench.act(*act).unwrap();
+        }
+        bench.control(ContentType::Handshake as u8, &[24, 0, 0, 1, 1]);
+        assert_eq!(bench.reader.fill_at_hand().unwrap(), None, "a look does not take it");
+        let filled = bench.poll();
+        let requested = Filled::KeyUpdate { requested: true };
+        assert!(matches!(filled, Poll::Ready(Ok(filled)) if filled == requested), "{filled:?}");
+    }
+}
+
+/// RFC 8446 section 5: a record of an unknown type ends the connection.
+#[test]
+fn a_record_of_an_unknown_type_is_refused() {
+    for (content_type, payload) in [(0_u8, &[0_u8; 4][..]), (24, &[1, 2]), (0x80, &[]), (255, &[0])]
+    {
+        let mut bench = Bench::with_control_record();
+        bench.control(content_type, payload);
+        let Poll::Ready(Err(error)) = bench.poll() else { panic!("{content_type} is taken") };
+        let alert = AlertDescription::UnexpectedMessage;
+        assert_eq!(error.alert(), Some(alert), "{content_type}: {error}");
+    }
+}
+
+/// More is consumed than there is: a defect of the caller, which must not be taken for progress.
+#[test]
+fn consuming_more_than_there_is_ends_the_connection() {
+    let (mut bench, _) = Bench::new(TlsVersion::Tls13, false, &[Sent::Data(100)]);
+    for act in [Act::Wait, Act::Turn, Act::Arrives(BUFFER), Act::Turn, Act::Wait] {
+        bench.act(act).unwrap();
+    }
+    assert_eq!(bench.reader.plaintext().len(), 100);
+    bench.reader.consume(101);
+    assert!(matches!(bench.poll(), Poll::Ready(Err(ReadError::Defect(_)))));
 }
 
 /// A record in three pieces: its last one does not come before the caller has looked again.

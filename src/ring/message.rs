@@ -215,6 +215,30 @@ impl ControlFrame {
         &raw mut self.header
     }
 
+    /// Writes a record as the kernel does, as far as there is room; says how many bytes that were.
+    ///
+    /// # Safety
+    /// `header` comes from [`Self::prepare`], its frame is where it was then, and nobody else has
+    /// access to it.
+    #[cfg(test)]
+    pub(super) unsafe fn fill(
+        header: *mut libc::msghdr,
+        content_type: u8,
+        payload: &[u8],
+    ) -> usize {
+        let control = [cmsg_len(1) as u64, pack(SOL_TLS, GET_RECORD_TYPE), content_type.into()];
+        // SAFETY: the caller's: the header, its one vector and the room for control data, which is
+        // that of three words, are those of a frame that is ours alone.
+        unsafe {
+            let vector = *(*header).msg_iov;
+            let count = payload.len().min(vector.iov_len);
+            std::ptr::copy_nonoverlapping(payload.as_ptr(), vector.iov_base.cast(), count);
+            (*header).msg_control.cast::<[u64; 3]>().write(control);
+            (*header).msg_controllen = cmsg_len(1);
+            count
+        }
+    }
+
     /// The content type that the kernel noted, and the `len` bytes that it wrote.
     pub(super) fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
         let noted = self.header.msg_controllen >= cmsg_len(1)

@@ -87,7 +87,8 @@ impl ReceiveStream {
         self.ring.state.borrow_mut().table.next_received(self.op?)
     }
 
-    fn poll_next(&mut self) -> Poll<Received> {
+    /// As [`Self::next`], polled: the current task is woken for it.
+    pub fn poll_next(&mut self) -> Poll<Received> {
         loop {
             let Some(id) = self.op else {
                 if let Some(place) = self.place {

@@ -105,7 +105,7 @@ impl Writer {
                 break;
             }
             self.flush(socket).await?;
-            if self.is_exhausted() {
+            if self.needs_key() {
                 Box::pin(self.update_key(socket)).await?;
             }
             let (wanted, class) = self.sealing.wanted_to_lend(range.len());
@@ -122,7 +122,7 @@ impl Writer {
     ) -> Result<(), WriteError> {
         while !range.is_empty() {
             range.start += poll_fn(|_| self.poll_file(socket, file, range.clone())).await?;
-            if self.is_exhausted() {
+            if self.needs_key() {
                 self.flush(socket).await?;
                 self.update_key(socket).await?;
             }

@@ -2,7 +2,11 @@
 //! and 5.5). The invariant: no key seals more records than its AEAD may, however long one response
 //! is.
 
-use std::fmt;
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Poll, ready},
+};
 
 use super::{WriteError, Writer};
 use crate::{
@@ -20,6 +24,10 @@ pub(super) struct NextKeys {
     derive: Option<Derive>,
     /// Those that follow the `KeyUpdate` in flight.
     following: Option<TrafficKeys>,
+    /// The peer has asked for it, and no `KeyUpdate` was sealed since.
+    owed: bool,
+    /// A `KeyUpdate` is in flight.
+    leaving: bool,
 }
 
 impl fmt::Debug for NextKeys {
@@ -34,9 +42,21 @@ impl Writer {
         self.next_keys.derive = Some(Box::new(derive));
     }
 
-    /// Whether the key has sealed nearly as many records as it may (RFC 8446 section 5.5).
-    pub fn is_exhausted(&self) -> bool {
-        self.sealing.is_exhausted()
+    /// The peer asked for a new key. It is sent before the next content (RFC 8446 section 4.6.3):
+    /// by [`Self::update_key`], once [`Self::needs_key`].
+    pub fn owe_key(&mut self) {
+        self.next_keys.owed = true;
+    }
+
+    /// Whether the key has sealed nearly as many records as it may (RFC 8446 section 5.5), or the
+    /// peer has asked for a new one.
+    pub fn needs_key(&self) -> bool {
+        self.next_keys.owed || self.sealing.is_exhausted()
+    }
+
+    /// Whether a `KeyUpdate` that the peer has asked for has not left.
+    pub(crate) fn is_updating_key(&self) -> bool {
+        self.next_keys.owed || self.next_keys.leaving
     }
 
     /// Sends a `KeyUpdate` under the old key, behind all that waits, and goes on under the next. May
@@ -46,25 +66,39 @@ impl Writer {
     /// # Errors
     /// [`WriteError::KeyUsedUp`] if there is no next key.
     pub async fn update_key(&mut self, socket: &Socket) -> Result<(), WriteError> {
-        if self.next_keys.derive.is_none() {
-            return Err(WriteError::KeyUsedUp);
+        poll_fn(|_| self.poll_update_key(socket)).await
+    }
+
+    /// The same, polled. There must be no plaintext in the room that was not committed.
+    ///
+    /// # Errors
+    /// [`WriteError::KeyUsedUp`] if there is no next key.
+    pub fn poll_update_key(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
+        if !self.next_keys.leaving {
+            if self.next_keys.derive.is_none() {
+                return Poll::Ready(Err(WriteError::KeyUsedUp));
+            }
+            ready!(self.poll_flush(socket))?;
+            let wanted = MAX_OVERHEAD + KEY_UPDATE.len();
+            ready!(self.poll_memory(socket, SendClass::Small, wanted))?;
+            // No wait from here to the submission, or keys and records would be out of step.
+            let keys = self.next_keys.derive.as_mut().and_then(|derive| derive());
+            let keys = keys.ok_or(WriteError::KeyUsedUp)?;
+            self.sealing.control(ContentType::Handshake, &KEY_UPDATE)?;
+            if self.sealing.rekeys_at_once() {
+                self.sealing.rekey(socket, &keys)?;
+            } else {
+                self.next_keys.following = Some(keys);
+            }
+            self.next_keys.owed = false;
+            self.next_keys.leaving = self.depart(socket)?;
         }
-        self.flush(socket).await?;
-        self.take_memory(socket, SendClass::Small, MAX_OVERHEAD + KEY_UPDATE.len()).await?;
-        // No wait from here to the submission, or keys and records would be out of step.
-        let keys = self.next_keys.derive.as_mut().and_then(|derive| derive());
-        let keys = keys.ok_or(WriteError::KeyUsedUp)?;
-        self.sealing.control(ContentType::Handshake, &KEY_UPDATE)?;
-        if self.sealing.rekeys_at_once() {
-            self.sealing.rekey(socket, &keys)?;
-        } else {
-            self.next_keys.following = Some(keys);
-        }
-        self.flush(socket).await
+        self.poll_departed(socket)
     }
 
     /// A send has left: if it was a `KeyUpdate`, what follows is sealed under the next key.
     pub(super) fn follow_key_update(&mut self, socket: &Socket) -> Result<(), WriteError> {
+        self.next_keys.leaving = false;
         match self.next_keys.following.take() {
             Some(keys) => self.sealing.rekey(socket, &keys),
             None => Ok(()),

@@ -19,7 +19,7 @@ use crate::{
     },
     ring::{
         MAX_UNSENT, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId, limit_unsent,
-        sim::{SimKernel, socket_pair},
+        sim::{Asked, SimKernel, socket_pair},
     },
 };
 
@@ -230,7 +230,7 @@ fn nothing_is_sent_behind_a_send_that_failed() {
 
 /// A ring whose operations complete when the test says so, and a socket on it.
 fn scripted() -> (SimKernel, Socket, Writer, std::os::fd::OwnedFd) {
-    let kernel = SimKernel::new(&RingConfig {
+    let mut kernel = SimKernel::new(&RingConfig {
         queues: RingOptions { submissions: 64, completions: 512 },
         operations: 64,
         receive_buffers: 8,
@@ -243,6 +243,7 @@ fn scripted() -> (SimKernel, Socket, Writer, std::os::fd::OwnedFd) {
     })
     .unwrap();
     let (ours, theirs) = socket_pair().unwrap();
+    kernel.name(&ours, 0);
     let socket = Socket::new(kernel.ring(), ours);
     let stall = Duration::from_secs(30);
     let timeouts = Timeouts { response_stall: stall, ..Timeouts::default() };
@@ -420,4 +421,56 @@ fn what_the_kernel_holds_for_a_peer_that_does_not_read_is_bounded() {
     // A send that began with room may pass the bound by what one buffer holds.
     assert!(queue.unsent <= MAX_UNSENT + SendClass::BULK_LEN, "{queue:?}");
     assert!(queue.free() < WORTHWHILE, "{queue:?}");
+}
+
+/// The peer has asked for a new key; the wait until it has left is dropped again and again.
+#[test]
+fn a_key_that_is_owed_is_sent_once() {
+    let (mut kernel, socket, mut writer, _theirs) = scripted();
+    let ring = Rc::clone(kernel.ring());
+    let next = || TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[2; 16], [3; 12], 0);
+    writer.derive_keys_by(next);
+    assert!(!writer.needs_key() && !writer.is_updating_key());
+    writer.owe_key();
+    assert!(writer.needs_key());
+    let mut sent = Vec::new();
+    // Sends what is in flight, a few bytes at a time.
+    let mut turn = |sent: &mut Vec<u8>| {
+        ring.take_ready(&mut Vec::new(), usize::MAX);
+        ring.turn().unwrap();
+        ring.set_current(TaskId::first(0));
+        kernel.absorb();
+        if let Some(at) = kernel.find(Asked::Send(0)) {
+            kernel.send(at, 5, sent);
+        }
+    };
+    for _ in 0..100 {
+        let mut cx = Context::from_waker(Waker::noop());
+        if pin!(writer.update_key(&socket)).poll(&mut cx).is_ready() {
+            break;
+        }
+        turn(&mut sent);
+    }
+    assert!(!writer.needs_key() && !writer.is_updating_key());
+    writer.open = 4096;
+    for _ in 0..100 {
+        let queued = async {
+            if writer.gathered() == 0 && !writer.is_departing() {
+                writer.reserve(&socket, 5, 0, false).await?;
+                writer.room()[..5].copy_from_slice(b"hello");
+                writer.commit(5)?;
+            }
+            writer.flush(&socket).await
+        };
+        if pin!(queued).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+            break;
+        }
+        turn(&mut sent);
+    }
+    let length = HEADER + usize::from(u16::from_be_bytes([sent[3], sent[4]]));
+    let (update, data) = sent.split_at_mut(length);
+    let opened = Opener::new(&keys(0)).open(update).unwrap();
+    assert_eq!(update[opened.plaintext], KEY_UPDATE);
+    let opened = Opener::new(&next().unwrap()).open(data).unwrap();
+    assert_eq!(data[opened.plaintext], b"hello"[..]);
 }

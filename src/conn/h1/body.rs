@@ -55,7 +55,7 @@ pub(super) async fn discard(
                 continue;
             }
         }
-        if !session.fill_at_hand(socket).await? {
+        if !session.fill_at_hand(socket)? {
             session.flush(socket).await?;
             let filled = context.ring.within(timeouts.body_progress, session.fill(socket)).await;
             let Ok(filled) = filled else {
@@ -67,6 +67,7 @@ pub(super) async fn discard(
 }
 
 async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
+    session.refresh_key(socket).await?;
     let Session { reader, writer, clock, .. } = session;
     let queued = async {
         writer.reserve(socket, CONTINUE.len(), 0, false).await?;

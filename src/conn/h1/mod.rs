@@ -76,7 +76,7 @@ async fn requests(
     loop {
         number += 1;
         let fresh = session.reader.plaintext().is_empty();
-        if fresh && !session.fill_at_hand(socket).await? {
+        if fresh && !session.fill_at_hand(socket)? {
             session.flush(socket).await?;
             in_turn = 0;
             let first = number == 1;
@@ -105,7 +105,6 @@ async fn requests(
             session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
-        session.refresh_key(socket).await?;
     }
 }
 
@@ -176,6 +175,7 @@ async fn request(
     } else {
         clock.enter(Stage::Respond);
     }
+    session.refresh_key(socket).await?;
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();
     let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
@@ -205,7 +205,7 @@ async fn gather_head(
     // What is there was found incomplete; this only takes note of its lines.
     let _ = scan.worth_parsing(session.reader.plaintext(), limits);
     loop {
-        if !session.fill_at_hand(socket).await? {
+        if !session.fill_at_hand(socket)? {
             session.flush(socket).await?;
             let filled = session.fill(socket);
             let filled = context.unless_draining(filled, began, DRAIN_GRACE);

@@ -113,6 +113,9 @@ pub(super) async fn refuse(
     });
     request.head(session.reader.plaintext(), usize::MAX);
     request.refused(refusal.why);
+    if let Err(ending) = session.refresh_key(socket).await {
+        return ending;
+    }
     session.clock.ends(refusal.why);
     request.enter(Stage::Respond);
     let mut reply = Reply::refusal(context, refusal.status);

@@ -122,9 +122,10 @@ impl Connection<'_> {
                         // What was asked before is answered before.
                         self.flush().await?;
                     }
-                    if self.session.accept(self.socket, other).await? {
+                    if self.session.accept(self.socket, other)? {
                         return Ok(true);
                     }
+                    self.session.refresh_key(self.socket).await?;
                 }
             }
         }

@@ -16,6 +16,7 @@ use std::{
 use super::Scripted;
 use crate::ring::{
     Backend, Granted, Ring, RingConfig, SendQueue,
+    message::ControlFrame,
     op::{OpId, Submission, Wait},
     receive_pool::ReceivePool,
     send_pool::SendPool,
@@ -29,6 +30,8 @@ pub enum Asked {
     Accept,
     /// Bytes of this socket.
     Receive(usize),
+    /// A control record of this socket, which the kernel has opened.
+    Control(usize),
     /// That this socket takes bytes.
     Send(usize),
     /// A completion when this socket takes bytes.
@@ -138,10 +141,9 @@ impl SimKernel {
             | Submission::ReadFixed { .. }
             | Submission::ReadVectored { .. } => Asked::Read,
             Submission::Cancel { .. } => Asked::Cancel,
-            Submission::ReceiveMessage { .. }
-            | Submission::SendMessage { .. }
-            | Submission::Close { .. } => {
-                unreachable!("kernel TLS is off; closes are done at once")
+            Submission::ReceiveMessage { socket: fd, .. } => Asked::Control(socket(fd)),
+            Submission::SendMessage { .. } | Submission::Close { .. } => {
+                unreachable!("the kernel does not seal; closes are done at once")
             }
         }
     }
@@ -218,6 +220,16 @@ impl SimKernel {
             self.held.remove(at);
         }
         count
+    }
+
+    /// Brings a control record of kernel TLS to a receive that asked for one.
+    #[cfg(test)]
+    pub fn control(&mut self, at: usize, content_type: u8, payload: &[u8]) {
+        let Submission::ReceiveMessage { header, .. } = self.held[at].submission else { return };
+        // SAFETY: the operation is in flight, so its slot keeps the frame alive and in its place, for
+        // this operation alone, until it completes, which is below.
+        let result = unsafe { ControlFrame::fill(header, content_type, payload) };
+        self.complete(at, result as i32);
     }
 
     /// Sends at most `most` bytes of what a send has lent, and completes it; they are appended to

@@ -160,6 +160,8 @@ impl Play {
                 (OTHER_FAULTS[how % OTHER_FAULTS.len()], None)
             }
             Asked::Cancel => return self.kernel.cancel(at, false),
+            // Kernel TLS is off.
+            Asked::Control(_) => return,
         };
         if let Some(of) = of {
             self.peers[of].excused = true;

@@ -241,8 +241,8 @@ impl Play {
             }
             Asked::Open | Asked::Read => self.kernel.perform(at, most),
             Asked::Inbox if std::mem::take(&mut self.told) => self.kernel.perform(at, most),
-            // No site of the simulation has upstream servers.
-            Asked::Inbox | Asked::Connect => return false,
+            // No site of the simulation has upstream servers, and kernel TLS is off.
+            Asked::Inbox | Asked::Connect | Asked::Control(_) => return false,
             Asked::Cancel => self.kernel.cancel(at, true),
         }
         true

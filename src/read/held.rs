@@ -1,0 +1,91 @@
+//! Bytes that arrived in one piece: where they lie, and how far they have been opened.
+
+use std::ops::Range;
+
+use super::ReadError;
+use crate::ring::Arrived;
+
+/// Bytes that arrived in one piece. The ranges live and end with them.
+#[derive(Debug)]
+pub(super) struct Held {
+    bytes: Arrived,
+    /// What has not been opened: the rest, from here on.
+    sealed: usize,
+    /// What is plaintext and has not been consumed. It lies before what is sealed.
+    plain: Range<usize>,
+}
+
+impl Held {
+    /// Records, from the byte `from` on.
+    pub(super) fn records(bytes: Arrived, from: usize) -> Self {
+        Self { bytes, sealed: from, plain: 0..0 }
+    }
+
+    /// Plaintext that the kernel has opened.
+    pub(super) fn opened(bytes: Arrived) -> Self {
+        let plain = 0..bytes.len();
+        Self { sealed: plain.end, plain, bytes }
+    }
+
+    /// The bytes, wherever they lie.
+    pub(super) fn bytes_mut(&mut self) -> &mut Arrived {
+        &mut self.bytes
+    }
+
+    /// What has not been opened.
+    ///
+    /// # Errors
+    /// More was opened than there is.
+    pub(super) fn sealed(&mut self) -> Result<&mut [u8], ReadError> {
+        self.bytes.get_mut(self.sealed..).ok_or(ReadError::BEYOND)
+    }
+
+    /// The next `count` bytes of what was sealed were opened or copied.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.sealed += count;
+    }
+
+    /// What has been opened and not consumed.
+    pub(super) fn plaintext(&self) -> &[u8] {
+        // The range was checked when it was noted.
+        self.bytes.get(self.plain.clone()).unwrap_or(&[])
+    }
+
+    /// Plaintext at `range`, counted from the first byte that is sealed, with which a record of
+    /// `record` bytes begins. It becomes the plaintext that is held; there must be none.
+    ///
+    /// # Errors
+    /// It does not lie within the record, or the record not within the bytes.
+    pub(super) fn note_opened(
+        &mut self,
+        record: usize,
+        range: &Range<usize>,
+    ) -> Result<(), ReadError> {
+        let begin = self.sealed;
+        self.sealed += record;
+        let fits = range.start <= range.end && range.end <= record;
+        if !fits || self.sealed > self.bytes.len() || !self.plain.is_empty() {
+            return Err(ReadError::BEYOND);
+        }
+        self.plain = begin + range.start..begin + range.end;
+        Ok(())
+    }
+
+    /// Takes the first `count` bytes of plaintext off; says whether there were as many.
+    pub(super) fn consume(&mut self, count: usize) -> bool {
+        let fits = count <= self.plain.len();
+        self.plain.start = self.plain.end.min(self.plain.start.saturating_add(count));
+        fits
+    }
+
+    /// Takes all plaintext off, and shows what it was.
+    pub(super) fn take_plaintext(&mut self) -> &[u8] {
+        let range = std::mem::replace(&mut self.plain, 0..0);
+        self.bytes.get(range).unwrap_or(&[])
+    }
+
+    /// Whether nothing here is of use any more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.plain.is_empty() && self.sealed == self.bytes.len()
+    }
+}
