@@ -53,7 +53,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("close", &["record", "write", "read", "ring"]),
     ("privilege", &["config"]),
     ("files", &["process", "ring", "config"]),
-    ("process", &["parse", "respond"]),
+    ("process", &["parse", "respond", "config"]),
     ("tls", &["record", "config"]),
     ("record", &[]),
     ("hpack", &[]),

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fmt::Display;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::Duration;
 
 use super::limits::MAX_HEAD_FIELDS;
-use super::{Config, Limits, ObserveOptions, SiteOptions, Timeouts};
+use super::{Config, Limits, ObserveOptions, Timeouts};
 
 /// A value that Ringway cannot work with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,6 @@ impl std::error::Error for ConfigError {}
 
 const MAX_LISTENERS: usize = 64;
 const MAX_WORKERS: usize = 1_024;
-const MAX_HEADERS: usize = 32;
-const MAX_HEADERS_BYTES: usize = 4 << 10;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
@@ -48,7 +46,6 @@ impl Config {
     /// Checks every value against its bound and the values against each other, and that the
     /// folder is one. Answers with the first thing that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_root(&self.root)?;
         if self.listen.is_empty() || self.listen.len() > MAX_LISTENERS {
             return Err(ConfigError::new(
                 "listen",
@@ -70,7 +67,7 @@ impl Config {
         self.check_tls()?;
         self.limits.check()?;
         self.timeouts.check()?;
-        self.site.check(&self.root)?;
+        self.check_sites()?;
         self.pools.values().try_for_each(super::PoolOptions::check)?;
         self.observe.check()
     }
@@ -131,46 +128,6 @@ impl Timeouts {
     }
 }
 
-impl SiteOptions {
-    fn check(&self, root: &Path) -> Result<(), ConfigError> {
-        if let Some(spa) = &self.spa {
-            let plain = spa.components().all(|part| matches!(part, Component::Normal(_)));
-            if spa.as_os_str().is_empty() || !plain {
-                return Err(ConfigError::new(
-                    "spa",
-                    format_args!("{} is not a path inside the folder", spa.display()),
-                    "name a file relative to the folder, such as index.html",
-                ));
-            }
-            if !root.join(spa).is_file() {
-                return Err(ConfigError::new(
-                    "spa",
-                    format_args!("there is no file {} in {}", spa.display(), root.display()),
-                    "name one that exists",
-                ));
-            }
-        }
-        if self.index.is_empty() || self.index.starts_with('.') || self.index.contains(['/', '\0'])
-        {
-            return Err(ConfigError::new(
-                "index",
-                format_args!("{:?} is not a visible file's name", self.index),
-                "name a file without slashes, such as index.html",
-            ));
-        }
-        within("header", self.headers.len(), 0, MAX_HEADERS)?;
-        let bytes: usize = self.headers.iter().map(super::FieldLine::wire_bytes).sum();
-        if bytes > MAX_HEADERS_BYTES {
-            return Err(ConfigError::new(
-                "header",
-                format_args!("the field lines take {bytes} bytes"),
-                format_args!("keep them within {MAX_HEADERS_BYTES} together"),
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl ObserveOptions {
     fn check(&self) -> Result<(), ConfigError> {
         let told =
@@ -186,7 +143,7 @@ impl ObserveOptions {
     }
 }
 
-fn check_root(root: &Path) -> Result<(), ConfigError> {
+pub(super) fn check_root(root: &Path) -> Result<(), ConfigError> {
     let shown = root.display();
     let refuse = |problem: fmt::Arguments<'_>, advice: &str| {
         Err(ConfigError::new("folder", problem, advice))

@@ -99,7 +99,7 @@ impl MemoryCeiling {
     fn of(config: &Config, workers: usize) -> Self {
         let limits = &config.limits;
         let logs = config.observe.access_log.is_some();
-        let listings = if config.site.listing { LISTING_BYTES } else { 0 };
+        let listings = if config.lists_folders() { LISTING_BYTES } else { 0 };
         let asks_clients = config.client_auth.is_some();
         // A head that comes in pieces is gathered up to its limit and the end of the record that
         // passes it, in a vector that may have grown to twice what it holds.

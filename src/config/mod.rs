@@ -14,6 +14,7 @@ mod observe;
 pub(crate) mod pool;
 mod process;
 mod site;
+pub(crate) mod sites;
 mod timeouts;
 mod tls;
 
@@ -36,6 +37,11 @@ pub use pool::{
 };
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
+pub use sites::{
+    Action, FieldRules, FilesOptions, Fixed, Redirect, RedirectPart, RedirectStatus,
+    RedirectTarget, RedirectTargetError, Route, RoutePath, RoutePathError, ServiceId, Site,
+    SiteName, SiteNameError,
+};
 pub use timeouts::Timeouts;
 pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
 
@@ -51,7 +57,8 @@ pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The folder that is served; nothing outside it is reachable. Default: `.`.
+    /// The folder that is served where no sites are given; nothing outside it is reachable.
+    /// Default: `.`.
     pub root: PathBuf,
     /// The addresses to listen on, 1 to 64 of them; port 0 asks the kernel for a free one. `[::]`
     /// serves IPv4 as well unless an IPv4 address with the same port is among them.
@@ -83,8 +90,10 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on time, and minimum rates.
     pub timeouts: Timeouts,
-    /// How the folder is presented.
+    /// How that folder is presented.
     pub site: SiteOptions,
+    /// The sites, at most 100,000. Default: none, and then `root` is served under every name.
+    pub sites: Vec<Site>,
     /// Pools of upstream servers by their names. Default: none, and the server opens no connection.
     pub pools: BTreeMap<String, PoolOptions>,
     /// What the server reports about itself.
@@ -115,6 +124,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             site: SiteOptions::default(),
+            sites: Vec::new(),
             pools: BTreeMap::new(),
             observe: ObserveOptions::default(),
             process: ProcessOptions::default(),

@@ -12,14 +12,14 @@ use std::{
 use super::{
     idle::{Idle, Waiting},
     places::Places,
+    sites::{Generation, Served},
     steps::Steps,
 };
 use crate::{
-    config::{Config, FieldLine},
-    files::FileStore,
+    config::Config,
+    files::Stores,
     observe::{Counts, Observer},
     parse::HeadLimits,
-    process::site::Site,
     record::{Suite, TlsVersion},
     respond::DateCache,
     ring::Ring,
@@ -76,17 +76,16 @@ pub struct Context {
     pub tls: Arc<SharedConfig>,
     /// What the kernel does for TLS.
     pub ktls: KtlsPlan,
-    /// The served folder.
-    pub files: FileStore,
-    /// How it is presented.
-    pub site: Site,
+    /// What the stores of folders share.
+    pub(crate) stores: Rc<Stores>,
+    /// What is served at present.
+    generation: RefCell<Rc<Generation>>,
     /// Where the time goes, and the bytes.
     pub observer: Rc<Observer>,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
     /// What connections of HTTP/2 share.
     pub(super) h2: super::h2::Shared,
-    own_fields_len: usize,
     date: RefCell<DateCache>,
     unix_seconds: Cell<u64>,
     /// When the worker began to stop, in milliseconds on its clock.
@@ -103,20 +102,15 @@ pub struct Context {
 
 impl Context {
     /// Gathers what was set up; serving begins at once.
-    pub fn new(
+    pub(crate) fn new(
         ring: &Rc<Ring>,
         config: Arc<Config>,
         tls: Arc<SharedConfig>,
         ktls: KtlsPlan,
-        files: FileStore,
+        stores: Rc<Stores>,
+        generation: Generation,
         observer: Rc<Observer>,
     ) -> Self {
-        let mut site = Site::default();
-        site.listing = config.site.listing;
-        site.single_page = config.site.spa.is_some();
-        for line in &config.site.headers {
-            site = site.with_field(line.name(), line.value().as_bytes());
-        }
         let limits = &config.limits;
         let head_limits = HeadLimits {
             max_head_bytes: limits.head_bytes,
@@ -127,12 +121,11 @@ impl Context {
             ring: Rc::clone(ring),
             tls,
             ktls,
-            files,
-            site,
+            stores,
+            generation: RefCell::new(Rc::new(generation)),
             observer,
             head_limits,
             h2: super::h2::Shared::new(limits.head_bytes),
-            own_fields_len: config.site.headers.iter().map(FieldLine::wire_bytes).sum(),
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
             draining: Cell::new(None),
@@ -211,9 +204,19 @@ impl Context {
         .await
     }
 
-    /// Bytes that the operator's field lines take in a head.
-    pub fn own_fields_len(&self) -> usize {
-        self.own_fields_len
+    /// What is served at present. A request that has begun keeps what it took.
+    pub(crate) fn generation(&self) -> Rc<Generation> {
+        Rc::clone(&self.generation.borrow())
+    }
+
+    /// The route that a request takes for its host and path.
+    pub(super) fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
+        self.generation.borrow().choose(host, path)
+    }
+
+    /// What a request gets whose head is not understood.
+    pub(super) fn refusing(&self) -> Rc<Served> {
+        self.generation.borrow().refusing()
     }
 
     /// The current task's connection waits for a request that may come or not, for as long as the

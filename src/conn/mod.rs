@@ -17,6 +17,7 @@ mod hello;
 mod idle;
 mod places;
 mod session;
+mod sites;
 mod steps;
 mod why;
 
@@ -25,6 +26,7 @@ use std::{net::SocketAddr, rc::Rc};
 pub(crate) use context::DRAIN_GRACE;
 pub use context::{Context, KtlsPlan};
 pub use hello::{Hello, await_hello};
+pub(crate) use sites::{Generation, SitePlan};
 
 use crate::{
     close,

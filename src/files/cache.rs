@@ -9,14 +9,17 @@ use foldhash::fast::RandomState;
 
 use super::Entry;
 
-/// Entries by path, within limits.
+/// Entries of all folders by path, within limits that they share.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// Hashed fast: a client cannot fill it with names of its own, since only what is in the folder
-    /// comes here.
-    entries: HashMap<Rc<[u8]>, Rc<Entry>, RandomState>,
-    /// Every path of `entries` once, in the order in which the hand passes them.
-    clock: VecDeque<Rc<[u8]>>,
+    /// One map for each folder, by its number. Hashed fast: a client cannot fill them with names of
+    /// its own, since only what is in the folder comes here.
+    folders: Vec<HashMap<Rc<[u8]>, Rc<Entry>, RandomState>>,
+    /// Numbers of folders that are not in use.
+    unused: Vec<usize>,
+    /// Every path of every folder once, in the order in which the hand passes them.
+    clock: VecDeque<(usize, Rc<[u8]>)>,
+    entries: usize,
     bytes: usize,
     descriptors: usize,
     max_entries: usize,
@@ -26,8 +29,10 @@ pub(super) struct Cache {
 impl Cache {
     pub(super) fn new(max_entries: usize, max_bytes: usize) -> Self {
         Self {
-            entries: HashMap::default(),
+            folders: Vec::new(),
+            unused: Vec::new(),
             clock: VecDeque::new(),
+            entries: 0,
             bytes: 0,
             descriptors: 0,
             max_entries,
@@ -35,20 +40,39 @@ impl Cache {
         }
     }
 
-    /// Forgets every entry.
-    pub(super) fn clear(&mut self) {
-        *self = Self::new(self.max_entries, self.max_bytes);
+    /// A number for a further folder.
+    pub(super) fn open(&mut self) -> usize {
+        self.unused.pop().unwrap_or_else(|| {
+            self.folders.push(HashMap::default());
+            self.folders.len() - 1
+        })
     }
 
-    pub(super) fn get(&self, path: &[u8]) -> Option<&Rc<Entry>> {
-        let entry = self.entries.get(path)?;
+    /// A folder's number is not used any more.
+    pub(super) fn close(&mut self, folder: usize) {
+        self.clear(folder);
+        self.unused.push(folder);
+    }
+
+    /// Forgets every entry of a folder.
+    pub(super) fn clear(&mut self, folder: usize) {
+        let Some(entries) = self.folders.get_mut(folder) else { return };
+        for entry in std::mem::take(entries).into_values() {
+            self.forget(&entry);
+        }
+        self.clock.retain(|(of, _)| *of != folder);
+    }
+
+    pub(super) fn get(&self, folder: usize, path: &[u8]) -> Option<&Rc<Entry>> {
+        let entry = self.folders.get(folder)?.get(path)?;
         entry.used.set(true);
         Some(entry)
     }
 
-    pub(super) fn insert(&mut self, path: &[u8], entry: Rc<Entry>) {
+    pub(super) fn insert(&mut self, folder: usize, path: &[u8], entry: Rc<Entry>) {
         let (bytes, descriptors) = (entry.bytes(), entry.descriptors());
-        if let Some(known) = self.entries.get_mut(path) {
+        let Some(entries) = self.folders.get_mut(folder) else { return };
+        if let Some(known) = entries.get_mut(path) {
             // What is known is checked anew many times a second: its place on the clock, which
             // would have to be searched for, stays.
             let others = (self.bytes - known.bytes(), self.descriptors - known.descriptors());
@@ -58,9 +82,9 @@ impl Cache {
                 return;
             }
         }
-        self.remove(path);
+        self.remove(folder, path);
         while self.bytes + bytes > self.max_bytes
-            || self.entries.len() >= self.max_entries
+            || self.entries >= self.max_entries
             || self.descriptors + descriptors > self.max_entries
         {
             if !self.drop_least_used() {
@@ -68,41 +92,54 @@ impl Cache {
             }
         }
         let path: Rc<[u8]> = path.into();
+        self.entries += 1;
         self.bytes += bytes;
         self.descriptors += descriptors;
-        self.clock.push_back(Rc::clone(&path));
-        self.entries.insert(path, entry);
+        self.clock.push_back((folder, Rc::clone(&path)));
+        if let Some(entries) = self.folders.get_mut(folder) {
+            entries.insert(path, entry);
+        }
     }
 
-    pub(super) fn remove(&mut self, path: &[u8]) {
-        if let Some(entry) = self.entries.remove(path) {
-            self.bytes -= entry.bytes();
-            self.descriptors -= entry.descriptors();
-            self.clock.retain(|kept| **kept != *path);
+    pub(super) fn remove(&mut self, folder: usize, path: &[u8]) {
+        if let Some(entry) = self.take(folder, path) {
+            self.forget(&entry);
+            self.clock.retain(|(of, kept)| *of != folder || **kept != *path);
         }
     }
 
     /// Drops the first entry that was not asked for since the hand last passed it. False if
     /// there is none left.
     fn drop_least_used(&mut self) -> bool {
-        while let Some(path) = self.clock.pop_front() {
-            let Some(entry) = self.entries.get(&path) else { continue };
+        while let Some((folder, path)) = self.clock.pop_front() {
+            let entry = self.folders.get(folder).and_then(|entries| entries.get(&path));
+            let Some(entry) = entry else { continue };
             if entry.used.replace(false) {
-                self.clock.push_back(path);
+                self.clock.push_back((folder, path));
                 continue;
             }
-            if let Some(entry) = self.entries.remove(&path) {
-                self.bytes -= entry.bytes();
-                self.descriptors -= entry.descriptors();
+            if let Some(entry) = self.take(folder, &path) {
+                self.forget(&entry);
             }
             return true;
         }
         false
     }
 
+    fn take(&mut self, folder: usize, path: &[u8]) -> Option<Rc<Entry>> {
+        self.folders.get_mut(folder)?.remove(path)
+    }
+
+    /// An entry is no longer counted.
+    fn forget(&mut self, entry: &Entry) {
+        self.entries -= 1;
+        self.bytes -= entry.bytes();
+        self.descriptors -= entry.descriptors();
+    }
+
     /// Entries, cached bytes, descriptors.
     pub(super) fn usage(&self) -> (usize, usize, usize) {
-        (self.entries.len(), self.bytes, self.descriptors)
+        (self.entries, self.bytes, self.descriptors)
     }
 }
 
@@ -130,43 +167,67 @@ mod tests {
         Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
     }
 
+    fn of_one_folder(entries: usize) -> Cache {
+        let mut cache = Cache::new(entries, 100);
+        assert_eq!(cache.open(), 0);
+        cache
+    }
+
+    #[test]
+    fn folders_share_the_limits_and_nothing_else() {
+        let mut cache = of_one_folder(3);
+        assert_eq!(cache.open(), 1);
+        cache.insert(0, b"a", entry(10));
+        cache.insert(1, b"a", entry(20));
+        assert_eq!(cache.get(0, b"a").map(|entry| entry.bytes()), Some(10));
+        assert_eq!(cache.get(1, b"a").map(|entry| entry.bytes()), Some(20));
+        cache.insert(1, b"b", entry(30));
+        cache.insert(1, b"c", entry(30));
+        assert_eq!(cache.usage(), (3, 60, 0), "the least used of all of them is gone");
+        assert!(cache.get(1, b"b").is_none());
+        cache.clear(0);
+        assert_eq!(cache.usage().0, cache.clock.len());
+        cache.close(1);
+        assert_eq!((cache.usage(), cache.clock.len(), cache.open()), ((0, 0, 0), 0, 1));
+    }
+
     #[test]
     fn the_least_used_makes_room() {
-        let mut cache = Cache::new(3, 100);
+        let mut cache = of_one_folder(3);
         for name in [b"a", b"b", b"c"] {
-            cache.insert(name, entry(30));
+            cache.insert(0, name, entry(30));
         }
-        assert!(cache.get(b"a").is_some());
-        cache.insert(b"d", entry(30));
-        assert!(cache.get(b"a").is_some() && cache.get(b"b").is_none());
+        assert!(cache.get(0, b"a").is_some());
+        cache.insert(0, b"d", entry(30));
+        assert!(cache.get(0, b"a").is_some() && cache.get(0, b"b").is_none());
         assert_eq!(cache.usage(), (3, 90, 0));
     }
 
     #[test]
     fn what_can_never_fit_is_not_kept_and_the_count_stays_right() {
-        let mut cache = Cache::new(3, 100);
-        cache.insert(b"a", entry(60));
-        cache.insert(b"b", entry(200));
-        assert!(cache.get(b"b").is_none());
+        let mut cache = of_one_folder(3);
+        cache.insert(0, b"a", entry(60));
+        cache.insert(0, b"b", entry(200));
+        assert!(cache.get(0, b"b").is_none());
         assert_eq!(cache.usage(), (0, 0, 0));
-        cache.insert(b"a", entry(60));
-        cache.insert(b"a", entry(50));
+        cache.insert(0, b"a", entry(60));
+        cache.insert(0, b"a", entry(50));
         assert_eq!(cache.usage(), (1, 50, 0));
-        cache.insert(b"a", entry(101));
+        cache.insert(0, b"a", entry(101));
         assert_eq!(cache.usage(), (0, 0, 0));
     }
 
     #[test]
     fn an_entry_that_was_checked_anew_can_still_be_dropped() {
-        let mut cache = Cache::new(2, 100);
+        let mut cache = of_one_folder(2);
         for bytes in 1..50 {
-            cache.insert(b"a", entry(bytes));
-            cache.insert(b"b", entry(bytes));
+            cache.insert(0, b"a", entry(bytes));
+            cache.insert(0, b"b", entry(bytes));
         }
         assert_eq!((cache.usage(), cache.clock.len()), ((2, 98, 0), 2));
-        cache.insert(b"c", entry(60));
-        cache.insert(b"d", entry(40));
-        assert!(cache.get(b"a").is_none() && cache.get(b"b").is_none());
+        cache.insert(0, b"c", entry(60));
+        cache.insert(0, b"d", entry(40));
+        assert!(cache.get(0, b"a").is_none() && cache.get(0, b"b").is_none());
         assert_eq!((cache.usage(), cache.clock.len()), ((2, 100, 0), 2));
     }
 }

@@ -1,4 +1,4 @@
-//! The served folder: opening, knowing and keeping files.
+//! The served folders: opening, knowing and keeping files.
 //!
 //! The invariants. *Below the folder*: every file is opened with openat2(2) and
 //! `RESOLVE_BENEATH`, so that neither `..` nor a symlink reaches anything outside, and a symlink
@@ -31,4 +31,4 @@ mod tests;
 pub use entry::{Entry, FRESH_FOR, FileEntry, FileObject, Standing};
 pub(crate) use pool::Pool;
 pub(crate) use root::Folder;
-pub use store::{FileStore, Listed, LookupError};
+pub use store::{FileStore, Listed, LookupError, Stores};

@@ -8,7 +8,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    rc::Rc,
+    sync::Arc,
 };
 
 use rustix::fs::{Mode, OFlags};
@@ -44,7 +44,7 @@ const LOCAL: [u32; 12] = [
 /// A folder that can be served, as any thread opens it.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     is_local: bool,
     /// Device and inode.
     identity: (u64, u64),
@@ -61,7 +61,8 @@ impl Folder {
         let magic = rustix::fs::fstatfs(&folder)?.f_type as u32;
         let stat = rustix::fs::fstat(&folder)?;
         let identity = (stat.st_dev, stat.st_ino);
-        Ok(Self { descriptor: folder, is_local: LOCAL.contains(&magic), identity })
+        let descriptor = Arc::new(folder);
+        Ok(Self { descriptor, is_local: LOCAL.contains(&magic), identity })
     }
 
     /// Its device and inode: the same for as long as it is the same folder.
@@ -76,32 +77,24 @@ impl AsFd for Folder {
     }
 }
 
-/// The served folder.
+/// The folder of a store.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
-    folder: Rc<OwnedFd>,
+    folder: Arc<OwnedFd>,
     is_local: bool,
     follows_links: bool,
 }
 
 impl Root {
-    /// Opens the folder.
-    ///
-    /// # Errors
-    /// See [`Folder::open`].
-    pub(super) fn open(path: &Path, follows_links: bool) -> io::Result<Self> {
-        let Folder { descriptor, is_local, .. } = Folder::open(path)?;
-        Ok(Self { folder: Rc::new(descriptor), is_local, follows_links })
+    /// A folder whose symbolic links are followed or not.
+    pub(super) fn new(folder: &Folder, follows_links: bool) -> Self {
+        let descriptor = Arc::clone(&folder.descriptor);
+        Self { folder: descriptor, is_local: folder.is_local, follows_links }
     }
 
-    /// The same with another folder, by a descriptor of its own.
-    ///
-    /// # Errors
-    /// No descriptor is left.
-    pub(super) fn moved_to(&self, folder: &Folder) -> io::Result<Self> {
-        let descriptor = Rc::new(folder.descriptor.try_clone()?);
-        let follows_links = self.follows_links;
-        Ok(Self { folder: descriptor, is_local: folder.is_local, follows_links })
+    /// The same rules with another folder.
+    pub(super) fn moved_to(&self, folder: &Folder) -> Self {
+        Self::new(folder, self.follows_links)
     }
 
     /// Opens a path below the folder for reading; the folder itself for the empty path.
@@ -164,10 +157,14 @@ mod tests {
 
     use super::*;
 
+    fn root_of(path: &Path) -> Root {
+        Root::new(&Folder::open(path).unwrap(), true)
+    }
+
     #[test]
     fn a_real_path_is_hidden_by_any_of_its_names() {
         let folder = tempfile::Builder::new().prefix(".hidden-root").tempdir().unwrap();
-        let root = Root::open(folder.path(), true).unwrap();
+        let root = root_of(folder.path());
         let make = |path: &str| {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -199,15 +196,15 @@ mod tests {
         // The root may be reached by a link itself.
         let link = beside.path().with_extension("link");
         symlink(folder.path(), &link).unwrap();
-        let linked = Root::open(&link, true).unwrap();
+        let linked = root_of(&link);
         assert!(!linked.is_hidden(&make("page")).unwrap());
         std::fs::remove_file(link).unwrap();
     }
 
     #[test]
     fn temporary_files_are_local() {
-        let root = Root::open(&std::env::temp_dir(), true).unwrap();
+        let root = root_of(&std::env::temp_dir());
         assert!(root.is_local, "or LOCAL lacks the file system of this host");
-        assert!(!Root::open(Path::new("/proc"), true).unwrap().is_local);
+        assert!(!root_of(Path::new("/proc")).is_local);
     }
 }

@@ -98,12 +98,10 @@ pub struct Listed {
     _place: Reserved,
 }
 
-/// The served folder.
+/// What the stores of a worker share: the ring, threads, and one cache with one limit.
 #[derive(Debug)]
-pub struct FileStore {
+pub struct Stores {
     ring: Rc<Ring>,
-    root: RefCell<Root>,
-    index: Vec<u8>,
     max_file: usize,
     /// Bytes of content in memory, in the cache or with those that it is sent to.
     alive: Rc<Cell<usize>>,
@@ -116,18 +114,12 @@ pub struct FileStore {
     cache: RefCell<Cache>,
 }
 
-impl FileStore {
-    /// Opens the folder.
-    ///
-    /// # Errors
-    /// What open(2) says of it.
-    pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, config: &Config) -> io::Result<Self> {
+impl Stores {
+    /// Without a folder yet.
+    pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, config: &Config) -> Rc<Self> {
         let limits = &config.limits;
-        let root = Root::open(&config.root, config.site.follow_links)?;
-        Ok(Self {
+        Rc::new(Self {
             ring: Rc::clone(ring),
-            root: RefCell::new(root),
-            index: config.site.index.as_bytes().to_vec(),
             max_file: limits.file_cache_max_file,
             alive: Rc::default(),
             listings: Rc::default(),
@@ -138,70 +130,20 @@ impl FileStore {
         })
     }
 
-    /// Serves another folder from here on. Look-ups that have begun end in the old one.
-    ///
-    /// # Errors
-    /// No descriptor is left; the old folder is still served then.
-    pub(crate) fn move_to(&self, folder: &Folder) -> io::Result<()> {
-        let root = self.root.borrow().moved_to(folder)?;
-        self.root.replace(root);
-        self.cache.borrow_mut().clear();
-        Ok(())
-    }
-
-    /// What stands at a path, if that is known and fresh.
-    pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
-        let cache = self.cache.borrow();
-        let entry = cache.get(path)?;
-        entry.is_fresh(self.ring.now()).then(|| Rc::clone(entry))
-    }
-
-    /// Finds out what stands at a path.
-    ///
-    /// # Errors
-    /// See [`LookupError`].
-    pub async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
-        let now = self.ring.now();
-        let old = self.cache.borrow().get(path).cloned();
-        if let Some(old) = &old {
-            if old.is_fresh(now) {
-                return Ok(Rc::clone(old));
-            }
-            // Others go on with what is known while this task looks.
-            old.checked.set(now);
+    /// A store for a folder whose symbolic links are followed or not, and whose folders are answered
+    /// for by files of the name `index`.
+    pub(crate) fn open(
+        self: &Rc<Self>,
+        folder: &Folder,
+        follows_links: bool,
+        index: &str,
+    ) -> FileStore {
+        FileStore {
+            shared: Rc::clone(self),
+            number: self.cache.borrow_mut().open(),
+            root: RefCell::new(Root::new(folder, follows_links)),
+            index: index.as_bytes().to_vec(),
         }
-        let standing = self.in_time(self.look_up(path, old.as_deref())).await?;
-        let entry = Rc::new(Entry::new(standing, now));
-        let mut cache = self.cache.borrow_mut();
-        // What is not there is not kept: anyone can ask for any number of such paths.
-        if matches!(entry.standing, Standing::File(_) | Standing::Folder(_)) {
-            cache.insert(path, Rc::clone(&entry));
-        } else {
-            cache.remove(path);
-        }
-        Ok(entry)
-    }
-
-    /// A page that lists a folder, of the entries behind `after`.
-    ///
-    /// # Errors
-    /// See [`LookupError`].
-    pub async fn list(
-        &self,
-        path: &SitePath<'_>,
-        after: Option<After>,
-    ) -> Result<Box<Listed>, LookupError> {
-        let mut place = Reserved::new(&self.listings, MAKING_BYTES);
-        if self.listings.get() > LISTING_BYTES {
-            return Err(LookupError::ListingsFull);
-        }
-        let listing = self.in_time(async {
-            let folder = self.open(path.as_bytes()).await?;
-            Ok(folder::list(&self.ring, &self.pool, folder, after).await?)
-        });
-        let page = listing.await?.into_page(path);
-        place.set(page.capacity());
-        Ok(Box::new(Listed { page, _place: place }))
     }
 
     /// Where the bytes of listings are counted.
@@ -227,10 +169,100 @@ impl FileStore {
             Err(Elapsed) => Err(LookupError::Late(self.limit)),
         }
     }
+}
+
+/// A served folder.
+#[derive(Debug)]
+pub struct FileStore {
+    shared: Rc<Stores>,
+    /// In the cache.
+    number: usize,
+    root: RefCell<Root>,
+    index: Vec<u8>,
+}
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        self.shared.cache.borrow_mut().close(self.number);
+    }
+}
+
+impl FileStore {
+    /// Where the bytes of listings are counted.
+    #[cfg(test)]
+    pub(super) fn listings(&self) -> &Rc<Cell<usize>> {
+        self.shared.listings()
+    }
+
+    /// Serves another folder from here on. Look-ups that have begun end in the old one.
+    pub(crate) fn move_to(&self, folder: &Folder) {
+        let root = self.root.borrow().moved_to(folder);
+        self.root.replace(root);
+        self.shared.cache.borrow_mut().clear(self.number);
+    }
+
+    /// What stands at a path, if that is known and fresh.
+    pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
+        let cache = self.shared.cache.borrow();
+        let entry = cache.get(self.number, path)?;
+        entry.is_fresh(self.shared.ring.now()).then(|| Rc::clone(entry))
+    }
+
+    /// Finds out what stands at a path.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
+        let (shared, number) = (&*self.shared, self.number);
+        let now = shared.ring.now();
+        let old = shared.cache.borrow().get(number, path).cloned();
+        if let Some(old) = &old {
+            if old.is_fresh(now) {
+                return Ok(Rc::clone(old));
+            }
+            // Others go on with what is known while this task looks.
+            old.checked.set(now);
+        }
+        let standing = shared.in_time(self.look_up(path, old.as_deref())).await?;
+        let entry = Rc::new(Entry::new(standing, now));
+        let mut cache = shared.cache.borrow_mut();
+        // What is not there is not kept: anyone can ask for any number of such paths.
+        if matches!(entry.standing, Standing::File(_) | Standing::Folder(_)) {
+            cache.insert(number, path, Rc::clone(&entry));
+        } else {
+            cache.remove(number, path);
+        }
+        Ok(entry)
+    }
+
+    /// A page that lists the folder at `below`, which clients know as `path`, of the entries behind
+    /// `after`.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn list(
+        &self,
+        path: &SitePath<'_>,
+        below: &[u8],
+        after: Option<After>,
+    ) -> Result<Box<Listed>, LookupError> {
+        let shared = &*self.shared;
+        let mut place = Reserved::new(&shared.listings, MAKING_BYTES);
+        if shared.listings.get() > LISTING_BYTES {
+            return Err(LookupError::ListingsFull);
+        }
+        let listing = shared.in_time(async {
+            let folder = self.open(below).await?;
+            Ok(folder::list(&shared.ring, &shared.pool, folder, after).await?)
+        });
+        let page = listing.await?.into_page(path);
+        place.set(page.capacity());
+        Ok(Box::new(Listed { page, _place: place }))
+    }
 
     async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let root = self.root.borrow().clone();
-        root.open_below(&self.ring, path).await
+        root.open_below(&self.shared.ring, path).await
     }
 
     async fn look_up(&self, path: &[u8], old: Option<&Entry>) -> Result<Standing, LookupError> {
@@ -270,7 +302,7 @@ impl FileStore {
         if kind == FileType::RegularFile {
             return Ok(Opened::File(opened, stat));
         }
-        self.ring.close(opened);
+        self.shared.ring.close(opened);
         // Pipes, sockets and devices have no content that could be promised.
         Ok(if kind == FileType::Directory { Opened::Folder } else { Opened::Missing })
     }
@@ -308,17 +340,17 @@ impl FileStore {
         let date_before = kept.and_then(|kept| kept.date_before(stat));
         let same = kept.filter(|kept| kept.stat == *stat);
         if let Some(content) = same.and_then(|kept| kept.content.clone()) {
-            self.ring.close(opened);
+            self.shared.ring.close(opened);
             return FileObject { stat: *stat, date_before, content: Some(content), file: None };
         }
         if let Some(file) = same.and_then(|kept| kept.file.clone())
-            && stat.length > self.max_file as u64
+            && stat.length > self.shared.max_file as u64
         {
-            self.ring.close(opened);
+            self.shared.ring.close(opened);
             return FileObject { stat: *stat, date_before, content: None, file: Some(file) };
         }
         let file = Rc::new(opened);
-        let content = if stat.length <= self.max_file as u64 && is_settled(stat) {
+        let content = if stat.length <= self.shared.max_file as u64 && is_settled(stat) {
             self.read(&file, stat).await
         } else {
             None
@@ -333,13 +365,14 @@ impl FileStore {
     /// an open file costs no memory.
     async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        if self.alive.get().saturating_add(length) > self.max_alive {
+        if self.shared.alive.get().saturating_add(length) > self.shared.max_alive {
             return None;
         }
-        let mut pages = Pages::counted(length, &self.alive);
+        let mut pages = Pages::counted(length, &self.shared.alive);
         let mut filled = 0;
         while filled < length {
-            let (read, returned) = self.ring.read_pages(file, pages, filled, filled as u64).await;
+            let (read, returned) =
+                self.shared.ring.read_pages(file, pages, filled, filled as u64).await;
             pages = returned;
             match read {
                 Ok(0) => return None,

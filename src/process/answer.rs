@@ -89,7 +89,7 @@ struct Fields<'f> {
     /// operator's.
     made: Option<&'f Made>,
     content_length: Option<u64>,
-    content_type: Option<&'static str>,
+    content_type: Option<&'f str>,
     /// What stands between the parts of `multipart/byteranges`, which is then the content type.
     boundary: Option<Boundary>,
     coding: Coding,
@@ -217,9 +217,27 @@ impl<'f, F: File> Answer<'f, F> {
 
     /// 301 to a reference that `path::slash_redirect` wrote.
     pub(super) fn moved(location: Vec<u8>) -> Self {
-        let mut answer = Self::page(Status::MovedPermanently, page::redirect(&location));
+        Self::redirect(Status::MovedPermanently, location)
+    }
+
+    /// A redirect to a reference that `path::slash_redirect` or `redirect::location` wrote.
+    pub fn redirect(status: Status, location: Vec<u8>) -> Self {
+        let mut answer = Self::page(status, page::redirect(&location));
         answer.head.fields.location = Some(location);
         answer
+    }
+
+    /// An answer of the operator's own, whose fields on caching it gets.
+    pub fn fixed(status: Status, media_type: &'f str, content: Vec<u8>) -> Self {
+        let fields = Fields {
+            content_length: Some(content.len() as u64),
+            content_type: Some(media_type),
+            retry: status == Status::ServiceUnavailable,
+            nosniff: true,
+            cacheable: true,
+            ..Fields::default()
+        };
+        Self::new(status, Content::Page(content.into()), fields)
     }
 
     /// 204 with the methods in `Allow`.
@@ -290,7 +308,7 @@ impl AnswerHead<'_> {
         } else {
             fields.write(sink);
         }
-        if fields.nosniff && !site.has_own_field(NOSNIFF) {
+        if fields.nosniff && !site.rules(NOSNIFF) {
             sink.field(NOSNIFF, b"nosniff");
         }
         site.write_own_fields(fields.cacheable, sink);

@@ -6,6 +6,8 @@
 //!
 //! | step | module | source |
 //! |---|---|---|
+//! | which site and route it takes | [`routes`] | RFC 9110 section 7.2 |
+//! | where a redirect leads | [`redirect`] | RFC 9110 section 15.4 |
 //! | which file is named | [`path`], [`percent`] | RFC 3986 sections 2 and 3.3 |
 //! | what the request asks for | [`interest`] | RFC 9110 section 5.3 |
 //! | what kind of thing it is | [`media_type`] | RFC 9110 section 8.3 |
@@ -30,5 +32,7 @@ pub mod page;
 pub mod path;
 pub mod percent;
 pub mod range;
+pub mod redirect;
+pub mod routes;
 pub mod site;
 pub mod validator;

@@ -22,7 +22,7 @@ pub fn redirect(location: &[u8]) -> Page {
             byte => page.push(byte),
         }
     }
-    page.extend_from_slice(b"\">the folder's address</a>.</p>\n</html>\n");
+    page.extend_from_slice(b"\">another address</a>.</p>\n</html>\n");
     Cow::Owned(page)
 }
 

@@ -73,6 +73,13 @@ impl<'r> SitePath<'r> {
         &self.bytes
     }
 
+    /// What follows the first `prefix` bytes, which are whole segments: the path below a route's
+    /// folder.
+    pub fn below(&self, prefix: usize) -> &[u8] {
+        let rest = self.bytes.get(prefix..).unwrap_or_default();
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+
     /// Whether the request named it with a slash at its end, as it does for the folder itself.
     pub fn ends_in_slash(&self) -> bool {
         self.ends_in_slash
@@ -87,6 +94,44 @@ impl<'r> SitePath<'r> {
     pub fn file_name(&self) -> &[u8] {
         self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
     }
+}
+
+/// Checks a path that names no file of ours: that no reader can take it for another path. Slashes
+/// that came encoded stay within their segments and are allowed.
+///
+/// # Errors
+/// It does not begin with a slash, has a `.` or `..` segment, encoded or not, a backslash, a `%`
+/// without digits, or a control character, encoded or not.
+pub fn check_sound(raw: &[u8]) -> Result<(), PathError> {
+    let relative = raw.strip_prefix(b"/").ok_or(PathError::NotAbsolute)?;
+    if is_plain(relative) {
+        return Ok(());
+    }
+    for segment in relative.split(|&byte| byte == b'/') {
+        // Of a segment that can be `.` or `..`, each dot is encoded at most.
+        let mut dots = 0;
+        let mut others = false;
+        let mut rest = segment.iter().copied();
+        while let Some(byte) = rest.next() {
+            let byte = match byte {
+                b'%' => {
+                    let (high, low) = rest.next().zip(rest.next()).ok_or(PathError::Percent)?;
+                    percent::decode_pair(high, low).ok_or(PathError::Percent)?
+                }
+                b'\\' => return Err(PathError::Backslash),
+                b'?' | b'#' => return Err(PathError::Delimiter),
+                byte => byte,
+            };
+            if byte.is_ascii_control() {
+                return Err(PathError::Control);
+            }
+            if byte == b'.' { dots += 1 } else { others = true }
+        }
+        if !others && (dots == 1 || dots == 2) {
+            return Err(PathError::DotSegment);
+        }
+    }
+    Ok(())
 }
 
 /// Writes the reference to a path's slash form, for a `Location` field: the resolved path encoded

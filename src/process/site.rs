@@ -35,6 +35,8 @@ pub const NOT_FOUND_PAGE: &str = "404.html";
 pub struct Asked<'r> {
     /// Its method.
     pub method: Method<'r>,
+    /// The host that it is for, perhaps with a port, as it came. None, or empty, where it names none.
+    pub host: Option<&'r [u8]>,
     /// The path of its target, as it came.
     pub path: &'r [u8],
     /// The query of its target, as it came, without the `?`.
@@ -108,6 +110,8 @@ pub struct Site {
     /// Whether a page stands in for every path that names no file.
     pub single_page: bool,
     own_fields: Vec<OwnField>,
+    /// Names of fields that the operator leaves out.
+    left_out: Vec<Box<str>>,
     boundaries: Boundaries,
 }
 
@@ -118,6 +122,8 @@ struct OwnField {
     value: Box<[u8]>,
     /// Whether it speaks of caching: meant for the site's files, and harmful on an error.
     caching: bool,
+    /// Whether it stands for all fields of its name.
+    replaces: bool,
 }
 
 impl Site {
@@ -125,11 +131,33 @@ impl Site {
     /// about a file. The caller vouches that name and value are valid, and that the field is none
     /// that an [`Answer`] writes.
     #[must_use]
-    pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
+    pub fn with_field(self, name: &str, value: &[u8]) -> Self {
+        self.with(name, value, false)
+    }
+
+    /// The same with a field that replaces others of its name; otherwise as [`Self::with_field`].
+    #[must_use]
+    pub fn with_replaced(self, name: &str, value: &[u8]) -> Self {
+        self.with(name, value, true)
+    }
+
+    fn with(mut self, name: &str, value: &[u8], replaces: bool) -> Self {
         let caching = ["Cache-Control", "CDN-Cache-Control", "Expires", "Surrogate-Control"]
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known));
-        self.own_fields.push(OwnField { name: name.into(), value: value.into(), caching });
+        self.own_fields.push(OwnField {
+            name: name.into(),
+            value: value.into(),
+            caching,
+            replaces,
+        });
+        self
+    }
+
+    /// The same without fields of this name.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.left_out.push(name.into());
         self
     }
 
@@ -232,13 +260,25 @@ impl Site {
         }
     }
 
-    /// Whether the operator sets this field.
-    pub(super) fn has_own_field(&self, name: &str) -> bool {
+    /// Whether the operator sets this field or leaves it out.
+    pub(super) fn rules(&self, name: &str) -> bool {
         self.own_fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+            || self.leaves_out(name)
     }
 
-    /// Writes the operator's fields.
-    pub(super) fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
+    /// Whether a field of this name from elsewhere is left out, since the operator's stands for it
+    /// or none is wanted.
+    pub fn drops(&self, name: &str) -> bool {
+        self.own_fields.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name))
+            || self.leaves_out(name)
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        self.left_out.iter().any(|left_out| left_out.eq_ignore_ascii_case(name))
+    }
+
+    /// Writes the operator's fields; those on caching only if `cacheable`.
+    pub fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
         for field in &self.own_fields {
             if cacheable || !field.caching {
                 sink.field(&field.name, &field.value);

@@ -90,12 +90,16 @@ statuses! {
         NoContent = 204, "No Content";
         PartialContent = 206, "Partial Content";
         MovedPermanently = 301, "Moved Permanently";
+        Found = 302, "Found";
+        SeeOther = 303, "See Other";
         NotModified = 304, "Not Modified";
+        TemporaryRedirect = 307, "Temporary Redirect";
         PermanentRedirect = 308, "Permanent Redirect";
     }
     refusals {
         BadRequest = 400, "Bad Request",
             "The request does not follow the rules of HTTP, so its meaning is not certain.";
+        Unauthorized = 401, "Unauthorized", "What was asked for needs a name and a password.";
         Forbidden = 403, "Forbidden", "This server may not hand out what was asked for.";
         NotFound = 404, "Not Found", "Nothing is stored under this address.";
         MethodNotAllowed = 405, "Method Not Allowed",
@@ -103,6 +107,7 @@ statuses! {
         NotAcceptable = 406, "Not Acceptable",
             "What is stored here exists in no form that the request accepts.";
         RequestTimeout = 408, "Request Timeout", "The request did not arrive in time.";
+        Gone = 410, "Gone", "What was stored here is gone, and no new address is known.";
         PreconditionFailed = 412, "Precondition Failed",
             "What is stored here is not in the state that the request demands.";
         ContentTooLarge = 413, "Content Too Large",
@@ -115,14 +120,22 @@ statuses! {
             "The request expects something that this server does not know.";
         MisdirectedRequest = 421, "Misdirected Request",
             "This connection does not serve the host that was asked for.";
+        TooManyRequests = 429, "Too Many Requests",
+            "This client sends more requests than this server accepts. Try again later.";
         RequestHeaderFieldsTooLarge = 431, "Request Header Fields Too Large",
             "The head of the request is larger, or has more fields, than this server accepts.";
+        UnavailableForLegalReasons = 451, "Unavailable For Legal Reasons",
+            "What was asked for may not be handed out, for reasons of law.";
         InternalServerError = 500, "Internal Server Error",
             "The server failed while it answered. Its log says more.";
         NotImplemented = 501, "Not Implemented",
             "The request uses a method or a transfer coding that this server does not implement.";
+        BadGateway = 502, "Bad Gateway",
+            "The server behind this one gave no valid answer.";
         ServiceUnavailable = 503, "Service Unavailable",
             "The server has more to do than it can. Try again in a moment.";
+        GatewayTimeout = 504, "Gateway Timeout",
+            "The server behind this one did not answer in time.";
         HttpVersionNotSupported = 505, "HTTP Version Not Supported",
             "This server speaks HTTP/1.1 and HTTP/1.0.";
     }

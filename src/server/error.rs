@@ -67,6 +67,13 @@ pub enum StartError {
     Process(io::Error),
     /// The control group allows too little memory; the text says what would help.
     Memory(String),
+    /// A folder cannot be opened.
+    Site {
+        /// Its path.
+        folder: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// A worker could not be set up.
     Worker(io::Error),
     /// A thread could not be started.
@@ -154,6 +161,11 @@ impl fmt::Display for StartError {
                  refuse prctl or setrlimit"
             ),
             Self::Memory(what) => f.write_str(what),
+            Self::Site { folder, error } => write!(
+                f,
+                "folder {}: {error}; name one that exists and that this user may read",
+                folder.display()
+            ),
             Self::Worker(error) => {
                 write!(f, "a worker could not be set up: {error}")?;
                 match error.raw_os_error() {

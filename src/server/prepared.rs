@@ -8,6 +8,7 @@
 //! again among them), the served folder and its files, and whatever is opened anew.
 
 use std::{
+    collections::HashSet,
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
@@ -141,35 +142,37 @@ impl Prepared {
         Ok(())
     }
 
-    /// Becomes this user, who must be able to enter the served folder.
+    /// Becomes this user, who must be able to enter the served folders.
     fn become_user(&self, account: &Account) -> Result<(), StartError> {
         let send_memory = self.config.limits.send_memory_bytes.saturating_mul(self.workers);
         privilege::allow_locked_memory(send_memory as u64);
         privilege::become_user(account).map_err(StartError::Become)?;
-        let folder = &self.config.root;
-        rustix::fs::access(folder, rustix::fs::Access::EXEC_OK).map_err(|errno| {
-            StartError::Folder {
-                folder: folder.clone(),
+        for folder in self.config.folders() {
+            let entered = rustix::fs::access(&folder, rustix::fs::Access::EXEC_OK);
+            entered.map_err(|errno| StartError::Folder {
+                folder,
                 account: account.to_string(),
                 error: errno.into(),
-            }
-        })
+            })?;
+        }
+        Ok(())
     }
 }
 
 /// What is looked up by its path once the server runs.
 fn allowed(config: &Config) -> Allowed {
-    let mut read = vec![config.root.clone(), PathBuf::from("/proc/self/net")];
+    let folders = config.folders();
+    let mut read = folders.clone();
+    read.push(PathBuf::from("/proc/self/net"));
     if config.observe.anatomy {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));
     }
     let renewed = read_again(config).into_iter().flat_map(folders_of);
-    for folder in renewed.chain(successors_of(&config.root)) {
-        if !read.contains(&folder) {
-            read.push(folder);
-        }
-    }
+    read.extend(renewed);
+    read.extend(folders.iter().flat_map(|folder| successors_of(folder)));
+    let mut seen = HashSet::new();
+    read.retain(|folder| seen.insert(folder.clone()));
     let append = match &config.observe.access_log {
         Some(AccessLogTarget::File(path)) if is_regular(path) => folders_of(path),
         // A pipe or a device is not rotated.

@@ -1,5 +1,5 @@
-//! The served folder, looked at by its path once a second and on SIGHUP: a symbolic link may lead to
-//! another folder, and a folder may be renamed away and replaced. The workers then serve the new
+//! The served folders, looked at by their paths once a second and on SIGHUP: a symbolic link may lead
+//! to another folder, and a folder may be renamed away and replaced. The workers then serve the new
 //! one; what they keep open of the old one is served to its end.
 //!
 //! Looking has a thread of its own, which is not waited for at the end: a network file system may
@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -21,29 +21,33 @@ use rustix::fs::{Access, Mode, OFlags};
 
 use super::StartError;
 use crate::{
+    conn::SitePlan,
     files::Folder,
     worker::{Command, Inbox},
 };
 
-/// How often the path is looked at.
+/// How often paths are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of the path since the start.
+/// How many are looked at each time, in turn: with more, a change is noticed later.
+const AT_A_TIME: usize = 256;
+
+/// What became of the paths since the start.
 #[derive(Debug, Default)]
 pub(super) struct RootFigures {
-    /// There is no folder at the path at present.
+    /// There is no folder at one of the paths at present.
     pub(super) missing: AtomicBool,
-    /// Times that another folder took the place of the served one.
+    /// Times that another folder took the place of a served one.
     pub(super) replaced: AtomicU64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Errand {
     Look,
     End,
 }
 
-/// What stands at the path.
+/// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// This folder, by device and inode, which is served.
@@ -54,7 +58,7 @@ enum Found {
     Missing,
 }
 
-/// Looks at the path of the served folder.
+/// Looks at the paths of the served folders.
 #[derive(Debug)]
 pub(super) struct RootWatch {
     errands: Sender<Errand>,
@@ -72,26 +76,24 @@ impl RootWatch {
         &self.figures
     }
 
-    /// Starts the thread. `folder` is what the workers serve.
+    /// Starts the thread. `plan` is what the workers serve.
     ///
     /// # Errors
     /// There is no thread for it.
     pub(super) fn start(
         &self,
-        path: PathBuf,
-        folder: &Folder,
+        plan: &SitePlan,
         inboxes: Vec<Arc<Inbox>>,
     ) -> Result<(), StartError> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(received) = received else { return Ok(()) };
-        let (device, inode) = folder.identity();
-        let found = Found::Served(device, inode);
-        let mut looking = Looking { path, found, inboxes, figures: Arc::clone(&self.figures) };
+        let watched = watched(plan);
+        let mut looking = Looking { watched, next: 0, inboxes, figures: Arc::clone(&self.figures) };
         let thread = thread::Builder::new().name("folder".to_owned());
         thread.spawn(move || looking.run(&received)).map(drop).map_err(StartError::Thread)
     }
 
-    /// Has the path looked at, by that thread.
+    /// Has all paths looked at, by that thread.
     pub(super) fn call(&self) {
         // It may have ended with the server.
         let _ = self.errands.send(Errand::Look);
@@ -103,9 +105,25 @@ impl RootWatch {
     }
 }
 
-struct Looking {
-    path: PathBuf,
+/// The folders of a plan.
+fn watched(plan: &SitePlan) -> Vec<Watched> {
+    let watched = plan.folders().map(|(path, folder)| {
+        let (device, inode) = folder.identity();
+        Watched { path: path.into(), found: Found::Served(device, inode) }
+    });
+    watched.collect()
+}
+
+/// A path, and what was found there last.
+struct Watched {
+    path: Arc<Path>,
     found: Found,
+}
+
+struct Looking {
+    watched: Vec<Watched>,
+    /// The first of those that were not looked at last time.
+    next: usize,
     inboxes: Vec<Arc<Inbox>>,
     figures: Arc<RootFigures>,
 }
@@ -114,30 +132,54 @@ impl Looking {
     fn run(&mut self, errands: &Receiver<Errand>) {
         loop {
             match errands.recv_timeout(INTERVAL) {
-                Ok(Errand::Look) | Err(RecvTimeoutError::Timeout) => self.look(),
+                Ok(Errand::Look) => self.look(self.watched.len()),
+                Err(RecvTimeoutError::Timeout) => self.look(AT_A_TIME),
                 Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn look(&mut self) {
+    /// Looks at so many paths, from where the last look ended.
+    fn look(&mut self, most: usize) {
+        let all = self.watched.len();
+        for _ in 0..most.min(all) {
+            let at = self.next % all;
+            self.next = at + 1;
+            if let Some(watched) = self.watched.get_mut(at)
+                && let Some(folder) = watched.look()
+            {
+                let (path, folder) = (Arc::clone(&watched.path), Arc::new(folder));
+                self.figures.replaced.fetch_add(1, Ordering::Relaxed);
+                for inbox in &self.inboxes {
+                    inbox.send(Command::Folder(Arc::clone(&path), Arc::clone(&folder)));
+                }
+                let shown = path.display();
+                log::info!("folder: {shown} is another folder now, which is served from here on");
+            }
+        }
+        let missing = self.watched.iter().any(|watched| watched.found == Found::Missing);
+        self.figures.missing.store(missing, Ordering::Relaxed);
+    }
+}
+
+impl Watched {
+    /// The folder that stands at the path, if it is another one and can be served.
+    fn look(&mut self) -> Option<Folder> {
         let shown = self.path.display();
-        let folder = Folder::open(&self.path);
-        self.figures.missing.store(folder.is_err(), Ordering::Relaxed);
-        let folder = match folder {
+        let folder = match Folder::open(&self.path) {
             Ok(folder) => folder,
             Err(error) => {
                 if self.found != Found::Missing {
                     log::error!("folder: {shown} is gone ({error}); what it was is still served");
                 }
                 self.found = Found::Missing;
-                return;
+                return None;
             }
         };
         let (device, inode) = folder.identity();
         if self.found == Found::Served(device, inode) || self.found == Found::Refused(device, inode)
         {
-            return;
+            return None;
         }
         if let Err(error) = self.may_read(&folder) {
             log::error!(
@@ -146,15 +188,10 @@ impl Looking {
                  symbolic link, those beside it: replace the link, or restart ringway"
             );
             self.found = Found::Refused(device, inode);
-            return;
+            return None;
         }
         self.found = Found::Served(device, inode);
-        self.figures.replaced.fetch_add(1, Ordering::Relaxed);
-        let folder = Arc::new(folder);
-        for inbox in &self.inboxes {
-            inbox.send(Command::Folder(Arc::clone(&folder)));
-        }
-        log::info!("folder: {shown} is another folder now, which is served from here on");
+        Some(folder)
     }
 
     /// Whether Landlock lets this process read the folder. One that its permissions deny is served
@@ -164,7 +201,7 @@ impl Looking {
         match rustix::fs::openat(folder, ".", flags, Mode::empty()) {
             Ok(_) => Ok(()),
             Err(rustix::io::Errno::ACCESS)
-                if rustix::fs::access(&self.path, Access::READ_OK).is_err() =>
+                if rustix::fs::access(&*self.path, Access::READ_OK).is_err() =>
             {
                 Ok(())
             }
@@ -176,13 +213,13 @@ impl Looking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::symlink, path::Path};
+    use std::{fs, os::unix::fs::symlink};
 
     fn looking(path: &Path) -> Looking {
         let (device, inode) = Folder::open(path).unwrap().identity();
         Looking {
-            path: path.to_owned(),
-            found: Found::Served(device, inode),
+            watched: vec![Watched { path: path.into(), found: Found::Served(device, inode) }],
+            next: 0,
             inboxes: vec![Arc::new(Inbox::new().unwrap())],
             figures: Arc::default(),
         }
@@ -201,13 +238,13 @@ mod tests {
         }
         symlink("one", path("current")).unwrap();
         let mut looking = looking(&path("current"));
-        looking.look();
+        looking.look(1);
         assert_eq!(replaced(&looking), 0);
         // As it is done so that there is a folder at every moment: `ln -s two t; mv -T t current`.
         symlink("two", path("new")).unwrap();
         fs::rename(path("new"), path("current")).unwrap();
-        looking.look();
-        looking.look();
+        looking.look(1);
+        looking.look(1);
         assert_eq!(replaced(&looking), 1);
     }
 
@@ -218,10 +255,10 @@ mod tests {
         fs::create_dir(path("www")).unwrap();
         let mut looking = looking(&path("www"));
         fs::rename(path("www"), path("old")).unwrap();
-        looking.look();
+        looking.look(1);
         assert!(looking.figures.missing.load(Ordering::Relaxed));
         fs::create_dir(path("www")).unwrap();
-        looking.look();
+        looking.look(1);
         assert!(!looking.figures.missing.load(Ordering::Relaxed));
         assert_eq!(replaced(&looking), 1);
     }

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     accept::{self, Families, PerAddress, Total},
     config::{Config, serves_both_families},
-    files::{Folder, Pool},
+    conn::SitePlan,
+    files::Pool,
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile},
@@ -37,7 +38,16 @@ use crate::{
 /// Checks every value of the configuration, and that the folder is one.
 pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     let checked = config.clone();
-    within(config.root.display(), move || checked.check())?.map_err(StartError::Config)
+    within(folders_shown(config), move || checked.check())?.map_err(StartError::Config)
+}
+
+/// The served folders, for a message that one of them does not answer.
+fn folders_shown(config: &Config) -> String {
+    let folders = config.folders();
+    match folders.as_slice() {
+        [only] => only.display().to_string(),
+        folders => format!("one of {} folders", folders.len()),
+    }
 }
 
 /// Everything up to the point where privileges can be given up.
@@ -71,9 +81,11 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
 fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    // One of the folders is among what a worker needs.
+    let folders = config.folders().len().saturating_sub(1) as u64;
     config.limits = config
         .limits
-        .fitted(open_files, workers, config.listen.len())
+        .fitted(open_files.saturating_sub(folders), workers, config.listen.len())
         .ok_or(StartError::OpenFiles(open_files))?;
     let allowed = ControlGroups::read(Path::new("/")).memory;
     if let Some(said) = memory::fit(config, workers, allowed).map_err(StartError::Memory)? {
@@ -130,13 +142,13 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let (io, io_path) = (choice.io(), choice.to_string());
     let placement = Placement::choose(config.pin, workers);
     let root = Arc::new(RootWatch::new());
-    let path = config.root.clone();
-    // Before the workers open it: a folder that takes its place meanwhile is noticed.
-    let folder = within(path.display(), {
-        let path = path.clone();
-        move || Folder::open(&path)
+    let sites = within(folders_shown(&config), {
+        let config = config.clone();
+        move || SitePlan::open(&config)
     })?;
-    let folder = folder.map_err(StartError::Worker)?;
+    let sites =
+        sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
+    let sites = Arc::new(sites);
     let started = Instant::now();
     let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
     let shared = SharedLimits {
@@ -158,6 +170,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         }));
         plans.push(Plan {
             config: Arc::clone(&config),
+            sites: Arc::clone(&sites),
             tls: tls.config(),
             ktls: ktls.clone(),
             listeners,
@@ -216,7 +229,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         server.admin = Some(Admin::start(socket, sources).map_err(StartError::Admin)?);
     }
     tls.watch()?;
-    root.start(server.config.root.clone(), &folder, inboxes)?;
+    root.start(&sites, inboxes)?;
     Ok(server)
 }
 

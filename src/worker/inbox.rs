@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::OwnedFd,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::AcqRel},
@@ -21,8 +22,8 @@ use crate::{files::Folder, observe::WorkerSnapshot};
 pub(crate) enum Command {
     /// Accept nothing more, finish what is in flight within this time, then end.
     Drain(Duration),
-    /// Serve this folder from here on.
-    Folder(Arc<Folder>),
+    /// Serve this folder, which stands at this path now.
+    Folder(Arc<Path>, Arc<Folder>),
     /// Send a copy of what was noted. Dropped unanswered if the worker ends before.
     Snapshot(SyncSender<Box<WorkerSnapshot>>),
 }

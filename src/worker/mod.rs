@@ -26,8 +26,8 @@ pub(crate) use inbox::{Command, Inbox};
 use crate::{
     accept,
     config::Config,
-    conn::{self, Context, KtlsPlan},
-    files::{FileStore, Pool},
+    conn::{self, Context, Generation, KtlsPlan, SitePlan},
+    files::{Pool, Stores},
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
     tls::SharedConfig,
@@ -56,6 +56,7 @@ const LAST_TURNS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) config: Arc<Config>,
+    pub(crate) sites: Arc<SitePlan>,
     pub(crate) tls: Arc<SharedConfig>,
     pub(crate) ktls: KtlsPlan,
     pub(crate) listeners: Vec<Arc<OwnedFd>>,
@@ -134,21 +135,24 @@ impl Worker {
     /// Sets a worker up on the thread that will run it.
     ///
     /// # Errors
-    /// No ring, no memory, or the folder cannot be opened.
+    /// No ring, or no memory.
     pub(crate) fn set_up(plan: Plan) -> io::Result<Self> {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
         let ring = ring_of(&plan.config, plan.config.worker_count(), plan.io)?;
-        Self::over(ring, plan)
+        Ok(Self::over(ring, plan))
     }
 
     /// A worker over a ring that is there.
-    fn over(ring: Rc<Ring>, plan: Plan) -> io::Result<Self> {
+    fn over(ring: Rc<Ring>, plan: Plan) -> Self {
         let config = plan.config;
-        let files = FileStore::new(&ring, plan.pool, &config)?;
+        let stores = Stores::new(&ring, plan.pool, &config);
+        let generation = Generation::new(&plan.sites, &stores, None);
         let observer = observer(&ring, &config, plan.log);
-        let context = Rc::new(Context::new(&ring, config, plan.tls, plan.ktls, files, observer));
+        let context =
+            Context::new(&ring, config, plan.tls, plan.ktls, stores, generation, observer);
+        let context = Rc::new(context);
         let executor = Executor::new(&ring);
         let drain_until = Rc::new(Cell::new(None));
         let spawner = executor.spawner();
@@ -164,7 +168,7 @@ impl Worker {
             spawner.spawn(watch(Rc::clone(&context)));
         }
         spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), door, Rc::clone(&drain_until)));
-        Ok(Self { ring, context, executor, drain_until, next_call: 0 })
+        Self { ring, context, executor, drain_until, next_call: 0 }
     }
 
     /// Serves until told to drain, and until that is done.
@@ -239,10 +243,8 @@ async fn listen_to(
                     drain_until.set(Some(context.ring.now().saturating_add(limit)));
                     context.begin_drain();
                 }
-                Command::Folder(folder) => {
-                    if let Err(error) = context.files.move_to(&folder) {
-                        log::error!("folder: the new one cannot be served: {error}");
-                    }
+                Command::Folder(path, folder) => {
+                    context.generation().move_folder(&path, &folder);
                 }
                 // The asker may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),

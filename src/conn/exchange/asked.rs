@@ -10,9 +10,10 @@ use crate::{
 /// head that it was taken from.
 #[derive(Debug)]
 pub(in crate::conn) struct KeptAsked {
-    /// Method, path, query and field values, one behind the other.
+    /// Method, host, path, query and field values, one behind the other.
     text: Box<[u8]>,
     method: usize,
+    host: Option<usize>,
     path: usize,
     query: Option<usize>,
     /// The name of each field of interest, and the length of its value.
@@ -24,7 +25,8 @@ impl KeptAsked {
     /// Copies what is asked.
     pub(in crate::conn) fn new(asked: &Asked<'_>) -> Self {
         let method = asked.method.as_bytes();
-        let mut text = [method, asked.path, asked.query.unwrap_or(b"")].concat();
+        let (host, query) = (asked.host.unwrap_or(b""), asked.query.unwrap_or(b""));
+        let mut text = [method, host, asked.path, query].concat();
         let mut fields = Vec::new();
         asked.interest.each(|name, value| {
             text.extend_from_slice(value);
@@ -33,6 +35,7 @@ impl KeptAsked {
         Self {
             text: text.into_boxed_slice(),
             method: method.len(),
+            host: asked.host.map(<[u8]>::len),
             path: asked.path.len(),
             query: asked.query.map(<[u8]>::len),
             fields: fields.into_boxed_slice(),
@@ -43,6 +46,7 @@ impl KeptAsked {
     /// What was asked.
     pub(in crate::conn) fn asked(&self) -> Asked<'_> {
         let (method, rest) = self.text.split_at(self.method);
+        let (host, rest) = rest.split_at(self.host.unwrap_or(0));
         let (path, rest) = rest.split_at(self.path);
         let (query, mut rest) = rest.split_at(self.query.unwrap_or(0));
         let mut interest = Interest::default();
@@ -53,6 +57,7 @@ impl KeptAsked {
         }
         Asked {
             method: Method::from_token(method),
+            host: self.host.map(|_| host),
             path,
             query: self.query.map(|_| query),
             interest,
@@ -85,7 +90,8 @@ mod tests {
             for query in [None, Some(&b""[..]), Some(b"a=b")] {
                 for few in 0..=fields.len() {
                     let interest = Interest::collect(fields.into_iter().take(few));
-                    let asked = Asked { method, path: b"/a/b", query, interest, now: 7 };
+                    let host = query.map(|_| &b"a.example:1"[..]);
+                    let asked = Asked { method, host, path: b"/a/b", query, interest, now: 7 };
                     let kept = KeptAsked::new(&asked);
                     assert_eq!(format!("{:?}", kept.asked()), format!("{asked:?}"));
                 }

@@ -1,10 +1,22 @@
 //! The decision, as soon as what it needs is known.
 
-use super::{KeptAsked, Lookups, Reply, lookups::Want};
+use std::rc::Rc;
+
+use super::{
+    KeptAsked, Lookups, Reply,
+    lookups::{Want, What},
+};
 use crate::{
-    conn::Context,
+    config::{Fixed, Redirect, RedirectStatus},
+    conn::{
+        Context,
+        sites::{Act, Served},
+    },
+    files::{FileEntry, FileStore},
     process::{
         answer::Answer,
+        path::check_sound,
+        redirect::{Places, location},
         site::{Asked, Decision, Plan},
     },
     respond::Status,
@@ -18,6 +30,9 @@ pub(in crate::conn) enum Decided<'l> {
     Ready(Reply<'l>),
     /// That depends on what is not known yet: [`find_out`] looks it up.
     Wants(Want),
+    /// What a pool's server or a service answers: its act is one of the two.
+    #[allow(dead_code, reason = "until there are responders")]
+    Streamed(Rc<Served>),
 }
 
 /// Decides a request's answer, if all that it depends on is known.
@@ -30,17 +45,44 @@ pub(in crate::conn) fn decide<'l>(
     asked: &Asked<'_>,
     lookups: &'l Lookups,
 ) -> Result<Decided<'l>, WriteError> {
+    // The choice is made once, whatever the worker serves by the time a look-up ends.
+    let served = lookups.served.get_or_init(|| context.choose(asked.host, asked.path));
+    let answer = match &served.act {
+        Act::Files { store, .. } => return decide_file(context, asked, lookups, store, served),
+        Act::Nothing(status) => nothing(asked, *status),
+        // A pool says itself which paths it takes.
+        Act::Redirect(_) | Act::Fixed(..) | Act::Service(_)
+            if let Err(error) = check_sound(asked.path) =>
+        {
+            Answer::error(error.status())
+        }
+        Act::Redirect(redirect) => redirected(asked, redirect, served.depth),
+        Act::Fixed(fixed, status) => fixed_answer(fixed, *status),
+        Act::Proxy(_) | Act::Service(_) => return Ok(Decided::Streamed(Rc::clone(served))),
+    };
+    Reply::new(context, served, answer.to(asked.method)).map(Decided::Ready)
+}
+
+/// Decides on what stands at a path of a folder.
+fn decide_file<'l>(
+    context: &Context,
+    asked: &Asked<'_>,
+    lookups: &'l Lookups,
+    store: &FileStore,
+    served: &Rc<Served>,
+) -> Result<Decided<'l>, WriteError> {
+    let wants = |what| Ok(Decided::Wants(Want { what, served: Rc::clone(served) }));
     let decision = match asked.plan() {
         Plan::Decided(decision) => decision,
         Plan::Find(path) => {
             let entry = match lookups.entry.get() {
                 Some(entry) => entry,
-                None => match context.files.known(path.as_bytes()) {
+                None => match store.known(path.below(served.prefix)) {
                     Some(entry) => lookups.entry.get_or_init(|| entry),
-                    None => return Ok(Decided::Wants(Want::Path)),
+                    None => return wants(What::Path),
                 },
             };
-            context.site.decide(asked, &path, entry.found())
+            served.site.decide(asked, &path, entry.found())
         }
     };
     let answer = match decision {
@@ -49,18 +91,50 @@ pub(in crate::conn) fn decide<'l>(
             Some(mut listed) => {
                 // `listed` counts the page until the reply does.
                 let answer = Answer::listing(std::mem::take(&mut listed.page));
-                return Reply::new(context, answer.to(asked.method)).map(Decided::Ready);
+                return Reply::new(context, served, answer.to(asked.method)).map(Decided::Ready);
             }
-            None => return Ok(Decided::Wants(Want::Listing)),
+            None => return wants(What::Listing),
         },
         Decision::StandIn(stand_in) => {
             let Some(entry) = lookups.stand_in.get() else {
-                return Ok(Decided::Wants(Want::StandIn(stand_in)));
+                return wants(What::StandIn(stand_in));
             };
-            context.site.stand_in(asked, stand_in, entry.file())
+            served.site.stand_in(asked, stand_in, entry.file())
         }
     };
-    Reply::new(context, answer).map(Decided::Ready)
+    Reply::new(context, served, answer).map(Decided::Ready)
+}
+
+/// What a request gets that no route is for. Methods are answered as they are for files.
+fn nothing<'l>(asked: &Asked<'_>, status: Status) -> Answer<'l, FileEntry> {
+    match asked.plan() {
+        Plan::Decided(Decision::Answer(answer)) if status == Status::NotFound => answer,
+        Plan::Decided(_) | Plan::Find(_) => Answer::error(status),
+    }
+}
+
+fn redirected<'l>(asked: &Asked<'_>, to: &Redirect, depth: usize) -> Answer<'l, FileEntry> {
+    let Asked { host, path, query, .. } = *asked;
+    let status = match to.status {
+        RedirectStatus::Moved => Status::MovedPermanently,
+        RedirectStatus::Found => Status::Found,
+        RedirectStatus::SeeOther => Status::SeeOther,
+        RedirectStatus::Temporary => Status::TemporaryRedirect,
+        RedirectStatus::Permanent => Status::PermanentRedirect,
+    };
+    match location(&to.to, &Places { host, path, depth, query }) {
+        Some(location) => Answer::redirect(status, location),
+        // The target names the host, and the request does not.
+        None => Answer::error(Status::BadRequest),
+    }
+}
+
+fn fixed_answer(fixed: &Fixed, status: Status) -> Answer<'_, FileEntry> {
+    match &fixed.text {
+        Some(text) => Answer::fixed(status, &fixed.media_type, text.clone().into_bytes()),
+        None if status == Status::Ok => Answer::fixed(status, &fixed.media_type, Vec::new()),
+        None => Answer::error(status),
+    }
 }
 
 /// Looks up what the answer to a request depends on, `want` first, and decides it. What cannot be
@@ -72,15 +146,19 @@ pub(in crate::conn) async fn find_out<'l>(
     lookups: &'l Lookups,
 ) -> Result<Reply<'l>, WriteError> {
     let asked = kept.asked();
+    let served = lookups.served.get_or_init(|| Rc::clone(&want.served));
     loop {
-        if let Err(error) = lookups.fetch(context, &asked, want).await {
+        if let Err(error) = lookups.fetch(&asked, &want).await {
             context.warn(&error);
             let answer = Answer::error(Status::ServiceUnavailable);
-            return Reply::new(context, answer.to(asked.method));
+            return Reply::new(context, served, answer.to(asked.method));
         }
         match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => return Ok(reply),
             Decided::Wants(next) => want = next,
+            Decided::Streamed(_) => {
+                return Err(WriteError::Defect("a look-up for what is not in a folder"));
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    conn::Context,
-    files::{Entry, Listed, LookupError},
+    conn::sites::{Act, Served},
+    files::{Entry, FileStore, Listed, LookupError},
     process::{
         listing::After,
         path::SitePath,
@@ -18,15 +18,24 @@ use crate::{
 /// What was looked up for one request so far. A [`Reply`](super::Reply) takes its fields from here.
 #[derive(Default)]
 pub(in crate::conn) struct Lookups {
+    /// The route that the request takes.
+    pub(super) served: OnceCell<Rc<Served>>,
     pub(super) entry: OnceCell<Rc<Entry>>,
     /// The file in the place of a missing one.
     pub(super) stand_in: OnceCell<Rc<Entry>>,
     pub(super) listing: Cell<Option<Box<Listed>>>,
 }
 
-/// What has to be looked up before there is an answer.
+/// What has to be looked up before there is an answer, and for which route.
+#[derive(Clone, Debug)]
+pub(in crate::conn) struct Want {
+    pub(super) what: What,
+    pub(super) served: Rc<Served>,
+}
+
+/// What has to be looked up.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conn) enum Want {
+pub(super) enum What {
     /// What stands at the path that is asked for.
     Path,
     /// The file in the place of a missing one.
@@ -37,37 +46,38 @@ pub(in crate::conn) enum Want {
 
 impl Lookups {
     /// Looks up what is wanted for this request.
-    pub(super) async fn fetch(
-        &self,
-        context: &Context,
-        asked: &Asked<'_>,
-        want: Want,
-    ) -> Result<(), LookupError> {
-        match want {
-            Want::Path => {
+    pub(super) async fn fetch(&self, asked: &Asked<'_>, want: &Want) -> Result<(), LookupError> {
+        let Act::Files { store, spa } = &want.served.act else { return Ok(()) };
+        match want.what {
+            What::Path => {
                 if let Ok(path) = SitePath::resolve(asked.path) {
-                    let entry = context.files.find(path.as_bytes()).await?;
+                    let entry = store.find(path.below(want.served.prefix)).await?;
                     let _ = self.entry.set(entry);
                 }
             }
-            Want::StandIn(stand_in) => {
-                let entry = context.files.find(stand_in_path(context, stand_in)).await?;
-                let _ = self.stand_in.set(entry);
+            What::StandIn(stand_in) => {
+                let page = match (stand_in, spa) {
+                    (StandIn::SinglePage, Some(page)) => &**page,
+                    _ => NOT_FOUND_PAGE.as_bytes(),
+                };
+                let _ = self.stand_in.set(store.find(page).await?);
             }
-            Want::Listing => {
-                if let Ok(path) = SitePath::resolve(asked.path) {
-                    self.listing
-                        .set(Some(context.files.list(&path, After::of(asked.query)).await?));
-                }
-            }
+            What::Listing => self.list(asked, want, store).await?,
         }
         Ok(())
     }
-}
 
-fn stand_in_path(context: &Context, stand_in: StandIn) -> &[u8] {
-    match (stand_in, &context.config.site.spa) {
-        (StandIn::SinglePage, Some(page)) => page.as_os_str().as_encoded_bytes(),
-        _ => NOT_FOUND_PAGE.as_bytes(),
+    async fn list(
+        &self,
+        asked: &Asked<'_>,
+        want: &Want,
+        store: &FileStore,
+    ) -> Result<(), LookupError> {
+        if let Ok(path) = SitePath::resolve(asked.path) {
+            let below = path.below(want.served.prefix);
+            let listed = store.list(&path, below, After::of(asked.query)).await?;
+            self.listing.set(Some(listed));
+        }
+        Ok(())
     }
 }

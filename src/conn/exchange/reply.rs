@@ -3,7 +3,7 @@
 use std::{io, ops::Range, rc::Rc};
 
 use crate::{
-    conn::Context,
+    conn::{Context, sites::Served},
     files::{FileEntry, FileObject},
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
@@ -23,6 +23,8 @@ const COPIED_PAGE: usize = 1024;
 #[derive(Debug)]
 pub(in crate::conn) struct Reply<'l> {
     head: AnswerHead<'l>,
+    /// The route, whose fields it has.
+    served: Rc<Served>,
     source: Source,
     shared_page: usize,
 }
@@ -32,13 +34,17 @@ impl<'l> Reply<'l> {
     /// [`WriteError::Defect`] if the answer promises content that is not there.
     pub(super) fn new(
         context: &Context,
+        served: &Rc<Served>,
         answer: Answer<'l, FileEntry>,
     ) -> Result<Self, WriteError> {
+        let served = Rc::clone(served);
         let Answer { head, content } = answer;
         let length = head.content_length();
         let mut shared_page = 0;
         let source = match content {
-            Content::Nothing => return Ok(Self { head, source: Source::Nothing, shared_page }),
+            Content::Nothing => {
+                return Ok(Self { head, served, source: Source::Nothing, shared_page });
+            }
             Content::Page(page) => {
                 let source = page_source(context, page);
                 shared_page = if let Source::Pages(_, range) = &source { range.len() } else { 0 };
@@ -60,7 +66,7 @@ impl<'l> Reply<'l> {
         if length != Some(source.remaining()) {
             return Err(WriteError::Defect("content is not as long as its head promises"));
         }
-        Ok(Self { head, source, shared_page })
+        Ok(Self { head, served, source, shared_page })
     }
 
     /// The answer to what cannot be understood or is not wanted.
@@ -70,7 +76,7 @@ impl<'l> Reply<'l> {
             Content::Page(page) => page_source(context, page),
             _ => Source::Nothing,
         };
-        Self { head, source, shared_page: 0 }
+        Self { head, served: context.refusing(), source, shared_page: 0 }
     }
 
     /// The same without content, as a HEAD gets it.
@@ -96,14 +102,14 @@ impl<'l> Reply<'l> {
     }
 
     /// Bytes that the fields take as lines of HTTP/1.1, at most.
-    pub(in crate::conn) fn fields_bound(&self, context: &Context) -> usize {
-        self.head.fields_bound() + context.own_fields_len()
+    pub(in crate::conn) fn fields_bound(&self) -> usize {
+        self.head.fields_bound() + self.served.own_fields_len
     }
 
     /// Writes the fields, but for those that every response has (`Date`, `Server`) and those of the
     /// connection.
-    pub(in crate::conn) fn write_fields(&self, context: &Context, sink: &mut impl FieldSink) {
-        self.head.write_fields(&context.site, sink);
+    pub(in crate::conn) fn write_fields(&self, sink: &mut impl FieldSink) {
+        self.head.write_fields(&self.served.site, sink);
     }
 
     /// What follows the head, to be taken. It owns what it is made of, and may outlive the reply.
@@ -117,7 +123,7 @@ fn page_source(context: &Context, page: Page) -> Source {
     if page.len() <= COPIED_PAGE {
         return Source::page(page);
     }
-    let mut copy = Pages::counted(page.len(), context.files.listings());
+    let mut copy = Pages::counted(page.len(), context.stores.listings());
     copy.copy_from_slice(&page);
     Source::Pages(Rc::new(copy), 0..page.len())
 }

@@ -108,11 +108,16 @@ pub(super) fn examine<'l>(
     };
     let interest = Interest::collect(head.fields.iter());
     let now = context.unix_seconds() as i64;
-    let asked = Asked { method: head.method, path, query, interest, now };
+    let asked = Asked { method: head.method, host: head.host, path, query, interest, now };
     let framing = Framing::of(&head);
     Ok(match decide(context, &asked, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
+        Decided::Streamed(_) => {
+            let reply = Reply::refusal(context, Status::NotImplemented);
+            let reply = if framing.to_head { reply.head_only() } else { reply };
+            Examined::Decided(framing, reply)
+        }
     })
 }
 

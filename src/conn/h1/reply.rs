@@ -140,7 +140,7 @@ async fn queue(
     reply: &mut Reply<'_>,
     connection: Connection,
 ) -> Result<(), Unsent> {
-    let mut room = OWN_LINES + reply.fields_bound(context);
+    let mut room = OWN_LINES + reply.fields_bound();
     if context.config.observe.server_timing {
         room += ServerTiming::LONGEST_LINE;
     }
@@ -189,7 +189,7 @@ fn write_head(
 ) -> Result<usize, HeadFault> {
     let mut head = HeadWriter::new(room, reply.status());
     head.server().date(&context.date());
-    reply.write_fields(context, &mut Sink(&mut head));
+    reply.write_fields(&mut Sink(&mut head));
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }

@@ -100,7 +100,7 @@ pub(super) fn write_head(
     let mut head = HeadWriter::new(room, status, empties_table).ok_or(HeadFault::Overflow)?;
     head.server();
     head.date(&context.date());
-    reply.write_fields(context, &mut Sink(&mut head));
+    reply.write_fields(&mut Sink(&mut head));
     if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
         head.field("server-timing", ServerTiming::of(clock).as_bytes());
     }
@@ -112,12 +112,12 @@ pub(super) fn write_head(
 pub(super) fn sendable(context: &Context, reply: &mut Reply<'_>) -> Result<usize, WriteError> {
     let timing = if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
     let own = FRAME_HEAD + OWN_FIELDS + timing;
-    if own + reply.fields_bound(context) > MAX_HEAD_ROOM {
+    if own + reply.fields_bound() > MAX_HEAD_ROOM {
         let to_head = reply.source().remaining() == 0;
         let refusal = Reply::refusal(context, Status::UriTooLong);
         *reply = if to_head { refusal.head_only() } else { refusal };
     }
-    let room = own + reply.fields_bound(context);
+    let room = own + reply.fields_bound();
     if room > MAX_HEAD_ROOM {
         return Err(WriteError::Defect("a refusal has too long a head"));
     }
@@ -201,10 +201,15 @@ impl Connection<'_> {
         };
         let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
         let now = context.unix_seconds() as i64;
-        let asked = Asked { method: head.method, path, query, interest, now };
+        let host = Some(head.authority);
+        let asked = Asked { method: head.method, host, path, query, interest, now };
         Ok(match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => Examined::Decided(facts, reply),
             Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
+            Decided::Streamed(_) => {
+                let to_head = head.method == crate::parse::Method::Head;
+                Examined::Decided(facts, refused(Status::NotImplemented, to_head))
+            }
         })
     }
 

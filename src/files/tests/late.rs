@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::{Entry, FileStore, LookupError, Pool, Standing, store::MAX_ABANDONED};
+use super::super::{Entry, FileStore, LookupError, Standing, store::MAX_ABANDONED};
 use crate::{
     config::{Config, Timeouts},
     process::{negotiate::Coding, path::SitePath},
@@ -51,7 +51,7 @@ impl Disk {
             timeouts: Timeouts { process: Duration::from_secs(3), ..Timeouts::default() },
             ..Config::default()
         };
-        let store = Rc::new(FileStore::new(kernel.ring(), Pool::default(), &config).unwrap());
+        let store = Rc::new(super::store(kernel.ring(), &config));
         Self { kernel, store, hangs: Some(hangs), folder }
     }
 
@@ -145,12 +145,12 @@ fn a_listing_ends_in_its_time_though_the_disk_does_not_answer() {
         let mut disk = Disk::new(hangs);
         let store = Rc::clone(&disk.store);
         let path = SitePath::resolve(b"/").unwrap();
-        let (listed, after) = disk.wait(store.list(&path, None));
+        let (listed, after) = disk.wait(store.list(&path, path.as_bytes(), None));
         assert!(matches!(listed, Err(LookupError::Late(_))), "{listed:?}");
         assert!((LIMIT..LIMIT + 100).contains(&after), "{after} ms");
         assert_eq!(store.listings().get(), 0, "what it would have taken is given back");
         disk.recover();
-        assert!(disk.wait(store.list(&path, None)).0.is_ok());
+        assert!(disk.wait(store.list(&path, path.as_bytes(), None)).0.is_ok());
     }
 }
 

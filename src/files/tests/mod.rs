@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Entry, FileStore, Pool};
+use super::{Entry, FileStore, Folder, Pool, Stores};
 use crate::{
     config::{Config, Limits},
     process::{negotiate::Coding, validator::LastModified},
@@ -33,6 +33,12 @@ fn ring() -> Rc<Ring> {
     .unwrap();
     ring.set_current(TaskId::first(0));
     ring
+}
+
+/// The store of a configuration's folder.
+fn store(ring: &Rc<Ring>, config: &Config) -> FileStore {
+    let stores = Stores::new(ring, Pool::default(), config);
+    stores.open(&Folder::open(&config.root).unwrap(), true, "index.html")
 }
 
 fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> F::Output {
@@ -64,7 +70,7 @@ fn content_that_left_the_cache_is_bounded_too() {
     let limits =
         Limits { file_cache_bytes: 3 * FILE, file_cache_max_file: FILE, ..Limits::default() };
     let config = Config { root: folder.path().into(), limits, ..Config::default() };
-    let store = FileStore::new(&ring, Pool::default(), &config).unwrap();
+    let store = store(&ring, &config);
     let find = |number: usize| block_on(&ring, store.find(number.to_string().as_bytes())).unwrap();
 
     let mut held: Vec<_> = (0..20).map(&find).collect();
@@ -87,7 +93,7 @@ fn a_date_that_other_content_had_is_no_validator() {
     let folder = tempfile::tempdir().unwrap();
     let ring = ring();
     let config = Config { root: folder.path().into(), ..Config::default() };
-    let store = FileStore::new(&ring, Pool::default(), &config).unwrap();
+    let store = store(&ring, &config);
     let page = folder.path().join("page");
     let deploy = |seconds: u64, content: &str| {
         let new = folder.path().join("new");

@@ -34,7 +34,7 @@ use super::{Command, Inbox, Plan, SharedLimits, Worker, ring_config};
 use crate::{
     accept::Total,
     config::{Config, Limits, Timeouts},
-    conn::KtlsPlan,
+    conn::{KtlsPlan, SitePlan},
     files::Pool,
     ring::{
         Io, RingConfig, RingOptions,
@@ -146,8 +146,10 @@ impl Play {
         let inbox = Arc::new(Inbox::new().expect("an eventfd"));
         // Nothing is ever accepted from it but what the kernel of this play brings.
         let (listener, other) = socket_pair().expect("a pair of sockets");
+        let sites = Arc::new(SitePlan::open(&config).expect("the folder is there"));
         let plan = Plan {
             config: Arc::new(config),
+            sites,
             tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),
             ktls: KtlsPlan::default(),
             listeners: vec![Arc::new(listener)],
@@ -162,7 +164,7 @@ impl Play {
             log: None,
             pool: Pool::default(),
         };
-        let worker = Worker::over(Rc::clone(kernel.ring()), plan).expect("the folder is there");
+        let worker = Worker::over(Rc::clone(kernel.ring()), plan);
         Self {
             kernel,
             worker,
@@ -312,7 +314,7 @@ impl Play {
         assert!(context.handshakes() <= self.limits.handshakes, "too many handshakes");
         let most = self.limits.receive_buffers * self.limits.receive_buffer_bytes;
         assert!(pool.aside() <= most, "too much is set aside");
-        let (entries, _, _) = context.files.usage();
+        let (entries, _, _) = context.stores.usage();
         assert!(entries <= self.limits.file_cache_entries, "too many files are known");
     }
 }

@@ -1,0 +1,161 @@
+//! The check of sites and routes: each by itself, and against each other.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    path::Component,
+};
+
+use super::{Action, FieldRules, FilesOptions, Fixed, Site};
+use crate::config::{Config, ConfigError, check::within};
+
+/// The most sites.
+const MAX_SITES: usize = 100_000;
+
+/// The most names of a site.
+const MAX_NAMES: usize = 1_000;
+
+/// The most routes of a site.
+const MAX_ROUTES: usize = 1_000;
+
+/// The most field lines that are added to one response.
+pub(in crate::config) const MAX_HEADERS: usize = 32;
+
+/// What they may take together, in bytes.
+const MAX_HEADERS_BYTES: usize = 4 << 10;
+
+/// The longest text of a fixed answer, in bytes.
+const MAX_FIXED_BYTES: usize = 64 << 10;
+
+impl Config {
+    /// Checks sites and routes, and that their folders and files exist.
+    pub(in crate::config) fn check_sites(&self) -> Result<(), ConfigError> {
+        within("site", self.sites.len(), 0, MAX_SITES)?;
+        let sites = self.sites_in_force();
+        let mut names = HashMap::new();
+        let mut default = None;
+        // A folder that several routes serve is looked at once.
+        let mut folders: HashSet<FilesOptions> = HashSet::new();
+        for (number, site) in sites.iter().enumerate() {
+            within("names", site.names.len(), 0, MAX_NAMES)?;
+            for name in &site.names {
+                if names.insert(name.clone(), number).is_some() {
+                    return Err(ConfigError::new(
+                        "names",
+                        format_args!("{name} is given twice"),
+                        "give each name to one site, once",
+                    ));
+                }
+            }
+            if site.names.is_empty() && default.replace(number).is_some() {
+                return Err(ConfigError::new(
+                    "names",
+                    "two sites have no names",
+                    "leave out the names of one site at most, which then answers all other names",
+                ));
+            }
+            site.check(&mut folders)?;
+        }
+        Ok(())
+    }
+}
+
+impl Site {
+    fn check(&self, folders: &mut HashSet<FilesOptions>) -> Result<(), ConfigError> {
+        within("route", self.routes.len(), 1, MAX_ROUTES)?;
+        let mut paths = BTreeSet::new();
+        for route in &self.routes {
+            if !paths.insert((&route.path, route.exact)) {
+                return Err(ConfigError::new(
+                    "path",
+                    format_args!("{} is the path of two routes", route.path),
+                    "give each path of a site once, a slash at its end or none",
+                ));
+            }
+            check_rules(&self.headers.then(&route.headers))?;
+            match &route.action {
+                Action::Files(files) => {
+                    if !folders.contains(files) {
+                        files.check()?;
+                        folders.insert(files.clone());
+                    }
+                }
+                Action::Fixed(fixed) => fixed.check()?,
+                Action::Redirect(_) | Action::Proxy { .. } | Action::Service(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the field lines that come on one response.
+fn check_rules(rules: &FieldRules) -> Result<(), ConfigError> {
+    within("header", rules.lines().count(), 0, MAX_HEADERS)?;
+    within("header", rules.remove.len(), 0, MAX_HEADERS)?;
+    let bytes: usize = rules.lines().map(crate::config::FieldLine::wire_bytes).sum();
+    if bytes > MAX_HEADERS_BYTES {
+        return Err(ConfigError::new(
+            "header",
+            format_args!("the field lines take {bytes} bytes"),
+            format_args!("keep them within {MAX_HEADERS_BYTES} together"),
+        ));
+    }
+    Ok(())
+}
+
+impl FilesOptions {
+    fn check(&self) -> Result<(), ConfigError> {
+        let root = &self.root;
+        crate::config::check::check_root(root)?;
+        if let Some(spa) = &self.spa {
+            let plain = spa.components().all(|part| matches!(part, Component::Normal(_)));
+            if spa.as_os_str().is_empty() || !plain {
+                return Err(ConfigError::new(
+                    "spa",
+                    format_args!("{} is not a path inside the folder", spa.display()),
+                    "name a file relative to the folder, such as index.html",
+                ));
+            }
+            if !root.join(spa).is_file() {
+                return Err(ConfigError::new(
+                    "spa",
+                    format_args!("there is no file {} in {}", spa.display(), root.display()),
+                    "name one that exists",
+                ));
+            }
+        }
+        if self.index.is_empty() || self.index.starts_with('.') || self.index.contains(['/', '\0'])
+        {
+            return Err(ConfigError::new(
+                "index",
+                format_args!("{:?} is not a visible file's name", self.index),
+                "name a file without slashes, such as index.html",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Fixed {
+    fn check(&self) -> Result<(), ConfigError> {
+        let known = self.status == 200 || (400..=599).contains(&self.status);
+        if !known {
+            return Err(ConfigError::new(
+                "status",
+                format_args!("{} is not the status of a fixed answer", self.status),
+                "give 200, or a status of 400 to 599; for 301 to 308 write `redirect`",
+            ));
+        }
+        let bytes = self.text.as_ref().map_or(0, String::len);
+        within("text", bytes, 0, MAX_FIXED_BYTES)?;
+        let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let media_type = &self.media_type;
+        if media_type.len() > 128 || !media_type.contains('/') || !media_type.bytes().all(visible) {
+            return Err(ConfigError::new(
+                "type",
+                format_args!("{media_type:?} is no media type"),
+                "write it as in text/html; charset=utf-8",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Sites: which names are served, and what each path of them gets.
+//!
+//! The invariant: a name, a path and a redirect's target exist only in valid form, so that whatever
+//! chooses among them at run time parses nothing and compares bytes.
+
+mod check;
+mod name;
+mod redirect;
+mod route;
+mod rules;
+
+use std::{borrow::Cow, collections::HashSet, path::PathBuf};
+
+pub use name::{SiteName, SiteNameError};
+pub use redirect::{Redirect, RedirectPart, RedirectStatus, RedirectTarget, RedirectTargetError};
+pub use route::{Action, FilesOptions, Fixed, Route, RoutePath, RoutePathError, ServiceId};
+pub use rules::FieldRules;
+
+use super::Config;
+
+/// A site: the names that it answers to, and its routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Site {
+    /// The names, at most 1,000. A site without names answers every name that no other site has.
+    pub names: Vec<SiteName>,
+    /// Changes to the field lines of every response of the site. Each route changes the result.
+    pub headers: FieldRules,
+    /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
+    /// stand. A path that fits none is answered with 404.
+    pub routes: Vec<Route>,
+}
+
+impl Site {
+    /// The same site with one route more.
+    #[must_use]
+    pub fn with_route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// The same site with one name more.
+    #[must_use]
+    pub fn with_name(mut self, name: SiteName) -> Self {
+        self.names.push(name);
+        self
+    }
+}
+
+impl Config {
+    /// The sites that a start serves: those of [`Config::sites`], or, if there are none, a single
+    /// site for all names that serves [`Config::root`] as [`Config::site`] describes.
+    pub fn sites_in_force(&self) -> Cow<'_, [Site]> {
+        if !self.sites.is_empty() {
+            return Cow::Borrowed(&self.sites);
+        }
+        let files = FilesOptions {
+            root: self.root.clone(),
+            spa: self.site.spa.clone(),
+            listing: self.site.listing,
+            follow_links: self.site.follow_links,
+            index: self.site.index.clone(),
+        };
+        let headers = FieldRules { add: self.site.headers.clone(), ..FieldRules::default() };
+        let route = Route::new(RoutePath::default(), Action::Files(files));
+        Cow::Owned(vec![Site { headers, ..Site::default() }.with_route(route)])
+    }
+
+    /// The folders that the routes of all sites serve, each once, in their order.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let sites = self.sites_in_force();
+        let mut seen = HashSet::new();
+        let routes = sites.iter().flat_map(|site| &site.routes);
+        let folders = routes.filter_map(|route| route.action.files()).map(|files| &files.root);
+        folders.filter(|folder| seen.insert(*folder)).cloned().collect()
+    }
+
+    /// Whether any route lists folders.
+    pub(crate) fn lists_folders(&self) -> bool {
+        let sites = self.sites_in_force();
+        let mut routes = sites.iter().flat_map(|site| &site.routes);
+        routes.any(|route| route.action.files().is_some_and(|files| files.listing))
+    }
+}

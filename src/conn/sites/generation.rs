@@ -1,0 +1,138 @@
+//! What a worker serves from one configuration to the next.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::{Act, Served, SitePlan};
+use crate::{
+    config::{Action, FieldRules, FilesOptions, Site},
+    files::{FileStore, Folder, Stores},
+    process::routes::Choice,
+    respond::Status,
+};
+
+/// What distinguishes one store from another: routes that agree in it share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct StoreKey {
+    root: PathBuf,
+    follow_links: bool,
+    index: String,
+}
+
+impl StoreKey {
+    fn of(files: &FilesOptions) -> Self {
+        let FilesOptions { root, follow_links, index, .. } = files;
+        Self { root: root.clone(), follow_links: *follow_links, index: index.clone() }
+    }
+}
+
+/// Everything that routes of one configuration need on this worker.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    plan: Arc<SitePlan>,
+    /// As the router numbers them.
+    routes: Vec<Rc<Served>>,
+    /// For each site: what paths without a route get.
+    bare: Vec<Rc<Served>>,
+    /// What unknown hosts get.
+    stray: Rc<Served>,
+    stores: HashMap<StoreKey, Rc<FileStore>>,
+}
+
+impl Generation {
+    /// Makes a worker's part of a plan. A store whose folder stays is taken over from `before`, with
+    /// what it has cached.
+    pub(crate) fn new(plan: &Arc<SitePlan>, stores: &Rc<Stores>, before: Option<&Self>) -> Self {
+        let none = FieldRules::default();
+        let mut generation = Self {
+            routes: Vec::new(),
+            bare: Vec::with_capacity(plan.sites.len()),
+            stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none)),
+            stores: HashMap::new(),
+            plan: Arc::clone(plan),
+        };
+        for site in &plan.sites {
+            generation.add(site, stores, before);
+        }
+        generation
+    }
+
+    fn add(&mut self, site: &Site, stores: &Rc<Stores>, before: Option<&Self>) {
+        for route in &site.routes {
+            let act = match &route.action {
+                Action::Files(files) => match self.store(files, stores, before) {
+                    Some(store) => {
+                        let page = files.spa.as_ref();
+                        let spa = page.map(|page| page.as_os_str().as_encoded_bytes().into());
+                        Act::Files { store, spa }
+                    }
+                    // The plan has opened the folder of each route.
+                    None => Act::Nothing(Status::InternalServerError),
+                },
+                Action::Redirect(redirect) => Act::Redirect(redirect.clone()),
+                Action::Fixed(fixed) => match Status::from_code(fixed.status) {
+                    Some(status) => Act::Fixed(fixed.clone(), status),
+                    // The check lets no such status through.
+                    None => Act::Nothing(Status::InternalServerError),
+                },
+                Action::Proxy { pool } => Act::Proxy(pool.as_str().into()),
+                Action::Service(service) => Act::Service(*service),
+            };
+            let rules = site.headers.then(&route.headers);
+            self.routes.push(Rc::new(Served::new(route, act, &rules)));
+        }
+        self.bare.push(Rc::new(Served::nothing(Status::NotFound, &site.headers)));
+    }
+
+    fn store(
+        &mut self,
+        files: &FilesOptions,
+        stores: &Rc<Stores>,
+        before: Option<&Self>,
+    ) -> Option<Rc<FileStore>> {
+        let key = StoreKey::of(files);
+        if let Some(store) = self.stores.get(&key) {
+            return Some(Rc::clone(store));
+        }
+        let kept = before.and_then(|before| before.stores.get(&key)).cloned();
+        let store = if let Some(store) = kept {
+            store
+        } else {
+            let folder = self.plan.folder(&files.root)?;
+            Rc::new(stores.open(folder, files.follow_links, &files.index))
+        };
+        self.stores.insert(key, Rc::clone(&store));
+        Some(store)
+    }
+
+    /// What a request takes for its host, perhaps with a port, and the path of its target.
+    pub(in crate::conn) fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
+        let chosen = match self.plan.router.choose(host, path) {
+            Choice::Route(route) => self.routes.get(route),
+            Choice::NoRoute(site) => self.bare.get(site),
+            Choice::UnknownHost => None,
+        };
+        Rc::clone(chosen.unwrap_or(&self.stray))
+    }
+
+    /// What a request gets whose head is not understood: the fields of the site for all names, if
+    /// there is one.
+    pub(in crate::conn) fn refusing(&self) -> Rc<Served> {
+        let site = self.plan.router.site(None);
+        let bare = site.and_then(|site| self.bare.get(site));
+        Rc::clone(bare.unwrap_or(&self.stray))
+    }
+
+    /// Another folder stands at a path from here on.
+    pub(crate) fn move_folder(&self, path: &Path, folder: &Folder) {
+        for (key, store) in &self.stores {
+            if key.root == path {
+                store.move_to(folder);
+            }
+        }
+    }
+}

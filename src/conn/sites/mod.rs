@@ -1,0 +1,13 @@
+//! Sites as they are served: from the configuration to what a request takes.
+//!
+//! A [`SitePlan`] is made once, before the workers have it; each makes a [`Generation`] of it, with
+//! stores of its own. The invariant: a request takes one [`Served`] and keeps it to its end, so that
+//! it sees one configuration, and a generation is changed only by replacing it whole.
+
+mod generation;
+mod plan;
+mod served;
+
+pub(crate) use generation::Generation;
+pub(crate) use plan::SitePlan;
+pub(super) use served::{Act, Served};

@@ -1,0 +1,65 @@
+//! What all workers serve: plain data, and the folders, which are opened once for all of them.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::{Config, Site},
+    files::Folder,
+    process::routes::Router,
+};
+
+/// Sites, their router, and their folders.
+#[derive(Debug)]
+pub(crate) struct SitePlan {
+    pub(super) router: Router,
+    pub(super) sites: Vec<Site>,
+    folders: HashMap<PathBuf, Folder>,
+}
+
+impl SitePlan {
+    /// Opens the folders of all sites. The configuration has been checked.
+    ///
+    /// # Errors
+    /// The first folder that cannot be opened.
+    pub(crate) fn open(config: &Config) -> Result<Self, FolderError> {
+        let sites = config.sites_in_force().into_owned();
+        let mut folders = HashMap::new();
+        for path in config.folders() {
+            let folder = Folder::open(&path);
+            let folder = folder.map_err(|error| FolderError { path: path.clone(), error })?;
+            folders.insert(path, folder);
+        }
+        Ok(Self { router: Router::new(&sites), sites, folders })
+    }
+
+    /// The folder at a path, as it was opened.
+    pub(crate) fn folder(&self, path: &Path) -> Option<&Folder> {
+        self.folders.get(path)
+    }
+
+    /// The folders with their paths.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = (&Path, &Folder)> {
+        self.folders.iter().map(|(path, folder)| (&**path, folder))
+    }
+}
+
+/// A folder that cannot be opened.
+#[derive(Debug)]
+pub(crate) struct FolderError {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) error: io::Error,
+}
+
+impl fmt::Display for FolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "folder {}: {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for FolderError {}

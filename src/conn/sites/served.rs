@@ -1,0 +1,94 @@
+//! What a request takes: a route with what it needs on this worker.
+
+use std::rc::Rc;
+
+use crate::{
+    config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
+    files::FileStore,
+    process::site::Site,
+    respond::Status,
+};
+
+/// What is done for the requests of a route.
+#[derive(Debug)]
+pub(in crate::conn) enum Act {
+    /// A file is looked up.
+    Files {
+        /// The folder.
+        store: Rc<FileStore>,
+        /// The page that stands in for what is missing.
+        spa: Option<Box<[u8]>>,
+    },
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// Always the same answer, with this status.
+    Fixed(Fixed, Status),
+    /// A server of the pool with this name answers.
+    #[allow(dead_code, reason = "until there are responders")]
+    Proxy(Rc<str>),
+    /// A service of the embedding program answers.
+    #[allow(dead_code, reason = "until there are responders")]
+    Service(ServiceId),
+    /// There is no route: an error with this status.
+    Nothing(Status),
+}
+
+/// A route as a worker serves it.
+#[derive(Debug)]
+pub(in crate::conn) struct Served {
+    /// What is done.
+    pub(in crate::conn) act: Act,
+    /// How files are presented, and the operator's fields.
+    pub(in crate::conn) site: Site,
+    /// Segments of the route's path.
+    pub(in crate::conn) depth: usize,
+    /// Bytes of the route's path at the front of a resolved one.
+    pub(in crate::conn) prefix: usize,
+    /// Bytes that the operator's field lines take in a head.
+    pub(in crate::conn) own_fields_len: usize,
+}
+
+impl Served {
+    /// What no route is for, under these rules.
+    pub(super) fn nothing(status: Status, rules: &FieldRules) -> Self {
+        Self {
+            act: Act::Nothing(status),
+            site: presented(rules),
+            depth: 0,
+            prefix: 0,
+            own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
+        }
+    }
+
+    /// A route with its act, under these rules, which are the site's and the route's.
+    pub(super) fn new(route: &Route, act: Act, rules: &FieldRules) -> Self {
+        let mut site = presented(rules);
+        if let Some(files) = route.action.files() {
+            site.listing = files.listing;
+            site.single_page = files.spa.is_some();
+        }
+        let segments = route.path.segments();
+        let letters: usize = segments.iter().map(String::len).sum();
+        Self {
+            act,
+            site,
+            depth: segments.len(),
+            prefix: letters + segments.len().saturating_sub(1),
+            own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
+        }
+    }
+}
+
+fn presented(rules: &FieldRules) -> Site {
+    let mut site = Site::default();
+    for name in &rules.remove {
+        site = site.without(name);
+    }
+    for line in &rules.set {
+        site = site.with_replaced(line.name(), line.value().as_bytes());
+    }
+    for line in &rules.add {
+        site = site.with_field(line.name(), line.value().as_bytes());
+    }
+    site
+}

@@ -1,0 +1,100 @@
+//! From a path to its route: the longest that fits, by whole segments.
+
+use std::cmp::Ordering;
+
+use crate::{config::Route, process::percent::decode_pair};
+
+/// The routes of a site, by segments.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// The first is that of `/`.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    /// The route for this path and all below.
+    below: Option<usize>,
+    /// The route for this path alone.
+    exact: Option<usize>,
+    /// Nodes by the segment that leads there, in the order of segments.
+    children: Vec<(Box<[u8]>, usize)>,
+}
+
+impl Tree {
+    /// A tree of routes that are numbered from `first` on.
+    pub(super) fn new(routes: &[Route], first: usize) -> Self {
+        let mut tree = Self { nodes: vec![Node::default()] };
+        for (number, route) in routes.iter().enumerate() {
+            let mut at = 0;
+            for segment in route.path.segments() {
+                at = tree.child(at, segment.as_bytes());
+            }
+            if let Some(node) = tree.nodes.get_mut(at) {
+                let place = if route.exact { &mut node.exact } else { &mut node.below };
+                *place = Some(first + number);
+            }
+        }
+        tree
+    }
+
+    /// The child of a node by this segment, made if there is none.
+    fn child(&mut self, at: usize, segment: &[u8]) -> usize {
+        let new = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return at };
+        match node.children.binary_search_by(|(own, _)| (**own).cmp(segment)) {
+            Ok(found) => node.children.get(found).map_or(at, |(_, child)| *child),
+            Err(place) => {
+                node.children.insert(place, (segment.into(), new));
+                self.nodes.push(Node::default());
+                new
+            }
+        }
+    }
+
+    /// The route for the path of a target, as it was sent.
+    pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
+        let mut node = self.nodes.first()?;
+        let mut best = node.below;
+        if node.children.is_empty() && node.exact.is_none() {
+            return best;
+        }
+        for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+            let found = node.children.binary_search_by(|(own, _)| compare(own, segment));
+            let next = found.ok().and_then(|found| node.children.get(found));
+            let Some(next) = next.and_then(|(_, next)| self.nodes.get(*next)) else {
+                return best;
+            };
+            node = next;
+            best = node.below.or(best);
+        }
+        node.exact.or(best)
+    }
+}
+
+/// Compares a segment of ours with one as it was sent, percent-decoded.
+fn compare(own: &[u8], sent: &[u8]) -> Ordering {
+    if memchr::memchr(b'%', sent).is_none() {
+        return own.cmp(sent);
+    }
+    own.iter().copied().cmp(Decoded(sent))
+}
+
+/// The bytes of a segment, percent-decoded. A `%` without digits stands for itself.
+struct Decoded<'s>(&'s [u8]);
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        if let (b'%', [high, low, behind @ ..]) = (first, rest)
+            && let Some(byte) = decode_pair(*high, *low)
+        {
+            self.0 = behind;
+            return Some(byte);
+        }
+        self.0 = rest;
+        Some(first)
+    }
+}
