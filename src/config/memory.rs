@@ -49,6 +49,9 @@ const FILE_ENTRY_BYTES: usize = 2 << 10;
 /// What a worker notes of itself: histograms, the slowest requests, a batch of the access log.
 pub(crate) const OBSERVER_BYTES: usize = 3 << 20;
 
+/// What the last hour of a worker takes, at most, where there is an admin listener to ask for it.
+pub(crate) const HISTORY_BYTES: usize = 36 << 20;
+
 /// The times of a request that is not done, with the first line of its head.
 pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
 
@@ -115,7 +118,8 @@ impl MemoryCeiling {
         let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
         let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
         let requests = limits.open_requests().saturating_mul(request);
-        let observation = OBSERVER_BYTES.saturating_add(requests);
+        let history = if config.observe.admin.is_some() { HISTORY_BYTES } else { 0 };
+        let observation = OBSERVER_BYTES.saturating_add(history).saturating_add(requests);
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
         let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
         let connection = connection.saturating_add(limited);
@@ -221,6 +225,15 @@ mod tests {
         let handshakes = (more.limits.handshakes * super::CLIENT_CERTIFICATE_BYTES) as u64;
         let asking = more.memory_ceiling(1).total();
         assert_eq!(asking - three, handshakes + super::AUTHORITIES_BYTES as u64);
+    }
+
+    #[test]
+    fn an_admin_listener_brings_a_history() {
+        let mut config = Config::default();
+        let without = config.memory_ceiling(2).total();
+        config.observe.admin = Some("127.0.0.1:0".parse().unwrap());
+        let with = config.memory_ceiling(2).total();
+        assert_eq!(with - without, 2 * super::HISTORY_BYTES as u64);
     }
 
     #[test]

@@ -35,3 +35,23 @@ pub struct RingAccount {
     /// Bytes of send memory that hold what is to leave.
     pub write_queue_bytes: u64,
 }
+
+impl RingAccount {
+    /// What was counted since `earlier`, an account of the same ring; and what is present, as it is.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        let since = |of: fn(Self) -> u64| of(self).saturating_sub(of(earlier));
+        Self {
+            enters: since(|of| of.enters),
+            submissions: since(|of| of.submissions),
+            completions: since(|of| of.completions),
+            cancels: since(|of| of.cancels),
+            out_of_buffers: since(|of| of.out_of_buffers),
+            full_queue: since(|of| of.full_queue),
+            re_arms: since(|of| of.re_arms),
+            overflows: since(|of| of.overflows),
+            refused_enters: since(|of| of.refused_enters),
+            completion_overflows: since(|of| of.completion_overflows),
+            ..self
+        }
+    }
+}

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, Slow, Statuses, Tail, ThreadFigures,
-    WorkerSnapshot, access_log::Totals, slow::MOST,
+    Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, Slow, Statuses, Tail,
+    ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
 };
 
 /// What does not change while a server runs.
@@ -49,6 +49,8 @@ pub struct Anatomy {
     pub time: SystemTime,
     /// How long the server has run.
     pub uptime: Duration,
+    /// The time that the figures are of; None if that is all since the start.
+    pub window: Option<Window>,
     /// Each worker's own; None for one that did not answer in time.
     pub workers: Vec<Option<Box<WorkerSnapshot>>>,
     /// Each worker's thread; None if the kernel does not report it.
@@ -69,8 +71,12 @@ pub struct Anatomy {
     pub aborted: Coarse,
     /// Durations of what a deadline ended.
     pub timed_out: Coarse,
-    /// The slowest requests of the last minutes, slowest first.
+    /// The slowest requests of each class, of the window or the last minutes, slowest first.
     pub slowest: Vec<SlowOnWorker>,
+    /// Those of them that the history does not keep yet.
+    pub(super) uncollected: Vec<SlowOnWorker>,
+    /// What is wrong now, compared with the hour before.
+    pub attention: Vec<Attention>,
     /// What the kernel says.
     pub kernel: KernelFigures,
     /// What became of the access log's lines, if there is one.
@@ -86,50 +92,103 @@ impl Anatomy {
         kernel: KernelFigures,
         access_log: Option<Totals>,
     ) -> Self {
-        let mut histograms = Histograms::default();
         let thread =
             |worker: &Option<Box<WorkerSnapshot>>| ThreadFigures::sample(worker.as_ref()?.thread);
-        let (mut tail, mut ledger, mut counts) =
-            (Tail::default(), Ledger::default(), Counts::default());
-        let (mut ends, mut statuses) = (Ends::default(), Statuses::default());
-        let (mut aborted, mut timed_out) = (Coarse::default(), Coarse::default());
+        let threads = workers.iter().map(thread).collect();
         let mut slowest = Vec::new();
         for (worker, snapshot) in workers.iter().enumerate() {
             let Some(snapshot) = snapshot else { continue };
-            histograms.add(&snapshot.histograms);
-            tail.add(&snapshot.tail);
-            ledger.add(&snapshot.ledger);
-            counts = counts.plus(snapshot.counts);
-            ends.add(&snapshot.ends);
-            statuses.add(&snapshot.statuses);
-            aborted.add(&snapshot.aborted);
-            timed_out.add(&snapshot.timed_out);
             slowest.extend(snapshot.slowest.iter().map(|slow| SlowOnWorker {
                 worker,
                 ago: Duration::from_nanos(snapshot.now.saturating_sub(slow.finished.ended)),
                 slow: *slow,
             }));
         }
-        slowest.sort_by_key(|slow| std::cmp::Reverse(slow.slow.finished.total));
-        slowest.truncate(MOST);
+        let empty = Self::empty();
+        let mut anatomy = Self { server, uptime, workers, threads, kernel, access_log, ..empty };
+        anatomy.add_up();
+        anatomy.uncollected.clone_from(&slowest);
+        anatomy.rank(slowest);
+        anatomy
+    }
+
+    /// Of no worker.
+    pub(super) fn empty() -> Self {
         Self {
-            server,
+            server: ServerFacts {
+                addresses: Vec::new(),
+                tls: String::new(),
+                io: "",
+                anatomy: true,
+                root_missing: false,
+                root_replaced: 0,
+                whole_records: true,
+            },
             time: SystemTime::now(),
-            uptime,
-            threads: workers.iter().map(thread).collect(),
-            workers,
-            histograms,
-            tail,
-            ledger,
-            counts,
-            ends,
-            statuses,
-            aborted,
-            timed_out,
-            slowest,
-            kernel,
-            access_log,
+            uptime: Duration::ZERO,
+            window: None,
+            workers: Vec::new(),
+            threads: Vec::new(),
+            histograms: Histograms::default(),
+            tail: Tail::default(),
+            ledger: Ledger::default(),
+            counts: Counts::default(),
+            ends: Ends::default(),
+            statuses: Statuses::default(),
+            aborted: Coarse::default(),
+            timed_out: Coarse::default(),
+            slowest: Vec::new(),
+            uncollected: Vec::new(),
+            attention: Vec::new(),
+            kernel: KernelFigures::default(),
+            access_log: None,
         }
+    }
+
+    /// The same server at the same moment, with the figures of a window of time.
+    pub(super) fn of_window(
+        &self,
+        window: Window,
+        workers: Vec<Option<Box<WorkerSnapshot>>>,
+        threads: Vec<Option<ThreadFigures>>,
+        kernel: KernelFigures,
+        access_log: Option<Totals>,
+        slowest: Vec<SlowOnWorker>,
+    ) -> Self {
+        let (server, window) = (self.server.clone(), Some(window));
+        let empty = Self { server, time: self.time, uptime: self.uptime, window, ..Self::empty() };
+        let mut anatomy = Self { workers, threads, kernel, access_log, ..empty };
+        anatomy.add_up();
+        anatomy.rank(slowest);
+        anatomy
+    }
+
+    /// Adds up what the workers noted.
+    pub(super) fn add_up(&mut self) {
+        for snapshot in self.workers.iter().flatten() {
+            self.histograms.add(&snapshot.histograms);
+            self.tail.add(&snapshot.tail);
+            self.ledger.add(&snapshot.ledger);
+            self.counts = self.counts.plus(snapshot.counts);
+            self.ends.add(&snapshot.ends);
+            self.statuses.add(&snapshot.statuses);
+            self.aborted.add(&snapshot.aborted);
+            self.timed_out.add(&snapshot.timed_out);
+        }
+    }
+
+    /// Adds slow requests that were kept elsewhere.
+    pub fn remember(&mut self, kept: Vec<SlowOnWorker>) {
+        let mut slowest = std::mem::take(&mut self.slowest);
+        slowest.extend(kept);
+        self.rank(slowest);
+    }
+
+    /// Takes the slowest of each class.
+    fn rank(&mut self, slowest: Vec<SlowOnWorker>) {
+        self.slowest = slowest_of(slowest, EACH, |one, other| {
+            one.slow.finished.class() == other.slow.finished.class()
+        });
     }
 
     /// Connections that are open.
@@ -141,4 +200,20 @@ impl Anatomy {
     pub fn unobserved(&self) -> u64 {
         self.workers.iter().flatten().map(|worker| worker.unobserved).sum()
     }
+}
+
+/// Sorts requests, slowest first, and keeps at most `each` of those that are `alike`.
+pub(super) fn slowest_of(
+    mut all: Vec<SlowOnWorker>,
+    each: usize,
+    alike: impl Fn(&SlowOnWorker, &SlowOnWorker) -> bool,
+) -> Vec<SlowOnWorker> {
+    all.sort_by_key(|slow| std::cmp::Reverse(slow.slow.finished.waited()));
+    let mut kept: Vec<SlowOnWorker> = Vec::new();
+    for slow in all {
+        if kept.iter().filter(|kept| alike(kept, &slow)).count() < each {
+            kept.push(slow);
+        }
+    }
+    kept
 }

@@ -26,6 +26,12 @@ pub(super) fn longest_of(bucket: usize) -> u64 {
     bound_of(((4 + (bucket as u64 - 4) % 4) << shift).max(4))
 }
 
+/// The middle of a bucket, which stands for the durations in it: at most an eighth off.
+pub(super) fn middle_of(bucket: usize) -> u64 {
+    let shortest = bucket.checked_sub(1).map_or(0, |before| longest_of(before) + 1);
+    shortest.midpoint(longest_of(bucket))
+}
+
 /// How often a duration was seen, by stage.
 #[derive(Clone, Debug)]
 pub struct Coarse {
@@ -43,6 +49,21 @@ impl Default for Coarse {
 impl Coarse {
     /// Memory of one.
     pub(super) const BYTES: usize = (BUCKETS + 1) * Stage::COUNT * size_of::<u64>();
+
+    /// Of such counts, one histogram behind the other, and sums.
+    pub(super) fn of(counts: &[u64], sums: [u64; Stage::COUNT]) -> Self {
+        Self { counts: counts.into(), sums }
+    }
+
+    /// All counts, one histogram behind the other.
+    pub(super) fn all_counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The sums of all stages, in nanoseconds.
+    pub(super) fn sums(&self) -> &[u64; Stage::COUNT] {
+        &self.sums
+    }
 
     /// Counts one duration, in nanoseconds.
     pub(super) fn record(&mut self, stage: Stage, nanoseconds: u64) {
@@ -98,6 +119,11 @@ mod tests {
             let bucket = bucket_of(value);
             prop_assert!(value <= longest_of(bucket), "{} {}", value, bucket);
             prop_assert!(bucket == 0 || longest_of(bucket - 1) < value, "{} {}", value, bucket);
+            let middle = middle_of(bucket);
+            prop_assert_eq!(bucket_of(middle), bucket);
+            if bucket < BUCKETS - 1 {
+                prop_assert!(middle.abs_diff(value) <= value / 8, "{} {}", value, middle);
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::Stage;
+use super::{Stage, coarse};
 
 /// The longest time that is resolved, in nanoseconds.
 pub const LONGEST: u64 = (1 << 36) - 1;
@@ -40,7 +40,7 @@ pub struct Histograms {
 const BUCKETS: usize = HISTOGRAM_BYTES / size_of::<u64>();
 
 /// Histograms of one worker.
-const HISTOGRAMS: usize = Stage::COUNT + 2;
+pub(super) const HISTOGRAMS: usize = Stage::COUNT + 2;
 
 /// The place among them of the durations of turns.
 const TURNS: usize = Stage::COUNT;
@@ -202,6 +202,27 @@ impl Histograms {
                 histogram.saturating_record_n(0, missing);
             }
         }
+    }
+
+    /// All of them with their sums: the stages', then turns, then wakes.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Histogram<u64>, u64)> {
+        let stages = self.stages.iter().zip(self.sums);
+        stages.chain([(&self.turns, self.turns_sum), (&self.wakes, self.wakes_sum)])
+    }
+
+    /// Of coarse counts, in the order of [`Self::all`].
+    pub(super) fn of_coarse(counts: &[u64], sums: &[u64; HISTOGRAMS]) -> Self {
+        let mut histograms = Self::default();
+        let into =
+            histograms.stages.iter_mut().chain([&mut histograms.turns, &mut histograms.wakes]);
+        for (counts, histogram) in counts.chunks_exact(coarse::BUCKETS).zip(into) {
+            for (bucket, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                histogram.saturating_record_n(coarse::middle_of(bucket), *count);
+            }
+        }
+        histograms.sums.copy_from_slice(&sums[..Stage::COUNT]);
+        (histograms.turns_sum, histograms.wakes_sum) = (sums[TURNS], sums[WAKES]);
+        histograms
     }
 
     /// Adds another worker's.

@@ -40,6 +40,15 @@ impl ThreadFigures {
         self.ran.saturating_sub(turns)
     }
 
+    /// What was counted since `earlier`, figures of the same thread.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(earlier.ran),
+            waited: self.waited.saturating_sub(earlier.waited),
+            ..self
+        }
+    }
+
     /// Reads them for one thread of this process.
     pub fn sample(thread: u32) -> Option<Self> {
         let text = fs::read(format!("/proc/self/task/{thread}/schedstat")).ok()?;
@@ -72,7 +81,36 @@ pub struct KernelFigures {
     pub tls: Option<Vec<(String, u64)>>,
 }
 
+/// Counters of the kernel that only grow: see [`KernelFigures`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KernelCounters([Option<u64>; 4]);
+
 impl KernelFigures {
+    pub(super) fn counters(&self) -> KernelCounters {
+        KernelCounters([
+            self.listen_overflows,
+            self.listen_drops,
+            self.retransmitted_segments,
+            self.syn_cookies_sent,
+        ])
+    }
+
+    /// Between two moments at which the counters were these.
+    pub(super) fn between(
+        &self,
+        KernelCounters(earlier): KernelCounters,
+        KernelCounters(later): KernelCounters,
+    ) -> Self {
+        let grown = |place: usize| Some(later[place]?.saturating_sub(earlier[place].unwrap_or(0)));
+        Self {
+            listen_overflows: grown(0),
+            listen_drops: grown(1),
+            retransmitted_segments: grown(2),
+            syn_cookies_sent: grown(3),
+            ..self.clone()
+        }
+    }
+
     /// Reads the counters; `listeners` are what the server knows of its own.
     pub fn sample(listeners: Vec<ListenerQueue>) -> Self {
         let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();

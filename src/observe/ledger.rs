@@ -171,6 +171,27 @@ impl Ledger {
         self.handshake_sent += other.handshake_sent;
     }
 
+    /// What was added since `earlier`, a copy of the same ledger.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        let take = |of: &mut u64, before: u64| *of = of.saturating_sub(before);
+        for (of, before) in since.routes.iter_mut().zip(earlier.routes) {
+            take(&mut of.responses, before.responses);
+            take(&mut of.copied, before.copied);
+            take(&mut of.straight, before.straight);
+            take(&mut of.shared, before.shared);
+        }
+        take(&mut since.taken.sealed, earlier.taken.sealed);
+        take(&mut since.taken.opened, earlier.taken.opened);
+        take(&mut since.taken.plain, earlier.taken.plain);
+        take(&mut since.taken.copied, earlier.taken.copied);
+        take(&mut since.taken.copied_of_kernel, earlier.taken.copied_of_kernel);
+        take(&mut since.heads, earlier.heads);
+        take(&mut since.handshake_received, earlier.handshake_received);
+        take(&mut since.handshake_sent, earlier.handshake_sent);
+        since
+    }
+
     /// What a route carried.
     pub fn carried(&self, route: Route) -> Carried {
         self.routes[route as usize]
@@ -212,5 +233,6 @@ mod tests {
         assert_eq!((sum.heads, sum.taken().sealed), (10, 18));
         let (payload, flows) = sum.receive_flows(false, true);
         assert_eq!((payload, flows.len()), (14, 3));
+        assert_eq!(sum.since(&one), one);
     }
 }

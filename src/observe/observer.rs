@@ -67,6 +67,16 @@ impl Tail {
         }
     }
 
+    /// What was added since `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        since.requests = since.requests.saturating_sub(earlier.requests);
+        for (part, before) in since.parts.iter_mut().zip(earlier.parts) {
+            *part = part.saturating_sub(before);
+        }
+        since
+    }
+
     /// Adds another worker's. The threshold is then the higher one.
     pub fn add(&mut self, other: &Self) {
         self.threshold = self.threshold.max(other.threshold);
@@ -78,7 +88,7 @@ impl Tail {
 }
 
 /// A copy of what one worker has noted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WorkerSnapshot {
     /// Durations by stage.
     pub histograms: Histograms,
@@ -96,7 +106,7 @@ pub struct WorkerSnapshot {
     pub open_requests: u32,
     /// Requests that found no clock.
     pub unobserved: u64,
-    /// The slowest requests of the last minutes.
+    /// The slowest requests of the last minutes, of those that have not been collected.
     pub slowest: Vec<Slow>,
     /// How often connections and requests ended otherwise than by a complete answer.
     pub ends: Ends,
@@ -108,6 +118,8 @@ pub struct WorkerSnapshot {
     pub timed_out: Coarse,
     /// The longest turn of the loop.
     pub longest_stall: Option<Stall>,
+    /// The longest one since the slowest requests were collected.
+    pub recent_stall: Option<Stall>,
     /// Nanoseconds in sendfile(2).
     pub sendfile: u64,
     /// Nanoseconds in which the worker did not run although it had something to do.
@@ -297,6 +309,11 @@ impl Observer {
         count
     }
 
+    /// The slowest requests have been collected from a snapshot: those to come are compared anew.
+    pub fn collected(&self) {
+        self.noted.borrow_mut().slowest.collected();
+    }
+
     /// A copy of all that was noted, beside what the worker knows otherwise.
     pub fn snapshot(
         &self,
@@ -322,6 +339,7 @@ impl Observer {
             aborted: noted.aborted.clone(),
             timed_out: noted.timed_out.clone(),
             longest_stall: noted.slowest.longest_stall(),
+            recent_stall: noted.slowest.recent_stall(),
             sendfile: self.sendfile.get(),
             lost: self.lost(),
             thread: rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs(),

@@ -11,7 +11,7 @@ use super::{
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
-    slow::Finished,
+    slow::{Class, Finished},
     stage::REQUEST_STAGES,
 };
 
@@ -190,7 +190,9 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
         connection.phase.set(end.phase);
         noted.ends.count(Ended::Refused, end);
     }
-    if noted.log.is_some() || noted.slowest.wants(total) {
+    let queued = if request.number == 1 { connection.accept_queue.unwrap_or(0) } else { 0 };
+    let class = Class::of(request.parts(), total, queued, request.status, true);
+    if noted.log.is_some() || noted.slowest.wants(class, total + queued) {
         tell(&connection, noted, &request, total, true);
     }
     noted.open.put_back(request);
@@ -234,7 +236,7 @@ fn tell(
     if let Some(log) = log {
         log.push(&finished, connection.peer.as_ref(), request.logged_head());
     }
-    if slowest.wants(total) {
+    if slowest.wants(finished.class(), finished.waited()) {
         slowest.keep(&finished, request.head(), connection.observer.connections.get());
     }
 }

@@ -1,15 +1,22 @@
-//! The slowest requests of the last minutes, and what else their worker did meanwhile.
+//! The slowest requests of the last minutes by class, and what else their worker did meanwhile.
 //!
-//! The invariant: a bounded store. A request that is faster than all that are kept costs one
-//! comparison.
+//! The invariant: a bounded store in which no cause displaces another: each class has places of its
+//! own. A request that is faster than all of its class costs finding its class and a comparison.
 
-use super::{Agreed, End, Route, Shares, Stage, Work, request::HEAD_KEPT, stage::REQUEST_STAGES};
+use super::{
+    Agreed, End, Route, Shares, Stage, Work,
+    request::{HEAD_KEPT, Parts},
+    stage::REQUEST_STAGES,
+};
 
 /// How long a slow request is remembered, in nanoseconds.
 pub const REMEMBERED: u64 = 300 * 1_000_000_000;
 
+/// Slow requests of each class that a worker remembers.
+pub(super) const EACH: usize = 4;
+
 /// Slow requests that a worker remembers.
-pub const MOST: usize = 64;
+pub const MOST: usize = Class::COUNT * EACH;
 
 /// Turns of the loop that are remembered because they were long.
 const STALLS: usize = 16;
@@ -67,8 +74,72 @@ pub struct Finished {
 impl Finished {
     /// The stage that took longest.
     pub fn dominant(&self) -> Stage {
-        let parts = REQUEST_STAGES.into_iter().zip(self.parts);
-        parts.max_by_key(|(_, time)| *time).map_or(Stage::Total, |(stage, _)| stage)
+        REQUEST_STAGES[longest(&self.parts)]
+    }
+
+    /// How long its client waited for it, as far as the server's side is the reason: its total, and
+    /// the accept queue before.
+    pub fn waited(&self) -> u64 {
+        self.total + self.accept_queue.unwrap_or(0)
+    }
+
+    /// The class that it competes in.
+    pub(super) fn class(&self) -> Class {
+        let accept_queue = self.accept_queue.unwrap_or(0);
+        Class::of(&self.parts, self.total, accept_queue, self.status, self.complete)
+    }
+}
+
+/// The place of the longest part; of equal ones the first.
+#[inline]
+fn longest(parts: &Parts) -> usize {
+    let mut most = 0;
+    for (part, time) in parts.iter().enumerate() {
+        if *time > parts[most] {
+            most = part;
+        }
+    }
+    most
+}
+
+/// Requests that are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class(usize);
+
+impl Class {
+    /// Those whose wait in the accept queue was longer than all that followed.
+    const QUEUED: usize = REQUEST_STAGES.len();
+    /// Those that were refused (4xx).
+    const REFUSED: usize = Self::QUEUED + 1;
+    /// Those that were answered with a fault of the server (5xx).
+    const FAILED: usize = Self::QUEUED + 2;
+    /// Those that ended without their whole answer.
+    const INCOMPLETE: usize = Self::QUEUED + 3;
+
+    /// How many there are: the others are one for each stage, of those that spent most of their time
+    /// in it.
+    pub(super) const COUNT: usize = Self::QUEUED + 4;
+
+    /// The class of a request.
+    #[inline]
+    pub(super) fn of(
+        parts: &Parts,
+        total: u64,
+        accept_queue: u64,
+        status: u16,
+        complete: bool,
+    ) -> Self {
+        Self(if !complete {
+            Self::INCOMPLETE
+        } else if status >= 500 {
+            Self::FAILED
+        } else if status >= 400 {
+            Self::REFUSED
+        } else if accept_queue > total {
+            Self::QUEUED
+        } else {
+            longest(parts)
+        })
     }
 }
 
@@ -102,32 +173,36 @@ pub struct Slow {
 #[derive(Debug)]
 pub(super) struct Slowest {
     kept: Vec<Slow>,
-    /// Nothing that took less is kept at present.
-    floor: u64,
+    /// Nothing of a class that took less is kept at present.
+    floors: [u64; Class::COUNT],
     stalls: [Stall; STALLS],
     next_stall: usize,
     longest: Stall,
+    /// The longest since they were collected.
+    recent: Stall,
 }
 
 impl Default for Slowest {
     fn default() -> Self {
         Self {
             kept: Vec::with_capacity(MOST),
-            floor: 0,
+            floors: [0; Class::COUNT],
             stalls: [Stall::default(); STALLS],
             next_stall: 0,
             longest: Stall::default(),
+            recent: Stall::default(),
         }
     }
 }
 
 impl Slowest {
-    /// Whether a request of this duration would be kept.
-    pub(super) fn wants(&self, total: u64) -> bool {
-        total > self.floor
+    /// Whether a request of this class would be kept whose client waited so long.
+    #[inline]
+    pub(super) fn wants(&self, Class(class): Class, waited: u64) -> bool {
+        waited > self.floors[class]
     }
 
-    /// Keeps a request, in the place of the fastest one if there is no room.
+    /// Keeps a request, in the place of the fastest one of its class if there is no room.
     pub(super) fn keep(&mut self, finished: &Finished, head: &[u8], connections: usize) {
         let stall = self.stall_within(finished.arrived, finished.ended);
         let mut slow =
@@ -135,36 +210,62 @@ impl Slowest {
         slow.head_len = head.len().min(HEAD_KEPT);
         let kept = head.get(..slow.head_len).unwrap_or_default();
         slow.head.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
-        self.forget(finished.ended);
-        if self.kept.len() < MOST {
+        let class = finished.class();
+        self.kept.retain(|slow| slow.finished.ended + REMEMBERED > finished.ended);
+        let of_class = |slow: &&mut Slow| slow.finished.class() == class;
+        if self.kept.iter().filter(|slow| slow.finished.class() == class).count() < EACH {
             self.kept.push(slow);
-        } else if let Some(fastest) = self.kept.iter_mut().min_by_key(|slow| slow.finished.total) {
+        } else if let Some(fastest) =
+            self.kept.iter_mut().filter(of_class).min_by_key(|slow| slow.finished.waited())
+        {
             *fastest = slow;
         }
-        self.set_floor();
+        self.set_floors();
     }
 
     /// Forgets what is too long ago.
     pub(super) fn forget(&mut self, now: u64) {
         self.kept.retain(|slow| slow.finished.ended + REMEMBERED > now);
-        self.set_floor();
+        self.set_floors();
     }
 
-    fn set_floor(&mut self) {
-        self.floor = if self.kept.len() < MOST {
-            0
-        } else {
-            self.kept.iter().map(|slow| slow.finished.total).min().unwrap_or(0)
-        };
+    /// Forgets everything: it has been collected.
+    pub(super) fn collected(&mut self) {
+        self.kept.clear();
+        self.floors = [0; Class::COUNT];
+        self.recent = Stall::default();
+    }
+
+    /// A class with a free place has no floor.
+    fn set_floors(&mut self) {
+        let mut counts = [0; Class::COUNT];
+        self.floors = [u64::MAX; Class::COUNT];
+        for slow in &self.kept {
+            let Class(class) = slow.finished.class();
+            counts[class] += 1;
+            self.floors[class] = self.floors[class].min(slow.finished.waited());
+        }
+        for (floor, count) in self.floors.iter_mut().zip(counts) {
+            if count < EACH {
+                *floor = 0;
+            }
+        }
     }
 
     /// Takes note of a long turn.
     pub(super) fn stalled(&mut self, stall: Stall) {
         self.stalls[self.next_stall % STALLS] = stall;
         self.next_stall += 1;
-        if stall.took > self.longest.took {
-            self.longest = stall;
+        for longest in [&mut self.longest, &mut self.recent] {
+            if stall.took > longest.took {
+                *longest = stall;
+            }
         }
+    }
+
+    /// The longest turn since the slowest requests were collected.
+    pub(super) fn recent_stall(&self) -> Option<Stall> {
+        (self.recent.took > 0).then_some(self.recent)
     }
 
     /// The longest turn of all.
@@ -193,17 +294,53 @@ mod tests {
         Finished { arrived: ended - total, ended, total, ..Finished::default() }
     }
 
+    /// What is kept, as class and total.
+    fn kept(slowest: &Slowest) -> Vec<(usize, u64)> {
+        let kept = slowest.kept().iter().map(|slow| &slow.finished);
+        let mut kept: Vec<_> = kept.map(|one| (one.class().0, one.total)).collect();
+        kept.sort_unstable();
+        kept
+    }
+
     #[test]
-    fn the_slowest_stay() {
+    fn the_slowest_of_each_class_stay() {
         let mut slowest = Slowest::default();
+        let classes: [fn(&mut Finished); 4] = [
+            |one| one.parts[place(Stage::Head)] = one.total,
+            |one| one.parts[place(Stage::LastWrite)] = one.total,
+            |one| one.status = 503,
+            |one| one.complete = false,
+        ];
+        // The last write is the slowest by far, and displaces no other cause.
         for total in 1..=200 {
-            if slowest.wants(total) {
-                slowest.keep(&finished(1_000 + total, total), b"GET / HTTP/1.1", 1);
+            for (number, class) in classes.iter().enumerate() {
+                let total = if number == 1 { total * 1_000 } else { total };
+                let mut one =
+                    Finished { complete: true, status: 200, ..finished(1_000_000, total) };
+                class(&mut one);
+                if slowest.wants(one.class(), one.waited()) {
+                    slowest.keep(&one, b"GET / HTTP/1.1", 1);
+                }
             }
         }
-        let least = slowest.kept().iter().map(|slow| slow.finished.total).min();
-        assert_eq!((slowest.kept().len(), least), (MOST, Some(137)));
-        assert!(!slowest.wants(137) && slowest.wants(138));
+        let (head, last) = (place(Stage::Head), place(Stage::LastWrite));
+        let expected: Vec<_> =
+            [(head, 1), (last, 1_000), (Class::FAILED, 1), (Class::INCOMPLETE, 1)]
+                .into_iter()
+                .flat_map(|(class, times)| (197..=200).map(move |total| (class, total * times)))
+                .collect();
+        assert_eq!(kept(&slowest), expected);
+        assert!(!slowest.wants(Class(head), 197) && slowest.wants(Class(head), 198));
+        assert!(slowest.wants(Class(place(Stage::Body)), 1), "nothing of that class is kept");
+        slowest.collected();
+        assert!(slowest.kept().is_empty() && slowest.wants(Class(head), 1));
+    }
+
+    #[test]
+    fn a_wait_in_the_accept_queue_has_a_class_of_its_own() {
+        let one =
+            Finished { accept_queue: Some(500), complete: true, status: 200, ..finished(1_000, 2) };
+        assert_eq!((one.class(), one.waited()), (Class(Class::QUEUED), 502));
     }
 
     #[test]

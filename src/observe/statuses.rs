@@ -13,10 +13,20 @@ impl Default for Statuses {
 impl Statuses {
     /// Final status codes have three digits, the first from 2 to 5 (RFC 9110 section 15).
     const FIRST: u16 = 200;
-    const LEN: usize = 400;
+    pub(super) const LEN: usize = 400;
 
     /// Memory of one worker's.
     pub(super) const BYTES: usize = Self::LEN * size_of::<u64>();
+
+    /// Of such counts.
+    pub(super) fn of(counts: &[u64]) -> Self {
+        Self(counts.into())
+    }
+
+    /// All counts.
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.0
+    }
 
     /// Counts one.
     #[inline]

@@ -197,10 +197,20 @@ impl Default for Ends {
 }
 
 impl Ends {
-    const LEN: usize = Ended::ALL.len() * Why::ALL.len() * Phase::COUNT;
+    pub(super) const LEN: usize = Ended::ALL.len() * Why::ALL.len() * Phase::COUNT;
 
     /// Memory of one worker's.
     pub(super) const BYTES: usize = Self::LEN * size_of::<u64>();
+
+    /// Of such counts.
+    pub(super) fn of(counts: &[u64]) -> Self {
+        Self(counts.into())
+    }
+
+    /// All counts.
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.0
+    }
 
     /// Counts one.
     pub(super) fn count(&mut self, what: Ended, end: End) {

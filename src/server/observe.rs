@@ -1,16 +1,19 @@
 //! Where reports come from: the workers' copies, the listeners' queues, the kernel's counters.
 
 use std::{
+    io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::{Arc, Weak, atomic::Ordering, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
 use super::root::RootFigures;
 use crate::{
     observe::{
-        Anatomy, KernelFigures, ListenerQueue, ServerFacts, access_log::LogHandle, admin::Source,
+        Anatomy, EVERY, History, KernelFigures, ListenerQueue, ServerFacts, Span, WorkerSnapshot,
+        access_log::LogHandle, admin::Source, attention,
     },
     ring::TcpInfo,
     worker::{Command, Inbox},
@@ -36,17 +39,35 @@ pub(super) struct Sources {
     pub(super) listeners: Vec<Listening>,
     pub(super) log: Option<LogHandle>,
     pub(super) root: Arc<RootFigures>,
+    pub(super) history: Mutex<History>,
 }
 
-impl Source for Sources {
-    fn anatomy(&self) -> Anatomy {
+/// How long slow requests are reported if no time is asked for.
+const SLOWEST: Span = Span { since: Duration::from_secs(300), until: Duration::ZERO };
+
+/// What a worker is asked.
+type Question = fn(mpsc::SyncSender<Box<WorkerSnapshot>>) -> Command;
+
+impl Sources {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what happened since this was last called.
+    fn keep(&self) {
+        let anatomy = self.ask(Command::Collect);
+        self.history().keep(&anatomy);
+    }
+
+    /// Asks each worker.
+    fn ask(&self, question: Question) -> Anatomy {
         // Asked all at once, so that one that is stuck does not keep the others from being heard.
         let replies: Vec<_> = self
             .inboxes
             .iter()
             .map(|inbox| {
                 let (reply, answer) = mpsc::sync_channel(1);
-                inbox.send(Command::Snapshot(reply));
+                inbox.send(question(reply));
                 answer
             })
             .collect();
@@ -63,6 +84,62 @@ impl Source for Sources {
             ..self.facts.clone()
         };
         Anatomy::of(facts, self.started.elapsed(), workers, kernel, log)
+    }
+}
+
+impl Source for Sources {
+    fn anatomy(&self) -> Anatomy {
+        let mut anatomy = self.ask(Command::Snapshot);
+        let history = self.history();
+        anatomy.remember(history.slowest(SLOWEST, anatomy.uptime));
+        anatomy.attention = attention(&history, &anatomy);
+        anatomy
+    }
+
+    fn within(&self, span: Span) -> Anatomy {
+        let now = self.ask(Command::Snapshot);
+        let history = self.history();
+        let mut within = history.within(&now, span);
+        within.attention = attention(&history, &now);
+        within
+    }
+
+    fn history(&self) -> String {
+        Self::history(self).to_json(self.started.elapsed())
+    }
+}
+
+/// The thread that keeps the history. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Historian {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Historian {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(super) fn start(sources: Arc<Sources>) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::Builder::new().name("history".to_owned()).spawn(move || {
+            while stopped.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                sources.keep();
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Historian {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("history: its thread panicked: a defect");
+        }
     }
 }
 

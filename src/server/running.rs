@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     Confinement,
-    observe::Sources,
+    observe::{Historian, Sources},
     placement::Placement,
     root::RootWatch,
     threads::WorkerThread,
@@ -112,6 +112,7 @@ pub struct RunningServer {
     pub(super) handle: Handle,
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
+    pub(super) historian: Option<Historian>,
     pub(super) log: Option<AccessLog>,
     pub(super) pool: Pool,
     pub(super) workers: Vec<WorkerThread>,

@@ -4,7 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Instant,
 };
@@ -13,7 +13,7 @@ use super::{
     Handle, Prepared, RunningServer, StartError,
     host::ControlGroups,
     ktls, memory,
-    observe::{Listening, Sources},
+    observe::{Historian, Listening, Sources},
     patience::within,
     placement::Placement,
     root::RootWatch,
@@ -199,12 +199,14 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         listeners: watched,
         root: Arc::clone(root.figures()),
         log: log_handle.clone(),
+        history: Mutex::default(),
     });
     let mut server = RunningServer {
         config,
         addresses,
         sources: Arc::clone(&sources),
         admin: None,
+        historian: None,
         log,
         pool,
         tls_path,
@@ -226,6 +228,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         result.map_err(StartError::Worker)?;
     }
     if let Some(socket) = admin {
+        let historian = Historian::start(Arc::clone(&sources)).map_err(StartError::Thread)?;
+        server.historian = Some(historian);
         server.admin = Some(Admin::start(socket, sources).map_err(StartError::Admin)?);
     }
     tls.watch()?;

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Folder(Arc<Path>, Arc<Folder>),
     /// Send a copy of what was noted. Dropped unanswered if the worker ends before.
     Snapshot(SyncSender<Box<WorkerSnapshot>>),
+    /// The same; then forget the slowest requests, which the asker keeps.
+    Collect(SyncSender<Box<WorkerSnapshot>>),
 }
 
 /// A worker's inbox. Commands are few (a drain, now and then a question), so a lock serves.

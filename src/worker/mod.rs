@@ -248,6 +248,11 @@ async fn listen_to(
                 }
                 // The asker may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
+                Command::Collect(reply) => {
+                    if reply.try_send(Box::new(snapshot(&context))).is_ok() {
+                        context.observer.collected();
+                    }
+                }
             }
         }
         accept::make_room(&context.ring, &door, inbox.take_room()).await;

@@ -11,7 +11,7 @@ use std::{
 use ringway::config::{AccessLogTarget, IoMode};
 use serde_json::Value;
 
-use crate::{connect, folder, settled, start, stop};
+use crate::{connect, folder, program::wait_until, settled, start, stop};
 
 /// Every path to a member, with `[]` for what an array holds.
 fn shape(value: &Value, path: &str, into: &mut std::collections::BTreeSet<String>) {
@@ -53,7 +53,7 @@ fn the_report_has_the_shape_of_the_example() {
     let surplus: Vec<_> = told.difference(&promised).collect();
     assert!(surplus.is_empty(), "not in the example: {surplus:?}");
     // What depends on stalls, on kernel TLS and on what a client does may be absent.
-    let may_lack = ["stall", ".kernel.tls", ".buckets[]", ".flows[]"];
+    let may_lack = ["stall", ".kernel.tls", ".buckets[]", ".flows[]", ".window.", ".attention[]"];
     let lacking: Vec<_> = promised
         .difference(&told)
         .filter(|path| !may_lack.iter().any(|part| path.contains(part)))
@@ -68,6 +68,49 @@ fn the_report_has_the_shape_of_the_example() {
     let parts = slow["stages"].as_array().unwrap().iter();
     let sum: u64 = parts.map(|stage| stage["ns"].as_u64().unwrap()).sum();
     assert_eq!(sum, slow["total_ns"].as_u64().unwrap());
+    stop(server);
+}
+
+/// What happened stays known by its time, and is asked for when it is over.
+#[test]
+fn the_last_hour_is_kept_though_nobody_asked() {
+    let folder = folder();
+    let server = start(folder.path(), |config| {
+        config.observe.admin = Some("127.0.0.1:0".parse().unwrap());
+    });
+    let mut client = connect(&server);
+    for _ in 0..3 {
+        client.get("/");
+    }
+    client.close();
+    let address = server.admin_address().unwrap();
+    let json = |path: &str| -> Value {
+        serde_json::from_str(&ask(TcpStream::connect(address).unwrap(), path).1).unwrap()
+    };
+    let points = || json("/history.json")["points"].as_array().unwrap().clone();
+    wait_until("the first moment is kept", || !points().is_empty());
+    let first = points()[0].clone();
+    assert_eq!((first["requests"].as_u64(), first["refused"].as_u64()), (Some(3), Some(0)));
+    assert!(first["p99_ns"].as_u64() > Some(0), "{first}");
+    let mut client = connect(&server);
+    assert_eq!(client.get("/absent").0, 404);
+    client.close();
+    let since_first = || {
+        let ago = points()[0]["seconds_ago"].clone();
+        json(&format!("/anatomy.json?since={ago}"))
+    };
+    let counted = || since_first()["totals"]["requests"] == 1;
+    wait_until("what came later is a window of its own", counted);
+    let recent = since_first();
+    assert_eq!(recent["statuses"][0]["status"], 404, "{}", recent["statuses"]);
+    let slowest = recent["slowest"].as_array().unwrap();
+    assert_eq!((slowest.len(), &slowest[0]["path"]), (1, &"/absent".into()));
+    let ago = recent["window"]["since_seconds"].as_f64().unwrap();
+    let before = json(&format!("/anatomy.json?since=3600&until={ago}"));
+    assert_eq!(before["totals"]["requests"], 3, "{}", before["window"]);
+    assert!(before["slowest"].as_array().unwrap().iter().all(|slow| slow["path"] == "/"));
+    // Without a time, the slowest of the last minutes are those of both.
+    assert!(json("/anatomy.json")["slowest"].as_array().unwrap().len() > 1);
     stop(server);
 }
 
@@ -103,6 +146,18 @@ fn the_admin_listener_tells_metrics_and_the_report() {
     assert_eq!(status, 200);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["totals"]["requests"], 7);
+    let (status, recent) = get("/anatomy.json?since=3600");
+    assert_eq!(status, 200);
+    let recent: Value = serde_json::from_str(&recent).unwrap();
+    assert_eq!(recent["totals"], report["totals"], "all of it is within the hour");
+    assert_eq!(recent["ledger"], report["ledger"]);
+    assert!(recent["window"]["seconds"].as_f64() > Some(0.0), "{}", recent["window"]);
+    let slowest = |report: &Value| report["slowest"].as_array().unwrap().len();
+    assert_eq!(slowest(&recent), slowest(&report));
+    assert_eq!(get("/anatomy.json?since=yesterday").0, 400);
+    let (status, history) = get("/history.json");
+    let history: Value = serde_json::from_str(&history).unwrap();
+    assert_eq!((status, history["every_seconds"].as_u64()), (200, Some(10)));
     let (status, page) = get("/");
     assert!(status == 200 && page.to_lowercase().contains("<!doctype html>"));
     assert_eq!(get("/other").0, 404);

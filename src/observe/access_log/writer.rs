@@ -42,6 +42,18 @@ pub struct Totals {
     pub reopened: u64,
 }
 
+impl Totals {
+    /// What was added since `earlier`.
+    pub(in crate::observe) fn since(self, earlier: Self) -> Self {
+        Self {
+            written: self.written.saturating_sub(earlier.written),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            failed: self.failed.saturating_sub(earlier.failed),
+            reopened: self.reopened.saturating_sub(earlier.reopened),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     written: AtomicU64,

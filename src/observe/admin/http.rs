@@ -3,9 +3,10 @@
 use std::{
     io::{self, Read, Write},
     net::IpAddr,
+    time::Duration,
 };
 
-use crate::observe::Exposition;
+use crate::observe::{Exposition, Span};
 
 /// Bytes of a request head, at most.
 const HEAD: usize = 8 << 10;
@@ -20,6 +21,8 @@ pub(super) enum Asked {
     Path {
         /// Without its query.
         path: String,
+        /// The query, without its question mark.
+        query: String,
         /// Only the head is wanted.
         head_only: bool,
         /// How metrics are wanted.
@@ -66,10 +69,36 @@ fn judge(request: &httparse::Request<'_, '_>, local_names: bool) -> Asked {
         _ => return Asked::Refused(405),
     };
     let target = request.path.unwrap_or_default();
-    let path = target.split('?').next().unwrap_or_default().to_owned();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
     let accept = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("accept"));
     let exposition = Exposition::wanted(accept.map(|field| field.value).unwrap_or_default());
-    Asked::Path { path, head_only, exposition }
+    Asked::Path { path, query, head_only, exposition }
+}
+
+/// The time that a query asks for: `since` and `until`, in seconds before the present. None without
+/// either.
+///
+/// # Errors
+/// One of them is no number of seconds, or the time ends before it begins.
+pub(super) fn span(query: &str) -> Result<Option<Span>, &'static str> {
+    let mut span = None;
+    for (name, value) in query.split('&').filter_map(|member| member.split_once('=')) {
+        if !matches!(name, "since" | "until") {
+            continue;
+        }
+        let seconds =
+            value.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let Some(seconds) = seconds else {
+            return Err("since and until are seconds ago: ?since=60\n");
+        };
+        let span = span.get_or_insert_with(Span::default);
+        *(if name == "since" { &mut span.since } else { &mut span.until }) = seconds;
+    }
+    if span.is_some_and(|span: Span| span.since <= span.until) {
+        return Err("since is longer ago than until: ?since=120&until=60\n");
+    }
+    Ok(span)
 }
 
 /// Whether `host[:port]` names this machine by itself.
@@ -127,18 +156,45 @@ mod tests {
     fn a_get_of_a_path() {
         let path = |path: &str, head_only| Asked::Path {
             path: path.to_owned(),
+            query: String::new(),
             head_only,
             exposition: Exposition::Prometheus,
         };
         assert_eq!(asked("GET / HTTP/1.1\r\nHost: localhost:9\r\n\r\n"), path("/", false));
-        assert_eq!(asked("HEAD /m?x HTTP/1.1\r\nhost: [::1]:9\r\n\r\n"), path("/m", true));
+        assert_eq!(asked("HEAD /m HTTP/1.1\r\nhost: [::1]:9\r\n\r\n"), path("/m", true));
         assert_eq!(asked("GET /m HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), path("/m", false));
         let mut unix = &b"GET /m HTTP/1.1\r\nHost: anything\r\n\r\n"[..];
         assert_eq!(ask(&mut unix, false).unwrap(), path("/m", false));
         let accept = "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1";
         let asked = asked(&format!("GET /m HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n"));
         let exposition = Exposition::OpenMetrics;
-        assert_eq!(asked, Asked::Path { path: "/m".to_owned(), head_only: false, exposition });
+        let (path, query) = ("/m".to_owned(), String::new());
+        assert_eq!(asked, Asked::Path { path, query, head_only: false, exposition });
+    }
+
+    #[test]
+    fn a_query_names_a_time() {
+        let ago = |since, until| {
+            Ok(Some(Span {
+                since: Duration::from_millis(since),
+                until: Duration::from_millis(until),
+            }))
+        };
+        assert_eq!(span(""), Ok(None));
+        assert_eq!(span("x&y=1"), Ok(None));
+        assert_eq!(span("since=60"), ago(60_000, 0));
+        assert_eq!(span("since=90.5&until=30&x=y"), ago(90_500, 30_000));
+        for bad in
+            ["since=", "since=-1", "since=x", "since=1e300", "until=5", "since=0", "since=NaN"]
+        {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+        let Asked::Path { path, query, .. } =
+            asked("GET /a?since=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        else {
+            panic!("it is a request");
+        };
+        assert_eq!((path.as_str(), query.as_str()), ("/a", "since=1"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The admin listener: `/metrics`, `/anatomy.json` and the page that draws it, on loopback or a
+//! The admin listener: `/metrics`, `/anatomy.json`, `/history.json` and the page that draws it, on loopback or a
 //! Unix socket.
 //!
 //! The invariant: it cannot hold up serving. It has threads of its own with blocking sockets, at
@@ -33,7 +33,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
 };
 
-use super::{Anatomy, page::PAGE};
+use super::{Anatomy, Span, page::PAGE};
 use crate::config::AdminAddress;
 use http::Asked;
 
@@ -48,8 +48,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The source of the answers.
 pub trait Source: Send + Sync + 'static {
-    /// All that is known now.
+    /// All that is known now, since the start.
     fn anatomy(&self) -> Anatomy;
+
+    /// What happened within a time of the last hour.
+    fn within(&self, span: Span) -> Anatomy;
+
+    /// The last hour in a few figures for each of its parts, as JSON.
+    fn history(&self) -> String;
 }
 
 /// The admin listener cannot be set up.
@@ -282,8 +288,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::Result<()> {
     let local_names = stream.is_tcp();
-    let (path, head_only, exposition) = match http::ask(&mut stream, local_names)? {
-        Asked::Path { path, head_only, exposition } => (path, head_only, exposition),
+    let (path, query, head_only, exposition) = match http::ask(&mut stream, local_names)? {
+        Asked::Path { path, query, head_only, exposition } => (path, query, head_only, exposition),
         Asked::Refused(status) => {
             let text = match status {
                 405 => "Only GET and HEAD are answered here.\n",
@@ -297,13 +303,18 @@ fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::
     };
     let (status, media_type, body) = match path.as_str() {
         "/" => (200, "text/html; charset=utf-8", PAGE.into()),
-        "/anatomy.json" => (200, "application/json", source.anatomy().to_json()),
+        "/anatomy.json" => match http::span(&query) {
+            Ok(None) => (200, "application/json", source.anatomy().to_json()),
+            Ok(Some(span)) => (200, "application/json", source.within(span).to_json()),
+            Err(text) => (400, "text/plain; charset=utf-8", text.to_owned()),
+        },
+        "/history.json" => (200, "application/json", source.history()),
         "/metrics" => {
             let text = Arc::new(source.anatomy()).to_metrics(exposition);
             (200, exposition.media_type(), text)
         }
         _ => {
-            let text = "There are /, /metrics and /anatomy.json here.\n";
+            let text = "There are /, /metrics, /anatomy.json and /history.json here.\n";
             (404, "text/plain; charset=utf-8", text.to_owned())
         }
     };

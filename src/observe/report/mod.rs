@@ -29,6 +29,23 @@ impl Anatomy {
         push_object(&mut text, |report| {
             report.number("format", FORMAT);
             report.object("server", |server| self.push_server(server));
+            match self.window {
+                None => report.null("window"),
+                Some(window) => report.object("window", |object| {
+                    object.float("since_seconds", seconds(window.since));
+                    object.float("until_seconds", seconds(window.until));
+                    object.float("seconds", seconds(window.since.saturating_sub(window.until)));
+                }),
+            }
+            report.array("attention", |list| {
+                for attention in &self.attention {
+                    list.object(|each| {
+                        each.string("what", attention.what);
+                        each.boolean("bad", attention.bad);
+                        each.string("says", &attention.says);
+                    });
+                }
+            });
             report.object("totals", |totals| self.push_totals(totals));
             report.array("statuses", |statuses| {
                 for (status, count) in self.statuses.iter() {
