@@ -8,7 +8,7 @@ use super::{
     hello::{HelloBytes, Opening},
 };
 use crate::{
-    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState},
+    handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, offers_http2},
     observe::{Agreed, ConnectionClock},
     read::Reader,
     record::TlsVersion,
@@ -108,7 +108,7 @@ async fn shake_hands(
     hello: HelloBytes,
     mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
-    let mut handshake = Handshake::new(context.tls.current())?;
+    let mut handshake = Handshake::new(context.tls.current(offers_http2(&hello)))?;
     let mut flight = Vec::with_capacity(USUAL_FLIGHT);
     let advanced = step(context, &mut handshake, &hello, &mut flight, &mut clock).await;
     drop(hello);

@@ -1,5 +1,6 @@
 //! The ClientHello as it lies in the first bytes of a connection (RFC 8446 section 4.1.2): whether
-//! it is whole, and whether it says that the client fell back to an older version (RFC 7507).
+//! it is whole, whether it says that the client fell back to an older version (RFC 7507), and
+//! whether it offers HTTP/2 (RFC 7301).
 //!
 //! Pure. rustls judges everything else about it. What does not look like a ClientHello here is
 //! passed on to rustls, which has the right alert for it.
@@ -28,6 +29,9 @@ const FALLBACK_SCSV: [u8; 2] = [0x56, 0x00];
 /// `supported_versions` (RFC 8446 section 4.2.1).
 const SUPPORTED_VERSIONS: [u8; 2] = [0, 43];
 
+/// `application_layer_protocol_negotiation` (RFC 7301 section 3.1).
+const ALPN: [u8; 2] = [0, 16];
+
 /// The version that `supported_versions` names for TLS 1.3, the newest that we speak.
 const TLS_1_3: [u8; 2] = [3, 4];
 
@@ -53,6 +57,14 @@ pub fn is_partial_hello(bytes: &[u8]) -> bool {
 pub(super) fn is_inappropriate_fallback(bytes: &[u8]) -> bool {
     match first(bytes) {
         First::Whole(hello) => falls_back(&hello).unwrap_or(false),
+        First::Part | First::Other => false,
+    }
+}
+
+/// Whether `bytes` hold a ClientHello that offers HTTP/2 by ALPN.
+pub fn offers_http2(bytes: &[u8]) -> bool {
+    match first(bytes) {
+        First::Whole(hello) => names_http2(&hello).unwrap_or(false),
         First::Part | First::Other => false,
     }
 }
@@ -100,29 +112,55 @@ fn first(bytes: &[u8]) -> First<'_> {
 /// Whether the suites hold the signal and the versions lack ours. `None` if the ClientHello is
 /// malformed.
 fn falls_back(hello: &[u8]) -> Option<bool> {
+    let (suites, extensions) = lists(hello)?;
+    if !suites.chunks_exact(2).any(|suite| suite == FALLBACK_SCSV) {
+        return Some(false);
+    }
+    // Without supported_versions there is no TLS 1.3.
+    let Some(content) = extension(extensions, SUPPORTED_VERSIONS)? else { return Some(true) };
+    let (versions, _) = list(content, 1)?;
+    Some(!versions.chunks_exact(2).any(|version| version == TLS_1_3))
+}
+
+/// Whether ALPN names `h2`. `None` if the ClientHello is malformed.
+fn names_http2(hello: &[u8]) -> Option<bool> {
+    let (_, extensions) = lists(hello)?;
+    let Some(content) = extension(extensions, ALPN)? else { return Some(false) };
+    let (mut names, _) = list(content, 2)?;
+    while !names.is_empty() {
+        let (name, rest) = list(names, 1)?;
+        if name == b"h2" {
+            return Some(true);
+        }
+        names = rest;
+    }
+    Some(false)
+}
+
+/// The cipher suites and the extensions, of which there may be none.
+fn lists(hello: &[u8]) -> Option<(&[u8], &[u8])> {
     // legacy_version and random, then four lists.
     let (_, rest) = hello.split_at_checked(2 + 32)?;
     let (_session, rest) = list(rest, 1)?;
     let (suites, rest) = list(rest, 2)?;
     let (_compressions, rest) = list(rest, 1)?;
-    if !suites.chunks_exact(2).any(|suite| suite == FALLBACK_SCSV) {
-        return Some(false);
-    }
-    // Without extensions there is no TLS 1.3.
-    if rest.is_empty() {
-        return Some(true);
-    }
-    let (mut extensions, _) = list(rest, 2)?;
+    let extensions = if rest.is_empty() { rest } else { list(rest, 2)?.0 };
+    Some((suites, extensions))
+}
+
+/// The content of the first extension of this kind, if there is one. The outer `None` stands for
+/// a malformed list.
+#[expect(clippy::option_option, reason = "malformed and absent are not the same")]
+fn extension(mut extensions: &[u8], wanted: [u8; 2]) -> Option<Option<&[u8]>> {
     while !extensions.is_empty() {
         let (kind, rest) = extensions.split_first_chunk::<2>()?;
         let (content, rest) = list(rest, 2)?;
-        if *kind == SUPPORTED_VERSIONS {
-            let (versions, _) = list(content, 1)?;
-            return Some(!versions.chunks_exact(2).any(|version| version == TLS_1_3));
+        if *kind == wanted {
+            return Some(Some(content));
         }
         extensions = rest;
     }
-    Some(true)
+    Some(None)
 }
 
 /// A list behind its length of so many bytes, and what follows it.
@@ -140,19 +178,40 @@ mod tests {
 
     /// A ClientHello with these suites and, if any, these versions, in records of `size` bytes.
     fn hello(suites: &[[u8; 2]], versions: Option<&[[u8; 2]]>, size: usize) -> Vec<u8> {
+        hello_with(suites, versions, None, size)
+    }
+
+    /// The same with these names of protocols.
+    fn hello_with(
+        suites: &[[u8; 2]],
+        versions: Option<&[[u8; 2]]>,
+        protocols: Option<&[&[u8]]>,
+        size: usize,
+    ) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
         body.push(0);
         body.extend((suites.len() as u16 * 2).to_be_bytes());
         body.extend(suites.concat());
         body.extend([1, 0]);
+        let mut extensions = Vec::new();
         if let Some(versions) = versions {
             let versions = versions.concat();
-            let mut extensions = vec![0, 23, 0, 0];
+            extensions.extend([0, 23, 0, 0]);
             extensions.extend(SUPPORTED_VERSIONS);
             extensions.extend((versions.len() as u16 + 1).to_be_bytes());
             extensions.push(versions.len() as u8);
             extensions.extend(versions);
+        }
+        if let Some(protocols) = protocols {
+            let name = |name: &&[u8]| [&[name.len() as u8], *name].concat();
+            let names = protocols.iter().flat_map(name).collect::<Vec<u8>>();
+            extensions.extend(ALPN);
+            extensions.extend((names.len() as u16 + 2).to_be_bytes());
+            extensions.extend((names.len() as u16).to_be_bytes());
+            extensions.extend(names);
+        }
+        if !extensions.is_empty() {
             body.extend((extensions.len() as u16).to_be_bytes());
             body.extend(extensions);
         }
@@ -184,6 +243,25 @@ mod tests {
     }
 
     #[test]
+    fn http2_is_offered_by_its_name_alone() {
+        for size in [3, 7, 1 << 14] {
+            let offers = |protocols: Option<&[&[u8]]>| {
+                offers_http2(&hello_with(&[AES], Some(&[TLS_1_3]), protocols, size))
+            };
+            assert!(offers(Some(&[b"h2", b"http/1.1"])));
+            assert!(offers(Some(&[b"http/1.1", b"h2"])));
+            assert!(!offers(Some(&[b"http/1.1"])));
+            assert!(!offers(Some(&[b"h2c", b"h", b"xh2"])));
+            assert!(!offers(Some(&[])));
+            assert!(!offers(None));
+        }
+        assert!(!offers_http2(&hello_with(&[AES], None, None, 1 << 14)), "no extensions");
+        let whole = hello_with(&[AES], None, Some(&[b"h2"]), 1 << 14);
+        assert!(offers_http2(&whole));
+        assert!((0..whole.len()).all(|length| !offers_http2(&whole[..length])));
+    }
+
+    #[test]
     fn a_hello_is_partial_up_to_its_last_byte() {
         for size in [3, 1 << 14] {
             let hello = hello(&[AES], Some(&[TLS_1_3]), size);
@@ -208,9 +286,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = (is_partial_hello(&bytes), falls_back(&bytes));
+            let _ = (is_partial_hello(&bytes), falls_back(&bytes), names_http2(&bytes));
             let framed = [&[22, 3, 1, 1, 0, 1, 0, 0, 200][..], &bytes].concat();
-            let _ = is_inappropriate_fallback(&framed);
+            let _ = (is_inappropriate_fallback(&framed), offers_http2(&framed));
         }
     }
 }

@@ -47,9 +47,9 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
     let (folder, tls, [a, b]) = start();
     assert_eq!(served(&tls), [a.clone(), b.clone()]);
     assert_eq!(tls.certificates()[1].names, ["b.example"]);
-    let before = tls.config().current();
+    let before = tls.config().current(false);
     assert_eq!(tls.refresh(true), Ok(0), "nothing has changed");
-    assert!(Arc::ptr_eq(&before, &tls.config().current()), "so nothing is built anew");
+    assert!(Arc::ptr_eq(&before, &tls.config().current(false)), "so nothing is built anew");
 
     std::fs::write(folder.path("a.example.pem"), "no longer").unwrap();
     let new = folder.pair("b.example");
@@ -57,7 +57,7 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
     assert!(error.refusals()[0].contains("a.example.pem"), "{error}");
     assert_eq!(error.refusals().len(), 1);
     assert_eq!(served(&tls), [a, new.clone()]);
-    assert!(!Arc::ptr_eq(&before, &tls.config().current()));
+    assert!(!Arc::ptr_eq(&before, &tls.config().current(false)));
 
     let newer = folder.pair("a.example");
     folder.pair("ca");
@@ -69,7 +69,7 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
 #[test]
 fn the_old_configuration_goes_with_its_last_user() {
     let (folder, tls, _) = start();
-    let user = tls.config().current();
+    let user = tls.config().current(false);
     let old = Arc::downgrade(&user);
     folder.pair("a.example");
     assert_eq!(tls.refresh(true), Ok(1));
@@ -81,12 +81,12 @@ fn the_old_configuration_goes_with_its_last_user() {
 #[test]
 fn what_cannot_be_built_is_given_up_and_tried_again() {
     let (folder, tls, [a, b]) = start();
-    let before = tls.config().current();
+    let before = tls.config().current(false);
     let new = folder.pair("a.example");
     tls.state().make = |_, _| Err(rustls::Error::General("no".to_owned()));
     assert!(tls.refresh(true).is_err());
     assert_eq!(served(&tls), [a.clone(), b.clone()], "what is in use");
-    assert!(Arc::ptr_eq(&before, &tls.config().current()));
+    assert!(Arc::ptr_eq(&before, &tls.config().current(false)));
     tls.state().make = TlsParts::server_config;
     assert_eq!(tls.refresh(true), Ok(1));
     assert_eq!(served(&tls), [new, b]);

@@ -19,11 +19,11 @@ use super::provider::provider;
 use super::tickets::BoundTickets;
 use crate::record::TlsVersion;
 
-/// Tickets with each handshake of TLS 1.3 where HTTP/1.1 is offered alone. A ticket is used once, and
-/// a browser that comes back opens up to six connections at the same time.
+/// Tickets with each handshake of TLS 1.3 for a client that will speak HTTP/1. A ticket is used once,
+/// and a browser that comes back opens up to six connections at the same time.
 const HTTP1_TICKETS: usize = 2;
 
-/// Tickets with each handshake where most clients need one connection.
+/// Tickets for a client that will speak HTTP/2: it needs one connection.
 const HTTP2_TICKETS: usize = 1;
 
 /// Most tickets for a client that asks for a number of them; the memory of handshakes counts with it.
@@ -58,8 +58,8 @@ impl TlsParts {
     ///   RFC 9113 section 9.2.2 prohibits for HTTP/2.
     /// - ALPN: `h2` where it is offered, `http/1.1`, `http/1.0`.
     /// - Tickets: stateless, and bound to what is demanded of clients. Nothing else is kept of a
-    ///   session. Two with each handshake, or one where HTTP/2 is offered; clients that want another
-    ///   number say so (RFC 9149). No session is resumed later than seven days after its full
+    ///   session. Two with each handshake, or one for a client of HTTP/2 (see [`SharedConfig`]);
+    ///   clients that want another number say so (RFC 9149). No session is resumed later than seven days after its full
     ///   handshake.
     /// - No early data: a replayed request must not exist.
     pub fn server_config(self, offer: Offer) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -79,7 +79,7 @@ impl TlsParts {
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(BoundTickets { inner: self.tickets, policy });
-        config.send_tls13_tickets = if offer.http2 { HTTP2_TICKETS } else { HTTP1_TICKETS };
+        config.send_tls13_tickets = HTTP1_TICKETS;
         config.max_tls13_tickets = MAX_TICKETS;
         config.max_early_data_size = 0;
         config.enable_secret_extraction = true;
@@ -110,26 +110,52 @@ pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 /// The configuration that handshakes begin with, which a reload may replace at any time. A handshake
 /// looks here once and stays with what it found.
 ///
+/// It is kept once for each protocol, since a client of HTTP/2 gets fewer tickets; all else is shared.
+///
 /// A lock that is only ever written when certificates are replaced costs a reader two atomic
 /// operations, less than a thousandth of a handshake.
 #[derive(Debug)]
-pub struct SharedConfig(RwLock<Arc<ServerConfig>>);
+pub struct SharedConfig(RwLock<Variants>);
+
+/// One configuration with as many tickets as the clients of each protocol need.
+#[derive(Debug)]
+struct Variants {
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+}
+
+impl Variants {
+    fn of(http1: Arc<ServerConfig>) -> Self {
+        let is_http2 = |name: &Vec<u8>| Protocol::agreed(Some(name)) == Some(Protocol::Http2);
+        let offered = http1.alpn_protocols.iter().any(is_http2);
+        let http2 = if offered {
+            let mut config = ServerConfig::clone(&http1);
+            config.send_tls13_tickets = HTTP2_TICKETS;
+            Arc::new(config)
+        } else {
+            Arc::clone(&http1)
+        };
+        Self { http1, http2 }
+    }
+}
 
 impl SharedConfig {
     /// Begins with this one.
     pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self(RwLock::new(config))
+        Self(RwLock::new(Variants::of(config)))
     }
 
-    /// The present one.
-    pub fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// The present one, for a client whose ClientHello offers HTTP/2, or does not.
+    pub fn current(&self, offers_http2: bool) -> Arc<ServerConfig> {
+        let variants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(if offers_http2 { &variants.http2 } else { &variants.http1 })
     }
 
     /// Puts another one in its place. The old one goes with the last handshake that has it.
     pub fn replace(&self, config: Arc<ServerConfig>) {
+        let variants = Variants::of(config);
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *current, config);
+        let old = std::mem::replace(&mut *current, variants);
         // Taking it apart is not for handshakes to wait for.
         drop(current);
         drop(old);

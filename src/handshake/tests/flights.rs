@@ -188,7 +188,9 @@ fn http2_is_agreed_on_where_it_is_offered() {
     let mut client = ClientConfig::clone(&bed.client);
     client.alpn_protocols.clear();
     bed.client = Arc::new(client);
-    assert_eq!(bed.connect().established.protocol, Protocol::Http1);
+    let link = bed.connect();
+    assert_eq!(link.established.protocol, Protocol::Http1);
+    assert_eq!(link.client.tls13_tickets_received(), 2, "by the same server");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::record::{
     TlsVersion, encode_alert, parse_control,
 };
 use crate::tls::{
-    Offer, Protocol, TlsParts,
+    Offer, Protocol, SharedConfig, TlsParts,
     identity::{Certificate, Certificates, Credentials},
     kernel as ktls, own_tickets, server_config,
 };
@@ -100,9 +100,10 @@ impl Bed {
     /// A whole handshake, nothing split, nothing early.
     pub(crate) fn connect(&self) -> Link {
         let mut client = self.client();
-        let mut handshake = self.handshake();
+        let mut flight = sent(&mut client);
+        let config = SharedConfig::new(Arc::clone(&self.server)).current(offers_http2(&flight));
+        let mut handshake = Handshake::new(config).unwrap();
         loop {
-            let flight = sent(&mut client);
             let mut output = Vec::new();
             let advance = handshake.advance(&flight, &mut output).unwrap();
             assert_eq!(advance.consumed, flight.len());
@@ -110,6 +111,7 @@ impl Bed {
             if advance.state == HandshakeState::Finished {
                 return Link::new(client, handshake.finish().unwrap());
             }
+            flight = sent(&mut client);
         }
     }
 }
