@@ -11,12 +11,12 @@ const CONNECTION_STATE_BYTES: usize = 8 << 10;
 /// What a connection of HTTP/2 has besides: the loop's state, queued replies, the table of HPACK.
 pub(crate) const H2_STATE_BYTES: usize = 12 << 10;
 
-/// One of its streams, at most twice while their number grows. What a stream's content takes besides
-/// is in [`H2_HELD_BYTES`].
-pub(crate) const H2_STREAM_BYTES: usize = 2 * 208;
+/// One of its streams, at most twice while their number grows. What a stream's head and content take
+/// besides is in [`H2_HELD_BYTES`].
+pub(crate) const H2_STREAM_BYTES: usize = 2 * 232;
 
-/// Heads in pieces, requests that wait for look-ups, pages and multipart ranges that wait for
-/// windows, for each worker; beyond, streams are refused.
+/// Heads in pieces, requests that wait for look-ups, heads of answers that wait for room, pages and
+/// multipart ranges that wait for windows, for each worker; beyond, streams are refused.
 pub(crate) const H2_HELD_BYTES: usize = 16 << 20;
 
 /// Plaintext of one TLS record, at most (RFC 8446 section 5.1).

@@ -273,8 +273,7 @@ impl Site {
             || self.leaves_out(name)
     }
 
-    /// Whether the operator wants answers without this field, or with a value of the operator's.
-    pub(crate) fn leaves_out(&self, name: &str) -> bool {
+    fn leaves_out(&self, name: &str) -> bool {
         self.left_out.iter().any(|left_out| left_out.eq_ignore_ascii_case(name))
     }
 

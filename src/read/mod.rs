@@ -16,7 +16,6 @@ mod opening;
 #[cfg(test)]
 mod properties;
 mod reader;
-mod take;
 #[cfg(test)]
 mod tests;
 

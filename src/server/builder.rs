@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-#[cfg(not(feature = "service"))]
-use super::start;
-use super::{Prepared, RunningServer, StartError};
+use super::{Prepared, RunningServer, StartError, start};
 use crate::config::{
     CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
 };
@@ -13,27 +11,20 @@ use crate::config::{
 /// builder can be made.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    pub(super) config: Config,
+    config: Config,
     /// The listeners are still the default ones.
     default_listeners: bool,
-    #[cfg(feature = "service")]
-    pub(super) applications: crate::service::Applications,
 }
 
 impl From<Config> for Builder {
     fn from(config: Config) -> Self {
-        Self {
-            config,
-            default_listeners: false,
-            #[cfg(feature = "service")]
-            applications: crate::service::Applications::default(),
-        }
+        Self { config, default_listeners: false }
     }
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { default_listeners: true, ..Self::from(Config::default()) }
+        Self { config: Config::default(), default_listeners: true }
     }
 }
 
@@ -115,9 +106,6 @@ impl Builder {
     /// # Errors
     /// What is wrong with the configuration, the certificate or the addresses.
     pub fn prepare(self) -> Result<Prepared, StartError> {
-        #[cfg(feature = "service")]
-        return self.prepare_with_applications();
-        #[cfg(not(feature = "service"))]
         start::prepare(self.config)
     }
 }

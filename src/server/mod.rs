@@ -5,8 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "service")]
-mod applications;
 mod builder;
 mod error;
 pub(crate) mod host;

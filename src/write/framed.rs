@@ -1,33 +1,138 @@
 //! Files that are not cached, as frames of HTTP/2: read into send memory that leaves a gap before
 //! each piece, so that nothing is copied behind its head.
+//!
+//! A read is owned by whoever began it and holds nobody up: meanwhile the writer gathers and sends
+//! what is ready. What was read leaves by itself, once nothing waits before it.
 
-use std::{future::poll_fn, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{
+    io,
+    ops::Range,
+    os::fd::OwnedFd,
+    rc::Rc,
+    task::{Poll, ready},
+};
 
-use super::{WriteError, Writer, sealing::Layout};
-use crate::ring::Socket;
+use super::{
+    WriteError, Writer,
+    memory::WORTHWHILE,
+    sealing::{Layout, Places},
+};
+use crate::ring::{Flight, ReadInto, Ring, SendBuf, SendClass, Socket};
 
-/// Bytes before each piece.
+/// Bytes before each piece: the head of a frame.
 const GAP: usize = 9;
 
-impl Writer {
-    /// Reads a piece of a file and sends it in frames of at most `most` bytes, each behind what
-    /// `head` makes of its length. Nothing may wait to leave. Returns the bytes of the file, which
-    /// may be fewer than asked for; 0 if it has none there.
+/// A read of a file into send memory, in the layout of frames.
+#[derive(Debug)]
+pub struct FramedRead {
+    state: State,
+    layout: Layout,
+    /// When it began, in nanoseconds on the worker's clock, and how long it took.
+    began: u64,
+    took: u64,
+    /// When it has to have come, in milliseconds on the worker's clock.
+    until: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Flying(Flight<ReadInto>),
+    Done(SendBuf, Places, usize),
+    Failed(WriteError),
+}
+
+impl FramedRead {
+    /// Waits until the read has come, has failed, or has taken longer than the response timeout.
+    pub fn poll(&mut self, ring: &Ring) -> Poll<()> {
+        let State::Flying(flight) = &mut self.state else { return Poll::Ready(()) };
+        self.state = match flight.poll() {
+            Poll::Ready((Ok(count), (memory, places))) => State::Done(memory, places, count),
+            Poll::Ready((Err(error), _)) => State::Failed(WriteError::File(error)),
+            Poll::Pending => {
+                ready!(ring.poll_until(self.until));
+                State::Failed(WriteError::FileStalled)
+            }
+        };
+        self.took = ring.clock().saturating_sub(self.began);
+        Poll::Ready(())
+    }
+
+    /// Whether it is still waited for.
+    pub fn is_flying(&self) -> bool {
+        matches!(self.state, State::Flying(_))
+    }
+
+    /// Bytes that were read; 0 if the file has none there.
     ///
     /// # Errors
-    /// [`WriteError::File`] and [`WriteError::FileStalled`] if nothing could be read: then nothing
-    /// was sent. Others as in [`Writer::flush`].
-    pub async fn send_framed(
+    /// [`WriteError::File`] and [`WriteError::FileStalled`]: nothing could be read.
+    pub fn outcome(&self) -> Result<usize, &WriteError> {
+        match &self.state {
+            State::Flying(_) => Ok(0),
+            State::Done(_, _, count) => Ok(*count),
+            State::Failed(error) => Err(error),
+        }
+    }
+
+    /// Whether a signal interrupted it, so that it is to begin again.
+    pub fn is_interrupted(&self) -> bool {
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        matches!(&self.state, State::Failed(WriteError::File(error)) if interrupted(error))
+    }
+}
+
+impl Writer {
+    /// Begins to read a piece of a file that is to leave in frames of at most `most` bytes, once the
+    /// socket has room for it and there is memory. May be dropped and called again.
+    ///
+    /// # Errors
+    /// As [`Writer::poll_memory`].
+    pub fn poll_framed_read(
         &mut self,
         socket: &Socket,
         file: &Rc<OwnedFd>,
         range: Range<u64>,
         most: usize,
-        head: &mut dyn FnMut(u32) -> [u8; GAP],
-    ) -> Result<u64, WriteError> {
+    ) -> Poll<Result<FramedRead, WriteError>> {
+        let rest = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let memory = ready!(self.poll_buffer(socket, SendClass::Bulk, rest))?;
         let layout = Layout { gap: GAP, most };
-        let read = poll_fn(|_| self.poll_piece(socket, file, range.clone(), layout)).await;
-        let (mut memory, places, count) = read?;
+        let room = memory.len().min(self.open.max(WORTHWHILE));
+        let places = self.sealing.places(room, rest, layout, self.ring.now());
+        let flight = self.ring.begin_read_into(file, memory, places, range.start);
+        let until = self.ring.now().saturating_add(self.stall);
+        let state = State::Flying(flight);
+        Poll::Ready(Ok(FramedRead { state, layout, began: self.ring.clock(), took: 0, until }))
+    }
+
+    /// Whether the socket still has room for so many bytes, or a good part of them.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub fn fits(&mut self, socket: &Socket, count: usize) -> Result<bool, WriteError> {
+        let wanted = count.min(WORTHWHILE);
+        if self.open < wanted {
+            self.open = socket.send_queue().map_err(WriteError::Socket)?.free();
+        }
+        Ok(self.open >= wanted)
+    }
+
+    /// Sends the first `count` bytes of what was read, each frame behind what `head` makes of its
+    /// length. Nothing may wait to leave.
+    ///
+    /// # Errors
+    /// [`WriteError::Defect`] if less was read or something waits, and what the record layer says.
+    pub fn depart_framed(
+        &mut self,
+        socket: &Socket,
+        read: FramedRead,
+        count: usize,
+        head: &mut dyn FnMut(u32) -> [u8; GAP],
+    ) -> Result<(), WriteError> {
+        let (mut memory, places) = match read.state {
+            State::Done(memory, places, read) if read >= count => (memory, places),
+            _ => return Err(WriteError::Defect("more is sent of a file than was read")),
+        };
         let mut left = count;
         for place in &places {
             let length = place.len().min(left);
@@ -40,11 +145,8 @@ impl Writer {
             let gap = gap.ok_or(WriteError::Defect("a piece of a file has no gap before it"))?;
             gap.copy_from_slice(&head(length as u32));
         }
-        if count > 0 {
-            let load = self.sealing.take_read(memory, &places, count, layout)?;
-            self.depart_with(socket, load)?;
-            self.flush(socket).await?;
-        }
-        Ok(count as u64)
+        self.notes.gathering.waited_for_file(read.took);
+        let load = self.sealing.take_read(memory, &places, count, read.layout)?;
+        self.depart_with(socket, load)
     }
 }

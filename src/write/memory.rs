@@ -48,6 +48,10 @@ impl Waits {
     pub(super) fn is_for_peer(&self) -> bool {
         self.peer.is_some()
     }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.peer.is_some() || self.memory.is_some()
+    }
 }
 
 impl Writer {

@@ -24,15 +24,14 @@ mod rekey;
 mod sealing;
 mod sizing;
 mod source;
-mod streamed;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use error::WriteError;
+pub use framed::FramedRead;
 pub use memory::HELD_UP;
 pub use pace::Pace;
 pub use sizing::RecordSizing;
 pub use source::{Division, Parts, Piece, Source, Whole};
-pub(crate) use streamed::Frame;
 pub use writer::Writer;

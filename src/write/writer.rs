@@ -126,21 +126,50 @@ impl Writer {
         body: u64,
         more: bool,
     ) -> Result<(), WriteError> {
-        if self.gathered() == 0 && !self.is_departing() {
+        poll_fn(|_| self.poll_reserve(socket, plain, body, more)).await
+    }
+
+    /// The same. May be dropped and called again, or left for good.
+    ///
+    /// # Errors
+    /// As [`Self::poll_flush`] and [`Self::poll_memory`].
+    pub fn poll_reserve(
+        &mut self,
+        socket: &Socket,
+        plain: usize,
+        body: u64,
+        more: bool,
+    ) -> Poll<Result<(), WriteError>> {
+        if self.gathered() == 0 && !self.is_departing() && !self.waits.is_any() {
             self.pace.begin(self.ring.now());
         }
         let (wanted, class) = self.sealing.wanted(plain, body, more);
         if self.has_room(plain, body, wanted)? {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
-        self.flush(socket).await?;
+        ready!(self.poll_flush(socket))?;
         let wanted = if more { class.bytes() } else { wanted };
-        self.take_memory(socket, class, wanted).await?;
+        ready!(self.poll_memory(socket, class, wanted))?;
         if self.sealing.make_room(plain, body, plain, self.ring.now())? {
-            Ok(())
+            Poll::Ready(Ok(()))
         } else {
-            Err(WriteError::Defect("a buffer has no room for a head"))
+            Poll::Ready(Err(WriteError::Defect("a buffer has no room for a head")))
         }
+    }
+
+    /// Makes room for so many bytes that are lent, or a good part of them, once what waits has left.
+    /// May be dropped and called again, or left for good.
+    ///
+    /// # Errors
+    /// As [`Self::poll_flush`] and [`Self::poll_memory`].
+    pub fn poll_reserve_to_lend(
+        &mut self,
+        socket: &Socket,
+        rest: usize,
+    ) -> Poll<Result<(), WriteError>> {
+        ready!(self.poll_flush(socket))?;
+        let (wanted, class) = self.sealing.wanted_to_lend(rest);
+        self.poll_memory(socket, class, wanted)
     }
 
     /// Whether a head of `plain` bytes can be gathered behind what waits, and leave with it.

@@ -33,6 +33,7 @@ mod target;
 #[path = "../support/trusting.rs"]
 mod trusting;
 
+mod apart;
 mod blocks;
 mod drain;
 mod floods;
@@ -44,4 +45,5 @@ mod priorities;
 mod requests;
 mod same;
 mod streams;
+mod stuck_disk;
 mod times;

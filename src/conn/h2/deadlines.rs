@@ -1,11 +1,19 @@
 //! Waiting: for bytes, for look-ups, and for the first of all deadlines.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    task::{self, Poll, ready},
+    time::Duration,
+};
 
 use super::{Connection, Stop, drain::Drain, inbound::State, lookups::Found, streams::Answering};
 use crate::{
-    close::Ending, conn::DRAIN_GRACE, observe::Why, parse::h2::ErrorCode, ring::Elapsed,
-    write::WriteError,
+    close::Ending,
+    conn::DRAIN_GRACE,
+    observe::Why,
+    parse::h2::ErrorCode,
+    ring::Elapsed,
+    write::{HELD_UP, WriteError},
 };
 
 /// How long a client has to see an answer before RST_STREAM(NO_ERROR) makes it stop sending content
@@ -21,6 +29,8 @@ enum Event {
     Filled,
     /// A look-up of a stream.
     Found(u32, Result<Found, WriteError>),
+    /// A send has left, there is room to gather, or a file was read.
+    Room,
     /// The worker stops, or the connection is evicted.
     Leave,
 }
@@ -33,26 +43,15 @@ impl Connection<'_> {
         }
         let until = self.next_deadline();
         let event = {
+            let context = self.context;
             let may_read = self.may_read() && !self.is_slowed_down();
             let serving = self.drain == Drain::Serving;
             let idle = self.is_idle_now() && self.last_stream > 0;
-            let Self { context, socket, session, lookups, .. } = self;
+            let (established, fresh) = (self.established, self.last_stream == 0);
             let _idle = idle.then(|| context.idles());
-            let mut filled = pin!(session.fill(socket));
-            let event = poll_fn(|cx| {
-                for at in 0..lookups.len() {
-                    if let Some(Poll::Ready(found)) = lookups.get_mut(at).map(|one| one.poll(cx)) {
-                        let lookup = lookups.swap_remove(at);
-                        return Poll::Ready(Ok(Event::Found(lookup.stream, found)));
-                    }
-                }
-                if !may_read {
-                    return Poll::Pending;
-                }
-                filled.as_mut().poll(cx).map(|filled| filled.map(|()| Event::Filled))
-            });
-            let (began, grace) =
-                if self.last_stream == 0 { (self.established, DRAIN_GRACE) } else { (0, 0) };
+            let since = self.now();
+            let event = poll_fn(|cx| self.poll_event(cx, may_read, since));
+            let (began, grace) = if fresh { (established, DRAIN_GRACE) } else { (0, 0) };
             if serving {
                 let event = context.unless_draining(event, began, grace);
                 match context.ring.until(until, event).await {
@@ -69,7 +68,9 @@ impl Connection<'_> {
         };
         match event {
             Ok(Event::Filled) => self.inbound.fresh = true,
-            Ok(Event::Found(stream, found)) => self.found(stream, found?).await?,
+            Ok(Event::Found(stream, found)) => self.found(stream, found?)?,
+            // The next turn gathers what there is room for now.
+            Ok(Event::Room) => {}
             // Drained by the next gather; an evicted connection says so at once.
             Ok(Event::Leave) if self.context.is_draining() => {}
             Ok(Event::Leave) => {
@@ -81,8 +82,56 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// What comes first. Each wait has its own deadline besides.
+    fn poll_event(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        may_read: bool,
+        since: u64,
+    ) -> Poll<Result<Event, Stop>> {
+        let writer = &mut self.session.writer;
+        if writer.is_departing() {
+            if let Poll::Ready(left) = writer.poll_departed(self.socket) {
+                left?;
+                self.has_left();
+                return Poll::Ready(Ok(Event::Room));
+            }
+        } else if self.reads.has_wish() {
+            if let Poll::Ready(begun) = self.poll_wish() {
+                begun?;
+                return Poll::Ready(Ok(Event::Room));
+            }
+        } else if let Some(wanted) = self.wanted
+            && let Poll::Ready(found) = wanted.poll(self.socket, writer)
+        {
+            found?;
+            self.wanted = None;
+            return Poll::Ready(Ok(Event::Room));
+        }
+        if self.reads.poll(&self.context.ring).is_ready() {
+            return Poll::Ready(Ok(Event::Room));
+        }
+        for at in 0..self.lookups.len() {
+            if let Some(Poll::Ready(found)) = self.lookups.get_mut(at).map(|one| one.poll(cx)) {
+                let lookup = self.lookups.swap_remove(at);
+                return Poll::Ready(Ok(Event::Found(lookup.stream, found)));
+            }
+        }
+        if may_read {
+            let filled = ready!(self.session.poll_fill(self.socket));
+            return Poll::Ready(filled.map(|()| Event::Filled).map_err(Stop::from));
+        }
+        // A connection that is not read holds no receive buffers for long.
+        let held_up = since.saturating_add(HELD_UP.as_millis() as u64);
+        ready!(self.context.ring.poll_until(held_up));
+        if self.session.reader.set_aside() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(WriteError::Overrun.into()))
+    }
+
     fn is_idle_now(&self) -> bool {
-        self.streams.is_empty() && self.lookups.is_empty()
+        self.streams.is_empty() && self.lookups.is_empty() && !self.session.writer.is_departing()
     }
 
     /// The first of all deadlines.
@@ -106,6 +155,9 @@ impl Connection<'_> {
         }
         if self.is_idle_now() {
             until = until.min(after(self.idle_since, timeouts.idle));
+        }
+        if let Some(orderly) = self.reads.until(self.now()) {
+            until = until.min(orderly);
         }
         for slot in self.streams.slots() {
             if let Some(deadline) = self.deadline_of(slot) {

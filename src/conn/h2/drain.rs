@@ -96,6 +96,7 @@ impl Connection<'_> {
             && self.streams.is_empty()
             && self.replies.is_empty()
             && self.filled == 0
+            && !self.session.writer.is_departing()
     }
 
     /// Whether the client has sent GOAWAY and has all that it asked for (RFC 9113 section 6.8).
@@ -105,6 +106,7 @@ impl Connection<'_> {
             && self.lookups.is_empty()
             && self.replies.is_empty()
             && self.filled == 0
+            && !self.session.writer.is_departing()
     }
 
     fn go_away(&mut self, last: u32, code: ErrorCode, why: &str) -> Result<(), Stop> {
@@ -114,6 +116,14 @@ impl Connection<'_> {
         });
         self.reply(&respond::go_away(last, code, why))?;
         if why.is_empty() { Ok(()) } else { self.reply(why.as_bytes()) }
+    }
+
+    /// Gathers the rest of a frame that was begun, and all control frames, once there is room.
+    async fn gather_last(&mut self) -> Result<(), Stop> {
+        while !self.finish_frame()? || !self.gather_replies()? {
+            self.make_way().await?;
+        }
+        Ok(())
     }
 
     /// The end: says why, where that is owed.
@@ -139,13 +149,13 @@ impl Connection<'_> {
         };
         // All that was ready leaves before; where even that finds no room, the reason does not
         // either.
-        if self.gather_replies().await.is_err() {
+        if self.gather_last().await.is_err() {
             return Ending::Reset;
         }
         // A later GOAWAY never takes back what an earlier one has turned away.
         let last = if let Drain::Final(last) = self.drain { last } else { self.last_stream };
         if self.go_away(last, code, why).is_err()
-            || self.gather_replies().await.is_err()
+            || self.gather_last().await.is_err()
             || self.flush().await.is_err()
         {
             return Ending::Reset;

@@ -26,13 +26,13 @@ const WINDOW_OVERFLOW: &str = "a window exceeds 2^31-1";
 
 impl Connection<'_> {
     /// Acts on a frame whose payload has arrived completely, and consumes it.
-    pub(super) async fn whole_frame(&mut self, head: &FrameHead) -> Result<(), Stop> {
+    pub(super) fn whole_frame(&mut self, head: &FrameHead) -> Result<(), Stop> {
         let length = FRAME_HEAD + head.length as usize;
         let payload = payload(self.session, length)?;
         let stream = head.stream;
         match head.kind {
-            Kind::Headers => return self.headers(head).await,
-            Kind::Continuation => return self.continuation(head).await,
+            Kind::Headers => return self.headers(head),
+            Kind::Continuation => return self.continuation(head),
             Kind::Settings => self.settings(head, length)?,
             Kind::Ping => {
                 let octets = payload.first_chunk().ok_or(Stop::defect("a PING is too short"))?;

@@ -1,18 +1,18 @@
 //! What leaves next: control frames, then content by the order of the schedule, as far as windows
 //! and the turn allow.
 
-use std::{pin::pin, rc::Rc};
+use std::rc::Rc;
 
 use super::{
     Connection, Cost, Stop,
+    requests::MOST_ADDED,
     streams::{Answering, How, Slot},
 };
 use crate::{
-    conn::{Session, session::while_held_up},
-    observe::{Moved, Stage, Why},
-    parse::h2::{ErrorCode, FRAME_HEAD},
+    observe::{Moved, Stage},
+    parse::h2::FRAME_HEAD,
     respond::h2 as respond,
-    write::{Piece, Source, WriteError},
+    write::Piece,
 };
 
 /// Content that is gathered in one turn, before frames are read again and others have theirs.
@@ -37,45 +37,89 @@ enum Next {
     Read(Rc<std::os::fd::OwnedFd>, std::ops::Range<u64>),
 }
 
+/// What came of a stream's turn.
+enum Sent {
+    /// So much content was gathered; others may be next.
+    Content(u64),
+    /// There is no room now.
+    Blocked,
+}
+
 impl Connection<'_> {
-    /// Gathers a turn. True if more could leave at once.
-    pub(super) async fn gather(&mut self) -> Result<bool, Stop> {
+    /// Gathers a turn, as far as there is room. True if more could leave at once.
+    pub(super) fn gather(&mut self) -> Result<bool, Stop> {
+        self.wanted = None;
+        self.reads.give_up_wish();
         self.drain_if_due()?;
-        self.gather_replies().await?;
+        if !self.finish_frame()? || !self.gather_replies()? || !self.gather_heads()? {
+            return Ok(false);
+        }
         let mut gathered = 0;
         while let Some(slot) = self.schedule.next() {
             if self.window.available() == 0 {
                 self.connection_window_shut()?;
                 return Ok(false);
             }
+            if self.comes_behind_a_read(slot) {
+                return Ok(false);
+            }
             if gathered >= BYTES_A_TURN {
                 return Ok(true);
             }
-            gathered += self.send_from(slot).await?;
-            self.gather_replies().await?;
+            match self.send_from(slot)? {
+                Sent::Content(count) => gathered += count,
+                Sent::Blocked => return Ok(false),
+            }
+            if !self.gather_replies()? {
+                return Ok(false);
+            }
         }
         Ok(false)
     }
 
-    /// Copies all control frames that wait.
-    pub(super) async fn gather_replies(&mut self) -> Result<(), Stop> {
+    /// Copies all control frames that wait. False if there is no room.
+    pub(super) fn gather_replies(&mut self) -> Result<bool, Stop> {
         if self.replies.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let length = self.replies.waiting()?.len();
-        self.reserve(length, 0).await?;
+        if !self.reserve(length, 0)? {
+            return Ok(false);
+        }
         let Self { session, replies, filled, .. } = self;
         let room = session.writer.room().get_mut(*filled..*filled + length);
         room.ok_or(Stop::defect("control frames found no room"))?
             .copy_from_slice(replies.waiting()?);
         replies.clear();
         *filled += length;
-        Ok(())
+        Ok(true)
     }
 
-    /// Gathers a frame of the stream that is next, or several of a file. Returns the bytes of
-    /// content.
-    async fn send_from(&mut self, slot: Slot) -> Result<u64, Stop> {
+    /// Gathers the heads that had to wait, in the order of their requests. False if there is no room.
+    fn gather_heads(&mut self) -> Result<bool, Stop> {
+        let mut number = 0;
+        while self.heads_waiting > 0 {
+            let slot = self.streams.nth(number)?;
+            let stream = self.streams.at(slot)?;
+            let Some(head) = &stream.kept_head else {
+                number += 1;
+                continue;
+            };
+            let (length, remaining) = (head.len(), stream.source.remaining());
+            if !self.reserve(length + MOST_ADDED, remaining)? {
+                return Ok(false);
+            }
+            let open = self.streams.len();
+            self.put_head(slot)?;
+            if self.streams.len() == open {
+                number += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gathers a frame of the stream that is next, or begins to read its file.
+    fn send_from(&mut self, slot: Slot) -> Result<Sent, Stop> {
         let window = self.window.available();
         let most = self.most_of_a_frame();
         let Some(stream) = self.streams.get_mut(slot) else {
@@ -84,7 +128,7 @@ impl Connection<'_> {
         let allowed = window.min(stream.window.available());
         if allowed == 0 {
             self.stream_window_shut(slot)?;
-            return Ok(0);
+            return Ok(Sent::Content(0));
         }
         stream.clock.enter(Stage::Respond);
         let id = stream.id;
@@ -100,26 +144,33 @@ impl Connection<'_> {
         let sent = match next {
             Next::Read(file, range) => {
                 let range = range.start..range.end.min(range.start + u64::from(allowed));
-                self.send_file(id, file, range, remaining).await?
+                let begun = self.begin_read(slot, &file, range)?;
+                return Ok(if begun { Sent::Content(0) } else { Sent::Blocked });
             }
             Next::Lent(pages, range) if kernel => {
                 let part = range.start..range.end.min(range.start + frame);
                 let count = part.len();
-                self.reserve(FRAME_HEAD, remaining).await?;
+                if !self.reserve(FRAME_HEAD, remaining)? {
+                    return Ok(Sent::Blocked);
+                }
                 self.put(&respond::data(id, count as u32, count as u64 == remaining))?;
-                self.lend(&pages, part).await?;
-                count as u64
+                self.lend(&pages, part)?;
+                count
             }
             Next::Lent(pages, range) => {
-                let room = self.room_for(range.len().min(frame), remaining).await?;
+                let Some(room) = self.room_for(range.len().min(frame), remaining)? else {
+                    return Ok(Sent::Blocked);
+                };
                 let part = range.start..range.end.min(range.start + frame.min(room));
                 let count = part.len();
                 self.put(&respond::data(id, count as u32, count as u64 == remaining))?;
                 self.put(pages.get(part).ok_or(NO_CONTENT)?)?;
-                count as u64
+                count
             }
             Next::Copied(length) => {
-                let room = self.room_for(length.min(frame), remaining).await?;
+                let Some(room) = self.room_for(length.min(frame), remaining)? else {
+                    return Ok(Sent::Blocked);
+                };
                 let count = length.min(frame).min(room);
                 self.put(&respond::data(id, count as u32, count as u64 == remaining))?;
                 let Self { streams, session, filled, .. } = self;
@@ -130,20 +181,15 @@ impl Connection<'_> {
                 };
                 room.copy_from_slice(bytes.get(..count).ok_or(NO_CONTENT)?);
                 *filled += count;
-                count as u64
+                count
             }
         };
-        if sent == 0 {
-            // The file has become shorter, or cannot be read: what was sent must not look whole.
-            self.reset(id, ErrorCode::InternalError, Why::ServerFile)?;
-            return Ok(0);
-        }
         self.sent(slot, sent as u32, allowed)?;
-        Ok(sent)
+        Ok(Sent::Content(sent as u64))
     }
 
     /// Takes note of content that was gathered.
-    fn sent(&mut self, slot: Slot, count: u32, allowed: u32) -> Result<(), Stop> {
+    pub(super) fn sent(&mut self, slot: Slot, count: u32, allowed: u32) -> Result<(), Stop> {
         self.window.take(count);
         self.patience.moved(count.into());
         self.patience.sent_frame();
@@ -169,55 +215,19 @@ impl Connection<'_> {
     }
 
     /// Makes room for a DATA frame of so much content, or of less if the open record has room that
-    /// is worth it. Returns how much.
-    async fn room_for(&mut self, content: usize, expected: u64) -> Result<usize, Stop> {
+    /// is worth it. Returns how much; None if there is no room now.
+    fn room_for(&mut self, content: usize, expected: u64) -> Result<Option<usize>, Stop> {
+        if !self.finish_frame()? {
+            return Ok(None);
+        }
         let left = self.room().len().saturating_sub(FRAME_HEAD);
-        if left < content && left < WORTH_A_FRAME {
-            self.reserve(FRAME_HEAD + content, expected).await?;
+        if left < content
+            && left < WORTH_A_FRAME
+            && !self.reserve(FRAME_HEAD + content, expected)?
+        {
+            return Ok(None);
         }
-        Ok(self.room().len().saturating_sub(FRAME_HEAD).min(content))
-    }
-
-    /// Lends bytes to the kernel, behind what lies in the room.
-    async fn lend(
-        &mut self,
-        pages: &Rc<crate::ring::Pages>,
-        part: std::ops::Range<usize>,
-    ) -> Result<(), Stop> {
-        let filled = std::mem::take(&mut self.filled);
-        let Session { reader, writer, .. } = &mut *self.session;
-        let mut source = Source::Pages(Rc::clone(pages), part);
-        let queued = pin!(writer.queue(self.socket, filled, &mut source));
-        while_held_up(reader, queued).await?;
-        Ok(())
-    }
-
-    /// Sends a piece of a file, read into send memory in the layout of frames. 0 if the file has
-    /// none of it.
-    async fn send_file(
-        &mut self,
-        id: u32,
-        file: Rc<std::os::fd::OwnedFd>,
-        range: std::ops::Range<u64>,
-        remaining: u64,
-    ) -> Result<u64, Stop> {
-        self.flush().await?;
-        let most = self.most_of_a_frame();
-        let mut left = remaining;
-        let mut head = |length: u32| {
-            left -= u64::from(length).min(left);
-            respond::data(id, length, left == 0)
-        };
-        let Session { reader, writer, .. } = &mut *self.session;
-        let sent = writer.send_framed(self.socket, &file, range, most as usize, &mut head);
-        match while_held_up(reader, pin!(sent)).await {
-            Ok(count) => Ok(count),
-            Err(error @ (WriteError::File(_) | WriteError::FileStalled)) => {
-                self.context.warn(&format_args!("a file could not be read: {error}"));
-                Ok(0)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(Some(self.room().len().saturating_sub(FRAME_HEAD).min(content)))
     }
 
     /// All of an answer has been gathered.
@@ -246,55 +256,6 @@ impl Connection<'_> {
         stream.cut = stream.sum.left().is_some_and(|left| left > most);
         (stream.answering, stream.since) = (Answering::Done, now.max(1));
         stream.held = None;
-        Ok(())
-    }
-
-    /// A stream may have something to send, or its window has changed.
-    pub(super) fn ready_if_open(&mut self, slot: Slot) -> Result<(), Stop> {
-        let now = self.now();
-        let stream = self.streams.at(slot)?;
-        if stream.answering == Answering::Sending && stream.window.available() > 0 {
-            stream.opened(now);
-            self.schedule.insert(&mut self.streams, slot);
-        }
-        Ok(())
-    }
-
-    /// A stream's own window is shut: it leaves the schedule until the window opens.
-    fn stream_window_shut(&mut self, slot: Slot) -> Result<(), Stop> {
-        self.schedule.remove(&mut self.streams, slot);
-        let now = self.now();
-        let stream = self.streams.at(slot)?;
-        stream.shut_at(now);
-        stream.clock.enter(Stage::Window);
-        Ok(())
-    }
-
-    /// The connection's window is shut: that counts for every stream that could send.
-    fn connection_window_shut(&mut self) -> Result<(), Stop> {
-        let now = self.now();
-        for number in 0..self.streams.len() {
-            let slot = self.streams.nth(number)?;
-            let stream = self.streams.at(slot)?;
-            if stream.queued {
-                stream.shut_at(now);
-                stream.clock.enter(Stage::Window);
-            }
-        }
-        Ok(())
-    }
-
-    /// The connection's window has opened.
-    pub(super) fn connection_window_opened(&mut self) -> Result<(), Stop> {
-        let now = self.now();
-        for number in 0..self.streams.len() {
-            let slot = self.streams.nth(number)?;
-            let stream = self.streams.at(slot)?;
-            if stream.queued {
-                stream.opened(now);
-                stream.clock.enter(Stage::Turn);
-            }
-        }
         Ok(())
     }
 }

@@ -61,14 +61,14 @@ const TOO_MANY: Stop =
 
 impl Connection<'_> {
     /// HEADERS.
-    pub(super) async fn headers(&mut self, head: &FrameHead) -> Result<(), Stop> {
+    pub(super) fn headers(&mut self, head: &FrameHead) -> Result<(), Stop> {
         let length = FRAME_HEAD + head.length as usize;
         let payload = payload(self.session, length)?;
         let block = header_block(head, payload).map_err(connection_fault)?;
         let end_stream = head.flags.has(Flags::END_STREAM);
         if head.flags.has(Flags::END_HEADERS) {
             let block = FRAME_HEAD + block.start..FRAME_HEAD + block.end;
-            return self.block(head.stream, end_stream, Block::Frame { block, length }).await;
+            return self.block(head.stream, end_stream, Block::Frame { block, length });
         }
         let most = self.most_of_a_block();
         let piece = payload.get(block).ok_or(NO_BLOCK)?;
@@ -89,7 +89,7 @@ impl Connection<'_> {
     }
 
     /// CONTINUATION, which `inbound` has checked to follow its block.
-    pub(super) async fn continuation(&mut self, head: &FrameHead) -> Result<(), Stop> {
+    pub(super) fn continuation(&mut self, head: &FrameHead) -> Result<(), Stop> {
         let Some(mut joined) = self.inbound.joined.take() else {
             let why = "CONTINUATION does not follow HEADERS";
             return Err(Stop::GoAway(ErrorCode::ProtocolError, why));
@@ -111,7 +111,7 @@ impl Connection<'_> {
             return Ok(());
         }
         self.inbound.incomplete_since = 0;
-        self.block(joined.stream, joined.end_stream, Block::Joined(joined)).await
+        self.block(joined.stream, joined.end_stream, Block::Joined(joined))
     }
 
     /// Bytes of an encoded block: twice what it may hold, since it may be encoded badly.
@@ -119,11 +119,11 @@ impl Connection<'_> {
         2 * self.context.head_limits.max_head_bytes
     }
 
-    async fn block(&mut self, stream: u32, end_stream: bool, block: Block) -> Result<(), Stop> {
+    fn block(&mut self, stream: u32, end_stream: bool, block: Block) -> Result<(), Stop> {
         match self.role(stream)? {
             Role::Request => {
                 self.take_number(stream);
-                return self.request(Received { stream, end_stream, block }).await;
+                return self.request(Received { stream, end_stream, block });
             }
             Role::Refused => {
                 self.take_number(stream);

@@ -81,12 +81,13 @@ impl Connection<'_> {
             return Ok(false);
         }
         let (mut frames, mut bytes) = (0, 0);
+        let was_departing = self.session.writer.is_departing();
         loop {
             if !self.may_read() {
                 return Ok(false);
             }
             let before = self.session.reader.plaintext().len();
-            match self.step().await? {
+            match self.step()? {
                 Step::Read => {
                     frames += 1;
                     bytes += before.saturating_sub(self.session.reader.plaintext().len());
@@ -101,13 +102,15 @@ impl Connection<'_> {
             if frames >= FRAMES_A_TURN
                 || bytes >= BYTES_A_TURN
                 || self.inbound.requests >= REQUESTS_A_TURN
+                // The room is full, and most sends have left by the next turn.
+                || (!was_departing && self.session.writer.is_departing())
             {
                 return Ok(true);
             }
         }
     }
 
-    /// Opens what has arrived. What lies in the room is sealed first if the keys are to change.
+    /// Opens what has arrived. A key that the client asks for is sent at the end of the turn.
     async fn fill_at_hand(&mut self) -> Result<bool, Stop> {
         loop {
             let filled = self.session.reader.fill_at_hand();
@@ -125,13 +128,12 @@ impl Connection<'_> {
                     if self.session.accept(self.socket, other)? {
                         return Ok(true);
                     }
-                    self.session.refresh_key(self.socket).await?;
                 }
             }
         }
     }
 
-    async fn step(&mut self) -> Result<Step, Stop> {
+    fn step(&mut self) -> Result<Step, Stop> {
         let available = self.session.reader.plaintext().len();
         match self.inbound.state {
             State::Preface => {
@@ -143,7 +145,7 @@ impl Connection<'_> {
                 self.inbound.state = State::FirstFrame;
                 Ok(Step::Read)
             }
-            State::FirstFrame | State::Frame => self.frame(available).await,
+            State::FirstFrame | State::Frame => self.frame(available),
             State::Skip(0) => {
                 self.inbound.state = State::Frame;
                 Ok(Step::Read)
@@ -174,7 +176,7 @@ impl Connection<'_> {
         Step::Incomplete
     }
 
-    async fn frame(&mut self, available: usize) -> Result<Step, Stop> {
+    fn frame(&mut self, available: usize) -> Result<Step, Stop> {
         let Some(head) = FrameHead::parse(self.session.reader.plaintext()) else {
             return Ok(self.incomplete(available));
         };
@@ -239,7 +241,7 @@ impl Connection<'_> {
         if self.inbound.joined.is_none() {
             self.inbound.incomplete_since = 0;
         }
-        self.whole_frame(&head).await?;
+        self.whole_frame(&head)?;
         Ok(Step::Read)
     }
 }

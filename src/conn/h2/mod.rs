@@ -1,7 +1,8 @@
 //! HTTP/2 (RFC 9113): one task for a connection and all of its streams.
 //!
 //! [`serve`] is the loop: read a turn of frames and answer what they ask, gather what is ready to
-//! leave, send it, wait for whatever comes first. Most requests are answered where they are read:
+//! leave, submit it, wait for whatever comes first. Frames are read while a send is in flight, and
+//! while files are. Most requests are answered where they are read:
 //! head and content are gathered at once, without a place among the [`streams`]. The invariants: a
 //! frame is read only while there is room for the replies that it may cause; a field block is
 //! decoded in its order or the connection ends; an answer is sent completely, or its stream is
@@ -16,6 +17,7 @@ mod heads;
 mod inbound;
 mod lookups;
 mod patience;
+mod reads;
 mod recent;
 mod replies;
 mod requests;
@@ -23,6 +25,7 @@ mod room;
 mod schedule;
 mod shared;
 mod streams;
+mod windows;
 
 use std::{convert::Infallible, ops::Range, rc::Rc};
 
@@ -41,8 +44,10 @@ use flow::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
 use inbound::Inbound;
 use lookups::Lookup;
 use patience::{Cost, Left, Patience, SLOW_MS};
+use reads::Reads;
 use recent::Recent;
 use replies::Replies;
+use room::{Lent, Wanted};
 use schedule::Schedule;
 use streams::Streams;
 
@@ -88,6 +93,13 @@ struct Connection<'c> {
     session: &'c mut Session,
     /// Plaintext that lies in the writer's room and is not sealed yet.
     filled: usize,
+    /// The rest of a frame, which goes before all else.
+    lent: Option<Lent>,
+    /// Room that was not found.
+    wanted: Option<Wanted>,
+    reads: Reads,
+    /// Streams with a head that found no room yet.
+    heads_waiting: usize,
     decoder: Decoder,
     inbound: Inbound,
     peer: PeerSettings,
@@ -114,7 +126,8 @@ struct Connection<'c> {
     last_stream: u32,
     /// Streams that were left out last.
     skipped: Range<u32>,
-    /// The highest when the last flush was done.
+    /// The highest when the send in flight was submitted, and when the last one that has left was.
+    departing_stream: u32,
     flushed_stream: u32,
     requests: u64,
     drain: Drain,
@@ -132,6 +145,10 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         socket,
         session,
         filled: 0,
+        lent: None,
+        wanted: None,
+        reads: Reads::default(),
+        heads_waiting: 0,
         decoder: Decoder::default(),
         inbound: Inbound::default(),
         peer: PeerSettings::default(),
@@ -149,6 +166,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         recent: Recent::default(),
         last_stream: 0,
         skipped: 0..0,
+        departing_stream: 0,
         flushed_stream: 0,
         requests: 0,
         drain: Drain::default(),
@@ -173,12 +191,19 @@ impl Connection<'_> {
     async fn run(&mut self) -> Result<Infallible, Stop> {
         self.greet()?;
         // Answers are gathered where requests are read, and SETTINGS must come before them.
-        self.gather_replies().await?;
+        while !self.gather_replies()? {
+            self.make_way().await?;
+        }
         loop {
+            if self.departed()? {
+                // Between two sends, since it waits: a send that is in flight does not keep frames from
+                // being read.
+                self.session.refresh_key(self.socket).await?;
+                self.send_reads()?;
+            }
             let more_to_read = self.read().await?;
-            let more_to_send = self.gather().await?;
-            self.flush().await?;
-            self.session.refresh_key(self.socket).await?;
+            let more_to_send = self.gather()?;
+            self.depart()?;
             if self.is_finished() {
                 return Err(Stop::Close(Ending::Linger));
             }
@@ -266,7 +291,9 @@ impl Connection<'_> {
     fn drop_stream(&mut self, stream: u32, why: Why) -> Result<(), Stop> {
         let Some(slot) = self.streams.find(stream) else { return Ok(()) };
         self.schedule.remove(&mut self.streams, slot);
+        self.forget_read(stream)?;
         let open = self.streams.at(slot)?;
+        self.heads_waiting -= usize::from(open.kept_head.take().is_some());
         if open.answering == streams::Answering::Looking {
             open.answering = streams::Answering::Orphaned;
             open.remote_open = false;

@@ -17,11 +17,11 @@ use crate::{
         received_ago,
     },
     decode::h2::ContentSum,
-    hpack::FieldName,
+    hpack::{BlockWriter, FieldName},
     observe::{Moved, RequestClock, ServerTiming, Stage},
     parse::{
         Target,
-        h2::{Draft, ErrorCode, FRAME_HEAD, Fault, Head, HeadOutcome, Priority},
+        h2::{Draft, ErrorCode, FRAME_HEAD, Fault, FrameHead, Head, HeadOutcome, Priority},
     },
     process::{answer::FieldSink, facts::Made, interest::Interest, site::Asked},
     respond::{
@@ -39,6 +39,9 @@ const MAX_HEAD_ROOM: usize = 15 * 1024;
 
 /// Content up to this length leaves with its head, if nothing stands in its way.
 const SHORT: u64 = 4096;
+
+/// Bytes that are added to a head that was kept, at most: a size update, and `Server-Timing`.
+pub(super) const MOST_ADDED: usize = 1 + ServerTiming::LONGEST_LINE + 8;
 
 /// What a page or multipart ranges take while they wait to be sent, at most.
 pub(super) const CONTENT_BYTES: usize = 2048;
@@ -126,7 +129,7 @@ pub(super) fn sendable(context: &Context, reply: &mut Reply<'_>) -> Result<usize
 
 impl Connection<'_> {
     /// Answers a request, or begins to look up what its answer depends on.
-    pub(super) async fn request(&mut self, received: Received) -> Result<(), Stop> {
+    pub(super) fn request(&mut self, received: Received) -> Result<(), Stop> {
         let (context, socket) = (self.context, self.socket);
         context.count(|counts| {
             counts.requests += 1;
@@ -145,7 +148,7 @@ impl Connection<'_> {
         let examined = self.examine(&received, &lookups, &mut clock)?;
         self.consume(received.block);
         match examined {
-            Examined::Decided(facts, reply) => self.answer(facts, reply, clock).await,
+            Examined::Decided(facts, reply) => self.answer(facts, reply, clock),
             Examined::Wants(facts, kept, want) => self.look_up(facts, kept, want, clock),
             Examined::Malformed(why) => {
                 context.count(|counts| counts.refused += 1);
@@ -214,7 +217,7 @@ impl Connection<'_> {
     }
 
     /// Gathers an answer: all of it if it is short, else its head.
-    async fn answer(
+    fn answer(
         &mut self,
         facts: Facts,
         mut reply: Reply<'_>,
@@ -240,7 +243,10 @@ impl Connection<'_> {
                 return self.refuse(facts.stream);
             }
         }
-        self.reserve(room + content, length).await?;
+        if !self.reserve(room + content, length)? {
+            drop(held);
+            return self.keep_answer(facts, reply, clock, room);
+        }
         let empties_table = std::mem::take(&mut self.table_lowered);
         let free = self.session.writer.room().get_mut(self.filled..);
         let free = free.ok_or(Stop::defect("a head found no room"))?;
@@ -268,19 +274,90 @@ impl Connection<'_> {
         };
         let stream = self.streams.at(slot)?;
         (stream.status, stream.head, stream.how) = (status, head as u16, how);
-        stream.held = held;
-        self.begin_content(slot, std::mem::take(reply.source_mut()))
+        (stream.held, stream.source) = (held, std::mem::take(reply.source_mut()));
+        self.begin_content(slot)
     }
 
-    /// The head has been gathered; this content follows.
-    fn begin_content(&mut self, slot: super::streams::Slot, source: Source) -> Result<(), Stop> {
+    /// There is no room for an answer now: its head is written elsewhere and waits for it.
+    #[cold]
+    fn keep_answer(
+        &mut self,
+        facts: Facts,
+        mut reply: Reply<'_>,
+        clock: RequestClock,
+        room: usize,
+    ) -> Result<(), Stop> {
+        let mut head = vec![0; room];
+        let written = write_head(self.context, &mut head, &reply, None, false, facts.stream);
+        match written {
+            Ok(length) => head.truncate(length),
+            Err(fault) => return self.unwritable(facts, fault),
+        }
+        let Some(held) = Held::take(self.context, room + CONTENT_BYTES) else {
+            clock.abandon(crate::observe::Why::Http2Refused);
+            return self.refuse(facts.stream);
+        };
+        let Some(slot) = self.open(facts, clock) else {
+            return Err(Stop::defect("a stream that was admitted found no place"));
+        };
+        let status = reply.status().code();
+        let source = std::mem::take(reply.source_mut());
+        self.keep_head(slot, Found { status, head, source, held })
+    }
+
+    /// A stream is answered, as soon as there is room for its head.
+    fn keep_head(&mut self, slot: super::streams::Slot, found: Found) -> Result<(), Stop> {
+        let Found { status, mut head, source, mut held } = found;
+        head.shrink_to_fit();
+        held.shrink(head.len() + CONTENT_BYTES);
+        let how = self.how(&source);
+        let stream = self.streams.at(slot)?;
+        stream.answering = Answering::Sending;
+        (stream.status, stream.how, stream.source) = (status, how, source);
+        stream.held = Some(held);
+        stream.kept_head = Some(head.into_boxed_slice());
+        self.heads_waiting += 1;
+        Ok(())
+    }
+
+    /// Gathers the head that was kept, for which there is room.
+    pub(super) fn put_head(&mut self, slot: super::streams::Slot) -> Result<(), Stop> {
+        let shows_timing = self.context.config.observe.server_timing;
+        let stream = self.streams.at(slot)?;
+        let head = stream.kept_head.take().ok_or(NO_HEAD)?;
+        self.heads_waiting -= 1;
+        if let Some(held) = &mut stream.held {
+            held.shrink(CONTENT_BYTES);
+        }
+        let mut added = [0; MOST_ADDED];
+        let mut fields = BlockWriter::new(&mut added);
+        if shows_timing {
+            fields.field("server-timing", ServerTiming::of(&stream.clock).as_bytes());
+        }
+        let added = fields.finish().and_then(|length| added.get(..length)).ok_or(NO_HEAD)?;
+        let (frame, block) = head.split_at_checked(FRAME_HEAD).ok_or(NO_HEAD)?;
+        let lowered = std::mem::take(&mut self.table_lowered);
+        let mut frame = FrameHead::parse(frame).ok_or(NO_HEAD)?;
+        frame.length += u32::from(lowered) + added.len() as u32;
+        stream.head = (FRAME_HEAD as u32 + frame.length) as u16;
+        self.put(&frame.bytes())?;
+        if lowered {
+            self.put(&[crate::hpack::EMPTY_TABLE])?;
+        }
+        self.put(block)?;
+        self.put(added)?;
+        self.session.writer.gathering().holds_head();
+        self.begin_content(slot)
+    }
+
+    /// The head has been gathered; the content follows.
+    fn begin_content(&mut self, slot: super::streams::Slot) -> Result<(), Stop> {
         let now = self.now();
         let stream = self.streams.at(slot)?;
         stream.answering = Answering::Sending;
-        if source.remaining() == 0 {
+        if stream.source.remaining() == 0 {
             return self.finish_answer(slot);
         }
-        stream.source = source;
         stream.clock.enter(Stage::Turn);
         if stream.window.available() == 0 {
             stream.shut_at(now);
@@ -371,8 +448,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// A look-up has ended: its answer is gathered, if anybody still wants it.
-    pub(super) async fn found(&mut self, stream: u32, found: Found) -> Result<(), Stop> {
+    /// A look-up has ended: its answer is next, if anybody still wants it.
+    pub(super) fn found(&mut self, stream: u32, found: Found) -> Result<(), Stop> {
         let Some(slot) = self.streams.find(stream) else {
             return Err(Stop::defect("a look-up has no stream"));
         };
@@ -382,25 +459,7 @@ impl Connection<'_> {
             return Ok(());
         }
         open.clock.enter(Stage::Respond);
-        let Found { status, head, source, mut held } = found;
-        held.shrink(CONTENT_BYTES);
-        let remaining = source.remaining();
-        self.reserve(head.len() + 1, remaining).await?;
-        let (frame, block) = head.split_at_checked(FRAME_HEAD).ok_or(NO_HEAD)?;
-        let lowered = std::mem::take(&mut self.table_lowered);
-        let mut frame = crate::parse::h2::FrameHead::parse(frame).ok_or(NO_HEAD)?;
-        frame.length += u32::from(lowered);
-        self.put(&frame.bytes())?;
-        if lowered {
-            self.put(&[crate::hpack::EMPTY_TABLE])?;
-        }
-        self.put(block)?;
-        self.session.writer.gathering().holds_head();
-        let how = self.how(&source);
-        let open = self.streams.at(slot)?;
-        (open.status, open.head, open.how) = (status, head.len() as u16, how);
-        open.held = Some(held);
-        self.begin_content(slot, source)
+        self.keep_head(slot, found)
     }
 }
 

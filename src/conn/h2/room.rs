@@ -1,17 +1,98 @@
-//! The open record: plaintext that gathers in send memory and is sealed in place, when it is full,
-//! when content is lent, and at the flush. So all answers of one turn leave in few records.
+//! The open record, and what leaves: plaintext gathers in send memory and is sealed in place, when it
+//! is full, when content is lent, and when all leaves. So all answers of one turn leave in few records.
+//!
+//! Nothing here waits. While a send is in flight, or the socket is full, there is no room: frames are
+//! still read, and what they ask for is kept until there is.
 
-use std::pin::pin;
+use std::{future::poll_fn, ops::Range, pin::pin, rc::Rc, task::Poll};
 
 use super::{Connection, Stop};
-use crate::conn::{Session, session::while_held_up};
+use crate::{
+    conn::{Session, session::while_held_up},
+    ring::{Pages, Socket},
+    write::{WriteError, Writer},
+};
+
+/// What was asked for and not found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    /// Room for plaintext.
+    Room {
+        bytes: usize,
+        /// Content behind them.
+        expected: u64,
+        /// Further answers follow.
+        more: bool,
+    },
+    /// A message that takes so many bytes of content that is lent.
+    Lend(usize),
+}
+
+impl Wanted {
+    /// Waits until there is room.
+    pub(super) fn poll(self, socket: &Socket, writer: &mut Writer) -> Poll<Result<(), WriteError>> {
+        match self {
+            Self::Room { bytes, expected, more } => {
+                writer.poll_reserve(socket, bytes, expected, more)
+            }
+            Self::Lend(rest) => writer.poll_reserve_to_lend(socket, rest),
+        }
+    }
+}
+
+/// The rest of a frame whose head was gathered: nothing else may be gathered before it.
+#[derive(Debug)]
+pub(super) struct Lent {
+    pages: Rc<Pages>,
+    range: Range<usize>,
+}
 
 impl Connection<'_> {
-    /// Seals what lies in the room and sends all that waits.
+    /// Submits what lies in the room and what waits, unless a send is in flight.
+    pub(super) fn depart(&mut self) -> Result<(), Stop> {
+        self.seal()?;
+        let Self { session, socket, .. } = self;
+        session.clock.leaving(session.writer.gathering());
+        if session.writer.depart(socket)? {
+            self.departing_stream = self.last_stream;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a send that has left. False while one is in flight.
+    pub(super) fn departed(&mut self) -> Result<bool, Stop> {
+        match self.session.writer.poll_departed(self.socket) {
+            Poll::Ready(left) => left?,
+            Poll::Pending => return Ok(false),
+        }
+        self.has_left();
+        Ok(true)
+    }
+
+    /// All that was submitted has left.
+    pub(super) fn has_left(&mut self) {
+        let Session { clock, reader, .. } = &mut *self.session;
+        clock.left(reader.take_taken());
+        self.flushed_stream = self.departing_stream;
+    }
+
+    /// Sends all that was gathered, and waits until it has left: for the end of a connection.
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
         self.seal()?;
+        self.departing_stream = self.last_stream;
         self.session.flush(self.socket).await?;
         self.flushed_stream = self.last_stream;
+        Ok(())
+    }
+
+    /// Waits until there is the room that was not found: for the end of a connection.
+    pub(super) async fn make_way(&mut self) -> Result<(), Stop> {
+        self.flush().await?;
+        let Some(wanted) = self.wanted.take() else { return Ok(()) };
+        let Session { reader, writer, .. } = &mut *self.session;
+        let socket = self.socket;
+        let reserved = pin!(poll_fn(|_| wanted.poll(socket, writer)));
+        while_held_up(reader, reserved).await?;
         Ok(())
     }
 
@@ -24,18 +105,68 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Makes room for so many bytes of plaintext behind what lies there, sending what waits if
-    /// there is none. So much content is expected behind them.
-    pub(super) async fn reserve(&mut self, bytes: usize, expected: u64) -> Result<(), Stop> {
+    /// Makes room for so many bytes of plaintext behind what lies there. So much content is expected
+    /// behind them. False if there is none yet: then what was gathered is on its way.
+    pub(super) fn reserve(&mut self, bytes: usize, expected: u64) -> Result<bool, Stop> {
+        if !self.finish_frame()? {
+            return Ok(false);
+        }
         if self.session.writer.room().len() >= self.filled + bytes {
-            return Ok(());
+            return Ok(true);
         }
         self.seal()?;
         let more = !self.session.reader.plaintext().is_empty() || !self.schedule.is_empty();
-        let Session { reader, writer, .. } = &mut *self.session;
-        let reserved = pin!(writer.reserve(self.socket, bytes, expected, more));
-        while_held_up(reader, reserved).await?;
+        let wanted = Wanted::Room { bytes, expected, more };
+        self.take_room(wanted)
+    }
+
+    fn take_room(&mut self, wanted: Wanted) -> Result<bool, Stop> {
+        let was_departing = self.session.writer.is_departing();
+        let reserved = wanted.poll(self.socket, &mut self.session.writer);
+        if !was_departing && self.session.writer.is_departing() {
+            self.departing_stream = self.last_stream;
+        }
+        match reserved {
+            Poll::Ready(reserved) => {
+                reserved?;
+                Ok(true)
+            }
+            Poll::Pending => {
+                self.wanted = Some(wanted);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Lends bytes to the kernel, behind what lies in the room. As far as it has no room for them now,
+    /// they are the next to leave.
+    pub(super) fn lend(&mut self, pages: &Rc<Pages>, range: Range<usize>) -> Result<(), Stop> {
+        self.seal()?;
+        self.lent = Some(Lent { pages: Rc::clone(pages), range });
+        self.finish_frame()?;
         Ok(())
+    }
+
+    /// Lends the rest of a frame whose head was gathered. False if there is still no room for it.
+    pub(super) fn finish_frame(&mut self) -> Result<bool, Stop> {
+        while let Some(mut lent) = self.lent.take() {
+            lent.range.start += self.session.writer.lend(&lent.pages, lent.range.clone())?;
+            if lent.range.is_empty() {
+                return Ok(true);
+            }
+            let wanted = Wanted::Lend(lent.range.len());
+            self.lent = Some(lent);
+            if self.session.writer.gathered() > 0 {
+                // It leaves first: the kernel takes no more in one message.
+                self.wanted = Some(wanted);
+                self.depart()?;
+                return Ok(false);
+            }
+            if !self.take_room(wanted)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Room for more plaintext, behind what lies there.

@@ -27,7 +27,7 @@ pub(super) enum Answering {
     Looking,
     /// The same, and nobody wants the answer any more: the place is free when the look-up ends.
     Orphaned,
-    /// Its head has been gathered, content is left.
+    /// It is answered: its head has been gathered unless it is kept, content is left.
     Sending,
     /// All of it has been gathered; the rest of the request is read and dropped.
     Done,
@@ -42,6 +42,11 @@ pub(super) struct Stream {
     pub(super) priority: Priority,
     /// The client has not sent END_STREAM.
     pub(super) remote_open: bool,
+    /// Its head, as one frame, as long as it has not been gathered.
+    pub(super) kept_head: Option<Box<[u8]>>,
+    /// Its file is read, or waits until another one has been: then it is not in the schedule.
+    pub(super) reading: bool,
+    pub(super) parked: bool,
     /// It waits in the schedule, between these.
     pub(super) queued: bool,
     pub(super) previous: Slot,
@@ -147,6 +152,9 @@ impl Streams {
             answering: Answering::Looking,
             priority: Priority::default(),
             remote_open: false,
+            kept_head: None,
+            reading: false,
+            parked: false,
             queued: false,
             previous: NO_SLOT,
             next: NO_SLOT,
@@ -209,13 +217,14 @@ impl Streams {
         self.index.get(at).map(|(_, slot)| *slot)
     }
 
-    /// Closes a stream, which must not wait in the schedule. Returns its clock.
+    /// Closes a stream, which must not wait in the schedule, nor keep a head. Returns its clock.
     pub(super) fn close(&mut self, slot: Slot) -> Result<RequestClock, Stop> {
         let stream = self.at(slot)?;
         debug_assert!(!stream.queued, "a stream is closed while it waits to send");
         let id = std::mem::take(&mut stream.id);
         stream.source = Source::Nothing;
         stream.held = None;
+        stream.kept_head = None;
         let clock = std::mem::take(&mut stream.clock);
         let at = self.index.binary_search_by_key(&id, |(id, _)| *id);
         self.index.remove(at.map_err(|_| Stop::defect("a stream is closed twice"))?);
