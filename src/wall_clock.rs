@@ -17,5 +17,18 @@ pub(crate) fn since_1970_at(time: SystemTime) -> Duration {
 
 /// Seconds since 1970-01-01T00:00:00Z.
 pub(crate) fn unix_seconds() -> i64 {
-    i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
+    let shown = i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX);
+    #[cfg(test)]
+    let shown = shown + tests::AHEAD.get();
+    shown
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Seconds by which [`super::unix_seconds`] is ahead, for the thread of a test.
+        pub(crate) static AHEAD: Cell<i64> = const { Cell::new(0) };
+    }
 }

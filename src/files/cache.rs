@@ -147,7 +147,7 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::{
-        files::{FileEntry, FileObject, Standing},
+        files::{FileContent, FileEntry, FileObject, Standing},
         process::validator::FileStat,
         ring::Pages,
     };
@@ -162,8 +162,8 @@ mod tests {
             changed: 1,
             changed_nanos: 0,
         };
-        let content = Some(Rc::new(Pages::zeroed(bytes)));
-        let object = FileObject { stat, date_before: None, content, file: None };
+        let content = FileContent::Cached(Rc::new(Pages::zeroed(bytes)));
+        let object = FileObject { stat, date_before: None, content };
         Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
     }
 

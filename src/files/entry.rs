@@ -30,10 +30,35 @@ pub struct FileObject {
     /// The latest date of other content that was known at the path before, in seconds since the
     /// epoch.
     pub(super) date_before: Option<i64>,
-    /// Its content, if it is cached.
-    pub content: Option<Rc<Pages>>,
-    /// The open file, if its content is not cached.
-    pub file: Option<Rc<OwnedFd>>,
+    /// Where its content is.
+    pub content: FileContent,
+}
+
+/// Where the content of a file is.
+#[derive(Clone, Debug)]
+pub enum FileContent {
+    /// In memory.
+    Cached(Rc<Pages>),
+    /// In the open file, which is read when it is sent.
+    Open(Rc<OwnedFd>),
+}
+
+impl FileContent {
+    /// The content, if it is cached.
+    pub fn cached(&self) -> Option<&Rc<Pages>> {
+        match self {
+            Self::Cached(pages) => Some(pages),
+            Self::Open(_) => None,
+        }
+    }
+
+    /// The open file, if the content is not cached.
+    pub fn open(&self) -> Option<&Rc<OwnedFd>> {
+        match self {
+            Self::Cached(_) => None,
+            Self::Open(file) => Some(file),
+        }
+    }
 }
 
 impl FileObject {
@@ -99,10 +124,8 @@ impl FileEntry {
     /// answer would describe. Cached content is one version whatever became of its file.
     pub(super) fn is_current(&self) -> bool {
         self.objects().all(|object| {
-            object
-                .file
-                .as_ref()
-                .is_none_or(|file| stat(file).is_ok_and(|(_, stat)| stat == object.stat))
+            let open = object.content.open();
+            open.is_none_or(|file| stat(file).is_ok_and(|(_, stat)| stat == object.stat))
         })
     }
 
@@ -172,13 +195,16 @@ impl Entry {
     /// Bytes of cached content.
     pub(super) fn bytes(&self) -> usize {
         self.file().map_or(0, |file| {
-            file.objects().filter_map(|object| object.content.as_ref()).map(|c| c.len()).sum()
+            let cached = file.objects().filter_map(|object| object.content.cached());
+            cached.map(|pages| pages.len()).sum()
         })
     }
 
     /// Descriptors held open.
     pub(super) fn descriptors(&self) -> usize {
-        self.file().map_or(0, |file| file.objects().filter(|object| object.file.is_some()).count())
+        self.file().map_or(0, |file| {
+            file.objects().filter(|object| object.content.open().is_some()).count()
+        })
     }
 }
 

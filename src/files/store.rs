@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::FileType;
 
 use super::{
-    Entry, FileEntry, FileObject, Standing,
+    Entry, FileContent, FileEntry, FileObject, Standing,
     cache::Cache,
     entry::{self, is_settled, stat},
     folder,
@@ -339,24 +339,16 @@ impl FileStore {
     ) -> FileObject {
         let date_before = kept.and_then(|kept| kept.date_before(stat));
         let same = kept.filter(|kept| kept.stat == *stat);
-        if let Some(content) = same.and_then(|kept| kept.content.clone()) {
+        let is_long = stat.length > self.shared.max_file as u64;
+        let kept = same.map(|kept| &kept.content);
+        if let Some(content) = kept.filter(|kept| kept.cached().is_some() || is_long) {
             self.shared.ring.close(opened);
-            return FileObject { stat: *stat, date_before, content: Some(content), file: None };
-        }
-        if let Some(file) = same.and_then(|kept| kept.file.clone())
-            && stat.length > self.shared.max_file as u64
-        {
-            self.shared.ring.close(opened);
-            return FileObject { stat: *stat, date_before, content: None, file: Some(file) };
+            return FileObject { stat: *stat, date_before, content: content.clone() };
         }
         let file = Rc::new(opened);
-        let content = if stat.length <= self.shared.max_file as u64 && is_settled(stat) {
-            self.read(&file, stat).await
-        } else {
-            None
-        };
-        let file = content.is_none().then_some(file);
-        FileObject { stat: *stat, date_before, content, file }
+        let read = if !is_long && is_settled(stat) { self.read(&file, stat).await } else { None };
+        let content = read.map_or(FileContent::Open(file), FileContent::Cached);
+        FileObject { stat: *stat, date_before, content }
     }
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:

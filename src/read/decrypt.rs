@@ -22,6 +22,15 @@ pub(super) enum Decrypt {
     Kernel,
 }
 
+impl Decrypt {
+    /// The keys with which the kernel opens the next record, if it is to.
+    fn keys_to_hand_over(&mut self) -> Option<&TrafficKeys> {
+        let Self::HandingOver(opener, keys) = self else { return None };
+        keys.advance_to(opener.sequence());
+        Some(keys)
+    }
+}
+
 impl Reader {
     /// Takes the keys that follow a [`KeyUpdate`](super::Filled::KeyUpdate).
     ///
@@ -55,16 +64,15 @@ impl Reader {
     /// # Errors
     /// The record that is in pieces is none.
     pub(super) fn approach_hand_over(&mut self, socket: &Socket) -> Result<(), ReadError> {
-        let Decrypt::HandingOver(opener, keys) = &mut self.decrypt else { return Ok(()) };
-        if !self.stream.is_at_rest() {
-            // A receive is armed from before: what it brings may still be ciphertext.
+        // A receive that is armed from before may still bring ciphertext.
+        if !matches!(self.decrypt, Decrypt::HandingOver(..)) || !self.stream.is_at_rest() {
             return Ok(());
         }
         if !self.partial.is_empty() {
             self.stream.limit(missing(&self.partial)? as u32);
             return Ok(());
         }
-        keys.advance_to(opener.sequence());
+        let Some(keys) = self.decrypt.keys_to_hand_over() else { return Ok(()) };
         let installed = kernel::install_receive(socket.as_fd(), keys);
         let Decrypt::HandingOver(opener, _) = std::mem::replace(&mut self.decrypt, Decrypt::Kernel)
         else {
@@ -83,5 +91,34 @@ impl Reader {
         }
         self.stream.make_multishot();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{ContentType, Sealer, Suite};
+
+    /// Records that came behind the handshake were opened here: the kernel goes on behind them.
+    #[test]
+    fn the_kernel_gets_the_number_of_the_next_record() {
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            let keys =
+                || TrafficKeys::new(Suite::Aes128Gcm, version, &[1; 16], [2; 12], 7).unwrap();
+            let mut sealer = Sealer::new(&keys());
+            let mut sealed = || {
+                let mut record = vec![0; 4 + sealer.overhead()];
+                sealer.seal(ContentType::ApplicationData, b"text", &mut record).unwrap();
+                record
+            };
+            let mut decrypt = Decrypt::HandingOver(Opener::new(&keys()), Box::new(keys()));
+            for _ in 0..3 {
+                let Decrypt::HandingOver(opener, _) = &mut decrypt else { unreachable!() };
+                opener.open(&mut sealed()).unwrap();
+            }
+            let handed_over = decrypt.keys_to_hand_over().unwrap();
+            assert_eq!(handed_over.sequence(), 10);
+            Opener::new(handed_over).open(&mut sealed()).unwrap();
+        }
     }
 }

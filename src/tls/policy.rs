@@ -52,7 +52,11 @@ impl ClientPolicy {
         Self::from_pem(path, &text, options.mode)
     }
 
-    fn from_pem(path: &Path, text: &[u8], mode: ClientAuthMode) -> Result<Self, CredentialsError> {
+    pub(crate) fn from_pem(
+        path: &Path,
+        text: &[u8],
+        mode: ClientAuthMode,
+    ) -> Result<Self, CredentialsError> {
         let mut roots = RootCertStore::empty();
         let mut digests = Vec::new();
         for authority in CertificateDer::pem_slice_iter(text) {

@@ -4,7 +4,7 @@ use std::{io, ops::Range, rc::Rc};
 
 use crate::{
     conn::{Context, sites::Served},
-    files::{FileEntry, FileObject},
+    files::{FileContent, FileEntry, FileObject},
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
         multipart::Multipart,
@@ -52,13 +52,13 @@ impl<'l> Reply<'l> {
             }
             Content::Whole(file, coding) => {
                 let object = file.object(coding);
-                slice(object, 0..object.stat.length)?
+                slice(object, 0..object.stat.length)
             }
             Content::Slice(file, coding, ByteRange { first, last }) => {
-                slice(file.object(coding), first..last + 1)?
+                slice(file.object(coding), first..last + 1)
             }
             Content::Parts(file, coding, parts) => {
-                let whole = whole(file.object(coding))?;
+                let whole = whole(file.object(coding));
                 let length = length.ok_or(WriteError::Defect("parts without a length"))?;
                 Source::Parts(Parts::new(parts, whole, length)?)
             }
@@ -128,19 +128,18 @@ fn page_source(context: &Context, page: Page) -> Source {
     Source::Pages(Rc::new(copy), 0..page.len())
 }
 
-fn whole(object: &FileObject) -> Result<Whole, WriteError> {
-    match (&object.content, &object.file) {
-        (Some(content), _) => Ok(Whole::Pages(Rc::clone(content))),
-        (None, Some(file)) => Ok(Whole::File(Rc::clone(file))),
-        (None, None) => Err(WriteError::Defect("a file is neither cached nor open")),
+fn whole(object: &FileObject) -> Whole {
+    match &object.content {
+        FileContent::Cached(pages) => Whole::Pages(Rc::clone(pages)),
+        FileContent::Open(file) => Whole::File(Rc::clone(file)),
     }
 }
 
-fn slice(object: &FileObject, range: Range<u64>) -> Result<Source, WriteError> {
-    Ok(match whole(object)? {
+fn slice(object: &FileObject, range: Range<u64>) -> Source {
+    match whole(object) {
         Whole::Pages(pages) => Source::Pages(pages, range.start as usize..range.end as usize),
         Whole::File(file) => Source::File(file, range),
-    })
+    }
 }
 
 impl Division for Multipart {

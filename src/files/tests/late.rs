@@ -106,7 +106,7 @@ impl Disk {
     fn is_read(&mut self) -> bool {
         let (found, _) = self.find(b"page");
         let entry = found.expect("the disk answers");
-        entry.file().unwrap().object(Coding::Identity).content.is_some()
+        entry.file().unwrap().object(Coding::Identity).content.cached().is_some()
     }
 
     /// The disk answers all that it was ever asked.
@@ -186,8 +186,8 @@ fn what_changed_while_it_was_read_is_not_cached() {
         disk.hangs = None;
         let entry = disk.wait(find).0.unwrap();
         let object = entry.file().unwrap().object(Coding::Identity);
-        assert!(object.content.is_none(), "half of it may be old");
-        assert!(object.file.is_some(), "it is sent as it is");
+        assert!(object.content.cached().is_none(), "half of it may be old");
+        assert!(object.content.open().is_some(), "it is sent as it is");
     }
 }
 

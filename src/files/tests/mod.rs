@@ -53,7 +53,7 @@ fn block_on<F: Future>(ring: &Rc<Ring>, future: F) -> F::Output {
 }
 
 fn is_at_hand(entry: &Entry) -> bool {
-    entry.file().unwrap().object(Coding::Identity).content.is_some()
+    entry.file().unwrap().object(Coding::Identity).content.cached().is_some()
 }
 
 /// A slow reader holds a file's content after it has left the cache.

@@ -6,6 +6,7 @@ mod established;
 mod flights;
 mod kernel;
 mod refusals;
+mod resumption;
 
 pub(crate) use kernel::hand_over_to_kernel;
 
