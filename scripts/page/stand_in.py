@@ -65,13 +65,18 @@ class StandIn:
     def __init__(self, answer, port=0):
         self.answer = answer
         self.asked = 0
+        self.queries = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                if self.path == "/anatomy.json":
+                path, _, query = self.path.partition("?")
+                if path == "/anatomy.json":
                     outer.asked += 1
-                    body, kind = outer.next(), "application/json"
+                    outer.queries.append(query)
+                    body, kind = outer.next(query), "application/json"
+                elif path == "/history.json":
+                    body, kind = outer.history(), "application/json"
                 else:
                     body, kind = page(), "text/html; charset=utf-8"
                 self.send_response(200)
@@ -88,9 +93,29 @@ class StandIn:
         self.url = f"http://127.0.0.1:{self.port}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def next(self):
+    def history(self):
+        """The last quarter of an hour, with a bad minute in it."""
+        idle = self.answer["totals"]["requests"] == 0
+        points = []
+        for place in range(90):
+            bad = not idle and 40 <= place < 46
+            points.append({
+                "seconds_ago": 10.0 * (90 - place) - 5, "seconds": 10.0, "requests": 0 if idle else 4000 + 30 * place,
+                "p50_ns": None if idle else 210000, "p99_ns": None if idle else 90000000 if bad else 4100000,
+                "refused": 0, "failed": 12 if bad else 0, "aborted": 3 if bad else 0, "timed_out": 0, "handshakes": 40,
+                "failed_handshakes": 0, "payload_bytes": 0 if idle else 9000000, "lost_ns": 0, "connections": 12,
+                "stages_ns": {},
+            })
+        return json.dumps({"format": 1, "every_seconds": 10, "points": [] if idle else points}).encode()
+
+    def next(self, query):
         """The answer, a second older each time, and with as much more in it."""
         answer = copy.deepcopy(self.answer)
+        asked = dict(member.split("=") for member in query.split("&") if "=" in member)
+        answer["window"] = None
+        if asked:
+            times = [float(asked.get(name, 0)) for name in ("since", "until")]
+            answer["window"] = {"since_seconds": times[0], "until_seconds": times[1], "seconds": times[0] - times[1]}
         answer["server"]["uptime_seconds"] += self.asked
         grown = 1 + self.asked / 60
         for stage in answer["stages"]:

@@ -170,14 +170,14 @@ def click_through(browser, program, screenshots):
         checks.says_only_figures(browser)
         with load(port):
             time.sleep(8)
-            for check in (checks.is_drawn, checks.says_only_figures, checks.quantiles_agree, checks.paths_can_be_chosen,
-                          checks.slow_requests_open, checks.time_can_be_chosen,
+            for check in (checks.is_drawn, checks.says_only_figures, checks.paths_can_be_chosen,
+                          checks.causes_can_be_chosen, checks.slow_requests_open, checks.time_can_be_chosen,
                           checks.can_be_read_aloud, checks.fits):
                 check(browser)
             rate = browser.run("document.querySelector('#tiles dd').innerText")
             assert rate not in ("–", "0/s"), rate
             # Confined by Landlock or not, it knows where its threads were.
-            browser.until("[...document.querySelectorAll('#workers td.cpu span')].every((cell) => !cell.innerText.includes('–'))",
+            browser.until("[...document.querySelectorAll('#workers td.ran span')].every((cell) => !cell.innerText.includes('–'))",
                           "the workers' processor time is shown")
             checks.asks_only_its_server(browser, url)
             if screenshots:
@@ -194,6 +194,7 @@ def pictures(browser, folder):
         browser.look(1180, scheme=scheme)
         time.sleep(1.5)
         browser.run("scrollTo(0, 0)")
+        browser.screenshot(folder / f"hour-{scheme}.png", "#hour", 16)
         browser.screenshot(folder / f"journey-{scheme}.png", "#journey", 16)
         browser.screenshot(folder / f"bytes-{scheme}.png", "#copies", 16)
         browser.click("#slowest details:nth-of-type(2) summary")

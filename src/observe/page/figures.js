@@ -1,42 +1,9 @@
 "use strict";
-/* Numbers: what lies between two answers, quantiles of it, and how figures are written. Pure. */
-
-/** The distribution of a stage between two answers; `then` may be null for since the start. */
-function between(now, then) {
-  if (!then || now.count < then.count) {
-    return { count: now.count, sum: now.sum_ns, buckets: now.buckets, exact: now };
-  }
-  const before = new Map(then.buckets);
-  const buckets = now.buckets
-    .map(([bound, count]) => [bound, count - (before.get(bound) || 0)])
-    .filter(([, count]) => count > 0);
-  return { count: now.count - then.count, sum: now.sum_ns - then.sum_ns, buckets, exact: null };
-}
+/* How figures are written, and elements made. Pure. */
 
 /** Where a bucket begins: it is as wide as a quarter of the power of two below its bound. */
 function lowerBound(bound) {
   return bound < 8 ? Math.max(0, bound - 1) : bound - 2 ** Math.floor(Math.log2(bound)) / 4;
-}
-
-/** A quantile of a distribution in nanoseconds, or null without samples. */
-function quantile(distribution, q) {
-  const { buckets, exact } = distribution;
-  if (exact) return { 0.5: exact.p50_ns, 0.99: exact.p99_ns, 0.999: exact.p999_ns }[q];
-  const total = buckets.reduce((sum, [, count]) => sum + count, 0);
-  if (total === 0) return null;
-  let rest = q * total;
-  for (const [bound, count] of buckets) {
-    if (rest <= count) {
-      const lower = lowerBound(bound);
-      return lower + (bound - lower) * (rest / count);
-    }
-    rest -= count;
-  }
-  return buckets[buckets.length - 1][0];
-}
-
-function difference(now, then) {
-  return then === null || then === undefined || now < then ? now : now - then;
 }
 
 /** Three digits and a unit. */

@@ -19,16 +19,16 @@ function along(ns) {
   return ZERO + Math.min(share, 1) * (STRIP - ZERO);
 }
 
-function drawJourney(now, then) {
+function drawJourney(now) {
   kinds = new Map(now.stages.map((stage) => [stage.name, stage.kind]));
-  const distributions = now.stages.map((stage, place) => between(stage, then && then.stages[place]));
   const longest = Math.max(...now.stages.map((stage) => stage.max_ns || 0));
-  while (longest > scaleEnd && scaleEnd < 1e12) scaleEnd *= 10;
-  const tail = tailShares(now.tail, then && then.tail);
+  // With room behind the longest, so that it does not lie on the edge.
+  while (longest * 1.5 > scaleEnd && scaleEnd < 1e12) scaleEnd *= 10;
+  const tail = tailShares(now.tail);
   const table = byId("stages");
   if (!table.tBodies.length) table.append(stagesHead(), make("tbody", { role: "rowgroup" }));
   drawAxis(byId("axis"));
-  const rows = now.stages.map((stage, place) => ({ stage, distribution: distributions[place], tail }));
+  const rows = now.stages.map((stage) => ({ stage, tail }));
   keyed(table.tBodies[0], rows, (row) => row.stage.name, stageRow, updateStage);
   drawRoad();
   say(byId("tail-says"), tailSentence(now, tail));
@@ -71,17 +71,18 @@ function stageRow({ stage }) {
       make("b", {}, stage.title), make("span", { class: "hidden" }, ` (${KIND_WORDS[kind]})`),
       stage.basis === "counted" ? null : make("i", { class: "basis" }, stage.basis),
       make("small", {}, stage.meaning)),
-    cell("strip", make("svg", { viewBox: `0 0 ${STRIP} 40`, preserveAspectRatio: "none", "aria-hidden": "true" })),
+    cell("strip", make("svg", { viewBox: `0 0 ${STRIP} 40`, preserveAspectRatio: "none", "aria-hidden": "true" }), make("span", { class: "seldom" })),
     cell("figure p50"), cell("figure p99"), cell("figure p999"),
     cell("share", make("span", { class: "bar", "aria-hidden": "true" }), make("span", { class: "percent" })));
 }
 
-function updateStage(row, { stage, distribution, tail }) {
-  const quantiles = [0.5, 0.99, 0.999].map((q) => quantile(distribution, q));
+function updateStage(row, { stage, tail }) {
+  const quantiles = [stage.p50_ns, stage.p99_ns, stage.p999_ns];
   ["p50", "p99", "p999"].forEach((name, place) => say(row.querySelector(`td.${name}`), time(quantiles[place])));
-  row.classList.toggle("empty", distribution.count === 0);
-  row.title = `${number(distribution.count)} samples`;
-  drawStrip(row.querySelector("svg"), distribution, quantiles);
+  row.classList.toggle("empty", stage.count === 0);
+  row.title = `${number(stage.count)} samples`;
+  drawStrip(row.querySelector("svg"), stage, quantiles);
+  say(row.querySelector(".seldom"), seldom(stage));
   const part = tail.shares.get(stage.name);
   const [bar, words] = [row.querySelector(".bar"), row.querySelector(".percent")];
   bar.style.width = part === undefined ? "0" : `${part * 100}%`;
@@ -89,18 +90,25 @@ function updateStage(row, { stage, distribution, tail }) {
   row.classList.toggle("dominant", tail.requests > 0 && tail.dominant === stage.name);
 }
 
+/** Of a stage that few pass, how many did and how long: its quantiles are nothing, mostly. */
+function seldom(stage) {
+  const passed = stage.buckets.filter(([bound]) => bound > 0);
+  const count = passed.reduce((sum, [, count]) => sum + count, 0);
+  if (count === 0 || count > stage.count / 2 || stage.of !== "request") return "";
+  let rest = count / 2;
+  const [middle] = passed.find(([, count]) => (rest -= count) <= 0) || passed[passed.length - 1];
+  return `${percent(count / stage.count)} of requests, half of them up to ${time(middle)}`;
+}
+
 /** The distribution as a shape, zero in a slot of its own at the left, and marks at quantiles. */
 function drawStrip(svg, distribution, quantiles) {
   const parts = decades().map((ns) => make("path", { class: "grid", d: `M${along(ns)} 0V40` }));
   const boxes = distribution.buckets.map(([bound, count]) => {
     const [from, to] = bound <= 0 ? [0, ZERO * 0.5] : [along(Math.max(lowerBound(bound), SCALE_BEGIN)), along(bound)];
-    const width = Math.max(to - from, 6);
-    return { from, width, count, density: bound <= 0 ? 0 : count / width };
+    return { from, width: Math.max(to - from, 6), count };
   });
-  const most = Math.max(...boxes.map((box) => box.density), 1e-12);
-  for (const { from, width, count, density } of boxes) {
-    const share = density ? Math.sqrt(density / most) : Math.sqrt(count / distribution.count);
-    const height = Math.max(share * 32, 1);
+  for (const { from, width, count } of boxes) {
+    const height = Math.max(Math.sqrt(count / distribution.count) * 34, 1);
     parts.push(make("rect", { class: "shape", x: from, y: 38 - height, width, height }));
   }
   quantiles.forEach((ns, place) => {
@@ -112,24 +120,24 @@ function drawStrip(svg, distribution, quantiles) {
   svg.replaceChildren(...parts);
 }
 
-function tailShares(now, then) {
+function tailShares(now) {
   const shares = new Map();
   if (!now) return { shares, requests: 0, dominant: null };
-  const before = new Map(then ? then.stages.map((stage) => [stage.name, stage.sum_ns]) : []);
-  const sums = now.stages.map((stage) => [stage.name, difference(stage.sum_ns, before.get(stage.name))]);
+  const sums = now.stages.map((stage) => [stage.name, stage.sum_ns]);
   const all = sums.reduce((sum, [, ns]) => sum + ns, 0);
   sums.forEach(([name, ns]) => shares.set(name, all > 0 ? ns / all : 0));
   const [dominant] = sums.reduce((most, next) => (next[1] > most[1] ? next : most), [null, 0]);
-  return { shares, requests: difference(now.requests, then && then.requests), dominant };
+  return { shares, requests: now.requests, dominant };
 }
 
 function tailSentence(now, tail) {
+  if (now.totals.requests === 0 && now.window && now.server.uptime_seconds > now.window.seconds + 1) return "No requests in this time.";
   if (now.totals.requests === 0) {
     return `Nobody has asked for anything yet. Try: ringway anatomy localhost:${now.server.addresses[0].split(":").pop()}/`;
   }
   if (!tail.requests || !tail.dominant) return "No slow requests in this time yet.";
   const stage = now.stages.find((stage) => stage.name === tail.dominant);
-  const slowest = percent(1 - now.tail.quantile);
+  const slowest = `${Math.round(1000 - now.tail.quantile * 1000) / 10} %`;
   return `The slowest ${slowest} (${number(tail.requests)} requests, at present those above ` +
     `${time(now.tail.threshold_ns)}) spent ${percent(tail.shares.get(tail.dominant))} of their time in ` +
     `“${stage.title}”: ${stage.meaning}.`;

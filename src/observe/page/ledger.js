@@ -13,9 +13,8 @@ const COLUMN = { page: "file_cache" };
 const ALL = "all responses";
 let chosenPath = ALL;
 
-function drawLedger(now, then, seconds) {
-  const earlier = new Map(then ? ledgerPaths(then.ledger).map((path) => [path.name, path]) : []);
-  const paths = ledgerPaths(now.ledger).map((path) => pathBetween(path, earlier.get(path.name)));
+function drawLedger(now, seconds) {
+  const paths = ledgerPaths(now.ledger);
   const sending = paths.filter((path) => !path.receiving);
   const all = {
     name: ALL, title: "All responses", receiving: false,
@@ -29,20 +28,13 @@ function drawLedger(now, then, seconds) {
 }
 
 function ledgerPaths(ledger) {
-  return [...ledger.paths.map((path) => ({ ...path, receiving: false })),
-    ...ledger.receive.map((path) => ({ ...path, receiving: true }))];
-}
-
-function pathBetween(now, then) {
-  const key = (flow) => [flow.from, flow.to, flow.kind, flow.by, flow.place].join(" ");
-  const before = new Map(then ? then.flows.map((flow) => [key(flow), flow.bytes]) : []);
-  const flows = now.flows.map((flow) => ({ ...flow, bytes: difference(flow.bytes, before.get(key(flow))) }));
-  return {
-    name: now.name, title: now.title, receiving: now.receiving,
-    responses: now.responses === undefined ? null : difference(now.responses, then && then.responses),
-    payload: difference(now.payload_bytes, then && then.payload_bytes),
-    flows: flows.filter((flow) => flow.bytes > 0),
-  };
+  const path = (receiving) => (path) => ({
+    name: path.name, title: path.title, receiving,
+    responses: path.responses === undefined ? null : path.responses,
+    payload: path.payload_bytes,
+    flows: path.flows.filter((flow) => flow.bytes > 0),
+  });
+  return [...ledger.paths.map(path(false)), ...ledger.receive.map(path(true))];
 }
 
 function sum(items, member) {
@@ -216,6 +208,8 @@ function drawNode(node, across) {
     : { x: node.begin, y: node.along - 18, "text-anchor": "start" };
   const second = { ...place, y: place.y + 13, class: "place-size" };
   const inside = node.inside > 0 ? `, ${bytes(node.inside)} in place` : "";
+  // Along a phone, a label lies over the band that arrives.
+  if (!across) parts.push(make("rect", { class: "place-back", x: place.x - 2, y: place.y - 12, width: 7 * Math.max(label.length, bytes(node.size).length + inside.length) + 4, height: 29 }));
   parts.push(make("text", { class: "place-name", ...place }, label));
   parts.push(make("text", second, bytes(node.size) + inside));
   return parts;

@@ -1,6 +1,6 @@
 //! The page of the admin listener: what `/anatomy.json` says, drawn.
 //!
-//! The invariant: one document that asks for nothing but `/anatomy.json` of the same origin. Its
+//! The invariant: one document that asks for nothing but `/anatomy.json` and `/history.json` of the same origin. Its
 //! own policy forbids it anything else, and what comes from clients (paths, methods) is only ever
 //! set as text.
 
@@ -13,6 +13,7 @@ pub(super) const PAGE: &str = concat!(
     include_str!("body.html"),
     "<script>\n",
     include_str!("figures.js"),
+    include_str!("hour.js"),
     include_str!("journey.js"),
     include_str!("ledger.js"),
     include_str!("workers.js"),
