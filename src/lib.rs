@@ -12,6 +12,7 @@
 //! | parse | [`parse`] | borrowed from the lease |
 //! | decode | [`decode`] | borrowed from the lease |
 //! | process | [`process`], [`files`] | the file store's pages |
+//! | or: serve | `service`: an application | the application |
 //! | respond | [`respond`] | a send buffer |
 //! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |
@@ -44,6 +45,8 @@ pub mod record;
 pub mod respond;
 pub mod ring;
 pub mod server;
+#[cfg(feature = "service")]
+mod service;
 pub mod tick_clock;
 pub mod tls;
 #[allow(dead_code, reason = "the proxy, which is being built on it")]
@@ -53,3 +56,5 @@ pub mod worker;
 pub mod write;
 
 pub use server::Server;
+#[cfg(feature = "service")]
+pub use service::{Body, BodyError, Connection, WorkerInfo};

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate, and the modules that it may use. Arrows point down only.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("cli", &["server", "tls", "privilege", "ring", "config", "observe"]),
     (
         "server",
@@ -23,9 +23,10 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "ring",
             "config",
             "observe",
+            "service",
         ],
     ),
-    ("worker", &["conn", "accept", "tls", "files", "ring", "config", "observe"]),
+    ("worker", &["conn", "accept", "tls", "files", "ring", "config", "observe", "service"]),
     (
         "conn",
         &[
@@ -44,8 +45,10 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "ring",
             "config",
             "observe",
+            "service",
         ],
     ),
+    ("service", &[]),
     ("accept", &["ring"]),
     ("handshake", &["tls", "record"]),
     ("read", &["tls", "record", "ring", "observe"]),

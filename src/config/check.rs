@@ -23,6 +23,11 @@ impl ConfigError {
         Self { option, problem: problem.to_string(), advice: advice.to_string() }
     }
 
+    /// A text is no path of a route.
+    pub(crate) fn route_path(path: &str, error: super::RoutePathError) -> Self {
+        Self::new("path", format_args!("{path:?} is no path of a route"), error)
+    }
+
     /// The option, as the command line spells it, without its dashes.
     pub fn option(&self) -> &'static str {
         self.option

@@ -84,6 +84,9 @@ pub struct Context {
     pub observer: Rc<Observer>,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
+    /// What answers in place of the folder.
+    #[cfg(feature = "service")]
+    pub(super) applications: crate::service::Mounted,
     /// What connections of HTTP/2 share.
     pub(super) h2: super::h2::Shared,
     date: RefCell<DateCache>,
@@ -125,6 +128,8 @@ impl Context {
             generation: RefCell::new(Rc::new(generation)),
             observer,
             head_limits,
+            #[cfg(feature = "service")]
+            applications: crate::service::Mounted::default(),
             h2: super::h2::Shared::new(limits.head_bytes),
             date: RefCell::new(DateCache::new()),
             unix_seconds: Cell::new(0),
@@ -140,6 +145,14 @@ impl Context {
         };
         context.tick();
         context
+    }
+
+    /// Has applications answer beside the folder.
+    #[cfg(feature = "service")]
+    #[must_use]
+    pub(crate) fn with_applications(mut self, applications: crate::service::Mounted) -> Self {
+        self.applications = applications;
+        self
     }
 
     /// Reads the wall clock; called once in each turn of the loop.

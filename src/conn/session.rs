@@ -8,7 +8,7 @@ use std::{
     task::{Poll, ready},
 };
 
-use super::why;
+use super::{exchange::About, why};
 use crate::{
     close::Ending,
     observe::{ConnectionClock, Why},
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) clock: ConnectionClock,
     /// What the requests are written in.
     pub(super) protocol: Protocol,
+    /// What applications learn of the connection, once one has answered on it.
+    pub(super) about: About,
     schedule: Rc<RefCell<KeySchedule>>,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
@@ -48,7 +50,7 @@ impl Session {
             let schedule = Rc::clone(&schedule);
             writer.derive_keys_by(move || schedule.borrow_mut().next_transmit_keys().ok());
         }
-        Self { reader, writer, clock, protocol, schedule, kernel_rekeys }
+        Self { reader, writer, clock, protocol, about: About::default(), schedule, kernel_rekeys }
     }
 
     /// Waits for more plaintext.

@@ -185,10 +185,10 @@ impl ConnectionClock {
     /// The keys are where they belong.
     pub fn handed_over(&mut self, agreed: Agreed) {
         let Connection { observer, since, .. } = &*self.0;
+        self.0.agreed.set(agreed);
         if !observer.is_enabled() {
             return;
         }
-        self.0.agreed.set(agreed);
         let hand_over = observer.spend(Work::Stage(Stage::HandOver), since.get());
         since.set(since.get() + hand_over);
         let kind = if agreed.resumed { Stage::HandshakeResumed } else { Stage::HandshakeFull };
@@ -196,6 +196,11 @@ impl ConnectionClock {
         recorder.record(kind, self.0.handshake.get());
         recorder.record(Stage::HandshakeCpu, self.0.handshake_cpu.get());
         recorder.record(Stage::HandOver, hand_over);
+    }
+
+    /// What the peers agreed on.
+    pub(crate) fn agreed(&self) -> Agreed {
+        self.0.agreed.get()
     }
 
     /// Records that came were opened, in so many nanoseconds.

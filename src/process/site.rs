@@ -273,7 +273,8 @@ impl Site {
             || self.leaves_out(name)
     }
 
-    fn leaves_out(&self, name: &str) -> bool {
+    /// Whether the operator wants answers without this field, or with a value of the operator's.
+    pub(crate) fn leaves_out(&self, name: &str) -> bool {
         self.left_out.iter().any(|left_out| left_out.eq_ignore_ascii_case(name))
     }
 

@@ -16,7 +16,7 @@ impl Reader {
     /// fill: for as long as its peer takes no response, a connection has no right to them. False
     /// if there is no memory for that either; then the connection must be cut.
     #[must_use]
-    pub fn set_aside(&mut self) -> bool {
+    pub(crate) fn set_aside(&mut self) -> bool {
         let kernel = self.is_kernel();
         let pool = self.ring.receive_pool();
         if let Some(bytes) = self.held.as_mut().map(Held::bytes_mut)

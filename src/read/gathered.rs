@@ -47,6 +47,12 @@ impl Gathered {
         count <= left
     }
 
+    /// The memory, and where the plaintext begins.
+    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
+        let Self { bytes, from } = std::mem::take(self);
+        (bytes, from)
+    }
+
     /// Bytes of memory that this takes.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ReadError;
-use crate::ring::Arrived;
+use crate::ring::{Arrived, RecvBuf};
 
 /// Bytes that arrived in one piece. The ranges live and end with them.
 #[derive(Debug)]
@@ -82,6 +82,16 @@ impl Held {
     pub(super) fn take_plaintext(&mut self) -> &[u8] {
         let range = std::mem::replace(&mut self.plain, 0..0);
         self.bytes.get(range).unwrap_or(&[])
+    }
+
+    /// The buffer, and where its plaintext lies, if both can be given away.
+    pub(super) fn into_lease(self) -> Result<(RecvBuf, Range<usize>), Self> {
+        match self {
+            Self { bytes: Arrived::Lease(lease), sealed, plain } if sealed == lease.len() => {
+                Ok((lease, plain))
+            }
+            other => Err(other),
+        }
     }
 
     /// Whether nothing here is of use any more.

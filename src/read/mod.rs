@@ -16,6 +16,7 @@ mod opening;
 #[cfg(test)]
 mod properties;
 mod reader;
+mod take;
 #[cfg(test)]
 mod tests;
 

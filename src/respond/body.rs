@@ -7,5 +7,10 @@ use super::Status;
 /// RFC 9110 section 8.6 forbids it in 1xx and 204. In 304 it would be allowed, but section 15.4.5
 /// advises against metadata that the recipient's stored response already has.
 pub const fn content_length_allowed(status: Status) -> bool {
-    !matches!(status, Status::Continue | Status::NoContent | Status::NotModified)
+    content_length_allowed_for(status.code())
+}
+
+/// The same for any status code.
+pub(crate) const fn content_length_allowed_for(code: u16) -> bool {
+    !matches!(code, 100..200 | 204 | 304)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::decimal::Decimal;
-use super::{DateCache, Status, content_length_allowed};
+use super::{DateCache, Status, content_length_allowed_for, reason::reason};
 
 /// Why a head could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +12,15 @@ pub enum HeadFault {
     Overflow,
     /// A field name is no token, or a field value holds a control character.
     ForbiddenByte,
+    /// A status code has not three digits.
+    StatusCode,
 }
 
 impl fmt::Display for HeadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Overflow => "the response head does not fit its buffer",
+            Self::StatusCode => "a status code has not three digits",
             Self::ForbiddenByte => "a response field holds a character that no field may hold",
         })
     }
@@ -42,7 +45,7 @@ impl std::error::Error for HeadFault {}
 pub struct HeadWriter<'b> {
     buffer: &'b mut [u8],
     used: usize,
-    status: Status,
+    code: u16,
     fault: Option<HeadFault>,
 }
 
@@ -50,8 +53,21 @@ impl<'b> HeadWriter<'b> {
     /// Begins a head at the start of `buffer` with its status line.
     #[inline]
     pub fn new(buffer: &'b mut [u8], status: Status) -> Self {
-        let mut head = Self { buffer, used: 0, status, fault: None };
+        let mut head = Self { buffer, used: 0, code: status.code(), fault: None };
         head.put([status.line()]);
+        head
+    }
+
+    /// Begins the head of an answer that is not our own: any status code of three digits.
+    pub(crate) fn of_code(buffer: &'b mut [u8], code: u16) -> Self {
+        let mut head = Self { buffer, used: 0, code, fault: None };
+        if (100..1000).contains(&code) {
+            let code = Decimal::new(u64::from(code));
+            let reason = reason(head.code);
+            head.put([b"HTTP/1.1 ", code.as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
+        } else {
+            head.fail(HeadFault::StatusCode);
+        }
         head
     }
 
@@ -86,7 +102,7 @@ impl<'b> HeadWriter<'b> {
     /// `Content-Length` in bytes, left out where the status forbids it.
     #[inline]
     pub fn content_length(&mut self, length: u64) -> &mut Self {
-        if content_length_allowed(self.status) {
+        if content_length_allowed_for(self.code) {
             self.field_u64("Content-Length", length);
         }
         self

@@ -14,12 +14,14 @@ pub(crate) mod forward;
 pub mod h2;
 mod head;
 mod interim;
+mod reason;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::content_length_allowed;
+pub(crate) use body::content_length_allowed_for;
 pub use date::DateCache;
 pub use head::{HeadFault, HeadWriter};
 pub use interim::CONTINUE;

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, rc::Rc};
 
-use super::{op::Defect, pages::Pages, send_pool::SendBuf};
+use super::{content::Content, op::Defect, pages::Pages, send_pool::SendBuf};
 
 /// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
 /// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
@@ -24,12 +24,14 @@ enum Part {
     Buffered(Range<usize>),
     /// A range of bytes that never change: a cached file, a rendered page.
     Shared(Rc<Pages>, Range<usize>),
+    /// A range of content of any other kind.
+    Lent(Content, Range<usize>),
 }
 
 impl Part {
     fn len(&self) -> usize {
         match self {
-            Self::Buffered(range) | Self::Shared(_, range) => range.len(),
+            Self::Buffered(range) | Self::Shared(_, range) | Self::Lent(_, range) => range.len(),
         }
     }
 }
@@ -84,6 +86,14 @@ impl Message {
     pub fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
         let within = bytes.get(range.clone()).is_some();
         within && self.push(Part::Shared(bytes, range))
+    }
+
+    /// Appends a range of content, which the message owns until it is cleared. False as for
+    /// [`Self::push_buffered`].
+    #[must_use]
+    pub(crate) fn push_content(&mut self, content: Content, range: Range<usize>) -> bool {
+        let within = content.get(range.clone()).is_some();
+        within && self.push(Part::Lent(content, range))
     }
 
     fn push(&mut self, part: Part) -> bool {
@@ -146,6 +156,7 @@ impl Message {
                     self.buffer.as_deref().and_then(|buffer| buffer.get(range.clone()))
                 }
                 Part::Shared(bytes, range) => bytes.get(range.clone()),
+                Part::Lent(content, range) => content.get(range.clone()),
             };
             let bytes = bytes.ok_or(Defect::MessagePart)?;
             let skipped = skip.min(bytes.len());

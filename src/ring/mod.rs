@@ -25,6 +25,7 @@ mod alarm;
 mod choice;
 mod clock;
 mod connect;
+mod content;
 mod counts;
 mod descriptor;
 mod file;
@@ -61,6 +62,7 @@ mod tests;
 mod ticks;
 mod timer;
 mod uring;
+mod waker;
 mod within;
 
 use std::{
@@ -69,11 +71,14 @@ use std::{
     io,
     os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
     rc::Rc,
+    sync::Arc,
+    task::Waker,
     time::Duration,
 };
 
 pub use choice::Choice;
 pub use connect::{connect_unix, outgoing_socket};
+pub(crate) use content::{Chunk, Content};
 pub use counts::Counts;
 pub use descriptor::Descriptor;
 pub use file::{MAX_VECTORS, OpenRules};
@@ -95,6 +100,7 @@ use op::{Defect, Kind, OpId, Refusal, Submission, Wait};
 use ready::ReadyQueue;
 use state::{Backend, State};
 use table::{OpTable, Payload};
+use waker::Wakers;
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,6 +194,7 @@ pub struct Ring {
     deadline: Cell<Option<u64>>,
     wheel: RefCell<timer::Wheel>,
     clock: clock::Clock,
+    wakers: Wakers,
 }
 
 impl Ring {
@@ -234,6 +241,7 @@ impl Ring {
             deadline: Cell::new(None),
             wheel: RefCell::new(timer::Wheel::new(0)),
             clock: clock::Clock::new(),
+            wakers: Wakers::default(),
         }
     }
 
@@ -311,9 +319,12 @@ impl Ring {
         self.note_deadline();
         self.receive.publish_returns();
         self.serve_waiters();
+        self.take_woken();
         let state = &mut *self.state.borrow_mut();
         state.drain_backlog()?;
         let idle = self.ready.borrow().is_empty() && state.backlog.is_empty();
+        // Whatever wakes a task from here on finds the ring asleep, and rings.
+        let idle = idle && self.wakers.may_sleep();
         let mut wait = Wait::Not;
         if idle || self.clock.is_timed() {
             let ends = state.backend.time(&self.clock.time);
@@ -321,12 +332,32 @@ impl Ring {
             wait = if idle { self.idle_time(ends) } else { wait };
         }
         state.enter(wait)?;
+        self.wakers.awake();
         state.counts.completion_overflows += u64::from(state.backend.overflowed());
         self.clock.turn_begins(state.backend.ask_time(&self.clock.time), idle);
         let ready = &mut *self.ready.borrow_mut();
         state.take_completions(&self.receive, |task| ready.push(task));
         self.wheel.borrow_mut().advance(self.now(), |task| ready.push(task));
+        self.wakers.take(|task| ready.push(task));
         Ok(())
+    }
+
+    /// Readies the tasks that wakers have named.
+    fn take_woken(&self) {
+        let ready = &mut *self.ready.borrow_mut();
+        self.wakers.take(|task| ready.push(task));
+    }
+
+    /// A waker of the task that is being polled, for futures that are not the ring's own. The same
+    /// for every task of a place, made at the first call.
+    pub(crate) fn waker(&self) -> Waker {
+        self.wakers.of(self.current.get())
+    }
+
+    /// Wakers write to this eventfd(2) while the ring sleeps; a task has to read it. Without one, a
+    /// waker that is called on another thread does not end the ring's sleep.
+    pub(crate) fn ring_at(&self, bell: &Arc<OwnedFd>) {
+        self.wakers.ring_at(bell);
     }
 
     /// How long nobody has anything to do, if no completion comes.

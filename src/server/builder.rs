@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Prepared, RunningServer, StartError, start};
+#[cfg(not(feature = "service"))]
+use super::start;
+use super::{Prepared, RunningServer, StartError};
 use crate::config::{
     CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
 };
@@ -11,20 +13,27 @@ use crate::config::{
 /// builder can be made.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    config: Config,
+    pub(super) config: Config,
     /// The listeners are still the default ones.
     default_listeners: bool,
+    #[cfg(feature = "service")]
+    pub(super) applications: crate::service::Applications,
 }
 
 impl From<Config> for Builder {
     fn from(config: Config) -> Self {
-        Self { config, default_listeners: false }
+        Self {
+            config,
+            default_listeners: false,
+            #[cfg(feature = "service")]
+            applications: crate::service::Applications::default(),
+        }
     }
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { config: Config::default(), default_listeners: true }
+        Self { default_listeners: true, ..Self::from(Config::default()) }
     }
 }
 
@@ -106,6 +115,9 @@ impl Builder {
     /// # Errors
     /// What is wrong with the configuration, the certificate or the addresses.
     pub fn prepare(self) -> Result<Prepared, StartError> {
+        #[cfg(feature = "service")]
+        return self.prepare_with_applications();
+        #[cfg(not(feature = "service"))]
         start::prepare(self.config)
     }
 }

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "service")]
+mod applications;
 mod builder;
 mod error;
 pub(crate) mod host;

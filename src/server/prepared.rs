@@ -40,6 +40,9 @@ pub struct Prepared {
     pub(super) confinement: Option<Confinement>,
     /// What the workers run on, once that is decided.
     pub(super) io: Option<Choice>,
+    /// What answers beside the folder.
+    #[cfg(feature = "service")]
+    pub(super) applications: crate::service::Applications,
 }
 
 /// What the process has given up.

@@ -116,6 +116,9 @@ pub struct RunningServer {
     pub(super) log: Option<AccessLog>,
     pub(super) pool: Pool,
     pub(super) workers: Vec<WorkerThread>,
+    /// What applications have of tokio. Ended behind the workers.
+    #[cfg(feature = "service")]
+    pub(super) runtime: crate::service::Runtime,
 }
 
 impl RunningServer {
@@ -200,6 +203,8 @@ impl RunningServer {
             self.handle.drain(self.config.timeouts.drain);
         }
         self.pool.close(LAST_JOBS);
+        #[cfg(feature = "service")]
+        self.runtime.end();
         self.admin = None;
         self.handle.tls.end();
         self.handle.root.end();

@@ -74,6 +74,8 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         admin,
         confinement: None,
         io: None,
+        #[cfg(feature = "service")]
+        applications: crate::service::Applications::default(),
     })
 }
 
@@ -139,6 +141,10 @@ fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError
 pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer, StartError> {
     let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
     let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
+    #[cfg(feature = "service")]
+    let applications = prepared.applications;
+    #[cfg(feature = "service")]
+    let runtime = applications.runtime().map_err(StartError::Thread)?;
     let (io, io_path) = (choice.io(), choice.to_string());
     let placement = Placement::choose(config.pin, workers);
     let root = Arc::new(RootWatch::new());
@@ -181,6 +187,12 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             pool: pool.clone(),
             shared: shared.clone(),
             neighbours: behind(number, &inboxes),
+            #[cfg(feature = "service")]
+            applications: worker::Applied {
+                applications: applications.clone(),
+                runtime: runtime.handle(),
+                worker: crate::service::WorkerInfo { number, count: workers },
+            },
         });
     }
     let log_handle = log.as_ref().map(AccessLog::handle);
@@ -215,6 +227,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         confinement,
         handle: Handle::new(inboxes.clone(), log_handle, Arc::clone(&tls), Arc::clone(&root)),
         workers: Vec::new(),
+        #[cfg(feature = "service")]
+        runtime,
     };
     // Dropping the server on the way out drains the workers that run already.
     let (ready, set_up) = mpsc::channel();

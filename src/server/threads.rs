@@ -32,6 +32,8 @@ impl WorkerThread {
         ready: Sender<io::Result<()>>,
     ) -> io::Result<Self> {
         let (ended, outcome) = channel();
+        #[cfg(feature = "service")]
+        let runtime = plan.applications.runtime.clone();
         let work = move || {
             let worker = match Worker::set_up(plan) {
                 Ok(worker) => worker,
@@ -46,6 +48,9 @@ impl WorkerThread {
             // The waiting thread is there until it comes.
             let _ = ended.send(worker.run());
         };
+        // Applications find the runtime entered, for as long as the worker lives.
+        #[cfg(feature = "service")]
+        let work = move || runtime.entered(work);
         let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(work)?;
         Ok(Self { number, outcome, thread })
     }

@@ -23,6 +23,8 @@ use std::{
 pub(crate) use door::SharedLimits;
 pub(crate) use inbox::{Command, Inbox};
 
+#[cfg(feature = "service")]
+use crate::service::{Applications, RuntimeHandle, WorkerInfo};
 use crate::{
     accept,
     config::Config,
@@ -71,6 +73,18 @@ pub(crate) struct Plan {
     pub(crate) shared: SharedLimits,
     /// Theirs, beginning with the one to ask first.
     pub(crate) neighbours: Vec<Arc<Inbox>>,
+    /// What answers beside the folder.
+    #[cfg(feature = "service")]
+    pub(crate) applications: Applied,
+}
+
+/// The applications of a worker, before they are made.
+#[cfg(feature = "service")]
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) applications: Applications,
+    pub(crate) runtime: RuntimeHandle,
+    pub(crate) worker: WorkerInfo,
 }
 
 /// What a worker has done when it ends.
@@ -152,7 +166,14 @@ impl Worker {
         let observer = observer(&ring, &config, plan.log);
         let context =
             Context::new(&ring, config, plan.tls, plan.ktls, stores, generation, observer);
+        #[cfg(feature = "service")]
+        let context = {
+            let Applied { applications, runtime, worker } = plan.applications;
+            context.with_applications(applications.make(worker, &runtime))
+        };
         let context = Rc::new(context);
+        // What wakes a task from another thread wakes the worker by its inbox.
+        ring.ring_at(plan.inbox.event());
         let executor = Executor::new(&ring);
         let drain_until = Rc::new(Cell::new(None));
         let spawner = executor.spawner();

@@ -24,6 +24,7 @@ mod rekey;
 mod sealing;
 mod sizing;
 mod source;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -34,4 +35,5 @@ pub use memory::HELD_UP;
 pub use pace::Pace;
 pub use sizing::RecordSizing;
 pub use source::{Division, Parts, Piece, Source, Whole};
+pub(crate) use streamed::Frame;
 pub use writer::Writer;

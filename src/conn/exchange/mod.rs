@@ -4,12 +4,18 @@
 //! bytes; what lies between is the same for all. The invariant: nothing here knows how a message is
 //! framed, and a [`Reply`]'s content owns what it is made of.
 
+#[cfg(feature = "service")]
+mod application;
 mod asked;
+mod begin;
 mod decide;
 mod lookups;
 mod reply;
+mod streamed;
 
 pub(super) use asked::KeptAsked;
+pub(super) use begin::{About, begin};
 pub(super) use decide::{Decided, decide, find_out};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
+pub(super) use streamed::{Failure, Incoming, Intake, Responder, StreamedHead};

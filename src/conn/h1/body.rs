@@ -66,7 +66,7 @@ pub(super) async fn discard(
     }
 }
 
-async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
+pub(super) async fn send_continue(session: &mut Session, socket: &Socket) -> Result<(), Stop> {
     session.refresh_key(socket).await?;
     let Session { reader, writer, clock, .. } = session;
     let queued = async {

@@ -2,16 +2,20 @@
 //!
 //! The head is parsed where it lies and stays borrowed: what is decided at once copies nothing.
 
+use std::rc::Rc;
+
 use crate::{
     conn::{
-        Context,
-        exchange::{Decided, KeptAsked, Lookups, Reply, Want, decide},
+        Context, Session,
+        exchange::{Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, decide},
+        sites::Served,
         why,
     },
     observe::{RequestClock, Stage, Why},
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
     process::{interest::Interest, site::Asked},
     respond::Status,
+    ring::Socket,
     write::WriteError,
 };
 
@@ -30,6 +34,8 @@ pub(super) struct Framing {
     pub(super) says_keep_alive: bool,
     /// The request is a HEAD: no response to it has content.
     pub(super) to_head: bool,
+    /// The client speaks HTTP/1.0, which does not know chunked content.
+    pub(super) http10: bool,
 }
 
 impl Framing {
@@ -41,6 +47,7 @@ impl Framing {
             persistent: head.persistent,
             says_keep_alive: head.persistent && head.version == Version::Http10,
             to_head: head.method == Method::Head,
+            http10: head.version == Version::Http10,
         }
     }
 
@@ -75,6 +82,7 @@ pub(super) enum Examined<'l> {
     Incomplete,
     Refused(Refusal),
     Decided(Framing, Reply<'l>),
+    Streamed(Framing, Rc<Served>, Box<dyn Responder>),
     Wants(Framing, KeptAsked, Want),
 }
 
@@ -83,11 +91,13 @@ pub(super) enum Examined<'l> {
 /// # Errors
 /// [`WriteError::Defect`], as [`decide`] has it.
 pub(super) fn examine<'l>(
-    context: &Context,
-    bytes: &[u8],
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
     lookups: &'l Lookups,
     clock: &mut RequestClock,
 ) -> Result<Examined<'l>, WriteError> {
+    let bytes = session.reader.plaintext();
     let mut storage = FieldStorage::new();
     let head = match request_head(bytes, &mut storage, &context.head_limits) {
         Ok(Some(head)) => head,
@@ -113,10 +123,28 @@ pub(super) fn examine<'l>(
     Ok(match decide(context, &asked, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
-        Decided::Streamed(_) => {
-            let reply = Reply::refusal(context, Status::NotImplemented);
-            let reply = if framing.to_head { reply.head_only() } else { reply };
-            Examined::Decided(framing, reply)
+        Decided::Streamed(served) => {
+            let authority = match head.target {
+                Target::Absolute { authority, .. } => Some(authority),
+                _ => None,
+            };
+            let incoming = Incoming {
+                method: head.method.as_bytes(),
+                path,
+                query,
+                authority,
+                version: Some(head.version),
+                fields: &head.fields,
+                body: head.body,
+            };
+            match begin(context, socket, &session.clock, &mut session.about, &served, &incoming) {
+                Ok(responder) => Examined::Streamed(framing, served, responder),
+                Err(status) => {
+                    let reply = Reply::refusal(context, status);
+                    let reply = if framing.to_head { reply.head_only() } else { reply };
+                    Examined::Decided(framing, reply)
+                }
+            }
         }
     })
 }

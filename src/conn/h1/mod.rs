@@ -6,7 +6,9 @@
 
 mod body;
 mod head;
+mod pump;
 mod reply;
+mod streamed;
 
 use std::rc::Rc;
 
@@ -145,7 +147,7 @@ async fn request(
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
     let (framing, mut reply) = loop {
-        let examined = examine(context, session.reader.plaintext(), &lookups, clock)?;
+        let examined = examine(context, socket, session, &lookups, clock)?;
         match examined {
             Examined::Decided(framing, reply) => {
                 take_head(session, clock, framing.head);
@@ -161,6 +163,13 @@ async fn request(
                 clock.resumes(Stage::Parse, || received_ago(socket));
             }
             Examined::Refused(refusal) => return Err(Stop::Refuse(refusal)),
+            Examined::Streamed(framing, served, responder) => {
+                take_head(session, clock, framing.head);
+                // Boxed, so that a connection that waits for requests does not carry its state.
+                let begun = streamed::Begun { framing, served, responder, last };
+                let answered = streamed::answer(context, socket, session, clock, begun);
+                return Box::pin(answered).await;
+            }
             Examined::Wants(framing, kept, want) => {
                 take_head(session, clock, framing.head);
                 clock.enter(Stage::Process);

@@ -19,7 +19,7 @@ use crate::{
 
 /// Room for the status line and the fields that every head may have: `Server`, `Date`,
 /// `Connection`, and the empty line.
-const OWN_LINES: usize = 160;
+pub(super) const OWN_LINES: usize = 160;
 
 /// The longest head that is sent: one record holds it with its page.
 const MAX_HEAD_ROOM: usize = 15 * 1024;
@@ -38,7 +38,8 @@ impl Connection {
     const CLOSES: Self = Self { persists: false, says_so: false };
 }
 
-struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
+/// Writes the fields of an answer as lines.
+pub(super) struct Sink<'a, 'b>(pub(super) &'a mut HeadWriter<'b>);
 
 impl FieldSink for Sink<'_, '_> {
     fn field(&mut self, name: &str, value: &[u8]) {

@@ -148,6 +148,8 @@ impl Play {
         let (listener, other) = socket_pair().expect("a pair of sockets");
         let sites = Arc::new(SitePlan::open(&config).expect("the folder is there"));
         let plan = Plan {
+            #[cfg(feature = "service")]
+            applications: super::Applied::default(),
             config: Arc::new(config),
             sites,
             tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),

@@ -9,7 +9,7 @@ use super::{Layout, Load, Places};
 use crate::{
     observe::Moved,
     record::{ContentType, MAX_PLAINTEXT, Suite, TrafficKeys},
-    ring::{MAX_VECTORS, Message, Pages, Ring, SendBuf, SendClass, Socket},
+    ring::{Content, MAX_VECTORS, Message, Pages, Ring, SendBuf, SendClass, Socket},
     tls::kernel,
     write::WriteError,
 };
@@ -128,6 +128,31 @@ impl KernelSealing {
         _now: u64,
         moved: &mut Moved,
     ) -> Result<usize, WriteError> {
+        self.lend_part(range, open, moved, |message, range| {
+            message.push_shared(Rc::clone(pages), range)
+        })
+    }
+
+    pub(super) fn lend_content(
+        &mut self,
+        content: &Content,
+        range: Range<usize>,
+        open: usize,
+        _now: u64,
+        moved: &mut Moved,
+    ) -> Result<usize, WriteError> {
+        self.lend_part(range, open, moved, |message, range| {
+            message.push_content(content.clone(), range)
+        })
+    }
+
+    fn lend_part(
+        &mut self,
+        range: Range<usize>,
+        open: usize,
+        moved: &mut Moved,
+        push: impl FnOnce(&mut Message, Range<usize>) -> bool,
+    ) -> Result<usize, WriteError> {
         let Some(held) = &mut self.held else { return Ok(0) };
         let waiting = held.message.remaining();
         let mut whole = waiting + range.len();
@@ -140,7 +165,7 @@ impl KernelSealing {
         if len == 0 || !held.message.has_room() {
             return Ok(0);
         }
-        if !held.message.push_shared(Rc::clone(pages), range.start..range.start + len) {
+        if !push(&mut held.message, range.start..range.start + len) {
             return Err(FULL);
         }
         moved.lent += len as u64;

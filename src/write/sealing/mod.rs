@@ -13,7 +13,7 @@ use super::WriteError;
 use crate::{
     observe::Moved,
     record::{ContentType, Sealer, Suite, TrafficKeys},
-    ring::{Message, Pages, Ring, SendBuf, SendClass, Socket},
+    ring::{Content, Message, Pages, Ring, SendBuf, SendClass, Socket},
 };
 use kernel::KernelSealing;
 use user::UserSealing;
@@ -176,6 +176,21 @@ impl Sealing {
         moved: &mut Moved,
     ) -> Result<usize, WriteError> {
         each!(self, sealing => sealing.lend(pages, range, open, now, moved))
+    }
+
+    /// The same for content of any kind.
+    ///
+    /// # Errors
+    /// What the record layer says.
+    pub(super) fn lend_content(
+        &mut self,
+        content: &Content,
+        range: Range<usize>,
+        open: usize,
+        now: u64,
+        moved: &mut Moved,
+    ) -> Result<usize, WriteError> {
+        each!(self, sealing => sealing.lend_content(content, range, open, now, moved))
     }
 
     /// Gathers a record of another type than application data. Nothing else may wait.

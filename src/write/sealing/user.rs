@@ -8,7 +8,7 @@ use super::{COPIED, Layout, Load, Places, class_of};
 use crate::{
     observe::Moved,
     record::{ContentType, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, TrafficKeys},
-    ring::{MAX_VECTORS, Pages, Ring, SendBuf, SendClass, Socket},
+    ring::{Content, MAX_VECTORS, Pages, Ring, SendBuf, SendClass, Socket},
     write::{RecordSizing, WriteError},
 };
 
@@ -123,6 +123,28 @@ impl UserSealing {
     pub(super) fn lend(
         &mut self,
         pages: &Rc<Pages>,
+        range: Range<usize>,
+        open: usize,
+        now: u64,
+        moved: &mut Moved,
+    ) -> Result<usize, WriteError> {
+        self.seal_from(pages, range, open, now, moved)
+    }
+
+    pub(super) fn lend_content(
+        &mut self,
+        content: &Content,
+        range: Range<usize>,
+        open: usize,
+        now: u64,
+        moved: &mut Moved,
+    ) -> Result<usize, WriteError> {
+        self.seal_from(content, range, open, now, moved)
+    }
+
+    fn seal_from(
+        &mut self,
+        bytes: &[u8],
         mut range: Range<usize>,
         open: usize,
         now: u64,
@@ -137,7 +159,7 @@ impl UserSealing {
             if end > held.memory.len() || end > open {
                 break;
             }
-            let plain = pages.get(range.start..range.start + record);
+            let plain = bytes.get(range.start..range.start + record);
             let plain = plain.ok_or(WriteError::Defect("content ends before its range"))?;
             let out = held.memory.get_mut(held.sealed..).ok_or(NO_MEMORY)?;
             held.sealed += self.sealer.seal(ContentType::ApplicationData, plain, out)?;

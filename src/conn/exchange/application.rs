@@ -1,0 +1,367 @@
+//! An application as the responder of an exchange: from a head to an `http::Request`, and from frames
+//! to chunks.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    task::{self, Poll, Waker, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+};
+
+use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+use crate::{
+    conn::{Context, peer},
+    observe::{ConnectionClock, Why},
+    parse::Version,
+    respond::Status,
+    ring::{Chunk, Content, Socket},
+    service::{Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head},
+};
+
+/// Frames without content that are passed over in one poll.
+const EMPTY_FRAMES: u32 = 16;
+
+/// Has an application answer a request.
+///
+/// # Errors
+/// 400 for a head that `http` does not take.
+pub(super) fn begin(
+    context: &Rc<Context>,
+    application: &dyn Application,
+    incoming: &Incoming<'_>,
+    connection: Connection,
+) -> Result<Box<dyn Responder>, Status> {
+    let intake = Intake::new(incoming.body);
+    let (body, feeder) = if intake.is_ended() {
+        (Body::empty(), None)
+    } else {
+        let (body, feeder) = Body::stream(intake.length(), context.ring.waker());
+        (body, Some(feeder))
+    };
+    let mut request = request_of(incoming, body).ok_or(Status::BadRequest)?;
+    request.extensions_mut().insert(connection);
+    let limit = context.applications.handler_timeout;
+    let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
+    Ok(Box::new(Answering {
+        context: Rc::clone(context),
+        call: application.call(request),
+        feeder,
+        waker: context.ring.waker(),
+        until,
+        trailers: None,
+    }))
+}
+
+/// What applications learn of a connection.
+pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock) -> Connection {
+    let agreed = clock.agreed();
+    let local = rustix::net::getsockname(socket).ok();
+    let local = local.and_then(|local| SocketAddr::try_from(local).ok());
+    Connection::new(Facts {
+        peer: peer(socket),
+        local: local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port())),
+        tls_version: agreed.version,
+        protocol: agreed.protocol,
+        resumed: agreed.resumed,
+        worker: context.applications.worker.number,
+    })
+}
+
+/// A request whose fields are slices of one copy of the head. None if `http` refuses a part of it.
+fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<Body>> {
+    let target = incoming.path.len() + incoming.query.map_or(0, |query| query.len() + 1);
+    let (mut length, mut count) = (target, 0);
+    incoming.fields.each(&mut |_, value| {
+        length += value.len();
+        count += 1;
+    });
+    let mut text = Vec::with_capacity(length);
+    text.extend_from_slice(incoming.path);
+    if let Some(query) = incoming.query {
+        text.push(b'?');
+        text.extend_from_slice(query);
+    }
+    incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
+    let text = Bytes::from(text);
+
+    let mut fields = HeaderMap::with_capacity(count);
+    let (mut at, mut refused) = (target, false);
+    incoming.fields.each(&mut |name, value| {
+        let value = text.slice(at..at + value.len());
+        at += value.len();
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value)) {
+            (Ok(name), Ok(value)) => refused |= fields.try_append(name, value).is_err(),
+            _ => refused = true,
+        }
+    });
+    if refused {
+        return None;
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
+    *request.uri_mut() = uri(incoming, text.slice(..target))?;
+    *request.version_mut() = match incoming.version {
+        Some(Version::Http10) => http::Version::HTTP_10,
+        Some(Version::Http11) => http::Version::HTTP_11,
+        None => http::Version::HTTP_2,
+    };
+    *request.headers_mut() = fields;
+    Some(request)
+}
+
+/// The target: path and query alone, or behind the authority if the target has one.
+fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
+    let Some(authority) = incoming.authority else { return Uri::from_maybe_shared(target).ok() };
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(http::uri::Scheme::HTTPS);
+    parts.authority = Some(http::uri::Authority::try_from(authority).ok()?);
+    parts.path_and_query = Some(http::uri::PathAndQuery::from_maybe_shared(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// One call of an application.
+struct Answering {
+    context: Rc<Context>,
+    call: Box<dyn Call>,
+    /// Where the request's content goes; None once it has ended, or if there is none.
+    feeder: Option<Feeder>,
+    waker: Waker,
+    /// When the head has to be there, in milliseconds on the worker's clock.
+    until: Option<u64>,
+    trailers: Option<HeaderMap>,
+}
+
+impl Answering {
+    /// Polls the application, and hands it what content it asks for meanwhile.
+    fn poll<T>(
+        &mut self,
+        intake: &mut Intake,
+        mut poll: impl FnMut(&mut dyn Call, &mut task::Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        loop {
+            if let Some(feeder) = &self.feeder {
+                feeder.attend(true);
+            }
+            let polled = poll(&mut *self.call, &mut task::Context::from_waker(&self.waker));
+            if let Some(feeder) = &self.feeder {
+                feeder.attend(false);
+            }
+            if polled.is_ready() || !self.feed(intake) {
+                return polled;
+            }
+        }
+    }
+
+    /// Moves a piece of content on, if one is wanted and there. False if there is nothing new.
+    fn feed(&mut self, intake: &mut Intake) -> bool {
+        let Some(feeder) = self.feeder.take_if(|feeder| feeder.is_wanted()) else { return false };
+        let Poll::Ready(piece) = intake.poll_piece() else {
+            self.feeder = Some(feeder);
+            return false;
+        };
+        if let Some(piece) = piece {
+            feeder.put(bytes_of(piece));
+        }
+        if intake.is_drained() {
+            feeder.end();
+        } else {
+            self.feeder = Some(feeder);
+        }
+        true
+    }
+
+    fn failed(&self, error: &CallError) -> Failure {
+        self.context.warn(error);
+        Failure { status: Status::InternalServerError, why: Why::ServerError }
+    }
+}
+
+/// Content in memory that may go to any thread: a copy, if it lies in a receive buffer.
+fn bytes_of(piece: Chunk) -> Bytes {
+    match piece.into_parts() {
+        (Content::Bytes(bytes), range) => bytes.slice(range),
+        (Content::Gathered(memory), range) => match Rc::try_unwrap(memory) {
+            Ok(memory) => Bytes::from(memory).slice(range),
+            Err(shared) => Bytes::copy_from_slice(shared.get(range).unwrap_or(&[])),
+        },
+        (content, range) => Bytes::copy_from_slice(content.get(range).unwrap_or(&[])),
+    }
+}
+
+impl Responder for Answering {
+    fn poll_head(
+        &mut self,
+        _: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Result<StreamedHead, Failure>> {
+        match self.poll(intake, |call, cx| call.poll_head(cx)) {
+            Poll::Ready(Ok(head)) => Poll::Ready(streamed(head).map_err(|what| {
+                self.context.warn(&what);
+                Failure { status: Status::InternalServerError, why: Why::ServerError }
+            })),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(&error))),
+            Poll::Pending => match self.until {
+                Some(at) => {
+                    ready!(self.context.ring.poll_until(at));
+                    let (status, why) = (Status::ServiceUnavailable, Why::ServerTimeout);
+                    Poll::Ready(Err(Failure { status, why }))
+                }
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn poll_chunk(
+        &mut self,
+        _: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>> {
+        for _ in 0..EMPTY_FRAMES {
+            if self.trailers.is_some() {
+                return Poll::Ready(None);
+            }
+            match ready!(self.poll(intake, |call, cx| call.poll_frame(cx))) {
+                None => return Poll::Ready(None),
+                Some(Ok(Frame::Data(data))) if data.is_empty() => {}
+                Some(Ok(Frame::Data(data))) => {
+                    return Poll::Ready(Some(Ok(Content::Bytes(data).into())));
+                }
+                Some(Ok(Frame::Trailers(trailers))) => self.trailers = Some(trailers),
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.failed(&error)))),
+            }
+        }
+        self.waker.wake_by_ref();
+        Poll::Pending
+    }
+
+    fn take_trailers(&mut self) -> Fields {
+        match self.trailers.take() {
+            Some(mut trailers) => {
+                trailers.remove(CONTENT_LENGTH);
+                remove_ours(&mut trailers);
+                Fields::Map(trailers)
+            }
+            None => Fields::None,
+        }
+    }
+}
+
+/// Takes out the fields that are the connection's.
+fn remove_ours(fields: &mut HeaderMap) {
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        fields.remove(name);
+    }
+    fields.remove("keep-alive");
+    fields.remove("proxy-connection");
+}
+
+/// The head of an answer, without what belongs to the connection.
+fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
+    let Head { parts, length } = head;
+    let status = parts.status.as_u16();
+    if status < 200 {
+        return Err("an application answered with a status below 200");
+    }
+    let mut fields = parts.headers;
+    remove_ours(&mut fields);
+    let stated = match fields.remove(CONTENT_LENGTH) {
+        None => None,
+        Some(value) => {
+            let number =
+                value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let number = number.and_then(|text| text.parse().ok());
+            Some(number.ok_or("an application answered with a Content-Length that is no number")?)
+        }
+    };
+    Ok(StreamedHead { status, fields: Fields::Map(fields), length: stated.or(length) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{BodyLength, FieldStorage, HeadLimits, Target, request_head};
+
+    fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
+        let mut storage = FieldStorage::new();
+        let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
+        let (path, query) = match head.target {
+            Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
+            Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
+        };
+        let incoming = Incoming {
+            method: head.method.as_bytes(),
+            path,
+            query,
+            authority,
+            version: Some(head.version),
+            fields: &head.fields,
+            body: BodyLength::None,
+        };
+        request_of(&incoming, Body::empty())
+    }
+
+    #[test]
+    fn a_request_has_all_that_its_head_has() {
+        let bytes =
+            b"BREW /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: \xff2\r\nEmpty:\r\n\r\n";
+        let request = request(bytes, None).unwrap();
+        assert_eq!(request.method().as_str(), "BREW");
+        assert_eq!(request.uri().to_string(), "/a%20b/c?d=e");
+        assert_eq!(request.version(), http::Version::HTTP_11);
+        assert_eq!(request.headers().len(), 4);
+        let ones: Vec<_> = request.headers().get_all("x-one").iter().collect();
+        assert_eq!(ones[0], "1");
+        assert_eq!(ones[1].as_bytes(), b"\xff2");
+        assert_eq!(request.headers()["empty"], "");
+    }
+
+    #[test]
+    fn an_authority_in_the_target_stands_in_the_uri() {
+        let bytes = b"GET /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\n\r\n";
+        let with = request(bytes, Some(b"example.org:8443")).unwrap();
+        assert_eq!(with.uri().to_string(), "https://example.org:8443/a%20b/c?d=e");
+        let star = request(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", None).unwrap();
+        assert_eq!(star.uri().path(), "*");
+    }
+
+    fn head(
+        fields: &[(&'static str, &str)],
+        length: Option<u64>,
+    ) -> Result<StreamedHead, &'static str> {
+        let mut response = http::Response::new(());
+        for (name, value) in fields {
+            response.headers_mut().append(*name, value.parse().unwrap());
+        }
+        streamed(Head { parts: response.into_parts().0, length })
+    }
+
+    #[test]
+    fn what_frames_the_message_is_ours() {
+        let given = [
+            ("connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("keep-alive", "timeout=5"),
+            ("x-mine", "1"),
+        ];
+        let answer = head(&given, Some(3)).unwrap();
+        let mut names = Vec::new();
+        answer.fields.each(|name, _| names.push(name.to_owned()));
+        assert_eq!(names, ["x-mine"]);
+        assert_eq!(answer.length, Some(3));
+        assert_eq!(head(&[("content-length", "7")], Some(0)).unwrap().length, Some(7));
+        assert!(head(&[("content-length", "+7")], None).is_err());
+        assert!(head(&[("content-length", "")], None).is_err());
+    }
+
+    #[test]
+    fn a_status_below_200_is_no_answer() {
+        let mut response = http::Response::new(());
+        *response.status_mut() = http::StatusCode::PROCESSING;
+        assert!(streamed(Head { parts: response.into_parts().0, length: None }).is_err());
+    }
+}

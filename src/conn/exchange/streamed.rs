@@ -1,0 +1,247 @@
+//! Exchanges whose answer is made while it is sent: by an application, or by another server.
+//!
+//! The protocol polls a [`Responder`] for a head and then, chunk by chunk, for content; it hands over
+//! request content through an [`Intake`], one piece at a time and only when it is wanted. So each side
+//! holds back the other: nobody asks, nobody reads, and the client's window closes.
+//!
+//! The invariant: nothing here knows how a message is framed. A content that does not end in order
+//! (the client is gone, too slow, or breaks its framing) never looks like an end: the protocol drops
+//! the responder, and with it the exchange.
+
+use std::task::{self, Poll};
+
+use crate::{
+    observe::Why,
+    parse::{BodyLength, Version},
+    respond::Status,
+    ring::Chunk,
+};
+
+/// What makes the answer to one request. Dropping it ends the exchange: the answer is complete, or
+/// the client has left.
+pub(in crate::conn) trait Responder {
+    /// Polls for the head of the answer, by the task of the connection. Futures of the ring wake
+    /// that task; others need [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes nobody.
+    ///
+    /// Deadlines other than the client's are the responder's own
+    /// ([`Ring::poll_until`](crate::ring::Ring::poll_until)).
+    fn poll_head(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Result<StreamedHead, Failure>>;
+
+    /// Polls for the next content: never an empty chunk; None at its end. It is polled only while
+    /// the client takes what came before.
+    fn poll_chunk(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>>;
+
+    /// The trailer fields, once the content has ended. Asked for once.
+    fn take_trailers(&mut self) -> Fields {
+        Fields::None
+    }
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(in crate::conn) struct StreamedHead {
+    /// Three digits, 200 or more.
+    pub(in crate::conn) status: u16,
+    /// All fields but those of the connection (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
+    /// `Upgrade`) and `Content-Length`. A `Date` or a `Server` takes the place of ours.
+    pub(in crate::conn) fields: Fields,
+    /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
+    pub(in crate::conn) length: Option<u64>,
+}
+
+/// Field lines, whose names and values were checked.
+#[derive(Debug, Default)]
+pub(in crate::conn) enum Fields {
+    /// None.
+    #[default]
+    None,
+    /// Lines of HTTP/1, each with its CRLF: `Name: value`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what other servers answer comes as lines"))]
+    Lines(Box<[u8]>),
+    /// A map of an application.
+    #[cfg(feature = "service")]
+    Map(http::HeaderMap),
+}
+
+impl Fields {
+    /// Each field, in order.
+    pub(in crate::conn) fn each(&self, mut field: impl FnMut(&str, &[u8])) {
+        match self {
+            Self::None => {}
+            Self::Lines(lines) => {
+                for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+                    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+                    let (name, value) = line.split_at(colon);
+                    let value = value.strip_prefix(b": ").unwrap_or(value);
+                    if let Ok(name) = str::from_utf8(name) {
+                        field(name, value);
+                    }
+                }
+            }
+            #[cfg(feature = "service")]
+            Self::Map(map) => {
+                map.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
+            }
+        }
+    }
+
+    /// Bytes that the fields take as lines of HTTP/1.1.
+    pub(in crate::conn) fn wire_bytes(&self) -> usize {
+        let mut bytes = 0;
+        self.each(|name, value| bytes += name.len() + value.len() + 4);
+        bytes
+    }
+}
+
+/// Why there is no answer, or no more of it. What the log has to say of it was said.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conn) struct Failure {
+    /// What the client gets, if no head has left. Else its answer is cut, visibly.
+    pub(in crate::conn) status: Status,
+    /// The reason that is counted.
+    pub(in crate::conn) why: Why,
+}
+
+/// The content of a request on its way from the protocol to the responder: one piece at most.
+#[derive(Debug)]
+pub(in crate::conn) struct Intake {
+    length: BodyLength,
+    piece: Option<Chunk>,
+    wanted: bool,
+    ended: bool,
+}
+
+impl Intake {
+    /// Content that is framed as `length` says.
+    pub(in crate::conn) fn new(length: BodyLength) -> Self {
+        let ended = matches!(length, BodyLength::None | BodyLength::Length(0));
+        Self { length, piece: None, wanted: false, ended }
+    }
+
+    /// The next piece, which is not empty; None at the end. While there is neither the content is
+    /// wanted: the protocol reads, and polls the responder again.
+    pub(in crate::conn) fn poll_piece(&mut self) -> Poll<Option<Chunk>> {
+        if let Some(piece) = self.piece.take() {
+            return Poll::Ready(Some(piece));
+        }
+        self.wanted = !self.ended;
+        if self.ended { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Bytes of the whole content, if the request states them.
+    pub(in crate::conn) fn length(&self) -> Option<u64> {
+        match self.length {
+            BodyLength::None => Some(0),
+            BodyLength::Length(length) => Some(length),
+            BodyLength::Chunked => None,
+        }
+    }
+
+    /// Whether all of the content was handed over, or waits here.
+    pub(in crate::conn) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether all of the content was taken.
+    pub(in crate::conn) fn is_drained(&self) -> bool {
+        self.ended && self.piece.is_none()
+    }
+
+    /// Whether the responder waits for content.
+    pub(in crate::conn) fn is_wanted(&self) -> bool {
+        self.wanted && self.piece.is_none() && !self.ended
+    }
+
+    /// Hands over a piece that was wanted.
+    pub(in crate::conn) fn put(&mut self, piece: Chunk) {
+        debug_assert!(self.piece.is_none(), "a piece that was not taken would be lost");
+        if !piece.is_empty() {
+            self.piece = Some(piece);
+            self.wanted = false;
+        }
+    }
+
+    /// Nothing comes behind what was handed over.
+    pub(in crate::conn) fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+/// Every field line of a request, as it came.
+pub(in crate::conn) trait EachField {
+    /// Calls `field` with each name and value, in order.
+    fn each(&self, field: &mut dyn FnMut(&str, &[u8]));
+}
+
+impl EachField for crate::parse::Fields<'_, '_> {
+    fn each(&self, field: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| field(name, value));
+    }
+}
+
+/// A request head, borrowed where it lies.
+#[derive(Clone, Copy)]
+pub(in crate::conn) struct Incoming<'r> {
+    /// The method, a token.
+    pub(in crate::conn) method: &'r [u8],
+    /// The path as it was sent, or `*`.
+    pub(in crate::conn) path: &'r [u8],
+    /// What follows the first `?`, if there is one.
+    pub(in crate::conn) query: Option<&'r [u8]>,
+    /// `host[:port]` of the target, if the target itself has it: the absolute form of HTTP/1.1,
+    /// `:authority` of HTTP/2.
+    pub(in crate::conn) authority: Option<&'r [u8]>,
+    /// The version; None for HTTP/2.
+    pub(in crate::conn) version: Option<Version>,
+    /// All field lines.
+    pub(in crate::conn) fields: &'r dyn EachField,
+    /// How the content ends.
+    pub(in crate::conn) body: BodyLength,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart_as_they_were_put_together() {
+        let lines = Fields::Lines(Box::from(&b"A: b\r\nC-D: e: f\r\nG: \r\n"[..]));
+        let mut seen = Vec::new();
+        lines.each(|name, value| seen.push((name.to_owned(), value.to_vec())));
+        let expected = [("A", &b"b"[..]), ("C-D", b"e: f"), ("G", b"")];
+        assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value.to_vec())));
+        assert_eq!(lines.wire_bytes(), b"A: b\r\nC-D: e: f\r\nG: \r\n".len());
+        assert_eq!(Fields::None.wire_bytes(), 0);
+    }
+
+    #[test]
+    fn content_is_asked_for_before_it_is_read() {
+        let mut intake = Intake::new(BodyLength::Length(5));
+        assert!(!intake.is_wanted());
+        assert!(intake.poll_piece().is_pending());
+        assert!(intake.is_wanted());
+        intake.put(Chunk::from(b"abc".to_vec()));
+        assert!(!intake.is_wanted(), "one piece at a time");
+        assert!(matches!(intake.poll_piece(), Poll::Ready(Some(piece)) if &*piece == b"abc"));
+        assert!(!intake.is_wanted());
+        assert!(intake.poll_piece().is_pending());
+        intake.put(Chunk::from(b"de".to_vec()));
+        intake.end();
+        assert!(matches!(intake.poll_piece(), Poll::Ready(Some(_))), "the end is behind the piece");
+        assert!(matches!(intake.poll_piece(), Poll::Ready(None)));
+        for none in [BodyLength::None, BodyLength::Length(0)] {
+            let mut intake = Intake::new(none);
+            assert!(matches!(intake.poll_piece(), Poll::Ready(None)));
+            assert!(!intake.is_wanted());
+        }
+    }
+}

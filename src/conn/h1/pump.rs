@@ -1,0 +1,266 @@
+//! Both directions of a streamed exchange while its responder works: request content in, as long as it
+//! is wanted, and the client's end noticed.
+//!
+//! Nobody asks, nobody reads: content that the responder does not want stays with the client. While
+//! the responder works, one receive stays armed, so that a client that leaves ends its exchange at
+//! once; what it sends meanwhile (the next request, content that nobody wants yet) fills one receive
+//! buffer and then stops it.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::{self, Poll},
+};
+
+use super::{
+    Stop,
+    body::send_continue,
+    head::{Framing, Refusal},
+};
+use crate::{
+    conn::{Context, Session, exchange::Intake, why},
+    decode::{BodyDecoder, BodyError},
+    observe::Why,
+    respond::Status,
+    ring::Socket,
+    write::{HELD_UP, Pace},
+};
+
+/// Content of the request that is read and dropped behind the answer, so that the connection can go
+/// on, at most. Clients that have more to send lose their connection.
+const DROPPED: usize = 64 * 1024;
+
+/// The state of one exchange's request content.
+pub(super) struct Pump {
+    pub(super) intake: Intake,
+    decoder: BodyDecoder,
+    to_head: bool,
+    /// 100 has to be sent before content can come.
+    expects_continue: bool,
+    pace: Pace,
+    /// Milliseconds for which the client was waited for.
+    waited: u64,
+}
+
+/// What ended a wait.
+enum Event<T> {
+    /// The responder is done with this step.
+    Ready(T),
+    /// There are bytes, or content has become wanted.
+    Moved,
+    /// The client sends nothing although it is waited for.
+    Late,
+    /// The receive buffers are wanted back.
+    Held,
+}
+
+impl Pump {
+    /// # Errors
+    /// 413 if the content is stated to be too long.
+    pub(super) fn new(context: &Context, framing: &Framing) -> Result<Self, Stop> {
+        let timeouts = &context.config.timeouts;
+        let limit = context.config.limits.body_bytes;
+        let refused = |error| Stop::Refuse(refusal(error, framing.to_head));
+        let decoder = BodyDecoder::new(framing.body, limit).map_err(refused)?;
+        let mut pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
+        pace.begin(0);
+        Ok(Self {
+            intake: Intake::new(framing.body),
+            decoder,
+            to_head: framing.to_head,
+            expects_continue: framing.expects_continue,
+            pace,
+            waited: 0,
+        })
+    }
+
+    /// Whether the client waits for 100 and has not got it: what it will send is not certain.
+    pub(super) fn awaits_continue(&self) -> bool {
+        self.expects_continue && !self.is_finished()
+    }
+
+    /// Whether all of the content has been read.
+    pub(super) fn is_finished(&self) -> bool {
+        self.decoder.is_finished()
+    }
+
+    /// A final head is about to be sent: no 100 may follow it.
+    pub(super) fn answered(&mut self) {
+        self.expects_continue = false;
+    }
+
+    /// Polls the responder until it is ready, and moves content to it meanwhile. What was queued leaves
+    /// before the first wait.
+    ///
+    /// # Errors
+    /// The connection ended, or its content is refused.
+    pub(super) async fn drive<T>(
+        &mut self,
+        context: &Rc<Context>,
+        socket: &Socket,
+        session: &mut Session,
+        mut poll: impl FnMut(&mut task::Context<'_>, &mut Intake) -> Poll<T>,
+    ) -> Result<T, Stop> {
+        let mut flushed = false;
+        let mut gives_back_at = None;
+        loop {
+            let polled = poll_fn(|cx| Poll::Ready(poll(cx, &mut self.intake))).await;
+            if let Poll::Ready(ready) = polled {
+                return Ok(ready);
+            }
+            if self.intake.is_wanted() && self.feed(session)? {
+                continue;
+            }
+            if !flushed {
+                session.flush(socket).await?;
+                flushed = true;
+            }
+            if self.intake.is_wanted() && self.expects_continue {
+                self.expects_continue = false;
+                send_continue(session, socket).await?;
+            }
+            match self.wait(context, socket, session, &mut poll, &mut gives_back_at).await? {
+                Event::Ready(ready) => {
+                    session.writer.restart_pace();
+                    return Ok(ready);
+                }
+                Event::Moved => {}
+                Event::Late => return Err(self.late(Why::ServerTimeout)),
+                Event::Held => {
+                    if !session.reader.set_aside() {
+                        return Err(self.late(Why::ClientFlood));
+                    }
+                    gives_back_at = Some(u64::MAX);
+                }
+            }
+        }
+    }
+
+    async fn wait<T>(
+        &mut self,
+        context: &Rc<Context>,
+        socket: &Socket,
+        session: &mut Session,
+        poll: &mut impl FnMut(&mut task::Context<'_>, &mut Intake) -> Poll<T>,
+        gives_back_at: &mut Option<u64>,
+    ) -> Result<Event<T>, Stop> {
+        let (ring, began) = (&context.ring, context.ring.now());
+        let wants = self.intake.is_wanted();
+        let holds = !session.reader.plaintext().is_empty();
+        // A client that has more here than was asked for is not looked at until that is wanted.
+        let reads = wants || !holds;
+        if reads {
+            *gives_back_at = None;
+        } else if gives_back_at.is_none() {
+            *gives_back_at = Some(began.saturating_add(HELD_UP.as_millis() as u64));
+        }
+        let until = began.saturating_add(context.config.timeouts.body_progress.as_millis() as u64);
+        let intake = &mut self.intake;
+        let event = {
+            let mut fill = pin!(async {
+                if reads { session.fill(socket).await } else { std::future::pending().await }
+            });
+            poll_fn(|cx| {
+                if let Poll::Ready(ready) = poll(cx, intake) {
+                    return Poll::Ready(Ok(Event::Ready(ready)));
+                }
+                if intake.is_wanted() != wants {
+                    return Poll::Ready(Ok(Event::Moved));
+                }
+                if let Poll::Ready(filled) = fill.as_mut().poll(cx) {
+                    return Poll::Ready(filled.map(|()| Event::Moved));
+                }
+                if wants && ring.poll_until(until).is_ready() {
+                    return Poll::Ready(Ok(Event::Late));
+                }
+                if let Some(at) = gives_back_at.filter(|at| *at != u64::MAX)
+                    && ring.poll_until(at).is_ready()
+                {
+                    return Poll::Ready(Ok(Event::Held));
+                }
+                Poll::Pending
+            })
+            .await?
+        };
+        if wants {
+            self.waited += ring.now().saturating_sub(began);
+        }
+        Ok(event)
+    }
+
+    /// Moves content that has arrived to the intake. False if there is none.
+    fn feed(&mut self, session: &mut Session) -> Result<bool, Stop> {
+        let bytes = session.reader.plaintext();
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        let to_head = self.to_head;
+        let step =
+            self.decoder.decode(bytes).map_err(|error| Stop::Refuse(refusal(error, to_head)))?;
+        if !self.pace.keeps_up(self.waited, step.consumed) {
+            return Err(self.late(Why::ServerTooSlow));
+        }
+        // Content has begun to come: the client does not wait for 100.
+        self.expects_continue = false;
+        if step.data.is_empty() {
+            session.reader.consume(step.consumed);
+        } else {
+            let piece = session.reader.take(step.data, step.consumed);
+            self.intake.put(piece);
+        }
+        if step.finished {
+            self.intake.end();
+        }
+        Ok(step.consumed > 0 || step.finished)
+    }
+
+    /// Drops what is left of the content behind an answer, if it is little. False if the connection
+    /// has to end.
+    ///
+    /// # Errors
+    /// The connection ended.
+    pub(super) async fn drop_rest(
+        &mut self,
+        context: &Rc<Context>,
+        socket: &Socket,
+        session: &mut Session,
+    ) -> Result<bool, Stop> {
+        let mut dropped = 0;
+        while !self.decoder.is_finished() {
+            let bytes = session.reader.plaintext();
+            if !bytes.is_empty() {
+                let Ok(step) = self.decoder.decode(bytes) else { return Ok(false) };
+                session.reader.consume(step.consumed);
+                dropped += step.consumed;
+                if step.finished {
+                    break;
+                }
+                if dropped > DROPPED {
+                    return Ok(false);
+                }
+                if step.consumed > 0 {
+                    continue;
+                }
+            }
+            if !session.fill_at_hand(socket)? {
+                session.flush(socket).await?;
+                let limit = context.config.timeouts.close;
+                let Ok(filled) = context.ring.within(limit, session.fill(socket)).await else {
+                    return Ok(false);
+                };
+                filled?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn late(&self, why: Why) -> Stop {
+        Stop::Refuse(Refusal { status: Status::RequestTimeout, why, to_head: self.to_head })
+    }
+}
+
+fn refusal(error: BodyError, to_head: bool) -> Refusal {
+    log::debug!("decode: {error}");
+    Refusal { status: error.status(), why: why::of_body(error), to_head }
+}

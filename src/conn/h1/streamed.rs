@@ -1,0 +1,398 @@
+//! A streamed exchange in HTTP/1.1: head and content of the answer as they are made.
+//!
+//! Content of a known length follows its head as it is; else it is chunked (RFC 9112 section 7.1), or
+//! lasts until the connection closes for a client of HTTP/1.0. An answer that breaks off behind its
+//! head ends its connection without a last chunk and without close_notify, so that nobody takes it
+//! for the whole.
+
+use std::{pin::pin, rc::Rc};
+
+use super::{
+    Stop,
+    head::{Framing, Refusal},
+    pump::Pump,
+    reply::{self, OWN_LINES},
+};
+use crate::{
+    close::Ending,
+    conn::{
+        Context, Session,
+        exchange::{Failure, Reply, Responder, StreamedHead},
+        session::{ended_by_write, while_held_up},
+        sites::Served,
+    },
+    observe::{RequestClock, ServerTiming, Stage, Why},
+    process::site::Site,
+    respond::{HeadFault, HeadWriter, Status, content_length_allowed_for},
+    ring::{Chunk, Socket},
+    write::Frame,
+};
+
+/// Bytes that are queued before other connections have their turn.
+const BYTES_A_TURN: usize = 64 * 1024;
+
+/// Chunks that are queued before other connections have their turn.
+const CHUNKS_A_TURN: u32 = 16;
+
+/// The longest head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The longest head that goes into a record with what follows it.
+const SHORT_HEAD: usize = 8 * 1024;
+
+/// How the end of the content is made known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delimited {
+    /// There is no content.
+    Empty,
+    /// By this many bytes that are still to come.
+    Length(u64),
+    Chunked,
+    ByClose,
+}
+
+/// One exchange on its way.
+struct Exchange<'e> {
+    context: &'e Rc<Context>,
+    socket: &'e Socket,
+    session: &'e mut Session,
+    clock: &'e mut RequestClock,
+    framing: Framing,
+    served: Rc<Served>,
+    pump: Pump,
+}
+
+/// A request whose head was consumed, and who answers it.
+pub(super) struct Begun {
+    pub(super) framing: Framing,
+    pub(super) served: Rc<Served>,
+    pub(super) responder: Box<dyn Responder>,
+    /// It is the last of its connection.
+    pub(super) last: bool,
+}
+
+/// Has a responder answer the request whose head was just consumed. False if that was the last request
+/// of the connection.
+pub(super) async fn answer(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    clock: &mut RequestClock,
+    begun: Begun,
+) -> Result<bool, Stop> {
+    let Begun { framing, served, mut responder, last } = begun;
+    clock.enter(Stage::Process);
+    let pump = Pump::new(context, &framing)?;
+    let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
+    let persists = exchange.answer(&mut *responder, last).await?;
+    // What the responder holds is let go before the connection waits for anything else.
+    drop(responder);
+    let Exchange { session, mut pump, .. } = exchange;
+    Ok(persists && pump.drop_rest(context, socket, session).await?)
+}
+
+impl Exchange<'_> {
+    async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
+        let Self { context, socket, session, pump, .. } = self;
+        let head = pump
+            .drive(context, socket, session, |cx, intake| responder.poll_head(cx, intake))
+            .await?;
+        let persists = self.framing.persistent && !last && !self.context.is_draining();
+        // Whether a client that was not sent 100 sends its content now nobody knows.
+        let persists = persists && !self.pump.awaits_continue();
+        self.pump.answered();
+        self.context.count(|counts| counts.requests += 1);
+        self.clock.enter(Stage::Respond);
+        self.session.refresh_key(self.socket).await?;
+        let head = match head {
+            Ok(head) => head,
+            Err(failure) => return self.fail(failure, persists).await,
+        };
+        let (mut delimited, persists) = self.delimited(&head, persists);
+        self.send_head(&head, delimited, persists).await?;
+        let sent = self.send_content(responder, &mut delimited).await;
+        let sent = match sent {
+            Ok(()) => self.send_end(responder, delimited).await,
+            Err(stop) => Err(stop),
+        };
+        let Self { session, clock, socket, .. } = self;
+        let (kernel, moved) = (session.writer.is_kernel(), session.writer.take_moved());
+        session.clock.answered(clock, head.status, kernel, moved);
+        match sent {
+            Ok(()) => {
+                session.writer.carry(socket, clock, 0);
+                Ok(persists)
+            }
+            Err(stop) => {
+                session.writer.breaks_off(clock);
+                Err(stop)
+            }
+        }
+    }
+
+    /// How the content of this answer ends, and whether the connection goes on behind it.
+    fn delimited(&self, head: &StreamedHead, persists: bool) -> (Delimited, bool) {
+        let without = self.framing.to_head || !content_length_allowed_for(head.status);
+        match head.length {
+            _ if without || head.status == 304 => (Delimited::Empty, persists),
+            Some(length) => (Delimited::Length(length), persists),
+            None if self.framing.http10 => (Delimited::ByClose, false),
+            None => (Delimited::Chunked, persists),
+        }
+    }
+
+    /// Answers with an error; the connection goes on if it can.
+    async fn fail(&mut self, failure: Failure, persists: bool) -> Result<bool, Stop> {
+        let Failure { status, why } = failure;
+        let to_head = self.framing.to_head;
+        if !persists || !self.pump.is_finished() || status == Status::InternalServerError {
+            // It is counted where it is sent.
+            self.context.count(|counts| counts.requests -= 1);
+            return Err(Stop::Refuse(Refusal { status, why, to_head }));
+        }
+        self.context.count(|counts| counts.refused += 1);
+        self.clock.refused(why);
+        let mut reply = Reply::refusal(self.context, status);
+        if to_head {
+            reply = reply.head_only();
+        }
+        let connection = reply::Connection { persists, says_so: self.framing.says_keep_alive };
+        let Self { context, socket, session, clock, .. } = self;
+        reply::send(context, socket, session, clock, &mut reply, connection, to_head).await?;
+        Ok(true)
+    }
+
+    async fn send_head(
+        &mut self,
+        head: &StreamedHead,
+        delimited: Delimited,
+        persists: bool,
+    ) -> Result<(), Stop> {
+        let mut room = OWN_LINES + head.fields.wire_bytes() + self.served.own_fields_len;
+        if self.context.config.observe.server_timing {
+            room += ServerTiming::LONGEST_LINE;
+        }
+        if room > MAX_HEAD {
+            return Err(self.cannot_be_sent(&"the head of an answer is longer than 64 KiB"));
+        }
+        let long = room > SHORT_HEAD;
+        let mut memory = vec![0; if long { room } else { 0 }];
+        if !long {
+            let Self { socket, session, .. } = self;
+            let Session { reader, writer, clock, .. } = &mut **session;
+            let reserved = writer.reserve(socket, room, expected(delimited), false);
+            let reserved = while_held_up(reader, pin!(reserved)).await;
+            reserved.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?;
+        }
+        let place = if long { &mut memory[..] } else { self.session.writer.room() };
+        let written = write_head(
+            self.context,
+            &self.served.site,
+            place,
+            head,
+            (delimited, persists),
+            &self.framing,
+            self.clock,
+        );
+        let length = match written {
+            Ok(length) => length,
+            Err(fault) => return Err(self.cannot_be_sent(&fault)),
+        };
+        let writer = &mut self.session.writer;
+        writer.gathering().holds_head();
+        let queued = if long {
+            memory.truncate(length);
+            let Self { socket, session, .. } = self;
+            let Session { reader, writer, .. } = &mut **session;
+            while_held_up(reader, pin!(writer.queue_bytes(socket, &memory))).await
+        } else {
+            writer.commit(length)
+        };
+        queued.map_err(|error| Stop::Close(ended_by_write(&self.session.clock, &error)))
+    }
+
+    /// The responder gave a head that is none: the client gets 500.
+    fn cannot_be_sent(&self, why: &dyn std::fmt::Display) -> Stop {
+        self.context.warn(why);
+        self.context.count(|counts| counts.requests -= 1);
+        Stop::Refuse(Refusal {
+            status: Status::InternalServerError,
+            why: Why::ServerError,
+            to_head: self.framing.to_head,
+        })
+    }
+
+    async fn send_content(
+        &mut self,
+        responder: &mut dyn Responder,
+        delimited: &mut Delimited,
+    ) -> Result<(), Stop> {
+        if *delimited == Delimited::Empty {
+            return Ok(());
+        }
+        let (mut bytes, mut chunks) = (0, 0);
+        loop {
+            let Self { context, socket, session, pump, .. } = self;
+            let next = pump
+                .drive(context, socket, session, |cx, intake| responder.poll_chunk(cx, intake))
+                .await;
+            let chunk = match next.map_err(|stop| self.cut_for(stop))? {
+                None => break,
+                Some(Ok(chunk)) => chunk,
+                Some(Err(failure)) => return Err(self.cut(failure.why)),
+            };
+            bytes += chunk.len();
+            chunks += 1;
+            self.send_chunk(&chunk, delimited).await?;
+            if bytes >= BYTES_A_TURN || chunks >= CHUNKS_A_TURN {
+                (bytes, chunks) = (0, 0);
+                self.context.ring.yield_now().await;
+            }
+        }
+        match delimited {
+            Delimited::Length(1..) => {
+                self.context.warn(&"an application gave less content than it had promised");
+                Err(self.cut(Why::ServerError))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn send_chunk(&mut self, chunk: &Chunk, delimited: &mut Delimited) -> Result<(), Stop> {
+        let mut line = [0; 18];
+        let frame = match delimited {
+            Delimited::Empty => return Ok(()),
+            Delimited::ByClose => Frame::default(),
+            Delimited::Chunked => {
+                Frame { before: size_line(chunk.len(), &mut line), behind: b"\r\n" }
+            }
+            Delimited::Length(rest) => {
+                let Some(left) = rest.checked_sub(chunk.len() as u64) else {
+                    self.context.warn(&"an application gave more content than it had promised");
+                    return Err(self.cut(Why::ServerError));
+                };
+                *rest = left;
+                Frame::default()
+            }
+        };
+        let Self { socket, session, .. } = self;
+        let Session { reader, writer, clock, .. } = &mut **session;
+        let queued = writer.queue_chunk(socket, frame, chunk);
+        let queued = while_held_up(reader, pin!(queued)).await;
+        queued.map_err(|error| Stop::Close(ended_by_write(clock, &error)))
+    }
+
+    /// Ends chunked content: the last chunk, and the trailers.
+    async fn send_end(
+        &mut self,
+        responder: &mut dyn Responder,
+        delimited: Delimited,
+    ) -> Result<(), Stop> {
+        if delimited != Delimited::Chunked {
+            return Ok(());
+        }
+        let mut end = b"0\r\n".to_vec();
+        responder.take_trailers().each(|name, value| {
+            for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+                end.extend_from_slice(piece);
+            }
+        });
+        end.extend_from_slice(b"\r\n");
+        let Self { socket, session, .. } = self;
+        let Session { reader, writer, clock, .. } = &mut **session;
+        let queued = while_held_up(reader, pin!(writer.queue_bytes(socket, &end))).await;
+        queued.map_err(|error| Stop::Close(ended_by_write(clock, &error)))
+    }
+
+    /// The answer breaks off: the client has to notice.
+    fn cut(&self, why: Why) -> Stop {
+        self.session.clock.ends(why);
+        Stop::Close(Ending::Reset)
+    }
+
+    /// A refusal cannot follow a head that has left.
+    fn cut_for(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Refuse(refusal) => self.cut(refusal.why),
+            stop @ Stop::Close(_) => stop,
+        }
+    }
+}
+
+/// Bytes of content that are worth room behind the head.
+fn expected(delimited: Delimited) -> u64 {
+    match delimited {
+        Delimited::Empty => 0,
+        Delimited::Length(length) => length,
+        Delimited::Chunked | Delimited::ByClose => 1024,
+    }
+}
+
+fn write_head(
+    context: &Context,
+    site: &Site,
+    room: &mut [u8],
+    streamed: &StreamedHead,
+    (delimited, persists): (Delimited, bool),
+    framing: &Framing,
+    request: &RequestClock,
+) -> Result<usize, HeadFault> {
+    let mut head = HeadWriter::of_code(room, streamed.status);
+    let (mut dated, mut served) = (false, false);
+    streamed.fields.each(|name, value| {
+        if site.leaves_out(name) {
+            return;
+        }
+        dated |= name.eq_ignore_ascii_case("date");
+        served |= name.eq_ignore_ascii_case("server");
+        head.field(name, value);
+    });
+    site.write_own_fields(streamed.status < 400, &mut reply::Sink(&mut head));
+    if !served {
+        head.server();
+    }
+    if !dated {
+        head.date(&context.date());
+    }
+    match (delimited, streamed.length) {
+        (Delimited::Length(length), _) => _ = head.field_u64("Content-Length", length),
+        (Delimited::Empty, Some(length)) if framing.to_head && streamed.status != 304 => {
+            head.field_u64("Content-Length", length);
+        }
+        (Delimited::Chunked, _) => _ = head.field("Transfer-Encoding", b"chunked"),
+        (Delimited::Empty | Delimited::ByClose, _) => {}
+    }
+    if context.config.observe.server_timing {
+        head.field("Server-Timing", ServerTiming::of(request).as_bytes());
+    }
+    if !persists {
+        head.connection_close();
+    } else if framing.says_keep_alive {
+        head.connection_keep_alive();
+    }
+    head.finish()
+}
+
+/// The line before a chunk of so many bytes.
+fn size_line(size: usize, line: &mut [u8; 18]) -> &[u8] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (at, digit) in line.iter_mut().take(digits).enumerate() {
+        *digit = DIGITS[(size >> (4 * (digits - 1 - at))) & 15];
+    }
+    line[digits] = b'\r';
+    line[digits + 1] = b'\n';
+    &line[..digits + 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_hexadecimal_without_leading_zeros() {
+        for size in [1, 9, 15, 16, 255, 256, 4096, 65_535, usize::MAX] {
+            assert_eq!(size_line(size, &mut [0; 18]), format!("{size:x}\r\n").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Wakers for futures that are not the ring's own: an application's, which may be woken from any
+//! thread.
+//!
+//! There is one waker for each place of the executor, made when a task of that place first asks for
+//! one, never for a request. It names the place, not the task: a waker that is called late polls the
+//! successor for nothing, which every future here bears. Without an application nothing of this
+//! exists, and a turn of the ring costs one look at a flag.
+//!
+//! The invariant: a wake is never lost. A place that was woken stands in the list before the waker
+//! looks whether the ring sleeps; the ring says that it sleeps before it looks at the list for the
+//! last time. Both steps are sequentially consistent, so at least one side sees the other.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Relaxed, SeqCst},
+        },
+    },
+    task::{Wake, Waker},
+};
+
+use super::TaskId;
+
+/// What a ring shares with the wakers of its tasks.
+#[derive(Debug, Default)]
+struct Woken {
+    /// The places that were woken, each at most once: as long as there are places, at most.
+    places: Mutex<Vec<u32>>,
+    /// There may be some.
+    any: AtomicBool,
+    /// The ring waits for completions, or is about to.
+    asleep: AtomicBool,
+    /// What ends its sleep.
+    bell: Option<Arc<OwnedFd>>,
+}
+
+/// The waker of a place.
+struct PlaceWaker {
+    woken: Arc<Woken>,
+    place: u32,
+    /// The place stands in the list.
+    listed: AtomicBool,
+}
+
+impl Wake for PlaceWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.listed.swap(true, AcqRel) {
+            return;
+        }
+        let Woken { places, any, asleep, bell } = &*self.woken;
+        places.lock().unwrap_or_else(PoisonError::into_inner).push(self.place);
+        any.store(true, SeqCst);
+        if asleep.swap(false, SeqCst)
+            && let Some(bell) = bell
+        {
+            // It fails only when the counter is full, and then the ring is awake.
+            let _ = rustix::io::write(&**bell, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+/// One place: the task that asked for its waker last.
+#[derive(Debug)]
+struct Place {
+    task: TaskId,
+    listed: Arc<PlaceWaker>,
+    waker: Waker,
+}
+
+impl std::fmt::Debug for PlaceWaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlaceWaker").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// The wakers of a ring's tasks.
+#[derive(Debug, Default)]
+pub(super) struct Wakers {
+    bell: RefCell<Option<Arc<OwnedFd>>>,
+    woken: OnceCell<Arc<Woken>>,
+    places: RefCell<Vec<Option<Place>>>,
+}
+
+impl Wakers {
+    /// Has wakers end the ring's sleep by writing to `bell`. Called before the first waker is made.
+    pub(super) fn ring_at(&self, bell: &Arc<OwnedFd>) {
+        *self.bell.borrow_mut() = Some(Arc::clone(bell));
+    }
+
+    /// The waker of a task.
+    pub(super) fn of(&self, task: TaskId) -> Waker {
+        if task == TaskId::NOBODY {
+            return Waker::noop().clone();
+        }
+        let woken = self.woken.get_or_init(|| {
+            Arc::new(Woken { bell: self.bell.borrow().clone(), ..Woken::default() })
+        });
+        let places = &mut *self.places.borrow_mut();
+        if places.len() <= task.index() {
+            places.resize_with(task.index() + 1, || None);
+        }
+        let place = places[task.index()].get_or_insert_with(|| {
+            let woken = Arc::clone(woken);
+            let place = task.index() as u32;
+            let listed = Arc::new(PlaceWaker { woken, place, listed: AtomicBool::new(false) });
+            Place { task, waker: Waker::from(Arc::clone(&listed)), listed }
+        });
+        place.task = task;
+        place.waker.clone()
+    }
+
+    /// Names the tasks whose wakers were called since this was called last.
+    pub(super) fn take(&self, mut wake: impl FnMut(TaskId)) {
+        let Some(woken) = self.woken.get() else { return };
+        if !woken.any.load(Relaxed) || !woken.any.swap(false, SeqCst) {
+            return;
+        }
+        let taken = {
+            let mut listed = woken.places.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *listed)
+        };
+        let places = self.places.borrow();
+        for place in taken {
+            if let Some(Some(place)) = places.get(place as usize) {
+                // Before the task is polled, and a read of what the waker's thread wrote before.
+                place.listed.listed.swap(false, AcqRel);
+                wake(place.task);
+            }
+        }
+    }
+
+    /// The ring is about to wait. False if a waker was called meanwhile.
+    pub(super) fn may_sleep(&self) -> bool {
+        let Some(woken) = self.woken.get() else { return true };
+        woken.asleep.store(true, SeqCst);
+        let may = !woken.any.load(SeqCst);
+        if !may {
+            woken.asleep.store(false, Relaxed);
+        }
+        may
+    }
+
+    /// The ring does not wait any more.
+    pub(super) fn awake(&self) {
+        if let Some(woken) = self.woken.get() {
+            woken.asleep.store(false, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+
+    fn taken(wakers: &Wakers) -> Vec<usize> {
+        let mut tasks = Vec::new();
+        wakers.take(|task| tasks.push(task.index()));
+        tasks
+    }
+
+    #[test]
+    fn a_place_is_named_once_however_often_it_is_woken() {
+        let wakers = Wakers::default();
+        assert!(wakers.may_sleep(), "there is no waker that could be called");
+        let (first, second) = (wakers.of(TaskId::first(3)), wakers.of(TaskId::first(0)));
+        assert!(first.will_wake(&wakers.of(TaskId::first(3).successor())));
+        for waker in [&first, &second, &first, &first] {
+            waker.wake_by_ref();
+        }
+        assert!(!wakers.may_sleep());
+        assert_eq!(taken(&wakers), [3, 0]);
+        assert_eq!(taken(&wakers), [0_usize; 0]);
+        assert!(wakers.may_sleep());
+        wakers.awake();
+        first.wake();
+        assert_eq!(taken(&wakers), [3], "it may be woken again");
+    }
+
+    #[test]
+    fn a_late_wake_names_the_successor() {
+        let wakers = Wakers::default();
+        let late = wakers.of(TaskId::first(1));
+        let successor = TaskId::first(1).successor();
+        let _ = wakers.of(successor);
+        late.wake();
+        let mut tasks = Vec::new();
+        wakers.take(|task| tasks.push(task));
+        assert_eq!(tasks, [successor]);
+    }
+
+    #[test]
+    fn the_bell_is_rung_only_for_a_sleeper() {
+        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK).unwrap());
+        let rung = || rustix::io::read(&*bell, &mut [0; 8]).is_ok();
+        let wakers = Wakers::default();
+        wakers.ring_at(&bell);
+        let waker = wakers.of(TaskId::first(0));
+        waker.wake_by_ref();
+        assert!(!rung());
+        assert_eq!(taken(&wakers), [0]);
+        assert!(wakers.may_sleep());
+        thread::scope(|scope| {
+            scope.spawn(|| waker.wake_by_ref());
+        });
+        assert!(rung());
+        wakers.awake();
+        assert_eq!(taken(&wakers), [0]);
+    }
+
+    /// Many threads wake while the ring goes to sleep again and again: each round's wake arrives.
+    #[test]
+    fn no_wake_is_lost() {
+        let bell = Arc::new(eventfd(0, EventfdFlags::empty()).unwrap());
+        let wakers = Wakers::default();
+        wakers.ring_at(&bell);
+        let waker = wakers.of(TaskId::first(0));
+        for _ in 0..2000 {
+            thread::scope(|scope| {
+                scope.spawn(|| waker.wake_by_ref());
+                if wakers.may_sleep() {
+                    // Without a ring this would wait for ever.
+                    rustix::io::read(&*bell, &mut [0; 8]).unwrap();
+                }
+                wakers.awake();
+            });
+            // The bell may have been rung for a ring that did not go to sleep after all; never the
+            // other way round.
+            assert_eq!(taken(&wakers), [0]);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A service without its type: called with a request, then polled for a head and for frames.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, Request, Response};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use super::{
+    Body,
+    panics::{caught, drop_caught},
+};
+
+/// What a worker has of an application.
+pub(crate) trait Application {
+    /// Begins to answer a request. Nothing of the application runs before the first poll.
+    fn call(&self, request: Request<Body>) -> Box<dyn Call>;
+}
+
+/// The answer to one request, while it is made. Polled within the runtime of the worker; a panic of
+/// the application comes out as an error, also from a drop.
+pub(crate) trait Call {
+    /// Polls for the head.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>>;
+
+    /// Polls for the next frame, once there was a head.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>>;
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) parts: http::response::Parts,
+    /// Bytes of the content, if it knows them.
+    pub(crate) length: Option<u64>,
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// Content; possibly none.
+    Data(Bytes),
+    /// The trailers.
+    Trailers(HeaderMap),
+}
+
+/// Why an application gave no answer, or no more of it.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// It panicked, with this message.
+    Panicked(String),
+    /// Its service, or the content of its answer, failed.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// It was polled when it had ended: a defect of ours.
+    Ended,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(message) => write!(f, "an application panicked: {message}"),
+            Self::Failed(error) => {
+                write!(f, "an application failed: {error}")?;
+                let mut source = error.source();
+                while let Some(error) = source {
+                    write!(f, ": {error}")?;
+                    source = error.source();
+                }
+                Ok(())
+            }
+            Self::Ended => f.write_str("an application was polled behind its end"),
+        }
+    }
+}
+
+impl<S, B> Application for S
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    S::Future: 'static,
+    B: HttpBody + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn call(&self, request: Request<Body>) -> Box<dyn Call> {
+        // The clone is the application's code too.
+        let step = match caught(|| self.clone()) {
+            Ok(service) => Step::Ready(Box::new((service, request))),
+            Err(message) => Step::Failed(Some(message)),
+        };
+        Box::new(Running(step))
+    }
+}
+
+/// A call in progress.
+struct Running<S: Service<Request<Body>>, B>(Step<S, B>);
+
+enum Step<S: Service<Request<Body>>, B> {
+    /// The service has to be ready for the request first. A clone for each request: none is entered
+    /// twice.
+    Ready(Box<(S, Request<Body>)>),
+    Answering(Pin<Box<S::Future>>),
+    Content(Pin<Box<B>>),
+    /// It panicked before it was polled.
+    Failed(Option<String>),
+    Ended,
+}
+
+impl<S, B> Step<S, B>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: HttpBody,
+{
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+        loop {
+            match self {
+                Self::Ready(pair) => {
+                    ready!(pair.0.poll_ready(cx))
+                        .map_err(|error| CallError::Failed(error.into()))?;
+                    let Self::Ready(pair) = std::mem::replace(self, Self::Ended) else {
+                        return Poll::Ready(Err(CallError::Ended));
+                    };
+                    let (mut service, request) = *pair;
+                    *self = Self::Answering(Box::pin(service.call(request)));
+                }
+                Self::Answering(future) => {
+                    let response = ready!(future.as_mut().poll(cx));
+                    let response = response.map_err(|error| CallError::Failed(error.into()))?;
+                    let (parts, body) = response.into_parts();
+                    let length = body.size_hint().exact();
+                    *self = Self::Content(Box::pin(body));
+                    return Poll::Ready(Ok(Head { parts, length }));
+                }
+                Self::Failed(message) => {
+                    let error = message.take().map_or(CallError::Ended, CallError::Panicked);
+                    return Poll::Ready(Err(error));
+                }
+                Self::Content(_) | Self::Ended => return Poll::Ready(Err(CallError::Ended)),
+            }
+        }
+    }
+}
+
+impl<S, B> Step<S, B>
+where
+    S: Service<Request<Body>>,
+    B: HttpBody,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
+        let Self::Content(body) = self else { return Poll::Ready(Some(Err(CallError::Ended))) };
+        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Failed(error.into())))),
+            Some(Ok(frame)) => frame,
+        };
+        let frame = match frame.into_data() {
+            // `Bytes` gives itself, not a copy.
+            Ok(mut data) => Frame::Data(data.copy_to_bytes(data.remaining())),
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => Frame::Trailers(trailers),
+                // A kind of frame that HTTP does not have yet.
+                Err(_) => Frame::Data(Bytes::new()),
+            },
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl<S, B> Running<S, B>
+where
+    S: Service<Request<Body>>,
+{
+    /// Lets go of what has panicked: it is not polled again.
+    fn end(&mut self) {
+        drop_caught(std::mem::replace(&mut self.0, Step::Ended));
+    }
+}
+
+impl<S, B> Call for Running<S, B>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: HttpBody,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+        caught(|| self.0.poll_head(cx)).unwrap_or_else(|message| {
+            self.end();
+            Poll::Ready(Err(CallError::Panicked(message)))
+        })
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
+        caught(|| self.0.poll_frame(cx)).unwrap_or_else(|message| {
+            self.end();
+            Poll::Ready(Some(Err(CallError::Panicked(message))))
+        })
+    }
+}
+
+impl<S: Service<Request<Body>>, B> Drop for Running<S, B> {
+    fn drop(&mut self) {
+        drop_caught(std::mem::replace(&mut self.0, Step::Ended));
+    }
+}

@@ -1,0 +1,30 @@
+//! Applications: any `tower::Service` of HTTP requests, an axum `Router` among them, polled on the
+//! worker that holds the connection.
+//!
+//! [`Applications`] is what a builder registers: a service for each prefix, to be made anew on every
+//! worker. What a worker has of one is behind [`Application`], which knows no type parameter: a call
+//! gives a [`Call`], which is polled for a head and then for frames. Request content comes through a
+//! [`Body`], which may be read on any thread.
+//!
+//! The invariant: nothing that an application does reaches beyond its exchange. A panic in `call`,
+//! in a poll or in a drop is caught where it happens, and nothing of the worker is borrowed
+//! meanwhile.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod body;
+mod connection;
+mod mounts;
+mod panics;
+mod runtime;
+
+pub use body::{Body, BodyError};
+pub use connection::Connection;
+pub use mounts::WorkerInfo;
+
+pub(crate) use application::{Application, Call, CallError, Frame, Head};
+pub(crate) use body::Feeder;
+pub(crate) use connection::Facts;
+pub(crate) use mounts::{Applications, Mounted};
+pub(crate) use runtime::{Runtime, RuntimeHandle};

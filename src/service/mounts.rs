@@ -1,0 +1,122 @@
+//! Which application answers what, and how a worker gets its own.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{Application, Runtime, RuntimeHandle};
+
+/// What an application can know of the worker that it is made for.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// Its number, from 0.
+    pub number: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+type Made = Pin<Box<dyn Future<Output = Box<dyn Application>>>>;
+
+/// Makes an application on the thread of a worker.
+type Make = Arc<dyn Fn(WorkerInfo) -> Made + Send + Sync>;
+
+/// An application and the path below which it answers.
+#[derive(Clone)]
+struct Mount {
+    path: String,
+    make: Make,
+}
+
+/// All that an embedding program has registered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Applications {
+    mounts: Vec<Mount>,
+    /// How long a handler may take for the head of its answer; None: as long as it likes.
+    pub(crate) handler_timeout: Option<Duration>,
+    /// The runtime that they find; None: the one that the server is started in, or one of its own.
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Applications {
+    /// The runtime that they need; none if there are none.
+    ///
+    /// # Errors
+    /// There are no threads to be had.
+    pub(crate) fn runtime(&self) -> std::io::Result<Runtime> {
+        #[cfg(feature = "tokio")]
+        if !self.mounts.is_empty() {
+            return Runtime::choose(self.runtime.clone());
+        }
+        Ok(Runtime::default())
+    }
+
+    /// Registers an application of which every worker gets a clone.
+    pub(crate) fn add<A: Application + Clone + Send + 'static>(&mut self, path: &str, app: A) {
+        // Behind a lock, since it need not be `Sync`; it is cloned once for each worker.
+        let app = Mutex::new(app);
+        self.add_made(path, move |_| {
+            let app = app.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            std::future::ready(app)
+        });
+    }
+
+    /// Registers an application that every worker makes for itself.
+    pub(crate) fn add_made<A, F>(
+        &mut self,
+        path: &str,
+        make: impl Fn(WorkerInfo) -> F + Send + Sync + 'static,
+    ) where
+        A: Application + 'static,
+        F: Future<Output = A> + 'static,
+    {
+        let make: Make = Arc::new(move |worker| {
+            let made = make(worker);
+            Box::pin(async move { Box::new(made.await) as Box<dyn Application> })
+        });
+        self.mounts.push(Mount { path: path.to_owned(), make });
+    }
+
+    /// The path of each, in the order in which they were registered.
+    pub(crate) fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.mounts.iter().map(|mount| mount.path.as_str())
+    }
+
+    /// Makes the applications of a worker, on its thread.
+    pub(crate) fn make(&self, worker: WorkerInfo, runtime: &RuntimeHandle) -> Mounted {
+        let made = self.mounts.iter().map(|mount| runtime.finish((mount.make)(worker)));
+        Mounted { made: made.collect(), handler_timeout: self.handler_timeout, worker }
+    }
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The applications of one worker.
+#[derive(Default)]
+pub(crate) struct Mounted {
+    made: Vec<Box<dyn Application>>,
+    pub(crate) handler_timeout: Option<Duration>,
+    pub(crate) worker: WorkerInfo,
+}
+
+impl Mounted {
+    /// The application with this number, in the order in which they were registered.
+    pub(crate) fn get(&self, number: usize) -> Option<&dyn Application> {
+        self.made.get(number).map(|made| &**made)
+    }
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mounted").field("made", &self.made.len()).finish_non_exhaustive()
+    }
+}

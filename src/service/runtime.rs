@@ -1,0 +1,128 @@
+//! The tokio runtime that applications find entered on every worker.
+//!
+//! Workers poll applications themselves; the runtime only drives what they use of tokio: timers,
+//! sockets, files, spawned tasks. Without the feature there is none, and an application brings
+//! whatever drives its own futures.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+#[cfg(feature = "tokio")]
+use tokio::runtime::Handle;
+
+/// The runtime of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Runtime {
+    #[cfg(feature = "tokio")]
+    handle: Option<Handle>,
+    /// Made by the server itself, and ended with it.
+    #[cfg(feature = "tokio")]
+    own: Option<tokio::runtime::Runtime>,
+}
+
+/// A way to it, for a worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuntimeHandle {
+    #[cfg(feature = "tokio")]
+    handle: Option<Handle>,
+}
+
+impl Runtime {
+    /// The one that is given; else the one that the caller is in; else one of its own, with as many
+    /// threads as there are CPUs.
+    ///
+    /// # Errors
+    /// There are no threads to be had.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn choose(given: Option<Handle>) -> std::io::Result<Self> {
+        if let Some(handle) = given.or_else(|| Handle::try_current().ok()) {
+            return Ok(Self { handle: Some(handle), own: None });
+        }
+        let own = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(Self { handle: Some(own.handle().clone()), own: Some(own) })
+    }
+
+    /// A way to it.
+    pub(crate) fn handle(&self) -> RuntimeHandle {
+        RuntimeHandle {
+            #[cfg(feature = "tokio")]
+            handle: self.handle.clone(),
+        }
+    }
+
+    /// Ends a runtime of our own, without waiting for what runs in it.
+    pub(crate) fn end(&mut self) {
+        #[cfg(feature = "tokio")]
+        if let Some(own) = self.own.take() {
+            own.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl RuntimeHandle {
+    /// Runs `work` with the runtime entered.
+    pub(crate) fn entered<T>(&self, work: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tokio")]
+        let _entered = self.handle.as_ref().map(Handle::enter);
+        work()
+    }
+
+    /// Runs a future to its end on this thread, which nothing else needs meanwhile.
+    pub(crate) fn finish<T>(&self, future: impl Future<Output = T>) -> T {
+        #[cfg(feature = "tokio")]
+        if let Some(handle) = &self.handle {
+            return handle.block_on(future);
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return output;
+            }
+            thread::park();
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_is_run_to_its_end_with_and_without_a_runtime() {
+        let without = RuntimeHandle::default();
+        let mut polls = 0;
+        let output = without.finish(std::future::poll_fn(|cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls < 3 { Poll::Pending } else { Poll::Ready(polls) }
+        }));
+        assert_eq!(output, 3);
+        #[cfg(feature = "tokio")]
+        {
+            let runtime = Runtime::choose(None).unwrap();
+            let moment = std::time::Duration::from_millis(1);
+            runtime.handle().finish(async move { tokio::time::sleep(moment).await });
+            runtime.handle().entered(|| tokio::spawn(async {}));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Clients that leave, and servers that stop.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    routing::{get, post},
+};
+use tokio_stream::StreamExt as _;
+
+use super::{client::Client, server::serve};
+
+/// Waits for what must happen.
+pub(crate) fn until(mut what: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < Duration::from_secs(120), "it did not happen");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Counts itself for as long as it lives.
+struct Guard(Arc<AtomicUsize>);
+
+impl Guard {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_handler() {
+    let live = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&live);
+    let reading = Arc::clone(&live);
+    let app = Router::new()
+        .route(
+            "/wait",
+            get(move || async move {
+                let _guard = Guard::new(&count);
+                std::future::pending::<()>().await;
+            }),
+        )
+        .route(
+            "/read",
+            post(move |body: Body| async move {
+                let _guard = Guard::new(&reading);
+                let mut pieces = body.into_data_stream();
+                while pieces.next().await.is_some() {}
+            }),
+        );
+    let server = serve(app);
+    for round in 0..6 {
+        let mut client = Client::connect(&server);
+        if round % 2 == 0 {
+            client.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        } else {
+            client
+                .send(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nfive.");
+        }
+        until(|| live.load(SeqCst) == 1);
+        if round % 3 == 0 {
+            client.0.conn.send_close_notify();
+            let _ = client.0.conn.write_tls(&mut client.0.sock);
+        }
+        drop(client);
+        until(|| live.load(SeqCst) == 0);
+    }
+    let counts = server.end();
+    assert_eq!(counts.defects, 0);
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_its_stream_back() {
+    let polled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&polled);
+    let app = Router::new().route(
+        "/",
+        get(move || async move {
+            let pieces = std::iter::repeat_with(move || {
+                count.fetch_add(1, SeqCst);
+                Ok::<_, std::convert::Infallible>(axum::body::Bytes::from_static(&[0; 16_384]))
+            });
+            Body::from_stream(tokio_stream::iter(pieces))
+        }),
+    );
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.read_until(b"\r\n\r\n");
+    // However long it takes until nothing moves: what the sockets hold is some megabytes.
+    let mut before = 0;
+    until(|| {
+        thread::sleep(Duration::from_millis(200));
+        let now = polled.load(SeqCst);
+        std::mem::replace(&mut before, now) == now
+    });
+    assert!(
+        polled.load(SeqCst) < 4096,
+        "64 MiB and more were polled for a client that reads nothing"
+    );
+}
+
+#[test]
+fn a_drain_lets_exchanges_finish() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let app = Router::new().route(
+        "/",
+        get(move || async move {
+            count.fetch_add(1, SeqCst);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            "done"
+        }),
+    );
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    until(|| begun.load(SeqCst) == 1);
+    server.get().handle().drain(Duration::from_secs(60));
+    let answer = client.read_until(b"done");
+    assert!(answer.contains("Connection: close\r\n"), "{answer}");
+    server.end();
+}

@@ -1,0 +1,8 @@
+//! Applications on a real server, asked by clients that know nothing of Ringway: curl, and a client over
+//! rustls that writes each byte itself.
+
+mod answers;
+mod client;
+mod leaving;
+mod requests;
+mod server;

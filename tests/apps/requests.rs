@@ -1,0 +1,206 @@
+//! How request content reaches an application.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Request},
+    http::StatusCode,
+    routing::{get, post},
+};
+use tokio_stream::StreamExt as _;
+
+use super::{
+    client::Client,
+    server::{configured, serve},
+};
+
+fn sum() -> Router {
+    let app = Router::new().route(
+        "/sum",
+        post(|body: Body| async move {
+            let (mut bytes, mut sum) = (0, 0_u64);
+            let mut pieces = body.into_data_stream();
+            while let Some(piece) = pieces.next().await {
+                let Ok(piece) = piece else { return (StatusCode::BAD_REQUEST, "broken".into()) };
+                bytes += piece.len();
+                sum += piece.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+            }
+            (StatusCode::OK, format!("{bytes} {sum}"))
+        }),
+    );
+    app.layer(DefaultBodyLimit::disable())
+}
+
+fn upload(length: usize) -> (tempfile::NamedTempFile, u64) {
+    let bytes: Vec<u8> = (0..length).map(|at| (at % 253) as u8).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    (file, bytes.iter().map(|byte| u64::from(*byte)).sum())
+}
+
+#[test]
+fn uploads_arrive_whole_however_they_are_framed() {
+    let server = serve(sum());
+    for length in [0, 1, 4095, 4096, 16_384, 200_000, 900_000] {
+        let (file, sum) = upload(length);
+        let data = format!("@{}", file.path().display());
+        for framing in [&[][..], &["-H", "Transfer-Encoding: chunked"], &["-H", "Expect:"]] {
+            let arguments = [&["-X", "POST", "--data-binary", &data], framing].concat();
+            let answer = server.curl("/sum", &arguments);
+            assert!(answer.ends_with(&format!("\r\n\r\n{length} {sum}")), "{framing:?}: {answer}");
+        }
+    }
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_connection_goes_on_behind_an_upload() {
+    let server = serve(sum());
+    let mut client = Client::connect(&server);
+    for round in 1..20_usize {
+        let length = 1 + round * 777;
+        client.send(
+            format!("POST /sum HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+                .as_bytes(),
+        );
+        for part in vec![1_u8; length].chunks(1000) {
+            client.send(part);
+        }
+        let expected = format!("\r\n\r\n{length} {length}");
+        assert!(client.read_until(expected.as_bytes()).starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+}
+
+#[test]
+fn an_answer_may_begin_before_the_request_ends() {
+    let app = Router::new().route("/", post(|body: Body| async { body }));
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = client.read_until(b"\r\n\r\n");
+    assert!(head.contains("Transfer-Encoding: chunked\r\n"), "{head}");
+    for word in ["one", "three", "and more"] {
+        let chunk = format!("{:x}\r\n{word}\r\n", word.len());
+        client.send(chunk.as_bytes());
+        assert_eq!(client.read_until(chunk.as_bytes()), chunk);
+    }
+    client.send(b"0\r\n\r\n");
+    assert_eq!(client.read_until(b"0\r\n\r\n"), "0\r\n\r\n");
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nok");
+    assert!(client.read_until(b"ok").contains("Content-Length: 2\r\n"), "the connection went on");
+}
+
+#[test]
+fn the_client_is_called_to_continue_when_its_content_is_wanted() {
+    let app = Router::new()
+        .route("/read", post(|text: String| async { text }))
+        .route("/refuse", post(|| async { StatusCode::FORBIDDEN }));
+    let server = serve(app);
+    let ask = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    let mut client = Client::connect(&server);
+    client.send(ask("/read").as_bytes());
+    assert_eq!(client.read_until(b"\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(b"text");
+    assert!(client.read_until(b"\r\n\r\ntext").starts_with("HTTP/1.1 200 OK\r\n"));
+    client.send(ask("/refuse").as_bytes());
+    let (text, ended) = client.read_to_end();
+    assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n"), "no 100 before it: {text}");
+    assert!(text.contains("Connection: close\r\n") && ended, "{text}");
+}
+
+#[test]
+fn content_beyond_the_limit_is_refused() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let app = Router::new().route(
+        "/",
+        post(move |body: Body| async move {
+            count.fetch_add(1, SeqCst);
+            let mut pieces = body.into_data_stream();
+            while let Some(Ok(_)) = pieces.next().await {}
+        }),
+    );
+    let app = app.layer(DefaultBodyLimit::disable());
+    let mut config = ringway::config::Config::default();
+    config.limits.body_bytes = 1000;
+    let server = configured(config, |builder| builder.service(app));
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n");
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 413 "));
+    assert_eq!(calls.load(SeqCst), 0, "the length was stated");
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(&[&b"3e9\r\n"[..], &[b'x'; 1001], b"\r\n0\r\n\r\n"].concat());
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 413 "));
+    assert_eq!(calls.load(SeqCst), 1);
+}
+
+#[test]
+fn content_that_nobody_wants_is_passed_over_or_ends_the_connection() {
+    let server = serve(Router::new().route("/", get(|| async { "a" }).post(|| async { "b" })));
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n");
+    client.read_until(b"\r\n\r\nb");
+    client.send(&[b'x'; 5000]);
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.read_until(b"\r\n\r\na");
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n");
+    client.read_until(b"\r\n\r\nb");
+    client.send(&vec![b'x'; 200_000]);
+    assert_eq!(client.read_to_end(), (String::new(), true));
+}
+
+#[test]
+fn a_body_may_be_read_on_another_thread() {
+    let app = Router::new().route(
+        "/",
+        post(|request: Request| async {
+            let read = tokio::spawn(async {
+                let bytes: Bytes =
+                    axum::body::to_bytes(request.into_body(), 10 << 20).await.unwrap();
+                bytes.len()
+            });
+            read.await.unwrap().to_string()
+        }),
+    );
+    let server = serve(app);
+    let (file, _) = upload(700_000);
+    let data = format!("@{}", file.path().display());
+    for _ in 0..20 {
+        let answer = server.curl("/", &["-X", "POST", "--data-binary", &data]);
+        assert!(answer.ends_with("\r\n\r\n700000"), "{answer}");
+    }
+}
+
+#[test]
+fn malformed_content_is_refused_and_never_an_end() {
+    let ends = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ends);
+    let app = Router::new().route(
+        "/",
+        post(move |body: Body| async move {
+            let mut pieces = body.into_data_stream();
+            while let Some(piece) = pieces.next().await {
+                if piece.is_err() {
+                    return;
+                }
+            }
+            count.fetch_add(1, SeqCst);
+        }),
+    );
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nnonsense\r\n");
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert_eq!(server.end().defects, 0);
+    assert_eq!(ends.load(SeqCst), 0);
+}
