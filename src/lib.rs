@@ -58,3 +58,5 @@ pub mod write;
 pub use server::Server;
 #[cfg(feature = "service")]
 pub use service::{Body, BodyError, Connection, WorkerInfo};
+#[cfg(feature = "tokio")]
+pub use service::{Persistent, ToTheEnd, to_the_end};

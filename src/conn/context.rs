@@ -147,6 +147,12 @@ impl Context {
         context
     }
 
+    /// Whether nothing but files, redirects and the like is served.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_no_applications(&self) -> bool {
+        self.applications.is_empty()
+    }
+
     /// Has applications answer beside the folder.
     #[cfg(feature = "service")]
     #[must_use]
@@ -177,6 +183,8 @@ impl Context {
     /// task, so that it notices.
     pub fn begin_drain(&self) {
         self.draining.set(Some(self.ring.now()));
+        #[cfg(feature = "service")]
+        self.applications.drain.set();
     }
 
     /// Whether the worker is stopping.

@@ -188,6 +188,19 @@ impl RunningServer {
         self.join()
     }
 
+    /// Serves until `signal` is done, then drains as [`Config`] says, and waits until every worker has
+    /// ended; says what they did. To be awaited within a runtime of tokio.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    #[cfg(feature = "tokio")]
+    pub async fn shutdown_on(self, signal: impl Future) -> Result<Counts, ServerError> {
+        signal.await;
+        self.handle.drain(self.config.timeouts.drain);
+        // The runtime goes on meanwhile: what drains may need it.
+        tokio::task::spawn_blocking(move || self.wait()).await.map_err(|_| ServerError::Panicked)?
+    }
+
     fn join(&mut self) -> Result<Counts, ServerError> {
         let mut counts = Counts::default();
         let mut failed = None;

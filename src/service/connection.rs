@@ -1,6 +1,8 @@
 //! What an application can learn of the connection that a request came on.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
+
+use super::signal::Signal;
 
 /// The connection that a request came on: an extension of every request. A clone shares it.
 ///
@@ -23,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) protocol: &'static str,
     pub(crate) resumed: bool,
     pub(crate) worker: usize,
+    /// The drain of its worker.
+    pub(crate) drain: Signal,
 }
 
 impl Connection {
@@ -53,6 +57,12 @@ impl Connection {
     /// Whether a session ticket spared the full handshake.
     pub fn is_resumed(&self) -> bool {
         self.0.resumed
+    }
+
+    /// Waits until the server stops. Exchanges may finish then, for as long as `drain` allows; one that
+    /// would never end, such as a stream of events, ends itself when this is done.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.0.drain.wait()
     }
 
     /// The worker that holds it, from 0.

@@ -18,13 +18,20 @@ mod connection;
 mod mounts;
 mod panics;
 mod runtime;
+mod signal;
+#[cfg(feature = "tokio")]
+mod to_the_end;
 
 pub use body::{Body, BodyError};
 pub use connection::Connection;
 pub use mounts::WorkerInfo;
+#[cfg(feature = "tokio")]
+pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
 
 pub(crate) use application::{Application, Call, CallError, Frame, Head};
 pub(crate) use body::Feeder;
 pub(crate) use connection::Facts;
 pub(crate) use mounts::{Applications, Mounted};
+#[cfg(feature = "tokio")]
+pub(crate) use runtime::LocalTasks;
 pub(crate) use runtime::{Runtime, RuntimeHandle};

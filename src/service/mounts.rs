@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Application, Runtime, RuntimeHandle};
+use super::{Application, Runtime, RuntimeHandle, signal::Signal};
 
 /// What an application can know of the worker that it is made for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +90,8 @@ impl Applications {
     /// Makes the applications of a worker, on its thread.
     pub(crate) fn make(&self, worker: WorkerInfo, runtime: &RuntimeHandle) -> Mounted {
         let made = self.mounts.iter().map(|mount| runtime.finish((mount.make)(worker)));
-        Mounted { made: made.collect(), handler_timeout: self.handler_timeout, worker }
+        let drain = Signal::default();
+        Mounted { made: made.collect(), handler_timeout: self.handler_timeout, worker, drain }
     }
 }
 
@@ -106,9 +107,16 @@ pub(crate) struct Mounted {
     made: Vec<Box<dyn Application>>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) worker: WorkerInfo,
+    /// The worker begins to stop.
+    pub(crate) drain: Signal,
 }
 
 impl Mounted {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
+
     /// The application with this number, in the order in which they were registered.
     pub(crate) fn get(&self, number: usize) -> Option<&dyn Application> {
         self.made.get(number).map(|made| &**made)

@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
@@ -78,6 +78,13 @@ impl RuntimeHandle {
         work()
     }
 
+    /// What drives the tasks that applications spawn on this thread alone (`spawn_local`), and lets them
+    /// do that while the result of [`LocalTasks::enter`] lives.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn local_tasks() -> LocalTasks {
+        LocalTasks(tokio::task::LocalSet::new())
+    }
+
     /// Runs a future to its end on this thread, which nothing else needs meanwhile.
     pub(crate) fn finish<T>(&self, future: impl Future<Output = T>) -> T {
         #[cfg(feature = "tokio")]
@@ -92,6 +99,25 @@ impl RuntimeHandle {
             }
             thread::park();
         }
+    }
+}
+
+/// The local tasks of a worker's thread.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+pub(crate) struct LocalTasks(tokio::task::LocalSet);
+
+#[cfg(feature = "tokio")]
+impl LocalTasks {
+    /// From here on tasks can be spawned, until the result is dropped.
+    pub(crate) fn enter(&self) -> tokio::task::LocalEnterGuard {
+        self.0.enter()
+    }
+
+    /// Polls the tasks. `waker` is called when there are new ones or one goes on, also if there are
+    /// none now.
+    pub(crate) fn poll(&mut self, waker: &Waker) {
+        let _ = Pin::new(&mut self.0).poll(&mut Context::from_waker(waker));
     }
 }
 

@@ -23,6 +23,8 @@ use std::{
 pub(crate) use door::SharedLimits;
 pub(crate) use inbox::{Command, Inbox};
 
+#[cfg(feature = "tokio")]
+use crate::service::LocalTasks;
 #[cfg(feature = "service")]
 use crate::service::{Applications, RuntimeHandle, WorkerInfo};
 use crate::{
@@ -104,6 +106,9 @@ pub(crate) struct Worker {
     drain_until: Rc<Cell<Option<u64>>>,
     /// When all tasks are woken next, while draining.
     next_call: u64,
+    /// Applications can spawn tasks on this thread.
+    #[cfg(feature = "tokio")]
+    _local: Option<tokio::task::LocalEnterGuard>,
 }
 
 /// The size of a worker's ring and pools under these limits.
@@ -188,8 +193,23 @@ impl Worker {
         if context.observer.is_enabled() {
             spawner.spawn(watch(Rc::clone(&context)));
         }
+        #[cfg(feature = "tokio")]
+        let local = (!context.has_no_applications()).then(|| {
+            let local = RuntimeHandle::local_tasks();
+            let entered = local.enter();
+            spawner.spawn(drive(local, Rc::clone(&context)));
+            entered
+        });
         spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), door, Rc::clone(&drain_until)));
-        Self { ring, context, executor, drain_until, next_call: 0 }
+        Self {
+            #[cfg(feature = "tokio")]
+            _local: local,
+            ring,
+            context,
+            executor,
+            drain_until,
+            next_call: 0,
+        }
     }
 
     /// Serves until told to drain, and until that is done.
@@ -311,6 +331,18 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         write_queue_bytes: ring.send_pool().taken() as u64,
     };
     context.observer.snapshot(context.counts(), account, context.live())
+}
+
+/// Drives the tasks that applications spawn on this thread.
+#[cfg(feature = "tokio")]
+async fn drive(mut local: LocalTasks, context: Rc<Context>) {
+    let waker = context.ring.waker();
+    std::future::poll_fn(|_| {
+        local.poll(&waker);
+        let ended = context.is_draining() && context.live() == 0;
+        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
 }
 
 /// Hands gathered lines to the log now and then, so that it does not wait for more.

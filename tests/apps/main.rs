@@ -3,6 +3,7 @@
 
 mod answers;
 mod client;
+mod layers;
 mod leaving;
 mod requests;
 mod server;

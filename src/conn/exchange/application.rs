@@ -44,6 +44,10 @@ pub(super) fn begin(
         (body, Some(feeder))
     };
     let mut request = request_of(incoming, body).ok_or(Status::BadRequest)?;
+    #[cfg(feature = "axum")]
+    if let Some(peer) = connection.peer() {
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    }
     request.extensions_mut().insert(connection);
     let limit = context.applications.handler_timeout;
     let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
@@ -69,6 +73,7 @@ pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock)
         protocol: agreed.protocol,
         resumed: agreed.resumed,
         worker: context.applications.worker.number,
+        drain: context.applications.drain.clone(),
     })
 }
 
