@@ -1,5 +1,25 @@
 //! Ringway: an HTTPS server on io_uring, one ring per core, with kernel TLS where the kernel
-//! has it.
+//! has it. It serves folders of files, and applications: an axum `Router`, or any other
+//! `tower::Service`, polled on the worker that holds the connection.
+//!
+#![cfg_attr(feature = "tokio", doc = "```no_run")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
+//! use axum::{Router, routing::get};
+//! use ringway::Server;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Router::new().route("/api/hello", get(|| async { "Hello" }));
+//! Server::builder()
+//!     .certificate("cert.pem", "key.pem")
+//!     .root("site")
+//!     .service_at("/api", app)
+//!     .start()?
+//!     .wait()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`server::Builder`] has the usual settings, [`config::Config`] all of them.
 //!
 //! The source tree reads as a request's journey:
 //!

@@ -68,13 +68,13 @@ impl Future for Wait {
         if state.happened.load(SeqCst) {
             return Poll::Ready(());
         }
-        match waiting.wakers.iter_mut().find(|(other, _)| Some(*other) == number) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => {
-                self.number = Some(waiting.next);
-                waiting.wakers.push((waiting.next, cx.waker().clone()));
-                waiting.next += 1;
-            }
+        let mut wakers = waiting.wakers.iter_mut();
+        if let Some((_, waker)) = wakers.find(|(other, _)| Some(*other) == number) {
+            waker.clone_from(cx.waker());
+        } else {
+            self.number = Some(waiting.next);
+            waiting.wakers.push((waiting.next, cx.waker().clone()));
+            waiting.next += 1;
         }
         Poll::Pending
     }

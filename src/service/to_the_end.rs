@@ -74,12 +74,11 @@ impl<R, E> Future for Running<R, E> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match Pin::new(&mut self.0).poll(cx) {
-            Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(output)) => Poll::Ready(output),
             // Its panic is the exchange's, as it would be without this layer.
             Poll::Ready(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The runtime has ended: there is nobody who could answer.
-            Poll::Ready(Err(_)) => Poll::Pending,
+            // Behind an error: the runtime has ended, and nobody could answer.
+            Poll::Pending | Poll::Ready(Err(_)) => Poll::Pending,
         }
     }
 }

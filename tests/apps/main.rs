@@ -3,6 +3,7 @@
 
 mod answers;
 mod client;
+mod examples;
 mod layers;
 mod leaving;
 mod requests;
