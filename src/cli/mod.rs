@@ -13,6 +13,7 @@ mod options;
 mod pages;
 mod serve;
 mod start_block;
+mod top;
 mod units;
 
 use std::ffi::OsString;
@@ -63,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),
+        Command::Top(options) => top::run(&options),
         Command::Man => print(&pages::manual()),
         Command::Completions { shell } => print(&pages::completions(shell)),
     };

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Doctor(Doctor),
     /// Look at one request as a client: where its time went
     Anatomy(Anatomy),
+    /// Watch a running server in the terminal: rates, stages, ends, workers, slowest requests
+    Top(Top),
     /// Print the man page
     Man,
     /// Print the completions of a shell
@@ -86,6 +88,25 @@ pub(super) struct Anatomy {
     /// Print one JSON object instead of a picture
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The options of `ringway top`.
+#[derive(Debug, Args)]
+#[command(after_help = "The server has to run with --admin. From elsewhere: \
+    ssh -t HOST ringway top.")]
+pub(super) struct Top {
+    /// The server's --admin address: 127.0.0.1:PORT, [::1]:PORT or unix:/path
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub(super) admin: AdminAddress,
+    /// How often to ask
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::time)]
+    pub(super) every: Duration,
+    /// The time to show, up to an hour
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = units::time)]
+    pub(super) since: Duration,
+    /// Print one picture and end; the same if standard output is no terminal
+    #[arg(long)]
+    pub(super) once: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -10,6 +10,7 @@ mod ledger;
 mod program;
 mod report;
 mod stages;
+mod top;
 #[path = "../support/trusting.rs"]
 mod trusting;
 

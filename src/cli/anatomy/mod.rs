@@ -33,6 +33,7 @@ use report::Report;
 pub(super) use target::Target;
 use trust::Trust;
 use waterfall::Canvas;
+pub(super) use waterfall::time;
 
 /// Tickets that a pair of connections remembers.
 const TICKETS: usize = 8;

@@ -141,7 +141,7 @@ fn cells(bar: &Bar, total: Duration, room: usize) -> String {
 }
 
 /// Three digits and a unit.
-pub(super) fn time(duration: Duration) -> String {
+pub(in crate::cli) fn time(duration: Duration) -> String {
     let micros = duration.as_nanos() as f64 / 1e3;
     let (value, unit) = match micros {
         m if m < 999.5 => (m, "µs"),
