@@ -325,7 +325,7 @@ impl FileStore {
                 coded.push((coding, self.object(opened, &stat, kept).await));
             }
         }
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         Ok(FileEntry::new(name, identity, coded))
     }
 

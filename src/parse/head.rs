@@ -65,7 +65,7 @@ pub fn request_head<'h, 'b>(
     let full = bytes.len() == limits.max_head_bytes;
     let head = skip_empty_lines(bytes)?;
 
-    let slots = storage.0.get_mut(..limits.max_fields.min(MAX_FIELDS)).unwrap_or_default();
+    let slots = &mut storage.0[..limits.max_fields.min(MAX_FIELDS)];
     let mut request = httparse::Request::new(&mut []);
     let parsed = match request.parse_with_uninit_headers(head, slots) {
         Ok(Status::Complete(parsed)) => parsed,
@@ -91,7 +91,7 @@ pub fn request_head<'h, 'b>(
 
     let lines: &'h [Header<'b>] = request.headers;
     let request_line = method.len() + 1 + target.len() + b" HTTP/1.1".len();
-    let facts = walk(head.get(request_line..).unwrap_or_default(), lines)?;
+    let facts = walk(head.get(request_line..).ok_or(HeadError::LineEnd)?, lines)?;
     let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let conclusion = facts.conclude(version)?;
     let method = Method::from_token(method.as_bytes());
@@ -119,8 +119,9 @@ fn walk<'b>(head: &'b [u8], lines: &[Header<'b>]) -> Result<Facts<'b>, HeadError
     let mut facts = Facts::default();
     let mut rest = line_end(head)?;
     for line in lines {
-        let value = skip_whitespace(rest.get(line.name.len() + 1..).unwrap_or_default());
-        let behind = skip_whitespace(value.get(line.value.len()..).unwrap_or_default());
+        let value = rest.get(line.name.len() + 1..).map(skip_whitespace);
+        let behind = value.and_then(|value| value.get(line.value.len()..)).map(skip_whitespace);
+        let behind = behind.ok_or(HeadError::LineEnd)?;
         rest = line_end(behind)?;
         facts.note(line.name, line.value)?;
     }
@@ -181,7 +182,7 @@ fn partial(
 /// come completely yet.
 #[cold]
 fn unsupported_version(head: &[u8]) -> Result<(), HeadError> {
-    let version = head.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
+    let Some(version) = head.splitn(3, |&byte| byte == b' ').nth(2) else { return Ok(()) };
     for (at, &expected) in b"HTTP/0.0".iter().enumerate() {
         match version.get(at) {
             None => return Ok(()),

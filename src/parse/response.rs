@@ -172,7 +172,7 @@ pub(crate) fn response_head<'h, 'b>(
     // What lies beyond the limit cannot complete the head.
     let bytes = bytes.get(..limits.max_head_bytes).unwrap_or(bytes);
     let Some((version, status)) = status_line(bytes)? else { return Ok(None) };
-    let slots = storage.0.get_mut(..limits.max_fields.min(MAX_FIELDS)).unwrap_or_default();
+    let slots = &mut storage.0[..limits.max_fields.min(MAX_FIELDS)];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_response_with_uninit_headers(&mut response, bytes, slots) {
@@ -237,8 +237,9 @@ fn walk<'b>(head: &'b [u8], lines: &[Header<'b>]) -> Result<Facts<'b>, ResponseE
         return Err(ResponseError::LineEnd);
     }
     for line in lines {
-        let value = skip_whitespace(rest.get(line.name.len() + 1..).unwrap_or_default());
-        let behind = skip_whitespace(value.get(line.value.len()..).unwrap_or_default());
+        let value = rest.get(line.name.len() + 1..).map(skip_whitespace);
+        let behind = value.and_then(|value| value.get(line.value.len()..)).map(skip_whitespace);
+        let behind = behind.ok_or(ResponseError::LineEnd)?;
         rest = line_end(behind)?;
         facts.note_response(line.name, line.value)?;
     }

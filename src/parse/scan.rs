@@ -21,10 +21,11 @@ pub struct HeadScan {
 impl HeadScan {
     /// Looks at what is new in `bytes`, which begin where they began in every call before.
     pub fn worth_parsing(&mut self, bytes: &[u8], limits: &HeadLimits) -> bool {
-        let new = bytes.get(self.seen..).unwrap_or_default();
+        // Fewer than before: another head, which has to be looked at.
+        let Some(new) = bytes.get(self.seen..) else { return true };
         let mut notable = false;
         for at in memchr::memchr_iter(b'\n', new) {
-            let line = bytes.get(..self.seen + at).unwrap_or_default();
+            let line = &bytes[..self.seen + at];
             let empty = line == b"\r" || line.ends_with(b"\n\r");
             self.lines += usize::from(!empty);
             // The head's end, or a line end that the parser refuses.

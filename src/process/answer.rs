@@ -405,5 +405,5 @@ fn field_text(sink: &mut impl FieldSink, name: &str, value: std::fmt::Arguments<
     let written = rest.write_fmt(value);
     debug_assert!(written.is_ok(), "boundaries and three numbers fit");
     let len = 80 - rest.len();
-    sink.field(name, text.get(..len).unwrap_or_default());
+    sink.field(name, &text[..len]);
 }

@@ -74,10 +74,10 @@ impl<'r> SitePath<'r> {
     }
 
     /// What follows the first `prefix` bytes, which are whole segments: the path below a route's
-    /// folder.
-    pub fn below(&self, prefix: usize) -> &[u8] {
-        let rest = self.bytes.get(prefix..).unwrap_or_default();
-        rest.strip_prefix(b"/").unwrap_or(rest)
+    /// folder. None if there are fewer.
+    pub fn below(&self, prefix: usize) -> Option<&[u8]> {
+        let rest = self.bytes.get(prefix..)?;
+        Some(rest.strip_prefix(b"/").unwrap_or(rest))
     }
 
     /// Whether the request named it with a slash at its end, as it does for the folder itself.
@@ -92,7 +92,7 @@ impl<'r> SitePath<'r> {
 
     /// The last segment; empty for the folder itself.
     pub fn file_name(&self) -> &[u8] {
-        self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+        self.bytes.rsplit(|&byte| byte == b'/').next().unwrap_or(&self.bytes)
     }
 }
 

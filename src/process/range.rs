@@ -52,7 +52,8 @@ pub struct Ranges {
 impl Ranges {
     /// The ranges, in order.
     pub fn as_slice(&self) -> &[ByteRange] {
-        self.ranges.get(..self.count).unwrap_or_default()
+        // `add` counts no further than there is room.
+        &self.ranges[..self.count]
     }
 
     /// Adds a range, joined with those that it touches, in the place of the first of them. One that

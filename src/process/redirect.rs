@@ -57,7 +57,7 @@ pub fn location(target: &RedirectTarget, places: &Places<'_>) -> Option<Vec<u8>>
 fn path(path: &[u8], out: &mut Vec<u8>) {
     out.push(b'/');
     let slashes = path.iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
-    let relative = path.get(slashes..).unwrap_or_default();
+    let (_, relative) = path.split_at(slashes);
     for piece in relative.split_inclusive(|byte| *byte == b'\\') {
         let plain = piece.strip_suffix(b"\\");
         out.extend(percent::query(plain.unwrap_or(piece)));
@@ -72,9 +72,9 @@ fn behind(path: &[u8], depth: usize) -> &[u8] {
     let mut rest = path;
     for _ in 0..depth {
         let slashes = rest.iter().take_while(|byte| **byte == b'/').count();
-        rest = rest.get(slashes..).unwrap_or_default();
-        let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
-        rest = rest.get(end..).unwrap_or_default();
+        let (_, segment) = rest.split_at(slashes);
+        let end = memchr::memchr(b'/', segment).unwrap_or(segment.len());
+        (_, rest) = segment.split_at(end);
     }
     rest
 }

@@ -67,7 +67,8 @@ impl EntityTag {
 
     /// The tag as it stands in a field value, with its quotes.
     pub fn as_bytes(&self) -> &[u8] {
-        self.text.get(..usize::from(self.len)).unwrap_or_default()
+        // `len` is what was written of it.
+        &self.text[..usize::from(self.len)]
     }
 }
 

@@ -47,6 +47,7 @@ impl Decimal {
 
     /// The digits.
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.digits.get(self.start..).unwrap_or_default()
+        // `start` stands before the last digit.
+        &self.digits[self.start..]
     }
 }

@@ -159,8 +159,8 @@ impl<'b> HeadWriter<'b> {
     #[inline]
     fn put<const N: usize>(&mut self, pieces: [&[u8]; N]) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let free = self.buffer.get_mut(self.used..).unwrap_or_default();
-        let Some((mut space, _)) = free.split_at_mut_checked(length) else {
+        let free = self.buffer.get_mut(self.used..);
+        let Some((mut space, _)) = free.and_then(|free| free.split_at_mut_checked(length)) else {
             self.fail(HeadFault::Overflow);
             return;
         };
@@ -187,7 +187,7 @@ fn is_name(name: &str) -> bool {
 /// Whether these are field lines: a name and a safe value in each, and CRLF behind it.
 fn are_lines(lines: &[u8]) -> bool {
     lines.split_inclusive(|byte| *byte == b'\n').all(|line| {
-        let line = line.strip_suffix(b"\r\n").unwrap_or_default();
+        let Some(line) = line.strip_suffix(b"\r\n") else { return false };
         let (name, value) = line.split_at(memchr::memchr(b':', line).unwrap_or(0));
         str::from_utf8(name).is_ok_and(is_name) && value_is_safe(value)
     })

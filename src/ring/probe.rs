@@ -145,13 +145,13 @@ impl RingUnavailable {
     }
 
     fn from_setup(error: &io::Error) -> Self {
-        let code = error.raw_os_error().unwrap_or_default();
-        match code {
-            libc::ENOSYS => Self::NotThere,
-            libc::EPERM | libc::EACCES => Self::Refused { disabled: io_uring_disabled() },
-            libc::ENOMEM => Self::Memory,
-            libc::EMFILE | libc::ENFILE => Self::Descriptors,
-            _ => Self::Other(io::Error::from_raw_os_error(code)),
+        match error.raw_os_error() {
+            Some(libc::ENOSYS) => Self::NotThere,
+            Some(libc::EPERM | libc::EACCES) => Self::Refused { disabled: io_uring_disabled() },
+            Some(libc::ENOMEM) => Self::Memory,
+            Some(libc::EMFILE | libc::ENFILE) => Self::Descriptors,
+            Some(code) => Self::Other(io::Error::from_raw_os_error(code)),
+            None => Self::Other(io::Error::new(error.kind(), error.to_string())),
         }
     }
 

@@ -63,6 +63,8 @@ pub(in crate::conn) fn decide<'l>(
     Reply::new(context, served, answer.to(asked.method)).map(Decided::Ready)
 }
 
+const SHORT: WriteError = WriteError::Defect("a path is shorter than that of its route");
+
 /// Decides on what stands at a path of a folder.
 fn decide_file<'l>(
     context: &Context,
@@ -77,7 +79,7 @@ fn decide_file<'l>(
         Plan::Find(path) => {
             let entry = match lookups.entry.get() {
                 Some(entry) => entry,
-                None => match store.known(path.below(served.prefix)) {
+                None => match store.known(path.below(served.prefix).ok_or(SHORT)?) {
                     Some(entry) => lookups.entry.get_or_init(|| entry),
                     None => return wants(What::Path),
                 },

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, OnceCell},
+    io,
     rc::Rc,
 };
 
@@ -44,6 +45,12 @@ pub(super) enum What {
     Listing,
 }
 
+/// The path below the folder of the route.
+fn below<'p>(path: &'p SitePath<'_>, want: &Want) -> Result<&'p [u8], LookupError> {
+    let below = path.below(want.served.prefix);
+    below.ok_or_else(|| LookupError::Io(io::Error::other("a path is shorter than its route's")))
+}
+
 impl Lookups {
     /// Looks up what is wanted for this request.
     pub(super) async fn fetch(&self, asked: &Asked<'_>, want: &Want) -> Result<(), LookupError> {
@@ -51,7 +58,7 @@ impl Lookups {
         match want.what {
             What::Path => {
                 if let Ok(path) = SitePath::resolve(asked.path) {
-                    let entry = store.find(path.below(want.served.prefix)).await?;
+                    let entry = store.find(below(&path, want)?).await?;
                     let _ = self.entry.set(entry);
                 }
             }
@@ -74,8 +81,7 @@ impl Lookups {
         store: &FileStore,
     ) -> Result<(), LookupError> {
         if let Ok(path) = SitePath::resolve(asked.path) {
-            let below = path.below(want.served.prefix);
-            let listed = store.list(&path, below, After::of(asked.query)).await?;
+            let listed = store.list(&path, below(&path, want)?, After::of(asked.query)).await?;
             self.listing.set(Some(listed));
         }
         Ok(())

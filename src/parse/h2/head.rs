@@ -369,7 +369,7 @@ impl<'s> Draft<'s> {
         HeadOutcome::Head(Head {
             method,
             target,
-            path_text: get(self.path).unwrap_or_default(),
+            path_text: get(self.path).unwrap_or(b""),
             authority,
             content_length: self.content_length,
             expect_continue: self.expect_continue && !end_stream,
@@ -407,7 +407,8 @@ fn same_authority(one: &[u8], other: &[u8]) -> bool {
 }
 
 fn slice(text: &[u8], kept: Kept) -> &[u8] {
-    text.get(kept.start as usize..kept.end as usize).unwrap_or_default()
+    // Both ends were noted while the text was gathered.
+    &text[kept.start as usize..kept.end as usize]
 }
 
 /// What is wrong with the text of one field.

@@ -68,7 +68,7 @@ impl Hosts {
 pub fn host_alone(host: &[u8]) -> &[u8] {
     // The colons of an IPv6 address stand within brackets.
     match host.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(at) if host.get(at) == Some(&b':') => host.get(..at).unwrap_or_default(),
+        Some(at) if host[at] == b':' => &host[..at],
         _ => host,
     }
 }

@@ -42,9 +42,9 @@ fn strip(path: &[u8], segments: usize) -> &[u8] {
     for _ in 0..segments {
         // A run of slashes parts two segments, as it does for routes.
         let begin = rest.iter().position(|&byte| byte != b'/').unwrap_or(rest.len());
-        let name = rest.get(begin..).unwrap_or_default();
+        let (_, name) = rest.split_at(begin);
         let end = memchr::memchr(b'/', name).unwrap_or(name.len());
-        rest = name.get(end..).unwrap_or_default();
+        (_, rest) = name.split_at(end);
     }
     rest
 }
