@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod context;
 mod establish;
 mod exchange;
@@ -15,17 +16,21 @@ mod h1;
 mod h2;
 mod hello;
 mod idle;
+mod ktls_plan;
+mod log_limit;
 mod places;
 mod session;
 mod sites;
 mod steps;
+mod wall_time;
 mod why;
 
 use std::{net::SocketAddr, rc::Rc};
 
+pub use context::Context;
 pub(crate) use context::DRAIN_GRACE;
-pub use context::{Context, KtlsPlan};
 pub use hello::{Hello, await_hello};
+pub use ktls_plan::KtlsPlan;
 pub(crate) use sites::{Generation, SitePlan};
 
 use crate::{
@@ -47,7 +52,7 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
     let opening = Box::new(opening);
     async move {
-        let _place = context.admit();
+        let _place = context.admission.admit();
         let clock = opening.clock.clone();
         let mut session = match Box::pin(establish::establish(&context, &socket, *opening)).await {
             Ok(session) => session,

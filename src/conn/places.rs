@@ -48,6 +48,7 @@ impl Places {
     }
 
     /// Handshakes in flight.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn taken(&self) -> usize {
         self.taken.get()
     }

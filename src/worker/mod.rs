@@ -229,7 +229,7 @@ impl Worker {
     /// Runs what is ready and turns once. Breaks when the worker has ended.
     fn step(&mut self) -> io::Result<ControlFlow<()>> {
         self.executor.run_ready();
-        self.context.next_handshake();
+        self.context.admission.next_handshake();
         if self.context.is_draining() && self.ring.now() >= self.next_call {
             self.next_call = self.ring.now() + DRAIN_CALL;
             self.executor.wake_all();
@@ -239,7 +239,7 @@ impl Worker {
             return Ok(ControlFlow::Break(()));
         }
         if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
-            log::warn!("drain: {} connections did not end in time", self.context.live());
+            log::warn!("drain: {} connections did not end in time", self.context.admission.live());
             self.context.observer.ends();
             self.executor.abandon();
             return Ok(ControlFlow::Break(()));
@@ -251,7 +251,7 @@ impl Worker {
             sendfile: self.ring.take_sendfile(),
             entered: self.ring.entered(),
         });
-        self.context.tick();
+        self.context.time.tick();
         Ok(ControlFlow::Continue(()))
     }
 
@@ -298,7 +298,7 @@ async fn listen_to(
         }
         accept::make_room(&context.ring, &door, inbox.take_room()).await;
         if let Some(until) = drain_until.get() {
-            if context.live() == 0 || context.ring.now() >= until {
+            if context.admission.live() == 0 || context.ring.now() >= until {
                 return;
             }
             // So that the wheel wakes the loop when the time is over.
@@ -330,7 +330,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         receive_buffers_low_water: pool.low_water(),
         write_queue_bytes: ring.send_pool().taken() as u64,
     };
-    context.observer.snapshot(context.counts(), account, context.live())
+    context.observer.snapshot(context.counts(), account, context.admission.live())
 }
 
 /// Drives the tasks that applications spawn on this thread.
@@ -339,7 +339,7 @@ async fn drive(mut local: LocalTasks, context: Rc<Context>) {
     let waker = context.ring.waker();
     std::future::poll_fn(|_| {
         local.poll(&waker);
-        let ended = context.is_draining() && context.live() == 0;
+        let ended = context.is_draining() && context.admission.live() == 0;
         if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
@@ -347,7 +347,7 @@ async fn drive(mut local: LocalTasks, context: Rc<Context>) {
 
 /// Hands gathered lines to the log now and then, so that it does not wait for more.
 async fn feed_log(context: Rc<Context>) {
-    while !(context.is_draining() && context.live() == 0) {
+    while !(context.is_draining() && context.admission.live() == 0) {
         context.ring.sleep(LOG_EVERY).await;
         context.observer.flush_log();
     }

@@ -117,7 +117,7 @@ pub(super) fn examine<'l>(
         Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
     };
     let interest = Interest::collect(head.fields.iter());
-    let now = context.unix_seconds() as i64;
+    let now = context.time.unix_seconds() as i64;
     let asked = Asked { method: head.method, host: head.host, path, query, interest, now };
     let framing = Framing::of(&head);
     Ok(match decide(context, &asked, lookups)? {

@@ -189,7 +189,7 @@ fn write_head(
     request: &RequestClock,
 ) -> Result<usize, HeadFault> {
     let mut head = HeadWriter::new(room, reply.status());
-    head.server().date(&context.date());
+    head.server().date(&context.time.date());
     reply.write_fields(&mut Sink(&mut head));
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());

@@ -352,7 +352,7 @@ fn write_head(
         head.server();
     }
     if !dated {
-        head.date(&context.date());
+        head.date(&context.time.date());
     }
     match (delimited, streamed.length) {
         (Delimited::Length(length), _) => _ = head.field_u64("Content-Length", length),

@@ -102,7 +102,7 @@ pub(super) fn write_head(
     let status = reply.status().code();
     let mut head = HeadWriter::new(room, status, empties_table).ok_or(HeadFault::Overflow)?;
     head.server();
-    head.date(&context.date());
+    head.date(&context.time.date());
     reply.write_fields(&mut Sink(&mut head));
     if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
         head.field("server-timing", ServerTiming::of(clock).as_bytes());
@@ -136,7 +136,7 @@ impl Connection<'_> {
             counts.http2_streams += 1;
         });
         if self.requests > 0 {
-            context.asked_again();
+            context.admission.asked_again();
         }
         self.inbound.requests += 1;
         self.drain_if_used_up()?;
@@ -203,7 +203,7 @@ impl Connection<'_> {
             Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
         };
         let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
-        let now = context.unix_seconds() as i64;
+        let now = context.time.unix_seconds() as i64;
         let host = Some(head.authority);
         let asked = Asked { method: head.method, host, path, query, interest, now };
         Ok(match decide(context, &asked, lookups)? {

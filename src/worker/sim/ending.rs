@@ -52,7 +52,8 @@ impl Play {
 
     /// Nobody is connected, and nobody waits to be.
     fn is_quiet(&self) -> bool {
-        self.worker.context.live() == 0 && self.peers.iter().all(|peer| peer.socket.is_none())
+        self.worker.context.admission.live() == 0
+            && self.peers.iter().all(|peer| peer.socket.is_none())
     }
 
     /// The worker gets a command to stop, and stops.
@@ -94,8 +95,12 @@ impl Play {
     fn assert_clean(self) -> Played {
         let Self { kernel, worker, mut peers, elapsed, .. } = self;
         let counts = worker.context.counts();
-        assert_eq!(worker.context.live(), 0, "connections are counted that are gone");
-        assert_eq!(worker.context.handshakes(), 0, "handshakes are counted that are gone");
+        assert_eq!(worker.context.admission.live(), 0, "connections are counted that are gone");
+        assert_eq!(
+            worker.context.admission.handshakes(),
+            0,
+            "handshakes are counted that are gone"
+        );
         drop(worker);
         assert!(kernel.is_clean(), "something was not given back: {:?}", kernel.ring());
         for (of, peer) in peers.iter_mut().enumerate() {
