@@ -33,13 +33,14 @@
 //! | decode | [`decode`] | borrowed from the lease |
 //! | process | [`process`], [`files`] | the file store's pages |
 //! | or: serve | `service`: an application | the application |
+//! | or: pass on | `upstream`: a server of a pool | leases and messages on both sides |
 //! | respond | [`respond`] | a send buffer |
 //! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |
 //!
 //! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
-//! close, files} → ring`, `{conn, handshake, read, write} → tls → record`, and
-//! `{conn, files} → {parse, decode, process, respond}`, which are pure.
+//! close, files, upstream} → ring`, `{conn, handshake, read, write} → tls → record`, and
+//! `{conn, files, upstream} → {parse, decode, process, respond}`, which are pure.
 
 // The program uses parts that the library keeps to itself.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
@@ -69,7 +70,6 @@ pub mod server;
 mod service;
 pub mod tick_clock;
 pub mod tls;
-#[allow(dead_code, reason = "the proxy, which is being built on it")]
 mod upstream;
 mod wall_clock;
 pub mod worker;

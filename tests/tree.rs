@@ -13,6 +13,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     (
         "server",
         &[
+            "upstream",
             "worker",
             "conn",
             "accept",
@@ -26,10 +27,14 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "service",
         ],
     ),
-    ("worker", &["conn", "accept", "tls", "files", "ring", "config", "observe", "service"]),
+    (
+        "worker",
+        &["upstream", "conn", "accept", "tls", "files", "ring", "config", "observe", "service"],
+    ),
     (
         "conn",
         &[
+            "upstream",
             "handshake",
             "tls",
             "read",
@@ -63,7 +68,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("respond", &["hpack", "parse"]),
     ("parse", &["hpack", "respond", "config"]),
     ("decode", &["hpack", "parse", "respond"]),
-    ("upstream", &[]),
+    ("upstream", &["ring", "parse", "decode", "respond", "config"]),
     ("observe", &["config"]),
     ("config", &[]),
 ];

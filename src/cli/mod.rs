@@ -11,6 +11,7 @@ mod doctor;
 mod open_files;
 mod options;
 mod pages;
+mod proxy;
 mod serve;
 mod start_block;
 mod top;
@@ -62,6 +63,7 @@ pub fn run() -> ExitCode {
     };
     let exit = match command {
         Command::Serve(options) => serve::run(&options),
+        Command::Proxy(options) => proxy::run(&options),
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),
         Command::Top(options) => top::run(&options),

@@ -38,6 +38,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Serve a folder over HTTPS
     Serve(Box<Serve>),
+    /// Put HTTPS in front of an application server
+    Proxy(super::proxy::Proxy),
     /// Say what this host offers, what Ringway will do with it, and how to change it
     Doctor(Doctor),
     /// Look at one request as a client: where its time went

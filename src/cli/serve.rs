@@ -19,18 +19,24 @@ use signal_hook::iterator::{Handle, Signals};
 use super::options::Serve;
 use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
-use crate::config::LogFormat;
+use log::LevelFilter;
+
+use crate::config::{Config, LogFormat};
 use crate::observe::Counts;
 use crate::server::{self, Builder, Prepared, RunningServer, ServerError, StartError};
 use crate::{observe, privilege};
 
 /// Runs the command.
 pub(super) fn run(options: &Serve) -> Exit {
-    let mut config = match options.config() {
-        Ok(config) => config,
-        Err(error) => return complain(Exit::Usage, error),
-    };
-    if let Err(error) = observe::log::init(config.log_format, options.log_level()) {
+    match options.config() {
+        Ok(config) => run_as(config, options.log_level()),
+        Err(error) => complain(Exit::Usage, error),
+    }
+}
+
+/// Runs a server as configured.
+pub(super) fn run_as(mut config: Config, log_level: LevelFilter) -> Exit {
+    if let Err(error) = observe::log::init(config.log_format, log_level) {
         return complain(Exit::Failed, error);
     }
     // Caught before anything that may block, so that none is lost and none is ignored.
@@ -181,7 +187,7 @@ fn await_end(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AccessLogTarget, Config, ObserveOptions};
+    use crate::config::{AccessLogTarget, ObserveOptions};
     use signal_hook::low_level::raise;
     use std::sync::{Mutex, MutexGuard};
 

@@ -154,6 +154,13 @@ impl PoolOptions {
         Ok(())
     }
 
+    /// Whether an address of a server has to be resolved.
+    pub fn is_named(&self) -> bool {
+        let resolved = |server: &UpstreamServer| server.address.literal().is_none();
+        let tcp = |server: &&UpstreamServer| matches!(server.address, UpstreamAddress::Tcp(..));
+        self.servers.iter().filter(tcp).any(resolved)
+    }
+
     /// The TCP ports that its servers listen on.
     pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
         self.servers.iter().filter_map(|server| match &server.address {

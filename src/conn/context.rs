@@ -23,6 +23,7 @@ use crate::{
     parse::HeadLimits,
     ring::Ring,
     tls::SharedConfig,
+    upstream::Pools,
 };
 
 /// How long a stopping worker waits, in milliseconds: for a ClientHello, for the first request of a
@@ -48,6 +49,8 @@ pub struct Context {
     pub observer: Rc<Observer>,
     /// Bounds of a request head.
     pub head_limits: HeadLimits,
+    /// The servers that requests are passed on to.
+    pub(super) pools: Rc<Pools>,
     /// What answers in place of the folder.
     #[cfg(feature = "service")]
     pub(super) applications: crate::service::Mounted,
@@ -88,6 +91,7 @@ impl Context {
             generation: RefCell::new(Rc::new(generation)),
             observer,
             head_limits,
+            pools: Rc::new(Pools::new(ring, &[])),
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
             h2: super::h2::Shared::new(limits.head_bytes),
@@ -104,6 +108,13 @@ impl Context {
     #[cfg(feature = "tokio")]
     pub(crate) fn has_no_applications(&self) -> bool {
         self.applications.is_empty()
+    }
+
+    /// Has servers of these pools answer what routes pass on.
+    #[must_use]
+    pub(crate) fn with_pools(mut self, pools: &Rc<Pools>) -> Self {
+        self.pools = Rc::clone(pools);
+        self
     }
 
     /// Has applications answer beside the folder.

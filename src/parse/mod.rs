@@ -14,7 +14,6 @@ mod fields;
 pub mod h2;
 mod head;
 mod method;
-#[allow(dead_code, reason = "the proxy, which is being built on it")]
 pub(crate) mod response;
 mod scan;
 mod target;

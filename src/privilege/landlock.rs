@@ -8,7 +8,7 @@
 use std::{fmt, io, path::PathBuf, thread};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
     PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     Scope,
 };
@@ -29,12 +29,16 @@ pub struct Allowed {
     pub append: Vec<PathBuf>,
     /// Removing files: a Unix socket at the end.
     pub remove: Vec<PathBuf>,
+    /// Connecting TCP sockets to these ports: those of upstream servers.
+    pub connect: Vec<u16>,
 }
 
 /// What is enforced, for as long as the process lives.
 #[derive(Debug)]
 pub struct Extent {
     abi: u32,
+    /// TCP sockets may be connected to some ports.
+    connects: bool,
     /// Why the number of threads is unknown, if it is: others than this one may be free.
     unknown_threads: Option<io::Error>,
     /// Files below `/proc` are new ones after memory was short, unless someone holds them.
@@ -58,7 +62,8 @@ impl Extent {
         }
     }
 
-    /// Whether binding and connecting TCP sockets is denied (ABI 4, Linux 6.7).
+    /// Whether binding and connecting TCP sockets is denied, but for the ports of upstream servers
+    /// (ABI 4, Linux 6.7).
     pub fn denies_tcp(&self) -> bool {
         self.abi >= ABI::V4 as u32
     }
@@ -68,7 +73,11 @@ impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Landlock ABI {}: the folder, certificates and logs alone", self.abi)?;
         if self.denies_tcp() {
-            f.write_str(", no new TCP sockets")?;
+            f.write_str(if self.connects {
+                ", new TCP sockets to the ports of the pools only"
+            } else {
+                ", no new TCP sockets"
+            })?;
         }
         match &self.unknown_threads {
             Some(error) => write!(
@@ -190,8 +199,12 @@ pub fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
             held.push(place);
         }
     }
+    for port in &allowed.connect {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    let connects = !allowed.connect.is_empty();
     enforced(&ruleset.restrict_self()?)
-        .map(|abi| Extent { abi, unknown_threads: None, _held: held })
+        .map(|abi| Extent { abi, connects, unknown_threads: None, _held: held })
         .map_err(LandlockError::Absent)
 }
 
@@ -261,10 +274,15 @@ mod tests {
         };
         let (read, append, remove, other) =
             (folder("read"), folder("append"), folder("remove"), folder("other"));
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let other_server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (to, elsewhere) = (server.local_addr().unwrap(), other_server.local_addr().unwrap());
+        let port = to.port();
         let allowed = Allowed {
             read: vec![read.clone(), "/proc/self/net".into(), "/no such folder".into()],
             append: vec![append.clone()],
             remove: vec![remove.clone()],
+            connect: vec![port],
         };
         let ran = confined(&allowed, |extent| {
             assert_eq!(fs::read(read.join("file")).unwrap(), b"x");
@@ -285,6 +303,9 @@ mod tests {
             assert!(fs::read_to_string("/proc/self/net/netstat").unwrap().contains("TcpExt"));
             let bound = std::net::TcpListener::bind("127.0.0.1:0");
             assert_eq!(denied(bound), extent.denies_tcp());
+            std::net::TcpStream::connect(to).unwrap();
+            let elsewhere = std::net::TcpStream::connect(elsewhere);
+            assert_eq!(denied(elsewhere), extent.denies_tcp());
         });
         assert_eq!(ran.is_some(), extent().is_ok());
         if let Err(absence) = extent() {

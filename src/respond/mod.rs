@@ -9,7 +9,6 @@
 mod body;
 mod date;
 mod decimal;
-#[allow(dead_code, unused_imports, reason = "the proxy, which is being built on it")]
 pub(crate) mod forward;
 pub mod h2;
 mod head;

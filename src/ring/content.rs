@@ -14,6 +14,8 @@ use super::receive_pool::RecvBuf;
 /// Bytes that never change. A clone shares them.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
+    /// Bytes of the program.
+    Fixed(&'static [u8]),
     /// A receive buffer, in which they arrived.
     Lease(Rc<RecvBuf>),
     /// Memory of their own.
@@ -28,6 +30,7 @@ impl Deref for Content {
 
     fn deref(&self) -> &[u8] {
         match self {
+            Self::Fixed(bytes) => bytes,
             Self::Lease(lease) => lease,
             Self::Gathered(bytes) => bytes,
             #[cfg(feature = "service")]
@@ -48,6 +51,17 @@ impl Chunk {
     pub(crate) fn new(content: Content, range: Range<usize>) -> Self {
         let end = range.end.min(content.len());
         Self { range: range.start.min(end)..end, content }
+    }
+
+    /// A stretch of this one, as far as it reaches.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let (start, end) = (self.range.start, self.range.end);
+        Self::new(self.content.clone(), start + range.start..end.min(start + range.end))
+    }
+
+    /// Lets go of the first `count` bytes.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.range.start = self.range.end.min(self.range.start + count);
     }
 
     /// What the bytes are a stretch of, and which.

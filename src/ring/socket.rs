@@ -36,6 +36,20 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// The descriptor, if no operation owns it as well; else it is closed as by a drop.
+    pub(crate) fn into_descriptor(mut self) -> Option<OwnedFd> {
+        self.fd.take().and_then(Rc::into_inner)
+    }
+
+    /// Ends both directions at once (shutdown(2) itself: the ring's goes to a thread of the kernel),
+    /// so that the peer learns of it and every operation on it ends, however many there are.
+    pub(crate) fn shut_down(&self) {
+        // It fails only for a connection that has ended.
+        let _ = rustix::net::shutdown(self, rustix::net::Shutdown::Both);
+    }
+}
+
 /// `SO_MEMINFO` (Linux 4.12) and its indices (`include/uapi/linux/sock_diag.h`).
 const SO_MEMINFO: libc::c_int = 55;
 const MEMINFO_SNDBUF: usize = 3;

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, future::poll_fn, io, os::fd::OwnedFd, rc::Rc, task::Poll};
 
 use super::{
-    Descriptor, RecvBuf, Ring,
+    Descriptor, RecvBuf, Ring, TaskId,
     line::Place,
     op::{Kind, OpId, Submission},
     table::{Payload, Progress},
@@ -152,6 +152,29 @@ impl ReceiveStream {
         if let Some(id) = self.op {
             self.ring.cancel(id);
         }
+    }
+
+    /// Polls on behalf of another task, which is woken for what comes.
+    pub(crate) fn poll_next_for(&mut self, task: TaskId) -> Poll<Received> {
+        let ring = Rc::clone(&self.ring);
+        let current = ring.current.replace(task);
+        let polled = self.poll_next();
+        ring.current.set(current);
+        polled
+    }
+
+    /// Cancels what is armed. Once the kernel has let go: whether nothing came meanwhile, neither
+    /// bytes nor an end. Bytes that came are dropped.
+    pub(crate) fn poll_disarm(&mut self) -> Poll<bool> {
+        self.leave_line();
+        let Some(id) = self.op else { return Poll::Ready(true) };
+        self.ring.cancel(id);
+        let state = &mut *self.ring.state.borrow_mut();
+        let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
+            return Poll::Pending;
+        };
+        self.op = None;
+        Poll::Ready(matches!(-result, libc::ECANCELED | libc::EINTR | libc::ENOBUFS))
     }
 
     /// Cancels what is armed and waits until the kernel has let go: the first half of closing.

@@ -18,7 +18,7 @@ use std::{
 
 use super::{RunningServer, StartError, patience::within, start, tls::Tls};
 use crate::{
-    config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode},
+    config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode, PoolOptions},
     conn::KtlsPlan,
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
@@ -163,6 +163,22 @@ impl Prepared {
 }
 
 /// What is looked up by its path once the server runs.
+/// What getaddrinfo(3) reads to resolve the names of upstream servers.
+const RESOLVER: [&str; 9] = [
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/ld.so.cache",
+    "/usr/lib",
+    "/lib",
+    "/run/systemd/resolve",
+];
+
+/// The port of DNS, for answers that need TCP.
+const DNS: u16 = 53;
+
 fn allowed(config: &Config) -> Allowed {
     let folders = config.folders();
     let mut read = folders.clone();
@@ -174,6 +190,11 @@ fn allowed(config: &Config) -> Allowed {
     let renewed = read_again(config).into_iter().flat_map(folders_of);
     read.extend(renewed);
     read.extend(folders.iter().flat_map(|folder| successors_of(folder)));
+    let pools = config.pools.values();
+    let named = pools.clone().any(PoolOptions::is_named);
+    if named {
+        read.extend(RESOLVER.map(PathBuf::from));
+    }
     let mut seen = HashSet::new();
     read.retain(|folder| seen.insert(folder.clone()));
     let append = match &config.observe.access_log {
@@ -184,7 +205,8 @@ fn allowed(config: &Config) -> Allowed {
     };
     let socket = config.observe.admin.as_ref().and_then(AdminAddress::as_unix);
     let remove = socket.map(folder_of).into_iter().collect();
-    Allowed { read, append, remove }
+    let connect = pools.flat_map(PoolOptions::ports).chain(named.then_some(DNS)).collect();
+    Allowed { read, append, remove, connect }
 }
 
 /// What is read again when it changes. Ringway's own certificate is not.

@@ -32,6 +32,7 @@ use crate::{
     },
     record,
     ring::{Choice, Io},
+    upstream,
     worker::{self, Inbox, Plan, SharedLimits},
 };
 
@@ -166,6 +167,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
+    let upstreams = upstream::shared(&config);
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
@@ -186,6 +188,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             log: feeds.pop(),
             pool: pool.clone(),
             shared: shared.clone(),
+            upstreams: upstreams.clone(),
             neighbours: behind(number, &inboxes),
             #[cfg(feature = "service")]
             applications: worker::Applied {

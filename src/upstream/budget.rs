@@ -48,6 +48,7 @@ impl Budget {
     }
 
     /// Second tries that are left.
+    #[cfg(test)]
     pub(crate) const fn left(&self) -> u64 {
         self.tenths / COST
     }

@@ -1,10 +1,52 @@
 //! Upstream: pools of application servers, and the connections to them.
 //!
-//! What decides is pure: which server gets a request, whether a server is healthy, how many second
-//! tries a pool may have.
+//! An [`Exchange`] takes a connection of its [`Pool`], sends a request, and reads the response as fast
+//! as the client takes it. Numbers, health and the line of a pool are [`Shared`] by all workers; its
+//! connections stay on their worker, unless another one waits for them. What decides is pure: which
+//! server gets a request, whether a server is healthy, how many second tries there may be.
+//!
+//! Invariant: all workers together never have more connections to a server than its `max`; a request
+//! that must not run twice is sent once; a connection is used again only after an entirely ordinary
+//! exchange.
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod balance;
 mod budget;
+mod connection;
+mod exchange;
+mod failure;
+#[allow(dead_code, reason = "probes come later")]
 mod health;
+mod learned;
+mod line;
+mod pool;
+mod sender;
+mod shared;
+mod talk;
+
+pub(crate) use exchange::{Exchange, Request, RequestContent};
+pub(crate) use failure::Reason;
+pub(crate) use pool::{Pool, Pools};
+pub(crate) use shared::Shared;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use crate::config::Config;
+
+/// The pools of a configuration, for all workers.
+pub(crate) fn shared(config: &Config) -> Vec<Arc<Shared>> {
+    // Of this process alone: a request that names it in `Via` has been here.
+    let pseudonym = format!("ringway-{:08x}", RandomState::new().hash_one(0_u8) as u32);
+    let pools = config.pools.iter();
+    let pools: Vec<_> =
+        pools.map(|(name, options)| Shared::new(name, &pseudonym, options.clone())).collect();
+    for pool in &pools {
+        pool.resolve_names();
+    }
+    pools
+}

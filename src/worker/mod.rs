@@ -35,6 +35,7 @@ use crate::{
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
     tls::SharedConfig,
+    upstream::{Pools, Shared as Upstream},
 };
 use door::Door;
 use executor::Executor;
@@ -73,6 +74,8 @@ pub(crate) struct Plan {
     pub(crate) pool: Pool,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
+    /// The pools of upstream servers, shared with the other workers.
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// Theirs, beginning with the one to ask first.
     pub(crate) neighbours: Vec<Arc<Inbox>>,
     /// What answers beside the folder.
@@ -176,7 +179,8 @@ impl Worker {
             let Applied { applications, runtime, worker } = plan.applications;
             context.with_applications(applications.make(worker, &runtime))
         };
-        let context = Rc::new(context);
+        let pools = Rc::new(Pools::new(&ring, &plan.upstreams));
+        let context = Rc::new(context.with_pools(&pools));
         // What wakes a task from another thread wakes the worker by its inbox.
         ring.ring_at(plan.inbox.event());
         let executor = Executor::new(&ring);
@@ -186,6 +190,11 @@ impl Worker {
         let door = Rc::new(Door::new(&context, spawner, plan.shared, neighbours));
         for listener in plan.listeners {
             spawner.spawn(accept::accept(Rc::clone(&ring), listener, Rc::clone(&door)));
+        }
+        if !pools.is_empty() {
+            let context = Rc::clone(&context);
+            spawner
+                .spawn(pools.keep(move || context.is_draining() && context.admission.live() == 0));
         }
         if context.observer.logs() {
             spawner.spawn(feed_log(Rc::clone(&context)));

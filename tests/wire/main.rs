@@ -38,6 +38,7 @@ mod paths;
 mod per_address;
 mod polling;
 mod privilege;
+mod proxy;
 mod ranges;
 mod records;
 mod refusals;

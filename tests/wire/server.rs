@@ -53,15 +53,33 @@ impl Server {
     }
 
     pub(crate) fn start_by(
+        program: Command,
+        site: Site,
+        identity: Identity,
+        options: &[&str],
+    ) -> Self {
+        let root = site.root().to_str().unwrap().to_owned();
+        Self::run(program, &["serve", &root], site, identity, options)
+    }
+
+    /// Passes requests on to these servers, with two workers.
+    pub(crate) fn proxy(servers: &[&str], options: &[&str]) -> Self {
+        let site = Site::new();
+        let identity = Identity::ecdsa(site.outside());
+        let command = [&["proxy"], servers].concat();
+        Self::run(Command::new(PROGRAM), &command, site, identity, options)
+    }
+
+    fn run(
         mut program: Command,
+        command: &[&str],
         site: Site,
         identity: Identity,
         options: &[&str],
     ) -> Self {
         let log = site.outside().join("log");
         let mut child = program
-            .arg("serve")
-            .arg(site.root())
+            .args(command)
             .args(["--listen", "127.0.0.1:0", "--workers", "2", "--no-pin", "--cert"])
             .arg(&identity.cert)
             .arg("--key")

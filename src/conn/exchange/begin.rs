@@ -9,15 +9,18 @@ use crate::{
         sites::{Act, Served},
     },
     observe::ConnectionClock,
-    respond::Status,
+    respond::{Status, forward::Origin},
     ring::Socket,
 };
 
-/// What applications learn of a connection, once one has answered on it. One word.
+/// What applications and servers learn of a connection, once one has answered on it.
 #[derive(Debug, Default)]
-pub(in crate::conn) struct About(
-    #[cfg(feature = "service")] pub(super) Option<crate::service::Connection>,
-);
+pub(in crate::conn) struct About {
+    #[cfg(feature = "service")]
+    pub(super) connection: Option<crate::service::Connection>,
+    /// Where its requests come from, once one was passed on.
+    pub(super) origin: Option<Box<Origin>>,
+}
 
 /// Begins to answer a request that a route hands to a responder.
 ///
@@ -37,10 +40,21 @@ pub(in crate::conn) fn begin(
         Act::Service(service) => {
             let application = context.applications.get(service.0).ok_or(Status::NotImplemented)?;
             let connection = about
-                .0
+                .connection
                 .get_or_insert_with(|| super::application::about(context, socket, clock))
                 .clone();
             super::application::begin(context, application, incoming, connection)
+        }
+        Act::Proxy(name) => {
+            let pool = context.pools.get(name).ok_or(Status::BadGateway)?;
+            let origin = if let Some(origin) = &about.origin {
+                **origin
+            } else {
+                // A client that is gone needs no answer.
+                let origin = super::proxied::origin(socket).ok_or(Status::BadRequest)?;
+                **about.origin.insert(Box::new(origin))
+            };
+            super::proxied::begin(context, pool, incoming, origin)
         }
         _ => Err(Status::NotImplemented),
     }

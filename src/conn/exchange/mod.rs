@@ -10,6 +10,7 @@ mod asked;
 mod begin;
 mod decide;
 mod lookups;
+mod proxied;
 mod reply;
 mod streamed;
 

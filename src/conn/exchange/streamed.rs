@@ -64,7 +64,6 @@ pub(in crate::conn) enum Fields {
     #[default]
     None,
     /// Lines of HTTP/1, each with its CRLF: `Name: value`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what other servers answer comes as lines"))]
     Lines(Box<[u8]>),
     /// A map of an application.
     #[cfg(feature = "service")]

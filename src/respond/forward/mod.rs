@@ -17,10 +17,10 @@ mod tests;
 
 use std::fmt;
 
-pub(crate) use origin::{Forwarding, Origin, client_of};
+pub(crate) use origin::{Forwarding, Origin};
 pub(crate) use path::PathRule;
-pub(crate) use request::{Forward, Outgoing, Spoken, request};
-pub(crate) use response::{response_fields, trailer_lines};
+pub(crate) use request::{Forward, Outgoing, Spoken, end_of_request, request};
+pub(crate) use response::response_fields;
 
 /// Visits the fields of a head, in their order.
 pub(crate) type Visit<'v> = dyn Fn(&mut dyn FnMut(&str, &[u8])) + 'v;
@@ -38,17 +38,6 @@ pub(crate) enum ForwardError {
     Loop,
     /// HTTP/1.0 without an authority, and the pool names none: 400.
     NoHost,
-}
-
-impl ForwardError {
-    /// The status that the client gets.
-    pub(crate) const fn status(self) -> u16 {
-        match self {
-            Self::Method => 405,
-            Self::Path | Self::ConnectionNames | Self::NoHost => 400,
-            Self::Loop => 502,
-        }
-    }
 }
 
 impl fmt::Display for ForwardError {

@@ -129,7 +129,8 @@ pub(super) fn write(
 /// The client behind trusted proxies: the rightmost address of `X-Forwarded-For` (all lines as one
 /// list) that is not trusted; the leftmost if all are. None if the list holds what is no address, to
 /// the right of any that is.
-pub(crate) fn client_of(
+#[cfg_attr(not(test), expect(dead_code, reason = "logs name the peer so far"))]
+pub(super) fn client_of(
     fields: &Visit<'_>,
     mut is_trusted: impl FnMut(IpAddr) -> bool,
 ) -> Option<IpAddr> {

@@ -48,15 +48,11 @@ pub(crate) struct Outgoing<'r> {
     pub(crate) authority: Option<&'r [u8]>,
     pub(crate) spoken: Spoken,
     pub(crate) fields: &'r Visit<'r>,
-    /// How its content is framed on the way to the server.
-    pub(crate) body: BodyLength,
-    /// The connection to the server closes after this exchange.
-    pub(crate) closes: bool,
     pub(crate) origin: Origin,
 }
 
-/// Appends the head of a request to `out`. Gives the fields that were dropped for a `_` in their
-/// name.
+/// Appends the head of a request to `out`, but for its end ([`end_of_request`]): how the content is
+/// framed is known when it is sent. Gives the fields that were dropped for a `_` in their name.
 ///
 /// # Errors
 /// The request must not be passed on; `out` is meaningless then.
@@ -80,20 +76,25 @@ pub(crate) fn request(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, "Host", host);
     let passed = passed_on(out, outgoing, rules, &options);
-    match outgoing.body {
-        BodyLength::None => {}
-        BodyLength::Length(length) => line(out, "Content-Length", Decimal::new(length).as_bytes()),
-        BodyLength::Chunked => line(out, "Transfer-Encoding", b"chunked"),
-    }
     origin::write(out, outgoing.fields, &outgoing.origin, outgoing.authority, rules.forwarding);
     for piece in [b"Via: ", outgoing.spoken.name(), b" ", rules.pseudonym.as_bytes(), b"\r\n"] {
         out.extend_from_slice(piece);
     }
-    if outgoing.closes {
+    if passed.loops { Err(ForwardError::Loop) } else { Ok(passed.underscores) }
+}
+
+/// Ends the head of a request: how its content is framed, and whether the connection to the server
+/// closes after this exchange.
+pub(crate) fn end_of_request(out: &mut Vec<u8>, body: BodyLength, closes: bool) {
+    match body {
+        BodyLength::None => {}
+        BodyLength::Length(length) => line(out, "Content-Length", Decimal::new(length).as_bytes()),
+        BodyLength::Chunked => line(out, "Transfer-Encoding", b"chunked"),
+    }
+    if closes {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    if passed.loops { Err(ForwardError::Loop) } else { Ok(passed.underscores) }
 }
 
 struct Passed {

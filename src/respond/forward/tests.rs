@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{origin::client_of, response::trailer_lines, *};
 use crate::parse::{
     BodyLength, FieldStorage, HeadLimits, request_head,
     response::{Answered, response_head},
@@ -36,12 +36,11 @@ fn forwarded(text: &[u8], rules: &Forward, trusted: bool) -> Result<(String, u32
         authority: head.host,
         spoken: Spoken::Http11,
         fields: &fields,
-        body: head.body,
-        closes: false,
         origin: origin(trusted),
     };
     let mut out = Vec::new();
     let underscores = request(&mut out, &outgoing, rules)?;
+    end_of_request(&mut out, head.body, false);
     Ok((String::from_utf8(out).unwrap(), underscores))
 }
 
@@ -59,7 +58,8 @@ fn the_head_is_written_anew() {
     assert_eq!(head, format!("{own}{OURS}"));
     let absolute = b"POST http://b:8/x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n";
     let (head, _) = forwarded(absolute, &rules(), false).unwrap();
-    assert!(head.starts_with("POST /x?y HTTP/1.1\r\nHost: b:8\r\nTransfer-Encoding: chunked\r\n"));
+    assert!(head.starts_with("POST /x?y HTTP/1.1\r\nHost: b:8\r\nX-Forwarded-For:"));
+    assert!(head.ends_with("\r\nTransfer-Encoding: chunked\r\n\r\n"));
     let (head, _) = get("Content-Length: 007\r\n").unwrap();
     assert!(head.contains("\r\nContent-Length: 7\r\n"), "{head}");
 }

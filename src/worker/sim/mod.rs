@@ -160,6 +160,7 @@ impl Play {
                 total: Total::new(limits.connections_in_all),
                 per_address: None,
             },
+            upstreams: Vec::new(),
             neighbours: Vec::new(),
             io: Io::default(),
             cpu: None,

@@ -1,0 +1,185 @@
+//! `ringway proxy`: HTTPS in front of application servers, without a configuration file.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueHint};
+use log::LevelFilter;
+
+use super::{Exit, complain, serve, units};
+use crate::config::{
+    Action, CertificateSource, Config, ConfigError, ListenAddress, PoolOptions, Route, RoutePath,
+    Site, UpstreamAddress, UpstreamServer,
+};
+
+/// The name of the only pool.
+const POOL: &str = "app";
+
+/// The options of `ringway proxy`.
+#[derive(Debug, Args)]
+#[command(after_help = "Sizes: 512, 64KiB, 1MiB. Times: 250ms, 10s, 2m, 1h.")]
+pub(super) struct Proxy {
+    /// The servers that answer, as http://HOST:PORT or unix:/path
+    #[arg(value_name = "SERVER", required = true)]
+    servers: Vec<UpstreamAddress>,
+    /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<ListenAddress>,
+    /// Worker threads, one ring each [default: the CPUs that this process may use]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Leave the workers to the scheduler instead of pinning each to a CPU
+    #[arg(long)]
+    no_pin: bool,
+    /// Certificate chain in PEM, leaf first; may be repeated, each with its --key [default: one that
+    /// Ringway makes and keeps]
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    cert: Vec<PathBuf>,
+    /// Private key in PEM; the first belongs to the first --cert, and so on
+    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
+    key: Vec<PathBuf>,
+    /// Least level to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
+    log_level: LevelFilter,
+    #[command(flatten)]
+    pool: PoolFlags,
+}
+
+/// Declares an option for each value of a pool that may be changed on the command line.
+macro_rules! pool_flags {
+    ($($(#[$doc:meta])* $option:ident $flag:literal $unit:literal:
+        $kind:ty = $parser:expr => $field:ident,)*) => {
+        #[derive(Debug, Args)]
+        #[command(next_help_heading = "Servers")]
+        struct PoolFlags {
+            $($(#[$doc])* #[arg(long = $flag, value_name = $unit, value_parser = $parser)]
+            $option: Option<$kind>,)*
+        }
+
+        impl PoolFlags {
+            fn apply(&self, pool: &mut PoolOptions) {
+                $(if let Some(value) = self.$option { pool.$field = value; })*
+            }
+        }
+    };
+}
+
+pool_flags! {
+    /// Connections to each server at most; more requests wait in line [default: 128]
+    max "max" "N": u32 = number::<u32> => max,
+    /// Requests in line at most; beyond it 503 [default: 256]
+    waiting "waiting" "N": u32 = number::<u32> => waiting,
+    /// Time in line at most; beyond it 503 [default: 3s]
+    wait "wait" "TIME": Duration = units::time => wait,
+    /// For each attempt to connect; beyond it 504 [default: 2s]
+    connect "connect-timeout" "TIME": Duration = units::time => connect,
+    /// For a server to take more of a request; beyond it 504 [default: 30s]
+    send "send-timeout" "TIME": Duration = units::time => send,
+    /// From the end of a request to the head of its response; beyond it 504 [default: 30s]
+    first_byte "first-byte-timeout" "TIME": Duration = units::time => first_byte,
+    /// Between two pieces of a response; beyond it the client is cut off [default: 30s]
+    between "between-timeout" "TIME": Duration = units::time => between,
+    /// How long an unused connection is kept [default: 4s]
+    keep_idle "keep-idle" "TIME": Duration = units::time => keep_idle,
+    /// Unused connections to each server that a worker keeps [default: 16]
+    keep "keep" "N": usize = number::<usize> => keep,
+    /// Request content that is held before a server gets it; longer content streams [default: 64KiB]
+    hold_request "hold-request" "SIZE": usize = units::memory => hold_request,
+    /// Second tries of a request [default: 1]
+    tries "tries" "N": u32 = number::<u32> => tries,
+}
+
+fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Result<N, N::Err> {
+    text.parse()
+}
+
+/// Runs the command.
+pub(super) fn run(options: &Proxy) -> Exit {
+    match options.config() {
+        Ok(config) => serve::run_as(config, options.log_level),
+        Err(error) => complain(Exit::Usage, error),
+    }
+}
+
+impl Proxy {
+    /// The configuration that these options ask for, not yet checked.
+    ///
+    /// # Errors
+    /// Certificates and keys that are no pairs.
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = Config { workers: self.workers, ..Config::default() };
+        config.pin = !self.no_pin;
+        config.certificate = CertificateSource::paired(&self.cert, &self.key)?;
+        if !self.listen.is_empty() {
+            config.listen = self.listen.iter().map(|address| address.0).collect();
+        }
+        let servers = self.servers.iter().cloned().map(UpstreamServer::new);
+        let mut pool = PoolOptions::of(servers.collect());
+        self.pool.apply(&mut pool);
+        config.pools.insert(POOL.to_owned(), pool);
+        let route = Route::new(RoutePath::default(), Action::Proxy { pool: POOL.to_owned() });
+        config.sites = vec![Site::default().with_route(route)];
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::options::{Cli, Command};
+
+    fn config(arguments: &[&str]) -> Config {
+        let arguments = ["ringway", "proxy"].iter().chain(arguments);
+        let Command::Proxy(proxy) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        proxy.config().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_enough() {
+        let config = config(&["http://127.0.0.1:3000"]);
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.pools[POOL].servers.len(), 1);
+        assert!(Cli::try_parse_from(["ringway", "proxy"]).is_err());
+        assert!(Cli::try_parse_from(["ringway", "proxy", "https://a"]).is_err());
+    }
+
+    #[test]
+    fn every_value_reaches_the_pool() {
+        let config = config(&[
+            "unix:/run/a.sock",
+            "http://b:8000",
+            "--max",
+            "2",
+            "--waiting",
+            "3",
+            "--wait",
+            "4s",
+            "--connect-timeout",
+            "5s",
+            "--send-timeout",
+            "6s",
+            "--first-byte-timeout",
+            "7s",
+            "--between-timeout",
+            "8s",
+            "--keep-idle",
+            "9s",
+            "--keep",
+            "10",
+            "--hold-request",
+            "11KiB",
+            "--tries",
+            "0",
+        ]);
+        let pool = &config.pools[POOL];
+        assert_eq!((pool.max, pool.waiting, pool.keep, pool.tries), (2, 3, 10, 0));
+        let times =
+            [pool.wait, pool.connect, pool.send, pool.first_byte, pool.between, pool.keep_idle];
+        assert_eq!(times, [4, 5, 6, 7, 8, 9].map(Duration::from_secs));
+        assert_eq!((pool.servers.len(), pool.hold_request), (2, 11 << 10));
+    }
+}

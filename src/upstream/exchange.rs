@@ -1,0 +1,389 @@
+//! One request and its response: takes a connection, sends, receives, gives the connection back.
+//!
+//! The invariant: a request of which a server may have acted on a byte is sent again only if that does
+//! no harm (RFC 9110 section 9.2.2), and never after a byte of a response; a connection goes back only
+//! after an entirely ordinary exchange.
+
+use std::{rc::Rc, task::Poll};
+
+use super::{
+    attempt::{Attempt, Attempted},
+    connection::Connection,
+    failure::Reason,
+    pool::{Held, Pool},
+    shared::{Grant, NoPlace, Outstanding, Place, Taken, Wish},
+    talk::{Talk, Talked},
+};
+use crate::{
+    parse::BodyLength,
+    respond::forward::end_of_request,
+    ring::{Chunk, Content},
+};
+
+/// Where the content of a request comes from.
+pub(crate) trait RequestContent {
+    /// The next piece; None at the end. Pending: the caller is polled again when there is one.
+    fn poll_piece(&mut self) -> Poll<Option<Chunk>>;
+    /// Whether nothing comes behind what was handed over.
+    fn is_ended(&self) -> bool;
+}
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Its head but for the end ([`end_of_request`]).
+    pub(crate) head: Vec<u8>,
+    pub(crate) is_head: bool,
+    /// It may run twice (RFC 9110 section 9.2.2).
+    pub(crate) is_idempotent: bool,
+    /// Servers do not expect content with its method.
+    pub(crate) content_is_unusual: bool,
+    pub(crate) body: BodyLength,
+    /// What a pool that hashes goes by.
+    pub(crate) key: u64,
+}
+
+/// The head of a response, as the client gets it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// 200 to 599.
+    pub(crate) status: u16,
+    /// Field lines, each with its CRLF.
+    pub(crate) lines: Vec<u8>,
+    /// Bytes of content, if they are known.
+    pub(crate) length: Option<u64>,
+}
+
+/// An exchange. Dropping it ends it: its connection is closed.
+pub(crate) struct Exchange {
+    pool: Rc<Pool>,
+    request: Request,
+    stage: Stage,
+    /// Content that was held before a connection was taken.
+    held: Vec<Chunk>,
+    held_bytes: usize,
+    holding: Option<Held>,
+    /// The request with all of its head, once it is known how it is framed.
+    head: Option<Content>,
+    framed: BodyLength,
+    /// All of the content is in `held`.
+    whole: bool,
+    tries_left: u32,
+    /// The server that failed the request.
+    except: Option<usize>,
+    /// Only a fresh connection will do: a second try.
+    fresh_only: bool,
+    outstanding: Option<Outstanding>,
+}
+
+enum Stage {
+    Holding,
+    Choosing,
+    InLine(super::shared::LineTicket, u64),
+    Attempting(Box<Attempt>),
+    Talking(Box<Talk>),
+    Over,
+}
+
+impl Exchange {
+    /// Begins an exchange with a server of the pool.
+    pub(crate) fn new(pool: &Rc<Pool>, request: Request) -> Self {
+        use std::sync::atomic::Ordering::Relaxed;
+        pool.shared.counts.tries.fetch_add(1, Relaxed);
+        Self {
+            framed: request.body,
+            tries_left: pool.shared.options.tries,
+            pool: Rc::clone(pool),
+            request,
+            stage: Stage::Holding,
+            held: Vec::new(),
+            held_bytes: 0,
+            holding: None,
+            head: None,
+            whole: false,
+            except: None,
+            fresh_only: false,
+            outstanding: None,
+        }
+    }
+
+    /// Polls for the head of the response.
+    pub(crate) fn poll_head(
+        &mut self,
+        content: &mut impl RequestContent,
+    ) -> Poll<Result<Answer, Reason>> {
+        loop {
+            match &mut self.stage {
+                Stage::Holding => {
+                    if self.poll_hold(content).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.frame();
+                    self.stage = Stage::Choosing;
+                }
+                Stage::Choosing => {
+                    if let Err(reason) = self.choose() {
+                        return self.fail(reason);
+                    }
+                }
+                Stage::InLine(ticket, until) => match ticket.take() {
+                    Some(grant) => self.granted(grant),
+                    None if self.pool.ring().poll_until(*until).is_ready() => {
+                        self.pool.shared.count_refused();
+                        return self.fail(Reason::Busy);
+                    }
+                    None => return Poll::Pending,
+                },
+                Stage::Attempting(attempt) => match attempt.poll(&self.pool) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Attempted::Connected(connection)) => self.talk(connection, true),
+                    Poll::Ready(Attempted::Failed(reason, server)) => {
+                        self.outstanding = None;
+                        self.pool.shared.failed(server, self.pool.random());
+                        // Nothing was sent: any method may be sent elsewhere.
+                        if let Err(reason) = self.again(reason, server) {
+                            return self.fail(reason);
+                        }
+                    }
+                },
+                Stage::Talking(talk) => {
+                    let Poll::Ready(talked) = talk.poll_head(&self.pool, content) else {
+                        return Poll::Pending;
+                    };
+                    match talked {
+                        Talked::Head(answer) => {
+                            // Nobody asks for content that is not there.
+                            if talk.is_over() {
+                                self.finish();
+                            }
+                            return Poll::Ready(Ok(answer));
+                        }
+                        Talked::Failed { reason, server, harmless, fresh } => {
+                            self.outstanding = None;
+                            if fresh {
+                                self.pool.shared.failed(server, self.pool.random());
+                            }
+                            // Not one answered too late: that doubles the load of an overloaded one.
+                            let in_time =
+                                !matches!(reason, Reason::ResponseTimeout | Reason::SendTimeout);
+                            let ended = matches!(reason, Reason::Terminated);
+                            let may = harmless || (self.request.is_idempotent && self.whole);
+                            if !(ended && in_time && may) {
+                                return self.fail(reason);
+                            }
+                            if let Err(reason) = self.again(reason, server) {
+                                return self.fail(reason);
+                            }
+                        }
+                    }
+                }
+                Stage::Over => return Poll::Ready(Err(Reason::Terminated)),
+            }
+        }
+    }
+
+    /// Polls for the next content of the response; None at its end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        content: &mut impl RequestContent,
+    ) -> Poll<Option<Result<Chunk, Reason>>> {
+        let Stage::Talking(talk) = &mut self.stage else { return Poll::Ready(None) };
+        match talk.poll_chunk(&self.pool, content) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Some(chunk))) => Poll::Ready(Some(Ok(chunk))),
+            Poll::Ready(Ok(None)) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Err(reason)) => {
+                self.stage = Stage::Over;
+                self.outstanding = None;
+                Poll::Ready(Some(Err(reason)))
+            }
+        }
+    }
+
+    /// Gives back the connection, if the response has no content or all of it was read.
+    fn finish(&mut self) {
+        if let Stage::Talking(talk) = std::mem::replace(&mut self.stage, Stage::Over)
+            && let Some(connection) = talk.into_reusable(!self.request.content_is_unusual)
+        {
+            self.pool.give_back(connection);
+        }
+        self.outstanding = None;
+    }
+
+    fn fail(&mut self, reason: Reason) -> Poll<Result<Answer, Reason>> {
+        self.stage = Stage::Over;
+        self.outstanding = None;
+        Poll::Ready(Err(reason))
+    }
+
+    /// Tries once more, if that is allowed; else the failure is the answer.
+    fn again(&mut self, reason: Reason, failed: usize) -> Result<(), Reason> {
+        if self.tries_left == 0 || !self.pool.shared.may_try_again() {
+            return Err(reason);
+        }
+        self.tries_left -= 1;
+        self.except = Some(failed);
+        self.fresh_only = true;
+        self.stage = Stage::Choosing;
+        Ok(())
+    }
+
+    /// Gathers content until all of it is here, or as much as is held.
+    fn poll_hold(&mut self, content: &mut impl RequestContent) -> Poll<()> {
+        let most = self.pool.shared.options.hold_request;
+        loop {
+            if self.held_bytes >= most && !content.is_ended() {
+                return Poll::Ready(());
+            }
+            let piece = match content.poll_piece() {
+                Poll::Pending => {
+                    // A receive buffer is not to wait for a slow client.
+                    return if self.copy_held() { Poll::Pending } else { Poll::Ready(()) };
+                }
+                Poll::Ready(None) => {
+                    self.whole = true;
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Some(piece)) => piece,
+            };
+            self.held_bytes += piece.len();
+            self.held.push(piece);
+            // What follows one receive buffer goes into memory of its own.
+            if self.held.len() > 1 && !self.copy_held() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Moves what is held into one piece of memory. False if the worker holds as much as it may: then
+    /// the request streams.
+    fn copy_held(&mut self) -> bool {
+        if self.held.iter().all(|piece| matches!(piece.parts().0, Content::Gathered(_)))
+            && self.held.len() <= 1
+        {
+            return true;
+        }
+        let more = self.held_bytes.saturating_sub(self.holding.as_ref().map_or(0, Held::bytes));
+        let counted = if let Some(held) = &mut self.holding {
+            held.grow(more)
+        } else {
+            self.holding = self.pool.hold(more);
+            self.holding.is_some()
+        };
+        if !counted {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        if let Some((Content::Gathered(first), range)) = self.held.first().map(Chunk::parts)
+            && range == (0..first.len())
+        {
+            let first = Rc::clone(first);
+            self.held.remove(0);
+            // Nobody else has it before it is sent.
+            bytes = Rc::try_unwrap(first).unwrap_or_else(|bytes| bytes.to_vec());
+        }
+        bytes.reserve(self.held.iter().map(|piece| piece.len()).sum());
+        for piece in self.held.drain(..) {
+            bytes.extend_from_slice(&piece);
+        }
+        self.held.push(Chunk::from(bytes));
+        true
+    }
+
+    /// Decides how the content is framed, and ends the head.
+    fn frame(&mut self) {
+        self.framed = match self.request.body {
+            BodyLength::None => BodyLength::None,
+            // Held whole, chunked content goes on with its length: many applications read none
+            // without one.
+            BodyLength::Chunked if self.whole => BodyLength::Length(self.held_bytes as u64),
+            other => other,
+        };
+        let mut head = std::mem::take(&mut self.request.head);
+        let options = &self.pool.shared.options;
+        let closes = options.keep == 0 || options.keep_idle.is_zero();
+        end_of_request(&mut head, self.framed, closes);
+        self.head = Some(Content::Gathered(Rc::new(head)));
+    }
+
+    /// Takes an unused connection, a place for a new one, or a place in line.
+    fn choose(&mut self) -> Result<(), Reason> {
+        let pool = Rc::clone(&self.pool);
+        let shared = &pool.shared;
+        let wish = Wish { random: pool.random(), key: self.request.key, except: self.except };
+        let server = shared.choose(&wish);
+        if !self.fresh_only
+            && !shared.is_waited_for()
+            && let Some(connection) = pool.take_unused(server, self.longest_unused(server))
+        {
+            self.talk(connection, false);
+            return Ok(());
+        }
+        match shared.take(server, || pool.ring().waker()) {
+            Ok(Taken::Room(place)) => self.attempt(place),
+            Ok(Taken::Wait(ticket)) => {
+                let wait = shared.options.wait.as_millis() as u64;
+                let until = pool.ring().now().saturating_add(wait);
+                self.stage = Stage::InLine(ticket, until);
+            }
+            Err(NoPlace::LineFull) => {
+                shared.count_refused();
+                return Err(Reason::Busy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Milliseconds for which a connection may have been unused to be taken. A request that must not
+    /// run twice takes one only if its server is unlikely to be closing it just now.
+    fn longest_unused(&self, server: usize) -> u64 {
+        let most = self.pool.shared.keep_idle(server, 0);
+        if self.request.is_idempotent { most } else { most / 2 }
+    }
+
+    fn granted(&mut self, grant: Grant) {
+        match grant {
+            Grant::Room(place) => self.attempt(place),
+            Grant::Unused(parcel) => {
+                let server = parcel.place.server();
+                if self.fresh_only || parcel.unused >= self.longest_unused(server) {
+                    let place = Connection::from_parcel(self.pool.ring(), parcel).into_place();
+                    match place {
+                        Some(place) => self.attempt(place),
+                        None => self.stage = Stage::Choosing,
+                    }
+                    return;
+                }
+                let connection = Connection::from_parcel(self.pool.ring(), parcel);
+                self.talk(connection, false);
+            }
+        }
+    }
+
+    fn attempt(&mut self, place: Place) {
+        self.outstanding = Some(self.pool.shared.outstanding(place.server()));
+        self.stage = Stage::Attempting(Box::new(Attempt::new(&self.pool, place)));
+    }
+
+    fn talk(&mut self, connection: Connection, fresh: bool) {
+        if self.outstanding.is_none() {
+            self.outstanding = Some(self.pool.shared.outstanding(connection.server()));
+        }
+        self.pool.shared.count_used(fresh);
+        let Some(head) = self.head.clone() else { return };
+        let talk = Talk::new(
+            &self.pool,
+            connection,
+            fresh,
+            self.request.is_head,
+            self.framed,
+            head,
+            &self.held,
+            self.whole,
+        );
+        self.stage = Stage::Talking(Box::new(talk));
+    }
+}

@@ -1,0 +1,395 @@
+//! A pool as one worker has it: its unused connections, and the task that watches them.
+//!
+//! The invariant: each unused connection has a receive armed, so that its end, or a stray byte, is
+//! noticed when it comes. While requests wait in line, no connection stays unused.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    future::poll_fn,
+    net::IpAddr,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+};
+
+use super::{balance::mix, connection::Connection, shared::Shared};
+use crate::{
+    config::{Balance, ForwardedForm, UpstreamAddress},
+    parse::HeadLimits,
+    respond::forward::{Forward, Forwarding, PathRule},
+    ring::{Received, Ring, TaskId},
+};
+
+/// Bytes of request content that a worker holds at a time, for all its pools.
+pub(crate) const HELD_REQUESTS: usize = 32 << 20;
+
+/// What the pools of a worker share.
+struct Worker {
+    ring: Rc<Ring>,
+    /// The task that watches unused connections.
+    keeper: Cell<Option<TaskId>>,
+    /// Bytes of request content that are held.
+    held: Cell<usize>,
+    random: Cell<u64>,
+}
+
+/// The pools of a worker.
+pub(crate) struct Pools {
+    worker: Rc<Worker>,
+    pools: BTreeMap<Box<str>, Rc<Pool>>,
+}
+
+/// One of them.
+pub(crate) struct Pool {
+    worker: Rc<Worker>,
+    pub(super) shared: Arc<Shared>,
+    /// For each server, the one that was used last at the end.
+    unused: RefCell<Box<[VecDeque<Connection>]>>,
+    /// Unused connections that another worker waits for, until nothing is in flight on them.
+    lending: RefCell<Vec<Connection>>,
+    pub(super) limits: HeadLimits,
+    pub(crate) forward: Forward,
+}
+
+/// Bytes of request content that are held, until this is dropped.
+pub(super) struct Held {
+    worker: Rc<Worker>,
+    bytes: usize,
+}
+
+impl Pools {
+    /// The pools of the worker of this ring.
+    pub(crate) fn new(ring: &Rc<Ring>, shared: &[Arc<Shared>]) -> Self {
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
+        let worker = Rc::new(Worker {
+            ring: Rc::clone(ring),
+            keeper: Cell::new(None),
+            held: Cell::new(0),
+            random: Cell::new(seed),
+        });
+        let pools =
+            shared.iter().map(|shared| (shared.name.clone(), Rc::new(Pool::new(&worker, shared))));
+        Self { pools: pools.collect(), worker }
+    }
+
+    /// The pool of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Rc<Pool>> {
+        self.pools.get(name)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pools.is_empty()
+    }
+
+    /// Watches unused connections until `is_over`, then closes them.
+    pub(crate) async fn keep(self: Rc<Self>, is_over: impl Fn() -> bool) {
+        let ring = Rc::clone(&self.worker.ring);
+        self.worker.keeper.set(Some(ring.current()));
+        for pool in self.pools.values() {
+            pool.shared.add_keeper(ring.waker());
+        }
+        poll_fn(|_| {
+            if is_over() {
+                self.pools.values().for_each(|pool| pool.close_unused());
+                return Poll::Ready(());
+            }
+            let next = self.pools.values().filter_map(|pool| pool.tend()).min();
+            if let Some(at) = next {
+                // Due next turn at the earliest: what was due now has been closed.
+                let _ = ring.poll_until(at.max(ring.now() + 1));
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.pools.keys()).finish()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    fn new(worker: &Rc<Worker>, shared: &Arc<Shared>) -> Self {
+        let options = &shared.options;
+        let first = shared.servers().first();
+        let default_host = first.map(|server| match &server.address {
+            UpstreamAddress::Tcp(host, port) => format!("{host}:{port}"),
+            UpstreamAddress::Unix(_) => "localhost".to_owned(),
+        });
+        let forward = Forward {
+            path: PathRule { as_sent: options.path_as_sent, ..PathRule::default() },
+            host: options.host.as_ref().map(|host| host.as_bytes().into()),
+            default_host: default_host.unwrap_or_default().into_bytes().into(),
+            keeps_underscores: options.underscores,
+            forwarding: match options.forwarded {
+                ForwardedForm::XForwarded => Forwarding::XForwarded,
+                ForwardedForm::Forwarded => Forwarding::Standard,
+            },
+            pseudonym: shared.pseudonym.clone(),
+        };
+        let unused = shared.servers().iter().map(|_| VecDeque::new());
+        Self {
+            worker: Rc::clone(worker),
+            unused: RefCell::new(unused.collect()),
+            lending: RefCell::default(),
+            limits: HeadLimits {
+                max_head_bytes: options.head_bytes,
+                max_fields: options.head_fields,
+                max_target_bytes: options.head_bytes,
+            },
+            forward,
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether the forwarding fields of this peer are believed.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.shared.options.trusted.iter().any(|network| network.contains(peer))
+    }
+
+    /// Field lines were dropped for a `_` in their names.
+    pub(crate) fn count_underscores(&self, lines: u32) {
+        self.shared.counts.underscores.fetch_add(u64::from(lines), Relaxed);
+    }
+
+    /// What a pool that hashes goes by, for a request from this peer to this target.
+    pub(crate) fn key(&self, peer: IpAddr, target: &[u8]) -> u64 {
+        match self.shared.options.balance {
+            Balance::HashClient => match peer {
+                IpAddr::V4(address) => mix(u64::from(u32::from(address))),
+                // By its network: a host has many addresses of one.
+                IpAddr::V6(address) => mix((u128::from(address) >> 64) as u64),
+            },
+            Balance::HashPath => {
+                let path = target.split(|&byte| byte == b'?').next().unwrap_or(target);
+                path.iter().fold(0, |hash, &byte| mix(hash ^ u64::from(byte)))
+            }
+            Balance::Least | Balance::Ewma | Balance::RoundRobin => 0,
+        }
+    }
+
+    pub(super) fn ring(&self) -> &Rc<Ring> {
+        &self.worker.ring
+    }
+
+    /// A number that nobody can foresee.
+    pub(super) fn random(&self) -> u64 {
+        let next = mix(self.worker.random.get());
+        self.worker.random.set(next);
+        next
+    }
+
+    /// Counts bytes that are held, if the worker may hold so many.
+    pub(super) fn hold(&self, bytes: usize) -> Option<Held> {
+        let total = self.worker.held.get() + bytes;
+        (total <= HELD_REQUESTS).then(|| {
+            self.worker.held.set(total);
+            Held { worker: Rc::clone(&self.worker), bytes }
+        })
+    }
+
+    /// An unused connection to a server, the one that was used last, if it was unused for less than
+    /// `most` milliseconds.
+    pub(super) fn take_unused(&self, server: usize, most: u64) -> Option<Connection> {
+        let now = self.ring().now();
+        loop {
+            let mut unused = self.unused.borrow_mut();
+            let queue = unused.get_mut(server)?;
+            let last = queue.back()?;
+            if now.saturating_sub(last.unused_since) >= most {
+                return None;
+            }
+            let mut connection = queue.pop_back()?;
+            drop(unused);
+            self.shared.note_unused(server, false);
+            match connection.poll_receive() {
+                Poll::Pending => return Some(connection),
+                Poll::Ready(what) => self.ended(&connection, &what, now),
+            }
+        }
+    }
+
+    /// Takes back a connection after an ordinary exchange: for the head of the line, or to be kept.
+    /// Nothing is in flight on it.
+    pub(super) fn give_back(&self, mut connection: Connection) {
+        let options = &self.shared.options;
+        let now = self.ring().now();
+        connection.exchanges += 1;
+        connection.unused_since = now;
+        let server = connection.server();
+        // Each lives a little longer or shorter, so that they do not all end at once.
+        let lifetime = options.lifetime.as_millis() as u64;
+        let lifetime = lifetime - lifetime / 10 + (server as u64 * 7919 % 100) * lifetime / 500;
+        let used_up = connection.exchanges >= options.exchanges || connection.age(now) >= lifetime;
+        let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up) else { return };
+        if self.shared.is_waited_for() {
+            let Some(parcel) = connection.into_parcel() else { return };
+            let Some(parcel) = self.shared.offer(parcel) else { return };
+            connection = Connection::from_parcel(self.ring(), parcel);
+        }
+        if options.keep == 0 || self.shared.keep_idle(server, connection.stated) == 0 {
+            return;
+        }
+        match connection.poll_unused(keeper) {
+            Poll::Pending => {}
+            Poll::Ready(what) => return self.ended(&connection, &what, now),
+        }
+        let oldest = {
+            let mut unused = self.unused.borrow_mut();
+            let Some(queue) = unused.get_mut(server) else { return };
+            queue.push_back(connection);
+            self.shared.note_unused(server, true);
+            let oldest = (queue.len() > options.keep).then(|| queue.pop_front()).flatten();
+            // The keeper sleeps until the first is due; one that is alone may be due before.
+            if queue.len() == 1 || self.shared.is_waited_for() {
+                self.ring().wake(keeper);
+            }
+            oldest
+        };
+        if oldest.is_some() {
+            self.shared.note_unused(server, false);
+        }
+    }
+
+    /// Something came on an unused connection.
+    fn ended(&self, connection: &Connection, what: &Received, now: u64) {
+        let server = connection.server();
+        match what {
+            Received::End | Received::Failed(_) => {
+                let age = now.saturating_sub(connection.unused_since);
+                self.shared.closed_unused(server, age);
+            }
+            Received::Data(_) => {
+                if self.shared.counts.desync.fetch_add(1, Relaxed).is_multiple_of(1024) {
+                    let name = &self.shared.name;
+                    log::warn!("pool {name}: a server sends bytes that nobody asked for (desync)");
+                }
+            }
+        }
+    }
+
+    /// Closes what has ended or is too old, hands on what others wait for. When it is to be called
+    /// again at the latest.
+    fn tend(&self) -> Option<u64> {
+        let keeper = self.worker.keeper.get()?;
+        let now = self.ring().now();
+        let mut next = None;
+        let mut gone = Vec::new();
+        for (server, queue) in self.unused.borrow_mut().iter_mut().enumerate() {
+            let wanted = self.shared.is_waited_for();
+            let mut kept = VecDeque::with_capacity(queue.len());
+            for mut connection in queue.drain(..) {
+                let most = self.shared.keep_idle(server, connection.stated);
+                let due = connection.unused_since.saturating_add(most);
+                match connection.poll_unused(keeper) {
+                    Poll::Ready(what) => {
+                        self.ended(&connection, &what, now);
+                        gone.push((server, connection));
+                    }
+                    Poll::Pending if now >= due => gone.push((server, connection)),
+                    Poll::Pending if wanted => {
+                        self.shared.note_unused(server, false);
+                        self.lending.borrow_mut().push(connection);
+                    }
+                    Poll::Pending => {
+                        next = Some(next.map_or(due, |next: u64| next.min(due)));
+                        kept.push_back(connection);
+                    }
+                }
+            }
+            *queue = kept;
+        }
+        for (server, connection) in gone {
+            self.shared.note_unused(server, false);
+            drop(connection);
+        }
+        self.lend();
+        next
+    }
+
+    /// Hands on connections once nothing is in flight on them.
+    fn lend(&self) {
+        let lending = std::mem::take(&mut *self.lending.borrow_mut());
+        let mut back = Vec::new();
+        for mut connection in lending {
+            match connection.poll_disarm() {
+                Poll::Pending => self.lending.borrow_mut().push(connection),
+                // Bytes or an end came: it cannot be used again.
+                Poll::Ready(false) => {}
+                Poll::Ready(true) => {
+                    let parcel = connection.into_parcel();
+                    back.extend(parcel.and_then(|parcel| self.shared.offer(parcel)));
+                }
+            }
+        }
+        for parcel in back {
+            // Nobody waits any more.
+            self.put_back(Connection::from_parcel(self.ring(), parcel));
+        }
+    }
+
+    /// Keeps a connection that nobody wanted after all.
+    fn put_back(&self, mut connection: Connection) {
+        let Some(keeper) = self.worker.keeper.get() else { return };
+        let server = connection.server();
+        if connection.poll_unused(keeper).is_ready() {
+            return;
+        }
+        if let Some(queue) = self.unused.borrow_mut().get_mut(server) {
+            self.shared.note_unused(server, true);
+            queue.push_front(connection);
+        }
+        self.ring().wake(keeper);
+    }
+
+    fn close_unused(&self) {
+        for (server, queue) in self.unused.borrow_mut().iter_mut().enumerate() {
+            for connection in queue.drain(..) {
+                self.shared.note_unused(server, false);
+                drop(connection);
+            }
+        }
+        self.lending.borrow_mut().clear();
+        self.worker.keeper.set(None);
+    }
+}
+
+impl Held {
+    /// How many.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts more bytes, if the worker may hold so many.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let total = self.worker.held.get() + bytes;
+        let may = total <= HELD_REQUESTS;
+        if may {
+            self.worker.held.set(total);
+            self.bytes += bytes;
+        }
+        may
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.worker.held.set(self.worker.held.get().saturating_sub(self.bytes));
+    }
+}

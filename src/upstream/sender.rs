@@ -1,0 +1,179 @@
+//! The request on its way to the server: its head, what was held of its content, then the rest as the
+//! client sends it. One message is in flight at a time.
+
+use std::{rc::Rc, task::Poll};
+
+use super::{connection::Connection, exchange::RequestContent};
+use crate::{
+    parse::BodyLength,
+    ring::{Chunk, Content, Flight, Message, Ring},
+};
+
+/// A request on its way.
+pub(super) struct Sender {
+    flight: Option<Flight<Box<Message>>>,
+    framed: BodyLength,
+    next: Next,
+    /// What was held, to be sent behind the head.
+    head: Option<(Content, Vec<Chunk>)>,
+    whole: bool,
+    sent_any: bool,
+    streamed: bool,
+    had_content: bool,
+    failed: bool,
+    waits: bool,
+}
+
+/// What is sent next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Head,
+    Content,
+    /// The end of chunked content.
+    End,
+    Nothing,
+}
+
+impl Sender {
+    pub(super) fn new(framed: BodyLength, head: Content, held: &[Chunk], whole: bool) -> Self {
+        Self {
+            flight: None,
+            framed,
+            next: Next::Head,
+            had_content: !held.is_empty() || !whole,
+            head: Some((head, held.to_vec())),
+            whole,
+            sent_any: false,
+            streamed: false,
+            failed: false,
+            waits: false,
+        }
+    }
+
+    /// Whether the kernel has all of the request.
+    pub(super) fn is_done(&self) -> bool {
+        self.next == Next::Nothing && self.flight.is_none() && !self.failed
+    }
+
+    /// Whether more of the client's content is waited for, and nothing else.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waits && self.flight.is_none()
+    }
+
+    /// Whether the kernel accepted any byte.
+    pub(super) fn sent_any(&self) -> bool {
+        self.sent_any
+    }
+
+    /// Whether content was sent that is not held.
+    pub(super) fn has_streamed(&self) -> bool {
+        self.streamed
+    }
+
+    /// Whether the request has content.
+    pub(super) fn had_content(&self) -> bool {
+        self.had_content
+    }
+
+    /// Sends on. Whether anything was accepted by the kernel.
+    pub(super) fn drive(
+        &mut self,
+        ring: &Rc<Ring>,
+        connection: &Connection,
+        content: &mut impl RequestContent,
+    ) -> bool {
+        let mut moved = false;
+        while !self.failed {
+            if let Some(flight) = &mut self.flight {
+                let Poll::Ready((result, mut message)) = flight.poll() else { break };
+                self.flight = None;
+                match result {
+                    Ok(count) => {
+                        moved = true;
+                        self.sent_any |= count > 0;
+                        message.advance(count);
+                    }
+                    // The server may have answered before it stopped reading: its answer counts.
+                    Err(_) => self.failed = true,
+                }
+                if !self.failed && message.remaining() > 0 {
+                    self.flight = connection.begin_send(message);
+                } else {
+                    ring.put_back_message(message);
+                }
+                continue;
+            }
+            let Some(message) = self.next_message(ring, content) else { break };
+            self.flight = connection.begin_send(message);
+        }
+        moved
+    }
+
+    /// The next message, if there is one.
+    fn next_message(
+        &mut self,
+        ring: &Rc<Ring>,
+        content: &mut impl RequestContent,
+    ) -> Option<Box<Message>> {
+        self.waits = false;
+        match self.next {
+            Next::Nothing => None,
+            Next::End => {
+                self.next = Next::Nothing;
+                let mut message = ring.message();
+                push(&mut message, Chunk::from(Content::Fixed(b"0\r\n\r\n")));
+                Some(message)
+            }
+            Next::Head => {
+                let (head, held) = self.head.take()?;
+                let mut message = ring.message();
+                push(&mut message, Chunk::from(head));
+                for chunk in held {
+                    self.push_content(&mut message, chunk);
+                }
+                self.next = match self.framed {
+                    _ if !self.whole => Next::Content,
+                    BodyLength::Chunked => Next::End,
+                    BodyLength::None | BodyLength::Length(_) => Next::Nothing,
+                };
+                Some(message)
+            }
+            Next::Content => match content.poll_piece() {
+                Poll::Pending => {
+                    self.waits = true;
+                    None
+                }
+                Poll::Ready(Some(chunk)) => {
+                    self.streamed = true;
+                    let mut message = ring.message();
+                    self.push_content(&mut message, chunk);
+                    Some(message)
+                }
+                Poll::Ready(None) => {
+                    let chunked = self.framed == BodyLength::Chunked;
+                    self.next = if chunked { Next::End } else { Next::Nothing };
+                    if chunked { self.next_message(ring, content) } else { None }
+                }
+            },
+        }
+    }
+
+    /// Appends content in the framing of the request.
+    fn push_content(&self, message: &mut Message, chunk: Chunk) {
+        if self.framed != BodyLength::Chunked {
+            push(message, chunk);
+            return;
+        }
+        let line = format!("{:x}\r\n", chunk.len()).into_bytes();
+        push(message, Chunk::from(line));
+        push(message, chunk);
+        push(message, Chunk::from(Content::Fixed(b"\r\n")));
+    }
+}
+
+/// Appends a chunk. A message here has few parts: a head, one piece of held content, one chunk.
+fn push(message: &mut Message, chunk: Chunk) {
+    let (content, range) = chunk.into_parts();
+    let pushed = message.push_content(content, range);
+    debug_assert!(pushed, "a request has fewer parts than a message");
+}

@@ -1,0 +1,496 @@
+//! What all workers share of a pool: numbers, health, the line.
+//!
+//! The invariant: `open` of a server is the number of [`Place`]s that exist for it, so it is never
+//! above `max`; while requests wait in line, no place is free. Who gives back a place looks at the
+//! line after that, and who joins it looks for a free place after that, so one of them sees the other.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    task::Waker,
+};
+
+use super::{
+    balance::{Draw, Load, Policy, choose, mix},
+    budget::Budget,
+    health::{Fitness, Health},
+    learned::Learned,
+    line::{Full, Line, Ticket},
+};
+use crate::{
+    config::{Balance, PoolOptions, UpstreamAddress},
+    monotonic::Monotonic,
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server of a pool. On cache lines of its own, as its numbers change with every exchange.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Server {
+    pub(super) address: UpstreamAddress,
+    weight: u32,
+    identity: u64,
+    /// Places that are taken: connections, and attempts to connect.
+    open: AtomicU32,
+    /// Exchanges that are not over.
+    outstanding: AtomicU32,
+    /// Unused connections of all workers.
+    unused: AtomicU32,
+    /// Decayed mean, in microseconds.
+    first_byte_us: AtomicU32,
+    /// Its health is not that of a server that never failed.
+    blemished: AtomicBool,
+    health: Mutex<Health>,
+    /// What its name was resolved to; the first is tried first.
+    resolved: Mutex<Option<SocketAddr>>,
+    learned: Mutex<Learned>,
+    /// Milliseconds after which it closes an unused connection, as far as that is learned; 0: not.
+    learned_ms: AtomicU64,
+}
+
+/// What was counted of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct PoolCounts {
+    /// Exchanges that began.
+    pub(crate) tries: AtomicU64,
+    pub(crate) second_tries: AtomicU64,
+    /// Connections that were opened, and exchanges on one that was open.
+    pub(crate) opened: AtomicU64,
+    pub(crate) reused: AtomicU64,
+    /// Unused connections that the server closed.
+    pub(crate) closed_while_unused: AtomicU64,
+    /// Connections on which bytes came that nobody asked for.
+    pub(crate) desync: AtomicU64,
+    /// Requests that found the line full, or waited too long.
+    pub(crate) refused: AtomicU64,
+    /// Field lines of requests that were dropped for a `_` in their names.
+    pub(crate) underscores: AtomicU64,
+}
+
+/// A pool, as all workers share it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: Box<str>,
+    pub(crate) options: PoolOptions,
+    /// What this process is called in `Via`.
+    pub(super) pseudonym: Box<str>,
+    pub(crate) counts: PoolCounts,
+    servers: Box<[Server]>,
+    line: Arc<Line<Grant>>,
+    /// The keepers of the workers, woken when somebody waits while there are unused connections.
+    keepers: Mutex<Vec<Waker>>,
+    budget: Mutex<Budget>,
+    turn: AtomicU64,
+    /// Decayed mean of the time that a place is used for an exchange, in microseconds.
+    service_us: AtomicU32,
+    epoch: Monotonic,
+}
+
+/// A place among the `max` connections of a server.
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    server: usize,
+}
+
+/// An unused connection on its way to another worker.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) socket: OwnedFd,
+    pub(super) place: Place,
+    /// Milliseconds since it was connected, and since its last exchange.
+    pub(super) age: u64,
+    pub(super) unused: u64,
+    pub(super) exchanges: u32,
+    /// Milliseconds for which the server said that it keeps an unused connection; 0: it did not.
+    pub(super) stated: u64,
+}
+
+/// What the head of the line gets.
+#[derive(Debug)]
+pub(super) enum Grant {
+    /// A connection.
+    Unused(Parcel),
+    /// The place for one.
+    Room(Place),
+}
+
+/// A place in line.
+pub(super) type LineTicket = Ticket<Grant>;
+
+/// Why a request gets no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The line is full, or too long for the time that requests may wait.
+    LineFull,
+}
+
+/// What a request got at once.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Room(Place),
+    Wait(LineTicket),
+}
+
+/// What a request goes by in choosing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wish {
+    pub(super) random: u64,
+    pub(super) key: u64,
+    /// The server that failed it before.
+    pub(super) except: Option<usize>,
+}
+
+impl Shared {
+    /// A pool with these options, which were checked.
+    pub(super) fn new(name: &str, pseudonym: &str, options: PoolOptions) -> Arc<Self> {
+        let servers = options.servers.iter().map(|server| Server {
+            resolved: Mutex::new(server.address.literal()),
+            identity: identity(&server.address),
+            address: server.address.clone(),
+            weight: server.weight,
+            open: AtomicU32::new(0),
+            outstanding: AtomicU32::new(0),
+            unused: AtomicU32::new(0),
+            first_byte_us: AtomicU32::new(0),
+            blemished: AtomicBool::new(false),
+            health: Mutex::default(),
+            learned: Mutex::default(),
+            learned_ms: AtomicU64::new(0),
+        });
+        Arc::new(Self {
+            servers: servers.collect(),
+            name: name.into(),
+            pseudonym: pseudonym.into(),
+            counts: PoolCounts::default(),
+            line: Arc::new(Line::new(options.waiting)),
+            keepers: Mutex::default(),
+            budget: Mutex::new(Budget::new(0)),
+            turn: AtomicU64::new(0),
+            service_us: AtomicU32::new(0),
+            epoch: Monotonic::now(),
+            options,
+        })
+    }
+
+    /// Milliseconds since the pool was made, for all workers.
+    fn now(&self) -> u64 {
+        self.epoch.elapsed() / 1_000_000
+    }
+
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    fn server(&self, at: usize) -> Option<&Server> {
+        self.servers.get(at)
+    }
+
+    fn policy(&self) -> Policy {
+        match self.options.balance {
+            Balance::Least => Policy::Least,
+            Balance::Ewma => Policy::Ewma,
+            Balance::HashClient | Balance::HashPath => Policy::Hash,
+            Balance::RoundRobin => Policy::RoundRobin,
+        }
+    }
+
+    /// Chooses a server. If all are out, the one that is due first: a wrong sign of failure must not
+    /// be an outage.
+    pub(super) fn choose(&self, wish: &Wish) -> usize {
+        let count = self.servers.len();
+        if count == 1 {
+            return 0;
+        }
+        let now = self.now();
+        let load = |at: usize| {
+            let server = &self.servers[at];
+            Load {
+                usable: fitness(server, now) != Fitness::Out,
+                outstanding: server.outstanding.load(Relaxed),
+                weight: server.weight,
+                first_byte_us: server.first_byte_us.load(Relaxed),
+                identity: server.identity,
+            }
+        };
+        let turn = match self.options.balance {
+            Balance::RoundRobin => self.turn.fetch_add(1, Relaxed),
+            _ => 0,
+        };
+        let draw = Draw { random: wish.random, key: wish.key, turn, except: wish.except };
+        let chosen = choose(self.policy(), count, &load, &draw).unwrap_or_else(|| {
+            let due = |at: &usize| lock(&self.servers[*at].health).due();
+            (0..count).min_by_key(due).unwrap_or(0)
+        });
+        let server = &self.servers[chosen];
+        if fitness(server, now) == Fitness::Due {
+            lock(&server.health).begin_trial(now);
+        }
+        chosen
+    }
+
+    /// Takes a place of a server, if it has one left.
+    fn reserve(self: &Arc<Self>, at: usize) -> Option<Place> {
+        let server = self.server(at)?;
+        let most = self.options.max;
+        let more = |open: u32| (open < most).then_some(open + 1);
+        server.open.fetch_update(SeqCst, SeqCst, more).ok()?;
+        Some(Place { shared: Arc::clone(self), server: at })
+    }
+
+    /// A place of this server or, if it has none left, of another; else a place in line.
+    ///
+    /// # Errors
+    /// The line is full, or would take too long.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        first: usize,
+        waker: impl FnOnce() -> Waker,
+    ) -> Result<Taken, NoPlace> {
+        if self.line.len() == 0
+            && let Some(place) = self.any_place(first)
+        {
+            return Ok(Taken::Room(place));
+        }
+        if self.is_hopeless() {
+            return Err(NoPlace::LineFull);
+        }
+        let ticket = self.line.join(waker()).map_err(|Full| NoPlace::LineFull)?;
+        // What was given back before we stood in line was offered to nobody.
+        self.serve_line();
+        if self.servers.iter().any(|server| server.unused.load(SeqCst) > 0) {
+            lock(&self.keepers).iter().for_each(Waker::wake_by_ref);
+        }
+        Ok(Taken::Wait(ticket))
+    }
+
+    fn any_place(self: &Arc<Self>, first: usize) -> Option<Place> {
+        self.reserve(first).or_else(|| {
+            let now = self.now();
+            let others = (0..self.servers.len()).filter(|at| *at != first);
+            let mut fit = others.filter(|at| fitness(&self.servers[*at], now) == Fitness::In);
+            fit.find_map(|at| self.reserve(at))
+        })
+    }
+
+    /// Whether a request that joins the line now would wait longer than it may.
+    fn is_hopeless(&self) -> bool {
+        let places = u64::from(self.options.max) * self.servers.len() as u64;
+        let ahead = u64::from(self.line.len()) + 1;
+        let wait_us = ahead * u64::from(self.service_us.load(Relaxed)) / places.max(1);
+        u128::from(wait_us) > self.options.wait.as_micros()
+    }
+
+    /// Grants free places to those in line.
+    pub(super) fn serve_line(self: &Arc<Self>) {
+        while self.line.grant(|| self.any_place(0).map(Grant::Room)) {}
+    }
+
+    /// Whether requests wait in line.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.line.len() > 0
+    }
+
+    /// Offers an unused connection to the head of the line. It comes back if nobody waits.
+    pub(super) fn offer(&self, parcel: Parcel) -> Option<Parcel> {
+        let mut parcel = Some(parcel);
+        self.line.grant(|| parcel.take().map(Grant::Unused));
+        parcel
+    }
+
+    /// A request found the line full, or waited too long.
+    pub(super) fn count_refused(&self) {
+        self.counts.refused.fetch_add(1, Relaxed);
+    }
+
+    /// An exchange begins on a connection, a fresh one or one that was kept.
+    pub(super) fn count_used(&self, fresh: bool) {
+        let counts = &self.counts;
+        (if fresh { &counts.opened } else { &counts.reused }).fetch_add(1, Relaxed);
+    }
+
+    /// A worker's keeper of unused connections, to be woken when they are wanted elsewhere.
+    pub(super) fn add_keeper(&self, waker: Waker) {
+        lock(&self.keepers).push(waker);
+    }
+
+    /// A worker keeps an unused connection, or does not any more.
+    pub(super) fn note_unused(&self, server: usize, is: bool) {
+        let Some(server) = self.server(server) else { return };
+        if is {
+            server.unused.fetch_add(1, SeqCst);
+        } else {
+            server.unused.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// An exchange with a server begins; it is over when the result is dropped.
+    pub(super) fn outstanding(self: &Arc<Self>, server: usize) -> Outstanding {
+        if let Some(server) = self.server(server) {
+            server.outstanding.fetch_add(1, Relaxed);
+        }
+        Outstanding { shared: Arc::clone(self), server, began: Monotonic::now() }
+    }
+
+    /// A server answered, so many microseconds after it had the request.
+    pub(super) fn served(&self, at: usize, first_byte_us: u64) {
+        let Some(server) = self.server(at) else { return };
+        decay(&server.first_byte_us, first_byte_us);
+        if server.blemished.load(Relaxed) {
+            let mut health = lock(&server.health);
+            if health.served() {
+                log::info!("pool {}: {} serves again", self.name, server.address);
+            }
+            server.blemished.store(health.is_blemished(), Relaxed);
+        }
+    }
+
+    /// A server was not connected, ended before a head, or sent no byte in time.
+    pub(super) fn failed(&self, at: usize, random: u64) {
+        let Some(server) = self.server(at) else { return };
+        let now = self.now();
+        let others = self.servers.iter().filter(|other| !std::ptr::eq(*other, server));
+        let out = others.filter(|other| fitness(other, now) != Fitness::In).count();
+        let may_leave = (out + 1) * 2 <= self.servers.len();
+        let mut health = lock(&server.health);
+        server.blemished.store(true, Relaxed);
+        if health.failed(now, random, may_leave) {
+            log::warn!(
+                "pool {}: {} fails and gets no requests for a while",
+                self.name,
+                server.address
+            );
+        }
+    }
+
+    /// Whether the pool's budget allows a second try now.
+    pub(super) fn may_try_again(&self) -> bool {
+        let tries = self.counts.tries.load(Relaxed);
+        let may = lock(&self.budget).take(self.now(), tries);
+        if may {
+            self.counts.second_tries.fetch_add(1, Relaxed);
+        }
+        may
+    }
+
+    /// A server closed a connection that had been unused for so many milliseconds.
+    pub(super) fn closed_unused(&self, at: usize, age: u64) {
+        let Some(server) = self.server(at) else { return };
+        self.counts.closed_while_unused.fetch_add(1, Relaxed);
+        let learned = lock(&server.learned).closed(self.now(), age).unwrap_or(0);
+        let before = server.learned_ms.swap(learned, Relaxed);
+        if learned > 0 && before == 0 {
+            let seconds = learned as f64 / 1_000.0;
+            log::info!(
+                "pool {}: {} closes unused connections after about {seconds:.1} s",
+                self.name,
+                server.address
+            );
+        }
+    }
+
+    /// Milliseconds for which an unused connection may be kept, if its server stated `stated` (0: it
+    /// did not).
+    pub(super) fn keep_idle(&self, at: usize, stated: u64) -> u64 {
+        let setting = u64::try_from(self.options.keep_idle.as_millis()).unwrap_or(u64::MAX);
+        let learned = self.server(at).map_or(0, |server| server.learned_ms.load(Relaxed));
+        let learned = if learned == 0 { u64::MAX } else { learned * 4 / 5 };
+        let stated = if stated == 0 { u64::MAX } else { stated.saturating_sub(1_000) };
+        setting.min(learned).min(stated)
+    }
+
+    /// The address to connect to, if it is known.
+    pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
+        self.server(at).and_then(|server| *lock(&server.resolved))
+    }
+
+    /// Resolves the names of its servers; a failure keeps the last answer. It may take seconds.
+    pub(super) fn resolve_names(&self) {
+        for server in &self.servers {
+            let UpstreamAddress::Tcp(host, port) = &server.address else { continue };
+            if server.address.literal().is_some() {
+                continue;
+            }
+            match (host.as_str(), *port).to_socket_addrs().map(|mut found| found.next()) {
+                Ok(Some(address)) => *lock(&server.resolved) = Some(address),
+                Ok(None) => log::warn!("pool {}: {host} has no address", self.name),
+                Err(error) => log::warn!("pool {}: {host}: {error}", self.name),
+            }
+        }
+    }
+}
+
+/// What a server may get at this time.
+fn fitness(server: &Server, now: u64) -> Fitness {
+    if server.blemished.load(Relaxed) { lock(&server.health).fitness(now) } else { Fitness::In }
+}
+
+/// A number that belongs to an address (FNV-1a, spread).
+fn identity(address: &UpstreamAddress) -> u64 {
+    let text = address.to_string();
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    mix(text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+/// Moves a decayed mean an eighth of the way to a value.
+fn decay(mean: &AtomicU32, value: u64) {
+    let value = u32::try_from(value).unwrap_or(u32::MAX);
+    let before = mean.load(Relaxed);
+    let after = if before == 0 { value } else { before - before / 8 + value / 8 };
+    // A value that another worker stores meanwhile is as good.
+    mean.store(after.max(1), Relaxed);
+}
+
+impl Place {
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(server) = self.shared.server(self.server) {
+            server.open.fetch_sub(1, SeqCst);
+        }
+        if self.shared.is_waited_for() {
+            self.shared.serve_line();
+        }
+    }
+}
+
+/// An exchange that is not over.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    shared: Arc<Shared>,
+    server: usize,
+    began: Monotonic,
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        decay(&self.shared.service_us, self.began.elapsed() / 1_000);
+        if let Some(server) = self.shared.server(self.server) {
+            server.outstanding.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

@@ -1,0 +1,323 @@
+//! A request and its response on one connection.
+//!
+//! The invariant: the response is read from the start, also while the request is sent, so that an early
+//! answer is seen; nothing is read beyond what the client takes.
+
+use std::{
+    rc::Rc,
+    task::{Poll, ready},
+};
+
+use super::{
+    connection::Connection,
+    exchange::{Answer, RequestContent},
+    failure::Reason,
+    pool::Pool,
+    sender::Sender,
+};
+use crate::{
+    decode::BodyDecoder,
+    monotonic::Monotonic,
+    parse::{
+        BodyLength, FieldStorage, HeadScan,
+        response::{Answered, ContentEnd, ResponseHead, keep_alive_timeout, response_head},
+    },
+    respond::forward::response_fields,
+    ring::{Chunk, Content, Received},
+};
+
+/// A request and its response on one connection.
+pub(super) struct Talk {
+    // Before the connection: what it lent to the kernel is let go first.
+    sender: Sender,
+    connection: Connection,
+    fresh: bool,
+    is_head: bool,
+    /// Bytes of a head that has not come whole.
+    stash: Vec<u8>,
+    scan: HeadScan,
+    interims: u32,
+    /// Any byte of a response has come.
+    responded: bool,
+    /// When the request had left.
+    asked: Option<Monotonic>,
+    /// The deadline of the present wait, in milliseconds.
+    until: u64,
+    /// What has come and was not handed over.
+    input: Option<Chunk>,
+    content: Ends,
+    /// So far, the connection can be used again.
+    reusable: bool,
+}
+
+/// Where the content of the response ends.
+#[derive(Debug)]
+enum Ends {
+    /// The head has not come.
+    Unknown,
+    By(BodyDecoder),
+    /// With the connection.
+    Close,
+    /// It has ended.
+    Over,
+}
+
+/// What polling for a head came to.
+pub(super) enum Talked {
+    Head(Answer),
+    Failed {
+        reason: Reason,
+        server: usize,
+        /// No byte of the request was accepted by the kernel for a connection that was kept, so no
+        /// server has seen any.
+        harmless: bool,
+        fresh: bool,
+    },
+}
+
+impl Talk {
+    #[expect(clippy::too_many_arguments, reason = "all that an attempt is made of")]
+    pub(super) fn new(
+        pool: &Pool,
+        connection: Connection,
+        fresh: bool,
+        is_head: bool,
+        framed: BodyLength,
+        head: Content,
+        held: &[Chunk],
+        whole: bool,
+    ) -> Self {
+        let until = pool.ring().now().saturating_add(pool.shared.options.send.as_millis() as u64);
+        Self {
+            sender: Sender::new(framed, head, held, whole),
+            connection,
+            fresh,
+            is_head,
+            stash: Vec::new(),
+            scan: HeadScan::default(),
+            interims: 0,
+            responded: false,
+            asked: None,
+            until,
+            input: None,
+            content: Ends::Unknown,
+            reusable: false,
+        }
+    }
+
+    /// Polls for the head of the response.
+    pub(super) fn poll_head(
+        &mut self,
+        pool: &Pool,
+        content: &mut impl RequestContent,
+    ) -> Poll<Talked> {
+        loop {
+            self.send(pool, content);
+            match self.connection.poll_receive() {
+                Poll::Ready(Received::Data(lease)) => {
+                    self.responded = true;
+                    let lease = Content::Lease(Rc::new(lease));
+                    match self.take(pool, lease.into()) {
+                        Ok(Some(answer)) => return Poll::Ready(Talked::Head(answer)),
+                        Ok(None) => {}
+                        Err(reason) => return self.failed(reason),
+                    }
+                }
+                Poll::Ready(Received::End | Received::Failed(_)) => {
+                    return self.failed(Reason::Terminated);
+                }
+                Poll::Pending => {
+                    // A client that is waited for has deadlines of its own.
+                    if self.sender.waits_for_client()
+                        || pool.ring().poll_until(self.until).is_pending()
+                    {
+                        return Poll::Pending;
+                    }
+                    let sending = !self.sender.is_done();
+                    let late = if sending { Reason::SendTimeout } else { Reason::ResponseTimeout };
+                    return self.failed(late);
+                }
+            }
+        }
+    }
+
+    fn failed(&self, reason: Reason) -> Poll<Talked> {
+        let unseen = !self.fresh && !self.sender.sent_any();
+        // A response that had begun is none that ended before it began.
+        let reason = match reason {
+            Reason::Terminated if self.responded => Reason::Incomplete,
+            reason => reason,
+        };
+        Poll::Ready(Talked::Failed {
+            reason,
+            server: self.connection.server(),
+            harmless: unseen && !self.sender.has_streamed(),
+            fresh: self.fresh,
+        })
+    }
+
+    /// Sends what can be sent, and sets the deadline of what is waited for then.
+    fn send(&mut self, pool: &Pool, content: &mut impl RequestContent) {
+        let options = &pool.shared.options;
+        let (moved, done) =
+            (self.sender.drive(pool.ring(), &self.connection, content), self.sender.is_done());
+        if done && self.asked.is_none() {
+            self.asked = Some(Monotonic::now());
+            self.until = pool.ring().now().saturating_add(options.first_byte.as_millis() as u64);
+        } else if moved && !done {
+            self.until = pool.ring().now().saturating_add(options.send.as_millis() as u64);
+        }
+    }
+
+    /// Takes bytes of a head. The final head, once it has come whole.
+    fn take(&mut self, pool: &Pool, mut input: Chunk) -> Result<Option<Answer>, Reason> {
+        loop {
+            if !self.stash.is_empty() {
+                self.stash.extend_from_slice(&input);
+                if !self.scan.worth_parsing(&self.stash, &pool.limits) {
+                    return Ok(None);
+                }
+                input = Chunk::from(std::mem::take(&mut self.stash));
+            }
+            let mut storage = FieldStorage::new();
+            // Nobody asks for an upgrade yet.
+            let answered = Answered { head: self.is_head, upgrade: false };
+            let parsed = response_head(&input, &mut storage, &pool.limits, answered);
+            let Some(head) = parsed.map_err(Reason::Head)? else {
+                self.stash.extend_from_slice(&input);
+                // What is there was found incomplete; this only takes note of its lines.
+                let _ = self.scan.worth_parsing(&self.stash, &pool.limits);
+                return Ok(None);
+            };
+            let length = head.length;
+            if !head.is_interim() {
+                let answer = self.answer(pool, &head);
+                input.advance(length);
+                self.input = (!input.is_empty()).then_some(input);
+                return answer.map(Some);
+            }
+            self.interims += 1;
+            if self.interims > pool.shared.options.interim {
+                return Err(Reason::Interim);
+            }
+            input.advance(length);
+            self.scan = HeadScan::default();
+            if input.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn answer(&mut self, pool: &Pool, head: &ResponseHead<'_, '_>) -> Result<Answer, Reason> {
+        let options = &pool.shared.options;
+        let first_byte = self.asked.map_or(0, Monotonic::elapsed) / 1_000;
+        pool.shared.served(self.connection.server(), first_byte);
+        self.connection.stated =
+            keep_alive_timeout(head.fields).map_or(0, |seconds| u64::from(seconds) * 1_000);
+        let (content, length) = match head.content {
+            ContentEnd::Absent => (Ends::Over, head.stated_length.filter(|_| self.is_head)),
+            ContentEnd::Length(0) => (Ends::Over, Some(0)),
+            ContentEnd::Length(length) => {
+                let decoder = BodyDecoder::new(BodyLength::Length(length), u64::MAX);
+                (Ends::By(decoder.map_err(|_| Reason::Framing)?), Some(length))
+            }
+            ContentEnd::Chunked => {
+                let decoder = BodyDecoder::new(BodyLength::Chunked, u64::MAX);
+                (Ends::By(decoder.map_err(|_| Reason::Framing)?), None)
+            }
+            ContentEnd::Close => (Ends::Close, None),
+        };
+        self.content = content;
+        let ordinary = head.version == crate::parse::Version::Http11 && head.status != 101;
+        self.reusable = head.persistent && ordinary && self.sender.is_done();
+        self.until = pool.ring().now().saturating_add(options.between.as_millis() as u64);
+        let mut lines = Vec::with_capacity(head.length);
+        response_fields(&mut lines, head.fields);
+        Ok(Answer { status: head.status, lines, length })
+    }
+
+    /// Whether the response has no content, or all of it was handed over.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.content, Ends::Over)
+    }
+
+    /// Polls for the next content; None at its end.
+    pub(super) fn poll_chunk(
+        &mut self,
+        pool: &Pool,
+        content: &mut impl RequestContent,
+    ) -> Poll<Result<Option<Chunk>, Reason>> {
+        loop {
+            if let Some(chunk) = self.decode()? {
+                return Poll::Ready(Ok(Some(chunk)));
+            }
+            if matches!(self.content, Ends::Over) {
+                return Poll::Ready(Ok(None));
+            }
+            // A server may answer while it reads.
+            self.sender.drive(pool.ring(), &self.connection, content);
+            match self.connection.poll_receive() {
+                Poll::Ready(Received::Data(lease)) => {
+                    let between = pool.shared.options.between.as_millis() as u64;
+                    self.until = pool.ring().now().saturating_add(between);
+                    self.input = Some(Content::Lease(Rc::new(lease)).into());
+                }
+                Poll::Ready(Received::End) if matches!(self.content, Ends::Close) => {
+                    self.content = Ends::Over;
+                    self.reusable = false;
+                }
+                Poll::Ready(Received::End | Received::Failed(_)) => {
+                    return Poll::Ready(Err(Reason::Incomplete));
+                }
+                Poll::Pending => {
+                    ready!(pool.ring().poll_until(self.until));
+                    return Poll::Ready(Err(Reason::ReadTimeout));
+                }
+            }
+        }
+    }
+
+    /// The next content among what has come.
+    fn decode(&mut self) -> Result<Option<Chunk>, Reason> {
+        while let Some(input) = &mut self.input {
+            let decoder = match &mut self.content {
+                Ends::Close => return Ok(self.input.take()),
+                // Bytes behind the end: the connection cannot be used again.
+                Ends::Over | Ends::Unknown => {
+                    self.reusable = false;
+                    self.input = None;
+                    return Ok(None);
+                }
+                Ends::By(decoder) => decoder,
+            };
+            let step = decoder.decode(input).map_err(|_| Reason::Framing)?;
+            let data = input.part(step.data.clone());
+            input.advance(step.consumed);
+            let behind = !input.is_empty();
+            if step.finished {
+                self.content = Ends::Over;
+                self.reusable &= !behind;
+            }
+            if !behind || step.finished {
+                self.input = None;
+            }
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
+            if step.finished {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The connection, if it can be used again. `usual`: the request had no content that servers do
+    /// not expect.
+    pub(super) fn into_reusable(self, usual: bool) -> Option<Connection> {
+        let ended = matches!(self.content, Ends::Over) && self.input.is_none();
+        let Self { sender, connection, reusable, .. } = self;
+        let may = ended && reusable && sender.is_done() && (usual || !sender.had_content());
+        drop(sender);
+        may.then_some(connection)
+    }
+}
