@@ -77,10 +77,16 @@ pub(super) struct Anatomy {
     /// Go on whatever the certificate is, and say what is wrong with it
     #[arg(long)]
     pub(super) insecure: bool,
-    /// Rounds of both connections, at most 1000; of several the medians are shown
-    #[arg(long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(super) repeat: u16,
+    /// Rounds of both connections, at most 1000; of several the medians are shown [default: 1, with
+    /// --watch no end]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) repeat: Option<u16>,
+    /// Ask again and again, a line for each: our wait, and what of it the server does not explain
+    #[arg(long, conflicts_with = "json")]
+    pub(super) watch: bool,
+    /// With --watch, how long to wait between requests
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::time)]
+    pub(super) every: Duration,
     /// Request method
     #[arg(long, value_name = "METHOD", default_value = "GET", ignore_case = true)]
     pub(super) method: Method,

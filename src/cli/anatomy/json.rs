@@ -8,6 +8,7 @@ use super::records::Count;
 use super::report::{Report, Summary};
 use super::stages::Stages;
 use super::trust::Verdict;
+use super::unexplained::Wait;
 use crate::observe::json::push_string;
 
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -46,7 +47,15 @@ fn push_medians(out: &mut String, summary: &Summary<'_>) {
     out.push_str("{\"stages_us\":");
     push_stages(out, &summary.stages);
     let work = micros(summary.handshake_work);
-    let _ = write!(out, ",\"handshake_work_us\":{work}}}");
+    let wait = Wait::of(&summary.stages, &summary.metrics);
+    let or_null = |time: Option<Duration>| time.map_or_else(|| "null".to_owned(), micros);
+    let admitted = or_null(wait.as_ref().and_then(|wait| wait.admitted));
+    let unexplained = or_null(wait.as_ref().and_then(Wait::unexplained));
+    let _ = write!(
+        out,
+        ",\"handshake_work_us\":{work},\"admitted_us\":{admitted},\
+         \"unexplained_us\":{unexplained}}}"
+    );
 }
 
 fn push_exchange(out: &mut String, exchange: &Exchange) {

@@ -16,6 +16,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod unexplained;
+mod watch;
 mod waterfall;
 
 use std::io::{self, IsTerminal as _};
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use rustls::client::Resumption;
 
-use super::options::Anatomy;
+use super::options::{self, Anatomy};
 use super::{Exit, complain, print};
 use error::AnatomyError;
 use exchange::{Exchange, Question};
@@ -51,6 +53,9 @@ pub(super) fn run(options: &Anatomy) -> Exit {
         Ok(trust) => trust,
         Err(error) => return complain(Exit::Usage, error),
     };
+    if options.watch {
+        return watch::run(options, &question(options), &trust);
+    }
     match look(options, &trust) {
         Ok(report) if options.json => print(json::render(&report).as_bytes()),
         Ok(report) => print(report.render(&canvas()).as_bytes()),
@@ -59,10 +64,9 @@ pub(super) fn run(options: &Anatomy) -> Exit {
 }
 
 fn look<'a>(options: &'a Anatomy, trust: &Trust) -> Result<Report<'a>, AnatomyError> {
-    let question =
-        Question { target: &options.url, method: options.method.name(), limit: options.timeout };
+    let question = question(options);
     let mut rounds = Vec::new();
-    for _ in 0..options.repeat {
+    for _ in 0..options.repeat.unwrap_or(1) {
         let (addresses, lookup) = exchange::look_up(&options.url)?;
         rounds.push(round(&question, &addresses, lookup, trust)?);
     }
@@ -72,6 +76,10 @@ fn look<'a>(options: &'a Anatomy, trust: &Trust) -> Result<Report<'a>, AnatomyEr
         verdict: trust.verdict(),
         rounds,
     })
+}
+
+fn question(options: &Anatomy) -> Question<'_> {
+    Question { target: &options.url, method: options.method.name(), limit: options.timeout }
 }
 
 fn round(

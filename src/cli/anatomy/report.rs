@@ -8,6 +8,7 @@ use super::exchange::{Ending, Exchange};
 use super::server_timing::Metric;
 use super::stages::{Stage, Stages, median};
 use super::trust::Verdict;
+use super::unexplained::{Wait, parent};
 use super::waterfall::{Bar, Canvas, Kind, grouped, time};
 
 /// All rounds of a question.
@@ -92,6 +93,9 @@ impl Report<'_> {
                      the middle of our wait",
                 );
             }
+            if let Some(wait) = Wait::of(&summary.stages, &summary.metrics) {
+                text += &canvas.note(&account(&wait));
+            }
             text += &canvas.note(&tls(&summary));
             text += &canvas.note(&response(summary.last));
         }
@@ -144,19 +148,6 @@ fn kind(stage: Stage) -> Kind {
     }
 }
 
-/// The stage of ours during which the server does this; `None` for what contains others, and for
-/// the time that the server waited for us. The names are those of `/anatomy.json`; other servers'
-/// stages are taken for parts of the answer.
-fn parent(name: &str) -> Option<Stage> {
-    match name {
-        "total" | "first_byte" | "handshake_cpu" => None,
-        "accept_queue" | "handshake" | "handshake_full" | "handshake_resumed" | "hand_over" => {
-            Some(Stage::Handshake)
-        }
-        _ => Some(Stage::Wait),
-    }
-}
-
 fn server_kind(name: &str) -> Kind {
     match name {
         "accept_queue" | "run_queue" | "turn" | "head" | "body" | "window" | "buffer" => {
@@ -164,6 +155,22 @@ fn server_kind(name: &str) -> Kind {
         }
         "hand_over" | "process" | "first_write" | "last_write" => Kind::Kernel,
         _ => Kind::Pure,
+    }
+}
+
+/// Where our wait for the first byte went.
+fn account(wait: &Wait) -> String {
+    let (ours, way) = (time(wait.ours), time(wait.way));
+    match (wait.admitted, wait.unexplained()) {
+        (Some(admitted), Some(rest)) => format!(
+            "our wait {ours}: {way} the way there and back, {} that the server admits, {} unexplained",
+            time(admitted),
+            time(rest),
+        ),
+        _ => format!(
+            "our wait {ours}: {way} the way there and back; the server says nothing of its own time \
+             (ringway serve --server-timing)"
+        ),
     }
 }
 

@@ -112,6 +112,7 @@ fn the_servers_own_stages_stand_inside_ours() {
     assert_eq!(line("  └ handshake"), line("  TLS handshake") + 1);
     assert_eq!(line("  └ decode"), line("  first byte") + 1);
     assert!(!text.contains("└ total"), "{text}");
+    assert!(flowing(&text).contains("that the server admits,"), "{text}");
     assert!(flowing(&text).contains("the server's own word"), "{text}");
 }
 
@@ -137,6 +138,7 @@ fn rounds_begin_with_a_full_handshake_each() {
         "\"medians\":{\"first\":{\"stages_us\":{\"lookup\":",
         "\"second\":{\"stages_us\":{\"connect\":",
         "{\"name\":\"decode\",\"duration_us\":1.000,\"description\":null}",
+        "\"admitted_us\":1.000,\"unexplained_us\":",
         "\"content_bytes\":100000",
         "\"ending\":\"close_notify\"",
     ] {
