@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Command, Input, MAX_PEERS, Peer, Play, requests::request};
+use super::{
+    Command, Input, MAX_PEERS, Peer, Play,
+    requests::{is_cut, request},
+};
 use crate::ring::sim::Asked;
 
 /// How an operation can go wrong, and whether that concerns its connection: what is interrupted,
@@ -77,6 +80,8 @@ impl Play {
             }
             13 => self.drain(detail),
             14 => self.behave(of, detail >> 2),
+            #[cfg(feature = "service")]
+            _ if detail == 15 => _ = super::service::wake_late(),
             _ => match detail {
                 0..8 => self.kernel.set_room(usize::from(detail) + 1),
                 8..12 => self.peers_cancel_late(),
@@ -107,6 +112,7 @@ impl Play {
     fn ask(&mut self, of: usize, kind: u8) {
         let Some(peer) = self.peers.get_mut(of).filter(|peer| !peer.finished) else { return };
         let (bytes, exchange) = request(kind);
+        peer.excused |= is_cut(kind);
         peer.answers.expect(exchange);
         peer.write(&bytes);
     }

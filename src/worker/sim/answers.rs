@@ -42,7 +42,8 @@ pub(super) struct Answers {
 struct Head {
     status: u16,
     length: usize,
-    content: usize,
+    /// Bytes of its content; None if it is chunked.
+    content: Option<usize>,
     gzip: bool,
     closes: bool,
     range: Option<String>,
@@ -81,9 +82,19 @@ impl Answers {
             let Some(exchange) = self.due.front().copied() else {
                 panic!("{} answers nothing", head.status);
             };
-            let content = if exchange.head_only { 0 } else { head.content };
-            let Some(body) = self.received.get(head.length..head.length + content) else { return };
-            check(&head, body, &exchange, refusals);
+            let rest = self.received.get(head.length..).unwrap_or(&[]);
+            let (content, body) = match head.content {
+                _ if exchange.head_only => (0, Vec::new()),
+                Some(length) => match rest.get(..length) {
+                    Some(body) => (length, body.to_vec()),
+                    None => return,
+                },
+                None => match dechunked(rest) {
+                    Some(dechunked) => dechunked,
+                    None => return,
+                },
+            };
+            check(&head, &body, &exchange, refusals);
             self.due.pop_front();
             self.last_seen = head.closes;
             self.whole += 1;
@@ -119,15 +130,34 @@ fn head(bytes: &[u8]) -> Option<Head> {
     let status = response.code.unwrap_or(0);
     let empty = matches!(status, 100 | 204 | 304);
     let content = field("Content-Length").map(|value| value.parse().expect("a length"));
-    assert!(empty || content.is_some(), "{status} does not say how long it is");
+    let chunked = field("Transfer-Encoding").is_some_and(|coding| coding == "chunked");
+    assert!(empty || content.is_some() != chunked, "{status} does not say how long it is");
     Some(Head {
         status,
         length,
-        content: if empty { 0 } else { content.unwrap_or(0) },
+        content: if empty { Some(0) } else { content },
         gzip: field("Content-Encoding").is_some_and(|coding| coding == "gzip"),
         closes: field("Connection").is_some_and(|value| value == "close"),
         range: field("Content-Range"),
     })
+}
+
+/// Chunked content: how many bytes it takes with its framing, and itself. None if its end is missing.
+fn dechunked(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let (mut at, mut content) = (0, Vec::new());
+    loop {
+        let rest = bytes.get(at..)?;
+        let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+        let size = str::from_utf8(&rest[..end]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        let chunk = rest.get(end + 2..end + 2 + size)?;
+        content.extend_from_slice(chunk);
+        assert_eq!(rest.get(end + 2 + size..end + 4 + size)?, b"\r\n");
+        at += end + 4 + size;
+        if size == 0 {
+            return Some((at, content));
+        }
+    }
 }
 
 fn check(head: &Head, body: &[u8], exchange: &Exchange, refusals: bool) {
@@ -138,7 +168,9 @@ fn check(head: &Head, body: &[u8], exchange: &Exchange, refusals: bool) {
     match exchange.promise {
         Promise::File(name) if head.status == 200 => {
             let file = sibling(name);
-            assert_eq!(head.content, file.len(), "the length of {name}");
+            if let Some(length) = head.content {
+                assert_eq!(length, file.len(), "the length of {name}");
+            }
             assert!(exchange.head_only || body == file, "the content of {name}");
         }
         Promise::Part(name, from, to) if head.status == 206 => {

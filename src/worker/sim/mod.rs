@@ -24,6 +24,8 @@ mod ending;
 mod input;
 mod peer;
 mod requests;
+#[cfg(feature = "service")]
+mod service;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -137,6 +139,11 @@ impl Play {
             timeouts: Timeouts::default(),
             ..Config::default()
         };
+        #[cfg(feature = "service")]
+        let applications = super::Applied {
+            applications: service::mount(&mut config),
+            ..super::Applied::default()
+        };
         // Its tables cost more than the rest of a short play.
         config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
@@ -149,7 +156,7 @@ impl Play {
         let sites = Arc::new(SitePlan::open(&config).expect("the folder is there"));
         let plan = Plan {
             #[cfg(feature = "service")]
-            applications: super::Applied::default(),
+            applications,
             config: Arc::new(config),
             sites,
             tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),
@@ -210,6 +217,9 @@ impl Play {
     fn be_honest(&mut self, rounds: usize) {
         for _ in 0..rounds {
             self.run();
+            #[cfg(feature = "service")]
+            let mut progress = service::wake_late();
+            #[cfg(not(feature = "service"))]
             let mut progress = false;
             let mut at = 0;
             while at < self.kernel.held() {

@@ -1,9 +1,17 @@
 //! What simulated clients ask for.
 
-use super::answers::{Exchange, Promise};
+use super::{
+    answers::{Exchange, Promise},
+    site,
+};
 
 /// How many kinds of requests there are.
-pub(super) const KINDS: u8 = 24;
+pub(super) const KINDS: u8 = if cfg!(feature = "service") { 37 } else { 24 };
+
+/// Of them, those whose answers are cut.
+pub(super) fn is_cut(kind: u8) -> bool {
+    kind % KINDS == 35
+}
 
 /// The bytes of a request, and its expected answer.
 pub(super) fn request(kind: u8) -> (Vec<u8>, Exchange) {
@@ -11,11 +19,12 @@ pub(super) fn request(kind: u8) -> (Vec<u8>, Exchange) {
     let get = |path: &str, fields: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes()
     };
-    let post = |fields: &str, body: &[u8]| {
-        let mut bytes = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
+    let post_to = |path: &str, fields: &str, body: &[u8]| {
+        let mut bytes = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
         bytes.extend_from_slice(body);
         bytes
     };
+    let post = |fields: &str, body: &[u8]| post_to("/", fields, body);
     let mut head_only = false;
     let (bytes, promise) = match kind % KINDS {
         0 => (get("/", ""), File("index.html")),
@@ -50,6 +59,31 @@ pub(super) fn request(kind: u8) -> (Vec<u8>, Exchange) {
         20 => (post("Content-Length: 3\r\nExpect: 100-continue\r\n", b"abc"), Status(405)),
         21 => (post("Content-Length: 9000\r\n", &[b'b'; 9000]), Status(405)),
         22 => (get("/", &format!("Padding: {}\r\n", "p".repeat(3000))), File("index.html")),
+        24 => (get("/app/ready", ""), File("small.txt")),
+        25 => (get("/app/late", ""), File("page.html")),
+        26 => (get("/app/late/pieces", ""), File("page.html")),
+        27 => (get("/app/nothing", ""), File("small.txt")),
+        28 => (get("/app/large", ""), File("large.bin")),
+        29 => {
+            let (body, _) = site::file("page.html").split_at(6000);
+            (post_to("/app/echo", "Content-Length: 6000\r\n", body), File("page.html"))
+        }
+        30 => {
+            let body = b"5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\nTrailer: z\r\n\r\n";
+            (post_to("/app/echo", "Transfer-Encoding: chunked\r\n", body), Status(200))
+        }
+        31 => {
+            let fields = "Content-Length: 300\r\nExpect: 100-continue\r\n";
+            (post_to("/app/echo", fields, site::file("small.txt")), File("small.txt"))
+        }
+        32 => {
+            let body = vec![b'b'; 9000];
+            (post_to("/app/ignore", "Content-Length: 9000\r\n", &body), File("small.txt"))
+        }
+        33 => (get("/app/panic/call", ""), Status(500)),
+        34 => (get("/app/panic/poll", ""), Status(500)),
+        35 => (get("/app/panic/frame", ""), Anything),
+        36 => (get("/app/panic/drop", ""), File("small.txt")),
         _ => (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), Anything),
     };
     (bytes, Exchange { promise, head_only })
