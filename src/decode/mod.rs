@@ -116,6 +116,11 @@ impl BodyDecoder {
         }
     }
 
+    /// Content that never ends and has no bound: what follows an upgrade.
+    pub(crate) const fn endless() -> Self {
+        Self(Framing::Length(u64::MAX))
+    }
+
     /// Takes framing from the front of `input` up to and including the next run of content. Call
     /// again with what was not consumed until `finished`; an input that is used up without that
     /// needs more bytes.

@@ -21,6 +21,8 @@ mod runtime;
 mod signal;
 #[cfg(feature = "tokio")]
 mod to_the_end;
+#[cfg(feature = "upgrade")]
+mod upgrade;
 
 pub use body::{Body, BodyError};
 pub use connection::Connection;
@@ -35,3 +37,5 @@ pub(crate) use mounts::{Applications, Mounted};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::LocalTasks;
 pub(crate) use runtime::{Runtime, RuntimeHandle};
+#[cfg(feature = "upgrade")]
+pub(crate) use upgrade::Upgrade;

@@ -8,3 +8,5 @@ mod layers;
 mod leaving;
 mod requests;
 mod server;
+#[cfg(feature = "upgrade")]
+mod sockets;

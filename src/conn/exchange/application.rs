@@ -14,6 +14,8 @@ use http::{
 };
 
 use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+#[cfg(feature = "upgrade")]
+use crate::service::Upgrade;
 use crate::{
     conn::{Context, peer},
     observe::{ConnectionClock, Why},
@@ -49,6 +51,11 @@ pub(super) fn begin(
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     }
     request.extensions_mut().insert(connection);
+    #[cfg(feature = "upgrade")]
+    let upgrade = match feeder {
+        None => Upgrade::offer(&mut request, &context.ring.waker()),
+        Some(_) => None,
+    };
     let limit = context.applications.handler_timeout;
     let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
     Ok(Box::new(Answering {
@@ -58,6 +65,8 @@ pub(super) fn begin(
         waker: context.ring.waker(),
         until,
         trailers: None,
+        #[cfg(feature = "upgrade")]
+        upgrade,
     }))
 }
 
@@ -139,6 +148,9 @@ struct Answering {
     /// When the head has to be there, in milliseconds on the worker's clock.
     until: Option<u64>,
     trailers: Option<HeaderMap>,
+    /// The upgrade that the request asks for. Once it was accepted it is the content.
+    #[cfg(feature = "upgrade")]
+    upgrade: Option<Upgrade>,
 }
 
 impl Answering {
@@ -205,10 +217,19 @@ impl Responder for Answering {
         intake: &mut Intake,
     ) -> Poll<Result<StreamedHead, Failure>> {
         match self.poll(intake, |call, cx| call.poll_head(cx)) {
-            Poll::Ready(Ok(head)) => Poll::Ready(streamed(head).map_err(|what| {
-                self.context.warn(&what);
-                Failure { status: Status::InternalServerError, why: Why::ServerError }
-            })),
+            Poll::Ready(Ok(head)) => {
+                #[cfg(feature = "upgrade")]
+                if head.parts.status != http::StatusCode::SWITCHING_PROTOCOLS {
+                    self.upgrade = None;
+                } else if let Some(upgrade) = &mut self.upgrade {
+                    upgrade.accept();
+                    return Poll::Ready(Ok(switching(head)));
+                }
+                Poll::Ready(streamed(head).map_err(|what| {
+                    self.context.warn(&what);
+                    Failure { status: Status::InternalServerError, why: Why::ServerError }
+                }))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(&error))),
             Poll::Pending => match self.until {
                 Some(at) => {
@@ -226,6 +247,10 @@ impl Responder for Answering {
         _: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Option<Result<Chunk, Failure>>> {
+        #[cfg(feature = "upgrade")]
+        if let Some(upgrade) = &mut self.upgrade {
+            return poll_tunnel(upgrade, &self.waker, intake);
+        }
         for _ in 0..EMPTY_FRAMES {
             if self.trailers.is_some() {
                 return Poll::Ready(None);
@@ -254,6 +279,34 @@ impl Responder for Answering {
             None => Fields::None,
         }
     }
+}
+
+/// The head of an answer that ends HTTP on its connection.
+#[cfg(feature = "upgrade")]
+fn switching(head: Head) -> StreamedHead {
+    let mut fields = head.parts.headers;
+    let upgrade = fields.remove(UPGRADE);
+    remove_ours(&mut fields);
+    fields.remove(CONTENT_LENGTH);
+    if let Some(upgrade) = upgrade {
+        fields.insert(UPGRADE, upgrade);
+    }
+    StreamedHead { status: 101, fields: Fields::Map(fields), length: None }
+}
+
+/// Moves bytes both ways: those of the client as they are wanted.
+#[cfg(feature = "upgrade")]
+fn poll_tunnel(
+    upgrade: &mut Upgrade,
+    waker: &Waker,
+    intake: &mut Intake,
+) -> Poll<Option<Result<Chunk, Failure>>> {
+    while upgrade.feeder.is_wanted() {
+        let Poll::Ready(Some(piece)) = intake.poll_piece() else { break };
+        upgrade.feeder.put(bytes_of(piece));
+    }
+    let outbound = ready!(upgrade.poll_outbound(&mut task::Context::from_waker(waker)));
+    Poll::Ready(outbound.map(|bytes| Ok(Content::Bytes(bytes).into())))
 }
 
 /// Takes out the fields that are the connection's.

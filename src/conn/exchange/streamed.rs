@@ -48,7 +48,8 @@ pub(in crate::conn) trait Responder {
 /// The head of an answer.
 #[derive(Debug)]
 pub(in crate::conn) struct StreamedHead {
-    /// Three digits, 200 or more.
+    /// Three digits, 200 or more; or 101, behind which both sides send what they like until one of
+    /// them closes: the chunks and the intake are that.
     pub(in crate::conn) status: u16,
     /// All fields but those of the connection (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
     /// `Upgrade`) and `Content-Length`. A `Date` or a `Server` takes the place of ours.

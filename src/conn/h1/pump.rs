@@ -22,6 +22,7 @@ use crate::{
     conn::{Context, Session, exchange::Intake, why},
     decode::{BodyDecoder, BodyError},
     observe::Why,
+    parse::BodyLength,
     respond::Status,
     ring::Socket,
     write::{HELD_UP, Pace},
@@ -41,6 +42,8 @@ pub(super) struct Pump {
     pace: Pace,
     /// Milliseconds for which the client was waited for.
     waited: u64,
+    /// There is no HTTP any more.
+    tunnel: bool,
 }
 
 /// What ended a wait.
@@ -72,7 +75,16 @@ impl Pump {
             expects_continue: framing.expects_continue,
             pace,
             waited: 0,
+            tunnel: false,
         })
+    }
+
+    /// HTTP ends here: from now on bytes of the client are handed over as they are, whenever they come.
+    pub(super) fn open_tunnel(&mut self) {
+        let endless = BodyLength::Length(u64::MAX);
+        self.decoder = BodyDecoder::endless();
+        self.intake = Intake::new(endless);
+        self.tunnel = true;
     }
 
     /// Whether the client waits for 100 and has not got it: what it will send is not certain.
@@ -156,6 +168,7 @@ impl Pump {
             *gives_back_at = Some(began.saturating_add(HELD_UP.as_millis() as u64));
         }
         let until = began.saturating_add(context.config.timeouts.body_progress.as_millis() as u64);
+        let tunnel = self.tunnel;
         let intake = &mut self.intake;
         let event = {
             let mut fill = pin!(async {
@@ -171,7 +184,7 @@ impl Pump {
                 if let Poll::Ready(filled) = fill.as_mut().poll(cx) {
                     return Poll::Ready(filled.map(|()| Event::Moved));
                 }
-                if wants && ring.poll_until(until).is_ready() {
+                if wants && !tunnel && ring.poll_until(until).is_ready() {
                     return Poll::Ready(Ok(Event::Late));
                 }
                 if let Some(at) = gives_back_at.filter(|at| *at != u64::MAX)
@@ -198,7 +211,7 @@ impl Pump {
         let to_head = self.to_head;
         let step =
             self.decoder.decode(bytes).map_err(|error| Stop::Refuse(refusal(error, to_head)))?;
-        if !self.pace.keeps_up(self.waited, step.consumed) {
+        if !self.tunnel && !self.pace.keeps_up(self.waited, step.consumed) {
             return Err(self.late(Why::ServerTooSlow));
         }
         // Content has begun to come: the client does not wait for 100.

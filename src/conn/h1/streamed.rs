@@ -109,6 +109,9 @@ impl Exchange<'_> {
             Err(failure) => return self.fail(failure, persists).await,
         };
         let (mut delimited, persists) = self.delimited(&head, persists);
+        if head.status == 101 {
+            self.pump.open_tunnel();
+        }
         self.send_head(&head, delimited, persists).await?;
         let sent = self.send_content(responder, &mut delimited).await;
         let sent = match sent {
@@ -134,6 +137,7 @@ impl Exchange<'_> {
     fn delimited(&self, head: &StreamedHead, persists: bool) -> (Delimited, bool) {
         let without = self.framing.to_head || !content_length_allowed_for(head.status);
         match head.length {
+            _ if head.status == 101 => (Delimited::ByClose, false),
             _ if without || head.status == 304 => (Delimited::Empty, persists),
             Some(length) => (Delimited::Length(length), persists),
             None if self.framing.http10 => (Delimited::ByClose, false),
@@ -365,7 +369,9 @@ fn write_head(
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }
-    if !persists {
+    if streamed.status == 101 {
+        head.field("Connection", b"upgrade");
+    } else if !persists {
         head.connection_close();
     } else if framing.says_keep_alive {
         head.connection_keep_alive();

@@ -2,7 +2,10 @@
 
 use proptest::{prelude::*, strategy::ValueTree};
 
-use super::{Played, play, requests::{KINDS, is_cut}};
+use super::{
+    Played, play,
+    requests::{KINDS, is_cut},
+};
 
 /// One client of the first suite, in peace.
 const PEACE: [u8; 3] = [0x3b, 0x10, 0];
