@@ -77,6 +77,6 @@ pub mod write;
 
 pub use server::Server;
 #[cfg(feature = "service")]
-pub use service::{Body, BodyError, Connection, WorkerInfo};
+pub use service::{Body, BodyError, Connection, Named, NamedService, WorkerInfo, endpoint};
 #[cfg(feature = "tokio")]
 pub use service::{Persistent, ToTheEnd, to_the_end};

@@ -22,6 +22,8 @@ mod start;
 mod threads;
 mod tls;
 mod watch;
+#[cfg(feature = "service")]
+mod watchdog;
 
 pub use builder::Builder;
 pub use error::StartError;

@@ -119,6 +119,8 @@ pub struct RunningServer {
     /// What applications have of tokio. Ended behind the workers.
     #[cfg(feature = "service")]
     pub(super) runtime: crate::service::Runtime,
+    #[cfg(feature = "service")]
+    pub(super) watchdog: Option<super::watchdog::Watchdog>,
 }
 
 impl RunningServer {
@@ -217,7 +219,10 @@ impl RunningServer {
         }
         self.pool.close(LAST_JOBS);
         #[cfg(feature = "service")]
-        self.runtime.end();
+        {
+            self.runtime.end();
+            self.watchdog = None;
+        }
         self.admin = None;
         self.handle.tls.end();
         self.handle.root.end();

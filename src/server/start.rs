@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+#[cfg(feature = "service")]
+use super::watchdog::Watchdog;
 use super::{
     Handle, Prepared, RunningServer, StartError,
     host::ControlGroups,
@@ -146,6 +148,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let applications = prepared.applications;
     #[cfg(feature = "service")]
     let runtime = applications.runtime().map_err(StartError::Thread)?;
+    #[cfg(feature = "service")]
+    let mut seen = Vec::new();
     let (io, io_path) = (choice.io(), choice.to_string());
     let placement = Placement::choose(config.pin, workers);
     let root = Arc::new(RootWatch::new());
@@ -170,6 +174,10 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let upstreams = upstream::shared(&config);
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
+        #[cfg(feature = "service")]
+        let own = Arc::default();
+        #[cfg(feature = "service")]
+        seen.push(Arc::clone(&own));
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         watched.extend(addresses.iter().zip(&listeners).map(|(address, listener)| Listening {
             address: *address,
@@ -195,6 +203,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
                 applications: applications.clone(),
                 runtime: runtime.handle(),
                 worker: crate::service::WorkerInfo { number, count: workers },
+                watched: own,
             },
         });
     }
@@ -232,7 +241,13 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         workers: Vec::new(),
         #[cfg(feature = "service")]
         runtime,
+        #[cfg(feature = "service")]
+        watchdog: None,
     };
+    #[cfg(feature = "service")]
+    if !seen.is_empty() && applications.paths().len() > 0 {
+        server.watchdog = Some(Watchdog::start(seen).map_err(StartError::Thread)?);
+    }
     // Dropping the server on the way out drains the workers that run already.
     let (ready, set_up) = mpsc::channel();
     for (number, plan) in plans.into_iter().enumerate() {

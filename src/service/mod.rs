@@ -15,6 +15,7 @@
 mod application;
 mod body;
 mod connection;
+mod endpoint;
 mod mounts;
 mod panics;
 mod runtime;
@@ -23,9 +24,11 @@ mod signal;
 mod to_the_end;
 #[cfg(feature = "upgrade")]
 mod upgrade;
+mod watched;
 
 pub use body::{Body, BodyError};
 pub use connection::Connection;
+pub use endpoint::{Named, NamedService, endpoint};
 pub use mounts::WorkerInfo;
 #[cfg(feature = "tokio")]
 pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
@@ -33,9 +36,11 @@ pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
 pub(crate) use application::{Application, Call, CallError, Frame, Head};
 pub(crate) use body::Feeder;
 pub(crate) use connection::Facts;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use mounts::{Applications, Mounted};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::LocalTasks;
 pub(crate) use runtime::{Runtime, RuntimeHandle};
 #[cfg(feature = "upgrade")]
 pub(crate) use upgrade::Upgrade;
+pub(crate) use watched::{Suspect, Watched};

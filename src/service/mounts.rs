@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Application, Runtime, RuntimeHandle, signal::Signal};
+use super::{Application, Endpoint, Runtime, RuntimeHandle, Watched, signal::Signal};
 
 /// What an application can know of the worker that it is made for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,9 +89,14 @@ impl Applications {
 
     /// Makes the applications of a worker, on its thread.
     pub(crate) fn make(&self, worker: WorkerInfo, runtime: &RuntimeHandle) -> Mounted {
-        let made = self.mounts.iter().map(|mount| runtime.finish((mount.make)(worker)));
+        let made = self
+            .mounts
+            .iter()
+            .map(|mount| (runtime.finish((mount.make)(worker)), Endpoint::named(&mount.path)));
         let drain = Signal::default();
-        Mounted { made: made.collect(), handler_timeout: self.handler_timeout, worker, drain }
+        let made = made.collect();
+        let handler_timeout = self.handler_timeout;
+        Mounted { made, handler_timeout, worker, drain, watched: Arc::default() }
     }
 }
 
@@ -104,22 +109,32 @@ impl fmt::Debug for Mount {
 /// The applications of one worker.
 #[derive(Default)]
 pub(crate) struct Mounted {
-    made: Vec<Box<dyn Application>>,
+    /// Each with the path below which it answers.
+    made: Vec<(Box<dyn Application>, Endpoint)>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) worker: WorkerInfo,
     /// The worker begins to stop.
     pub(crate) drain: Signal,
+    /// What the watchdog sees of it.
+    pub(crate) watched: Arc<Watched>,
 }
 
 impl Mounted {
+    /// The same, seen by the watchdog.
+    #[must_use]
+    pub(crate) fn watched_by(mut self, watched: Arc<Watched>) -> Self {
+        self.watched = watched;
+        self
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.made.is_empty()
     }
 
     /// The application with this number, in the order in which they were registered.
-    pub(crate) fn get(&self, number: usize) -> Option<&dyn Application> {
-        self.made.get(number).map(|made| &**made)
+    pub(crate) fn get(&self, number: usize) -> Option<(&dyn Application, Endpoint)> {
+        self.made.get(number).map(|(made, endpoint)| (&**made, *endpoint))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use inbox::{Command, Inbox};
 #[cfg(feature = "tokio")]
 use crate::service::LocalTasks;
 #[cfg(feature = "service")]
-use crate::service::{Applications, RuntimeHandle, WorkerInfo};
+use crate::service::{Applications, RuntimeHandle, Watched, WorkerInfo};
 use crate::{
     accept,
     config::Config,
@@ -90,6 +90,8 @@ pub(crate) struct Applied {
     pub(crate) applications: Applications,
     pub(crate) runtime: RuntimeHandle,
     pub(crate) worker: WorkerInfo,
+    /// What the watchdog sees of this worker.
+    pub(crate) watched: Arc<Watched>,
 }
 
 /// What a worker has done when it ends.
@@ -176,8 +178,9 @@ impl Worker {
             Context::new(&ring, config, plan.tls, plan.ktls, stores, generation, observer);
         #[cfg(feature = "service")]
         let context = {
-            let Applied { applications, runtime, worker } = plan.applications;
-            context.with_applications(applications.make(worker, &runtime))
+            let Applied { applications, runtime, worker, watched } = plan.applications;
+            watched.of_this_thread();
+            context.with_applications(applications.make(worker, &runtime).watched_by(watched))
         };
         let pools = Rc::new(Pools::new(&ring, &plan.upstreams));
         let context = Rc::new(context.with_pools(&pools));

@@ -4,6 +4,7 @@
 mod answers;
 mod client;
 mod examples;
+mod held;
 mod layers;
 mod leaving;
 mod requests;

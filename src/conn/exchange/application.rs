@@ -22,7 +22,9 @@ use crate::{
     parse::Version,
     respond::Status,
     ring::{Chunk, Content, Socket},
-    service::{Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head},
+    service::{
+        Application, Body, Call, CallError, Connection, Endpoint, Facts, Feeder, Frame, Head,
+    },
 };
 
 /// Frames without content that are passed over in one poll.
@@ -34,7 +36,7 @@ const EMPTY_FRAMES: u32 = 16;
 /// 400 for a head that `http` does not take.
 pub(super) fn begin(
     context: &Rc<Context>,
-    application: &dyn Application,
+    (application, endpoint): (&dyn Application, Endpoint),
     incoming: &Incoming<'_>,
     connection: Connection,
 ) -> Result<Box<dyn Responder>, Status> {
@@ -64,6 +66,7 @@ pub(super) fn begin(
         feeder,
         waker: context.ring.waker(),
         until,
+        endpoint,
         trailers: None,
         #[cfg(feature = "upgrade")]
         upgrade,
@@ -147,6 +150,8 @@ struct Answering {
     waker: Waker,
     /// When the head has to be there, in milliseconds on the worker's clock.
     until: Option<u64>,
+    /// Where in the application the request is, as far as it says so.
+    endpoint: Endpoint,
     trailers: Option<HeaderMap>,
     /// The upgrade that the request asks for. Once it was accepted it is the content.
     #[cfg(feature = "upgrade")]
@@ -164,7 +169,11 @@ impl Answering {
             if let Some(feeder) = &self.feeder {
                 feeder.attend(true);
             }
-            let polled = poll(&mut *self.call, &mut task::Context::from_waker(&self.waker));
+            let Self { context, call, waker, endpoint, .. } = self;
+            let mut cx = task::Context::from_waker(waker);
+            let watched = &context.applications.watched;
+            let live = context.admission.live();
+            let polled = watched.watch(endpoint, live, || poll(&mut **call, &mut cx));
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
             }
@@ -193,7 +202,7 @@ impl Answering {
     }
 
     fn failed(&self, error: &CallError) -> Failure {
-        self.context.warn(error);
+        self.context.warn(&format_args!("{error} ({})", self.endpoint.name()));
         Failure { status: Status::InternalServerError, why: Why::ServerError }
     }
 }
