@@ -68,7 +68,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("respond", &["hpack", "parse"]),
     ("parse", &["hpack", "respond", "config"]),
     ("decode", &["hpack", "parse", "respond"]),
-    ("upstream", &["ring", "parse", "decode", "respond", "config"]),
+    ("upstream", &["ring", "parse", "decode", "respond", "config", "observe"]),
     ("observe", &["config"]),
     ("config", &[]),
 ];

@@ -65,6 +65,16 @@ pub(crate) const ADDRESS_BYTES: usize = 96;
 /// Pages that list folders, and what making them takes; beyond, a listing is answered with 503.
 pub(crate) const LISTING_BYTES: usize = 64 << 20;
 
+/// Request content that a worker holds before a server gets it, for all its pools; beyond, requests
+/// stream.
+pub(crate) const HELD_REQUESTS: usize = 32 << 20;
+
+/// The state of an exchange, and what Ringway's own fields add to a head.
+const REQUEST_STATE_BYTES: usize = 4 << 10;
+
+/// The state of a connection to a server.
+const UPSTREAM_STATE_BYTES: usize = 2 << 10;
+
 /// Stack, ring and tables of a worker, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -94,7 +104,31 @@ impl Config {
         let pairs = self.certificate.pairs().len().max(1);
         let bytes = pairs.saturating_mul(CERTIFICATE_BYTES).saturating_add(authorities) as u64;
         ceiling.parts.push(MemoryPart { what: "certificates", bytes });
+        if !self.pools.is_empty() {
+            let bytes = self.upstream_bytes(workers) as u64;
+            ceiling.parts.push(MemoryPart { what: "upstreams", bytes });
+        }
         ceiling
+    }
+}
+
+impl Config {
+    /// What exchanges with upstream servers take: what is held of requests, a head of a request for each
+    /// connection of a client, and for each connection to a server a head of a response, as it came
+    /// (gathered in a vector that may have grown to twice what it holds) and as it goes on.
+    fn upstream_bytes(&self, workers: usize) -> usize {
+        let connections = self.limits.connections_of(workers);
+        let request = self.limits.head_bytes.saturating_add(REQUEST_STATE_BYTES);
+        let requests = connections.saturating_mul(request);
+        let held = HELD_REQUESTS.saturating_mul(workers);
+        let of_pool = |pool: &super::PoolOptions| {
+            let response = pool.head_bytes.saturating_mul(3).saturating_add(UPSTREAM_STATE_BYTES);
+            let most = (pool.max as usize).saturating_mul(pool.servers.len());
+            // No more of them are in use than there are clients; those that are kept hold no head.
+            response.saturating_mul(most.min(connections))
+        };
+        let responses = self.pools.values().map(of_pool).fold(0, usize::saturating_add);
+        [requests, held, responses].into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, Slow, Statuses, Tail,
-    ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
+    Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, PoolFigures, Slow,
+    Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
 };
 
 /// What does not change while a server runs.
@@ -27,6 +27,8 @@ pub struct ServerFacts {
     pub root_replaced: u64,
     /// Whether a receive buffer holds a whole TLS record.
     pub whole_records: bool,
+    /// The pools of upstream servers, as of this report.
+    pub pools: Vec<PoolFigures>,
 }
 
 /// A slow request and its worker.
@@ -123,6 +125,7 @@ impl Anatomy {
                 root_missing: false,
                 root_replaced: 0,
                 whole_records: true,
+                pools: Vec::new(),
             },
             time: SystemTime::now(),
             uptime: Duration::ZERO,

@@ -1,6 +1,7 @@
-//! Whose time a request took: the client's, the network's, this server's or this host's.
+//! Whose time a request took: the client's, the network's, this server's, this host's, or that of a
+//! server behind it.
 //!
-//! The invariant: the four parts add up to the request's total, and each has its evidence in what
+//! The invariant: the five parts add up to the request's total, and each has its evidence in what
 //! was counted or what the kernel said.
 
 use super::{
@@ -20,11 +21,14 @@ pub enum Blame {
     Server,
     /// The worker's thread did not run, although it had something to do.
     Host,
+    /// A server of a pool worked on it.
+    Upstream,
 }
 
 impl Blame {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Client, Self::Network, Self::Server, Self::Host];
+    pub const ALL: [Self; 5] =
+        [Self::Client, Self::Network, Self::Server, Self::Host, Self::Upstream];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -33,6 +37,7 @@ impl Blame {
             Self::Network => "network",
             Self::Server => "server",
             Self::Host => "host",
+            Self::Upstream => "upstream",
         }
     }
 }
@@ -66,7 +71,7 @@ impl Delivery {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shares {
     /// Nanoseconds, see [`Blame::ALL`].
-    pub time: [u64; 4],
+    pub time: [u64; 5],
     /// What the kernel said while the answer left; None if it was not asked, since the last byte
     /// left soon.
     pub delivery: Option<Delivery>,
@@ -76,18 +81,19 @@ impl Shares {
     /// Divides the parts of a request. While it lasted, the worker did not run for `lost` nanoseconds
     /// although it had something to do.
     pub(super) fn of(parts: &Parts, lost: u64, delivery: Option<Delivery>) -> Self {
-        let mut shares = Self { time: [0; 4], delivery };
+        let mut shares = Self { time: [0; 5], delivery };
         for (whose, time) in WHOSE.into_iter().zip(*parts) {
             match whose {
                 Whose::Client => *shares.of_mut(Blame::Client) += time,
                 Whose::Server => *shares.of_mut(Blame::Server) += time,
+                Whose::Upstream => *shares.of_mut(Blame::Upstream) += time,
                 Whose::Delivery => shares.divide(time),
             }
         }
         // What is lost was lost in those stages: the server's first, then where bytes were on
         // their way.
         let mut lost = lost;
-        for blame in [Blame::Server, Blame::Network, Blame::Client] {
+        for blame in [Blame::Server, Blame::Network, Blame::Upstream, Blame::Client] {
             let part = lost.min(shares.time[blame as usize]);
             *shares.of_mut(blame) -= part;
             *shares.of_mut(Blame::Host) += part;
@@ -154,6 +160,7 @@ mod tests {
         for (times, lost, delivery, blame) in [
             (&[(Stage::Head, 90), (Stage::Parse, 10)][..], 0, None, Blame::Client),
             (&[(Stage::Process, 90), (Stage::Head, 10)], 0, None, Blame::Server),
+            (&[(Stage::Upstream, 50), (Stage::Process, 40)], 0, None, Blame::Upstream),
             (&[(Stage::RunQueue, 90), (Stage::Head, 10)], 80, None, Blame::Host),
             (&[(Stage::RunQueue, 90), (Stage::Head, 10)], 0, None, Blame::Server),
             (&last(100), 0, None, Blame::Client),

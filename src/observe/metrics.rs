@@ -2,6 +2,7 @@
 //! Base units, seconds and bytes; counters end in `_total`.
 
 mod ends;
+mod pools;
 mod process;
 
 use std::{fmt, sync::Arc};
@@ -63,7 +64,8 @@ impl Collector for Report {
         stages(anatomy, to)?;
         ledger(anatomy, to)?;
         workers(anatomy, to)?;
-        kernel(anatomy, to)
+        kernel(anatomy, to)?;
+        pools::pools(anatomy, to)
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) enum Whose {
     Client,
     /// The server's.
     Server,
+    /// The server's behind this one.
+    Upstream,
     /// The kernel divides it among client, network and server ([`Delivery`](super::Delivery)).
     Delivery,
 }
@@ -155,6 +157,14 @@ stages! {
         "waiting for a file to be looked up or read";
     Body "body", "request body", seldom(Whose::Client), Counted, Wait,
         "waiting for content that the client sends";
+    Queue "queue", "queue", seldom(Whose::Server), Counted, Wait,
+        "waiting in the line of a pool for a place at one of its servers";
+    Connect "connect", "connect", seldom(Whose::Upstream), Counted, Wait,
+        "waiting for a connection to a server of a pool";
+    Upstream "upstream", "upstream", seldom(Whose::Upstream), Counted, Wait,
+        "waiting for a server of a pool to take the request and to begin its response";
+    UpstreamBody "upstream_body", "upstream body", seldom(Whose::Upstream), Counted, Wait,
+        "waiting for more of a response that a server of a pool has begun";
     Window "window", "window", seldom(Whose::Client), Counted, Wait,
         "waiting for the client to open a window of flow control (HTTP/2)";
     Buffer "buffer", "send buffer", seldom(Whose::Server), Counted, Wait,

@@ -256,7 +256,9 @@ mod tests {
         for why in Why::ALL {
             let party = why.name().split_once('.').map(|(party, _)| party);
             assert!(
-                ["client", "server", "tls", "request", "http2"].map(Some).contains(&party),
+                ["client", "server", "upstream", "tls", "request", "http2"]
+                    .map(Some)
+                    .contains(&party),
                 "{why:?}"
             );
             assert!(why.meaning().ends_with('.'), "{why:?}");

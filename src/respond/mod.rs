@@ -22,6 +22,9 @@ mod tests;
 pub use body::content_length_allowed;
 pub(crate) use body::content_length_allowed_for;
 pub use date::DateCache;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use forward::hold;
 pub use head::{HeadFault, HeadWriter};
 pub use interim::CONTINUE;
 pub use status::Status;

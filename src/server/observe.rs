@@ -16,6 +16,7 @@ use crate::{
         access_log::LogHandle, admin::Source, attention,
     },
     ring::TcpInfo,
+    upstream::Shared as Upstream,
     worker::{Command, Inbox},
 };
 
@@ -38,6 +39,7 @@ pub(super) struct Sources {
     pub(super) inboxes: Vec<Arc<Inbox>>,
     pub(super) listeners: Vec<Listening>,
     pub(super) log: Option<LogHandle>,
+    pub(super) upstreams: Vec<Arc<Upstream>>,
     pub(super) root: Arc<RootFigures>,
     pub(super) history: Mutex<History>,
 }
@@ -81,6 +83,7 @@ impl Sources {
         let facts = ServerFacts {
             root_missing: self.root.missing.load(Ordering::Relaxed),
             root_replaced: self.root.replaced.load(Ordering::Relaxed),
+            pools: self.upstreams.iter().map(|pool| pool.figures()).collect(),
             ..self.facts.clone()
         };
         Anatomy::of(facts, self.started.elapsed(), workers, kernel, log)

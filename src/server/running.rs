@@ -18,6 +18,7 @@ use crate::{
         access_log::{AccessLog, LogHandle},
         admin::{Admin, Source},
     },
+    upstream::Resolver,
     worker::{Command, Inbox},
 };
 
@@ -113,6 +114,8 @@ pub struct RunningServer {
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
     pub(super) historian: Option<Historian>,
+    /// Resolves the names of upstream servers.
+    pub(super) _resolver: Option<Resolver>,
     pub(super) log: Option<AccessLog>,
     pub(super) pool: Pool,
     pub(super) workers: Vec<WorkerThread>,

@@ -34,7 +34,7 @@ use crate::{
     },
     record,
     ring::{Choice, Io},
-    upstream,
+    upstream::{self, Resolver},
     worker::{self, Inbox, Plan, SharedLimits},
 };
 
@@ -217,7 +217,9 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             root_missing: false,
             root_replaced: 0,
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
+            pools: Vec::new(),
         },
+        upstreams: upstreams.clone(),
         started,
         inboxes: inboxes.clone(),
         listeners: watched,
@@ -231,6 +233,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         sources: Arc::clone(&sources),
         admin: None,
         historian: None,
+        _resolver: Resolver::start(&upstreams).map_err(StartError::Thread)?,
         log,
         pool,
         tls_path,

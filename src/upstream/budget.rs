@@ -48,7 +48,6 @@ impl Budget {
     }
 
     /// Second tries that are left.
-    #[cfg(test)]
     pub(crate) const fn left(&self) -> u64 {
         self.tenths / COST
     }

@@ -54,6 +54,20 @@ pub(crate) struct Answer {
     pub(crate) length: Option<u64>,
 }
 
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Content of the request.
+    Client,
+    /// Its turn in line.
+    Line,
+    Connect,
+    /// The server, to take the request and to begin its response.
+    Head,
+    /// The server, for more of its response.
+    Content,
+}
+
 /// An exchange. Dropping it ends it: its connection is closed.
 pub(crate) struct Exchange {
     pool: Rc<Pool>,
@@ -104,6 +118,17 @@ impl Exchange {
             except: None,
             fresh_only: false,
             outstanding: None,
+        }
+    }
+
+    /// What it waits for.
+    pub(crate) fn waits(&self) -> Waits {
+        match &self.stage {
+            Stage::Holding => Waits::Client,
+            Stage::Choosing | Stage::InLine(..) => Waits::Line,
+            Stage::Attempting(_) => Waits::Connect,
+            Stage::Talking(talk) => talk.waits(),
+            Stage::Over => Waits::Content,
         }
     }
 

@@ -17,17 +17,20 @@ mod budget;
 mod connection;
 mod exchange;
 mod failure;
+mod figures;
 #[allow(dead_code, reason = "probes come later")]
 mod health;
 mod learned;
 mod line;
+mod names;
 mod pool;
 mod sender;
 mod shared;
 mod talk;
 
-pub(crate) use exchange::{Exchange, Request, RequestContent};
+pub(crate) use exchange::{Exchange, Request, RequestContent, Waits};
 pub(crate) use failure::Reason;
+pub(crate) use names::Resolver;
 pub(crate) use pool::{Pool, Pools};
 pub(crate) use shared::Shared;
 

@@ -16,14 +16,11 @@ use std::{
 
 use super::{balance::mix, connection::Connection, shared::Shared};
 use crate::{
-    config::{Balance, ForwardedForm, UpstreamAddress},
+    config::{Balance, ForwardedForm, HELD_REQUESTS, UpstreamAddress},
     parse::HeadLimits,
     respond::forward::{Forward, Forwarding, PathRule},
     ring::{Received, Ring, TaskId},
 };
-
-/// Bytes of request content that a worker holds at a time, for all its pools.
-pub(crate) const HELD_REQUESTS: usize = 32 << 20;
 
 /// What the pools of a worker share.
 struct Worker {

@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,6 +21,7 @@ use std::{
 use super::{
     balance::{Draw, Load, Policy, choose, mix},
     budget::Budget,
+    figures::PoolCounts,
     health::{Fitness, Health},
     learned::Learned,
     line::{Full, Line, Ticket},
@@ -30,7 +31,7 @@ use crate::{
     monotonic::Monotonic,
 };
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -39,43 +40,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[repr(align(128))]
 pub(super) struct Server {
     pub(super) address: UpstreamAddress,
-    weight: u32,
-    identity: u64,
+    pub(super) weight: u32,
+    pub(super) identity: u64,
     /// Places that are taken: connections, and attempts to connect.
-    open: AtomicU32,
+    pub(super) open: AtomicU32,
     /// Exchanges that are not over.
-    outstanding: AtomicU32,
+    pub(super) outstanding: AtomicU32,
     /// Unused connections of all workers.
-    unused: AtomicU32,
+    pub(super) unused: AtomicU32,
     /// Decayed mean, in microseconds.
-    first_byte_us: AtomicU32,
+    pub(super) first_byte_us: AtomicU32,
     /// Its health is not that of a server that never failed.
-    blemished: AtomicBool,
-    health: Mutex<Health>,
+    pub(super) blemished: AtomicBool,
+    pub(super) health: Mutex<Health>,
     /// What its name was resolved to; the first is tried first.
-    resolved: Mutex<Option<SocketAddr>>,
-    learned: Mutex<Learned>,
+    pub(super) resolved: Mutex<Option<SocketAddr>>,
+    pub(super) learned: Mutex<Learned>,
     /// Milliseconds after which it closes an unused connection, as far as that is learned; 0: not.
-    learned_ms: AtomicU64,
-}
-
-/// What was counted of a pool.
-#[derive(Debug, Default)]
-pub(crate) struct PoolCounts {
-    /// Exchanges that began.
-    pub(crate) tries: AtomicU64,
-    pub(crate) second_tries: AtomicU64,
-    /// Connections that were opened, and exchanges on one that was open.
-    pub(crate) opened: AtomicU64,
-    pub(crate) reused: AtomicU64,
-    /// Unused connections that the server closed.
-    pub(crate) closed_while_unused: AtomicU64,
-    /// Connections on which bytes came that nobody asked for.
-    pub(crate) desync: AtomicU64,
-    /// Requests that found the line full, or waited too long.
-    pub(crate) refused: AtomicU64,
-    /// Field lines of requests that were dropped for a `_` in their names.
-    pub(crate) underscores: AtomicU64,
+    pub(super) learned_ms: AtomicU64,
 }
 
 /// A pool, as all workers share it.
@@ -86,15 +68,15 @@ pub(crate) struct Shared {
     /// What this process is called in `Via`.
     pub(super) pseudonym: Box<str>,
     pub(crate) counts: PoolCounts,
-    servers: Box<[Server]>,
-    line: Arc<Line<Grant>>,
+    pub(super) servers: Box<[Server]>,
+    pub(super) line: Arc<Line<Grant>>,
     /// The keepers of the workers, woken when somebody waits while there are unused connections.
-    keepers: Mutex<Vec<Waker>>,
-    budget: Mutex<Budget>,
-    turn: AtomicU64,
+    pub(super) keepers: Mutex<Vec<Waker>>,
+    pub(super) budget: Mutex<Budget>,
+    pub(super) turn: AtomicU64,
     /// Decayed mean of the time that a place is used for an exchange, in microseconds.
-    service_us: AtomicU32,
-    epoch: Monotonic,
+    pub(super) service_us: AtomicU32,
+    pub(super) epoch: Monotonic,
 }
 
 /// A place among the `max` connections of a server.
@@ -184,7 +166,7 @@ impl Shared {
     }
 
     /// Milliseconds since the pool was made, for all workers.
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.epoch.elapsed() / 1_000_000
     }
 
@@ -413,25 +395,10 @@ impl Shared {
     pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
         self.server(at).and_then(|server| *lock(&server.resolved))
     }
-
-    /// Resolves the names of its servers; a failure keeps the last answer. It may take seconds.
-    pub(super) fn resolve_names(&self) {
-        for server in &self.servers {
-            let UpstreamAddress::Tcp(host, port) = &server.address else { continue };
-            if server.address.literal().is_some() {
-                continue;
-            }
-            match (host.as_str(), *port).to_socket_addrs().map(|mut found| found.next()) {
-                Ok(Some(address)) => *lock(&server.resolved) = Some(address),
-                Ok(None) => log::warn!("pool {}: {host} has no address", self.name),
-                Err(error) => log::warn!("pool {}: {host}: {error}", self.name),
-            }
-        }
-    }
 }
 
 /// What a server may get at this time.
-fn fitness(server: &Server, now: u64) -> Fitness {
+pub(super) fn fitness(server: &Server, now: u64) -> Fitness {
     if server.blemished.load(Relaxed) { lock(&server.health).fitness(now) } else { Fitness::In }
 }
 

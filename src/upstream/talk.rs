@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     connection::Connection,
-    exchange::{Answer, RequestContent},
+    exchange::{Answer, RequestContent, Waits},
     failure::Reason,
     pool::Pool,
     sender::Sender,
@@ -102,6 +102,15 @@ impl Talk {
             input: None,
             content: Ends::Unknown,
             reusable: false,
+        }
+    }
+
+    /// What it waits for.
+    pub(super) fn waits(&self) -> Waits {
+        match self.content {
+            Ends::Unknown if self.sender.waits_for_client() => Waits::Client,
+            Ends::Unknown => Waits::Head,
+            Ends::By(_) | Ends::Close | Ends::Over => Waits::Content,
         }
     }
 

@@ -8,14 +8,14 @@ use std::{
 use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead};
 use crate::{
     conn::{Context, peer},
-    observe::Why,
+    observe::{Stage, Why},
     parse::{BodyLength, Version},
     respond::{
         Status,
         forward::{ForwardError, Origin, Outgoing, Spoken, request},
     },
     ring::{Chunk, Socket},
-    upstream::{Exchange, Pool, Reason, Request, RequestContent},
+    upstream::{Exchange, Pool, Reason, Request, RequestContent, Waits},
 };
 
 /// Has a server of a pool answer a request.
@@ -145,6 +145,16 @@ impl Responder for Proxied {
                 length: answer.length,
             }),
             Err(reason) => Err(self.failed(reason)),
+        })
+    }
+
+    fn waits(&self) -> Option<Stage> {
+        Some(match self.exchange.waits() {
+            Waits::Client => Stage::Body,
+            Waits::Line => Stage::Queue,
+            Waits::Connect => Stage::Connect,
+            Waits::Head => Stage::Upstream,
+            Waits::Content => Stage::UpstreamBody,
         })
     }
 

@@ -11,7 +11,7 @@
 use std::task::{self, Poll};
 
 use crate::{
-    observe::Why,
+    observe::{Stage, Why},
     parse::{BodyLength, Version},
     respond::Status,
     ring::Chunk,
@@ -38,6 +38,11 @@ pub(in crate::conn) trait Responder {
         cx: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Option<Result<Chunk, Failure>>>;
+
+    /// The stage that a wait for the head, or for more content, belongs to; None: the present one.
+    fn waits(&self) -> Option<Stage> {
+        None
+    }
 
     /// The trailer fields, once the content has ended. Asked for once.
     fn take_trailers(&mut self) -> Fields {

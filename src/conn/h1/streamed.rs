@@ -93,9 +93,16 @@ pub(super) async fn answer(
 
 impl Exchange<'_> {
     async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
-        let Self { context, socket, session, pump, .. } = self;
+        let Self { context, socket, session, pump, clock, .. } = self;
+        let mut waits = None;
         let head = pump
-            .drive(context, socket, session, |cx, intake| responder.poll_head(cx, intake))
+            .drive(context, socket, session, |cx, intake| {
+                let polled = responder.poll_head(cx, intake);
+                if polled.is_pending() {
+                    enter(clock, &mut waits, responder.waits());
+                }
+                polled
+            })
             .await?;
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         // Whether a client that was not sent 100 sends its content now nobody knows.
@@ -236,10 +243,22 @@ impl Exchange<'_> {
         }
         let (mut bytes, mut chunks) = (0, 0);
         loop {
-            let Self { context, socket, session, pump, .. } = self;
+            let Self { context, socket, session, pump, clock, .. } = self;
+            // What was queued leaves behind the first poll; only then the responder is waited for.
+            let (mut waits, mut polls) = (None, 0);
             let next = pump
-                .drive(context, socket, session, |cx, intake| responder.poll_chunk(cx, intake))
+                .drive(context, socket, session, |cx, intake| {
+                    let polled = responder.poll_chunk(cx, intake);
+                    polls += 1;
+                    if polled.is_pending() && polls > 1 {
+                        enter(clock, &mut waits, responder.waits());
+                    }
+                    polled
+                })
                 .await;
+            if waits.is_some() {
+                clock.enter(Stage::Respond);
+            }
             let chunk = match next.map_err(|stop| self.cut_for(stop))? {
                 None => break,
                 Some(Ok(chunk)) => chunk,
@@ -320,6 +339,16 @@ impl Exchange<'_> {
             Stop::Refuse(refusal) => self.cut(refusal.why),
             stop @ Stop::Close(_) => stop,
         }
+    }
+}
+
+/// Enters the stage of a wait, unless the request is in it already.
+fn enter(clock: &mut RequestClock, before: &mut Option<Stage>, stage: Option<Stage>) {
+    if let Some(stage) = stage
+        && *before != Some(stage)
+    {
+        clock.enter(stage);
+        *before = Some(stage);
     }
 }
 

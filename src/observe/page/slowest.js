@@ -113,7 +113,7 @@ function slowRequest(request, now) {
     waterfall(request), beside(request, now));
 }
 
-const BLAMED = { client: "the client", network: "the network", server: "the server", host: "the host" };
+const BLAMED = { client: "the client", network: "the network", server: "the server", host: "the host", upstream: "the upstream server" };
 
 function waterfall(request) {
   const rows = request.stages.map((stage) => {

@@ -6,6 +6,8 @@
 //! could use to change the meaning of one of ours is removed before ours are written, so that none
 //! of ours can be named away by `Connection`.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hold;
 mod hops;
 mod origin;
 mod path;
