@@ -13,11 +13,15 @@ pub(crate) const H2_STATE_BYTES: usize = 12 << 10;
 
 /// One of its streams, at most twice while their number grows. What a stream's head and content take
 /// besides is in [`H2_HELD_BYTES`].
-pub(crate) const H2_STREAM_BYTES: usize = 2 * 232;
+pub(crate) const H2_STREAM_BYTES: usize = 2 * 240;
 
 /// Heads in pieces, requests that wait for look-ups, heads of answers that wait for room, pages and
-/// multipart ranges that wait for windows, for each worker; beyond, streams are refused.
+/// multipart ranges that wait for windows, content of requests that its responder does not want yet,
+/// for each worker; beyond, streams are refused.
 pub(crate) const H2_HELD_BYTES: usize = 16 << 20;
+
+/// Pieces of cookies that a request may have beside its fields.
+const H2_CRUMBS: usize = 256;
 
 /// Plaintext of one TLS record, at most (RFC 8446 section 5.1).
 const RECORD_PLAINTEXT_BYTES: usize = 16 << 10;
@@ -160,8 +164,11 @@ impl MemoryCeiling {
         let streams = limits.h2_streams.saturating_mul(H2_STREAM_BYTES);
         let h2 = H2_STATE_BYTES.saturating_add(streams);
         let h2 = limits.connections_of(workers).saturating_mul(h2);
-        // Each worker decodes heads in two pieces of memory.
-        let heads = H2_HELD_BYTES.saturating_add(limits.head_bytes.saturating_mul(2));
+        // Each worker decodes heads in two pieces of memory, and keeps all fields in a third, which
+        // may have grown to twice what it holds.
+        let fields = limits.head_bytes.saturating_add(8 * (limits.head_fields + H2_CRUMBS));
+        let scratch = limits.head_bytes.saturating_mul(2).saturating_add(fields.saturating_mul(2));
+        let heads = H2_HELD_BYTES.saturating_add(scratch);
         let h2 = h2.saturating_add(heads.saturating_mul(workers));
         // What each worker has is multiplied by them; connections have a limit together as well.
         let of_each = |bytes: usize| bytes.saturating_mul(workers);

@@ -186,6 +186,11 @@ impl Context {
         self.generation.borrow().refusing()
     }
 
+    /// Whether responders answer some requests.
+    pub(super) fn streams(&self) -> bool {
+        self.generation.borrow().streams()
+    }
+
     /// Closes the connection that has gone longest without a whole ClientHello, if one is to make
     /// room. False if there is none.
     pub(crate) fn evict_silent(&self) -> bool {

@@ -121,8 +121,6 @@ fn add_routes(config: &mut Config, applications: &Applications) -> Result<(), Co
         }
     }
     config.sites = sites;
-    // Streams of HTTP/2 carry no applications yet.
-    config.http2 = false;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod answers;
 mod client;
 mod examples;
 mod held;
+mod http2;
 mod layers;
 mod leaving;
 mod requests;

@@ -12,6 +12,7 @@ use crate::{
     conn::DRAIN_GRACE,
     observe::Why,
     parse::h2::ErrorCode,
+    respond::Status,
     ring::Elapsed,
     write::{HELD_UP, WriteError},
 };
@@ -108,6 +109,9 @@ impl Connection<'_> {
             self.wanted = None;
             return Poll::Ready(Ok(Event::Room));
         }
+        if self.poll_exchanges()? {
+            return Poll::Ready(Ok(Event::Room));
+        }
         if self.reads.poll(&self.context.ring).is_ready() {
             return Poll::Ready(Ok(Event::Room));
         }
@@ -169,13 +173,19 @@ impl Connection<'_> {
 
     /// When a stream is to be reset, unless something moves.
     fn deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
+        let content = self.content_deadline(slot);
+        let own = self.own_deadline_of(slot);
+        content.into_iter().chain(own).min()
+    }
+
+    fn own_deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
         let timeouts = &self.context.config.timeouts;
         let stream = self.streams.get(slot).filter(|stream| stream.since > 0)?;
         let limit = match stream.answering {
             Answering::Done if stream.cut => CUT_AFTER,
             Answering::Sending => timeouts.response_stall,
             Answering::Done => timeouts.body_progress,
-            Answering::Looking | Answering::Orphaned => return None,
+            Answering::Looking | Answering::Orphaned | Answering::Making => return None,
         };
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let spent = if stream.answering == Answering::Sending { stream.shut.into() } else { 0 };
@@ -220,6 +230,12 @@ impl Connection<'_> {
             if !self.replies.has_room() {
                 // The rest are reset in the next round.
                 break;
+            }
+            if self.content_deadline(slot).is_some_and(|deadline| deadline <= now) {
+                self.refuse_content(slot, Status::RequestTimeout, Why::ServerTimeout)?;
+                // Its stream may be closed, and is looked at again if not.
+                number -= 1;
+                continue;
             }
             if answering == Answering::Done {
                 self.cut_off(id)?;

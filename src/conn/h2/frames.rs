@@ -14,7 +14,7 @@ use crate::{
         ErrorCode, FRAME_HEAD, Flags, FrameHead, Kind, Priority, go_away_code, priority_frame,
         priority_update, reset_code, window_increment,
     },
-    respond::h2 as respond,
+    respond::{Status, h2 as respond},
 };
 
 /// A WINDOW_UPDATE under this that opens nothing is paid for.
@@ -136,7 +136,9 @@ impl Connection<'_> {
         self.context.count(|counts| counts.http2_reset_by_client += 1);
         self.drop_stream(stream, Why::ClientCancel)?;
         match answering {
-            Answering::Looking | Answering::Sending => self.spend(Cost::ResetByPeer),
+            Answering::Looking | Answering::Making | Answering::Sending => {
+                self.spend(Cost::ResetByPeer)
+            }
             Answering::Orphaned | Answering::Done => self.spend(Cost::Closed),
         }
     }
@@ -212,7 +214,7 @@ impl Connection<'_> {
             self.spend(Cost::EmptyData)?;
         }
         let stream = if wanted { stream } else { 0 };
-        self.inbound.state = State::Data { stream, payload, length, end_stream };
+        self.inbound.state = State::Data { stream, payload, length, end_stream, kept: 0 };
         Ok(())
     }
 
@@ -224,15 +226,21 @@ impl Connection<'_> {
     /// Takes what has arrived of a DATA frame's payload. Content has no use for files: it is
     /// counted and dropped, so all of it goes back to the windows at once.
     pub(super) fn data(&mut self) -> Result<(), Stop> {
-        let State::Data { stream, payload, length, end_stream } = &mut self.inbound.state else {
+        let State::Data { stream, payload, length, end_stream, .. } = &mut self.inbound.state
+        else {
             return Err(Stop::defect("content came where none can"));
         };
         let (id, length, end_stream) = (*stream, *length, *end_stream);
         let bytes = self.session.reader.plaintext();
         let (taken, content) = payload.take(bytes).map_err(connection_fault)?;
         let finished = payload.is_finished();
-        self.session.reader.consume(taken);
         self.patience.moved(taken as u64);
+        if let Some(slot) = self.streams.find(id).filter(|_| id != 0)
+            && self.streams.at(slot)?.exchange.is_some()
+        {
+            return self.streamed_data(slot, taken, content);
+        }
+        self.session.reader.consume(taken);
         if finished {
             self.inbound.state = State::Frame;
             if let Some(increment) = self.receive.consumed(length) {
@@ -269,6 +277,56 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Takes what has arrived of a DATA frame's payload, for a responder. The connection's window opens
+    /// at once, since what waits is in an account; the stream's as its content is taken.
+    fn streamed_data(
+        &mut self,
+        slot: super::streams::Slot,
+        taken: usize,
+        content: std::ops::Range<usize>,
+    ) -> Result<(), Stop> {
+        let State::Data { stream, payload, length, end_stream, kept } = &mut self.inbound.state
+        else {
+            return Err(Stop::defect("content came where none can"));
+        };
+        *kept += content.len() as u32;
+        let (id, padding, length, end_stream) = (*stream, *length - *kept, *length, *end_stream);
+        let finished = payload.is_finished();
+        let most = self.context.config.limits.body_bytes;
+        let summed = self.streams.at(slot)?.sum.add(content.len(), most);
+        match summed {
+            Ok(()) => _ = self.take_content(slot, content, taken)?,
+            Err(error) => {
+                self.session.reader.consume(taken);
+                match error {
+                    ContentFault::TooLarge => {
+                        self.refuse_content(
+                            slot,
+                            Status::ContentTooLarge,
+                            Why::RequestBodyTooLarge,
+                        )?;
+                    }
+                    ContentFault::Length(_) => self.wrong_length(id)?,
+                }
+            }
+        }
+        if !finished {
+            return Ok(());
+        }
+        self.inbound.state = State::Frame;
+        if let Some(increment) = self.receive.consumed(length) {
+            self.reply(&respond::window_update(0, increment))?;
+        }
+        let Some(slot) = self.streams.find(id) else { return Ok(()) };
+        if end_stream {
+            return self.content_ended(id);
+        }
+        if let Some(increment) = self.streams.at(slot)?.receive.consumed(padding) {
+            self.reply(&respond::window_update(id, increment))?;
+        }
+        Ok(())
+    }
+
     /// END_STREAM has come, with content or trailers.
     pub(super) fn content_ended(&mut self, id: u32) -> Result<(), Stop> {
         let Some(slot) = self.streams.find(id) else { return Ok(()) };
@@ -279,8 +337,9 @@ impl Connection<'_> {
         }
         if stream.answering == Answering::Done {
             drop(self.close_stream(slot)?);
+            return Ok(());
         }
-        Ok(())
+        self.end_content(slot)
     }
 
     fn wrong_length(&mut self, id: u32) -> Result<(), Stop> {

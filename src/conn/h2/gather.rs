@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{
     Connection, Cost, Stop,
-    requests::MOST_ADDED,
+    answers::MOST_ADDED,
     streams::{Answering, How, Slot},
 };
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 
 /// Content that is gathered in one turn, before frames are read again and others have theirs.
 const BYTES_A_TURN: u64 = 128 * 1024;
+
+/// Frames that are gathered in one turn: chunks may be small.
+const FRAMES_A_TURN: u32 = 64;
 
 /// Room in the open record that is worth a frame of its own.
 const WORTH_A_FRAME: usize = 4096;
@@ -38,7 +41,7 @@ enum Next {
 }
 
 /// What came of a stream's turn.
-enum Sent {
+pub(super) enum Sent {
     /// So much content was gathered; others may be next.
     Content(u64),
     /// There is no room now.
@@ -54,7 +57,7 @@ impl Connection<'_> {
         if !self.finish_frame()? || !self.gather_replies()? || !self.gather_heads()? {
             return Ok(false);
         }
-        let mut gathered = 0;
+        let (mut gathered, mut frames) = (0, 0);
         while let Some(slot) = self.schedule.next() {
             if self.window.available() == 0 {
                 self.connection_window_shut()?;
@@ -63,14 +66,15 @@ impl Connection<'_> {
             if self.comes_behind_a_read(slot) {
                 return Ok(false);
             }
-            if gathered >= BYTES_A_TURN {
+            if gathered >= BYTES_A_TURN || frames >= FRAMES_A_TURN {
                 return Ok(true);
             }
             match self.send_from(slot)? {
                 Sent::Content(count) => gathered += count,
                 Sent::Blocked => return Ok(false),
             }
-            if !self.gather_replies()? {
+            frames += 1;
+            if !self.gather_replies()? || !self.gather_heads()? {
                 return Ok(false);
             }
         }
@@ -131,6 +135,9 @@ impl Connection<'_> {
             return Ok(Sent::Content(0));
         }
         stream.clock.enter(Stage::Respond);
+        if stream.exchange.is_some() {
+            return self.send_chunk(slot, allowed);
+        }
         let id = stream.id;
         let remaining = stream.source.remaining();
         let next = match stream.source.piece() {
@@ -190,25 +197,32 @@ impl Connection<'_> {
 
     /// Takes note of content that was gathered.
     pub(super) fn sent(&mut self, slot: Slot, count: u32, allowed: u32) -> Result<(), Stop> {
-        self.window.take(count);
-        self.patience.moved(count.into());
-        self.patience.sent_frame();
-        let stream = self.streams.at(slot)?;
-        stream.window.take(count);
-        stream.content += u64::from(count);
-        stream.source.advance(count.into())?;
-        stream.moved = stream.moved.saturating_add(count);
-        if stream.moved >= GOOD_PIECE {
-            (stream.moved, stream.shut) = (0, 0);
-        }
-        let ended = stream.source.remaining() == 0;
+        self.streams.at(slot)?.source.advance(count.into())?;
+        self.note_sent(slot, count, allowed)?;
+        let ended = self.streams.at(slot)?.source.remaining() == 0;
         self.schedule.sent(&mut self.streams, slot);
         if ended {
             self.schedule.remove(&mut self.streams, slot);
             return self.finish_answer(slot);
         }
         self.streams.at(slot)?.clock.enter(Stage::Turn);
-        if count == allowed && count < SMALL_FRAME {
+        Ok(())
+    }
+
+    /// Takes note of content that has used up windows.
+    pub(super) fn note_sent(&mut self, slot: Slot, count: u32, allowed: u32) -> Result<(), Stop> {
+        self.window.take(count);
+        self.patience.moved(count.into());
+        self.patience.sent_frame();
+        let stream = self.streams.at(slot)?;
+        stream.window.take(count);
+        stream.content += u64::from(count);
+        stream.moved = stream.moved.saturating_add(count);
+        if stream.moved >= GOOD_PIECE {
+            (stream.moved, stream.shut) = (0, 0);
+        }
+        let waits = stream.source.remaining() > 0 || stream.exchange.is_some();
+        if waits && count == allowed && count < SMALL_FRAME {
             self.spend(Cost::SmallFrame)?;
         }
         Ok(())
@@ -216,7 +230,11 @@ impl Connection<'_> {
 
     /// Makes room for a DATA frame of so much content, or of less if the open record has room that
     /// is worth it. Returns how much; None if there is no room now.
-    fn room_for(&mut self, content: usize, expected: u64) -> Result<Option<usize>, Stop> {
+    pub(super) fn room_for(
+        &mut self,
+        content: usize,
+        expected: u64,
+    ) -> Result<Option<usize>, Stop> {
         if !self.finish_frame()? {
             return Ok(None);
         }
@@ -232,6 +250,7 @@ impl Connection<'_> {
 
     /// All of an answer has been gathered.
     pub(super) fn finish_answer(&mut self, slot: Slot) -> Result<(), Stop> {
+        self.drop_exchange(slot)?;
         self.patience.answered();
         let now = self.now();
         let kernel = self.session.writer.is_kernel();

@@ -48,6 +48,8 @@ pub(super) enum State {
         /// All octets of the payload, padding included.
         length: u32,
         end_stream: bool,
+        /// Octets of content that went to a responder.
+        kept: u32,
     },
     /// The rest of a frame that is ignored.
     Skip(u32),

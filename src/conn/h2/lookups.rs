@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    requests::{sendable, write_head},
+    answers::{sendable, write_head},
     shared::Held,
 };
 use crate::{

@@ -8,8 +8,12 @@
 //! decoded in its order or the connection ends; an answer is sent completely, or its stream is
 //! reset.
 
+mod answers;
+mod content;
 mod deadlines;
 mod drain;
+mod exchange;
+mod fields;
 mod flow;
 mod frames;
 mod gather;
@@ -100,6 +104,8 @@ struct Connection<'c> {
     reads: Reads,
     /// Streams with a head that found no room yet.
     heads_waiting: usize,
+    /// Streams that a responder answers.
+    exchanges: usize,
     decoder: Decoder,
     inbound: Inbound,
     peer: PeerSettings,
@@ -149,6 +155,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         wanted: None,
         reads: Reads::default(),
         heads_waiting: 0,
+        exchanges: 0,
         decoder: Decoder::default(),
         inbound: Inbound::default(),
         peer: PeerSettings::default(),
@@ -202,6 +209,7 @@ impl Connection<'_> {
                 self.send_reads()?;
             }
             let more_to_read = self.read().await?;
+            self.poll_exchanges()?;
             let more_to_send = self.gather()?;
             self.depart()?;
             if self.is_finished() {
@@ -306,6 +314,7 @@ impl Connection<'_> {
 
     /// Closes a stream that is not in the schedule.
     fn close_stream(&mut self, slot: streams::Slot) -> Result<RequestClock, Stop> {
+        self.exchanges -= usize::from(self.streams.at(slot)?.exchange.take().is_some());
         let clock = self.streams.close(slot)?;
         if self.streams.is_empty() {
             self.idle_since = self.now();

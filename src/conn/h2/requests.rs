@@ -4,50 +4,29 @@ use std::rc::Rc;
 
 use super::{
     Connection, Stop,
-    gather::NO_CONTENT,
+    exchange::{EXCHANGE_BYTES, Exchange},
+    fields::{Keeping, KeptFields},
     heads::{Block, NO_BLOCK, undecodable},
     lookups::{Found, Lookup},
     shared::{Held, Scratch},
-    streams::{Answering, How},
+    streams::Answering,
 };
 use crate::{
     conn::{
-        Context,
-        exchange::{Decided, KeptAsked, Lookups, Reply, Want, decide},
+        exchange::{Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, decide},
         received_ago,
     },
     decode::h2::ContentSum,
-    hpack::{BlockWriter, FieldName},
-    observe::{Moved, RequestClock, ServerTiming, Stage},
+    hpack::FieldName,
+    observe::{RequestClock, Stage},
     parse::{
-        Target,
-        h2::{Draft, ErrorCode, FRAME_HEAD, Fault, FrameHead, Head, HeadOutcome, Priority},
+        BodyLength, Target,
+        h2::{Draft, ErrorCode, Fault, Head, HeadOutcome, Priority},
     },
-    process::{answer::FieldSink, facts::Made, interest::Interest, site::Asked},
-    respond::{
-        HeadFault, Status,
-        h2::{self as respond, HeadWriter, made_block},
-    },
-    write::{Piece, Source, WriteError},
+    process::{interest::Interest, site::Asked},
+    respond::{HeadFault, Status},
+    write::Pace,
 };
-
-/// Room for the fields that every head has and for what frames it.
-const OWN_FIELDS: usize = 160;
-
-/// The longest head that is sent: it fits one frame.
-const MAX_HEAD_ROOM: usize = 15 * 1024;
-
-/// Content up to this length leaves with its head, if nothing stands in its way.
-const SHORT: u64 = 4096;
-
-/// Bytes that are added to a head that was kept, at most: a size update, and `Server-Timing`.
-pub(super) const MOST_ADDED: usize = 1 + ServerTiming::LONGEST_LINE + 8;
-
-/// What a page or multipart ranges take while they wait to be sent, at most.
-pub(super) const CONTENT_BYTES: usize = 2048;
-
-/// The head of an answer is no frame.
-const NO_HEAD: Stop = Stop::defect("the head of an answer is no frame");
 
 /// A field block that opens a stream.
 pub(super) struct Received {
@@ -58,9 +37,9 @@ pub(super) struct Received {
 
 /// What is known of a request apart from what it asks for.
 #[derive(Clone, Copy)]
-struct Facts {
-    stream: u32,
-    end_stream: bool,
+pub(super) struct Facts {
+    pub(super) stream: u32,
+    pub(super) end_stream: bool,
     priority: Priority,
     content_length: Option<u64>,
 }
@@ -70,61 +49,8 @@ struct Facts {
 enum Examined<'l> {
     Decided(Facts, Reply<'l>),
     Wants(Facts, KeptAsked, Want),
+    Streamed(Facts, Box<Exchange>),
     Malformed(&'static str),
-}
-
-/// Writes the fields of an answer as HPACK.
-struct Sink<'a, 'b>(&'a mut HeadWriter<'b>);
-
-impl FieldSink for Sink<'_, '_> {
-    fn field(&mut self, name: &str, value: &[u8]) {
-        self.0.field(name, value);
-    }
-
-    fn field_u64(&mut self, name: &str, number: u64) {
-        self.0.field_u64(name, number);
-    }
-
-    fn made(&mut self, made: &Made) {
-        self.0.made(made.block(|made| made_block(made.fields())));
-    }
-}
-
-/// Writes the head of an answer into `room`, as one frame. Returns its length.
-pub(super) fn write_head(
-    context: &Context,
-    room: &mut [u8],
-    reply: &Reply<'_>,
-    clock: Option<&RequestClock>,
-    empties_table: bool,
-    stream: u32,
-) -> Result<usize, HeadFault> {
-    let status = reply.status().code();
-    let mut head = HeadWriter::new(room, status, empties_table).ok_or(HeadFault::Overflow)?;
-    head.server();
-    head.date(&context.time.date());
-    reply.write_fields(&mut Sink(&mut head));
-    if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
-        head.field("server-timing", ServerTiming::of(clock).as_bytes());
-    }
-    head.finish(stream, reply.source().remaining() == 0)
-}
-
-/// Room that the head of an answer takes, at most. An answer whose head is too long to be sent
-/// becomes 414: only a redirect repeats what the client sent.
-pub(super) fn sendable(context: &Context, reply: &mut Reply<'_>) -> Result<usize, WriteError> {
-    let timing = if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
-    let own = FRAME_HEAD + OWN_FIELDS + timing;
-    if own + reply.fields_bound() > MAX_HEAD_ROOM {
-        let to_head = reply.source().remaining() == 0;
-        let refusal = Reply::refusal(context, Status::UriTooLong);
-        *reply = if to_head { refusal.head_only() } else { refusal };
-    }
-    let room = own + reply.fields_bound();
-    if room > MAX_HEAD_ROOM {
-        return Err(WriteError::Defect("a refusal has too long a head"));
-    }
-    Ok(room)
 }
 
 impl Connection<'_> {
@@ -150,6 +76,7 @@ impl Connection<'_> {
         match examined {
             Examined::Decided(facts, reply) => self.answer(facts, reply, clock),
             Examined::Wants(facts, kept, want) => self.look_up(facts, kept, want, clock),
+            Examined::Streamed(facts, exchange) => self.exchange(facts, exchange, clock),
             Examined::Malformed(why) => {
                 context.count(|counts| counts.refused += 1);
                 clock.abandon(crate::observe::Why::Http2Protocol);
@@ -166,12 +93,16 @@ impl Connection<'_> {
         lookups: &'l Lookups,
         clock: &mut RequestClock,
     ) -> Result<Examined<'l>, Stop> {
-        let Self { context, session, decoder, recent, .. } = self;
+        let Self { context, socket, session, decoder, recent, .. } = self;
         let Received { stream, end_stream, block } = received;
-        let Scratch { huffman, text } = &mut *context.h2.scratch.borrow_mut();
-        let mut draft = Draft::new(text, context.head_limits);
+        let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
+        fields.clear();
+        let draft = Draft::new(text, context.head_limits);
+        let all = context.streams().then_some(&mut *fields);
+        let mut keeping = Keeping { draft, all };
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
-        decoder.decode(bytes, huffman, &mut draft).map_err(undecodable)?;
+        decoder.decode(bytes, huffman, &mut keeping).map_err(undecodable)?;
+        let draft = keeping.draft;
         clock.enter(Stage::Decode);
         let mut facts = Facts {
             stream: *stream,
@@ -209,210 +140,70 @@ impl Connection<'_> {
         Ok(match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => Examined::Decided(facts, reply),
             Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
-            Decided::Streamed(_) => {
+            Decided::Streamed(served) => {
+                let body = match head.content_length {
+                    _ if *end_stream => BodyLength::None,
+                    Some(length) => BodyLength::Length(length),
+                    None => BodyLength::Chunked,
+                };
+                let incoming = Incoming {
+                    method: head.method.as_bytes(),
+                    path,
+                    query,
+                    authority: Some(head.authority),
+                    version: None,
+                    fields: &KeptFields(fields),
+                    body,
+                };
                 let to_head = head.method == crate::parse::Method::Head;
-                Examined::Decided(facts, refused(Status::NotImplemented, to_head))
+                let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
+                    return Ok(Examined::Decided(
+                        facts,
+                        refused(Status::ServiceUnavailable, to_head),
+                    ));
+                };
+                let begun =
+                    begin(context, socket, &session.clock, &mut session.about, &served, &incoming);
+                match begun {
+                    Ok(responder) => {
+                        let timeouts = &context.config.timeouts;
+                        let pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
+                        let intake = Intake::new(body);
+                        let mut exchange =
+                            Exchange::new(responder, intake, served, to_head, pace, held);
+                        exchange.expects_continue = head.expect_continue;
+                        Examined::Streamed(facts, exchange)
+                    }
+                    Err(status) => Examined::Decided(facts, refused(status, to_head)),
+                }
             }
         })
     }
 
-    /// Gathers an answer: all of it if it is short, else its head.
-    fn answer(
+    /// A responder answers.
+    fn exchange(
         &mut self,
         facts: Facts,
-        mut reply: Reply<'_>,
+        exchange: Box<Exchange>,
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
-        let context = self.context;
-        clock.enter(Stage::Respond);
-        let room = sendable(context, &mut reply)?;
-        let length = reply.source().remaining();
-        let short = length > 0
-            && length <= SHORT
-            && facts.end_stream
-            && self.schedule.is_empty()
-            && length <= self.window.available().min(self.peer.initial_window).into()
-            && matches!(reply.source().piece(), Some(Piece::Copied(_) | Piece::Lent(..)));
-        let content = if short { FRAME_HEAD + length as usize } else { 0 };
-        let at_once = (short || length == 0) && facts.end_stream;
-        let mut held = None;
-        if !at_once && matches!(reply.source(), Source::Page(..) | Source::Parts(_)) {
-            held = Held::take(context, CONTENT_BYTES);
-            if held.is_none() {
-                clock.abandon(crate::observe::Why::Http2Refused);
-                return self.refuse(facts.stream);
-            }
-        }
-        if !self.reserve(room + content, length)? {
-            drop(held);
-            return self.keep_answer(facts, reply, clock, room);
-        }
-        let empties_table = std::mem::take(&mut self.table_lowered);
-        let free = self.session.writer.room().get_mut(self.filled..);
-        let free = free.ok_or(Stop::defect("a head found no room"))?;
-        let written = write_head(context, free, &reply, Some(&clock), empties_table, facts.stream);
-        let head = match written {
-            Ok(head) => head,
-            Err(fault) => return self.unwritable(facts, fault),
-        };
-        self.filled += head;
-        self.session.writer.gathering().holds_head();
-        let status = reply.status().code();
-        let how = self.how(reply.source());
-        if at_once {
-            if short {
-                self.put(&respond::data(facts.stream, length as u32, true))?;
-                self.copy_all(&reply)?;
-                self.patience.sent_frame();
-                self.window.take(length as u32);
-            }
-            self.answered_at_once(&mut clock, status, head, length, how);
-            return Ok(());
-        }
+        clock.enter(Stage::Process);
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
         let stream = self.streams.at(slot)?;
-        (stream.status, stream.head, stream.how) = (status, head as u16, how);
-        (stream.held, stream.source) = (held, std::mem::take(reply.source_mut()));
-        self.begin_content(slot)
-    }
-
-    /// There is no room for an answer now: its head is written elsewhere and waits for it.
-    #[cold]
-    fn keep_answer(
-        &mut self,
-        facts: Facts,
-        mut reply: Reply<'_>,
-        clock: RequestClock,
-        room: usize,
-    ) -> Result<(), Stop> {
-        let mut head = vec![0; room];
-        let written = write_head(self.context, &mut head, &reply, None, false, facts.stream);
-        match written {
-            Ok(length) => head.truncate(length),
-            Err(fault) => return self.unwritable(facts, fault),
-        }
-        let Some(held) = Held::take(self.context, room + CONTENT_BYTES) else {
-            clock.abandon(crate::observe::Why::Http2Refused);
-            return self.refuse(facts.stream);
-        };
-        let Some(slot) = self.open(facts, clock) else {
-            return Err(Stop::defect("a stream that was admitted found no place"));
-        };
-        let status = reply.status().code();
-        let source = std::mem::take(reply.source_mut());
-        self.keep_head(slot, Found { status, head, source, held })
-    }
-
-    /// A stream is answered, as soon as there is room for its head.
-    fn keep_head(&mut self, slot: super::streams::Slot, found: Found) -> Result<(), Stop> {
-        let Found { status, mut head, source, mut held } = found;
-        head.shrink_to_fit();
-        held.shrink(head.len() + CONTENT_BYTES);
-        let how = self.how(&source);
-        let stream = self.streams.at(slot)?;
-        stream.answering = Answering::Sending;
-        (stream.status, stream.how, stream.source) = (status, how, source);
-        stream.held = Some(held);
-        stream.kept_head = Some(head.into_boxed_slice());
-        self.heads_waiting += 1;
+        stream.answering = Answering::Making;
+        stream.exchange = Some(exchange);
+        self.exchanges += 1;
         Ok(())
-    }
-
-    /// Gathers the head that was kept, for which there is room.
-    pub(super) fn put_head(&mut self, slot: super::streams::Slot) -> Result<(), Stop> {
-        let shows_timing = self.context.config.observe.server_timing;
-        let stream = self.streams.at(slot)?;
-        let head = stream.kept_head.take().ok_or(NO_HEAD)?;
-        self.heads_waiting -= 1;
-        if let Some(held) = &mut stream.held {
-            held.shrink(CONTENT_BYTES);
-        }
-        let mut added = [0; MOST_ADDED];
-        let mut fields = BlockWriter::new(&mut added);
-        if shows_timing {
-            fields.field("server-timing", ServerTiming::of(&stream.clock).as_bytes());
-        }
-        let added = fields.finish().and_then(|length| added.get(..length)).ok_or(NO_HEAD)?;
-        let (frame, block) = head.split_at_checked(FRAME_HEAD).ok_or(NO_HEAD)?;
-        let lowered = std::mem::take(&mut self.table_lowered);
-        let mut frame = FrameHead::parse(frame).ok_or(NO_HEAD)?;
-        frame.length += u32::from(lowered) + added.len() as u32;
-        stream.head = (FRAME_HEAD as u32 + frame.length) as u16;
-        self.put(&frame.bytes())?;
-        if lowered {
-            self.put(&[crate::hpack::EMPTY_TABLE])?;
-        }
-        self.put(block)?;
-        self.put(added)?;
-        self.session.writer.gathering().holds_head();
-        self.begin_content(slot)
-    }
-
-    /// The head has been gathered; the content follows.
-    fn begin_content(&mut self, slot: super::streams::Slot) -> Result<(), Stop> {
-        let now = self.now();
-        let stream = self.streams.at(slot)?;
-        stream.answering = Answering::Sending;
-        if stream.source.remaining() == 0 {
-            return self.finish_answer(slot);
-        }
-        stream.clock.enter(Stage::Turn);
-        if stream.window.available() == 0 {
-            stream.shut_at(now);
-            stream.clock.enter(Stage::Window);
-        } else {
-            self.schedule.insert(&mut self.streams, slot);
-        }
-        Ok(())
-    }
-
-    /// What will be done with content.
-    pub(super) fn how(&self, source: &Source) -> How {
-        let kernel = self.session.writer.is_kernel();
-        match source.piece() {
-            Some(Piece::Copied(_)) | None => How::Page,
-            Some(Piece::Lent(..)) if kernel => How::Lent,
-            Some(Piece::Lent(..)) => How::Copied,
-            Some(Piece::Read(..)) => How::Read,
-        }
-    }
-
-    /// Copies the content of a short answer behind its head.
-    fn copy_all(&mut self, reply: &Reply<'_>) -> Result<(), Stop> {
-        match reply.source().piece() {
-            Some(Piece::Copied(bytes)) => self.put(bytes),
-            Some(Piece::Lent(pages, range)) => self.put(pages.get(range).ok_or(NO_CONTENT)?),
-            Some(Piece::Read(..)) | None => Err(Stop::defect("a short answer has no content")),
-        }
-    }
-
-    fn answered_at_once(
-        &mut self,
-        clock: &mut RequestClock,
-        status: u16,
-        head: usize,
-        content: u64,
-        how: How,
-    ) {
-        let kernel = self.session.writer.is_kernel();
-        let mut moved = Moved { head: head as u64, ..Moved::default() };
-        *match how {
-            How::Page => &mut moved.inline,
-            How::Copied | How::Lent | How::Read => &mut moved.copied,
-        } = content;
-        self.session.clock.answered(clock, status, kernel, moved);
-        self.session.writer.carry(self.socket, clock, self.filled);
-        self.patience.answered();
-        self.patience.moved(content);
-        if self.streams.is_empty() {
-            self.idle_since = self.now();
-        }
     }
 
     /// Opens a place for a request that has just come.
-    fn open(&mut self, facts: Facts, clock: RequestClock) -> Option<super::streams::Slot> {
+    pub(super) fn open(
+        &mut self,
+        facts: Facts,
+        clock: RequestClock,
+    ) -> Option<super::streams::Slot> {
         let slot = self.streams.open(facts.stream, self.peer.initial_window)?;
         let stream = self.streams.get_mut(slot)?;
         stream.priority = facts.priority;
@@ -423,7 +214,7 @@ impl Connection<'_> {
     }
 
     /// The head of an answer could not be written: a defect that costs its stream.
-    fn unwritable(&mut self, facts: Facts, fault: HeadFault) -> Result<(), Stop> {
+    pub(super) fn unwritable(&mut self, facts: Facts, fault: HeadFault) -> Result<(), Stop> {
         self.context.defect(&fault);
         self.reset(facts.stream, ErrorCode::InternalError, crate::observe::Why::ServerDefect)
     }

@@ -21,6 +21,8 @@ pub(super) struct Scratch {
     pub(super) huffman: Box<[u8]>,
     /// For what is kept of a head.
     pub(super) text: Box<[u8]>,
+    /// For all fields of a head, where responders want them.
+    pub(super) fields: Vec<u8>,
 }
 
 impl Shared {
@@ -30,6 +32,7 @@ impl Shared {
         let scratch = Scratch {
             huffman: zeroed(head_bytes.max(Decoder::MIN_SCRATCH)),
             text: zeroed(head_bytes),
+            fields: Vec::new(),
         };
         Self { scratch: RefCell::new(scratch), held: Cell::new(0) }
     }
@@ -49,6 +52,19 @@ impl Held {
             context.h2.held.get().checked_add(bytes).filter(|held| *held <= H2_HELD_BYTES)?;
         context.h2.held.set(held);
         Some(Self { context: Rc::clone(context), bytes })
+    }
+
+    /// Takes so many bytes more. False if the account is used up.
+    #[must_use]
+    pub(super) fn grow(&mut self, by: usize) -> bool {
+        let Some(mut more) = Self::take(&self.context, by) else { return false };
+        self.bytes += std::mem::take(&mut more.bytes);
+        true
+    }
+
+    /// Gives so many bytes back.
+    pub(super) fn shrink_by(&mut self, by: usize) {
+        self.shrink(self.bytes.saturating_sub(by));
     }
 
     /// Gives back what is beyond so many bytes.

@@ -7,6 +7,7 @@ use crate::{decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, 
 
 use super::{
     Stop,
+    exchange::Exchange,
     flow::{ReceiveWindow, SendWindow},
     shared::Held,
 };
@@ -25,6 +26,8 @@ const FIRST: usize = 4;
 pub(super) enum Answering {
     /// Something is looked up for it.
     Looking,
+    /// A responder makes the head.
+    Making,
     /// The same, and nobody wants the answer any more: the place is free when the look-up ends.
     Orphaned,
     /// It is answered: its head has been gathered unless it is kept, content is left.
@@ -59,6 +62,8 @@ pub(super) struct Stream {
     pub(super) sum: ContentSum,
     /// The content of the answer that is left.
     pub(super) source: Source,
+    /// What makes the content of the answer, in place of a source.
+    pub(super) exchange: Option<Box<Exchange>>,
     /// Since when a window has kept it from sending, or, once it is done, since when nothing of the
     /// request has come: milliseconds on the worker's clock, 0 for not at all.
     pub(super) since: u64,
@@ -98,6 +103,14 @@ impl Stream {
     pub(super) fn shut_at(&mut self, now: u64) {
         if self.since == 0 {
             self.since = now.max(1);
+        }
+    }
+
+    /// Whether there is content that could leave.
+    pub(super) fn has_content(&self) -> bool {
+        match &self.exchange {
+            Some(exchange) => exchange.has_chunk(),
+            None => self.source.remaining() > 0,
         }
     }
 
@@ -162,6 +175,7 @@ impl Streams {
             receive: ReceiveWindow::default(),
             sum: ContentSum::new(None),
             source: Source::Nothing,
+            exchange: None,
             since: 0,
             shut: 0,
             moved: 0,

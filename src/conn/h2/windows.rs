@@ -11,7 +11,8 @@ impl Connection<'_> {
     pub(super) fn ready_if_open(&mut self, slot: Slot) -> Result<(), Stop> {
         let now = self.now();
         let stream = self.streams.at(slot)?;
-        let waits = stream.reading || stream.parked || stream.kept_head.is_some();
+        let waits =
+            stream.reading || stream.parked || stream.kept_head.is_some() || !stream.has_content();
         if stream.answering == Answering::Sending && !waits && stream.window.available() > 0 {
             stream.opened(now);
             self.schedule.insert(&mut self.streams, slot);

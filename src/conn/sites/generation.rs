@@ -41,6 +41,8 @@ pub(crate) struct Generation {
     /// What unknown hosts get.
     stray: Rc<Served>,
     stores: HashMap<StoreKey, Rc<FileStore>>,
+    /// A route hands its requests to a responder.
+    streams: bool,
 }
 
 impl Generation {
@@ -53,6 +55,7 @@ impl Generation {
             bare: Vec::with_capacity(plan.sites.len()),
             stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none)),
             stores: HashMap::new(),
+            streams: false,
             plan: Arc::clone(plan),
         };
         for site in &plan.sites {
@@ -82,6 +85,7 @@ impl Generation {
                 Action::Proxy { pool } => Act::Proxy(pool.as_str().into()),
                 Action::Service(service) => Act::Service(*service),
             };
+            self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_));
             let rules = site.headers.then(&route.headers);
             self.routes.push(Rc::new(Served::new(route, act, &rules)));
         }
@@ -117,6 +121,11 @@ impl Generation {
             Choice::UnknownHost => None,
         };
         Rc::clone(chosen.unwrap_or(&self.stray))
+    }
+
+    /// Whether responders answer some requests, which want all fields of a head.
+    pub(in crate::conn) fn streams(&self) -> bool {
+        self.streams
     }
 
     /// What a request gets whose head is not understood: the fields of the site for all names, if

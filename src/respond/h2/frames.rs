@@ -2,6 +2,17 @@
 
 use crate::parse::h2::{ErrorCode, FRAME_HEAD, Flags, FrameHead, Kind};
 
+/// 100 (Continue) as a HEADERS frame (RFC 9110 section 15.2.1). With `empties_table` its block begins
+/// with a size update.
+pub fn continue_100(stream: u32, empties_table: bool) -> Vec<u8> {
+    // `:status` with a literal value, not indexed.
+    const BLOCK: [u8; 6] = [crate::hpack::EMPTY_TABLE, 0x08, 3, b'1', b'0', b'0'];
+    let block = if empties_table { &BLOCK[..] } else { &BLOCK[1..] };
+    let flags = Flags::END_HEADERS;
+    let head = FrameHead { length: block.len() as u32, kind: Kind::Headers, flags, stream };
+    [&head.bytes(), block].concat()
+}
+
 /// The head of a DATA frame.
 #[inline]
 pub const fn data(stream: u32, length: u32, end_stream: bool) -> [u8; FRAME_HEAD] {

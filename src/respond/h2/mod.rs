@@ -4,7 +4,7 @@ mod frames;
 mod head;
 
 pub use frames::{
-    OWN_SETTINGS, data, go_away, go_away_bytes, ping, ping_ack, rst_stream, settings, settings_ack,
-    window_update,
+    OWN_SETTINGS, continue_100, data, go_away, go_away_bytes, ping, ping_ack, rst_stream, settings,
+    settings_ack, window_update,
 };
 pub use head::{HeadWriter, made_block};

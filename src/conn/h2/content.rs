@@ -1,0 +1,146 @@
+//! Request content for responders: one piece at a time, when it is wanted. What comes before waits
+//! here, in the worker's account, and the stream's window opens only as it is taken.
+
+use super::{Connection, Stop, exchange::Step, streams::Slot};
+use crate::{
+    conn::exchange::Failure,
+    observe::Why,
+    respond::{Status, h2 as respond},
+    ring::Chunk,
+};
+
+impl Connection<'_> {
+    /// Hands over what has arrived, if it is wanted. False if there is nothing: then the client is
+    /// waited for, and asked to go on if it waits for that.
+    pub(super) fn feed(&mut self, slot: Slot) -> Result<bool, Stop> {
+        let now = self.now();
+        let stream = self.streams.at(slot)?;
+        let Some(exchange) = &mut stream.exchange else { return Ok(false) };
+        if !exchange.intake.is_wanted() {
+            exchange.waits_no_longer(now);
+            return Ok(false);
+        }
+        if exchange.arrived.is_empty() {
+            if exchange.ends {
+                exchange.waits_no_longer(now);
+                exchange.intake.end();
+                return Ok(true);
+            }
+            exchange.wanted_since =
+                if exchange.wanted_since == 0 { now.max(1) } else { exchange.wanted_since };
+            if std::mem::take(&mut exchange.expects_continue) && exchange.step == Step::Head {
+                let frame =
+                    respond::continue_100(stream.id, std::mem::take(&mut self.table_lowered));
+                self.reply(&frame)?;
+            }
+            return Ok(false);
+        }
+        exchange.waits_no_longer(now);
+        let piece = std::mem::take(&mut exchange.arrived);
+        exchange.held.shrink_by(piece.len());
+        exchange.owed += piece.len() as u32;
+        exchange.intake.put(Chunk::from(piece));
+        if exchange.ends {
+            exchange.intake.end();
+        }
+        self.give_back(slot)?;
+        Ok(true)
+    }
+
+    /// Takes a stretch of the plaintext as content of a request that a responder answers; `consumed`
+    /// bytes of it are done with. False if the stream has no responder: then nothing was taken.
+    pub(super) fn take_content(
+        &mut self,
+        slot: Slot,
+        data: std::ops::Range<usize>,
+        consumed: usize,
+    ) -> Result<bool, Stop> {
+        let now = self.now();
+        let Self { streams, session, .. } = self;
+        let stream = streams.at(slot)?;
+        let Some(exchange) = &mut stream.exchange else { return Ok(false) };
+        let length = data.len();
+        // Content has begun to come: the client does not wait for 100.
+        exchange.expects_continue &= length == 0;
+        if length == 0 {
+            session.reader.consume(consumed);
+            return Ok(true);
+        }
+        exchange.waits_no_longer(now);
+        if !exchange.pace.keeps_up(exchange.waited, length) {
+            session.reader.consume(consumed);
+            self.refuse_content(slot, Status::RequestTimeout, Why::ServerTooSlow)?;
+            return Ok(true);
+        }
+        if exchange.intake.is_wanted() && exchange.arrived.is_empty() {
+            exchange.intake.put(session.reader.take(data, consumed));
+            exchange.owed += length as u32;
+            self.give_back(slot)?;
+            self.poll_exchange(slot)?;
+            return Ok(true);
+        }
+        let fits = exchange.held.grow(length);
+        if fits && let Some(bytes) = session.reader.plaintext().get(data) {
+            exchange.arrived.extend_from_slice(bytes);
+        }
+        session.reader.consume(consumed);
+        if !fits {
+            self.refuse_content(slot, Status::ServiceUnavailable, Why::ServerError)?;
+        }
+        Ok(true)
+    }
+
+    /// END_STREAM has come for a request that a responder answers.
+    pub(super) fn end_content(&mut self, slot: Slot) -> Result<(), Stop> {
+        let now = self.now();
+        let Some(exchange) = &mut self.streams.at(slot)?.exchange else { return Ok(()) };
+        exchange.ends = true;
+        exchange.waits_no_longer(now);
+        if exchange.arrived.is_empty() {
+            exchange.intake.end();
+        }
+        Ok(())
+    }
+
+    /// The content of a request is not taken: its client gets this status, or a reset behind a head.
+    pub(super) fn refuse_content(
+        &mut self,
+        slot: Slot,
+        status: Status,
+        why: Why,
+    ) -> Result<(), Stop> {
+        self.fail(slot, Failure { status, why })
+    }
+
+    /// Opens the stream's window by what was handed over.
+    fn give_back(&mut self, slot: Slot) -> Result<(), Stop> {
+        let stream = self.streams.at(slot)?;
+        let Some(exchange) = &mut stream.exchange else { return Ok(()) };
+        if !self.replies.has_room() {
+            return Ok(());
+        }
+        let owed = std::mem::take(&mut exchange.owed);
+        let (id, open) = (stream.id, stream.remote_open);
+        match stream.receive.consumed(owed) {
+            Some(increment) if open => self.reply(&respond::window_update(id, increment)),
+            _ => Ok(()),
+        }
+    }
+
+    /// When the client of a stream has to have sent more content, in milliseconds.
+    pub(super) fn content_deadline(&self, slot: Slot) -> Option<u64> {
+        let exchange = self.streams.get(slot)?.exchange.as_ref()?;
+        let limit = self.context.config.timeouts.body_progress.as_millis() as u64;
+        (exchange.wanted_since > 0).then(|| exchange.wanted_since.saturating_add(limit))
+    }
+}
+
+impl super::exchange::Exchange {
+    /// The client is not waited for, from `now` on.
+    fn waits_no_longer(&mut self, now: u64) {
+        let since = std::mem::take(&mut self.wanted_since);
+        if since > 0 {
+            self.waited += now.saturating_sub(since);
+        }
+    }
+}
