@@ -103,7 +103,7 @@ pub(super) struct Anatomy {
 #[command(after_help = "The server has to run with --admin. From elsewhere: \
     ssh -t HOST ringway top.")]
 pub(super) struct Top {
-    /// The server's --admin address: 127.0.0.1:PORT, [::1]:PORT or unix:/path
+    /// The server's --admin address: 127.0.0.1:PORT or unix:/path
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub(super) admin: AdminAddress,
     /// How often to ask

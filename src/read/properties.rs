@@ -261,7 +261,7 @@ proptest! {
     }
 }
 
-/// A control record of kernel TLS is taken by an operation of its own. Whoever waited for it may
+/// A control record of kernel TLS is taken by an operation of its own. The task that waited for it may
 /// have dropped that wait, and may look and move aside meanwhile.
 #[test]
 fn a_control_record_outlives_the_wait_for_it() {

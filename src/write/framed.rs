@@ -1,7 +1,7 @@
 //! Files that are not cached, as frames of HTTP/2: read into send memory that leaves a gap before
 //! each piece, so that nothing is copied behind its head.
 //!
-//! A read is owned by whoever began it and holds nobody up: meanwhile the writer gathers and sends
+//! The stream that began a read owns it, and a read delays no other stream: meanwhile the writer gathers and sends
 //! what is ready. What was read leaves by itself, once nothing waits before it.
 
 use std::{
