@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod anatomy;
+mod check;
 mod doctor;
 mod open_files;
 mod options;
@@ -15,7 +16,6 @@ mod proxy;
 mod serve;
 mod start_block;
 mod top;
-mod units;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -64,6 +64,8 @@ pub fn run() -> ExitCode {
     let exit = match command {
         Command::Serve(options) => serve::run(&options),
         Command::Proxy(options) => proxy::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Config { what } => check::print_config(&what),
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),
         Command::Top(options) => top::run(&options),
@@ -78,12 +80,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> 
     Cli::try_parse_from(arguments).map_err(|mut error| {
         // clap advises `-- --option`, since a folder could be named so. Nobody means that.
         if error.kind() == ErrorKind::UnknownArgument {
-            let advice = "options are given on the command line alone, without a file of them";
-            let is_config = error
-                .get(ContextKind::InvalidArg)
-                .is_some_and(|argument| argument.to_string().starts_with("--config"));
-            let advice =
-                if is_config { advice } else { "see `ringway serve --help` for the options" };
+            let advice = "see `ringway serve --help` for the options";
             let advice = ContextValue::StyledStrs(vec![advice.into()]);
             error.insert(ContextKind::Suggested, advice);
         }
@@ -114,10 +111,8 @@ mod tests {
 
     #[test]
     fn an_unknown_option_is_not_taken_for_a_folder() {
-        for (option, says) in [("--config", "without a file of them"), ("--lisen", "'--listen'")] {
-            let arguments = ["ringway", "serve", option, "x"].map(Into::into);
-            let error = parse(arguments.into_iter()).unwrap_err().to_string();
-            assert!(error.contains(says) && !error.contains("-- --"), "{error}");
-        }
+        let arguments = ["ringway", "serve", "--lisen", "x"].map(Into::into);
+        let error = parse(arguments.into_iter()).unwrap_err().to_string();
+        assert!(error.contains("'--listen'") && !error.contains("-- --"), "{error}");
     }
 }

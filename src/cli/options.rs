@@ -1,18 +1,30 @@
-//! The command line, as clap derives it. Every default stands in [`crate::config`] alone: an
+//! The command line. The options of `serve` are made of the settings that the configuration file
+//! has too ([`crate::config::file`]); every default stands in [`crate::config`] alone, so that an
 //! option that is not given leaves the configuration's value as it is.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint,
+};
 use clap_complete::Shell;
 use log::LevelFilter;
 
-use super::{anatomy::Target, units};
+use super::anatomy::Target;
 use crate::config::{
-    AccessLogTarget, AdminAddress, CertificateSource, ClientAuth, ClientAuthMode, Config,
-    ConfigError, FieldLine, IoMode, KtlsMode, LandlockMode, ListenAddress, LogFormat,
-    ObserveOptions, ProcessOptions, TlsVersion, UserSpec,
+    AdminAddress, Config, ConfigError, FieldLine,
+    file::{
+        keys::{Key, Kind, Row},
+        quoted,
+        settings::{Draft, sections},
+    },
+    units,
 };
 
 /// What is printed after the help of the program and in its man page.
@@ -40,6 +52,13 @@ pub(super) enum Command {
     Serve(Box<Serve>),
     /// Put HTTPS in front of an application server
     Proxy(super::proxy::Proxy),
+    /// Try a configuration file: say all that a start would find wrong
+    Check(Check),
+    /// Print what belongs to configuration files
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
     /// Say what this host offers, what Ringway will do with it, and how to change it
     Doctor(Doctor),
     /// Look at one request as a client: where its time went
@@ -60,6 +79,33 @@ pub(super) struct Doctor {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The options of `ringway check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The file
+    #[arg(value_name = "FILE", default_value = "/etc/ringway/ringway.toml",
+        value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Exit with 2 for warnings too
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the JSON Schema of configuration files, for editors
+    Schema,
+    /// Print a commented example
+    Example,
+    /// Print the reference of all settings, in Markdown
+    Reference,
+    /// Print the file that means the same as these options of `ringway serve`
+    FromOptions(Box<Serve>),
 }
 
 /// The options of `ringway anatomy`.
@@ -139,270 +185,190 @@ impl Method {
 #[derive(Debug, Args)]
 #[command(after_help = "Sizes: 512, 64KiB, 1MiB, 2GiB. Times: 250ms, 10s, 2m, 1h.")]
 pub(super) struct Serve {
-    /// The folder to serve
-    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    root: PathBuf,
+    /// The folder to serve [default: .]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "config")]
+    root: Option<PathBuf>,
 
-    /// Address and port to listen on, [::]:PORT for every address; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
-    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
-    #[arg(long, value_name = "ADDR")]
-    listen: Vec<ListenAddress>,
-
-    /// Worker threads, one ring each [default: the CPUs that this process may use]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-
-    /// Leave the workers to the scheduler instead of pinning each to a CPU
-    #[arg(long)]
-    no_pin: bool,
-
-    /// What workers run on: io_uring, or epoll where the host refuses io_uring; io_uring alone; or
-    /// epoll alone
-    #[arg(long, value_name = "WHAT", default_value = "auto")]
-    io: IoOption,
-    #[command(flatten)]
-    tls: Tls,
-    #[command(flatten)]
-    site: Site,
-    #[command(flatten)]
-    log: LogOptions,
-    #[command(flatten)]
-    observe: Observe,
-    #[command(flatten)]
-    process: Process,
-    #[command(flatten)]
-    limits: LimitOptions,
-    #[command(flatten)]
-    times: TimeOptions,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "TLS")]
-struct Tls {
-    /// Certificate chain in PEM, leaf first; may be repeated, each with its --key, and is chosen by
-    /// the name that a client asks for, the first for all others [default: one that Ringway makes
-    /// and keeps]
-    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
-    cert: Vec<PathBuf>,
-    /// Private key in PEM: PKCS#8, SEC1 or PKCS#1; the first belongs to the first --cert, and so on
-    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
-    key: Vec<PathBuf>,
-    /// Ask clients for a certificate by an authority in this PEM file
+    /// Take all settings from this file instead of options; `ringway check` tries it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    client_ca: Option<PathBuf>,
-    /// Whether a client may come without a certificate [default: required]
-    #[arg(long, value_name = "WHEN", requires = "client_ca")]
-    client_auth: Option<ClientAuthOption>,
-    /// Keys of session tickets, shared by servers that resume each other's sessions: lines made by
-    /// `openssl rand -base64 32`; the first seals, all open [default: keys of this process alone]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    ticket_keys: Option<PathBuf>,
-    /// Record protection by the kernel: where that costs less, always, for sending alone, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    ktls: Ktls,
-    /// The oldest TLS version to accept
-    #[arg(long = "tls-min", value_name = "VERSION", default_value = "1.2")]
-    oldest: MinVersion,
-    /// Offer HTTP/1.1 alone, not HTTP/2
-    #[arg(long, hide = true)]
-    no_h2: bool,
-}
+    pub(super) config: Option<PathBuf>,
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Site")]
-struct Site {
-    /// File in DIR that answers every path that names no file, as single-page applications want
-    #[arg(long, value_name = "FILE")]
-    spa: Option<PathBuf>,
-    /// Answer a folder without an index file with a listing
-    #[arg(long)]
-    listing: bool,
-    /// Answer 404 where a path leads over a symbolic link
-    #[arg(long)]
-    no_follow: bool,
-    /// Name of the file that answers for its folder [default: index.html]
-    #[arg(long, value_name = "NAME")]
-    index: Option<String>,
-    /// Field line for every response, as 'Name: value'; may be repeated
-    #[arg(long, value_name = "FIELD")]
-    header: Vec<FieldLine>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Log")]
-struct LogOptions {
-    /// Form of the log on standard error, and of the access log
-    #[arg(long, value_name = "FORM", default_value = "text")]
-    log_format: LogForm,
     /// Least level to log: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "RINGWAY_LOG",
+        default_value = "info",
+        help_heading = "Log"
+    )]
     log_level: LevelFilter,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Observation")]
-struct Observe {
-    /// Serve metrics and a live page of where time and copies go: 127.0.0.1:PORT or unix:/path
-    #[arg(long, value_name = "ADDR")]
-    admin: Option<AdminAddress>,
-    /// Write a line for each request, - for standard output; SIGUSR1 opens the file anew
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    access_log: Option<PathBuf>,
-    /// Send clients the stages of their requests in the field Server-Timing
-    #[arg(long)]
-    server_timing: bool,
-    /// Neither time stages nor count copies, to measure what that costs
-    #[arg(long)]
-    no_anatomy: bool,
+/// The settings that stand on the command line, with their tables and keys in the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    /// Each with the texts that were given.
+    pub(super) given: Vec<Given>,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Privileges")]
-struct Process {
-    /// Become this user once ports are bound and keys are read; names or numbers
-    #[arg(long, value_name = "NAME[:GROUP]")]
-    user: Option<UserSpec>,
-    /// Confine the process to its files by Landlock: where the kernel has it, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    landlock: Landlock,
-    /// Let a crash leave a memory image, and debuggers look inside: both see private keys
-    #[arg(long)]
-    core_dumps: bool,
+/// A setting that stands on the command line.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// In the file.
+    pub(super) table: &'static str,
+    /// What it is.
+    pub(super) row: Row,
+    /// What it was given.
+    pub(super) texts: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Landlock {
-    Auto,
-    On,
-    Off,
+/// Options that another one has to stand beside.
+const REQUIRED: [(&str, &str); 3] =
+    [("cert", "key"), ("key", "cert"), ("client-auth", "client-ca")];
+
+impl Args for Settings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let settings = sections().into_iter().flat_map(|section| {
+            let heading = section.heading;
+            section.keys.into_iter().map(move |key| (heading, key))
+        });
+        settings.fold(command, |command, (heading, key)| match key.row.option {
+            Some(option) => command.arg(argument(option, heading, key)),
+            None => command,
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ClientAuthOption {
-    Optional,
-    Required,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum IoOption {
-    Auto,
-    Ring,
-    Poll,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Ktls {
-    Auto,
-    On,
-    Send,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MinVersion {
-    #[value(name = "1.2")]
-    V12,
-    #[value(name = "1.3")]
-    V13,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogForm {
-    Text,
-    Json,
-}
-
-/// Declares a group of optional overrides: for each its documentation, its name on the command
-/// line, its type and parser, and the value that it replaces.
-macro_rules! overrides {
-    ($name:ident of $target:ty, under $heading:literal {
-        $($(#[$doc:meta])* $option:ident $flag:literal $unit:literal:
-            $kind:ty = $parser:expr => $field:ident,)*
-    }) => {
-        #[derive(Debug, Args)]
-        #[command(next_help_heading = $heading)]
-        struct $name {
-            $($(#[$doc])* #[arg(long = $flag, value_name = $unit, value_parser = $parser)]
-            $option: Option<$kind>,)*
+/// An option that sets a key.
+fn argument(option: &'static str, heading: &'static str, key: Key<Draft>) -> Arg {
+    let row = key.row;
+    let help = match row.kind {
+        Kind::NoFlag(help) => help.to_owned(),
+        Kind::Flag | Kind::OneOf(_) => row.doc.to_owned(),
+        _ if row.default.is_empty() => row.doc.to_owned(),
+        _ => format!("{} [default: {}]", row.doc, row.default),
+    };
+    let arg = Arg::new(option).long(option).help(help);
+    let arg = if heading == "Options" { arg } else { arg.help_heading(heading) };
+    let required = REQUIRED.iter().find(|(needs, _)| *needs == option);
+    let arg = required.iter().fold(arg, |arg, (_, other)| arg.requires(*other));
+    // Tried on settings of its own, so that what is wrong is said about this option.
+    let key = Arc::new(key);
+    let check = move |text: &str| match key.set(&mut Draft::default(), text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(why),
+    };
+    let (name, repeated) = match row.kind {
+        Kind::Flag | Kind::NoFlag(_) => return arg.action(ArgAction::SetTrue),
+        Kind::OneOf(words) => {
+            let shown = if words.contains(&row.default) && row.option != Some("client-auth") {
+                arg.default_value(row.default)
+            } else {
+                arg
+            };
+            return shown.value_name("WHICH").value_parser(PossibleValuesParser::new(words));
         }
+        Kind::Text(name) => (name, false),
+        Kind::Texts(name) => (name, true),
+        Kind::Path => ("FILE", false),
+        Kind::Paths => ("FILE", true),
+        Kind::Size => ("SIZE", false),
+        Kind::Time => ("TIME", false),
+        _ => ("N", false),
+    };
+    let arg = if repeated { arg.action(ArgAction::Append) } else { arg };
+    let is_path = matches!(row.kind, Kind::Path | Kind::Paths);
+    let arg = if is_path { arg.value_hint(ValueHint::FilePath) } else { arg };
+    arg.value_name(name).value_parser(check)
+}
 
-        impl $name {
-            fn apply(&self, target: &mut $target) {
-                $(if let Some(value) = self.$option { target.$field = value; })*
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut settings = Self::default();
+        settings.update_from_arg_matches(matches)?;
+        Ok(settings)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for section in sections() {
+            for key in &section.keys {
+                let row = key.row;
+                let Some(option) = row.option else { continue };
+                if matches.value_source(option) != Some(ValueSource::CommandLine) {
+                    continue;
+                }
+                let texts = match row.kind {
+                    Kind::Flag => vec!["true".to_owned()],
+                    Kind::NoFlag(_) => vec!["false".to_owned()],
+                    _ => matches.get_many(option).into_iter().flatten().cloned().collect(),
+                };
+                self.given.push(Given { table: section.table, row, texts });
             }
         }
-    };
-}
-
-overrides! {
-    LimitOptions of crate::config::Limits, under "Limits" {
-        /// Open connections per worker [default: 10000]
-        connections "connections" "N": usize = number::<usize> => connections,
-        /// Open connections on all workers together, 0 for no limit [default: 0]
-        in_all "max-connections" "N": usize = number::<usize> => connections_in_all,
-        /// Open connections of one address, an IPv6 one by its /64, 0 for no limit [default: 0]
-        per_address "max-connections-per-address" "N": usize = number::<usize>
-            => connections_per_address,
-        /// Handshakes in flight per worker [default: 1024]
-        handshakes "handshakes" "N": usize = number::<usize> => handshakes,
-        /// Receive buffers per worker, a power of two [default: 1024]
-        receive_buffers "receive-buffers" "N": usize = number::<usize> => receive_buffers,
-        /// Size of one receive buffer [default: 16KiB]
-        receive_buffer_size "receive-buffer-size" "SIZE": usize = units::memory
-            => receive_buffer_bytes,
-        /// Receive buffers that one connection may hold at a time [default: 4]
-        leases "leases-per-connection" "N": usize = number::<usize> => leases_per_connection,
-        /// Registered send memory per worker [default: 8MiB]
-        send_memory "send-memory" "SIZE": usize = units::memory => send_memory_bytes,
-        /// Largest request head; beyond it 431 [default: 16KiB]
-        max_head "max-head" "SIZE": usize = units::memory => head_bytes,
-        /// Most field lines in a request head; beyond them 431 [default: 100]
-        max_fields "max-fields" "N": usize = number::<usize> => head_fields,
-        /// Longest request target; beyond it 414 [default: 8KiB]
-        max_target "max-target" "SIZE": usize = units::memory => target_bytes,
-        /// Largest request body; beyond it 413 [default: 1MiB]
-        max_body "max-body" "SIZE": u64 = units::bytes => body_bytes,
-        /// Most requests on one connection [default: 1000000]
-        max_requests "max-requests" "N": u64 = number::<u64> => requests_per_connection,
-        /// Most streams of an HTTP/2 connection at a time [default: 100]
-        h2_streams "h2-streams" "N": usize = number::<usize> => h2_streams,
-        /// File content that a worker caches [default: 64MiB]
-        file_cache "file-cache" "SIZE": usize = units::memory => file_cache_bytes,
-        /// Largest file that is cached [default: 1MiB]
-        file_cache_max_file "file-cache-max-file" "SIZE": usize = units::memory
-            => file_cache_max_file,
-        /// Most files that a worker knows at a time [default: 4096]
-        file_cache_entries "file-cache-entries" "N": usize = number::<usize> => file_cache_entries,
+        Ok(())
     }
 }
 
-overrides! {
-    TimeOptions of crate::config::Timeouts, under "Timeouts" {
-        /// For the TLS handshake [default: 10s]
-        handshake "handshake-timeout" "TIME": Duration = units::time => handshake,
-        /// For a request head; beyond it 408 [default: 10s]
-        head "head-timeout" "TIME": Duration = units::time => head,
-        /// Between a response and the next request [default: 60s]
-        idle "idle-timeout" "TIME": Duration = units::time => idle,
-        /// Between two pieces of a request body; beyond it 408 [default: 10s]
-        body "body-timeout" "TIME": Duration = units::time => body_progress,
-        /// Least bytes per second of a request body, 0 for none [default: 500]
-        body_rate "body-min-rate" "RATE": u64 = units::bytes => body_min_rate,
-        /// For opening a file or listing a folder; beyond it 503 [default: 10s]
-        process "process-timeout" "TIME": Duration = units::time => process,
-        /// Between two advances of a response [default: 30s]
-        response "response-timeout" "TIME": Duration = units::time => response_stall,
-        /// Least bytes per second of a response, 0 for none [default: 500]
-        response_rate "response-min-rate" "RATE": u64 = units::bytes => response_min_rate,
-        /// For the last bytes of a connection to leave [default: 2s]
-        close "close-timeout" "TIME": Duration = units::time => close,
-        /// For requests in flight when the server stops [default: 30s]
-        drain "drain-timeout" "TIME": Duration = units::time => drain,
+impl Settings {
+    /// The file that means the same as these options for a folder.
+    pub(super) fn to_file(&self, root: &Path) -> String {
+        let mut tables: BTreeMap<&str, String> = BTreeMap::new();
+        for Given { table, row, texts } in &self.given {
+            let lines = tables.entry(table).or_default();
+            if row.option == Some("header") {
+                lines.push_str(&to_rules(texts));
+                continue;
+            }
+            let written: Vec<_> = texts.iter().map(|text| to_value(row.kind, text)).collect();
+            let value = match (row.kind, written.as_slice()) {
+                (Kind::Texts(_) | Kind::Paths, [_, _, ..]) => format!("[{}]", written.join(", ")),
+                (_, written) => written.last().cloned().unwrap_or_default(),
+            };
+            let _ = writeln!(lines, "{} = {value}", row.key);
+        }
+        let mut file = tables.remove("").unwrap_or_default();
+        let route = tables.remove("site.route").unwrap_or_default();
+        let site = tables.remove("site").unwrap_or_default();
+        for (table, lines) in tables {
+            let _ = write!(file, "\n[{table}]\n{lines}");
+        }
+        let root = quoted(&std::path::absolute(root).unwrap_or(root.into()).to_string_lossy());
+        let _ = write!(
+            file,
+            "\n[[site]]\n{site}\n[[site.route]]\npath = \"/\"\nfiles = {root}\n{route}"
+        );
+        file.trim_start().to_owned()
     }
 }
 
-fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Result<N, N::Err> {
-    text.parse()
+/// A value as TOML has it. Paths become absolute, since a file's are relative to its folder.
+fn to_value(kind: Kind, text: &str) -> String {
+    match kind {
+        Kind::Number | Kind::Flag | Kind::NoFlag(_) => text.to_owned(),
+        Kind::Path | Kind::Paths if text != "-" => {
+            let path = std::path::absolute(text).unwrap_or(text.into());
+            quoted(&path.to_string_lossy())
+        }
+        _ => quoted(text),
+    }
+}
+
+/// Field lines as rules that add them.
+fn to_rules(lines: &[String]) -> String {
+    let mut rules: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines.iter().filter_map(|line| line.parse::<FieldLine>().ok()) {
+        rules.entry(quoted(line.name())).or_default().push(quoted(line.value()));
+    }
+    let rules: Vec<_> =
+        rules.iter().map(|(name, values)| format!("{name} = [{}]", values.join(", "))).collect();
+    format!("headers = {{ add = {{ {} }} }}\n", rules.join(", "))
 }
 
 impl Serve {
@@ -411,72 +377,29 @@ impl Serve {
     /// # Errors
     /// Options that do not fit together, so that no configuration can hold them.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = Config { root: self.root.clone(), ..Config::default() };
-        if !self.listen.is_empty() {
-            config.listen = self.listen.iter().map(|address| address.0).collect();
+        let mut draft = Draft::default();
+        let sections = sections();
+        for Given { table, row, texts } in &self.settings.given {
+            let section = sections.iter().find(|section| section.table == *table);
+            let keys = section.into_iter().flat_map(|section| &section.keys);
+            let keys = keys.filter(|key| key.row.key == row.key);
+            for (key, text) in keys.flat_map(|key| texts.iter().map(move |text| (key, text))) {
+                key.set(&mut draft, text)
+                    .map_err(|why| ConfigError::new(row.option.unwrap_or(row.key), text, why))?;
+            }
         }
-        config.workers = self.workers;
-        config.pin = !self.no_pin;
-        config.io = match self.io {
-            IoOption::Auto => IoMode::Auto,
-            IoOption::Ring => IoMode::Ring,
-            IoOption::Poll => IoMode::Poll,
-        };
-        config.certificate = CertificateSource::paired(&self.tls.cert, &self.tls.key)?;
-        config.client_auth = self.tls.client_ca.clone().map(|ca| ClientAuth {
-            ca,
-            mode: match self.tls.client_auth {
-                Some(ClientAuthOption::Optional) => ClientAuthMode::Optional,
-                Some(ClientAuthOption::Required) => ClientAuthMode::Required,
-                None => ClientAuthMode::default(),
-            },
-        });
-        config.ticket_keys.clone_from(&self.tls.ticket_keys);
-        config.ktls = match self.tls.ktls {
-            Ktls::Auto => KtlsMode::Auto,
-            Ktls::On => KtlsMode::On,
-            Ktls::Send => KtlsMode::Send,
-            Ktls::Off => KtlsMode::Off,
-        };
-        config.tls_min = match self.tls.oldest {
-            MinVersion::V12 => TlsVersion::V12,
-            MinVersion::V13 => TlsVersion::V13,
-        };
-        config.http2 &= !self.tls.no_h2;
-        config.site.spa.clone_from(&self.site.spa);
-        config.site.listing = self.site.listing;
-        config.site.follow_links &= !self.site.no_follow;
-        if let Some(index) = &self.site.index {
-            config.site.index.clone_from(index);
-        }
-        config.site.headers.clone_from(&self.site.header);
-        config.log_format = match self.log.log_format {
-            LogForm::Text => LogFormat::Text,
-            LogForm::Json => LogFormat::Json,
-        };
-        config.observe = ObserveOptions {
-            admin: self.observe.admin.clone(),
-            access_log: self.observe.access_log.clone().map(AccessLogTarget::from),
-            server_timing: self.observe.server_timing,
-            anatomy: !self.observe.no_anatomy,
-        };
-        config.process = ProcessOptions {
-            user: self.process.user.clone(),
-            landlock: match self.process.landlock {
-                Landlock::Auto => LandlockMode::Auto,
-                Landlock::On => LandlockMode::On,
-                Landlock::Off => LandlockMode::Off,
-            },
-            core_dumps: self.process.core_dumps,
-        };
-        self.limits.apply(&mut config.limits);
-        self.times.apply(&mut config.timeouts);
-        Ok(config)
+        self.root().clone_into(&mut draft.files.root);
+        draft.finish()
+    }
+
+    /// The folder to serve.
+    pub(super) fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new("."))
     }
 
     /// The least level of records to log.
     pub(super) fn log_level(&self) -> LevelFilter {
-        self.log.log_level
+        self.log_level
     }
 }
 

@@ -1,5 +1,9 @@
 use super::*;
-use crate::config::{CertificatePair, IoMode, Limits, Timeouts};
+use crate::config::{
+    AccessLogTarget, CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, IoMode,
+    KtlsMode, LandlockMode, Limits, LogFormat, ObserveOptions, ProcessOptions, Timeouts,
+    TlsVersion,
+};
 use clap::CommandFactory;
 
 fn config(options: &[&str]) -> Config {
@@ -275,4 +279,67 @@ fn the_readme_names_true_options() {
         }
     }
     assert!(named > 20, "{named}");
+}
+
+/// What `config from-options` prints means the same as the options.
+#[test]
+fn options_and_the_file_of_them_mean_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("app.html"), "x").unwrap();
+    let root = folder.path().to_str().unwrap();
+    let options = [
+        root,
+        "--listen=0.0.0.0:443",
+        "--listen=127.0.0.2:1",
+        "--workers=3",
+        "--no-pin",
+        "--cert=/a/chain.pem",
+        "--key=/a/key.pem",
+        "--cert=/a/second.pem",
+        "--key=/a/second.key",
+        "--client-ca=/a/clients.pem",
+        "--tls-min=1.3",
+        "--spa=app.html",
+        "--no-follow",
+        "--header=X-One: 1 \"quoted\"",
+        "--header=X-Two: 2",
+        "--header=X-One: 3",
+        "--no-h2",
+        "--access-log=-",
+        "--server-timing",
+        "--max-body=11MiB",
+        "--idle-timeout=3m",
+    ];
+    let wanted = config(&options);
+    let line = ["ringway", "config", "from-options"].into_iter().chain(options);
+    let Command::Config { what: ConfigCommand::FromOptions(serve) } =
+        Cli::try_parse_from(line).unwrap().command
+    else {
+        panic!("not from-options");
+    };
+    let text = serve.settings.to_file(serve.root());
+    let read = crate::config::file::read(&text, Path::new("/ringway.toml"));
+    let read = read.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    let fields = |config: &Config| {
+        let site = &config.sites_in_force()[0];
+        let mut lines: Vec<_> = site.headers.lines().map(|line| format!("{line:?}")).collect();
+        lines.sort();
+        (site.routes.clone(), lines)
+    };
+    assert_eq!(fields(&read), fields(&wanted));
+    let rest = |config: Config| {
+        let Config { root: _, site: _, sites: _, .. } = &config;
+        Config {
+            root: "/".into(),
+            site: crate::config::SiteOptions::default(),
+            sites: Vec::new(),
+            ..config
+        }
+    };
+    assert_eq!(rest(read), rest(wanted));
+}
+
+#[test]
+fn a_file_stands_alone() {
+    assert!(refusal(&["serve", "site", "--config=x.toml"]).contains("--config"));
 }

@@ -5,10 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueHint};
 use log::LevelFilter;
 
-use super::{Exit, complain, serve, units};
+use super::{Exit, complain, serve};
 use crate::config::{
     Action, CertificateSource, Config, ConfigError, ListenAddress, PoolOptions, Route, RoutePath,
-    Site, UpstreamAddress, UpstreamServer,
+    Site, UpstreamAddress, UpstreamServer, units,
 };
 
 /// The name of the only pool.

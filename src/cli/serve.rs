@@ -28,9 +28,9 @@ use crate::{observe, privilege};
 
 /// Runs the command.
 pub(super) fn run(options: &Serve) -> Exit {
-    match options.config() {
+    match configuration(options) {
         Ok(config) => run_as(config, options.log_level()),
-        Err(error) => complain(Exit::Usage, error),
+        Err(why) => complain(Exit::Usage, why),
     }
 }
 
@@ -86,6 +86,29 @@ pub(super) fn run_as(mut config: Config, log_level: LevelFilter) -> Exit {
     oversee(server, signals, config.timeouts.drain)
 }
 
+/// The configuration that the options or the file describe.
+fn configuration(options: &Serve) -> Result<Config, String> {
+    let Some(file) = &options.config else {
+        return options.config().map_err(|error| error.to_string());
+    };
+    // What a file describes is not changed by options, but for the number of threads.
+    let others = options.settings.given.iter().filter_map(|given| given.row.option);
+    let others: Vec<_> = others.filter(|option| *option != "workers").collect();
+    if !others.is_empty() {
+        return Err(format!(
+            "--{} cannot stand beside --config; write it into {}, where \
+             `ringway config from-options` shows how",
+            others.join(", --"),
+            file.display()
+        ));
+    }
+    let mut config = super::check::read(file)?;
+    if let Some(workers) = options.config().map_err(|error| error.to_string())?.workers {
+        config.workers = Some(workers);
+    }
+    Ok(config)
+}
+
 /// Catches all signals that mean something here. While `starting` is set, those that drain end the
 /// process at once; the handler does so itself, since the first process of a container has no default
 /// action (pid_namespaces(7)).
@@ -112,7 +135,7 @@ fn exit_of(error: &StartError) -> Exit {
 fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
     let config = server.config();
     StartBlock {
-        root: config.root.clone(),
+        serves: serves(config),
         addresses: server.addresses().to_vec(),
         workers: server.workers(),
         cpus: server.placement(),
@@ -132,6 +155,23 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
             None => config.observe.admin.as_ref().map(ToString::to_string),
         },
         access_log: config.observe.access_log.as_ref().map(|log| log.path().to_owned()),
+    }
+}
+
+/// What is served, for the first line.
+fn serves(config: &Config) -> String {
+    if config.sites.is_empty() {
+        return config.root.display().to_string();
+    }
+    let mut names = config.sites.iter().flat_map(|site| &site.names);
+    let shown: Vec<_> = names.by_ref().take(3).map(ToString::to_string).collect();
+    let more = names.count();
+    let sites = config.sites.len();
+    let (sites, plural) = (sites, if sites == 1 { "" } else { "s" });
+    match (shown.is_empty(), more) {
+        (true, _) => format!("{sites} site{plural}"),
+        (false, 0) => format!("{sites} site{plural}: {}", shown.join(", ")),
+        (false, more) => format!("{sites} site{plural}: {} and {more} more", shown.join(", ")),
     }
 }
 

@@ -14,13 +14,39 @@ use super::{Config, Limits, ObserveOptions, Timeouts};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     option: &'static str,
+    /// Of which site, route or pool, as `site.0.route.1`; empty for the whole process.
+    place: String,
     problem: String,
     advice: String,
 }
 
 impl ConfigError {
-    pub(super) fn new(option: &'static str, problem: impl Display, advice: impl Display) -> Self {
-        Self { option, problem: problem.to_string(), advice: advice.to_string() }
+    pub(crate) fn new(option: &'static str, problem: impl Display, advice: impl Display) -> Self {
+        let (problem, advice) = (problem.to_string(), advice.to_string());
+        Self { option, place: String::new(), problem, advice }
+    }
+
+    /// The same error of a site, a route or a pool.
+    pub(super) fn of(self, place: impl Display) -> Self {
+        Self { place: place.to_string(), ..self }
+    }
+
+    /// Which site, route or pool it is about; empty for the whole process.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What is wrong.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(super) fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// What to do.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(super) fn advice(&self) -> &str {
+        &self.advice
     }
 
     /// A text is no path of a route.
@@ -36,7 +62,9 @@ impl ConfigError {
 
 impl Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.option, self.problem, self.advice)
+        let Self { option, place, problem, advice } = self;
+        let dot = if place.is_empty() { "" } else { "." };
+        write!(f, "{place}{dot}{option}: {problem}; {advice}")
     }
 }
 
@@ -48,11 +76,17 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 impl Config {
-    /// Checks every value against its bound and the values against each other, and that the
-    /// folder is one. Answers with the first thing that is wrong.
+    /// Checks every value against its bound and the values against each other, and that folders are
+    /// there. Answers with the first thing that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_all().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The same, with everything that is wrong.
+    pub fn check_all(&self) -> Vec<ConfigError> {
+        let mut checks = Checks::default();
         if self.listen.is_empty() || self.listen.len() > MAX_LISTENERS {
-            return Err(ConfigError::new(
+            checks.found.push(ConfigError::new(
                 "listen",
                 format_args!("{} addresses are given", self.listen.len()),
                 format_args!("give 1 to {MAX_LISTENERS}"),
@@ -60,56 +94,87 @@ impl Config {
         }
         let mut seen = HashSet::new();
         if let Some(twice) = self.listen.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
-            return Err(ConfigError::new(
+            checks.found.push(ConfigError::new(
                 "listen",
                 format_args!("{twice} is given twice"),
                 "give each address once",
             ));
         }
         if let Some(workers) = self.workers {
-            within("workers", workers, 1, MAX_WORKERS)?;
+            checks.note(within("workers", workers, 1, MAX_WORKERS));
         }
-        self.check_tls()?;
-        self.limits.check()?;
-        self.timeouts.check()?;
-        self.check_sites()?;
-        self.pools.values().try_for_each(super::PoolOptions::check)?;
-        self.observe.check()
+        checks.note(self.check_tls());
+        self.limits.check(&mut checks);
+        self.timeouts.check(&mut checks);
+        self.check_sites(&mut checks);
+        for (name, pool) in &self.pools {
+            checks.note_of(format_args!("pool.{name}"), pool.check());
+        }
+        checks.note(self.observe.check());
+        checks.found
+    }
+}
+
+/// What checks have found.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    pub(super) found: Vec<ConfigError>,
+}
+
+impl Checks {
+    /// Takes note of what one check has found.
+    pub(super) fn note(&mut self, checked: Result<(), ConfigError>) {
+        self.found.extend(checked.err());
+    }
+
+    /// The same for a site, a route or a pool.
+    pub(super) fn note_of(&mut self, place: impl Display, checked: Result<(), ConfigError>) {
+        self.found.extend(checked.err().map(|error| error.of(place)));
     }
 }
 
 impl Limits {
-    fn check(&self) -> Result<(), ConfigError> {
-        within("connections", self.connections, 1, 1_000_000)?;
-        within("max-connections", self.connections_in_all, 0, 1_000_000_000)?;
-        within("max-connections-per-address", self.connections_per_address, 0, 1_000_000)?;
-        within("handshakes", self.handshakes, 1, self.connections)?;
-        within("receive-buffers", self.receive_buffers, 8, 32_768)?;
+    fn check(&self, checks: &mut Checks) {
+        checks.note(within("connections", self.connections, 1, 1_000_000));
+        checks.note(within("max-connections", self.connections_in_all, 0, 1_000_000_000));
+        checks.note(within(
+            "max-connections-per-address",
+            self.connections_per_address,
+            0,
+            1_000_000,
+        ));
+        checks.note(within("handshakes", self.handshakes, 1, self.connections));
+        checks.note(within("receive-buffers", self.receive_buffers, 8, 32_768));
         if !self.receive_buffers.is_power_of_two() {
-            return Err(ConfigError::new(
+            checks.found.push(ConfigError::new(
                 "receive-buffers",
                 format_args!("{} is not a power of two", self.receive_buffers),
                 format_args!("use {}", self.receive_buffers.next_power_of_two()),
             ));
         }
-        within("receive-buffer-size", self.receive_buffer_bytes, 4 << 10, 128 << 10)?;
+        checks.note(within("receive-buffer-size", self.receive_buffer_bytes, 4 << 10, 128 << 10));
         let leases = (self.receive_buffers / 2).min(64);
-        within("leases-per-connection", self.leases_per_connection, 1, leases)?;
-        within("send-memory", self.send_memory_bytes, 1 << 20, 1 << 30)?;
-        within("max-head", self.head_bytes, 1 << 10, 64 << 10)?;
-        within("max-fields", self.head_fields, 8, MAX_HEAD_FIELDS)?;
-        within("max-target", self.target_bytes, 256, self.head_bytes)?;
-        within("max-body", self.body_bytes, 0, 1 << 40)?;
-        within("max-requests", self.requests_per_connection, 1, u64::MAX)?;
-        within("h2-streams", self.h2_streams, 1, 1_000)?;
-        within("file-cache", self.file_cache_bytes as u64, 0, 64 << 30)?;
-        within("file-cache-max-file", self.file_cache_max_file, 0, self.file_cache_bytes)?;
-        within("file-cache-entries", self.file_cache_entries, 0, 1_000_000)
+        checks.note(within("leases-per-connection", self.leases_per_connection, 1, leases));
+        checks.note(within("send-memory", self.send_memory_bytes, 1 << 20, 1 << 30));
+        checks.note(within("max-head", self.head_bytes, 1 << 10, 64 << 10));
+        checks.note(within("max-fields", self.head_fields, 8, MAX_HEAD_FIELDS));
+        checks.note(within("max-target", self.target_bytes, 256, self.head_bytes));
+        checks.note(within("max-body", self.body_bytes, 0, 1 << 40));
+        checks.note(within("max-requests", self.requests_per_connection, 1, u64::MAX));
+        checks.note(within("h2-streams", self.h2_streams, 1, 1_000));
+        checks.note(within("file-cache", self.file_cache_bytes as u64, 0, 64 << 30));
+        checks.note(within(
+            "file-cache-max-file",
+            self.file_cache_max_file,
+            0,
+            self.file_cache_bytes,
+        ));
+        checks.note(within("file-cache-entries", self.file_cache_entries, 0, 1_000_000));
     }
 }
 
 impl Timeouts {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self, checks: &mut Checks) {
         for (option, value) in [
             ("handshake-timeout", self.handshake),
             ("head-timeout", self.head),
@@ -121,15 +186,15 @@ impl Timeouts {
             ("drain-timeout", self.drain),
         ] {
             if !(SHORTEST..=LONGEST).contains(&value) {
-                return Err(ConfigError::new(
+                checks.found.push(ConfigError::new(
                     option,
                     format_args!("{value:?} is out of bounds"),
                     "give a time from 1ms to 24h",
                 ));
             }
         }
-        within("body-min-rate", self.body_min_rate, 0, 1 << 30)?;
-        within("response-min-rate", self.response_min_rate, 0, 1 << 30)
+        checks.note(within("body-min-rate", self.body_min_rate, 0, 1 << 30));
+        checks.note(within("response-min-rate", self.response_min_rate, 0, 1 << 30));
     }
 }
 

@@ -79,6 +79,10 @@ const REQUEST_STATE_BYTES: usize = 4 << 10;
 /// The state of a connection to a server.
 const UPSTREAM_STATE_BYTES: usize = 2 << 10;
 
+/// A site, or a route of one, with usual rules: what is known of it, and its part of the tables that
+/// choose it. A worker has it twice while one configuration takes the place of another.
+const SITE_BYTES: usize = 4 << 10;
+
 /// Stack, ring and tables of a worker, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -105,12 +109,18 @@ impl Config {
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
         let mut ceiling = MemoryCeiling::of(self, workers);
         let authorities = if self.client_auth.is_some() { AUTHORITIES_BYTES } else { 0 };
-        let pairs = self.certificate.pairs().len().max(1);
+        let pairs = self.certificate_in_force().pairs().len().max(1);
         let bytes = pairs.saturating_mul(CERTIFICATE_BYTES).saturating_add(authorities) as u64;
         ceiling.parts.push(MemoryPart { what: "certificates", bytes });
         if !self.pools.is_empty() {
             let bytes = self.upstream_bytes(workers) as u64;
             ceiling.parts.push(MemoryPart { what: "upstreams", bytes });
+        }
+        if !self.sites.is_empty() {
+            let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();
+            let each = self.sites.len().saturating_add(routes).saturating_mul(SITE_BYTES);
+            let bytes = each.saturating_mul(workers.saturating_add(1)) as u64;
+            ceiling.parts.push(MemoryPart { what: "sites", bytes });
         }
         ceiling
     }

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod check;
+#[cfg(feature = "cli")]
+pub(crate) mod file;
 mod limits;
 mod listen;
 pub(crate) mod memory;
@@ -17,6 +19,7 @@ mod site;
 pub(crate) mod sites;
 mod timeouts;
 mod tls;
+pub(crate) mod units;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -134,6 +137,28 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What is right and unwise, for a person.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    pub(crate) fn lints(&self) -> Vec<String> {
+        let mut lints = Vec::new();
+        let named = self.sites.iter().any(|site| !site.names.is_empty());
+        if named && self.certificate_in_force() == CertificateSource::SelfSigned {
+            lints.push(
+                "sites have names, and the certificate is one that Ringway makes itself, which \
+                 browsers warn about; give one by cert and key in [tls]"
+                    .to_owned(),
+            );
+        }
+        let routes = || self.sites.iter().flat_map(|site| &site.routes);
+        for pool in self.pools.keys() {
+            let uses = |action: &Action| matches!(action, Action::Proxy { pool: of } if of == pool);
+            if !routes().any(|route| uses(&route.action)) {
+                lints.push(format!("no route uses the pool {pool:?}; leave it out"));
+            }
+        }
+        lints
+    }
+
     /// The workers that will run: as configured, or one for each CPU that the process may use.
     pub fn worker_count(&self) -> usize {
         self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))

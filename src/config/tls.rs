@@ -8,7 +8,7 @@ use super::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateSource {
-    /// PEM files, 1 to 256 pairs. The client's choice of a name chooses among them; the first is
+    /// PEM files, 1 to 10,000 pairs. The client's choice of a name chooses among them; the first is
     /// for clients that name none, or one that no certificate has. Between pairs for one name the
     /// first is taken whose key the client can verify. They are read again when they change.
     Files(Vec<CertificatePair>),
@@ -60,7 +60,7 @@ impl CertificateSource {
 }
 
 /// A certificate chain and its key, as PEM files; they may be the same file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CertificatePair {
     /// The chain, leaf first, at most 64 KiB.
     pub cert: PathBuf,
@@ -96,12 +96,12 @@ pub enum ClientAuthMode {
 }
 
 /// Most certificate chains, each with its key.
-const MAX_PAIRS: usize = 256;
+const MAX_PAIRS: usize = 10_000;
 
 impl super::Config {
     /// Checks what this file defines.
     pub(super) fn check_tls(&self) -> Result<(), ConfigError> {
-        if let CertificateSource::Files(pairs) = &self.certificate {
+        if let CertificateSource::Files(pairs) = &self.certificate_in_force() {
             if pairs.is_empty() || pairs.len() > MAX_PAIRS {
                 return Err(ConfigError::new(
                     "cert",

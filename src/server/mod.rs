@@ -30,6 +30,7 @@ pub use error::StartError;
 pub use prepared::{Confinement, Prepared};
 pub use running::{Handle, RunningServer, ServerError};
 pub(crate) use start::{check, rehearse};
+pub(crate) use tls::try_tls;
 pub use tls::{ReloadError, ServedCertificate};
 
 /// An HTTPS server for a folder.

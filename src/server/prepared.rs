@@ -187,7 +187,7 @@ fn allowed(config: &Config) -> Allowed {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));
     }
-    let renewed = read_again(config).into_iter().flat_map(folders_of);
+    let renewed = read_again(config).into_iter().flat_map(|file| folders_of(&file));
     read.extend(renewed);
     read.extend(folders.iter().flat_map(|folder| successors_of(folder)));
     let pools = config.pools.values();
@@ -210,18 +210,19 @@ fn allowed(config: &Config) -> Allowed {
 }
 
 /// What is read again when it changes. Ringway's own certificate is not.
-fn read_again(config: &Config) -> Vec<&Path> {
-    let pairs = config.certificate.pairs().iter();
-    let mut files: Vec<&Path> = pairs.flat_map(|pair| [&*pair.cert, &*pair.key]).collect();
-    files.extend(config.client_auth.as_ref().map(|clients| &*clients.ca));
-    files.extend(config.ticket_keys.as_deref());
+fn read_again(config: &Config) -> Vec<PathBuf> {
+    let source = config.certificate_in_force();
+    let pairs = source.pairs().iter();
+    let mut files: Vec<_> = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
+    files.extend(config.client_auth.as_ref().map(|clients| clients.ca.clone()));
+    files.extend(config.ticket_keys.clone());
     files
 }
 
 /// Files that root could read and this user cannot: they are in use, and cannot be renewed.
 fn warn_of_unreadable(config: &Config, account: &Account) {
     for file in read_again(config) {
-        if let Err(errno) = rustix::fs::access(file, rustix::fs::Access::READ_OK) {
+        if let Err(errno) = rustix::fs::access(&file, rustix::fs::Access::READ_OK) {
             log::warn!(
                 "{}: user {account} cannot read it ({}), so a new version is not taken up while \
                  ringway runs; let that user read it, or restart ringway after each renewal",

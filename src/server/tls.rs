@@ -280,6 +280,22 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// Reads everything that a start would, and gives it back; answers with warnings. A certificate that
+/// Ringway makes itself is not made.
+///
+/// # Errors
+/// What would keep a server from starting.
+pub(crate) fn try_tls(config: &Config) -> Result<Vec<String>, StartError> {
+    if config.certificate_in_force() == CertificateSource::SelfSigned {
+        return Ok(Vec::new());
+    }
+    let state = State::load(config)?;
+    state.build().map_err(StartError::Tls)?;
+    let certificates = state.certificates();
+    let warnings = certificates.iter().flat_map(|certificate| certificate.warnings());
+    Ok(warnings.map(|warning| format!("certificate: {warning}")).collect())
+}
+
 impl State {
     fn load(config: &Config) -> Result<Self, StartError> {
         let mut state = Self {
@@ -298,7 +314,7 @@ impl State {
             own_tickets: own_tickets().map_err(StartError::Tls)?,
             make: TlsParts::server_config,
         };
-        match &config.certificate {
+        match &config.certificate_in_force() {
             CertificateSource::Files(pairs) => {
                 for pair in pairs {
                     state.files.push(pair.cert.clone());

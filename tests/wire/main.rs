@@ -9,6 +9,7 @@
 mod authority;
 mod beside;
 mod client;
+mod configured;
 mod host;
 mod identity;
 mod response;
@@ -44,6 +45,7 @@ mod records;
 mod refusals;
 mod renewal;
 mod scarce;
+mod sites;
 mod splits;
 mod start;
 mod tickets;

@@ -275,7 +275,7 @@ fn read_start_block(child: &mut Child) -> (String, Option<u16>) {
     (text, port)
 }
 
-fn port_of_url(line: &str) -> Option<u16> {
+pub(crate) fn port_of_url(line: &str) -> Option<u16> {
     let (_, rest) = line.split_once("https://")?;
     let (authority, _) = rest.split_once('/')?;
     authority.rsplit_once(':')?.1.parse().ok()

@@ -23,7 +23,7 @@ const MAX_NAMES: usize = 8;
 /// The content of the block.
 pub(super) struct StartBlock {
     /// The folder, as it was given.
-    pub(super) root: PathBuf,
+    pub(super) serves: String,
     /// The addresses that are listened on, with their real ports.
     pub(super) addresses: Vec<SocketAddr>,
     /// Worker threads.
@@ -105,7 +105,7 @@ impl StartBlock {
     }
 
     fn title(&self) -> String {
-        format!("Ringway {} serves {}", env!("CARGO_PKG_VERSION"), self.root.display())
+        format!("Ringway {} serves {}", env!("CARGO_PKG_VERSION"), self.serves)
     }
 
     fn facts(&self) -> Vec<Fact> {
@@ -218,7 +218,7 @@ mod tests {
 
     fn block(addresses: &[&str]) -> StartBlock {
         StartBlock {
-            root: "site".into(),
+            serves: "site".into(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             workers: 2,
             cpus: "each pinned to a CPU".to_owned(),

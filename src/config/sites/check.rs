@@ -1,12 +1,15 @@
 //! The check of sites and routes: each by itself, and against each other.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     path::Component,
 };
 
-use super::{Action, FieldRules, FilesOptions, Fixed, Site};
-use crate::config::{Config, ConfigError, check::within};
+use super::{Action, FieldRules, FilesOptions, Fixed};
+use crate::config::{
+    Config, ConfigError,
+    check::{Checks, within},
+};
 
 /// The most sites.
 const MAX_SITES: usize = 100_000;
@@ -28,62 +31,78 @@ const MAX_FIXED_BYTES: usize = 64 << 10;
 
 impl Config {
     /// Checks sites and routes, and that their folders and files exist.
-    pub(in crate::config) fn check_sites(&self) -> Result<(), ConfigError> {
-        within("site", self.sites.len(), 0, MAX_SITES)?;
+    pub(in crate::config) fn check_sites(&self, checks: &mut Checks) {
+        checks.note(within("site", self.sites.len(), 0, MAX_SITES));
         let sites = self.sites_in_force();
-        let mut names = HashMap::new();
+        let mut names = HashSet::new();
         let mut default = None;
         // A folder that several routes serve is looked at once.
         let mut folders: HashSet<FilesOptions> = HashSet::new();
         for (number, site) in sites.iter().enumerate() {
-            within("names", site.names.len(), 0, MAX_NAMES)?;
-            for name in &site.names {
-                if names.insert(name.clone(), number).is_some() {
-                    return Err(ConfigError::new(
-                        "names",
-                        format_args!("{name} is given twice"),
-                        "give each name to one site, once",
-                    ));
-                }
+            let place =
+                if self.sites.is_empty() { String::new() } else { format!("site.{number}") };
+            checks.note_of(&place, within("names", site.names.len(), 0, MAX_NAMES));
+            for name in site.names.iter().filter(|name| !names.insert(*name)) {
+                let twice = ConfigError::new(
+                    "names",
+                    format_args!("{name} is given twice"),
+                    "give each name to one site, once",
+                );
+                checks.note_of(&place, Err(twice));
             }
             if site.names.is_empty() && default.replace(number).is_some() {
-                return Err(ConfigError::new(
+                let second = ConfigError::new(
                     "names",
-                    "two sites have no names",
+                    "a second site has no names",
                     "leave out the names of one site at most, which then answers all other names",
-                ));
+                );
+                checks.note_of(&place, Err(second));
             }
-            site.check(&mut folders)?;
-        }
-        Ok(())
-    }
-}
-
-impl Site {
-    fn check(&self, folders: &mut HashSet<FilesOptions>) -> Result<(), ConfigError> {
-        within("route", self.routes.len(), 1, MAX_ROUTES)?;
-        let mut paths = BTreeSet::new();
-        for route in &self.routes {
-            if !paths.insert((&route.path, route.exact)) {
-                return Err(ConfigError::new(
-                    "path",
-                    format_args!("{} is the path of two routes", route.path),
-                    "give each path of a site once, a slash at its end or none",
-                ));
-            }
-            check_rules(&self.headers.then(&route.headers))?;
-            match &route.action {
-                Action::Files(files) => {
-                    if !folders.contains(files) {
-                        files.check()?;
-                        folders.insert(files.clone());
-                    }
+            checks.note_of(&place, within("route", site.routes.len(), 1, MAX_ROUTES));
+            let mut paths = BTreeSet::new();
+            for (number, route) in site.routes.iter().enumerate() {
+                let place = if place.is_empty() {
+                    String::new()
+                } else {
+                    format!("{place}.route.{number}")
+                };
+                if !paths.insert((&route.path, route.exact)) {
+                    let twice = ConfigError::new(
+                        "path",
+                        format_args!("{} is the path of two routes", route.path),
+                        "give each path of a site once, a slash at its end or none",
+                    );
+                    checks.note_of(&place, Err(twice));
                 }
-                Action::Fixed(fixed) => fixed.check()?,
-                Action::Redirect(_) | Action::Proxy { .. } | Action::Service(_) => {}
+                checks.note_of(&place, check_rules(&site.headers.then(&route.headers)));
+                checks.note_of(&place, self.check_action(&route.action, &mut folders));
             }
         }
-        Ok(())
+    }
+
+    fn check_action(
+        &self,
+        action: &Action,
+        folders: &mut HashSet<FilesOptions>,
+    ) -> Result<(), ConfigError> {
+        match action {
+            Action::Files(files) if folders.contains(files) => Ok(()),
+            Action::Files(files) => {
+                folders.insert(files.clone());
+                files.check()
+            }
+            Action::Fixed(fixed) => fixed.check(),
+            Action::Proxy { pool } if !self.pools.contains_key(pool) => {
+                let known: Vec<_> = self.pools.keys().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(ConfigError::new(
+                    "proxy",
+                    format_args!("no pool is called {pool:?}"),
+                    format_args!("define it by [pool.{pool}] with servers; known: {known}"),
+                ))
+            }
+            Action::Proxy { .. } | Action::Redirect(_) | Action::Service(_) => Ok(()),
+        }
     }
 }
 

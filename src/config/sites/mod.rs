@@ -15,8 +15,10 @@ pub use name::{SiteName, SiteNameError};
 pub use redirect::{Redirect, RedirectPart, RedirectStatus, RedirectTarget, RedirectTargetError};
 pub use route::{Action, FilesOptions, Fixed, Route, RoutePath, RoutePathError, ServiceId};
 pub use rules::FieldRules;
+#[cfg(feature = "cli")]
+pub(crate) use rules::STRICT;
 
-use super::Config;
+use super::{CertificatePair, CertificateSource, Config};
 
 /// A site: the names that it answers to, and its routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,9 @@ use super::Config;
 pub struct Site {
     /// The names, at most 1,000. A site without names answers every name that no other site has.
     pub names: Vec<SiteName>,
+    /// Certificates with their keys, beside those of [`Config::certificate`]: which one a client gets
+    /// goes by the names in the certificates. Default: none.
+    pub certificates: Vec<CertificatePair>,
     /// Changes to the field lines of every response of the site. Each route changes the result.
     pub headers: FieldRules,
     /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
@@ -64,6 +69,16 @@ impl Config {
         let headers = FieldRules { add: self.site.headers.clone(), ..FieldRules::default() };
         let route = Route::new(RoutePath::default(), Action::Files(files));
         Cow::Owned(vec![Site { headers, ..Site::default() }.with_route(route)])
+    }
+
+    /// The certificates that a start reads: those of the whole process, then those of the sites, each
+    /// of these once. One of Ringway's own is made only if there is no other.
+    pub(crate) fn certificate_in_force(&self) -> CertificateSource {
+        let mut pairs = self.certificate.pairs().to_vec();
+        let mut seen: HashSet<_> = self.certificate.pairs().iter().collect();
+        let sites = self.sites.iter().flat_map(|site| &site.certificates);
+        pairs.extend(sites.filter(|pair| seen.insert(*pair)).cloned());
+        if pairs.is_empty() { self.certificate.clone() } else { CertificateSource::Files(pairs) }
     }
 
     /// The folders that the routes of all sites serve, each once, in their order.

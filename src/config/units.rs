@@ -1,11 +1,11 @@
-//! Numbers with units on the command line. A number without a unit is refused where a mistake of
+//! Numbers with units, as options and files have them. A number without a unit is refused where a mistake of
 //! scale would be easy: times need one, sizes are bytes without one.
 
 use std::time::Duration;
 
 /// Parses a size: a whole number of bytes, or one with `KiB`, `MiB`, `GiB` or `TiB` (`K`, `M`,
 /// `G` and `T` mean the same).
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -23,12 +23,12 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// Parses a size that has to fit this machine's memory.
-pub(super) fn memory(text: &str) -> Result<usize, String> {
+pub(crate) fn memory(text: &str) -> Result<usize, String> {
     usize::try_from(bytes(text)?).map_err(|_| format!("{text} is too large"))
 }
 
 /// Parses a time: a whole number with `ms`, `s`, `m` or `h`.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     let millis: u64 = match unit {
         "ms" => 1,

@@ -1,0 +1,147 @@
+//! What is wrong with a file, shown with its line.
+
+use std::{
+    fmt::{self, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// One thing that is wrong, or that is right and unwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Where in the text, in bytes.
+    pub(super) at: Range<usize>,
+    /// What is wrong.
+    pub(super) problem: String,
+    /// What to write instead.
+    pub(super) advice: String,
+}
+
+impl Fault {
+    pub(super) fn new(
+        at: Range<usize>,
+        problem: impl fmt::Display,
+        advice: impl fmt::Display,
+    ) -> Self {
+        Self { at, problem: problem.to_string(), advice: advice.to_string() }
+    }
+}
+
+/// All that is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Faults {
+    file: PathBuf,
+    placed: Vec<Placed>,
+}
+
+/// A fault with its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    /// The line itself.
+    text: String,
+    /// Characters of the line that are at fault.
+    width: usize,
+    problem: String,
+    advice: String,
+}
+
+impl Faults {
+    pub(super) fn new(file: &Path, text: &str, mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_key(|fault| fault.at.start);
+        let placed = faults.into_iter().map(|fault| Placed::new(text, fault)).collect();
+        Self { file: file.to_owned(), placed }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.placed.len()
+    }
+
+    /// One JSON object for each, in an array.
+    pub(crate) fn to_json(&self) -> String {
+        let mut json = String::from("[");
+        for (number, placed) in self.placed.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            let Placed { line, column, problem, advice, .. } = placed;
+            let (file, problem) = (quoted(&self.file.to_string_lossy()), quoted(problem));
+            let advice = quoted(advice);
+            // Writing to a text does not fail.
+            let _ = write!(
+                json,
+                "{comma}{{\"file\":{file},\"line\":{line},\"column\":{column},\
+                 \"problem\":{problem},\"advice\":{advice}}}"
+            );
+        }
+        json.push(']');
+        json
+    }
+}
+
+impl Placed {
+    fn new(text: &str, fault: Fault) -> Self {
+        let start = floor(text, fault.at.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line_text = text.get(line_start..).unwrap_or_default();
+        let line_text = line_text.lines().next().unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        let end = floor(text, fault.at.end).max(start);
+        let marked = text.get(start..end).unwrap_or_default();
+        let marked = marked.lines().next().unwrap_or_default().chars().count();
+        let Fault { problem, advice, .. } = fault;
+        Self { line, column, text: line_text.to_owned(), width: marked.max(1), problem, advice }
+    }
+}
+
+/// The nearest place at or before `at` that begins a character.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, placed) in self.placed.iter().enumerate() {
+            if number > 0 {
+                f.write_char('\n')?;
+            }
+            let Placed { line, column, text, width, problem, advice } = placed;
+            writeln!(f, "{}:{line}:{column}: {problem}", self.file.display())?;
+            // A tab is shown as one column, as it is counted.
+            let shown: String =
+                text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+            writeln!(f, "{line:>5} | {shown}")?;
+            let marks = "^".repeat(*width);
+            write!(f, "      | {:indent$}{marks} {advice}", "", indent = column - 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// A text as JSON has it (RFC 8259 section 7).
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            char if u32::from(char) < 0x20 => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(char));
+            }
+            char => quoted.push(char),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

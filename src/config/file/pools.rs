@@ -1,0 +1,114 @@
+//! The keys of pools.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    keys::{Key, Kind},
+    reader::Reader,
+    settings::{flag, number, push, put, word},
+    tree::Item,
+};
+use crate::config::{
+    Balance, ForwardedForm, PoolOptions, UpstreamServer,
+    units::{memory, time},
+};
+
+/// Declares settings of a pool: key, kind and parser, default, field, meaning.
+macro_rules! settings {
+    ($($key:ident $kind:ident $parser:ident $default:literal: $doc:literal;)*) => {
+        vec![$(Key::text(
+            stringify!($key), None, Kind::$kind, $default, $doc,
+            |pool: &mut PoolOptions, text| put(&mut pool.$key, $parser(text)),
+        )),*]
+    };
+}
+
+/// A time that may be nothing: `0` needs no unit.
+fn time_or_none(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { time(text) }
+}
+
+/// `[pool.NAME]`.
+#[rustfmt::skip]
+pub(super) fn pool() -> Vec<Key<PoolOptions>> {
+    let mut keys = vec![
+        Key::text("servers", None, Kind::Texts("SERVER"), "",
+            "The servers: http://127.0.0.1:3000, 127.0.0.1:3000 or unix:/run/app.sock",
+            |pool: &mut PoolOptions, text| {
+                push(&mut pool.servers, text.parse().map(UpstreamServer::new))
+            }),
+        Key::text("balance", None,
+            Kind::OneOf(&["least", "ewma", "hash-client", "hash-path", "round-robin"]), "least",
+            "Which server gets a request: the one with the fewest exchanges in flight, or with the \
+             least expected wait; always the same for a client's address or a path; each in turn",
+            |pool, text| {
+                match text {
+                    "least" => pool.balance = Balance::Least,
+                    "ewma" => pool.balance = Balance::Ewma,
+                    "hash-client" => pool.balance = Balance::HashClient,
+                    "hash-path" => pool.balance = Balance::HashPath,
+                    "round-robin" => pool.balance = Balance::RoundRobin,
+                    _ => return Err("give one of the words of the reference".to_owned()),
+                }
+                Ok(())
+            }),
+    ];
+    keys.extend(settings! {
+        max Number number "128": "Connections to one server, of the whole process; beyond, requests wait in line";
+        waiting Number number "256": "Requests in line, of the whole process; beyond, 503";
+        wait Time time "3s": "Time in line; beyond it 503";
+        connect Time time "2s": "For one attempt to connect; beyond it the next server, else 504";
+        send Time time "30s": "For the server to take more of a request; beyond it 504";
+        first_byte Time time "30s": "From the end of a request to the end of the response's head; beyond it 504";
+        between Time time "30s": "Between two pieces of a response; beyond it the client is cut off";
+        keep_idle Time time_or_none "4s": "How long an unused connection is kept; 0: a connection serves one exchange";
+        keep Number number "16": "Unused connections to one server that a worker keeps";
+        exchanges Number number "10000": "Exchanges of one connection";
+        lifetime Time time "1h": "How long a connection is used";
+        head_bytes Size memory "32KiB": "Largest response head; beyond it 502";
+        head_fields Number number "100": "Most field lines of a response head; beyond them 502";
+        interim Number number "8": "Most interim responses (1xx) before a final one; beyond them 502";
+        hold_request Size memory "64KiB": "Request content that is held before a connection is taken; longer content streams";
+        tries Number number "1": "Second tries of a request that may be sent again";
+        underscores Flag flag "false": "Whether fields with _ in their names are passed on";
+        path_as_sent Flag flag "false": "Whether paths that two servers could read differently are passed on, instead of 400";
+    });
+    keys.extend([
+        Key::text("host", None, Kind::Text("HOST"), "as the client sent it",
+            "What replaces Host",
+            |pool: &mut PoolOptions, text| put(&mut pool.host, Ok::<_, String>(Some(text.to_owned())))),
+        Key::text("forwarded", None, Kind::OneOf(&["x-forwarded", "forwarded"]), "x-forwarded",
+            "Which fields name the client: X-Forwarded-*, or Forwarded (RFC 7239)",
+            |pool, text| {
+                let words = [
+                    ("x-forwarded", ForwardedForm::XForwarded),
+                    ("forwarded", ForwardedForm::Forwarded),
+                ];
+                put(&mut pool.forwarded, word(text, &words))
+            }),
+        Key::text("trusted", None, Kind::Texts("NETWORK"), "",
+            "Networks of peers whose forwarding fields are believed, such as 10.0.0.0/8",
+            |pool, text| push(&mut pool.trusted, text.parse())),
+    ]);
+    keys
+}
+
+/// Reads all pools.
+pub(super) fn pools(
+    pools: &mut BTreeMap<String, PoolOptions>,
+    item: &Item,
+    reader: &mut Reader,
+    place: &str,
+) {
+    let Some(table) = reader.as_table(item) else { return };
+    let keys = pool();
+    for entry in &table.entries {
+        let place = format!("{place}.{}", entry.key);
+        reader.stands(&place, &entry.at);
+        let mut pool = PoolOptions::default();
+        if let Some(table) = reader.as_table(&entry.item) {
+            reader.table(table, &keys, &mut pool, &place, "a pool");
+        }
+        pools.insert(entry.key.clone(), pool);
+    }
+}

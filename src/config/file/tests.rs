@@ -1,0 +1,319 @@
+//! Files, read as a start reads them.
+
+use std::collections::BTreeSet;
+
+use super::{keys::Kind, settings::Draft, *};
+use crate::config::{Action, CertificateSource, RedirectStatus};
+
+/// A file in a folder of its own, with a folder `www` in it.
+fn with_folder(text: &str) -> (tempfile::TempDir, Result<Config, Faults>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    let config = read(text, &folder.path().join("ringway.toml"));
+    (folder, config)
+}
+
+fn faults(text: &str) -> String {
+    let (folder, config) = with_folder(text);
+    let path = format!("{}/", folder.path().display());
+    config.unwrap_err().to_string().replace(&path, "")
+}
+
+#[test]
+fn a_file_becomes_a_configuration() {
+    let (folder, config) = with_folder(
+        r#"
+listen = ["127.0.0.1:443", "[::1]:443"]
+workers = 3
+
+[tls]
+cert = "chain.pem"
+key = "key.pem"
+min = "1.3"
+
+[limits]
+max_body = "2MiB"
+connections = 77
+handshakes = 7
+
+[timeouts]
+idle = "5s"
+
+[[site]]
+names = ["Example.com", "*.example.com"]
+certificate = { cert = "/a/cert", key = "/a/key" }
+headers = ["strict", "own"]
+
+[[site.route]]
+path = "/"
+files = "www"
+listing = true
+
+[[site.route]]
+path = "/old/"
+redirect = "https://{host}/new{rest}"
+status = 301
+
+[[site.route]]
+path = "/down"
+exact = true
+respond = "later"
+status = 503
+
+[[site.route]]
+path = "/api"
+proxy = "app"
+
+[[site]]
+[[site.route]]
+redirect = "https://example.com{path}"
+
+[headers.own]
+set = { X-One = "1" }
+remove = ["X-Frame-Options"]
+
+[pool.app]
+servers = ["unix:/run/app.sock", "127.0.0.1:3000"]
+max = 4
+"#,
+    );
+    let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!((config.workers, config.limits.connections), (Some(3), 77));
+    assert_eq!(config.limits.body_bytes, 2 << 20);
+    assert_eq!(config.timeouts.idle.as_secs(), 5);
+    let base = folder.path();
+    let shared = CertificateSource::pair(base.join("chain.pem"), base.join("key.pem"));
+    assert_eq!(config.certificate, shared);
+    assert_eq!(config.certificate_in_force().pairs().len(), 2);
+    assert_eq!((config.sites.len(), config.pools["app"].max), (2, 4));
+    let site = &config.sites[0];
+    let names: Vec<_> = site.names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["example.com", "*.example.com"]);
+    let lines: Vec<_> = site.headers.lines().map(|line| line.name().to_owned()).collect();
+    assert!(lines.contains(&"X-One".to_owned()) && !lines.contains(&"X-Frame-Options".to_owned()));
+    let Action::Files(files) = &site.routes[0].action else { panic!("{site:?}") };
+    assert!(files.root == base.join("www") && files.listing && files.follow_links);
+    let Action::Redirect(redirect) = &site.routes[1].action else { panic!("{site:?}") };
+    assert_eq!(redirect.status, RedirectStatus::Moved);
+    let Action::Fixed(fixed) = &site.routes[2].action else { panic!("{site:?}") };
+    assert!(fixed.status == 503 && site.routes[2].exact);
+    assert_eq!(site.routes[3].action, Action::Proxy { pool: "app".into() });
+    assert!(config.sites[1].names.is_empty());
+}
+
+#[test]
+fn all_errors_are_found_in_one_run_with_their_lines() {
+    let text = r#"lisen = ["127.0.0.1:443"]
+workers = "many"
+max_body = 3
+
+[limits]
+connections = 0
+file_cache = "1.5MiB"
+
+[[site]]
+names = ["a.example", "https://b.example"]
+headers = "stric"
+
+[[site.route]]
+path = "/"
+files = "www"
+proxy = "app"
+
+[[site.route]]
+path = "x"
+redirect = "/{user}"
+
+[timeouts]
+idle = 5
+"#;
+    let said = faults(text);
+    for expected in [
+        "ringway.toml:1:1: unknown key \"lisen\" in the file\n    1 | lisen = [\"127.0.0.1:443\"]\n      \
+         | ^^^^^ \"listen\" is meant?",
+        "ringway.toml:2:11: a text stands here",
+        "ringway.toml:3:1: unknown key \"max_body\" in the file",
+        "it belongs to the table [limits], as max_body",
+        "ringway.toml:7:14: \"1.5MiB\" cannot be used",
+        "ringway.toml:10:23: \"https://b.example\" cannot be used",
+        "the name of the host alone",
+        "ringway.toml:11:11: no field rules are called \"stric\"",
+        "a route does one thing",
+        "ringway.toml:19:8: \"x\" cannot be used",
+        "braces hold host, path, rest or query",
+        "ringway.toml:23:8: \"5\" cannot be used",
+        "a time needs its unit",
+    ] {
+        assert!(said.contains(expected), "{expected}\n\n{said}");
+    }
+}
+
+#[test]
+fn what_only_a_check_finds_has_its_line_too() {
+    let said = faults(
+        r#"[limits]
+connections = 0
+max_head = "1"
+[[site]]
+names = "a.example"
+[[site.route]]
+files = "missing"
+[[site]]
+names = "a.example"
+[[site.route]]
+path = "/x"
+proxy = "ap"
+[[site.route]]
+path = "/x/"
+respond = ""
+[[site]]
+names = "b.example"
+[pool.app]
+servers = []
+"#,
+    );
+    for expected in [
+        "ringway.toml:2:15: 0 is out of bounds",
+        "ringway.toml:3:12: 1 is out of bounds",
+        "ringway.toml:7:9: ",
+        "missing cannot be opened",
+        "ringway.toml:9:9: a.example is given twice",
+        "ringway.toml:12:9: no pool is called \"ap\"",
+        "known: app",
+        "ringway.toml:14:8: /x is the path of two routes",
+        "ringway.toml:16:1: route: 0 is out of bounds; give 1 to 1000",
+        "ringway.toml:19:11: 0 is out of bounds",
+    ] {
+        let (head, advice) = expected.split_once("; ").unwrap_or((expected, ""));
+        assert!(said.contains(head) && said.contains(advice), "{expected}\n\n{said}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_said_with_its_line() {
+    let said = faults("listen = [\n[[site]]\nnames = 'a\n");
+    assert!(said.contains("ringway.toml:") && said.contains("not TOML"), "{said}");
+    assert!(faults("").contains("there is no site"));
+}
+
+#[test]
+fn faults_as_json_are_json() {
+    let (_folder, config) = with_folder("a\"b = 1\n\"\\u0000\" = 1\nlisten = 'x\ty'\n");
+    let json = config.unwrap_err().to_json();
+    let faults: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(faults.as_array().unwrap().iter().all(|fault| fault["line"].is_u64()), "{json}");
+}
+
+/// What the reference promises is what holds without the key.
+#[test]
+fn defaults_are_the_true_ones() {
+    let mut tried = 0;
+    for section in settings::sections() {
+        for key in section.keys {
+            let default = key.row.default;
+            let sets_nothing = ["workers", "listen", "ticket_keys", "client_auth"];
+            if default.is_empty() || sets_nothing.contains(&key.row.key) {
+                continue;
+            }
+            let mut draft = Draft::default();
+            key.set(&mut draft, default).unwrap_or_else(|why| panic!("{}: {why}", key.row.key));
+            let (plain, with) = (Draft::default().finish(), draft.finish());
+            assert_eq!(plain, with, "{}", key.row.key);
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
+    for key in pools::pool() {
+        let mut pool = crate::config::PoolOptions::default();
+        if !key.row.default.is_empty() && key.row.key != "host" {
+            key.set(&mut pool, key.row.default).unwrap();
+        }
+        assert_eq!(pool, crate::config::PoolOptions::default(), "{}", key.row.key);
+    }
+}
+
+#[test]
+fn the_schema_is_json_and_knows_every_key() {
+    let schema: serde_json::Value = serde_json::from_str(&documents::schema()).unwrap();
+    let top: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+    for key in ["listen", "site", "pool", "limits", "headers"] {
+        assert!(top.contains(&key.to_owned()), "{key}");
+    }
+    assert!(schema["$defs"]["limits"]["properties"]["max_body"].is_object());
+    // Whatever is referred to is defined.
+    let text = documents::schema();
+    for (at, _) in text.match_indices("#/$defs/") {
+        let name = text[at + 8..].split('"').next().unwrap();
+        assert!(schema["$defs"][name].is_object(), "{name}");
+    }
+}
+
+/// The reference in `docs/configuration.md` is the one that is made here.
+#[test]
+fn the_documented_reference_is_current() {
+    let document = include_str!("../../../docs/configuration.md");
+    let (_, reference) =
+        document.split_once("<!-- made by `ringway config reference` -->\n\n").unwrap();
+    assert_eq!(reference, documents::reference(), "run `ringway config reference`");
+}
+
+/// Each example of the documents is a file that can be served, once its folders are there.
+#[test]
+fn every_example_is_valid() {
+    let document = include_str!("../../../docs/configuration.md");
+    let mut examples: Vec<_> = document.split("```toml\n").skip(1).collect();
+    assert!(examples.len() > 5, "{}", examples.len());
+    examples.push(documents::EXAMPLE);
+    for example in examples {
+        let example = example.split("```").next().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().display().to_string();
+        let mut text = example.to_owned();
+        for top in ["/srv/", "/var/www/"] {
+            text = text.replace(&format!("\"{top}"), &format!("\"{place}{top}"));
+        }
+        for line in text.lines().filter(|line| line.starts_with("files = ")) {
+            let path = line.trim_start_matches("files = ").trim_matches('"');
+            std::fs::create_dir_all(path).unwrap();
+            std::fs::write(format!("{path}/index.html"), "x").unwrap();
+        }
+        let config = read(&text, &folder.path().join("ringway.toml"));
+        if let Err(faults) = config {
+            panic!("{faults}\n\n{example}");
+        }
+    }
+}
+
+/// A text of keys and values never panics the reader, whatever it is.
+#[test]
+fn every_kind_of_value_at_every_key_is_answered() {
+    let values =
+        ["1", "-1", "1.5", "true", "\"\"", "\"x\"", "[]", "[[]]", "{}", "{a=1}", "1979-05-27"];
+    let mut text = String::new();
+    for (number, value) in values.iter().enumerate() {
+        for section in settings::sections() {
+            let table = if section.table.starts_with("site") { "" } else { section.table };
+            for key in &section.keys {
+                let dot = if table.is_empty() { "" } else { "." };
+                text = format!("{table}{dot}{} = {value}\n", key.row.key);
+                let _ = read(&text, Path::new("x"));
+            }
+        }
+        for key in sites::route_rows().iter().chain(&sites::site_rows()) {
+            text = format!("site = [{{ {} = {value}, route = {value} }}]", key.key);
+            let _ = read(&text, Path::new("x"));
+            text = format!("site = [{{ route = [{{ {} = {value} }}] }}]", key.key);
+            let _ = read(&text, Path::new("x"));
+        }
+        assert!(number < 99 && !text.is_empty());
+    }
+    assert_ne!(Kind::Flag, Kind::Path);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_answered(text in "[a-z\\[\\]{}=\"'.,\n# 0-9-]{0,80}") {
+        let _ = read(&text, Path::new("x")).map_err(|faults| faults.to_string());
+    }
+}
