@@ -13,6 +13,7 @@ mod open_files;
 mod options;
 mod pages;
 mod proxy;
+mod reload;
 mod serve;
 mod start_block;
 mod top;
@@ -65,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Proxy(options) => proxy::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Reload(options) => reload::ask(&options),
         Command::Config { what } => check::print_config(&what),
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),

@@ -54,6 +54,8 @@ pub(super) enum Command {
     Proxy(super::proxy::Proxy),
     /// Try a configuration file: say all that a start would find wrong
     Check(Check),
+    /// Have a running server read its configuration file again, and wait for the outcome
+    Reload(Reload),
     /// Print what belongs to configuration files
     Config {
         #[command(subcommand)]
@@ -94,6 +96,19 @@ pub(super) struct Check {
     /// Exit with 2 for warnings too
     #[arg(long)]
     pub(super) deny_warnings: bool,
+}
+
+/// The options of `ringway reload`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file names the control socket of the server in [process]. Exits with 2 if \
+    the file is wrong or needs a restart; the server then goes on as before."
+)]
+pub(super) struct Reload {
+    /// The file that the server was started with
+    #[arg(value_name = "FILE", default_value = "/etc/ringway/ringway.toml",
+        value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -96,6 +96,7 @@ fn every_option_finds_its_place() {
         user: Some("www-data:web".parse().unwrap()),
         landlock: LandlockMode::Off,
         core_dumps: true,
+        ..ProcessOptions::default()
     };
     assert_eq!(config.process, process);
 }

@@ -96,7 +96,7 @@ fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str) -> Re
 /// Runs the command.
 pub(super) fn run(options: &Proxy) -> Exit {
     match options.config() {
-        Ok(config) => serve::run_as(config, options.log_level),
+        Ok(config) => serve::run_as(config, options.log_level, None),
         Err(error) => complain(Exit::Usage, error),
     }
 }

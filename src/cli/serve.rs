@@ -6,6 +6,8 @@
 //! signals, or for the server to end by itself.
 
 use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -17,6 +19,7 @@ use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::{Handle, Signals};
 
 use super::options::Serve;
+use super::reload::{self, Reload};
 use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
 use log::LevelFilter;
@@ -29,13 +32,13 @@ use crate::{observe, privilege};
 /// Runs the command.
 pub(super) fn run(options: &Serve) -> Exit {
     match configuration(options) {
-        Ok(config) => run_as(config, options.log_level()),
+        Ok(config) => run_as(config, options.log_level(), options.config.as_deref()),
         Err(why) => complain(Exit::Usage, why),
     }
 }
 
-/// Runs a server as configured.
-pub(super) fn run_as(mut config: Config, log_level: LevelFilter) -> Exit {
+/// Runs a server as configured, by this file if there is one.
+pub(super) fn run_as(mut config: Config, log_level: LevelFilter, file: Option<&Path>) -> Exit {
     if let Err(error) = observe::log::init(config.log_format, log_level) {
         return complain(Exit::Failed, error);
     }
@@ -58,6 +61,11 @@ pub(super) fn run_as(mut config: Config, log_level: LevelFilter) -> Exit {
     if config.process.user.is_none() && rustix::process::geteuid().is_root() {
         log::warn!("running as root; --user NAME gives that up once the ports are bound");
     }
+    let control = match config.process.control.as_deref().map(reload::bind).transpose() {
+        Ok(control) => control,
+        Err(error) => return complain(Exit::Failed, format_args!("control socket: {error}")),
+    };
+    let as_read = config.clone();
     let (workers, open_files) = (config.worker_count(), open_files::raise());
     let wanted = config.limits.connections;
     match open_files::fit(&mut config.limits, open_files, workers, config.listen.len()) {
@@ -83,7 +91,25 @@ pub(super) fn run_as(mut config: Config, log_level: LevelFilter) -> Exit {
     // From the block on a signal drains.
     starting.store(false, Ordering::SeqCst);
     print(text.as_bytes());
-    oversee(server, signals, config.timeouts.drain)
+    let reload = match file.map(|file| reloads(file, as_read, &server, control)).transpose() {
+        Ok(reload) => reload,
+        Err(error) => return complain(Exit::HostLacks, format_args!("a thread: {error}")),
+    };
+    oversee(server, signals, config.timeouts.drain, reload.as_ref())
+}
+
+/// What reads the file again when that is asked for.
+fn reloads(
+    file: &Path,
+    config: Config,
+    server: &RunningServer,
+    control: Option<UnixListener>,
+) -> io::Result<Reload> {
+    let reload = Reload::start(file.to_owned(), config, server.handle())?;
+    if let Some(control) = control {
+        reload.listen(control)?;
+    }
+    Ok(reload)
 }
 
 /// The configuration that the options or the file describe.
@@ -176,7 +202,12 @@ fn serves(config: &Config) -> String {
 }
 
 /// Waits for the server's end, and passes on signals until then.
-fn oversee(server: RunningServer, mut signals: Signals, deadline: Duration) -> Exit {
+fn oversee(
+    server: RunningServer,
+    mut signals: Signals,
+    deadline: Duration,
+    reload: Option<&Reload>,
+) -> Exit {
     let handle = server.handle();
     let ended = match await_end(server, signals.handle()) {
         Ok(ended) => ended,
@@ -186,7 +217,12 @@ fn oversee(server: RunningServer, mut signals: Signals, deadline: Duration) -> E
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => handle.reopen_access_log(),
-            SIGHUP => handle.request_reload(),
+            SIGHUP => {
+                handle.request_reload();
+                if let Some(reload) = reload {
+                    reload.request();
+                }
+            }
             _ if draining => {
                 log::warn!("a second signal: ending at once");
                 return Exit::Signal(signal as u8);
@@ -262,7 +298,7 @@ mod tests {
         let (_turn, signals) = turn();
         let (_folder, server) = server();
         raise(SIGTERM).unwrap();
-        assert_eq!(oversee(server, signals, DRAIN), Exit::Done);
+        assert_eq!(oversee(server, signals, DRAIN, None), Exit::Done);
     }
 
     #[test]
@@ -272,7 +308,7 @@ mod tests {
         let log = folder.path().join("access.log");
         std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
         let handle = server.handle();
-        let overseen = thread::spawn(move || oversee(server, signals, DRAIN));
+        let overseen = thread::spawn(move || oversee(server, signals, DRAIN, None));
         raise(SIGUSR1).unwrap();
         raise(SIGHUP).unwrap();
         let until = std::time::Instant::now() + Duration::from_secs(120);
@@ -292,7 +328,7 @@ mod tests {
         raise(SIGTERM).unwrap();
         raise(SIGINT).unwrap();
         // Both are there at the first look, in no order.
-        let exit = oversee(server, signals, DRAIN);
+        let exit = oversee(server, signals, DRAIN, None);
         assert!(matches!(exit.code(), 130 | 143), "{exit:?}");
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod memory;
 mod observe;
 pub(crate) mod pool;
 mod process;
+mod reload;
 mod site;
 pub(crate) mod sites;
 mod timeouts;

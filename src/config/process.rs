@@ -2,6 +2,7 @@
 //! only be made of what may be a user and a group.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What the process may do after the start. Applied by [`Prepared::confine`] alone, which is what
@@ -19,6 +20,12 @@ pub struct ProcessOptions {
     /// Whether a crash may leave a memory image, and others of the same user may look into the
     /// process: both hold private keys. Default: no.
     pub core_dumps: bool,
+    /// Folders that may be read beside those that the configuration names, so that a later one may
+    /// name what is below them. Default: none.
+    pub allow_read: Vec<PathBuf>,
+    /// The Unix socket at which the program answers `ringway reload`, for its own user alone, at most
+    /// 107 bytes. Default: none. A library has none.
+    pub control: Option<PathBuf>,
 }
 
 /// Whether Landlock confines the process.

@@ -13,7 +13,7 @@ use super::{
     admission::Admission,
     ktls_plan::KtlsPlan,
     log_limit::LogLimit,
-    sites::{Generation, Served},
+    sites::{Generation, Served, SitePlan},
     wall_time::WallTime,
 };
 use crate::{
@@ -45,6 +45,8 @@ pub struct Context {
     pub(crate) stores: Rc<Stores>,
     /// What is served at present.
     generation: RefCell<Rc<Generation>>,
+    /// What is served next.
+    prepared: RefCell<Option<Rc<Generation>>>,
     /// Where the time goes, and the bytes.
     pub observer: Rc<Observer>,
     /// Bounds of a request head.
@@ -89,6 +91,7 @@ impl Context {
             ktls,
             stores,
             generation: RefCell::new(Rc::new(generation)),
+            prepared: RefCell::default(),
             observer,
             head_limits,
             pools: Rc::new(Pools::new(ring, &[])),
@@ -169,6 +172,25 @@ impl Context {
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// Makes what is this worker's own of another plan, to be served from [`Self::switch`] on. What
+    /// was prepared before is given up.
+    pub(crate) fn prepare(&self, plan: &Arc<SitePlan>) {
+        let next = Generation::new(plan, &self.stores, Some(&self.generation.borrow()));
+        self.prepared.replace(Some(Rc::new(next)));
+    }
+
+    /// Serves what was prepared, for requests whose route is not chosen yet.
+    pub(crate) fn switch(&self) {
+        if let Some(next) = self.prepared.take() {
+            self.generation.replace(next);
+        }
+    }
+
+    /// Gives up what was prepared.
+    pub(crate) fn forget(&self) {
+        self.prepared.take();
     }
 
     /// What is served at present. A request that has begun keeps what it took.

@@ -16,6 +16,7 @@ mod observe;
 mod patience;
 pub(crate) mod placement;
 mod prepared;
+mod replace;
 mod root;
 mod running;
 mod start;
@@ -24,10 +25,12 @@ mod tls;
 mod watch;
 #[cfg(feature = "service")]
 mod watchdog;
+mod watched;
 
 pub use builder::Builder;
 pub use error::StartError;
 pub use prepared::{Confinement, Prepared};
+pub use replace::ReplaceError;
 pub use running::{Handle, RunningServer, ServerError};
 pub(crate) use start::{check, rehearse};
 pub(crate) use tls::try_tls;

@@ -183,6 +183,7 @@ fn allowed(config: &Config) -> Allowed {
     let folders = config.folders();
     let mut read = folders.clone();
     read.push(PathBuf::from("/proc/self/net"));
+    read.extend_from_slice(&config.process.allow_read);
     if config.observe.anatomy {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));
@@ -272,7 +273,7 @@ mod tests {
                 listen: vec!["127.0.0.1:0".parse().unwrap()],
                 workers: Some(1),
                 // The limits of the test's own process stay as they are.
-                process: ProcessOptions { landlock, core_dumps: true, user: None },
+                process: ProcessOptions { landlock, core_dumps: true, ..ProcessOptions::default() },
                 ..Config::default()
             };
             Builder::from(config).prepare().unwrap().confine()

@@ -6,6 +6,7 @@
 //! hold it.
 
 use std::{
+    collections::HashMap,
     io,
     path::Path,
     sync::{
@@ -44,6 +45,8 @@ pub(super) struct RootFigures {
 #[derive(Debug)]
 enum Errand {
     Look,
+    /// Look at the folders of this plan from here on.
+    Watch(Arc<SitePlan>),
     End,
 }
 
@@ -99,6 +102,11 @@ impl RootWatch {
         let _ = self.errands.send(Errand::Look);
     }
 
+    /// Has the folders of another plan looked at from here on.
+    pub(super) fn watch(&self, plan: Arc<SitePlan>) {
+        let _ = self.errands.send(Errand::Watch(plan));
+    }
+
     /// Ends that thread.
     pub(super) fn end(&self) {
         let _ = self.errands.send(Errand::End);
@@ -133,10 +141,26 @@ impl Looking {
         loop {
             match errands.recv_timeout(INTERVAL) {
                 Ok(Errand::Look) => self.look(self.watched.len()),
+                Ok(Errand::Watch(plan)) => self.watch(&plan),
                 Err(RecvTimeoutError::Timeout) => self.look(AT_A_TIME),
                 Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// Looks at the folders of another plan from here on. Workers keep the stores of paths that stay,
+    /// with the folders that those were moved to.
+    fn watch(&mut self, plan: &SitePlan) {
+        let before = std::mem::take(&mut self.watched);
+        let mut found: HashMap<_, _> =
+            before.into_iter().map(|watched| (watched.path, watched.found)).collect();
+        self.watched = watched(plan);
+        for watched in &mut self.watched {
+            if let Some(found) = found.remove(&watched.path) {
+                watched.found = found;
+            }
+        }
+        self.next = 0;
     }
 
     /// Looks at so many paths, from where the last look ended.

@@ -1,6 +1,11 @@
 //! A server that serves.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{
     Confinement,
@@ -54,6 +59,8 @@ pub struct Handle {
     log: Option<LogHandle>,
     tls: Arc<Tls>,
     root: Arc<RootWatch>,
+    /// Held while a configuration takes the place of another.
+    replacing: Arc<Mutex<()>>,
 }
 
 impl Handle {
@@ -63,7 +70,23 @@ impl Handle {
         tls: Arc<Tls>,
         root: Arc<RootWatch>,
     ) -> Self {
-        Self { inboxes: inboxes.into(), log, tls, root }
+        Self { inboxes: inboxes.into(), log, tls, root, replacing: Arc::default() }
+    }
+
+    pub(super) fn replacing(&self) -> MutexGuard<'_, ()> {
+        self.replacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    pub(super) fn root(&self) -> &RootWatch {
+        &self.root
     }
 
     /// Begins the drain and returns at once: no further connection is accepted, idle ones get

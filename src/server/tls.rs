@@ -10,12 +10,17 @@ use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::server::ProducesTickets;
 
-use super::{StartError, patience::within, watch::Watch};
+use super::{
+    StartError,
+    patience::within,
+    watch::Watch,
+    watched::{Outcome, Watched},
+};
 use crate::{
     config::{CertificatePair, CertificateSource, Config, TlsVersion},
     record,
@@ -63,68 +68,6 @@ impl fmt::Display for ReloadError {
 }
 
 impl std::error::Error for ReloadError {}
-
-/// What came of reading files again.
-#[derive(Default)]
-struct Outcome {
-    /// A line for each thing that is new.
-    replaced: Vec<String>,
-    /// What is wrong with others.
-    refusals: Vec<String>,
-}
-
-/// Something made of files.
-struct Watched<T> {
-    /// What it is, for the log.
-    what: &'static str,
-    watch: Watch,
-    value: Arc<T>,
-    /// What `value` has replaced, until a configuration was built with it.
-    previous: Option<Arc<T>>,
-    /// Reads the files: what is new, and a line about it for the log; None if they hold what is in
-    /// use already.
-    read: ReadAgain<T>,
-}
-
-/// Reads files, given what is made of them at present.
-type ReadAgain<T> = Box<dyn Fn(&T) -> Result<Option<(T, String)>, String> + Send>;
-
-impl<T> Watched<T> {
-    /// Keeps what was read, or puts back what was before if the configuration could not be built
-    /// with it; the files are then read again later, as any that are refused.
-    fn settle(&mut self, built: Result<(), &rustls::Error>) {
-        let Some(previous) = self.previous.take() else { return };
-        if let Err(error) = built {
-            self.value = previous;
-            self.watch.refuse(Instant::now(), error.to_string());
-        }
-    }
-
-    /// Reads the files if they are due, or in any case if `forced`.
-    fn refresh(&mut self, forced: bool, outcome: &mut Outcome) {
-        let (now, look) = (Instant::now(), self.watch.look());
-        if !self.watch.is_due(now, &look) && !forced {
-            return;
-        }
-        let what = self.what;
-        let read = self.watch.check(&look).and_then(|()| (self.read)(&self.value));
-        let news = self.watch.note(now, look, read.as_ref().err());
-        match read {
-            Ok(Some((value, line))) => {
-                self.previous = Some(std::mem::replace(&mut self.value, Arc::new(value)));
-                outcome.replaced.push(format!("{what}: {line}"));
-            }
-            Ok(None) if news => log::info!("{what}: the files are again those that are in use"),
-            Ok(None) => {}
-            Err(why) => {
-                if news || forced {
-                    log::error!("{what}: not replaced, the old one stays in use: {why}");
-                }
-                outcome.refusals.push(why);
-            }
-        }
-    }
-}
 
 /// What the configuration of TLS is made of at present.
 struct State {
@@ -215,6 +158,28 @@ impl Tls {
         if refusals.is_empty() { Ok(replaced) } else { Err(ReloadError { refusals }) }
     }
 
+    /// Reads everything that another configuration names, and builds what it says, under the ticket keys
+    /// of this process if it names none. Nothing changes yet.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn prepare(&self, config: &Config) -> Result<NewTls, StartError> {
+        let mut state = State::load_beside(config, self.state().own.as_ref())?;
+        state.own_tickets = Arc::clone(&self.state().own_tickets);
+        let built = state.build().map_err(StartError::Tls)?;
+        Ok(NewTls { state, built })
+    }
+
+    /// Puts what was prepared to use, for handshakes that begin from now on.
+    pub(super) fn put_to_use(&self, new: NewTls) {
+        let mut state = self.state();
+        *state = new.state;
+        self.config.replace(new.built);
+        drop(state);
+        // The thread may wait for a call, since there was nothing to look at.
+        self.called.notify_all();
+    }
+
     /// Starts the thread that looks at the files, so that no worker has to. It is not waited for at
     /// the end: a network file system may hold it.
     pub(super) fn watch(self: &Arc<Self>) -> Result<(), StartError> {
@@ -242,8 +207,8 @@ impl Tls {
     }
 
     fn keep_watch(&self) {
-        let interval = if self.state().watches_any() { INTERVAL } else { FOR_EVER };
         loop {
+            let interval = if self.state().watches_any() { INTERVAL } else { FOR_EVER };
             let errand = {
                 let waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
                 let (mut waiting, _) = self
@@ -274,6 +239,12 @@ impl Tls {
     }
 }
 
+/// What another configuration says of TLS, ready to be put to use.
+pub(super) struct NewTls {
+    state: State,
+    built: Arc<rustls::ServerConfig>,
+}
+
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
@@ -298,6 +269,11 @@ pub(crate) fn try_tls(config: &Config) -> Result<Vec<String>, StartError> {
 
 impl State {
     fn load(config: &Config) -> Result<Self, StartError> {
+        Self::load_beside(config, None)
+    }
+
+    /// The same, with a certificate that Ringway has made before.
+    fn load_beside(config: &Config, own: Option<&Arc<Certificate>>) -> Result<Self, StartError> {
         let mut state = Self {
             offer: Offer {
                 minimum: match config.tls_min {
@@ -322,9 +298,14 @@ impl State {
                 }
             }
             CertificateSource::SelfSigned => {
-                let (certificate, file) = self_signed()?;
-                state.files.push(file);
-                state.own = Some(Arc::new(certificate));
+                if let Some(own) = own {
+                    state.files.push(PathBuf::new());
+                    state.own = Some(Arc::clone(own));
+                } else {
+                    let (certificate, file) = self_signed()?;
+                    state.files.push(file);
+                    state.own = Some(Arc::new(certificate));
+                }
             }
         }
         if let Some(clients) = config.client_auth.clone() {

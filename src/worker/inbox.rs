@@ -15,7 +15,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::{files::Folder, observe::WorkerSnapshot};
+use crate::{conn::SitePlan, files::Folder, observe::WorkerSnapshot};
 
 /// A command to a worker.
 #[derive(Clone, Debug)]
@@ -24,6 +24,12 @@ pub(crate) enum Command {
     Drain(Duration),
     /// Serve this folder, which stands at this path now.
     Folder(Arc<Path>, Arc<Folder>),
+    /// Make what is this worker's own of a plan, and say when that is done.
+    Prepare(Arc<SitePlan>, SyncSender<()>),
+    /// Serve what was prepared last.
+    Switch,
+    /// Give up what was prepared.
+    Forget,
     /// Send a copy of what was noted. Dropped unanswered if the worker ends before.
     Snapshot(SyncSender<Box<WorkerSnapshot>>),
     /// The same; then forget the slowest requests, which the asker keeps.

@@ -299,6 +299,13 @@ async fn listen_to(
                 Command::Folder(path, folder) => {
                     context.generation().move_folder(&path, &folder);
                 }
+                Command::Prepare(plan, ready) => {
+                    context.prepare(&plan);
+                    // The asker may have given up, and says so by another command.
+                    let _ = ready.try_send(());
+                }
+                Command::Switch => context.switch(),
+                Command::Forget => context.forget(),
                 // The asker may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
                 Command::Collect(reply) => {

@@ -66,6 +66,11 @@ impl Configured {
         Client::connect(self.port, ClientOptions::default().config(&self.identity)).unwrap()
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
@@ -146,7 +151,9 @@ impl H2 {
                     content.extend_from_slice(&payload);
                     let mut update = Vec::new();
                     if head.len > 0 {
-                        frame::put_window_update(&mut update, 0, head.len as u32);
+                        for stream in [0, head.stream] {
+                            frame::put_window_update(&mut update, stream, head.len as u32);
+                        }
                         self.client.send(&update);
                     }
                 }

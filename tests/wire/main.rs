@@ -43,6 +43,7 @@ mod proxy;
 mod ranges;
 mod records;
 mod refusals;
+mod reload_file;
 mod renewal;
 mod scarce;
 mod sites;

@@ -266,6 +266,29 @@ pub(super) fn process() -> Vec<Key<Config>> {
             "Let a crash leave a memory image, and debuggers look inside: both see private keys",
             |config, text| put(&mut config.process.core_dumps, flag(text)),
         ),
+        Key::text(
+            "control",
+            None,
+            Kind::Path,
+            "",
+            "Unix socket at which `ringway reload` is answered",
+            |config, text| {
+                config.process.control = Some(text.into());
+                Ok(())
+            },
+        ),
+        Key::text(
+            "allow_read",
+            None,
+            Kind::Paths,
+            "",
+            "Folders that may be read beside those that the file names at the start, so that a reload \
+             may name what is below them",
+            |config, text| {
+                config.process.allow_read.push(text.into());
+                Ok(())
+            },
+        ),
     ]
 }
 
