@@ -35,6 +35,7 @@ mod trusting;
 
 mod apart;
 mod blocks;
+mod browser;
 mod drain;
 mod floods;
 mod flow;

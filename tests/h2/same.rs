@@ -108,3 +108,15 @@ fn every_kind_of_answer_is_that_of_http1() {
         assert!(second.fields.iter().all(|(name, _)| *name == name.to_ascii_lowercase()));
     }
 }
+
+/// The first answer waits for a look-up, the second does not.
+#[test]
+fn server_timing_is_sent_with_every_answer() {
+    let target = Target::plain(&["--server-timing"]);
+    let mut peer = target.connect();
+    for path in ["/hello.txt", "/hello.txt", "/nothing", "/nothing"] {
+        let answer = peer.get(path);
+        let timing = answer.field("server-timing").expect("Server-Timing");
+        assert!(timing.contains("dur="), "{path}: {timing}");
+    }
+}
