@@ -113,7 +113,7 @@ proptest! {
 fn theirs() -> impl Strategy<Value = (String, Vec<u8>)> {
     let names = vec![":path", ":method", "cookie", "accept", "x-long", "x-other", "user-agent"];
     let value = prop_oneof![
-        4 => prop::sample::select(vec!["/", "GET", "a=b", "*/*", ""]).prop_map(|text| text.into()),
+        4 => prop::sample::select(vec!["/", "GET", "a=b", "*/*", ""]).prop_map(Into::into),
         2 => vec(any::<u8>(), 0..60),
         1 => vec(any::<u8>(), 0..1500),
     ];

@@ -32,6 +32,9 @@ mod site;
 mod target;
 #[path = "../support/trusting.rs"]
 mod trusting;
+#[allow(dead_code, reason = "shared with the tests of HTTP/1.1")]
+#[path = "../wire/proxy/upstream.rs"]
+mod upstream;
 
 mod apart;
 mod blocks;
@@ -43,6 +46,7 @@ mod frames;
 mod others;
 mod patience;
 mod priorities;
+mod proxied;
 mod requests;
 mod same;
 mod streams;

@@ -37,6 +37,11 @@ impl Target {
         Self { server: None, port }
     }
 
+    /// A server that was started by other means.
+    pub(crate) fn of(server: Server) -> Self {
+        Self { port: server.port, server: Some(server) }
+    }
+
     /// The program itself.
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("a test of Ringway alone")

@@ -1,0 +1,119 @@
+//! Requests over HTTP/2 that are passed on to another server, and its answers.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use ringway_bench_h2::frame::{code, flag, kind};
+
+use crate::peer::{Ended, asking};
+use crate::server::Server;
+use crate::target::Target;
+use crate::upstream::{Request, Then, Upstream};
+
+fn content(bytes: usize) -> Vec<u8> {
+    (0..bytes as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect()
+}
+
+/// Answers as the path says.
+fn script(request: &Request, stream: &mut TcpStream) -> Then {
+    let answer = match request.path() {
+        "/chunked" => {
+            let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for piece in content(100_000).chunks(3_001) {
+                answer.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                answer.extend_from_slice(piece);
+                answer.extend_from_slice(b"\r\n");
+            }
+            answer.extend_from_slice(b"0\r\n\r\n");
+            answer
+        }
+        "/long" => {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+            [&head[..], &content(1_000_000)].concat()
+        }
+        "/nothing" => return Then::Close,
+        "/part" => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part");
+            return Then::Close;
+        }
+        "/echo" => {
+            let head = format!("HTTP/1.1 201 Made\r\nContent-Length: {}\r\n\r\n", request.body.len());
+            [head.as_bytes(), &request.body].concat()
+        }
+        _ if request.head.starts_with("HEAD") => {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec()
+        }
+        _ => b"HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nX-Own: 2\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
+    };
+    let _ = stream.write_all(&answer);
+    Then::Continue
+}
+
+#[test]
+fn answers_of_another_server_come_whole() {
+    let upstream = Upstream::start(script);
+    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
+    let mut peer = target.connect();
+    let more = [("x-a", "b"), ("cookie", "a=b"), ("cookie", "c=d"), ("te", "trailers")];
+    let stream = peer.ask_with("/a%20b?c=d", &more);
+    let hello = peer.answer(stream);
+    assert_eq!((hello.status, &hello.body[..]), (200, &b"hello"[..]));
+    assert_eq!((hello.field("x-own"), hello.field("x-hop")), (Some("2"), None));
+    let seen = upstream.requests();
+    let [request] = &seen[..] else { panic!("{seen:?}") };
+    assert!(request.head.starts_with("GET /a%20b?c=d HTTP/1.1\r\n"), "{}", request.head);
+    assert_eq!(request.fields("x-a"), ["b"]);
+    assert_eq!(request.fields("cookie"), ["a=b; c=d"]);
+    assert_eq!(request.fields("host").len(), 1);
+    assert!(request.fields("te").is_empty() && !request.head.contains("\n:"));
+    let head = peer.request(&asking("HEAD", "/"), true);
+    assert_eq!(peer.answer(head).field("content-length"), Some("5"));
+    // All at once, in any order.
+    let streams: Vec<_> = ["/chunked", "/long", "/", "/chunked", "/long", "/"]
+        .into_iter()
+        .cycle()
+        .take(30)
+        .map(|path| (path, peer.ask(path)))
+        .collect();
+    for (path, stream) in streams {
+        let answer = peer.answer(stream);
+        let expected = match path {
+            "/chunked" => content(100_000),
+            "/long" => content(1_000_000),
+            _ => b"hello".to_vec(),
+        };
+        assert!(answer.body == expected, "{path}");
+    }
+}
+
+#[test]
+fn content_of_requests_is_passed_on() {
+    let upstream = Upstream::start(script);
+    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
+    let mut peer = target.connect();
+    for length in [0, 1, 5_000, 50_000] {
+        let content = content(length);
+        let stream = peer.request(&asking("POST", "/echo"), false);
+        for piece in content.chunks(9_000) {
+            peer.frame(kind::DATA, 0, stream, piece);
+        }
+        peer.frame(kind::DATA, flag::END_STREAM, stream, &[]);
+        let answer = peer.answer(stream);
+        assert_eq!(answer.status, 201);
+        assert!(answer.body == content, "{length}");
+    }
+}
+
+#[test]
+fn a_server_that_breaks_off_costs_its_stream() {
+    let upstream = Upstream::start(script);
+    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
+    let mut peer = target.connect();
+    let beside = peer.ask("/long");
+    let nothing = peer.get("/nothing");
+    assert_eq!(nothing.status, 502);
+    let part = peer.ask("/part");
+    assert_eq!(peer.ended(part), Ended::Reset(code::INTERNAL_ERROR));
+    assert_eq!(peer.answer(beside).body.len(), 1_000_000);
+    assert_eq!(peer.get("/").body, b"hello");
+}
