@@ -77,6 +77,9 @@ pub mod write;
 
 pub use server::Server;
 #[cfg(feature = "service")]
-pub use service::{Body, BodyError, Connection, Named, NamedService, WorkerInfo, endpoint};
+pub use service::{
+    Body, BodyError, Connection, Named, NamedService, Offload, OffloadError, WorkerInfo, endpoint,
+    offload,
+};
 #[cfg(feature = "tokio")]
 pub use service::{Persistent, ToTheEnd, to_the_end};

@@ -17,6 +17,7 @@ mod body;
 mod connection;
 mod endpoint;
 mod mounts;
+mod offload;
 mod panics;
 mod runtime;
 mod signal;
@@ -30,6 +31,7 @@ pub use body::{Body, BodyError};
 pub use connection::Connection;
 pub use endpoint::{Named, NamedService, endpoint};
 pub use mounts::WorkerInfo;
+pub use offload::{Offload, OffloadError, offload};
 #[cfg(feature = "tokio")]
 pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
 

@@ -136,7 +136,7 @@ mod tests {
             named.make_current();
             renamed(named);
             assert_eq!(suspect.look(3), None);
-            let held = Held { endpoint: "/held".to_owned(), connections: 7 };
+            let held = Held { endpoint: named.name(), connections: 7 };
             assert_eq!(suspect.look(3), Some(held));
             assert_eq!(suspect.look(3), None, "once");
         });

@@ -3,10 +3,11 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
+    sync::Arc,
     time::Duration,
 };
 
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::server::{Running, client_config};
 
@@ -19,11 +20,16 @@ pub(crate) struct Client(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 
 impl Client {
     pub(crate) fn connect(server: &Running) -> Self {
+        Self::connect_with(server, client_config())
+    }
+
+    /// The same with a configuration that remembers sessions.
+    pub(crate) fn connect_with(server: &Running, config: Arc<ClientConfig>) -> Self {
         let stream = TcpStream::connect(server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         stream.set_nodelay(true).unwrap();
         let name = "localhost".try_into().unwrap();
-        let tls = ClientConnection::new(client_config(), name).unwrap();
+        let tls = ClientConnection::new(config, name).unwrap();
         Self(StreamOwned::new(tls, stream))
     }
 

@@ -109,6 +109,13 @@ fn upload() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
+#[test]
+fn offload() {
+    let example = Example::start("offload", &[]);
+    assert_eq!(example.curl("/primes/100000", &["--http1.1"]), "9592\n 200");
+    assert_eq!(example.curl("/", &["--http1.1"]), "at once\n 200");
+}
+
 /// Reads events with Python's own client, until it has seen two.
 const READER: &str = "
 import http.client, ssl, sys

@@ -19,6 +19,7 @@ use tokio_stream::StreamExt as _;
 use super::{client::Client, server::serve};
 
 /// Waits for what must happen.
+#[track_caller]
 pub(crate) fn until(mut what: impl FnMut() -> bool) {
     let began = Instant::now();
     while !what() {
@@ -83,6 +84,85 @@ fn a_client_that_leaves_ends_its_handler() {
     }
     let counts = server.end();
     assert_eq!(counts.defects, 0);
+}
+
+/// Many clients leave in mid-handler, while content is read or an answer is sent: nothing of them is
+/// missing afterwards.
+#[test]
+fn whatever_clients_leave_behind_is_given_back() {
+    const ROUNDS: usize = 30;
+    const CLIENTS: usize = 60;
+    let live = Arc::new(AtomicUsize::new(0));
+    let counts = [(); 3].map(|()| Arc::clone(&live));
+    let [waits, reads, sends] = counts;
+    let app = Router::new()
+        .route(
+            "/wait",
+            get(move || async move {
+                let _guard = Guard::new(&waits);
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+            }),
+        )
+        .route(
+            "/read",
+            post(move |body: Body| async move {
+                let _guard = Guard::new(&reads);
+                let mut kept = Vec::new();
+                let mut pieces = body.into_data_stream();
+                while let Some(piece) = pieces.next().await {
+                    kept.push(piece);
+                }
+            }),
+        )
+        .route(
+            "/send",
+            get(move || async move {
+                let guard = Guard::new(&sends);
+                let pieces = std::iter::repeat_with(move || {
+                    let _ = &guard;
+                    Ok::<_, std::convert::Infallible>(axum::body::Bytes::from_static(&[0; 10_000]))
+                });
+                Body::from_stream(tokio_stream::iter(pieces))
+            }),
+        );
+    let server = serve(app);
+    let account = || {
+        let anatomy = server.get().anatomy();
+        let worker = anatomy.workers[0].as_ref().expect("the worker answers");
+        (anatomy.connections(), worker.ring)
+    };
+    let (_, before) = account();
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let open = descriptors();
+    let config = super::server::client_config();
+    for round in 0..ROUNDS {
+        let mut clients: Vec<_> =
+            (0..CLIENTS).map(|_| Client::connect_with(&server, Arc::clone(&config))).collect();
+        for (at, client) in clients.iter_mut().enumerate() {
+            match (at + round) % 3 {
+                0 => client.send(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                1 => {
+                    let head =
+                        b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n";
+                    client.send(&[&head[..], &vec![b'x'; 1000 * at]].concat());
+                }
+                _ => client.send(b"GET /send HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            }
+        }
+        until(|| live.load(SeqCst) == CLIENTS);
+        drop(clients);
+        until(|| live.load(SeqCst) == 0);
+    }
+    until(|| account().0 == 0);
+    // What the worker itself waits for is not always all in flight.
+    until(|| account().1.in_flight <= before.in_flight + 4);
+    let (_, after) = account();
+    assert_eq!(after.receive_buffers_free, after.receive_buffers, "every buffer is home");
+    assert_eq!(after.write_queue_bytes, 0);
+    // Other tests of this process open and close theirs.
+    until(|| descriptors() <= open + 200);
+    let counts = server.end();
+    assert_eq!((counts.defects, counts.requests > 0), (0, true));
 }
 
 #[test]
