@@ -68,7 +68,8 @@ pub(super) fn run_as(mut config: Config, log_level: LevelFilter, file: Option<&P
     let as_read = config.clone();
     let (workers, open_files) = (config.worker_count(), open_files::raise());
     let wanted = config.limits.connections;
-    match open_files::fit(&mut config.limits, open_files, workers, config.listen.len()) {
+    let listeners = config.listeners();
+    match open_files::fit(&mut config.limits, open_files, workers, listeners) {
         Ok(None) => {}
         Ok(Some(said)) => log::warn!("{said}"),
         Err(error) => return complain(Exit::HostLacks, error),
@@ -163,6 +164,8 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
     StartBlock {
         serves: serves(config),
         addresses: server.addresses().to_vec(),
+        plain: server.plain_addresses(),
+        redirect: server.redirect_addresses(),
         workers: server.workers(),
         cpus: server.placement(),
         tls_path: server.tls_path().to_owned(),

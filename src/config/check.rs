@@ -85,20 +85,25 @@ impl Config {
     /// The same, with everything that is wrong.
     pub fn check_all(&self) -> Vec<ConfigError> {
         let mut checks = Checks::default();
-        if self.listen.is_empty() || self.listen.len() > MAX_LISTENERS {
+        if self.listen.is_empty() {
             checks.found.push(ConfigError::new(
                 "listen",
-                format_args!("{} addresses are given", self.listen.len()),
+                "no address is given",
                 format_args!("give 1 to {MAX_LISTENERS}"),
             ));
         }
         let mut seen = HashSet::new();
-        if let Some(twice) = self.listen.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
-            checks.found.push(ConfigError::new(
-                "listen",
-                format_args!("{twice} is given twice"),
-                "give each address once",
-            ));
+        for (option, addresses) in
+            [("listen", &self.listen), ("plain", &self.plain), ("redirect", &self.redirect)]
+        {
+            checks.note(within(option, addresses.len(), 0, MAX_LISTENERS));
+            if let Some(twice) = addresses.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
+                checks.found.push(ConfigError::new(
+                    option,
+                    format_args!("{twice} is given twice"),
+                    "give each address once",
+                ));
+            }
         }
         if let Some(workers) = self.workers {
             checks.note(within("workers", workers, 1, MAX_WORKERS));

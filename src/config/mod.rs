@@ -68,6 +68,13 @@ pub struct Config {
     /// serves IPv4 as well unless an IPv4 address with the same port is among them.
     /// Default: `127.0.0.1:8443` and `[::1]:8443`, so that nobody else sees a first trial.
     pub listen: Vec<SocketAddr>,
+    /// Addresses that are served by HTTP/1.1 without TLS, at most 64: behind a balancer that has ended
+    /// TLS, for local work, to measure. Whoever stands between reads and changes what passes.
+    /// Default: none.
+    pub plain: Vec<SocketAddr>,
+    /// Addresses at which every request is sent to HTTPS by 308, at the port of the first of `listen`;
+    /// at most 64. Default: none.
+    pub redirect: Vec<SocketAddr>,
     /// Where the certificates come from. Default: one that Ringway makes itself.
     pub certificate: CertificateSource,
     /// Whether clients are asked for certificates of their own. Default: yes.
@@ -116,6 +123,8 @@ impl Default for Config {
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
                 SocketAddr::from((Ipv6Addr::LOCALHOST, 8443)),
             ],
+            plain: Vec::new(),
+            redirect: Vec::new(),
             certificate: CertificateSource::SelfSigned,
             client_auth: None,
             ticket_keys: None,
@@ -138,6 +147,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Listeners of a worker.
+    pub(crate) fn listeners(&self) -> usize {
+        self.listen.len() + self.plain.len() + self.redirect.len()
+    }
+
     /// What is right and unwise, for a person.
     #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     pub(crate) fn lints(&self) -> Vec<String> {
@@ -149,6 +163,11 @@ impl Config {
                  browsers warn about; give one by cert and key in [tls]"
                     .to_owned(),
             );
+        }
+        for address in self.plain.iter().filter(|address| !address.ip().is_loopback()) {
+            lints.push(format!(
+                "plain: {address} is served without TLS and can be reached from other hosts"
+            ));
         }
         let routes = || self.sites.iter().flat_map(|site| &site.routes);
         for pool in self.pools.keys() {

@@ -14,6 +14,8 @@ impl Config {
             }
         };
         note("listen", self.listen != new.listen);
+        note("plain", self.plain != new.plain);
+        note("redirect", self.redirect != new.redirect);
         note("workers", self.workers != new.workers);
         note("pin", self.pin != new.pin);
         note("io", self.io != new.io);

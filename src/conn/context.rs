@@ -17,7 +17,7 @@ use super::{
     wall_time::WallTime,
 };
 use crate::{
-    config::Config,
+    config::{Config, Redirect},
     files::Stores,
     observe::{Counts, Observer},
     parse::HeadLimits,
@@ -62,6 +62,8 @@ pub struct Context {
     pub(crate) admission: Admission,
     /// The wall clock.
     pub(crate) time: WallTime,
+    /// Where listeners that redirect lead.
+    to_https: Redirect,
     /// When the worker began to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
     counts: Cell<Counts>,
@@ -100,6 +102,7 @@ impl Context {
             h2: super::h2::Shared::new(limits.head_bytes),
             admission: Admission::new(ring, limits.handshakes),
             time: WallTime::new(),
+            to_https: Redirect::to_https(443),
             draining: Cell::new(None),
             counts: Cell::default(),
             log_limit: LogLimit::default(),
@@ -111,6 +114,18 @@ impl Context {
     #[cfg(feature = "tokio")]
     pub(crate) fn has_no_applications(&self) -> bool {
         self.applications.is_empty()
+    }
+
+    /// Has listeners that redirect lead to this port.
+    #[must_use]
+    pub(crate) fn with_https_port(mut self, port: u16) -> Self {
+        self.to_https = Redirect::to_https(port);
+        self
+    }
+
+    /// Where listeners that redirect lead.
+    pub(super) fn to_https(&self) -> &Redirect {
+        &self.to_https
     }
 
     /// Has servers of these pools answer what routes pass on.

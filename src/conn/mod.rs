@@ -19,6 +19,7 @@ mod idle;
 mod ktls_plan;
 mod log_limit;
 mod places;
+mod plain;
 mod session;
 mod sites;
 mod steps;
@@ -31,7 +32,10 @@ pub use context::Context;
 pub(crate) use context::DRAIN_GRACE;
 pub use hello::{Hello, await_hello};
 pub use ktls_plan::KtlsPlan;
+pub use plain::{FirstBytes, await_first_bytes, serve_plain};
 pub(crate) use sites::{Generation, SitePlan};
+
+pub use crate::process::site::Via;
 
 use crate::{
     close,
@@ -65,23 +69,27 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
             // Boxed: a connection of HTTP/1 does not carry the state of the other.
             Protocol::Http2 => Box::pin(h2::serve(&context, &socket, &mut session)).await,
         };
-        if let close::Ending::Defect(what) = ending {
-            context.defect(&what);
-            session.clock.ends(Why::ServerDefect);
-        }
-        if session.clock.why().is_some_and(Why::is_deadline) {
-            context.count(|counts| counts.timed_out += 1);
-        }
         let limit = context.config.timeouts.close;
-        let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
-        let round_trip =
-            asks.then(|| sampled(&context, &socket).map(TcpInfo::round_trip)).flatten();
-        session.clock.closing(round_trip, session.reader.take_taken());
+        conclude(&context, &socket, &mut session, ending);
         let Session { reader, writer, .. } = session;
         // Boxed for the same reason.
         Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
         session.clock.closed();
     }
+}
+
+/// Takes note of how a session has ended, before it is closed.
+fn conclude(context: &Context, socket: &Socket, session: &mut Session, ending: close::Ending) {
+    if let close::Ending::Defect(what) = ending {
+        context.defect(&what);
+        session.clock.ends(Why::ServerDefect);
+    }
+    if session.clock.why().is_some_and(Why::is_deadline) {
+        context.count(|counts| counts.timed_out += 1);
+    }
+    let asks = context.counts().handshakes % ROUND_TRIP_EVERY == 1;
+    let round_trip = asks.then(|| sampled(context, socket).map(TcpInfo::round_trip)).flatten();
+    session.clock.closing(round_trip, session.reader.take_taken());
 }
 
 /// Takes note that a connection ended before it had a session.

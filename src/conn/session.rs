@@ -12,6 +12,7 @@ use super::{exchange::About, why};
 use crate::{
     close::Ending,
     observe::{ConnectionClock, Why},
+    process::site::Via,
     read::{Filled, ReadError, Reader},
     record::TlsVersion,
     ring::Socket,
@@ -29,7 +30,10 @@ pub(super) struct Session {
     pub(super) protocol: Protocol,
     /// What applications learn of the connection, once one has answered on it.
     pub(super) about: About,
-    schedule: Rc<RefCell<KeySchedule>>,
+    /// None without TLS.
+    schedule: Option<Rc<RefCell<KeySchedule>>>,
+    /// What the connection came in by.
+    pub(super) via: Via,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
 }
@@ -50,7 +54,23 @@ impl Session {
             let schedule = Rc::clone(&schedule);
             writer.derive_keys_by(move || schedule.borrow_mut().next_transmit_keys().ok());
         }
-        Self { reader, writer, clock, protocol, about: About::default(), schedule, kernel_rekeys }
+        let (about, via) = (About::default(), Via::Tls);
+        let schedule = Some(schedule);
+        Self { reader, writer, clock, protocol, about, schedule, via, kernel_rekeys }
+    }
+
+    /// A connection without TLS.
+    pub(super) fn plain(reader: Reader, writer: Writer, clock: ConnectionClock, via: Via) -> Self {
+        Self {
+            reader,
+            writer,
+            clock,
+            protocol: Protocol::Http1,
+            about: About::default(),
+            schedule: None,
+            via,
+            kernel_rekeys: false,
+        }
     }
 
     /// Waits for more plaintext.
@@ -105,7 +125,10 @@ impl Session {
                 Err(Ending::CloseNotify)
             }
             Filled::KeyUpdate { requested } => {
-                let keys = self.schedule.borrow_mut().next_receive_keys();
+                let Some(schedule) = &self.schedule else {
+                    return Err(Ending::Defect("a KeyUpdate without TLS"));
+                };
+                let keys = schedule.borrow_mut().next_receive_keys();
                 let keys = keys.map_err(|_| Ending::CloseNotify)?;
                 if let Err(error) = self.reader.rekey(socket, keys) {
                     log::debug!("read: the kernel did not take new receive keys: {error}");

@@ -22,6 +22,11 @@ pub struct Agreed {
     pub protocol: &'static str,
 }
 
+impl Agreed {
+    /// The version of a connection without TLS.
+    const NO_TLS: &'static str = "none";
+}
+
 /// What is known of a connection. Shared by its clock and the clocks of its requests.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -182,6 +187,13 @@ impl ConnectionClock {
         self.0.phase.set(Phase::Idle);
     }
 
+    /// The first bytes have come on a connection without TLS.
+    pub fn without_tls(&mut self) {
+        self.0.since.set(self.now());
+        self.0.phase.set(Phase::Idle);
+        self.0.agreed.set(Agreed { resumed: false, version: Agreed::NO_TLS, protocol: "http/1.1" });
+    }
+
     /// The keys are where they belong.
     pub fn handed_over(&mut self, agreed: Agreed) {
         let Connection { observer, since, .. } = &*self.0;
@@ -236,7 +248,12 @@ impl ConnectionClock {
         if !self.0.observer.is_enabled() {
             return;
         }
-        let route = self.0.observer.noted.borrow_mut().ledger.sent(kernel, moved);
+        let ledger = &mut self.0.observer.noted.borrow_mut().ledger;
+        let route = if self.0.agreed.get().version == Agreed::NO_TLS {
+            ledger.sent_plain(moved)
+        } else {
+            ledger.sent(kernel, moved)
+        };
         request.note_answer(status, route, moved.content());
     }
 

@@ -57,6 +57,11 @@ impl Ledger {
                 kernel("page_cache", "send_memory", "copy", "io_read", all, Basis::Counted),
                 sealed_by_kernel("send_memory", all),
             ],
+            // What sendfile(2) sends is not copied at all.
+            Route::Plain => vec![
+                user("page", "page", "copy", "Pages::from", shared),
+                kernel("send_memory", "socket", "copy", "tcp_sendmsg", copied, Basis::Derived),
+            ],
             Route::KernelPage => vec![
                 user("page", "page", "copy", "Pages::from", shared),
                 user("page", "send_memory", "copy", "Writer::copy_behind", copied),

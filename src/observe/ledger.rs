@@ -136,6 +136,22 @@ impl Ledger {
         Some(route)
     }
 
+    /// The same on a connection without TLS: what tcp_sendmsg copies counts as copied, and what
+    /// sendfile(2) takes from the page cache as straight.
+    pub fn sent_plain(&mut self, moved: Moved) -> Option<Route> {
+        self.heads += moved.head;
+        let copied = moved.content().saturating_sub(moved.sendfile);
+        if moved.content() == 0 {
+            return None;
+        }
+        let carried = &mut self.routes[Route::Plain as usize];
+        carried.copied += copied;
+        carried.straight += moved.sendfile;
+        carried.shared += moved.shared;
+        carried.responses += 1;
+        Some(Route::Plain)
+    }
+
     /// The way that carried most, and how much. The others' content is entered.
     fn most_of<const N: usize>(&mut self, ways: [(Route, u64); N]) -> (Route, u64) {
         let mut most = ways[0];

@@ -18,11 +18,13 @@ pub enum Route {
     KernelRead,
     /// Kernel TLS, generated body.
     KernelPage,
+    /// No TLS, whatever the content.
+    Plain,
 }
 
 impl Route {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
@@ -33,16 +35,24 @@ impl Route {
         Self::KernelSendfile,
         Self::KernelRead,
         Self::KernelPage,
+        Self::Plain,
     ];
 
-    /// Who seals: `user` or `kernel`.
+    /// Who seals: `user`, `kernel`, or `no` where nobody does.
     pub fn tls(self) -> &'static str {
-        if self.is_kernel() { "kernel" } else { "user" }
+        match self {
+            Self::Plain => "no",
+            _ if self.is_kernel() => "kernel",
+            _ => "user",
+        }
     }
 
     /// Whether the kernel seals.
     pub fn is_kernel(self) -> bool {
-        self as u8 >= Self::KernelCache as u8
+        matches!(
+            self,
+            Self::KernelCache | Self::KernelSendfile | Self::KernelRead | Self::KernelPage
+        )
     }
 
     /// Where the content comes from.
@@ -52,6 +62,7 @@ impl Route {
             Self::KernelSendfile => "sendfile",
             Self::UserRead | Self::KernelRead => "read",
             Self::UserPage | Self::KernelPage => "generated",
+            Self::Plain => "any",
         }
     }
 
@@ -65,6 +76,7 @@ impl Route {
             Self::KernelSendfile => "kernel_tls/sendfile",
             Self::KernelRead => "kernel_tls/read",
             Self::KernelPage => "kernel_tls/generated",
+            Self::Plain => "no_tls/any",
         }
     }
 
@@ -78,6 +90,7 @@ impl Route {
             Self::KernelSendfile => "kernel TLS, file from the page cache",
             Self::KernelRead => "kernel TLS, file read",
             Self::KernelPage => "kernel TLS, generated body",
+            Self::Plain => "no TLS",
         }
     }
 }

@@ -30,9 +30,23 @@ mod tests;
 /// The site's own page for what is not found, in the served folder itself.
 pub const NOT_FOUND_PAGE: &str = "404.html";
 
+/// What a request came in by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// TLS.
+    #[default]
+    Tls,
+    /// A listener without TLS.
+    Plain,
+    /// A listener that sends all requests to HTTPS.
+    Redirect,
+}
+
 /// A request, as far as its answer depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'r> {
+    /// What it came in by.
+    pub via: Via,
     /// Its method.
     pub method: Method<'r>,
     /// The host that it is for, perhaps with a port, as it came. None, or empty, where it names none.

@@ -20,6 +20,8 @@ pub(super) enum Decrypt {
     HandingOver(Opener, Box<TrafficKeys>),
     /// The kernel; this module parses control records only.
     Kernel,
+    /// Nobody: the connection has no TLS.
+    Plain,
 }
 
 impl Decrypt {
@@ -44,6 +46,7 @@ impl Reader {
                 **pending = keys;
             }
             Decrypt::Kernel => return kernel::install_receive(socket.as_fd(), &keys),
+            Decrypt::Plain => return Err(io::ErrorKind::Unsupported.into()),
         }
         Ok(())
     }
@@ -53,7 +56,7 @@ impl Reader {
     /// behind the handshake, and then a close_notify. Nothing is armed behind that, so that closing
     /// need not cancel it.
     pub(super) fn expect_more(&mut self) {
-        if matches!(self.decrypt, Decrypt::User(_)) {
+        if matches!(self.decrypt, Decrypt::User(_) | Decrypt::Plain) {
             self.stream.make_multishot();
         }
     }

@@ -80,19 +80,30 @@ impl Reader {
         };
         let sealed = early.as_ref().map_or(0, |(lease, from)| lease.len().saturating_sub(*from));
         let taken = Taken { sealed: sealed as u64, ..Taken::default() };
+        let held = early.map(|(lease, from)| Held::records(Arrived::Lease(lease), from));
+        Self { held, taken, ..Self::over(ring, stream, decrypt, version) }
+    }
+
+    /// A connection without TLS, whose first bytes have come.
+    pub fn plain(ring: &Rc<Ring>, stream: ReceiveStream, first: RecvBuf) -> Self {
+        let held = Some(Held::opened(Arrived::Lease(first)));
+        Self { held, ..Self::over(ring, stream, Decrypt::Plain, TlsVersion::Tls13) }
+    }
+
+    fn over(ring: &Rc<Ring>, stream: ReceiveStream, decrypt: Decrypt, version: TlsVersion) -> Self {
         Self {
             ring: Rc::clone(ring),
             stream,
             decrypt,
             version,
-            held: early.map(|(lease, from)| Held::records(Arrived::Lease(lease), from)),
+            held: None,
             aside: VecDeque::new(),
             partial: Vec::new(),
             gathered: Gathered::default(),
             control: None,
             control_in_a_row: 0,
             overdrawn: false,
-            taken,
+            taken: Taken::default(),
             opening: 0,
         }
     }
@@ -104,6 +115,11 @@ impl Reader {
         } else {
             self.gathered.plaintext()
         }
+    }
+
+    /// Whether the connection has no TLS.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.decrypt, Decrypt::Plain)
     }
 
     /// Whether the kernel opens the records.
@@ -187,6 +203,7 @@ impl Reader {
                         return Poll::Ready(Ok(Filled::More));
                     }
                 }
+                Received::End if self.is_plain() => return Poll::Ready(Ok(Filled::Closed)),
                 Received::End => return Poll::Ready(Err(ReadError::Truncated)),
                 Received::Failed(error) if !self.is_kernel() => {
                     return Poll::Ready(Err(ReadError::Socket(error)));
@@ -217,12 +234,15 @@ impl Reader {
     /// Takes what came from the socket. True if its bytes are plaintext already.
     fn take_in(&mut self, bytes: Arrived) -> bool {
         self.gather_held();
-        if !self.is_kernel() {
+        if !self.is_kernel() && !self.is_plain() {
             self.taken.sealed += bytes.len() as u64;
             self.held = Some(Held::records(bytes, 0));
             return false;
         }
-        self.taken.plain += bytes.len() as u64;
+        // What comes without TLS is nobody's to open.
+        if self.is_kernel() {
+            self.taken.plain += bytes.len() as u64;
+        }
         self.control_in_a_row = 0;
         if self.gathered.is_empty() {
             self.held = Some(Held::opened(bytes));

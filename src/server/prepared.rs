@@ -19,7 +19,7 @@ use std::{
 use super::{RunningServer, StartError, patience::within, start, tls::Tls};
 use crate::{
     config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode, PoolOptions},
-    conn::KtlsPlan,
+    conn::{KtlsPlan, Via},
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
     ring::Choice,
@@ -35,6 +35,8 @@ pub struct Prepared {
     pub(super) tls_path: String,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) listeners: Vec<Vec<OwnedFd>>,
+    /// Those without TLS: their addresses, and the listeners of each worker.
+    pub(super) plain: Vec<(Via, Vec<SocketAddr>, Vec<Vec<OwnedFd>>)>,
     pub(super) log: Option<LogFile>,
     pub(super) admin: Option<AdminSocket>,
     pub(super) confinement: Option<Confinement>,

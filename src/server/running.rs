@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    conn::Via,
     files::Pool,
     observe::{
         Anatomy, Counts,
@@ -129,6 +130,7 @@ impl Handle {
 pub struct RunningServer {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) plain: Vec<(Via, SocketAddr)>,
     pub(super) tls_path: String,
     pub(super) placement: Placement,
     pub(super) io_path: String,
@@ -158,6 +160,22 @@ impl RunningServer {
     /// The addresses that it listens on, with their real ports, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses that it serves without TLS, with their real ports, in the order of the
+    /// configuration.
+    pub fn plain_addresses(&self) -> Vec<SocketAddr> {
+        self.by(Via::Plain)
+    }
+
+    /// The addresses at which it redirects to HTTPS, likewise.
+    pub fn redirect_addresses(&self) -> Vec<SocketAddr> {
+        self.by(Via::Redirect)
+    }
+
+    fn by(&self, wanted: Via) -> Vec<SocketAddr> {
+        let wanted = self.plain.iter().filter(|(via, _)| *via == wanted);
+        wanted.map(|(_, address)| *address).collect()
     }
 
     /// Its worker threads.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     accept::{self, Families, PerAddress, Total},
     config::{Config, serves_both_families},
-    conn::SitePlan,
+    conn::{SitePlan, Via},
     files::Pool,
     observe::{
         ServerFacts,
@@ -62,7 +62,12 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     let tls = Tls::load(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls::plan(config.ktls)?;
-    let (addresses, listeners) = listeners(&config.listen, workers)?;
+    let (addresses, listeners) = bind_all(&config.listen, workers)?;
+    let mut plain = Vec::new();
+    for (via, wanted) in [(Via::Plain, &config.plain), (Via::Redirect, &config.redirect)] {
+        let (addresses, listeners) = bind_all(wanted, workers)?;
+        plain.push((via, addresses, listeners));
+    }
     let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
     let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
     Ok(Prepared {
@@ -73,6 +78,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         tls_path,
         addresses,
         listeners,
+        plain,
         log: None,
         admin,
         confinement: None,
@@ -90,7 +96,7 @@ fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
     let folders = config.folders().len().saturating_sub(1) as u64;
     config.limits = config
         .limits
-        .fitted(open_files.saturating_sub(folders), workers, config.listen.len())
+        .fitted(open_files.saturating_sub(folders), workers, config.listeners())
         .ok_or(StartError::OpenFiles(open_files))?;
     let allowed = ControlGroups::read(Path::new("/")).memory;
     if let Some(said) = memory::fit(config, workers, allowed).map_err(StartError::Memory)? {
@@ -172,6 +178,15 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
     let upstreams = upstream::shared(&config);
+    let https_port = addresses.first().map_or(443, SocketAddr::port);
+    let mut plain: Vec<Vec<(Via, Arc<OwnedFd>)>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut plain_addresses = Vec::new();
+    for (via, bound, listeners) in prepared.plain {
+        plain_addresses.extend(bound.into_iter().map(|address| (via, address)));
+        for (worker, listeners) in plain.iter_mut().zip(listeners) {
+            worker.extend(listeners.into_iter().map(|listener| (via, Arc::new(listener))));
+        }
+    }
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         #[cfg(feature = "service")]
@@ -190,6 +205,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             tls: tls.config(),
             ktls: ktls.clone(),
             listeners,
+            plain: std::mem::take(&mut plain[number]),
+            https_port,
             inbox: Arc::clone(&inboxes[number]),
             io,
             cpu: placement.cpu(number),
@@ -230,6 +247,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let mut server = RunningServer {
         config,
         addresses,
+        plain: plain_addresses,
         sources: Arc::clone(&sources),
         admin: None,
         historian: None,
@@ -291,7 +309,7 @@ fn access_log(
 }
 
 /// Listeners for each worker, all on the same addresses.
-fn listeners(
+fn bind_all(
     wanted: &[SocketAddr],
     workers: usize,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {

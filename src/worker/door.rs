@@ -13,7 +13,7 @@ use std::{
 use super::{executor::Spawner, neighbours::Neighbours};
 use crate::{
     accept::{Admission, PerAddress, Total},
-    conn::{self, Context},
+    conn::{self, Context, Via},
 };
 
 /// Least time between two log lines about refused connections of an address, in milliseconds.
@@ -74,6 +74,54 @@ impl Door {
             );
         }
     }
+
+    /// Serves a connection that came in by a listener of this kind.
+    ///
+    /// # Errors
+    /// As [`Admission::serve`] has it.
+    fn serve(&self, socket: OwnedFd, via: Via) -> Result<(), OwnedFd> {
+        let context = Rc::clone(&self.context);
+        let SharedLimits { total, per_address } = &self.limits;
+        let in_all = match total.as_ref().map(Total::admit) {
+            Some(None) => return Err(socket),
+            place => place.flatten(),
+        };
+        let mut of_address = None;
+        if let Some(table) = per_address {
+            let Some(address) = peer(&socket) else {
+                // It was reset before it was accepted.
+                context.ring.close(socket);
+                return Ok(());
+            };
+            of_address = table.admit(address);
+            if of_address.is_none() {
+                self.refuse(socket, address, table.limit());
+                return Ok(());
+            }
+        }
+        // The tasks own the places: however a task ends, they are free then.
+        let (spawner, places) = (self.spawner.clone(), (in_all, of_address));
+        if via != Via::Tls {
+            self.spawner.spawn(async move {
+                if let Some(first) = conn::await_first_bytes(&context, socket).await {
+                    spawner.spawn(async move {
+                        conn::serve_plain(context, first, via).await;
+                        drop(places);
+                    });
+                }
+            });
+            return Ok(());
+        }
+        self.spawner.spawn(async move {
+            if let Some(hello) = conn::await_hello(&context, socket).await {
+                spawner.spawn(async move {
+                    conn::serve(context, hello).await;
+                    drop(places);
+                });
+            }
+        });
+        Ok(())
+    }
 }
 
 impl Admission for Rc<Door> {
@@ -102,36 +150,7 @@ impl Admission for Rc<Door> {
     }
 
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
-        let context = Rc::clone(&self.context);
-        let SharedLimits { total, per_address } = &self.limits;
-        let in_all = match total.as_ref().map(Total::admit) {
-            Some(None) => return Err(socket),
-            place => place.flatten(),
-        };
-        let mut of_address = None;
-        if let Some(table) = per_address {
-            let Some(address) = peer(&socket) else {
-                // It was reset before it was accepted.
-                context.ring.close(socket);
-                return Ok(());
-            };
-            of_address = table.admit(address);
-            if of_address.is_none() {
-                self.refuse(socket, address, table.limit());
-                return Ok(());
-            }
-        }
-        // The tasks own the places: however a task ends, they are free then.
-        let (spawner, places) = (self.spawner.clone(), (in_all, of_address));
-        self.spawner.spawn(async move {
-            if let Some(hello) = conn::await_hello(&context, socket).await {
-                spawner.spawn(async move {
-                    conn::serve(context, hello).await;
-                    drop(places);
-                });
-            }
-        });
-        Ok(())
+        Door::serve(self, socket, Via::Tls)
     }
 
     fn paused(&self) {
@@ -142,6 +161,52 @@ impl Admission for Rc<Door> {
         if self.context.may_tell() {
             log::warn!("{what}");
         }
+    }
+}
+
+/// Admits connections of a listener without TLS, among all others.
+pub(super) struct PlainDoor {
+    door: Rc<Door>,
+    via: Via,
+}
+
+impl PlainDoor {
+    pub(super) fn new(door: &Rc<Door>, via: Via) -> Self {
+        Self { door: Rc::clone(door), via }
+    }
+}
+
+impl Admission for PlainDoor {
+    fn room(&self) -> usize {
+        self.door.room()
+    }
+
+    fn make_room(&self) -> bool {
+        self.door.make_room()
+    }
+
+    fn close_silent(&self) -> bool {
+        self.door.close_silent()
+    }
+
+    fn ask_others(&self, wanted: u32) {
+        self.door.ask_others(wanted);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.door.is_draining()
+    }
+
+    fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
+        Door::serve(&self.door, socket, self.via)
+    }
+
+    fn paused(&self) {
+        self.door.paused();
+    }
+
+    fn warn(&self, what: &dyn fmt::Display) {
+        Admission::warn(&self.door, what);
     }
 }
 

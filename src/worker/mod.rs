@@ -30,14 +30,14 @@ use crate::service::{Applications, RuntimeHandle, Watched, WorkerInfo};
 use crate::{
     accept,
     config::Config,
-    conn::{self, Context, Generation, KtlsPlan, SitePlan},
+    conn::{self, Context, Generation, KtlsPlan, SitePlan, Via},
     files::{Pool, Stores},
     observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
     tls::SharedConfig,
     upstream::{Pools, Shared as Upstream},
 };
-use door::Door;
+use door::{Door, PlainDoor};
 use executor::Executor;
 use neighbours::Neighbours;
 
@@ -65,6 +65,10 @@ pub(crate) struct Plan {
     pub(crate) tls: Arc<SharedConfig>,
     pub(crate) ktls: KtlsPlan,
     pub(crate) listeners: Vec<Arc<OwnedFd>>,
+    /// Those without TLS.
+    pub(crate) plain: Vec<(Via, Arc<OwnedFd>)>,
+    /// The port that listeners which redirect lead to.
+    pub(crate) https_port: u16,
     pub(crate) inbox: Arc<Inbox>,
     /// What its ring runs on.
     pub(crate) io: Io,
@@ -183,6 +187,7 @@ impl Worker {
             context.with_applications(applications.make(worker, &runtime).watched_by(watched))
         };
         let pools = Rc::new(Pools::new(&ring, &plan.upstreams));
+        let context = context.with_https_port(plan.https_port);
         let context = Rc::new(context.with_pools(&pools));
         // What wakes a task from another thread wakes the worker by its inbox.
         ring.ring_at(plan.inbox.event());
@@ -193,6 +198,10 @@ impl Worker {
         let door = Rc::new(Door::new(&context, spawner, plan.shared, neighbours));
         for listener in plan.listeners {
             spawner.spawn(accept::accept(Rc::clone(&ring), listener, Rc::clone(&door)));
+        }
+        for (via, listener) in plan.plain {
+            let door = PlainDoor::new(&door, via);
+            spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
         }
         if !pools.is_empty() {
             let context = Rc::clone(&context);

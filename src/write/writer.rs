@@ -69,6 +69,15 @@ impl Writer {
         } else {
             Sealing::user(keys)
         };
+        Self::over(ring, sealing, timeouts)
+    }
+
+    /// Begins on a connection without TLS.
+    pub fn plain(ring: &Rc<Ring>, timeouts: &Timeouts) -> Self {
+        Self::over(ring, Sealing::plain(), timeouts)
+    }
+
+    fn over(ring: &Rc<Ring>, sealing: Sealing, timeouts: &Timeouts) -> Self {
         Self {
             ring: Rc::clone(ring),
             sealing,
@@ -101,7 +110,12 @@ impl Writer {
         self.sealing.take_sealed(records)
     }
 
-    /// Whether the kernel seals the records.
+    /// Whether the connection has no TLS.
+    pub fn is_plain(&self) -> bool {
+        self.sealing.is_plain()
+    }
+
+    /// Whether the kernel takes plaintext: it seals the records, or there are none.
     pub fn is_kernel(&self) -> bool {
         self.sealing.is_kernel()
     }
@@ -345,12 +359,15 @@ impl Writer {
         self.flush(socket).await
     }
 
-    /// Sends an alert; close_notify is one.
+    /// Sends an alert; close_notify is one. Without TLS it sends what waits, and no more.
     pub async fn alert(
         &mut self,
         socket: &Socket,
         description: AlertDescription,
     ) -> Result<(), WriteError> {
+        if self.is_plain() {
+            return self.flush(socket).await;
+        }
         self.control(socket, ContentType::Alert, &encode_alert(description)).await
     }
 }

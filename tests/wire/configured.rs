@@ -33,10 +33,15 @@ impl Configured {
     /// Serves what the text says, below what every test wants: one address, two workers, and a
     /// certificate. `fill` fills the folder that paths are relative to.
     pub(crate) fn start(text: &str, fill: impl FnOnce(&Path)) -> Self {
+        Self::start_with("", text, fill)
+    }
+
+    /// The same with settings in front of all tables.
+    pub(crate) fn start_with(first: &str, text: &str, fill: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fill(folder.path());
         let identity = Identity::ecdsa(folder.path());
-        write(folder.path(), text);
+        write_with(folder.path(), first, text);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--config"])
@@ -89,10 +94,14 @@ impl Drop for Configured {
 
 /// Writes the file, whole, as an editor does that replaces it.
 pub(crate) fn write(folder: &Path, text: &str) {
+    write_with(folder, "", text);
+}
+
+fn write_with(folder: &Path, first: &str, text: &str) {
     let head = "listen = '127.0.0.1:0'\nworkers = 2\npin = false\n[tls]\ncert = 'ecdsa.pem'\n\
                 key = 'ecdsa.key'\n";
     let new = folder.join("new.toml");
-    fs::write(&new, format!("{head}{text}")).unwrap();
+    fs::write(&new, format!("{first}{head}{text}")).unwrap();
     fs::rename(new, folder.join("ringway.toml")).unwrap();
 }
 

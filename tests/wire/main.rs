@@ -37,6 +37,7 @@ mod methods;
 mod negotiation;
 mod paths;
 mod per_address;
+mod plain;
 mod polling;
 mod privilege;
 mod proxy;

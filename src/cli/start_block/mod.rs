@@ -26,6 +26,10 @@ pub(super) struct StartBlock {
     pub(super) serves: String,
     /// The addresses that are listened on, with their real ports.
     pub(super) addresses: Vec<SocketAddr>,
+    /// The addresses that are served without TLS.
+    pub(super) plain: Vec<SocketAddr>,
+    /// The addresses at which clients are sent to HTTPS.
+    pub(super) redirect: Vec<SocketAddr>,
     /// Worker threads.
     pub(super) workers: usize,
     /// Whether each worker is pinned to a CPU, and if not, why.
@@ -115,6 +119,17 @@ impl StartBlock {
             LogFormat::Json => "JSON lines",
         };
         let mut facts: Vec<Fact> = urls(&self.addresses).into_iter().map(|url| (AT, url)).collect();
+        facts.extend(self.plain.iter().map(|address| {
+            let open = if address.ip().is_loopback() {
+                ""
+            } else {
+                ": WITHOUT TLS, and reachable from other hosts; all that passes can be read and changed"
+            };
+            ("plain", format!("http://{address}/{open}"))
+        }));
+        facts.extend(
+            self.redirect.iter().map(|at| ("redirect", format!("http://{at}/ to https by 308"))),
+        );
         facts.push(("workers", format!("{} {threads}, {}", self.workers, self.cpus)));
         facts.push(("I/O", self.io_path.clone()));
         facts.push(("TLS", self.tls_path.clone()));
@@ -219,6 +234,8 @@ mod tests {
     fn block(addresses: &[&str]) -> StartBlock {
         StartBlock {
             serves: "site".into(),
+            plain: Vec::new(),
+            redirect: Vec::new(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             workers: 2,
             cpus: "each pinned to a CPU".to_owned(),

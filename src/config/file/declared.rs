@@ -32,6 +32,27 @@ pub(super) fn process_wide() -> Vec<Key<Draft>> {
             },
         ),
         Key::text(
+            "redirect",
+            Some("redirect"),
+            Kind::Texts("ADDR"),
+            "",
+            "Address and port at which every request is sent to HTTPS; may be repeated",
+            |draft: &mut Draft, text| {
+                push(&mut draft.config.redirect, text.parse().map(|ListenAddress(at)| at))
+            },
+        ),
+        Key::text(
+            "plain",
+            Some("plain"),
+            Kind::Texts("ADDR"),
+            "",
+            "Address and port to serve by HTTP/1.1 without TLS: behind a balancer, for local work; may \
+             be repeated",
+            |draft: &mut Draft, text| {
+                push(&mut draft.config.plain, text.parse().map(|ListenAddress(at)| at))
+            },
+        ),
+        Key::text(
             "workers",
             Some("workers"),
             Kind::Number,

@@ -13,6 +13,21 @@ pub struct Redirect {
 }
 
 impl Redirect {
+    /// The same URL by `https` at this port.
+    pub(crate) fn to_https(port: u16) -> Self {
+        let text = |text: &str| RedirectPart::Text(text.to_owned());
+        let mut parts = vec![text("https://"), RedirectPart::Host];
+        let mut shown = "https://{host}".to_owned();
+        if port != 443 {
+            let port = format!(":{port}");
+            parts.push(text(&port));
+            shown.push_str(&port);
+        }
+        parts.extend([RedirectPart::Path, RedirectPart::Query]);
+        shown.push_str("{path}{query}");
+        Self::new(RedirectTarget { text: shown, parts })
+    }
+
     /// A permanent redirect.
     pub fn new(to: RedirectTarget) -> Self {
         Self { to, status: RedirectStatus::default() }
@@ -186,6 +201,14 @@ impl std::error::Error for RedirectTargetError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_to_https_are_those_that_could_be_written() {
+        for port in [443, 8443] {
+            let to = Redirect::to_https(port).to;
+            assert_eq!(to.to_string().parse(), Ok(to));
+        }
+    }
 
     #[test]
     fn targets_are_taken_apart() {

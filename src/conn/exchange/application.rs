@@ -135,7 +135,8 @@ fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<Body>> {
 fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
     let Some(authority) = incoming.authority else { return Uri::from_maybe_shared(target).ok() };
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(http::uri::Scheme::HTTPS);
+    let scheme = if incoming.secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
+    parts.scheme = Some(scheme);
     parts.authority = Some(http::uri::Authority::try_from(authority).ok()?);
     parts.path_and_query = Some(http::uri::PathAndQuery::from_maybe_shared(target).ok()?);
     Uri::from_parts(parts).ok()
@@ -368,6 +369,7 @@ mod tests {
             version: Some(head.version),
             fields: &head.fields,
             body: BodyLength::None,
+            secure: true,
         };
         request_of(&incoming, Body::empty())
     }

@@ -2,7 +2,10 @@
 
 use crate::{
     parse::Method,
-    process::{interest::Interest, site::Asked},
+    process::{
+        interest::Interest,
+        site::{Asked, Via},
+    },
 };
 
 /// A copy of what a request asks for. The bytes that it came in are given back while something is
@@ -10,6 +13,7 @@ use crate::{
 /// head that it was taken from.
 #[derive(Debug)]
 pub(in crate::conn) struct KeptAsked {
+    via: Via,
     /// Method, host, path, query and field values, one behind the other.
     text: Box<[u8]>,
     method: usize,
@@ -33,6 +37,7 @@ impl KeptAsked {
             fields.push((name, value.len()));
         });
         Self {
+            via: asked.via,
             text: text.into_boxed_slice(),
             method: method.len(),
             host: asked.host.map(<[u8]>::len),
@@ -56,6 +61,7 @@ impl KeptAsked {
             rest = behind;
         }
         Asked {
+            via: self.via,
             method: Method::from_token(method),
             host: self.host.map(|_| host),
             path,
@@ -91,7 +97,15 @@ mod tests {
                 for few in 0..=fields.len() {
                     let interest = Interest::collect(fields.into_iter().take(few));
                     let host = query.map(|_| &b"a.example:1"[..]);
-                    let asked = Asked { method, host, path: b"/a/b", query, interest, now: 7 };
+                    let asked = Asked {
+                        via: Via::Plain,
+                        method,
+                        host,
+                        path: b"/a/b",
+                        query,
+                        interest,
+                        now: 7,
+                    };
                     let kept = KeptAsked::new(&asked);
                     assert_eq!(format!("{:?}", kept.asked()), format!("{asked:?}"));
                 }

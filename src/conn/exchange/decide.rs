@@ -17,7 +17,7 @@ use crate::{
         answer::Answer,
         path::check_sound,
         redirect::{Places, location},
-        site::{Asked, Decision, Plan},
+        site::{Asked, Decision, Plan, Via},
     },
     respond::Status,
     write::WriteError,
@@ -45,6 +45,14 @@ pub(in crate::conn) fn decide<'l>(
     asked: &Asked<'_>,
     lookups: &'l Lookups,
 ) -> Result<Decided<'l>, WriteError> {
+    if asked.via == Via::Redirect {
+        let served = context.refusing();
+        let answer = match check_sound(asked.path) {
+            Ok(()) => redirected(asked, context.to_https(), 0),
+            Err(error) => Answer::error(error.status()),
+        };
+        return Reply::new(context, &served, answer.to(asked.method)).map(Decided::Ready);
+    }
     // The choice is made once, whatever the worker serves by the time a look-up ends.
     let served = lookups.served.get_or_init(|| context.choose(asked.host, asked.path));
     let answer = match &served.act {

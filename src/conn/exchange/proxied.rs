@@ -41,7 +41,8 @@ pub(super) fn begin(
             }
         });
     }
-    let origin = Origin { trusted: pool.trusts(origin.peer.ip()), ..origin };
+    let trusted = pool.trusts(origin.peer.ip());
+    let origin = Origin { trusted, secure: incoming.secure, ..origin };
     let outgoing = Outgoing {
         method: incoming.method,
         target: &target,
@@ -89,7 +90,8 @@ pub(super) fn begin(
 pub(super) fn origin(socket: &Socket) -> Option<Origin> {
     let local = rustix::net::getsockname(socket).ok();
     let local = local.and_then(|local| std::net::SocketAddr::try_from(local).ok());
-    Some(Origin { peer: peer(socket)?, trusted: false, port: local.map_or(443, |at| at.port()) })
+    let port = local.map_or(443, |at| at.port());
+    Some(Origin { peer: peer(socket)?, trusted: false, secure: true, port })
 }
 
 /// An exchange with a server of a pool.

@@ -211,6 +211,8 @@ pub(in crate::conn) struct Incoming<'r> {
     pub(in crate::conn) fields: &'r dyn EachField,
     /// How the content ends.
     pub(in crate::conn) body: BodyLength,
+    /// It came by TLS.
+    pub(in crate::conn) secure: bool,
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use crate::{
     },
     observe::{RequestClock, Stage, Why},
     parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
-    process::{interest::Interest, site::Asked},
+    process::{
+        interest::Interest,
+        site::{Asked, Via},
+    },
     respond::Status,
     ring::Socket,
     write::WriteError,
@@ -118,7 +121,8 @@ pub(super) fn examine<'l>(
     };
     let interest = Interest::collect(head.fields.iter());
     let now = context.time.unix_seconds() as i64;
-    let asked = Asked { method: head.method, host: head.host, path, query, interest, now };
+    let (via, host) = (session.via, head.host);
+    let asked = Asked { via, method: head.method, host, path, query, interest, now };
     let framing = Framing::of(&head);
     Ok(match decide(context, &asked, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
@@ -136,6 +140,7 @@ pub(super) fn examine<'l>(
                 version: Some(head.version),
                 fields: &head.fields,
                 body: head.body,
+                secure: via == Via::Tls,
             };
             match begin(context, socket, &session.clock, &mut session.about, &served, &incoming) {
                 Ok(responder) => Examined::Streamed(framing, served, responder),

@@ -39,19 +39,27 @@ impl Connection {
 }
 
 /// Writes the fields of an answer as lines.
-pub(super) struct Sink<'a, 'b>(pub(super) &'a mut HeadWriter<'b>);
+pub(super) struct Sink<'a, 'b> {
+    pub(super) head: &'a mut HeadWriter<'b>,
+    /// The connection has no TLS.
+    pub(super) plain: bool,
+}
 
 impl FieldSink for Sink<'_, '_> {
     fn field(&mut self, name: &str, value: &[u8]) {
-        self.0.field(name, value);
+        // Never without TLS (RFC 6797 section 7.2).
+        if self.plain && name.eq_ignore_ascii_case("Strict-Transport-Security") {
+            return;
+        }
+        self.head.field(name, value);
     }
 
     fn field_u64(&mut self, name: &str, number: u64) {
-        self.0.field_u64(name, number);
+        self.head.field_u64(name, number);
     }
 
     fn made(&mut self, made: &Made) {
-        self.0.lines(made.lines());
+        self.head.lines(made.lines());
     }
 }
 
@@ -156,7 +164,8 @@ async fn queue(
     let Session { reader, writer, clock, .. } = session;
     let queued = async {
         writer.reserve(socket, room, reply.source().remaining(), more).await?;
-        let head = match write_head(context, writer.room(), reply, connection, request) {
+        let plain = writer.is_plain();
+        let head = match write_head(context, writer.room(), reply, connection, request, plain) {
             Ok(head) => head,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -187,10 +196,11 @@ fn write_head(
     reply: &Reply<'_>,
     connection: Connection,
     request: &RequestClock,
+    plain: bool,
 ) -> Result<usize, HeadFault> {
     let mut head = HeadWriter::new(room, reply.status());
     head.server().date(&context.time.date());
-    reply.write_fields(&mut Sink(&mut head));
+    reply.write_fields(&mut Sink { head: &mut head, plain });
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }

@@ -195,13 +195,14 @@ impl Exchange<'_> {
             let reserved = while_held_up(reader, pin!(reserved)).await;
             reserved.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?;
         }
+        let plain = self.session.writer.is_plain();
         let place = if long { &mut memory[..] } else { self.session.writer.room() };
         let written = write_head(
             self.context,
             &self.served.site,
             place,
             head,
-            (delimited, persists),
+            (delimited, persists, plain),
             &self.framing,
             self.clock,
         );
@@ -366,7 +367,7 @@ fn write_head(
     site: &Site,
     room: &mut [u8],
     streamed: &StreamedHead,
-    (delimited, persists): (Delimited, bool),
+    (delimited, persists, plain): (Delimited, bool, bool),
     framing: &Framing,
     request: &RequestClock,
 ) -> Result<usize, HeadFault> {
@@ -380,7 +381,8 @@ fn write_head(
         served |= name.eq_ignore_ascii_case("server");
         head.field(name, value);
     });
-    site.write_own_fields(streamed.status < 400, &mut reply::Sink(&mut head));
+    let mut sink = reply::Sink { head: &mut head, plain };
+    site.write_own_fields(streamed.status < 400, &mut sink);
     if !served {
         head.server();
     }

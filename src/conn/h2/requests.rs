@@ -23,7 +23,10 @@ use crate::{
         BodyLength, Target,
         h2::{Draft, ErrorCode, Fault, Head, HeadOutcome, Priority},
     },
-    process::{interest::Interest, site::Asked},
+    process::{
+        interest::Interest,
+        site::{Asked, Via},
+    },
     respond::{HeadFault, Status},
     write::Pace,
 };
@@ -136,7 +139,8 @@ impl Connection<'_> {
         let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
         let now = context.time.unix_seconds() as i64;
         let host = Some(head.authority);
-        let asked = Asked { method: head.method, host, path, query, interest, now };
+        let via = Via::Tls;
+        let asked = Asked { via, method: head.method, host, path, query, interest, now };
         Ok(match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => Examined::Decided(facts, reply),
             Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
@@ -154,6 +158,7 @@ impl Connection<'_> {
                     version: None,
                     fields: &KeptFields(fields),
                     body,
+                    secure: true,
                 };
                 let to_head = head.method == crate::parse::Method::Head;
                 let Some(held) = Held::take(context, EXCHANGE_BYTES) else {

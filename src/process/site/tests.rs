@@ -44,7 +44,15 @@ fn asked<'r>(method: Method<'r>, path: &'r str, fields: &[(&'r str, &'r str)]) -
         None => (path, None),
     };
     let interest = Interest::collect(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
-    Asked { method, host: None, path: path.as_bytes(), query, interest, now: NOW }
+    Asked {
+        via: super::Via::Tls,
+        method,
+        host: None,
+        path: path.as_bytes(),
+        query,
+        interest,
+        now: NOW,
+    }
 }
 
 fn path<'r>(asked: &Asked<'r>) -> SitePath<'r> {

@@ -26,7 +26,12 @@ pub fn a_request_keeps_its_meaning(bytes: &[u8]) {
         authority: head.host,
         spoken: Spoken::Http11,
         fields: &|visit| head.fields.iter().for_each(|(name, value)| visit(name, value)),
-        origin: Origin { peer: ([192, 0, 2, 7], 1).into(), trusted: false, port: 443 },
+        origin: Origin {
+            peer: ([192, 0, 2, 7], 1).into(),
+            trusted: false,
+            secure: true,
+            port: 443,
+        },
     };
     let rules = Forward { pseudonym: "ringway-1".into(), ..Forward::default() };
     let mut out = Vec::new();

@@ -14,6 +14,8 @@ pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
     /// That peer is a proxy whose forwarding fields are believed.
     pub(crate) trusted: bool,
+    /// It came by TLS.
+    pub(crate) secure: bool,
     /// The port on which it was accepted.
     pub(crate) port: u16,
 }
@@ -96,12 +98,13 @@ pub(super) fn write(
 ) {
     let mut said = if origin.trusted { Said::collect(fields) } else { Said::default() };
     let peer = origin.peer.ip();
+    let scheme: &[u8] = if origin.secure { b"https" } else { b"http" };
     // Writing to a vector cannot fail.
     match form {
         Forwarding::XForwarded => {
             append(&mut said.chain, peer.to_string().as_bytes());
             line(out, "X-Forwarded-For", &said.chain);
-            line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(b"https"));
+            line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(scheme));
             if let Some(host) = said.host.as_deref().or(authority) {
                 line(out, "X-Forwarded-Host", host);
             }
@@ -114,7 +117,8 @@ pub(super) fn write(
                 IpAddr::V4(peer) => write!(element, "for={peer}"),
                 IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
             };
-            element.extend_from_slice(b";proto=https");
+            element.extend_from_slice(b";proto=");
+            element.extend_from_slice(scheme);
             if let Some(host) = authority.filter(|host| !host.is_empty()) {
                 element.extend_from_slice(b";host=\"");
                 element.extend_from_slice(host);

@@ -15,7 +15,7 @@ fn rules() -> Forward {
 }
 
 fn origin(trusted: bool) -> Origin {
-    Origin { peer: PEER.parse::<SocketAddr>().unwrap(), trusted, port: 443 }
+    Origin { peer: PEER.parse::<SocketAddr>().unwrap(), trusted, secure: true, port: 443 }
 }
 
 /// The head that goes upstream for one that came.

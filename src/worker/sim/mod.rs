@@ -162,6 +162,8 @@ impl Play {
             tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),
             ktls: KtlsPlan::default(),
             listeners: vec![Arc::new(listener)],
+            plain: Vec::new(),
+            https_port: 443,
             inbox: Arc::clone(&inbox),
             shared: SharedLimits {
                 total: Total::new(limits.connections_in_all),

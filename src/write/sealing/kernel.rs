@@ -1,5 +1,5 @@
 //! Sealing by the kernel: one message of heads and of content that is lent to it. The kernel divides
-//! it into records.
+//! it into records; on a connection without TLS it sends the bytes as they are.
 
 #![expect(clippy::unused_self, reason = "both ways of sealing have the same methods")]
 
@@ -31,7 +31,8 @@ const MARGIN: u64 = 1 << 10;
 /// The message that waits, and how many records the kernel has sealed.
 #[derive(Debug)]
 pub(in crate::write) struct KernelSealing {
-    suite: Suite,
+    /// None without TLS.
+    suite: Option<Suite>,
     records: u64,
     held: Option<Held>,
 }
@@ -49,7 +50,16 @@ const FULL: WriteError = WriteError::Defect("a message has no place for a part")
 
 impl KernelSealing {
     pub(super) fn new(suite: Suite, records: u64) -> Self {
-        Self { suite, records, held: None }
+        Self { suite: Some(suite), records, held: None }
+    }
+
+    /// Without TLS.
+    pub(super) fn plain() -> Self {
+        Self { suite: None, records: 0, held: None }
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.suite.is_none()
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -112,7 +122,7 @@ impl KernelSealing {
     pub(super) fn cut(&self, range: &Range<usize>) -> usize {
         let aligned = range.start.is_multiple_of(PAGE);
         let behind_head = self.held.as_ref().is_some_and(|held| (1..=PAGE).contains(&held.used));
-        let cuts = aligned && behind_head && range.len() >= ALIGN_FROM;
+        let cuts = aligned && behind_head && range.len() >= ALIGN_FROM && !self.is_plain();
         if cuts { MAX_PLAINTEXT - PAGE } else { 0 }
     }
 
@@ -177,6 +187,9 @@ impl KernelSealing {
         content_type: ContentType,
         body: &[u8],
     ) -> Result<(), WriteError> {
+        if self.is_plain() {
+            return Err(WriteError::Defect("a connection without TLS has no records"));
+        }
         let room = self.room().get_mut(..body.len()).ok_or(NO_MEMORY)?;
         room.copy_from_slice(body);
         self.commit(body.len())?;
@@ -242,7 +255,7 @@ impl KernelSealing {
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
-        self.records >= self.suite.record_limit() - MARGIN
+        self.suite.is_some_and(|suite| self.records >= suite.record_limit() - MARGIN)
     }
 
     pub(super) fn rekeys_at_once(&self) -> bool {
@@ -250,6 +263,9 @@ impl KernelSealing {
     }
 
     pub(super) fn rekey(&mut self, socket: &Socket, keys: &TrafficKeys) -> Result<(), WriteError> {
+        if self.is_plain() {
+            return Err(WriteError::Defect("a connection without TLS has no keys"));
+        }
         kernel::install_transmit(socket.as_fd(), keys).map_err(WriteError::Socket)?;
         self.records = keys.sequence();
         Ok(())

@@ -62,7 +62,7 @@ impl Layout {
 pub(super) enum Sealing {
     /// The record layer of this process.
     User(UserSealing),
-    /// Kernel TLS.
+    /// Kernel TLS; or the kernel as it sends without TLS.
     Kernel(KernelSealing),
 }
 
@@ -87,7 +87,17 @@ impl Sealing {
         Self::Kernel(KernelSealing::new(suite, sequence))
     }
 
-    /// Whether the kernel seals: for counts, and for what only one side can do.
+    /// Nobody seals: the connection has no TLS.
+    pub(super) fn plain() -> Self {
+        Self::Kernel(KernelSealing::plain())
+    }
+
+    /// Whether nobody seals.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Kernel(sealing) if sealing.is_plain())
+    }
+
+    /// Whether the kernel takes plaintext: for counts, and for what only one side can do.
     pub(super) fn is_kernel(&self) -> bool {
         matches!(self, Self::Kernel(_))
     }
