@@ -65,6 +65,12 @@ pub struct PoolOptions {
     pub forwarded: ForwardedForm,
     /// Peers whose forwarding fields are believed. Default: none.
     pub trusted: Vec<Network>,
+    /// Protocols that a request of HTTP/1.1 may switch to (`Upgrade`), in lower case. Default:
+    /// `websocket`.
+    pub upgrade: Vec<String>,
+    /// How long a connection that has switched may be silent on both sides, 1 s to 24 h. Default 1 h.
+    /// Beyond: closed.
+    pub tunnel_idle: Duration,
     /// Paths that two servers could read differently (dot segments, `%2f`) are passed on as sent.
     /// Default: no, and the client gets 400.
     pub path_as_sent: bool,
@@ -95,6 +101,8 @@ impl Default for PoolOptions {
             underscores: false,
             forwarded: ForwardedForm::XForwarded,
             trusted: Vec::new(),
+            upgrade: vec!["websocket".to_owned()],
+            tunnel_idle: Duration::from_secs(3_600),
             path_as_sent: false,
         }
     }
@@ -127,6 +135,7 @@ impl PoolOptions {
             ("between", self.between, MILLISECOND, DAY),
             ("keep_idle", self.keep_idle, Duration::ZERO, HOUR),
             ("lifetime", self.lifetime, Duration::from_secs(1), DAY),
+            ("tunnel_idle", self.tunnel_idle, Duration::from_secs(1), DAY),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError::new(

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     parse::BodyLength,
-    respond::forward::end_of_request,
+    respond::forward::{Hop, end_of_request},
     ring::{Chunk, Content},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Request {
     /// Its head but for the end ([`end_of_request`]).
     pub(crate) head: Vec<u8>,
     pub(crate) is_head: bool,
+    /// The protocol that it asks to switch to.
+    pub(crate) switch: Option<String>,
     /// It may run twice (RFC 9110 section 9.2.2).
     pub(crate) is_idempotent: bool,
     /// Servers do not expect content with its method.
@@ -329,8 +331,12 @@ impl Exchange {
         };
         let mut head = std::mem::take(&mut self.request.head);
         let options = &self.pool.shared.options;
-        let closes = options.keep == 0 || options.keep_idle.is_zero();
-        end_of_request(&mut head, self.framed, closes);
+        let hop = match &self.request.switch {
+            Some(protocol) => Hop::Switches(protocol),
+            None if options.keep == 0 || options.keep_idle.is_zero() => Hop::Closes,
+            None => Hop::Persists,
+        };
+        end_of_request(&mut head, self.framed, hop);
         self.head = Some(Content::Gathered(Rc::new(head)));
     }
 
@@ -404,6 +410,7 @@ impl Exchange {
             connection,
             fresh,
             self.request.is_head,
+            self.request.switch.clone(),
             self.framed,
             head,
             &self.held,

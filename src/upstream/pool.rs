@@ -160,6 +160,11 @@ impl Pool {
         self.shared.options.trusted.iter().any(|network| network.contains(peer))
     }
 
+    /// Whether a request may switch to this protocol.
+    pub(crate) fn allows_switch(&self, protocol: &str) -> bool {
+        self.shared.options.upgrade.iter().any(|allowed| allowed == protocol)
+    }
+
     /// Field lines were dropped for a `_` in their names.
     pub(crate) fn count_underscores(&self, lines: u32) {
         self.shared.counts.underscores.fetch_add(u64::from(lines), Relaxed);

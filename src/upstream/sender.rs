@@ -50,6 +50,12 @@ impl Sender {
         }
     }
 
+    /// The request has ended with HTTP: what the client sends from here on is passed on as it is.
+    pub(super) fn open_tunnel(&mut self) {
+        self.framed = BodyLength::Length(u64::MAX);
+        self.next = Next::Content;
+    }
+
     /// Whether the kernel has all of the request.
     pub(super) fn is_done(&self) -> bool {
         self.next == Next::Nothing && self.flight.is_none() && !self.failed

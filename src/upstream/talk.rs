@@ -20,7 +20,9 @@ use crate::{
     monotonic::Monotonic,
     parse::{
         BodyLength, FieldStorage, HeadScan,
-        response::{Answered, ContentEnd, ResponseHead, keep_alive_timeout, response_head},
+        response::{
+            Answered, ContentEnd, ResponseError, ResponseHead, keep_alive_timeout, response_head,
+        },
     },
     respond::forward::response_fields,
     ring::{Chunk, Content, Received},
@@ -33,6 +35,10 @@ pub(super) struct Talk {
     connection: Connection,
     fresh: bool,
     is_head: bool,
+    /// The protocol that the request asks to switch to.
+    switch: Option<String>,
+    /// HTTP has ended: bytes of both sides are passed on as they are.
+    tunnel: bool,
     /// Bytes of a head that has not come whole.
     stash: Vec<u8>,
     scan: HeadScan,
@@ -82,6 +88,7 @@ impl Talk {
         connection: Connection,
         fresh: bool,
         is_head: bool,
+        switch: Option<String>,
         framed: BodyLength,
         head: Content,
         held: &[Chunk],
@@ -93,6 +100,8 @@ impl Talk {
             connection,
             fresh,
             is_head,
+            switch,
+            tunnel: false,
             stash: Vec::new(),
             scan: HeadScan::default(),
             interims: 0,
@@ -189,8 +198,7 @@ impl Talk {
                 input = Chunk::from(std::mem::take(&mut self.stash));
             }
             let mut storage = FieldStorage::new();
-            // Nobody asks for an upgrade yet.
-            let answered = Answered { head: self.is_head, upgrade: false };
+            let answered = Answered { head: self.is_head, upgrade: self.switch.is_some() };
             let parsed = response_head(&input, &mut storage, &pool.limits, answered);
             let Some(head) = parsed.map_err(Reason::Head)? else {
                 self.stash.extend_from_slice(&input);
@@ -242,7 +250,39 @@ impl Talk {
         self.until = pool.ring().now().saturating_add(options.between.as_millis() as u64);
         let mut lines = Vec::with_capacity(head.length);
         response_fields(&mut lines, head.fields);
+        if head.status == 101 {
+            self.open_tunnel(pool, head, &mut lines)?;
+        }
         Ok(Answer { status: head.status, lines, length })
+    }
+
+    /// The server has switched: from here on bytes are passed on both ways.
+    fn open_tunnel(
+        &mut self,
+        pool: &Pool,
+        head: &ResponseHead<'_, '_>,
+        lines: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
+        let protocol = self.switch.as_deref().unwrap_or("");
+        let agreed = head.fields.get("upgrade");
+        if !agreed.is_some_and(|agreed| agreed.eq_ignore_ascii_case(protocol.as_bytes())) {
+            return Err(Reason::Head(ResponseError::UnaskedSwitch));
+        }
+        for piece in ["Upgrade: ", protocol, "\r\n"] {
+            lines.extend_from_slice(piece.as_bytes());
+        }
+        self.content = Ends::Close;
+        self.sender.open_tunnel();
+        self.tunnel = true;
+        self.until = self.next_deadline(pool);
+        Ok(())
+    }
+
+    /// When more has to have come, in milliseconds.
+    fn next_deadline(&self, pool: &Pool) -> u64 {
+        let options = &pool.shared.options;
+        let limit = if self.tunnel { options.tunnel_idle } else { options.between };
+        pool.ring().now().saturating_add(limit.as_millis() as u64)
     }
 
     /// Whether the response has no content, or all of it was handed over.
@@ -264,11 +304,12 @@ impl Talk {
                 return Poll::Ready(Ok(None));
             }
             // A server may answer while it reads.
-            self.sender.drive(pool.ring(), &self.connection, content);
+            if self.sender.drive(pool.ring(), &self.connection, content) && self.tunnel {
+                self.until = self.next_deadline(pool);
+            }
             match self.connection.poll_receive() {
                 Poll::Ready(Received::Data(lease)) => {
-                    let between = pool.shared.options.between.as_millis() as u64;
-                    self.until = pool.ring().now().saturating_add(between);
+                    self.until = self.next_deadline(pool);
                     self.input = Some(Content::Lease(Rc::new(lease)).into());
                 }
                 Poll::Ready(Received::End) if matches!(self.content, Ends::Close) => {

@@ -12,7 +12,7 @@ use crate::{
     parse::{BodyLength, Version},
     respond::{
         Status,
-        forward::{ForwardError, Origin, Outgoing, Spoken, request},
+        forward::{ForwardError, Origin, Outgoing, Spoken, asks_to_switch, request},
     },
     ring::{Chunk, Socket},
     upstream::{Exchange, Pool, Reason, Request, RequestContent, Waits},
@@ -70,8 +70,15 @@ pub(super) fn begin(
         pool.count_underscores(dropped);
     }
     let method = incoming.method;
+    // Of HTTP/1.1 without content only, and to what the pool allows.
+    let may_switch = method == b"GET"
+        && incoming.version == Some(Version::Http11)
+        && incoming.body == BodyLength::None;
+    let switch = may_switch.then(|| asks_to_switch(outgoing.fields)).flatten();
+    let switch = switch.filter(|protocol| pool.allows_switch(protocol));
     let request = Request {
         head,
+        switch,
         is_head: method == b"HEAD",
         is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         content_is_unusual: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE"),

@@ -1,6 +1,6 @@
 //! What must hold of any bytes: for the fuzz targets, and tried on a few by the tests.
 
-use super::{Forward, Origin, Outgoing, Spoken, end_of_request, request, response_fields};
+use super::{Forward, Hop, Origin, Outgoing, Spoken, end_of_request, request, response_fields};
 use crate::parse::{
     FieldStorage, HeadLimits, MAX_FIELDS, request_head,
     response::{Answered, response_head},
@@ -38,7 +38,7 @@ pub fn a_request_keeps_its_meaning(bytes: &[u8]) {
     if request(&mut out, &outgoing, &rules).is_err() {
         return;
     }
-    end_of_request(&mut out, head.body, false);
+    end_of_request(&mut out, head.body, Hop::Persists);
     // As many fields as the client's and our own, and as many bytes.
     let limits =
         HeadLimits { max_head_bytes: 1 << 20, max_target_bytes: 1 << 20, ..HeadLimits::default() };

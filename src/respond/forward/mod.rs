@@ -21,7 +21,7 @@ use std::fmt;
 
 pub(crate) use origin::{Forwarding, Origin};
 pub(crate) use path::PathRule;
-pub(crate) use request::{Forward, Outgoing, Spoken, end_of_request, request};
+pub(crate) use request::{Forward, Hop, Outgoing, Spoken, asks_to_switch, end_of_request, request};
 pub(crate) use response::response_fields;
 
 /// Visits the fields of a head, in their order.

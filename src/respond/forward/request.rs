@@ -83,16 +83,45 @@ pub(crate) fn request(
     if passed.loops { Err(ForwardError::Loop) } else { Ok(passed.underscores) }
 }
 
-/// Ends the head of a request: how its content is framed, and whether the connection to the server
-/// closes after this exchange.
-pub(crate) fn end_of_request(out: &mut Vec<u8>, body: BodyLength, closes: bool) {
+/// What a request says of the connection to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop<'h> {
+    /// Nothing: it persists.
+    Persists,
+    /// It closes after this exchange.
+    Closes,
+    /// It is to switch to this protocol.
+    Switches(&'h str),
+}
+
+/// The protocol that a request asks to switch to: one, by `Upgrade` and `Connection`.
+pub(crate) fn asks_to_switch(fields: &Visit<'_>) -> Option<String> {
+    let mut asked = None;
+    let mut lines = 0;
+    fields(&mut |name, value| {
+        if name.eq_ignore_ascii_case("upgrade") {
+            lines += 1;
+            asked = std::str::from_utf8(value).ok().map(str::to_ascii_lowercase);
+        }
+    });
+    let is_token = |text: &String| crate::parse::is_token(text.as_bytes());
+    asked.filter(|text| lines == 1 && is_token(text) && Options::of(fields).name("upgrade"))
+}
+
+/// Ends the head of a request: how its content is framed, and what it says of the connection.
+pub(crate) fn end_of_request(out: &mut Vec<u8>, body: BodyLength, hop: Hop<'_>) {
     match body {
         BodyLength::None => {}
         BodyLength::Length(length) => line(out, "Content-Length", Decimal::new(length).as_bytes()),
         BodyLength::Chunked => line(out, "Transfer-Encoding", b"chunked"),
     }
-    if closes {
-        out.extend_from_slice(b"Connection: close\r\n");
+    match hop {
+        Hop::Persists => {}
+        Hop::Closes => line(out, "Connection", b"close"),
+        Hop::Switches(protocol) => {
+            line(out, "Connection", b"Upgrade");
+            line(out, "Upgrade", protocol.as_bytes());
+        }
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -40,7 +40,7 @@ fn forwarded(text: &[u8], rules: &Forward, trusted: bool) -> Result<(String, u32
     };
     let mut out = Vec::new();
     let underscores = request(&mut out, &outgoing, rules)?;
-    end_of_request(&mut out, head.body, false);
+    end_of_request(&mut out, head.body, Hop::Persists);
     Ok((String::from_utf8(out).unwrap(), underscores))
 }
 
@@ -74,6 +74,28 @@ fn what_concerns_one_connection_ends_here() {
         let refused = get(&format!("Connection: close, {named}\r\n"));
         assert_eq!(refused, Err(ForwardError::ConnectionNames), "{named}");
     }
+}
+
+#[test]
+fn one_protocol_can_be_asked_for() {
+    for (lines, expected) in [
+        (&[("Upgrade", "WebSocket"), ("Connection", "keep-alive, Upgrade")][..], Some("websocket")),
+        (&[("upgrade", "h2c"), ("connection", "upgrade")], Some("h2c")),
+        (&[("Upgrade", "websocket")], None),
+        (&[("Connection", "Upgrade")], None),
+        (&[("Upgrade", "websocket, h2c"), ("Connection", "Upgrade")], None),
+        (&[("Upgrade", "a"), ("Upgrade", "b"), ("Connection", "Upgrade")], None),
+    ] {
+        let fields = |visit: &mut dyn FnMut(&str, &[u8])| {
+            for (name, value) in lines {
+                visit(name, value.as_bytes());
+            }
+        };
+        assert_eq!(asks_to_switch(&fields).as_deref(), expected, "{lines:?}");
+    }
+    let mut out = Vec::new();
+    end_of_request(&mut out, BodyLength::None, Hop::Switches("websocket"));
+    assert_eq!(out, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod content;
 mod heads;
 mod hostile;
 mod limits;
+mod real;
+mod switch;
 mod upstream;
 
 use std::io;
