@@ -129,14 +129,16 @@ impl Config {
 impl Config {
     /// What exchanges with upstream servers take: what is held of requests, a head of a request for each
     /// connection of a client, and for each connection to a server a head of a response, as it came
-    /// (gathered in a vector that may have grown to twice what it holds) and as it goes on.
+    /// (gathered in a vector that may have grown to twice what it holds) and as it goes on, and what
+    /// was moved out of one receive buffer.
     fn upstream_bytes(&self, workers: usize) -> usize {
         let connections = self.limits.connections_of(workers);
         let request = self.limits.head_bytes.saturating_add(REQUEST_STATE_BYTES);
         let requests = connections.saturating_mul(request);
         let held = HELD_REQUESTS.saturating_mul(workers);
         let of_pool = |pool: &super::PoolOptions| {
-            let response = pool.head_bytes.saturating_mul(3).saturating_add(UPSTREAM_STATE_BYTES);
+            let moved = self.limits.receive_buffer_bytes.saturating_add(UPSTREAM_STATE_BYTES);
+            let response = pool.head_bytes.saturating_mul(3).saturating_add(moved);
             let most = (pool.max as usize).saturating_mul(pool.servers.len());
             // No more of them are in use than there are clients; those that are kept hold no head.
             response.saturating_mul(most.min(connections))

@@ -175,6 +175,11 @@ impl Exchange {
                 },
                 Stage::Talking(talk) => {
                     let Poll::Ready(talked) = talk.poll_head(&self.pool, content) else {
+                        // What cannot be sent again is not held for it.
+                        if !self.request.is_idempotent && talk.sent_any() {
+                            self.held.clear();
+                            self.whole = false;
+                        }
                         return Poll::Pending;
                     };
                     match talked {
@@ -356,6 +361,8 @@ impl Exchange {
         match shared.take(server, || pool.ring().waker()) {
             Ok(Taken::Room(place)) => self.attempt(place),
             Ok(Taken::Wait(ticket)) => {
+                // A receive buffer is not to wait in line.
+                self.copy_held();
                 let wait = shared.options.wait.as_millis() as u64;
                 let until = pool.ring().now().saturating_add(wait);
                 self.stage = Stage::InLine(ticket, until);
@@ -404,6 +411,10 @@ impl Exchange {
             self.outstanding = Some(self.pool.shared.outstanding(connection.server()));
         }
         self.pool.shared.count_used(fresh);
+        // Nor is it to wait for a response, for the case that the request has to be sent again.
+        if self.request.is_idempotent {
+            self.copy_held();
+        }
         let Some(head) = self.head.clone() else { return };
         let talk = Talk::new(
             &self.pool,

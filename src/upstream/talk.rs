@@ -25,7 +25,7 @@ use crate::{
         },
     },
     respond::forward::response_fields,
-    ring::{Chunk, Content, Received},
+    ring::{Chunk, Content, Received, RecvBuf},
 };
 
 /// A request and its response on one connection.
@@ -54,6 +54,17 @@ pub(super) struct Talk {
     content: Ends,
     /// So far, the connection can be used again.
     reusable: bool,
+}
+
+/// What has come, where it lies. While receive buffers are scarce it moves into memory of its own, so
+/// that clients who read slowly keep no more than three quarters of them.
+fn content_of(pool: &Pool, lease: RecvBuf) -> Content {
+    let buffers = pool.ring().receive_pool();
+    if buffers.available() < buffers.count() / 4 {
+        Content::Gathered(Rc::new(lease.to_vec()))
+    } else {
+        Content::Lease(Rc::new(lease))
+    }
 }
 
 /// Where the content of the response ends.
@@ -134,8 +145,7 @@ impl Talk {
             match self.connection.poll_receive() {
                 Poll::Ready(Received::Data(lease)) => {
                     self.responded = true;
-                    let lease = Content::Lease(Rc::new(lease));
-                    match self.take(pool, lease.into()) {
+                    match self.take(pool, content_of(pool, lease).into()) {
                         Ok(Some(answer)) => return Poll::Ready(Talked::Head(answer)),
                         Ok(None) => {}
                         Err(reason) => return self.failed(reason),
@@ -285,6 +295,11 @@ impl Talk {
         pool.ring().now().saturating_add(limit.as_millis() as u64)
     }
 
+    /// Whether the kernel accepted any byte of the request.
+    pub(super) fn sent_any(&self) -> bool {
+        self.sender.sent_any()
+    }
+
     /// Whether the response has no content, or all of it was handed over.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.content, Ends::Over)
@@ -310,7 +325,7 @@ impl Talk {
             match self.connection.poll_receive() {
                 Poll::Ready(Received::Data(lease)) => {
                     self.until = self.next_deadline(pool);
-                    self.input = Some(Content::Lease(Rc::new(lease)).into());
+                    self.input = Some(content_of(pool, lease).into());
                 }
                 Poll::Ready(Received::End) if matches!(self.content, Ends::Close) => {
                     self.content = Ends::Over;

@@ -26,7 +26,7 @@ fn echo() -> Upstream {
         let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                       Upgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\nhello";
         let _ = stream.write_all(answer.as_bytes());
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 16_384];
         while let Ok(read) = stream.read(&mut bytes) {
             if read == 0 || &bytes[..read] == b"bye" || stream.write_all(&bytes[..read]).is_err() {
                 return;
