@@ -244,16 +244,21 @@ impl Shared {
         {
             return Ok(Taken::Room(place));
         }
-        if self.is_hopeless() {
+        // One that is unused elsewhere is lent at once.
+        if !self.has_unused() && self.is_hopeless() {
             return Err(NoPlace::LineFull);
         }
         let ticket = self.line.join(waker()).map_err(|Full| NoPlace::LineFull)?;
         // What was given back before we stood in line was offered to nobody.
         self.serve_line();
-        if self.servers.iter().any(|server| server.unused.load(SeqCst) > 0) {
+        if self.has_unused() {
             lock(&self.keepers).iter().for_each(Waker::wake_by_ref);
         }
         Ok(Taken::Wait(ticket))
+    }
+
+    fn has_unused(&self) -> bool {
+        self.servers.iter().any(|server| server.unused.load(SeqCst) > 0)
     }
 
     fn any_place(self: &Arc<Self>, first: usize) -> Option<Place> {

@@ -56,6 +56,15 @@ fn a_line_that_takes_too_long_is_not_joined() {
 }
 
 #[test]
+fn a_connection_that_is_unused_elsewhere_is_waited_for_however_long_exchanges_take() {
+    let shared = pool(1, 1, 10);
+    let _place = shared.take(0, || Waker::noop().clone()).unwrap();
+    shared.service_us.store(60_000_000, Relaxed);
+    shared.note_unused(0, true);
+    wait(shared.take(0, || Waker::noop().clone()));
+}
+
+#[test]
 fn the_last_server_and_half_of_them_stay() {
     for (servers, may_leave) in [(1, 0), (2, 1), (3, 1), (4, 2)] {
         let shared = pool(servers, 10, 10);
