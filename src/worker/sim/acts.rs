@@ -111,8 +111,12 @@ impl Play {
 
     fn ask(&mut self, of: usize, kind: u8) {
         let Some(peer) = self.peers.get_mut(of).filter(|peer| !peer.finished) else { return };
-        let (bytes, exchange) = request(kind);
         peer.excused |= is_cut(kind);
+        if let Some(streams) = &mut peer.answers.streams {
+            let frames = streams.ask(kind);
+            return peer.write(&frames);
+        }
+        let (bytes, exchange) = request(kind);
         peer.answers.expect(exchange);
         peer.write(&bytes);
     }

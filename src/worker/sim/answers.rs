@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::site;
+use super::{frames::Streams, site};
 
 /// The expected answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Exchange {
 /// The requests of a client that wait for answers, and the answers so far.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
+    /// The client speaks HTTP/2.
+    pub(super) streams: Option<Streams>,
     due: VecDeque<Exchange>,
     /// What was sent need not be the requests that are due.
     wild: bool,
@@ -39,14 +41,15 @@ pub(super) struct Answers {
 }
 
 /// An answer's head.
-struct Head {
-    status: u16,
-    length: usize,
+pub(super) struct Head {
+    pub(super) status: u16,
+    /// Bytes of the head itself.
+    pub(super) length: usize,
     /// Bytes of its content; None if it is chunked.
-    content: Option<usize>,
-    gzip: bool,
-    closes: bool,
-    range: Option<String>,
+    pub(super) content: Option<usize>,
+    pub(super) gzip: bool,
+    pub(super) closes: bool,
+    pub(super) range: Option<String>,
 }
 
 impl Answers {
@@ -63,13 +66,21 @@ impl Answers {
     /// Whether everything that was asked has been answered, or the server has said that it will
     /// not be.
     pub(super) fn are_complete(&self) -> bool {
-        self.wild || self.due.is_empty() || self.last_seen
+        match &self.streams {
+            Some(streams) => self.wild || streams.are_complete(),
+            None => self.wild || self.due.is_empty() || self.last_seen,
+        }
     }
 
     /// Takes plaintext. `refusals`: the server may have had a reason to refuse.
     pub(super) fn take(&mut self, bytes: &[u8], refusals: bool) {
         if self.wild {
             // Whether an answer has content depends on what was asked.
+            return;
+        }
+        if let Some(streams) = &mut self.streams {
+            streams.take(bytes, refusals);
+            self.whole = streams.whole;
             return;
         }
         self.received.extend_from_slice(bytes);
@@ -110,7 +121,10 @@ impl Answers {
     }
 
     /// The server said that nothing more comes.
-    pub(super) fn closed(&self) {
+    pub(super) fn closed(&self, refusals: bool) {
+        if let Some(streams) = self.streams.as_ref().filter(|_| !self.wild) {
+            streams.closed(refusals);
+        }
         assert!(
             self.wild || self.received.is_empty(),
             "the connection was closed in order in the middle of an answer"
@@ -160,7 +174,7 @@ fn dechunked(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     }
 }
 
-fn check(head: &Head, body: &[u8], exchange: &Exchange, refusals: bool) {
+pub(super) fn check(head: &Head, body: &[u8], exchange: &Exchange, refusals: bool) {
     let sibling = |name: &'static str| match (head.gzip, name) {
         (true, "page.html") => site::file("page.html.gz"),
         _ => site::file(name),

@@ -21,6 +21,7 @@
 mod acts;
 mod answers;
 mod ending;
+mod frames;
 mod input;
 mod peer;
 mod requests;
@@ -185,7 +186,7 @@ impl Play {
             _listener: other,
             told: false,
             peers: Vec::new(),
-            clients: client_config(usize::from(client & 7)),
+            clients: client_config(usize::from(client & 7), bit(client, 6)),
             window: if bit(client, 3) { 1 << 20 } else { 64 << 10 },
             gentle: !bit(client, 4),
             excused: few_operations || few_connections || few_handshakes || few_in_all,

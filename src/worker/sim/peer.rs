@@ -16,14 +16,18 @@ use rustls::{
     version,
 };
 
-use super::answers::Answers;
+use super::{answers::Answers, frames::Streams};
 use crate::{
     read::Reader,
     ring::{
         SendQueue,
         sim::{number_of, socket_pair},
     },
-    tls::{identity::Credentials, server_config},
+    tls::{
+        Offer, TlsParts,
+        identity::{Certificate, Certificates, Credentials},
+        own_tickets,
+    },
 };
 
 /// The suites of the clients: each client offers one.
@@ -56,7 +60,14 @@ pub(super) fn identity() -> &'static Identity {
         roots.add(chain[0].clone()).expect("a root");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         let credentials = Credentials { chain, key, warnings: Vec::new() };
-        let server = server_config(credentials, crate::record::TlsVersion::Tls12);
+        let certificate = Certificate::new(credentials).expect("a certificate");
+        let parts = TlsParts {
+            certificates: Certificates::new(vec![Arc::new(certificate)]),
+            clients: None,
+            tickets: own_tickets().expect("keys of tickets"),
+        };
+        let minimum = crate::record::TlsVersion::Tls12;
+        let server = parts.server_config(Offer { minimum, http2: true });
         let provider = |suite| {
             let (cipher_suites, kx_groups) = (vec![suite], vec![kx_group::X25519]);
             Arc::new(CryptoProvider { cipher_suites, kx_groups, ..default_provider() })
@@ -70,16 +81,19 @@ pub(super) fn identity() -> &'static Identity {
 }
 
 /// A configuration of its own for each run, so that no run resumes another's session.
-pub(super) fn client_config(suite: usize) -> Arc<ClientConfig> {
+pub(super) fn client_config(suite: usize, http2: bool) -> Arc<ClientConfig> {
     let identity = identity();
     let suite = suite % SUITES.len();
     let versions: &[_] =
         if SUITES[suite].tls13().is_some() { &[&version::TLS13] } else { &[&version::TLS12] };
-    let config = ClientConfig::builder_with_provider(Arc::clone(&identity.provider[suite]))
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&identity.provider[suite]))
         .with_protocol_versions(versions)
         .expect("a version for each suite")
         .with_root_certificates(Arc::clone(&identity.roots))
         .with_no_client_auth();
+    if http2 {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+    }
     Arc::new(config)
 }
 
@@ -114,10 +128,17 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(config: Arc<ClientConfig>, window: usize) -> Self {
+        let http2 = !config.alpn_protocols.is_empty();
         let name = ServerName::try_from("localhost").expect("a name");
         let mut tls = ClientConnection::new(config, name).expect("a client");
         tls.set_buffer_limit(None);
         let (socket, witness) = socket_pair().expect("a pair of sockets");
+        let mut answers = Answers::default();
+        if http2 {
+            use std::io::Write;
+            answers.streams = Some(Streams::default());
+            let _ = tls.writer().write_all(&Streams::greeting());
+        }
         Self {
             tls,
             descriptor: number_of(&socket),
@@ -132,7 +153,7 @@ impl Peer {
             excused: false,
             dead: false,
             key_updates: 0,
-            answers: Answers::default(),
+            answers,
         }
     }
 
@@ -203,13 +224,19 @@ impl Peer {
             let _ = self.tls.reader().read_to_end(&mut plaintext);
             self.answers.take(&plaintext, refusals || self.excused);
             match state {
-                Ok(state) if state.peer_has_closed() => self.answers.closed(),
+                Ok(state) if state.peer_has_closed() => {
+                    self.answers.closed(refusals || self.excused);
+                }
                 Ok(_) => {}
                 Err(error) => {
                     assert!(self.tampered, "the client does not understand the server: {error}");
                     self.dead = true;
                 }
             }
+        }
+        if let Some(streams) = &mut self.answers.streams {
+            let replies = std::mem::take(&mut streams.replies);
+            self.write(&replies);
         }
         self.pump();
     }

@@ -30,6 +30,29 @@ fn whatever_is_asked_is_answered() {
     }
 }
 
+/// The same over HTTP/2, one after the other and all at once.
+#[test]
+fn whatever_is_asked_over_http2_is_answered() {
+    let over_http2 = |mut input: Vec<u8>| {
+        input[2] |= 0x40;
+        play(&input)
+    };
+    for kind in (0..KINDS).filter(|kind| !is_cut(*kind)) {
+        let played = over_http2(ask([kind]));
+        assert_eq!((played.requests, played.answers), (1, 1), "request {kind}");
+    }
+    let mut input = PEACE.to_vec();
+    input.extend([0, 0, 0]);
+    let kinds = (0..KINDS).filter(|kind| !is_cut(*kind));
+    input.extend(kinds.clone().flat_map(|kind| [1, kind]));
+    assert_eq!(over_http2(input).answers, kinds.count());
+    for pools in 0..=255 {
+        let mut input = ask([2, 4, 11, 13, 0]);
+        (input[0], input[2]) = (pools, pools & 15);
+        assert_eq!(over_http2(input).answers, 5, "pools {pools:#x}");
+    }
+}
+
 #[test]
 fn every_suite_and_size_of_pool_serves() {
     for pools in 0..=255 {
