@@ -57,6 +57,8 @@ fn every_option_finds_its_place() {
         "--log-format=json",
         "--admin=unix:/run/ringway.sock",
         "--access-log=-",
+        "--access-log-sample=100",
+        "--access-log-slow=250ms",
         "--server-timing",
         "--no-anatomy",
         "--user=www-data:web",
@@ -88,6 +90,8 @@ fn every_option_finds_its_place() {
     let observe = ObserveOptions {
         admin: Some("unix:/run/ringway.sock".parse().unwrap()),
         access_log: Some(AccessLogTarget::Stdout),
+        access_log_one_in: 100,
+        access_log_slow: Duration::from_millis(250),
         server_timing: true,
         anatomy: false,
     };

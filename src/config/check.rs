@@ -205,6 +205,13 @@ impl Timeouts {
 
 impl ObserveOptions {
     fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=1_000_000).contains(&self.access_log_one_in) {
+            return Err(ConfigError::new(
+                "access-log-sample",
+                format_args!("{} is out of bounds", self.access_log_one_in),
+                "give a number from 1 to 1000000",
+            ));
+        }
         let told =
             [("access-log", self.access_log.is_some()), ("server-timing", self.server_timing)];
         match told.into_iter().find(|(_, wanted)| *wanted && !self.anatomy) {

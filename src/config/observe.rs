@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 /// What the server reports about itself, beside its log.
@@ -16,6 +17,11 @@ pub struct ObserveOptions {
     pub admin: Option<AdminAddress>,
     /// Where a line for each request goes. Default: nowhere.
     pub access_log: Option<AccessLogTarget>,
+    /// Of requests that were neither slow nor failed, the access log has one in so many; from 1 to a
+    /// million. Default: 1, which is all of them.
+    pub access_log_one_in: u32,
+    /// From this time on a request is slow, and logged in any case. Default: 1 s.
+    pub access_log_slow: Duration,
     /// Whether responses carry the stages known by then in `Server-Timing`. Default: no.
     pub server_timing: bool,
     /// Whether stages are timed and bytes counted at all; off serves to measure what that costs.
@@ -25,7 +31,14 @@ pub struct ObserveOptions {
 
 impl Default for ObserveOptions {
     fn default() -> Self {
-        Self { admin: None, access_log: None, server_timing: false, anatomy: true }
+        Self {
+            admin: None,
+            access_log: None,
+            access_log_one_in: 1,
+            access_log_slow: Duration::from_secs(1),
+            server_timing: false,
+            anatomy: true,
+        }
     }
 }
 

@@ -231,7 +231,7 @@ async fn hand_over(
     mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
     let Shaken { established, mut flight, stream, early } = shaken;
-    let Established { receive, transmit, version, suite, protocol, resumed, schedule } =
+    let Established { receive, transmit, version, suite, protocol, resumed, group, schedule } =
         established;
     let (wants_transmit, wants_receive) = context.ktls.directions(version, suite);
     if wants_transmit || flight.len() > Writer::MAX_SEALED {
@@ -265,6 +265,7 @@ async fn hand_over(
             Protocol::Http1 => "http/1.1",
             Protocol::Http2 => "h2",
         },
+        group,
     };
     clock.handed_over(agreed);
     if !flight.is_empty() {

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, ProtocolVersion};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::error::HandshakeError;
 use crate::record::{Suite, TlsVersion, TrafficKeys};
@@ -24,6 +24,9 @@ pub struct Established {
     pub protocol: Protocol,
     /// Whether a ticket spared the full handshake.
     pub resumed: bool,
+    /// The group of the key exchange, as the registry of TLS spells it; empty without one, or for
+    /// one that this server does not offer.
+    pub group: &'static str,
     /// Where the keys after a `KeyUpdate` come from.
     pub schedule: KeySchedule,
 }
@@ -36,6 +39,14 @@ impl Established {
         let protocol =
             Protocol::agreed(connection.alpn_protocol()).ok_or(HandshakeError::Protocol)?;
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let group =
+            connection.negotiated_key_exchange_group().map_or("", |group| match group.name() {
+                NamedGroup::X25519MLKEM768 => "X25519MLKEM768",
+                NamedGroup::X25519 => "x25519",
+                NamedGroup::secp256r1 => "secp256r1",
+                NamedGroup::secp384r1 => "secp384r1",
+                _ => "",
+            });
         let (secrets, kernel) =
             connection.dangerous_into_kernel_connection().map_err(HandshakeError::Tls)?;
         let version = match kernel.protocol_version() {
@@ -59,6 +70,7 @@ impl Established {
             transmit,
             protocol,
             resumed,
+            group,
             schedule: KeySchedule::new(kernel, version),
         })
     }

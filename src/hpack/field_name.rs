@@ -42,9 +42,11 @@ names! {
     Range = "range";
     Referer = "referer";
     Te = "te";
+    Traceparent = "traceparent";
     TransferEncoding = "transfer-encoding";
     Upgrade = "upgrade";
     UserAgent = "user-agent";
+    XRequestId = "x-request-id";
 }
 
 impl FieldName {

@@ -9,6 +9,7 @@ use super::{
     Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, PoolFigures, Slow,
     Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
 };
+use crate::wall_clock::since_1970_at;
 
 /// What does not change while a server runs.
 #[derive(Clone, Debug)]
@@ -29,6 +30,19 @@ pub struct ServerFacts {
     pub whole_records: bool,
     /// The pools of upstream servers, as of this report.
     pub pools: Vec<PoolFigures>,
+    /// The certificates that it serves at present.
+    pub certificates: Vec<CertificateFacts>,
+}
+
+/// A certificate that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The first name that it is for.
+    pub name: String,
+    /// The file of its chain; empty if it is kept in memory only.
+    pub file: String,
+    /// The last second of its validity, since 1970; None if that could not be read.
+    pub not_after: Option<i64>,
 }
 
 /// A slow request and its worker.
@@ -126,6 +140,7 @@ impl Anatomy {
                 root_replaced: 0,
                 whole_records: true,
                 pools: Vec::new(),
+                certificates: Vec::new(),
             },
             time: SystemTime::now(),
             uptime: Duration::ZERO,
@@ -203,6 +218,11 @@ impl Anatomy {
     pub fn unobserved(&self) -> u64 {
         self.workers.iter().flatten().map(|worker| worker.unobserved).sum()
     }
+}
+
+/// The days from `now` until a second since 1970; negative if that has passed.
+pub(super) fn days_left(last: i64, now: SystemTime) -> f64 {
+    (last as f64 - since_1970_at(now).as_secs_f64()) / 86_400.0
 }
 
 /// Sorts requests, slowest first, and keeps at most `each` of those that are `alike`.

@@ -6,7 +6,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{Anatomy, History, Span, Summary};
+use super::{Anatomy, History, Span, Summary, anatomy::days_left};
 
 /// Something that deserves a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ const SLOWER: f64 = 2.0;
 
 /// And at least so many nanoseconds more.
 const NOTABLE: u64 = 2_000_000;
+
+/// Days before its end at which a certificate should have been renewed.
+const EXPIRES: f64 = 7.0;
 
 /// The share of its time that a worker may lose without a word.
 const LOST: f64 = 0.05;
@@ -73,6 +76,14 @@ fn compare(recent: &Anatomy, now: &Summary, before: Option<&Summary>) -> Vec<Att
     }
     if recent.server.root_missing {
         say("root_missing", true, "the served folder is missing".to_owned());
+    }
+    for certificate in &recent.server.certificates {
+        let left = certificate.not_after.map(|last| days_left(last, recent.time));
+        if let Some(days) = left.filter(|days| *days < EXPIRES) {
+            let name = &certificate.name;
+            let says = format!("the certificate for {name} expires in {days:.1} days");
+            say("certificate", true, says);
+        }
     }
     let counts = recent.counts;
     for (what, count, words) in [
@@ -167,6 +178,7 @@ fn ms(nanoseconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::CertificateFacts;
 
     fn names(now: &Summary, before: Option<&Summary>) -> Vec<&'static str> {
         let mut recent = Anatomy::empty();
@@ -225,8 +237,16 @@ mod tests {
         let mut recent = Anatomy::empty();
         recent.workers.push(None);
         recent.counts.defects = 1;
+        let mut certificate = |name: &str, not_after| {
+            let name = name.to_owned();
+            let facts = CertificateFacts { name, file: String::new(), not_after };
+            recent.server.certificates.push(facts);
+        };
+        certificate("late.example", Some(1_000));
+        certificate("fresh.example", Some(1 << 40));
+        certificate("unknown.example", None);
         let all = compare(&recent, &usual(), None);
         let names: Vec<_> = all.iter().map(|one| (one.what, one.bad)).collect();
-        assert_eq!(names, [("silent_worker", true), ("defect", true)]);
+        assert_eq!(names, [("silent_worker", true), ("certificate", true), ("defect", true)]);
     }
 }

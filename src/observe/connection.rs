@@ -20,6 +20,8 @@ pub struct Agreed {
     pub version: &'static str,
     /// The protocol that the connection speaks, as ALPN spells it.
     pub protocol: &'static str,
+    /// The group of the key exchange, as the registry of TLS spells it; empty without one.
+    pub group: &'static str,
 }
 
 impl Agreed {

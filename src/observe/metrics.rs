@@ -1,6 +1,7 @@
 //! `/metrics`: what is known, as text for Prometheus and whatever speaks OpenMetrics.
 //! Base units, seconds and bytes; counters end in `_total`.
 
+mod bounds;
 mod ends;
 mod pools;
 mod process;
@@ -19,23 +20,8 @@ use super::{
     Anatomy, Basis, Exposition, Flow, Histograms, Route, Stage, ThreadFigures, WorkerSnapshot,
 };
 
+use bounds::{BOUNDS, FINE, buckets};
 use process::Process;
-
-/// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
-/// from a microsecond to ten seconds, and a minute.
-const BOUNDS: [u64; 23] = {
-    let mut bounds = [60_000_000_000; 23];
-    let (mut power, mut at) = (1_000, 0);
-    while at < 21 {
-        bounds[at] = power;
-        bounds[at + 1] = power * 5 / 2;
-        bounds[at + 2] = power * 5;
-        power *= 10;
-        at += 3;
-    }
-    bounds[21] = power;
-    bounds
-};
 
 impl Anatomy {
     /// The report as metrics.
@@ -98,6 +84,15 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         .encode_family(&[("backend", anatomy.server.io)])?
         .encode_gauge(&1_i64)?;
     gauge(to, "uptime_seconds", "Time since the start", anatomy.uptime.as_secs_f64())?;
+    let help = "The last second of a served certificate's validity, since 1970";
+    let name = "certificate_not_after_timestamp_seconds";
+    let mut expiry = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for certificate in &anatomy.server.certificates {
+        if let Some(last) = certificate.not_after {
+            let labels = [("name", &*certificate.name), ("file", &*certificate.file)];
+            expiry.encode_family(&labels)?.encode_gauge(&last)?;
+        }
+    }
     let missing = if anatomy.server.root_missing { 1.0 } else { 0.0 };
     gauge(to, "root_missing", "1 if there is no folder at the path of the served one", missing)?;
     let replaced = anatomy.server.root_replaced;
@@ -178,28 +173,15 @@ fn stages(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let histogram = anatomy.histograms.stage(stage);
         let sum = seconds(anatomy.histograms.sum(stage));
         let labels = [("stage", stage.name())];
+        let bounds = if stage == Stage::Total { &FINE[..] } else { &BOUNDS };
         family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
             sum,
             histogram.len(),
-            &buckets(histogram),
+            &buckets(histogram, bounds),
             None,
         )?;
     }
     Ok(())
-}
-
-/// Samples in each bucket, not cumulated; the last one is without bound.
-fn buckets(histogram: &Histogram<u64>) -> Vec<(f64, u64)> {
-    let mut buckets: Vec<(f64, u64)> = BOUNDS.map(|bound| (seconds(bound), 0)).to_vec();
-    buckets.push((f64::INFINITY, 0));
-    for step in histogram.iter_recorded() {
-        let value = step.value_iterated_to();
-        let place = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
-        if let Some((_, count)) = buckets.get_mut(place) {
-            *count += step.count_since_last_iteration();
-        }
-    }
-    buckets
 }
 
 fn ledger(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -347,7 +329,7 @@ fn worker_histogram(
         family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
             seconds(sum),
             histogram.len(),
-            &buckets(histogram),
+            &buckets(histogram, &BOUNDS),
             None,
         )?;
     }

@@ -43,11 +43,12 @@ mod server_timing;
 mod slow;
 mod stage;
 mod statuses;
+mod trace;
 mod why;
 mod work;
 
 pub use account::RingAccount;
-pub use anatomy::{Anatomy, ServerFacts, SlowOnWorker};
+pub use anatomy::{Anatomy, CertificateFacts, ServerFacts, SlowOnWorker};
 pub use attention::{Attention, attention};
 pub use blame::{Blame, Delivery, Shares};
 pub use coarse::Coarse;

@@ -174,7 +174,7 @@ impl OpenRequest {
     }
 
     /// Keeps what a request without a head in the form of HTTP/1 asks for, in that form.
-    pub(super) fn keep_asked(&mut self, line: [&[u8]; 2], fields: [&[u8]; 2], logged: usize) {
+    pub(super) fn keep_asked(&mut self, line: [&[u8]; 2], logged: usize) {
         if self.head_len > 0 {
             return;
         }
@@ -186,19 +186,23 @@ impl OpenRequest {
             room = rest;
         }
         self.head_len = (HEAD_KEPT - room.len()) as u8;
-        let mut log = |parts: &[&[u8]]| {
-            for part in parts {
-                let room = logged.saturating_sub(self.logged.len());
-                self.logged.extend_from_slice(part.get(..room).unwrap_or(part));
-            }
-        };
-        log(&[method, b" ", target, b" HTTP/1.1\r\n"]);
-        for (name, value) in [&b"Referer: "[..], b"User-Agent: "].into_iter().zip(fields) {
-            if !value.is_empty() {
-                log(&[name, value, b"\r\n"]);
-            }
+        self.log(&[method, b" ", target, b" HTTP/1.1\r\n"], logged);
+    }
+
+    /// Keeps fields of such a request: names with their colons, and values, of which empty ones are
+    /// left out.
+    pub(super) fn keep_fields(&mut self, fields: &[(&[u8], &[u8])], logged: usize) {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            self.log(&[name, value, b"\r\n"], logged);
         }
-        log(&[b"\r\n"]);
+        self.log(&[b"\r\n"], logged);
+    }
+
+    fn log(&mut self, parts: &[&[u8]], logged: usize) {
+        for part in parts {
+            let room = logged.saturating_sub(self.logged.len());
+            self.logged.extend_from_slice(part.get(..room).unwrap_or(part));
+        }
     }
 
     /// Forgets its head; the memory of a long one is not kept for the next.
@@ -373,12 +377,14 @@ mod tests {
     fn what_a_stream_asks_for_reads_as_a_head() {
         let mut request = OpenRequest::default();
         request.begin(0, 0);
-        request.keep_asked([b"GET", b"/a"], [b"", b"me"], 100);
+        request.keep_asked([b"GET", b"/a"], 100);
+        request.keep_fields(&[(b"Referer: ", b""), (b"User-Agent: ", b"me")], 100);
         assert_eq!(request.head(), b"GET /a HTTP/1.1\r\n");
         assert_eq!(request.logged_head(), b"GET /a HTTP/1.1\r\nUser-Agent: me\r\n\r\n");
         let long = [b'x'; 300];
         let mut request = OpenRequest::default();
-        request.keep_asked([b"GET", &long], [&long, &long], 350);
+        request.keep_asked([b"GET", &long], 350);
+        request.keep_fields(&[(b"Referer: ", &long), (b"User-Agent: ", &long)], 350);
         assert_eq!((request.head().len(), request.logged_head().len()), (HEAD_KEPT, 350));
     }
 

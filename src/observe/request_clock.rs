@@ -107,11 +107,20 @@ impl RequestClock {
         }
     }
 
-    /// What the request asks for, where there is no head in the form of HTTP/1.
-    pub fn asked(&mut self, method: &[u8], target: &[u8], referer: &[u8], user_agent: &[u8]) {
+    /// What the request asks for, where there is no head in the form of HTTP/1. `fields`, names with
+    /// their colons and values, are called for only if they are logged.
+    pub fn asked<'f, const N: usize>(
+        &mut self,
+        method: &[u8],
+        target: &[u8],
+        fields: impl FnOnce() -> [(&'static [u8], &'f [u8]); N],
+    ) {
         if let Some(request) = &mut self.0 {
             let logged = request.connection.as_ref().map_or(0, |of| of.observer.logged);
-            request.keep_asked([method, target], [referer, user_agent], logged);
+            request.keep_asked([method, target], logged);
+            if logged > 0 {
+                request.keep_fields(&fields(), logged);
+            }
         }
     }
 
@@ -192,8 +201,10 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     }
     let queued = if request.number == 1 { connection.accept_queue.unwrap_or(0) } else { 0 };
     let class = Class::of(request.parts(), total, queued, request.status, true);
-    if noted.log.is_some() || noted.slowest.wants(class, total + queued) {
-        tell(&connection, noted, &request, total, true);
+    let (status, ended) = (request.status, request.end.is_some());
+    let logged = noted.log.as_mut().is_some_and(|log| log.wants(status, total, ended));
+    if logged || noted.slowest.wants(class, total + queued) {
+        tell(&connection, noted, &request, total, (true, logged));
     }
     noted.open.put_back(request);
 }
@@ -218,26 +229,28 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     noted.ends.count(Ended::Aborted, end);
     let total = request.entered().saturating_sub(request.arrived);
     noted.enter_incomplete(end, request.parts(), total);
-    tell(&connection, noted, &request, total, false);
+    tell(&connection, noted, &request, total, (false, true));
     noted.open.put_back(request);
 }
 
-/// Notes a request that has ended in the access log and among the slowest.
+/// Notes a request that has ended in the access log, if it is `logged`, and among the slowest.
 #[cold]
 fn tell(
     connection: &Connection,
     noted: &mut Noted,
     request: &OpenRequest,
     total: u64,
-    complete: bool,
+    (complete, logged): (bool, bool),
 ) {
     let Noted { log, slowest, .. } = noted;
     let finished = finished(connection, request, total, complete);
-    if let Some(log) = log {
+    if let Some(log) = log.as_mut().filter(|_| logged) {
         log.push(&finished, connection.peer.as_ref(), request.logged_head());
     }
     if slowest.wants(finished.class(), finished.waited()) {
-        slowest.keep(&finished, request.head(), connection.observer.connections.get());
+        let logged = request.logged_head();
+        let head = if logged.is_empty() { request.head() } else { logged };
+        slowest.keep(&finished, head, connection.observer.connections.get());
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Agreed, End, Route, Shares, Stage, Work,
     request::{HEAD_KEPT, Parts},
     stage::REQUEST_STAGES,
+    trace::Trace,
 };
 
 /// How long a slow request is remembered, in nanoseconds.
@@ -163,6 +164,8 @@ pub struct Slow {
     pub head: [u8; HEAD_KEPT],
     /// How much of that is there.
     pub head_len: usize,
+    /// The trace that it is a part of, if its client said so and its whole head was kept.
+    pub(super) trace: Option<Trace>,
     /// Connections that were open on the worker when it ended.
     pub connections: usize,
     /// The longest turn that overlaps it.
@@ -205,8 +208,15 @@ impl Slowest {
     /// Keeps a request, in the place of the fastest one of its class if there is no room.
     pub(super) fn keep(&mut self, finished: &Finished, head: &[u8], connections: usize) {
         let stall = self.stall_within(finished.arrived, finished.ended);
-        let mut slow =
-            Slow { finished: *finished, head: [0; HEAD_KEPT], head_len: 0, connections, stall };
+        let trace = Trace::of_head(head);
+        let mut slow = Slow {
+            finished: *finished,
+            head: [0; HEAD_KEPT],
+            head_len: 0,
+            trace,
+            connections,
+            stall,
+        };
         slow.head_len = head.len().min(HEAD_KEPT);
         let kept = head.get(..slow.head_len).unwrap_or_default();
         slow.head.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);

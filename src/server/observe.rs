@@ -9,11 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::root::RootFigures;
+use super::{
+    root::RootFigures,
+    tls::{ServedCertificate, Tls},
+};
 use crate::{
     observe::{
-        Anatomy, EVERY, History, KernelFigures, ListenerQueue, ServerFacts, Span, WorkerSnapshot,
-        access_log::LogHandle, admin::Source, attention,
+        Anatomy, CertificateFacts, EVERY, History, KernelFigures, ListenerQueue, ServerFacts, Span,
+        WorkerSnapshot, access_log::LogHandle, admin::Source, attention,
     },
     ring::TcpInfo,
     upstream::Shared as Upstream,
@@ -41,6 +44,7 @@ pub(super) struct Sources {
     pub(super) log: Option<LogHandle>,
     pub(super) upstreams: Vec<Arc<Upstream>>,
     pub(super) root: Arc<RootFigures>,
+    pub(super) tls: Arc<Tls>,
     pub(super) history: Mutex<History>,
 }
 
@@ -84,6 +88,7 @@ impl Sources {
             root_missing: self.root.missing.load(Ordering::Relaxed),
             root_replaced: self.root.replaced.load(Ordering::Relaxed),
             pools: self.upstreams.iter().map(|pool| pool.figures()).collect(),
+            certificates: self.tls.certificates().into_iter().map(certificate).collect(),
             ..self.facts.clone()
         };
         Anatomy::of(facts, self.started.elapsed(), workers, kernel, log)
@@ -143,6 +148,14 @@ impl Drop for Historian {
         {
             log::error!("history: its thread panicked: a defect");
         }
+    }
+}
+
+fn certificate(served: ServedCertificate) -> CertificateFacts {
+    CertificateFacts {
+        name: served.names.into_iter().next().unwrap_or_default(),
+        file: served.file.display().to_string(),
+        not_after: served.not_after,
     }
 }
 

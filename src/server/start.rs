@@ -29,7 +29,7 @@ use crate::{
     files::Pool,
     observe::{
         ServerFacts,
-        access_log::{AccessLog, Feed, LogFile},
+        access_log::{AccessLog, Feed, LogFile, Rules},
         admin::{Admin, AdminSocket},
     },
     record,
@@ -233,6 +233,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             anatomy: config.observe.anatomy,
             root_missing: false,
             root_replaced: 0,
+            certificates: Vec::new(),
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
             pools: Vec::new(),
         },
@@ -242,6 +243,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         listeners: watched,
         root: Arc::clone(root.figures()),
         log: log_handle.clone(),
+        tls: Arc::clone(&tls),
         history: Mutex::default(),
     });
     let mut server = RunningServer {
@@ -303,8 +305,10 @@ fn access_log(
     workers: usize,
 ) -> Result<(Option<AccessLog>, Vec<Feed>), StartError> {
     let Some(file) = file else { return Ok((None, Vec::new())) };
+    let slow = u64::try_from(config.observe.access_log_slow.as_nanos()).unwrap_or(u64::MAX);
+    let rules = Rules { one_in: config.observe.access_log_one_in, slow };
     let (log, feeds) =
-        AccessLog::start(file, config.log_format, workers).map_err(StartError::AccessLog)?;
+        AccessLog::start(file, config.log_format, rules, workers).map_err(StartError::AccessLog)?;
     Ok((Some(log), feeds))
 }
 

@@ -46,6 +46,8 @@ pub struct ServedCertificate {
     pub names: Vec<String>,
     /// SHA-256 of it, in pairs of hexadecimal digits parted by colons.
     pub fingerprint: String,
+    /// The last second of its validity, since 1970; None if that could not be read.
+    pub not_after: Option<i64>,
 }
 
 /// Files that were refused; what they held before is still in use.
@@ -129,6 +131,7 @@ impl Tls {
             file: file.clone(),
             names: certificate.names().to_vec(),
             fingerprint: certificate.fingerprint().to_owned(),
+            not_after: certificate.not_after(),
         };
         state.files.iter().zip(state.certificates()).map(served).collect()
     }

@@ -67,6 +67,55 @@ fn the_access_log_has_a_line_for_each_request() {
     assert_eq!(lines[0]["taken"], "user_tls/cache");
 }
 
+/// Of what was neither slow nor failed one in ten is logged, of the rest everything.
+#[test]
+fn the_access_log_has_every_failure_and_a_part_of_the_rest() {
+    let folder = folder();
+    let path = folder.path().join("access.log");
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(path.clone()));
+        config.observe.access_log_one_in = 10;
+        config.observe.access_log_slow = PATIENCE;
+        config.log_format = LogFormat::Json;
+    });
+    let mut client = connect(&server);
+    (0..35).for_each(|_| assert_eq!(client.get("/").0, 200));
+    client.send(b"bad\r\n\r\n");
+    assert_eq!(client.response().0, 400);
+    drop(client);
+    stop(server);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept: Vec<_> = lines
+        .iter()
+        .map(|line| ["status", "number", "one_in"].map(|member| line[member].as_u64().unwrap()))
+        .collect();
+    assert_eq!(kept, [[200, 10, 10], [200, 20, 10], [200, 30, 10], [400, 36, 1]]);
+    assert_eq!(lines[0]["group"], "X25519MLKEM768");
+}
+
+/// What the client calls its request stands in its line, and beside the slowest.
+#[test]
+fn ids_of_the_client_lead_to_its_line() {
+    let folder = folder();
+    let path = folder.path().join("access.log");
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(path.clone()));
+    });
+    let mut client = connect(&server);
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let ids = format!("Traceparent: 00-{trace}-{parent}-01\r\nX-Request-Id: mine");
+    client.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{ids}\r\n\r\n").as_bytes());
+    assert_eq!(client.response().0, 200);
+    client.close();
+    let report: Value = serde_json::from_str(&settled(&server, 1).to_json()).unwrap();
+    assert_eq!(report["slowest"][0]["trace_id"], trace);
+    stop(server);
+    let text = fs::read_to_string(&path).unwrap();
+    let wanted = format!("trace={trace} parent={parent} sampled=1 request_id=\"mine\"");
+    assert!(text.contains(&wanted), "{text}");
+}
+
 #[test]
 fn a_log_that_cannot_be_written_holds_up_nothing_and_is_counted() {
     let folder = folder();

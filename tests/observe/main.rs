@@ -8,6 +8,7 @@ mod access_log;
 mod client;
 mod ledger;
 mod program;
+mod prometheus;
 mod report;
 mod stages;
 mod top;

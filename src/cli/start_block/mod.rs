@@ -228,6 +228,7 @@ mod tests {
             file: file.into(),
             names: names.iter().map(|&name| name.to_owned()).collect(),
             fingerprint: "AB:CD".to_owned(),
+            not_after: None,
         }
     }
 

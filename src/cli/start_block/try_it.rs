@@ -84,6 +84,7 @@ mod tests {
             file: file.into(),
             names: names.iter().map(|&name| name.to_owned()).collect(),
             fingerprint: "AB:CD".to_owned(),
+            not_after: None,
         };
         command(&address.parse().unwrap(), &certificate, true, false)
     }
@@ -139,6 +140,7 @@ mod tests {
             file: "/run/credentials/ringway.service/cert".into(),
             names: vec!["example.com".to_owned()],
             fingerprint: "AB:CD".to_owned(),
+            not_after: None,
         };
         assert_eq!(
             command(&"0.0.0.0:443".parse().unwrap(), &certificate, false, true),

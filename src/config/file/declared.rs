@@ -235,6 +235,22 @@ pub(super) fn observe() -> Vec<Key<Config>> {
             },
         ),
         Key::text(
+            "access_log_sample",
+            Some("access-log-sample"),
+            Kind::Number,
+            "1",
+            "Log one in so many of the requests that were neither slow nor failed",
+            |config, text| put(&mut config.observe.access_log_one_in, number(text)),
+        ),
+        Key::text(
+            "access_log_slow",
+            Some("access-log-slow"),
+            Kind::Time,
+            "1s",
+            "Log every request that took this long, whatever access_log_sample is",
+            |config, text| put(&mut config.observe.access_log_slow, time(text)),
+        ),
+        Key::text(
             "server_timing",
             Some("server-timing"),
             Kind::Flag,

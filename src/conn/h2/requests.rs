@@ -261,7 +261,13 @@ impl Connection<'_> {
 
 /// Gives the clock what the log says of a request.
 fn note(clock: &mut RequestClock, head: &Head<'_>) {
-    let field = |name| head.field(name).unwrap_or(b"");
-    let (referer, user_agent) = (field(FieldName::Referer), field(FieldName::UserAgent));
-    clock.asked(head.method.as_bytes(), head.path_text, referer, user_agent);
+    let fields = |name| head.field(name).unwrap_or(b"");
+    clock.asked(head.method.as_bytes(), head.path_text, || {
+        [
+            (&b"Referer: "[..], fields(FieldName::Referer)),
+            (b"User-Agent: ", fields(FieldName::UserAgent)),
+            (b"Traceparent: ", fields(FieldName::Traceparent)),
+            (b"X-Request-Id: ", fields(FieldName::XRequestId)),
+        ]
+    });
 }

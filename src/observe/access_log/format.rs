@@ -11,6 +11,7 @@ use crate::{
     config::LogFormat,
     observe::{
         json, log::push_time, request_clock::route_name, slow::Finished, stage::REQUEST_STAGES,
+        trace::Trace,
     },
     wall_clock::since_1970_at,
 };
@@ -20,6 +21,9 @@ const TARGET: usize = 2048;
 
 /// Bytes of another field that are logged.
 const FIELD: usize = 512;
+
+/// Bytes of a request's id that are logged.
+const REQUEST_ID: usize = 128;
 
 /// Field lines that are looked at.
 const FIELDS: usize = crate::config::MAX_HEAD_FIELDS;
@@ -33,6 +37,8 @@ struct Asked<'h> {
     version: &'static str,
     referer: &'h [u8],
     user_agent: &'h [u8],
+    request_id: &'h [u8],
+    trace: Option<Trace>,
 }
 
 impl<'h> Asked<'h> {
@@ -60,6 +66,8 @@ impl<'h> Asked<'h> {
             },
             referer: field("referer"),
             user_agent: field("user-agent"),
+            request_id: cut(field("x-request-id"), REQUEST_ID),
+            trace: Trace::of_head(head),
         }
     }
 }
@@ -129,11 +137,26 @@ fn push_text(
         or_dash(agreed.version),
         or_dash(agreed.protocol),
     );
+    if finished.number <= 1 && !agreed.group.is_empty() {
+        let _ = write!(text, " group={}", agreed.group);
+    }
     if finished.stream > 0 {
         let _ = write!(text, " stream={}", finished.stream);
     }
     if let Some(end) = finished.end {
         let _ = write!(text, " end={end}");
+    }
+    if let Some(trace) = &asked.trace {
+        let sampled = u8::from(trace.sampled);
+        let _ = write!(text, " trace={} parent={} sampled={sampled}", trace.id(), trace.parent());
+    }
+    if !asked.request_id.is_empty() {
+        text.push_str(" request_id=\"");
+        push_escaped(text, asked.request_id);
+        text.push('"');
+    }
+    if line.one_in > 1 {
+        let _ = write!(text, " one_in={}", line.one_in);
     }
     let _ = write!(text, " blame={}", finished.shares.blame().name());
     for (name, time) in of_connection(finished).into_iter().chain([("lost", finished.lost)]) {
@@ -171,12 +194,18 @@ fn push_json(
     string("version", asked.version.as_bytes());
     string("referer", asked.referer);
     string("user_agent", asked.user_agent);
+    string("request_id", asked.request_id);
+    let ids = asked.trace.as_ref().map(|trace| (trace.id(), trace.parent()));
+    let (trace, parent) = ids.unwrap_or_default();
+    string("trace_id", trace.as_bytes());
+    string("parent_id", parent.as_bytes());
+    string("group", finished.agreed.group.as_bytes());
     string("taken", route_name(finished.route).as_bytes());
     let _ = write!(
         text,
         ",\"status\":{},\"bytes\":{},\"resumed\":{},\"number\":{},\"complete\":{},\
          \"connection\":\"{worker}-{}\",\"tls\":\"{}\",\"protocol\":\"{}\",\"stream\":{},\
-         \"blame\":\"{}\"",
+         \"blame\":\"{}\",\"one_in\":{}",
         finished.status,
         finished.bytes,
         finished.agreed.resumed,
@@ -187,6 +216,7 @@ fn push_json(
         finished.agreed.protocol,
         finished.stream,
         finished.shares.blame().name(),
+        line.one_in,
     );
     match finished.end {
         None => text.push_str(",\"end\":null"),
@@ -260,7 +290,7 @@ mod tests {
             number: 3,
             complete: true,
             connection: 17,
-            agreed: Agreed { resumed: false, version: "TLSv1.3", protocol: "http/1.1" },
+            agreed: Agreed { resumed: false, version: "TLSv1.3", protocol: "http/1.1", group: "" },
             handshake: Some(2_100_000),
             total: 15_250,
             first_byte: 900,
@@ -269,7 +299,7 @@ mod tests {
         finished.parts[0] = 5_250;
         finished.parts[place(Stage::LastWrite)] = 10_000;
         let peer = Some("127.0.0.1:5000".parse().unwrap());
-        let line = Line { finished, peer, head: 0..0 };
+        let line = Line { finished, peer, one_in: 1, head: 0..0 };
         let mut text = String::new();
         let time = UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
         format.push_line(&mut text, &line, head, (2, time));
@@ -298,7 +328,7 @@ mod tests {
             total: 1_000,
             ..Finished::default()
         };
-        let line = Line { finished, peer: None, head: 0..0 };
+        let line = Line { finished, peer: None, one_in: 1, head: 0..0 };
         let mut text = String::new();
         LogFormat::Text.push_line(&mut text, &line, b"", (0, UNIX_EPOCH));
         assert_eq!(
@@ -310,15 +340,28 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_the_client_are_taken_over() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let head = format!(
+            "GET / HTTP/1.1\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\nX-Request-ID: a\"b\r\n\r\n"
+        );
+        let text = line(LogFormat::Text, head.as_bytes());
+        let wanted =
+            format!(" trace={trace} parent=b7ad6b7169203331 sampled=1 request_id=\"a\\\"b\" ");
+        assert!(text.contains(&wanted), "{text}");
+        let text = line(LogFormat::Json, head.as_bytes());
+        let wanted =
+            format!("\"request_id\":\"a\\\"b\",\"trace_id\":\"{trace}\",\"parent_id\":\"b7ad");
+        assert!(text.contains(&wanted), "{text}");
+    }
+
+    #[test]
     fn json_is_one_object() {
         let text = line(LogFormat::Json, b"GET / HTTP/1.0\r\nUser-Agent: \xff\"\r\n\r\n");
         assert!(
             text.starts_with("{\"time\":\"2024-02-29T12:34:56.007Z\",\"peer\":\"127.0.0.1:5000\"")
         );
-        assert!(
-            text.contains("\"user_agent\":\"\u{fffd}\\\"\",\"taken\":\"user_tls/cache\""),
-            "{text}"
-        );
+        assert!(text.contains("\"user_agent\":\"\u{fffd}\\\"\",\"request_id\":\"\","), "{text}");
         assert!(text.ends_with("\"last_write_ns\":10000}\n"), "{text}");
     }
 

@@ -41,6 +41,8 @@ pub const BATCHES_BYTES: usize = BATCHES * (BATCH_LINES * size_of::<Line>() + 2 
 struct Line {
     finished: Finished,
     peer: Option<SocketAddr>,
+    /// It stands for so many that are like it.
+    one_in: u32,
     head: Range<usize>,
 }
 
@@ -73,9 +75,27 @@ enum Message {
     End,
 }
 
+/// Which requests are logged: all that were slow or failed, and one in so many of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Of requests that were neither slow nor failed, one in so many; at least 1.
+    pub one_in: u32,
+    /// Nanoseconds from which a request is slow.
+    pub slow: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { one_in: 1, slow: 0 }
+    }
+}
+
 /// A worker's way to the log.
 #[derive(Debug)]
 pub struct Feed {
+    rules: Rules,
+    /// Requests that were passed over since the last one that stands for them.
+    passed_over: u32,
     start: Monotonic,
     filling: Option<Batch>,
     empty: Receiver<Batch>,
@@ -89,8 +109,30 @@ impl Feed {
         self.start = start;
     }
 
+    /// Whether a request is logged whose answer left, with this status and after so many
+    /// nanoseconds. `ended` says that it was refused.
+    #[inline]
+    pub(super) fn wants(&mut self, status: u16, total: u64, ended: bool) -> bool {
+        if self.rules.one_in == 1 || self.always(status, total, ended) {
+            return true;
+        }
+        self.passed_over += 1;
+        if self.passed_over < self.rules.one_in {
+            return false;
+        }
+        self.passed_over = 0;
+        true
+    }
+
+    fn always(&self, status: u16, total: u64, ended: bool) -> bool {
+        ended || status >= 500 || total >= self.rules.slow
+    }
+
     /// Takes a request down, or counts it as dropped.
     pub(super) fn push(&mut self, finished: &Finished, peer: Option<&SocketAddr>, head: &[u8]) {
+        let all = !finished.complete
+            || self.always(finished.status, finished.total, finished.end.is_some());
+        let one_in = if all { 1 } else { self.rules.one_in };
         if self.filling.is_none() {
             self.filling = self.empty.try_recv().ok();
             if let Some(batch) = &mut self.filling {
@@ -104,7 +146,7 @@ impl Feed {
         let from = batch.heads.len();
         batch.heads.extend_from_slice(head);
         let head = from..batch.heads.len();
-        batch.lines.push(Line { finished: *finished, peer: peer.copied(), head });
+        batch.lines.push(Line { finished: *finished, peer: peer.copied(), one_in, head });
         if batch.is_full() {
             self.hand_over();
         }

@@ -17,7 +17,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{BATCHES, Batch, Feed, Message, format::PushLine};
+use super::{BATCHES, Batch, Feed, Message, Rules, format::PushLine};
 use crate::{
     config::{AccessLogTarget, LogFormat},
     monotonic::Monotonic,
@@ -148,6 +148,7 @@ impl AccessLog {
     pub fn start(
         LogFile(output): LogFile,
         format: LogFormat,
+        rules: Rules,
         workers: usize,
     ) -> Result<(Self, Vec<Feed>), AccessLogError> {
         let path = output.path().to_owned();
@@ -162,7 +163,8 @@ impl AccessLog {
             }
             returns.push(back);
             let (full, dropped) = (messages.clone(), Arc::clone(&counters.dropped));
-            feeds.push(Feed { start: Monotonic::now(), filling: None, empty, full, dropped });
+            let start = Monotonic::now();
+            feeds.push(Feed { rules, passed_over: 0, start, filling: None, empty, full, dropped });
         }
         let reopening = Arc::default();
         let handle =

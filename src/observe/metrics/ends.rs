@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::{BOUNDS, count, seconds};
+use super::{bounds::BOUNDS, count, seconds};
 use crate::observe::{Anatomy, Coarse, Stage};
 
 pub(super) fn ends(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

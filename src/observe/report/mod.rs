@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{
     Anatomy, Stage, TAIL,
+    anatomy::days_left,
     histograms::buckets,
     json::{Array, Object, push_object},
     log::push_time,
@@ -119,6 +120,19 @@ impl Anatomy {
         server.boolean("anatomy", self.server.anatomy);
         server.boolean("root_missing", self.server.root_missing);
         server.number("root_replaced", self.server.root_replaced);
+        server.array("certificates", |certificates| {
+            for certificate in &self.server.certificates {
+                certificates.object(|each| {
+                    each.string("name", &certificate.name);
+                    each.string("file", &certificate.file);
+                    let days = certificate.not_after.map(|last| days_left(last, self.time));
+                    match days {
+                        None => each.null("days_left"),
+                        Some(days) => each.float("days_left", rounded(days)),
+                    }
+                });
+            }
+        });
     }
 
     fn push_totals(&self, totals: &mut Object<'_>) {

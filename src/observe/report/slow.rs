@@ -33,6 +33,11 @@ pub(super) fn push_slow(object: &mut Object<'_>, on: &SlowOnWorker, now: SystemT
     object.string("tls", finished.agreed.version);
     object.string("protocol", finished.agreed.protocol);
     object.number("stream", u64::from(finished.stream));
+    match &on.slow.trace {
+        None => object.null("trace_id"),
+        Some(trace) => object.string("trace_id", trace.id()),
+    }
+    object.string("group", finished.agreed.group);
     match finished.end {
         None => object.null("end"),
         Some(end) => object.string("end", &end.to_string()),

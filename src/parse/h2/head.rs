@@ -250,7 +250,9 @@ impl<'s> Draft<'s> {
             | FieldName::IfUnmodifiedSince
             | FieldName::Range
             | FieldName::Referer
-            | FieldName::UserAgent => self.keep_line(name, value),
+            | FieldName::Traceparent
+            | FieldName::UserAgent
+            | FieldName::XRequestId => self.keep_line(name, value),
             FieldName::Other | FieldName::Cookie | FieldName::Te => Ok(()),
             FieldName::Method | FieldName::Scheme | FieldName::Path | FieldName::Authority => {
                 Ok(())

@@ -62,6 +62,11 @@ impl Certificate {
         &self.names
     }
 
+    /// The last second of its leaf's validity, since 1970; None if the leaf could not be read.
+    pub fn not_after(&self) -> Option<i64> {
+        self.validity.map(|(_, last)| last)
+    }
+
     /// What is worth telling the operator, although the pair works.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
