@@ -82,16 +82,18 @@ impl Shares {
     /// although it had something to do.
     pub(super) fn of(parts: &Parts, lost: u64, delivery: Option<Delivery>) -> Self {
         let mut shares = Self { time: [0; 5], delivery };
+        let mut awaited = 0;
         for (whose, time) in WHOSE.into_iter().zip(*parts) {
             match whose {
-                Whose::Client => *shares.of_mut(Blame::Client) += time,
+                Whose::Client => awaited += time,
                 Whose::Server => *shares.of_mut(Blame::Server) += time,
                 Whose::Upstream => *shares.of_mut(Blame::Upstream) += time,
                 Whose::Delivery => shares.divide(time),
             }
         }
         // What is lost was lost in those stages: the server's first, then where bytes were on
-        // their way.
+        // their way. While bytes of the client were awaited nothing was lost: what lies between their
+        // arrival and the worker's turn is the server's already.
         let mut lost = lost;
         for blame in [Blame::Server, Blame::Network, Blame::Upstream, Blame::Client] {
             let part = lost.min(shares.time[blame as usize]);
@@ -99,6 +101,7 @@ impl Shares {
             *shares.of_mut(Blame::Host) += part;
             lost -= part;
         }
+        *shares.of_mut(Blame::Client) += awaited;
         shares
     }
 
@@ -163,6 +166,9 @@ mod tests {
             (&[(Stage::Upstream, 50), (Stage::Process, 40)], 0, None, Blame::Upstream),
             (&[(Stage::RunQueue, 90), (Stage::Head, 10)], 80, None, Blame::Host),
             (&[(Stage::RunQueue, 90), (Stage::Head, 10)], 0, None, Blame::Server),
+            // A worker that did not run while it had to wait for the client anyway.
+            (&[(Stage::RunQueue, 10), (Stage::Head, 90)], 80, None, Blame::Client),
+            (&[(Stage::RunQueue, 10), (Stage::Body, 90)], 80, None, Blame::Client),
             (&last(100), 0, None, Blame::Client),
             (&last(100), 0, delivery(900, 0, 0), Blame::Client),
             (&last(100), 0, delivery(26, 0, 62), Blame::Network),
