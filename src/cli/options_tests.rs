@@ -91,7 +91,7 @@ fn every_option_finds_its_place() {
         admin: Some("unix:/run/ringway.sock".parse().unwrap()),
         access_log: Some(AccessLogTarget::Stdout),
         access_log_one_in: 100,
-        access_log_slow: Duration::from_millis(250),
+        access_log_slow: std::time::Duration::from_millis(250),
         server_timing: true,
         anatomy: false,
     };
