@@ -193,7 +193,12 @@ impl ConnectionClock {
     pub fn without_tls(&mut self) {
         self.0.since.set(self.now());
         self.0.phase.set(Phase::Idle);
-        self.0.agreed.set(Agreed { resumed: false, version: Agreed::NO_TLS, protocol: "http/1.1" });
+        self.0.agreed.set(Agreed {
+            resumed: false,
+            version: Agreed::NO_TLS,
+            protocol: "http/1.1",
+            group: "",
+        });
     }
 
     /// The keys are where they belong.
