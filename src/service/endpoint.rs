@@ -2,7 +2,7 @@
 //!
 //! A name is a number, given out once for the life of the process and to at most [`MOST`] names, so that
 //! names made of what clients send cannot fill memory. The number of the exchange that is being polled
-//! is the thread's; [`Entered`] sets it, and the layer of [`endpoint`] changes it.
+//! is the thread's; [`Watched`](super::Watched) sets it, and the layer of [`endpoint`] changes it.
 
 use std::{
     cell::Cell,

@@ -1,6 +1,6 @@
 //! The configuration file: TOML, read into a [`Config`].
 //!
-//! The invariant: a setting is declared once, as a [`Key`], and from that come the key of the file,
+//! The invariant: a setting is declared once, as a `Key`, and from that come the key of the file,
 //! the option of `ringway serve`, the row of the reference and the place in the schema. All that is
 //! wrong with a file is found in one run, each with its line.
 
