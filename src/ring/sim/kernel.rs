@@ -14,9 +14,10 @@ use std::{
 };
 
 use super::Scripted;
+#[cfg(test)]
+use crate::ring::message::ControlFrame;
 use crate::ring::{
     Backend, Granted, Ring, RingConfig, SendQueue,
-    message::ControlFrame,
     op::{OpId, Submission, Wait},
     receive_pool::ReceivePool,
     send_pool::SendPool,
