@@ -42,38 +42,54 @@
 //! close, files, upstream} → ring`, `{conn, handshake, read, write} → tls → record`, and
 //! `{conn, files, upstream} → {parse, decode, process, respond}`, which are pure.
 
+// The table above is for who reads the source.
+#![allow(rustdoc::private_intra_doc_links)]
 // The program uses parts that the library keeps to itself.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
-pub mod accept;
+mod accept;
 mod calendar;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod close;
+mod close;
 pub mod config;
-pub mod conn;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+mod conn;
+#[doc(hidden)]
 pub mod decode;
-pub mod files;
-pub mod handshake;
+mod files;
+mod handshake;
+#[doc(hidden)]
 pub mod hpack;
-pub mod monotonic;
+mod monotonic;
 pub mod observe;
+#[doc(hidden)]
 pub mod parse;
-pub mod privilege;
+mod privilege;
+#[doc(hidden)]
 pub mod process;
-pub mod read;
+mod read;
+#[doc(hidden)]
 pub mod record;
+#[doc(hidden)]
 pub mod respond;
+#[doc(hidden)]
 pub mod ring;
 pub mod server;
 #[cfg(feature = "service")]
 mod service;
-pub mod tick_clock;
-pub mod tls;
+mod tick_clock;
+mod tls;
 mod upstream;
 mod wall_clock;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+#[cfg(not(feature = "fuzzing"))]
+mod worker;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
 pub mod worker;
-pub mod write;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+mod write;
 
 pub use server::Server;
 #[cfg(feature = "service")]

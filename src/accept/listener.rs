@@ -52,7 +52,7 @@ impl std::error::Error for BindError {}
 
 /// Which connections a listener takes on an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Families {
+pub(crate) enum Families {
     /// Those of the address's own family.
     Own,
     /// On `[::]`, those of IPv4 as well. Their addresses arrive in the IPv6 form, `::ffff:192.0.2.1`.
@@ -64,7 +64,7 @@ pub enum Families {
 ///
 /// # Errors
 /// The first call that the system refuses.
-pub fn bind(
+pub(crate) fn bind(
     address: SocketAddr,
     families: Families,
     count: usize,

@@ -26,10 +26,10 @@ use std::{
     task::Poll, time::Duration,
 };
 
-pub use backoff::Backoff;
-pub use listener::{BindError, Families, bind};
-pub use per_address::{AddressPlace, PerAddress};
-pub use total::{Total, TotalPlace};
+pub(crate) use backoff::Backoff;
+pub(crate) use listener::{BindError, Families, bind};
+pub(crate) use per_address::PerAddress;
+pub(crate) use total::Total;
 
 use crate::ring::{AcceptStream, Ring, TcpInfo};
 
@@ -61,7 +61,7 @@ const EVICTED_A_TURN: u32 = 8;
 pub(crate) const LAST_GRACE: u64 = 2_000;
 
 /// What the accept stage asks of the worker.
-pub trait Admission {
+pub(crate) trait Admission {
     /// How many further connections may be served.
     fn room(&self) -> usize;
     /// Whether the worker is stopping.
@@ -87,7 +87,7 @@ pub trait Admission {
 
 /// Accepts on one listener until the worker stops. Then closes it, so that the kernel gives it no
 /// more connections, and serves those that it had accepted by then, as far as there is room.
-pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
+pub(crate) async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admission) {
     let mut stream = AcceptStream::new(&ring, &listener);
     let mut backoff = Backoff::default();
     // Accepted in one burst with those that took the last room.
@@ -192,7 +192,7 @@ pub async fn accept(ring: Rc<Ring>, listener: Arc<OwnedFd>, admission: impl Admi
 
 /// Closes up to so many silent and idle connections, a few before other tasks run. How many it
 /// closed.
-pub async fn make_room(ring: &Ring, admission: &impl Admission, wanted: u32) -> u32 {
+pub(crate) async fn make_room(ring: &Ring, admission: &impl Admission, wanted: u32) -> u32 {
     for made in 0..wanted {
         if !admission.make_room() {
             return made;

@@ -38,7 +38,7 @@ type Shard = HashMap<Prefix, usize>;
 /// the ceiling ([`crate::config::MemoryCeiling`]). The hash is keyed at random, so nobody can
 /// choose addresses that meet in one place.
 #[derive(Debug)]
-pub struct PerAddress {
+pub(crate) struct PerAddress {
     limit: usize,
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
@@ -46,14 +46,14 @@ pub struct PerAddress {
 
 impl PerAddress {
     /// A table that allows so many connections to each address; None for 0, which is no limit.
-    pub fn new(limit: usize) -> Option<Arc<Self>> {
+    pub(crate) fn new(limit: usize) -> Option<Arc<Self>> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         (limit > 0).then(|| Arc::new(Self { limit, shards, hasher: RandomState::new() }))
     }
 
     /// Counts a connection of this address for as long as the result lives. None if it has as many
     /// as it may have.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
         let prefix = Prefix::from(address);
         let mut shard = self.shard(prefix);
         let open = shard.entry(prefix).or_insert(0);
@@ -66,7 +66,7 @@ impl PerAddress {
     }
 
     /// The connections that one address may have.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
@@ -78,7 +78,7 @@ impl PerAddress {
 
 /// A connection among those of its address.
 #[derive(Debug)]
-pub struct AddressPlace {
+pub(crate) struct AddressPlace {
     table: Arc<PerAddress>,
     prefix: Prefix,
 }

@@ -14,20 +14,20 @@ use std::sync::{
 
 /// The connections of all workers together.
 #[derive(Debug)]
-pub struct Total {
+pub(crate) struct Total {
     limit: usize,
     open: AtomicUsize,
 }
 
 impl Total {
     /// A count that allows so many connections; None for 0, which is no limit.
-    pub fn new(limit: usize) -> Option<Arc<Self>> {
+    pub(crate) fn new(limit: usize) -> Option<Arc<Self>> {
         (limit > 0).then(|| Arc::new(Self { limit, open: AtomicUsize::new(0) }))
     }
 
     /// Counts a connection for as long as the result lives. None if there are as many as there may
     /// be, whichever worker's they are.
-    pub fn admit(self: &Arc<Self>) -> Option<TotalPlace> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<TotalPlace> {
         let taken = |open| (open < self.limit).then_some(open + 1);
         self.open.fetch_update(Acquire, Relaxed, taken).ok()?;
         Some(TotalPlace(Arc::clone(self)))
@@ -35,14 +35,14 @@ impl Total {
 
     /// Further connections that there may be at this moment. Another worker may take them first, so
     /// [`Self::admit`] alone decides.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.open.load(Relaxed))
     }
 }
 
 /// A connection among all.
 #[derive(Debug)]
-pub struct TotalPlace(Arc<Total>);
+pub(crate) struct TotalPlace(Arc<Total>);
 
 impl Drop for TotalPlace {
     fn drop(&mut self) {

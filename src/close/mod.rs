@@ -26,7 +26,7 @@ use crate::{
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// We have no more to say: close_notify, then close.
     CloseNotify,
     /// We have answered and will not read on, but the peer may still be sending: close_notify,
@@ -54,7 +54,7 @@ const LINGER_BYTES: usize = 64 << 20;
 const LINGER_TURN: usize = 256 << 10;
 
 /// Ends a connection, in at most `limit`.
-pub async fn close(
+pub(crate) async fn close(
     ring: &Rc<Ring>,
     socket: Socket,
     mut reader: Reader,

@@ -97,6 +97,7 @@ pub struct MemoryCeiling {
 
 /// One part of a [`MemoryCeiling`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryPart {
     /// What the memory is for.
     pub what: &'static str,

@@ -187,6 +187,7 @@ impl Config {
 
 /// What workers submit their system calls to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IoMode {
     /// io_uring, or epoll where the host refuses io_uring to this process or lacks a part of it.
     #[default]
@@ -199,6 +200,7 @@ pub enum IoMode {
 
 /// Whether TLS records are sealed and opened by the kernel once a handshake is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KtlsMode {
     /// By the cheaper of the two on this host, which a trial at the start finds; the start block
     /// gives the figures.
@@ -215,6 +217,7 @@ pub enum KtlsMode {
 
 /// A TLS version that Ringway speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246), with AEAD suites and ephemeral keys only.
     #[default]
@@ -225,6 +228,7 @@ pub enum TlsVersion {
 
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogFormat {
     /// One line of text for a person.
     #[default]

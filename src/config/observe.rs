@@ -146,6 +146,7 @@ impl std::error::Error for AdminAddressError {}
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AccessLogTarget {
     /// Standard output.
     Stdout,

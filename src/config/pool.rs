@@ -209,6 +209,7 @@ pub enum ForwardedForm {
 
 /// A server of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UpstreamServer {
     /// Where it listens.
     pub address: UpstreamAddress,

@@ -30,6 +30,7 @@ pub struct ProcessOptions {
 
 /// Whether Landlock confines the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LandlockMode {
     /// As far as the kernel has it; the start block says how far.
     #[default]

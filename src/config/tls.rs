@@ -61,6 +61,7 @@ impl CertificateSource {
 
 /// A certificate chain and its key, as PEM files; they may be the same file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CertificatePair {
     /// The chain, leaf first, at most 64 KiB.
     pub cert: PathBuf,
@@ -70,6 +71,7 @@ pub struct CertificatePair {
 
 /// That clients are asked for certificates, and what becomes of those without.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientAuth {
     /// A PEM file, at most 1 MiB, with the certificates of the authorities that vouch for clients.
     /// It is read again when it changes.
@@ -87,6 +89,7 @@ impl ClientAuth {
 
 /// Whether a client may come without a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientAuthMode {
     /// A client without one is served; one with a bad one is refused.
     Optional,

@@ -10,9 +10,9 @@ use std::{
 };
 
 use super::{
-    admission::Admission,
     ktls_plan::KtlsPlan,
     log_limit::LogLimit,
+    occupancy::Occupancy,
     sites::{Generation, Served, SitePlan},
     wall_time::WallTime,
 };
@@ -59,7 +59,7 @@ pub struct Context {
     /// What connections of HTTP/2 share.
     pub(super) h2: super::h2::Shared,
     /// Who is served, and who makes room.
-    pub(crate) admission: Admission,
+    pub(crate) occupancy: Occupancy,
     /// The wall clock.
     pub(crate) time: WallTime,
     /// Where listeners that redirect lead.
@@ -100,7 +100,7 @@ impl Context {
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
             h2: super::h2::Shared::new(limits.head_bytes),
-            admission: Admission::new(ring, limits.handshakes),
+            occupancy: Occupancy::new(ring, limits.handshakes),
             time: WallTime::new(),
             to_https: Redirect::to_https(443),
             draining: Cell::new(None),
@@ -179,7 +179,7 @@ impl Context {
         let is_over = || {
             let draining = self.draining.get();
             draining.is_some_and(|since| self.ring.now() >= until(since))
-                || self.admission.is_evicted()
+                || self.occupancy.is_evicted()
         };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -231,7 +231,7 @@ impl Context {
     /// Closes the connection that has gone longest without a whole ClientHello, if one is to make
     /// room. False if there is none.
     pub(crate) fn evict_silent(&self) -> bool {
-        let evicted = self.admission.evict_silent();
+        let evicted = self.occupancy.evict_silent();
         self.count(|counts| counts.evicted_silent += u64::from(evicted));
         evicted
     }
@@ -242,7 +242,7 @@ impl Context {
         if self.evict_silent() {
             return true;
         }
-        let evicted = self.admission.evict_idle();
+        let evicted = self.occupancy.evict_idle();
         self.count(|counts| counts.evicted += u64::from(evicted));
         evicted
     }

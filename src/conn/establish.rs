@@ -87,7 +87,7 @@ pub(super) async fn establish(
     opening: Opening,
 ) -> Result<Session, EstablishError> {
     let Opening { stream, clock, mut bytes, deadline } = opening;
-    let (places, ring) = (context.admission.handshake_places(), &*context.ring);
+    let (places, ring) = (context.occupancy.handshake_places(), &*context.ring);
     let established = async {
         let _place = if let Some(place) = places.try_take(ring) {
             place
@@ -145,7 +145,7 @@ async fn step(
     flight: &mut Vec<u8>,
     clock: &mut ConnectionClock,
 ) -> Result<Advance, HandshakeError> {
-    context.admission.handshake_turn().await;
+    context.occupancy.handshake_turn().await;
     let began = clock.now();
     let advanced = handshake.advance(bytes, flight);
     // What comes behind the handshake counts where it is read.
@@ -162,7 +162,7 @@ async fn unless_stalled<T>(
     context: &Context,
     client: impl Future<Output = T>,
 ) -> Result<T, EstablishError> {
-    let waiting = context.admission.handshake_places().stalls(&context.ring);
+    let waiting = context.occupancy.handshake_places().stalls(&context.ring);
     let answered = waiting.unless_evicted(client).await;
     answered.ok_or_else(|| {
         context.count(|counts| counts.evicted_handshakes += 1);

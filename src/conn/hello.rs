@@ -64,7 +64,7 @@ impl std::ops::Deref for HelloBytes {
 /// Waits for the ClientHello of an accepted connection. `None` if the connection ended first: it
 /// was closed, at the handshake's deadline, for a newcomer or for a drain.
 pub async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
-    let _place = context.admission.admit();
+    let _place = context.occupancy.admit();
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
     let clock = clock(context, &socket);
@@ -72,7 +72,7 @@ pub async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
     let began = context.ring.now();
     let limit = u64::try_from(context.config.timeouts.handshake.as_millis()).unwrap_or(u64::MAX);
     let deadline = began.saturating_add(limit);
-    let waiting = context.admission.awaits_hello();
+    let waiting = context.occupancy.awaits_hello();
     let gathered = context.unless_draining(gather(&mut stream), began, DRAIN_GRACE);
     let ended = context.ring.until(deadline, waiting.unless_evicted(gathered)).await;
     drop(waiting);

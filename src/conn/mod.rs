@@ -8,7 +8,6 @@
 
 #![forbid(unsafe_code)]
 
-mod admission;
 mod context;
 mod establish;
 mod exchange;
@@ -18,6 +17,7 @@ mod hello;
 mod idle;
 mod ktls_plan;
 mod log_limit;
+mod occupancy;
 mod places;
 mod plain;
 mod session;
@@ -56,7 +56,7 @@ pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
     let opening = Box::new(opening);
     async move {
-        let _place = context.admission.admit();
+        let _place = context.occupancy.admit();
         let clock = opening.clock.clone();
         let mut session = match Box::pin(establish::establish(&context, &socket, *opening)).await {
             Ok(session) => session,

@@ -138,6 +138,7 @@ impl Cache {
     }
 
     /// Entries, cached bytes, descriptors.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn usage(&self) -> (usize, usize, usize) {
         (self.entries, self.bytes, self.descriptors)
     }

@@ -20,11 +20,11 @@ use crate::{
 const SETTLED_MS: i128 = 50;
 
 /// How long what is known of a path is used before it is checked again, in milliseconds.
-pub const FRESH_FOR: u64 = 100;
+pub(crate) const FRESH_FOR: u64 = 100;
 
 /// One file of the file system.
 #[derive(Debug)]
-pub struct FileObject {
+pub(crate) struct FileObject {
     /// What it was when it was opened.
     pub stat: FileStat,
     /// The latest date of other content that was known at the path before, in seconds since the
@@ -36,7 +36,7 @@ pub struct FileObject {
 
 /// Where the content of a file is.
 #[derive(Clone, Debug)]
-pub enum FileContent {
+pub(crate) enum FileContent {
     /// In memory.
     Cached(Rc<Pages>),
     /// In the open file, which is read when it is sent.
@@ -45,7 +45,7 @@ pub enum FileContent {
 
 impl FileContent {
     /// The content, if it is cached.
-    pub fn cached(&self) -> Option<&Rc<Pages>> {
+    pub(crate) fn cached(&self) -> Option<&Rc<Pages>> {
         match self {
             Self::Cached(pages) => Some(pages),
             Self::Open(_) => None,
@@ -53,7 +53,7 @@ impl FileContent {
     }
 
     /// The open file, if the content is not cached.
-    pub fn open(&self) -> Option<&Rc<OwnedFd>> {
+    pub(crate) fn open(&self) -> Option<&Rc<OwnedFd>> {
         match self {
             Self::Cached(_) => None,
             Self::Open(file) => Some(file),
@@ -84,7 +84,7 @@ impl FileObject {
 
 /// A regular file, and the siblings that carry it in a content coding.
 #[derive(Debug)]
-pub struct FileEntry {
+pub(crate) struct FileEntry {
     /// What the answer depends on.
     pub facts: FileFacts,
     identity: FileObject,
@@ -106,7 +106,7 @@ impl FileEntry {
     }
 
     /// The file that carries this coding; the plain one if none does.
-    pub fn object(&self, coding: Coding) -> &FileObject {
+    pub(crate) fn object(&self, coding: Coding) -> &FileObject {
         let coded = self.coded.iter().find(|(carried, _)| *carried == coding);
         coded.map_or(&self.identity, |(_, object)| object)
     }
@@ -142,7 +142,7 @@ impl File for FileEntry {
 
 /// What stands at a path.
 #[derive(Debug)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// A regular file.
     File(FileEntry),
     /// A folder, with its index file if it has one.
@@ -155,7 +155,7 @@ pub enum Standing {
 
 /// What is known of one path, and since when.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// What stands there.
     pub standing: Standing,
     /// When that was last checked, in milliseconds on the worker's clock.
@@ -170,7 +170,7 @@ impl Entry {
     }
 
     /// The file that this entry answers with: itself, or its folder's index.
-    pub fn file(&self) -> Option<&FileEntry> {
+    pub(crate) fn file(&self) -> Option<&FileEntry> {
         match &self.standing {
             Standing::File(file) | Standing::Folder(Some(file)) => Some(file),
             Standing::Folder(None) | Standing::Missing | Standing::Forbidden => None,
@@ -183,7 +183,7 @@ impl Entry {
     }
 
     /// The same as the decision sees it.
-    pub fn found(&self) -> Found<'_, FileEntry> {
+    pub(crate) fn found(&self) -> Found<'_, FileEntry> {
         match &self.standing {
             Standing::File(file) => Found::File(file),
             Standing::Folder(index) => Found::Folder { index: index.as_ref() },

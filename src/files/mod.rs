@@ -28,7 +28,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, FRESH_FOR, FileContent, FileEntry, FileObject, Standing};
+pub(crate) use entry::{Entry, FileContent, FileEntry, FileObject, Standing};
 pub(crate) use pool::Pool;
 pub(crate) use root::Folder;
-pub use store::{FileStore, Listed, LookupError, Stores};
+pub(crate) use store::{FileStore, Listed, LookupError, Stores};

@@ -31,7 +31,7 @@ pub(super) const MAX_ABANDONED: u32 = 128;
 
 /// Why a path was not looked up. The client gets 503.
 #[derive(Debug)]
-pub enum LookupError {
+pub(crate) enum LookupError {
     /// Descriptors or memory have run out, or the disk failed.
     Io(io::Error),
     /// It was not done within [`Timeouts::process`](crate::config::Timeouts::process).
@@ -92,7 +92,7 @@ impl Drop for Reserved {
 
 /// The page that lists a folder, counted for as long as this lives, though the page was taken out.
 #[derive(Debug)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// The page.
     pub page: String,
     _place: Reserved,
@@ -100,7 +100,7 @@ pub struct Listed {
 
 /// What the stores of a worker share: the ring, threads, and one cache with one limit.
 #[derive(Debug)]
-pub struct Stores {
+pub(crate) struct Stores {
     ring: Rc<Ring>,
     max_file: usize,
     /// Bytes of content in memory, in the cache or with those that it is sent to.
@@ -147,12 +147,13 @@ impl Stores {
     }
 
     /// Where the bytes of listings are counted.
-    pub fn listings(&self) -> &Rc<Cell<usize>> {
+    pub(crate) fn listings(&self) -> &Rc<Cell<usize>> {
         &self.listings
     }
 
     /// Entries known, bytes of cached content, descriptors held.
-    pub fn usage(&self) -> (usize, usize, usize) {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
         self.cache.borrow().usage()
     }
 
@@ -173,7 +174,7 @@ impl Stores {
 
 /// A served folder.
 #[derive(Debug)]
-pub struct FileStore {
+pub(crate) struct FileStore {
     shared: Rc<Stores>,
     /// In the cache.
     number: usize,
@@ -202,7 +203,7 @@ impl FileStore {
     }
 
     /// What stands at a path, if that is known and fresh.
-    pub fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
+    pub(crate) fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
         let cache = self.shared.cache.borrow();
         let entry = cache.get(self.number, path)?;
         entry.is_fresh(self.shared.ring.now()).then(|| Rc::clone(entry))
@@ -212,7 +213,7 @@ impl FileStore {
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
+    pub(crate) async fn find(&self, path: &[u8]) -> Result<Rc<Entry>, LookupError> {
         let (shared, number) = (&*self.shared, self.number);
         let now = shared.ring.now();
         let old = shared.cache.borrow().get(number, path).cloned();
@@ -240,7 +241,7 @@ impl FileStore {
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         path: &SitePath<'_>,
         below: &[u8],

@@ -48,7 +48,7 @@ enum First<'b> {
 
 /// Whether `bytes`, all that a client has sent, may be the beginning of a ClientHello and are not
 /// yet a whole one. Looks at [`Handshake::MAX_RECORDS`](super::Handshake::MAX_RECORDS) record headers at most.
-pub fn is_partial_hello(bytes: &[u8]) -> bool {
+pub(crate) fn is_partial_hello(bytes: &[u8]) -> bool {
     first(bytes) == First::Part
 }
 
@@ -62,7 +62,7 @@ pub(super) fn is_inappropriate_fallback(bytes: &[u8]) -> bool {
 }
 
 /// Whether `bytes` hold a ClientHello that offers HTTP/2 by ALPN.
-pub fn offers_http2(bytes: &[u8]) -> bool {
+pub(crate) fn offers_http2(bytes: &[u8]) -> bool {
     match first(bytes) {
         First::Whole(hello) => names_http2(&hello).unwrap_or(false),
         First::Part | First::Other => false,

@@ -22,7 +22,7 @@ use crate::wall_clock::unix_seconds;
 
 /// How far a handshake has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeState {
+pub(crate) enum HandshakeState {
     /// More bytes of the client are needed.
     NeedMore,
     /// The handshake is complete: send what is in the output, then call [`Handshake::finish`].
@@ -31,7 +31,7 @@ pub enum HandshakeState {
 
 /// What a call of [`Handshake::advance`] has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advance {
+pub(crate) struct Advance {
     /// Bytes taken from the front of the input: all of them unless the handshake is finished.
     /// What is then left is protected by the keys of [`Established::receive`].
     pub consumed: usize,
@@ -40,7 +40,7 @@ pub struct Advance {
 }
 
 /// One connection's handshake.
-pub struct Handshake {
+pub(crate) struct Handshake {
     connection: UnbufferedServerConnection,
     /// What rustls still holds (fragments of a message), then a part of the next record.
     buffer: Vec<u8>,
@@ -72,13 +72,13 @@ const INAPPROPRIATE_FALLBACK: &[u8] = &[21, 3, 3, 0, 2, 2, 86];
 impl Handshake {
     /// Most bytes that a client may send in a handshake. A first flight with a post-quantum key
     /// share and a ticket takes about 2 KiB.
-    pub const MAX_BYTES: usize = client_hello::MAX_BYTES;
+    pub(crate) const MAX_BYTES: usize = client_hello::MAX_BYTES;
 
     /// Most records that a client may send in a handshake; three to five is usual.
-    pub const MAX_RECORDS: usize = client_hello::MAX_RECORDS;
+    pub(crate) const MAX_RECORDS: usize = client_hello::MAX_RECORDS;
 
     /// Begins a handshake. Fails only for a configuration that rustls cannot use.
-    pub fn new(config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config).map_err(HandshakeError::Tls)?,
             buffer: Vec::with_capacity(USUAL),
@@ -97,7 +97,7 @@ impl Handshake {
     /// The first call should have the whole ClientHello: only then is a fallback noticed.
     ///
     /// After an error `output` holds the alert to send before closing, if there is one.
-    pub fn advance(
+    pub(crate) fn advance(
         &mut self,
         input: &[u8],
         output: &mut Vec<u8>,
@@ -132,12 +132,12 @@ impl Handshake {
     }
 
     /// Whether the client has sent nothing yet.
-    pub fn is_untouched(&self) -> bool {
+    pub(crate) fn is_untouched(&self) -> bool {
         self.received == 0
     }
 
     /// Ends a finished handshake and yields its keys.
-    pub fn finish(self) -> Result<Established, HandshakeError> {
+    pub(crate) fn finish(self) -> Result<Established, HandshakeError> {
         if !self.finished {
             return Err(HandshakeError::Unfinished);
         }

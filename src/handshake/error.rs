@@ -8,7 +8,7 @@ use crate::tls::KeysError;
 
 /// Why a handshake failed.
 #[derive(Debug)]
-pub enum HandshakeError {
+pub(crate) enum HandshakeError {
     /// The first bytes are an HTTP request in the clear.
     PlainHttp,
     /// The bytes are no TLS record.
@@ -39,7 +39,7 @@ pub enum HandshakeError {
 impl HandshakeError {
     /// Whether the client was refused for its certificate, or for the lack of one. Only servers
     /// that ask for one see this.
-    pub fn is_client_certificate(&self) -> bool {
+    pub(crate) fn is_client_certificate(&self) -> bool {
         matches!(
             self,
             Self::Tls(

@@ -11,7 +11,7 @@ use crate::tls::{KeySchedule, Protocol, traffic_keys};
 
 /// A finished handshake.
 #[derive(Debug)]
-pub struct Established {
+pub(crate) struct Established {
     /// Keys for what the client sends, at its next record.
     pub receive: TrafficKeys,
     /// Keys for what we send, at our next record: session tickets have raised its number.

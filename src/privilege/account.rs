@@ -22,7 +22,7 @@ const MAX_GROUPS: usize = 65_536;
 
 /// Whom a process may become.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// As it was given.
     pub name: String,
     /// Not 0.
@@ -83,7 +83,7 @@ impl Account {
     ///
     /// # Errors
     /// There is no such user or group, or it is root.
-    pub fn find(wanted: &UserSpec) -> Result<Self, AccountError> {
+    pub(crate) fn find(wanted: &UserSpec) -> Result<Self, AccountError> {
         // Numbers need no names, and a container may have neither file.
         let numbers = number(wanted.user()).is_some() && wanted.group().and_then(number).is_some();
         let read = |path| match read(path) {

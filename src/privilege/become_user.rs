@@ -61,7 +61,7 @@ impl std::error::Error for BecomeError {}
 ///
 /// # Errors
 /// The process is not root's, has other threads, or is not wholly that user in the end.
-pub fn become_user(account: &Account) -> Result<(), BecomeError> {
+pub(crate) fn become_user(account: &Account) -> Result<(), BecomeError> {
     let was = geteuid();
     if !was.is_root() {
         return Err(BecomeError::NotRoot(was.as_raw()));
@@ -117,7 +117,7 @@ fn check(account: &Account) -> Result<(), BecomeError> {
 /// Raises the limit on locked memory by `bytes`, or to its hard limit where root may not: registered
 /// send memory counts against it from the change of user on. That it stays as it is would be no
 /// error, since the server works with memory that is not registered.
-pub fn allow_locked_memory(bytes: u64) {
+pub(crate) fn allow_locked_memory(bytes: u64) {
     let limit = getrlimit(Resource::Memlock);
     let raised = |limit: Option<u64>| limit.map(|limit| limit.saturating_add(bytes));
     let most = Rlimit { current: raised(limit.current), maximum: raised(limit.maximum) };
@@ -132,7 +132,7 @@ pub fn allow_locked_memory(bytes: u64) {
 ///
 /// # Errors
 /// What the system says; it has no reason to.
-pub fn give_up_new_privileges() -> io::Result<()> {
+pub(crate) fn give_up_new_privileges() -> io::Result<()> {
     Ok(set_no_new_privs(true)?)
 }
 

@@ -15,7 +15,7 @@ use rustix::process::{
 ///
 /// # Errors
 /// What the system says; it has no reason to.
-pub fn forbid_core_dumps() -> io::Result<()> {
+pub(crate) fn forbid_core_dumps() -> io::Result<()> {
     let hard = getrlimit(Resource::Core).maximum;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: hard })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
@@ -25,6 +25,6 @@ pub fn forbid_core_dumps() -> io::Result<()> {
 ///
 /// # Errors
 /// As above.
-pub fn allow_core_dumps() -> io::Result<()> {
+pub(crate) fn allow_core_dumps() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?)
 }

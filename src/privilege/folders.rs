@@ -13,7 +13,7 @@ use std::{
 const MAX_LINKS: usize = 40;
 
 /// The folder that a file is in, as it was named.
-pub fn folder_of(path: &Path) -> PathBuf {
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -28,7 +28,7 @@ pub fn folder_of(path: &Path) -> PathBuf {
 ///
 /// A link to a folder that is no neighbour, such as `/var/run`, brings nothing but where it leads
 /// now: what it may lead to next is not known, and what is beside it may be anything.
-pub fn folders_of(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders_of(path: &Path) -> Vec<PathBuf> {
     if path.as_os_str().is_empty() {
         return Vec::new();
     }
@@ -73,7 +73,7 @@ pub fn folders_of(path: &Path) -> Vec<PathBuf> {
 /// path leads, and beside where another leads if that is below the link's own folder. Deploying puts
 /// `current`, or `app/current/public`, elsewhere in `releases`. A folder that is named without a link
 /// has none: what is beside it may be anything.
-pub fn successors_of(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn successors_of(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut at = if path.is_absolute() { PathBuf::from("/") } else { here() };
     let mut left: VecDeque<OsString> = components(path).collect();

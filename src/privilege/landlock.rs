@@ -21,7 +21,7 @@ const ABI_ASKED: ABI = ABI::V6;
 
 /// What stays allowed, in folders and all below them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     /// Reading files and folders.
     pub read: Vec<PathBuf>,
     /// Making regular files and writing to files, but neither truncating nor removing them: logs
@@ -35,7 +35,7 @@ pub struct Allowed {
 
 /// What is enforced, for as long as the process lives.
 #[derive(Debug)]
-pub struct Extent {
+pub(crate) struct Extent {
     abi: u32,
     /// TCP sockets may be connected to some ports.
     connects: bool,
@@ -47,7 +47,8 @@ pub struct Extent {
 
 impl Extent {
     /// The version of the rules in force: the kernel's, but no newer one than Ringway asks for.
-    pub fn abi(&self) -> u32 {
+    #[cfg(test)]
+    pub(crate) fn abi(&self) -> u32 {
         self.abi
     }
 
@@ -55,7 +56,7 @@ impl Extent {
     ///
     /// # Errors
     /// The number of threads could not be read.
-    pub fn covers_process(&self) -> Result<(), LandlockError> {
+    pub(crate) fn covers_process(&self) -> Result<(), LandlockError> {
         match &self.unknown_threads {
             Some(error) => Err(LandlockError::UnknownThreads(error.kind())),
             None => Ok(()),
@@ -64,7 +65,7 @@ impl Extent {
 
     /// Whether binding and connecting TCP sockets is denied, but for the ports of upstream servers
     /// (ABI 4, Linux 6.7).
-    pub fn denies_tcp(&self) -> bool {
+    pub(crate) fn denies_tcp(&self) -> bool {
         self.abi >= ABI::V4 as u32
     }
 }
@@ -151,7 +152,7 @@ impl From<RulesetError> for LandlockError {
 ///
 /// # Errors
 /// It has other threads; the kernel has no Landlock, or refuses.
-pub fn confine(allowed: &Allowed) -> Result<Extent, LandlockError> {
+pub(crate) fn confine(allowed: &Allowed) -> Result<Extent, LandlockError> {
     confine_threads(Status::read().map(|status| status.threads), allowed)
 }
 
@@ -171,7 +172,7 @@ fn confine_threads(threads: io::Result<usize>, allowed: &Allowed) -> Result<Exte
 ///
 /// # Errors
 /// The kernel has no Landlock, or refuses.
-pub fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
+pub(crate) fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let folders = [
         (&allowed.read, read),
@@ -220,7 +221,7 @@ fn add(
 ///
 /// # Errors
 /// It has no Landlock.
-pub fn extent() -> Result<u32, Absence> {
+pub(crate) fn extent() -> Result<u32, Absence> {
     let trial = || -> Result<RestrictionStatus, RulesetError> {
         Ruleset::default().handle_access(AccessFs::from_all(ABI_ASKED))?.create()?.restrict_self()
     };

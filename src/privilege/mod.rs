@@ -13,8 +13,12 @@ mod folders;
 mod landlock;
 mod status;
 
-pub use account::{Account, AccountError};
-pub use become_user::{BecomeError, allow_locked_memory, become_user, give_up_new_privileges};
-pub use dumps::{allow_core_dumps, forbid_core_dumps};
-pub use folders::{folder_of, folders_of, successors_of};
-pub use landlock::{Absence, Allowed, Extent, LandlockError, confine, extent, restrict};
+pub(crate) use account::{Account, AccountError};
+pub(crate) use become_user::{
+    BecomeError, allow_locked_memory, become_user, give_up_new_privileges,
+};
+pub(crate) use dumps::{allow_core_dumps, forbid_core_dumps};
+pub(crate) use folders::{folder_of, folders_of, successors_of};
+#[cfg(test)]
+pub(crate) use landlock::restrict;
+pub(crate) use landlock::{Absence, Allowed, Extent, LandlockError, confine, extent};

@@ -38,7 +38,7 @@ impl Reader {
     /// Awaits something that is sent. If that takes longer than `patience`, the connection holds no
     /// buffers of the worker's meanwhile. None if there is no memory to hold what came in them;
     /// then the connection must be cut.
-    pub fn aside_while<'a, F: Future>(
+    pub(crate) fn aside_while<'a, F: Future>(
         &'a mut self,
         patience: Duration,
         mut sent: Pin<&'a mut F>,

@@ -38,7 +38,7 @@ impl Reader {
     ///
     /// # Errors
     /// The kernel cannot change keys (before Linux 6.14): the connection must be closed.
-    pub fn rekey(&mut self, socket: &Socket, keys: TrafficKeys) -> io::Result<()> {
+    pub(crate) fn rekey(&mut self, socket: &Socket, keys: TrafficKeys) -> io::Result<()> {
         match &mut self.decrypt {
             Decrypt::User(opener) => *opener = Opener::new(&keys),
             Decrypt::HandingOver(opener, pending) => {

@@ -6,7 +6,7 @@ use crate::record::{AlertDescription, RecordError};
 
 /// Why nothing more can be read.
 #[derive(Debug)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The socket failed: there is nobody to answer.
     Socket(io::Error),
     /// A record was refused; the peer gets [`RecordError::alert`].
@@ -27,7 +27,7 @@ impl ReadError {
     pub(super) const BEYOND: Self = Self::Defect("a record does not lie where it was received");
 
     /// The alert that the peer gets, if it gets one.
-    pub fn alert(&self) -> Option<AlertDescription> {
+    pub(crate) fn alert(&self) -> Option<AlertDescription> {
         match self {
             Self::Record(error) => Some(error.alert()),
             Self::Kernel(alert) => Some(*alert),

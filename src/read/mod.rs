@@ -20,5 +20,5 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-pub use error::ReadError;
-pub use reader::{Filled, Reader};
+pub(crate) use error::ReadError;
+pub(crate) use reader::{Filled, Reader};

@@ -18,7 +18,7 @@ use crate::{
 
 /// What a wait for more has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filled {
+pub(crate) enum Filled {
     /// There is more plaintext than before.
     More,
     /// The peer sent close_notify: nothing more will come.
@@ -32,7 +32,7 @@ pub enum Filled {
 
 /// The receiving side of an established connection.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     pub(super) ring: Rc<Ring>,
     pub(super) stream: ReceiveStream,
     pub(super) decrypt: Decrypt,
@@ -59,12 +59,12 @@ pub struct Reader {
 
 impl Reader {
     /// Control records in a row that are borne: alerts that change nothing, key updates.
-    pub const MAX_CONTROL_IN_A_ROW: u8 = 16;
+    pub(crate) const MAX_CONTROL_IN_A_ROW: u8 = 16;
 
     /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease
     /// whose bytes from an index on came behind the handshake. With `kernel`, the kernel takes over
     /// at the first record boundary.
-    pub fn new(
+    pub(crate) fn new(
         ring: &Rc<Ring>,
         stream: ReceiveStream,
         keys: TrafficKeys,
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// The plaintext that has arrived and has not been consumed.
-    pub fn plaintext(&self) -> &[u8] {
+    pub(crate) fn plaintext(&self) -> &[u8] {
         if self.gathered.is_empty() {
             self.held.as_ref().map_or(&[], Held::plaintext)
         } else {
@@ -123,12 +123,12 @@ impl Reader {
     }
 
     /// Whether the kernel opens the records.
-    pub fn is_kernel(&self) -> bool {
+    pub(crate) fn is_kernel(&self) -> bool {
         matches!(self.decrypt, Decrypt::Kernel)
     }
 
     /// What was received since this was last asked.
-    pub fn take_taken(&mut self) -> Taken {
+    pub(crate) fn take_taken(&mut self) -> Taken {
         std::mem::take(&mut self.taken)
     }
 
@@ -139,7 +139,7 @@ impl Reader {
 
     /// Lets go of the first `count` bytes of plaintext. What is emptied by that is given back. If
     /// there are fewer, the next wait for more ends with [`ReadError::Defect`].
-    pub fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         let fits = if self.gathered.is_empty() {
             self.held.as_mut().map_or(count == 0, |held| held.consume(count))
         } else {
@@ -150,7 +150,7 @@ impl Reader {
     }
 
     /// Opens what has arrived without waiting. None if more has to come from the socket.
-    pub fn fill_at_hand(&mut self) -> Result<Option<Filled>, ReadError> {
+    pub(crate) fn fill_at_hand(&mut self) -> Result<Option<Filled>, ReadError> {
         loop {
             if let Some(filled) = self.open_next()? {
                 return Ok(Some(filled));
@@ -163,14 +163,14 @@ impl Reader {
     }
 
     /// Waits for more plaintext, or for a control record that the caller must know of.
-    pub async fn fill(&mut self, socket: &Socket) -> Result<Filled, ReadError> {
+    pub(crate) async fn fill(&mut self, socket: &Socket) -> Result<Filled, ReadError> {
         poll_fn(|_| self.poll_fill(socket)).await
     }
 
     /// Waits for more plaintext, or for a control record that the caller must know of. All that a
     /// wait has begun is kept here: a future around it may be dropped at any time. The current task
     /// is woken by the ring.
-    pub fn poll_fill(&mut self, socket: &Socket) -> Poll<Result<Filled, ReadError>> {
+    pub(crate) fn poll_fill(&mut self, socket: &Socket) -> Poll<Result<Filled, ReadError>> {
         loop {
             if let Some(filled) = self.open_next()? {
                 return Poll::Ready(Ok(filled));
@@ -220,7 +220,7 @@ impl Reader {
     }
 
     /// Cancels what is armed and waits until the kernel has let go of it.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.held = None;
         self.control = None;
         self.aside = VecDeque::new();

@@ -456,7 +456,7 @@ fn self_signed() -> Result<(Certificate, PathBuf), StartError> {
     let made = within("the folder of Ringway's own certificate", SelfSigned::obtain)?;
     let made = made.map_err(|error| StartError::SelfSigned(error.to_string()))?;
     let file = match made.storage {
-        Storage::Kept { certificate, .. } => certificate,
+        Storage::Kept { certificate } => certificate,
         Storage::MemoryOnly { reason } => {
             log::warn!("certificate: kept in memory only, {reason}");
             PathBuf::new()

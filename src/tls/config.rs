@@ -12,7 +12,9 @@ use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version;
 
-use super::identity::{Certificate, Certificates, Credentials};
+use super::identity::Certificates;
+#[cfg(any(test, feature = "fuzzing"))]
+use super::identity::{Certificate, Credentials};
 use super::policy::{ClientPolicy, NO_POLICY};
 use super::protocol::Protocol;
 use super::provider::provider;
@@ -31,7 +33,7 @@ const MAX_TICKETS: usize = 2;
 
 /// What clients are offered, whatever the certificates are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// The oldest version of TLS that is accepted.
     pub minimum: TlsVersion,
     /// Whether ALPN offers HTTP/2.
@@ -40,7 +42,7 @@ pub struct Offer {
 
 /// What a configuration is made of, each part of which can be replaced while the server runs.
 #[derive(Debug)]
-pub struct TlsParts {
+pub(crate) struct TlsParts {
     /// The certificates to choose from.
     pub certificates: Certificates,
     /// What is demanded of clients; `None` if they are not asked for certificates.
@@ -62,7 +64,7 @@ impl TlsParts {
     ///   clients that want another number say so (RFC 9149). No session is resumed later than seven days after its full
     ///   handshake.
     /// - No early data: a replayed request must not exist.
-    pub fn server_config(self, offer: Offer) -> Result<Arc<ServerConfig>, rustls::Error> {
+    pub(crate) fn server_config(self, offer: Offer) -> Result<Arc<ServerConfig>, rustls::Error> {
         let versions: &[_] = match offer.minimum {
             TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             TlsVersion::Tls13 => &[&version::TLS13],
@@ -88,7 +90,8 @@ impl TlsParts {
 }
 
 /// The configuration for one certificate, clients without any, tickets of its own and HTTP/1.
-pub fn server_config(
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn server_config(
     credentials: Credentials,
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -103,7 +106,7 @@ pub fn server_config(
 
 /// Tickets for this process alone: the keys are random, change every six hours and open tickets for
 /// twelve.
-pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+pub(crate) fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     Ticketer::new()
 }
 
@@ -115,7 +118,7 @@ pub fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 /// A lock that is only ever written when certificates are replaced costs a reader two atomic
 /// operations, less than a thousandth of a handshake.
 #[derive(Debug)]
-pub struct SharedConfig(RwLock<Variants>);
+pub(crate) struct SharedConfig(RwLock<Variants>);
 
 /// One configuration with as many tickets as the clients of each protocol need.
 #[derive(Debug)]
@@ -141,18 +144,18 @@ impl Variants {
 
 impl SharedConfig {
     /// Begins with this one.
-    pub fn new(config: Arc<ServerConfig>) -> Self {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
         Self(RwLock::new(Variants::of(config)))
     }
 
     /// The present one, for a client whose ClientHello offers HTTP/2, or does not.
-    pub fn current(&self, offers_http2: bool) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self, offers_http2: bool) -> Arc<ServerConfig> {
         let variants = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(if offers_http2 { &variants.http2 } else { &variants.http1 })
     }
 
     /// Puts another one in its place. The old one goes with the last handshake that has it.
-    pub fn replace(&self, config: Arc<ServerConfig>) {
+    pub(crate) fn replace(&self, config: Arc<ServerConfig>) {
         let variants = Variants::of(config);
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, variants);

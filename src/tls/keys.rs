@@ -13,7 +13,7 @@ use crate::record::{Suite, TlsVersion, TrafficKeys};
 
 /// Why there are no keys.
 #[derive(Debug)]
-pub enum KeysError {
+pub(crate) enum KeysError {
     /// rustls refused to derive them.
     Tls(rustls::Error),
     /// rustls gave keys that the record layer does not know.
@@ -21,7 +21,7 @@ pub enum KeysError {
 }
 
 /// Derives the keys that follow a `KeyUpdate` (RFC 8446 section 7.2).
-pub struct KeySchedule {
+pub(crate) struct KeySchedule {
     /// Boxed: half a kilobyte that a connection seldom touches.
     kernel: Box<KernelConnection<ServerConnectionData>>,
     version: TlsVersion,
@@ -34,13 +34,13 @@ impl KeySchedule {
     }
 
     /// The client's next keys, after its `KeyUpdate`. TLS 1.2 has none, and gives an error.
-    pub fn next_receive_keys(&mut self) -> Result<TrafficKeys, KeysError> {
+    pub(crate) fn next_receive_keys(&mut self) -> Result<TrafficKeys, KeysError> {
         let (sequence, secret) = self.kernel.update_rx_secret().map_err(KeysError::Tls)?;
         traffic_keys(self.version, sequence, &secret)
     }
 
     /// Our next keys, for what follows our own `KeyUpdate`. TLS 1.2 has none, and gives an error.
-    pub fn next_transmit_keys(&mut self) -> Result<TrafficKeys, KeysError> {
+    pub(crate) fn next_transmit_keys(&mut self) -> Result<TrafficKeys, KeysError> {
         let (sequence, secret) = self.kernel.update_tx_secret().map_err(KeysError::Tls)?;
         traffic_keys(self.version, sequence, &secret)
     }

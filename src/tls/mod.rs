@@ -17,8 +17,8 @@
 mod config;
 mod files;
 mod hashing;
-pub mod identity;
-pub mod kernel;
+pub(crate) mod identity;
+pub(crate) mod kernel;
 mod keys;
 mod lineage;
 mod policy;
@@ -26,13 +26,15 @@ mod protocol;
 mod provider;
 mod tickets;
 
-pub use config::{Offer, SharedConfig, TlsParts, own_tickets, server_config};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use config::server_config;
+pub(crate) use config::{Offer, SharedConfig, TlsParts, own_tickets};
 pub(crate) use keys::traffic_keys;
-pub use keys::{KeySchedule, KeysError};
+pub(crate) use keys::{KeySchedule, KeysError};
 pub(crate) use lineage::Lineage;
-pub use policy::ClientPolicy;
-pub use protocol::Protocol;
-pub use provider::preferred_suite;
+pub(crate) use policy::ClientPolicy;
+pub(crate) use protocol::Protocol;
+pub(crate) use provider::preferred_suite;
 #[cfg(test)]
 pub(crate) use provider::provider;
-pub use tickets::{KeyFileProblem, SharedTickets, TicketKeysError};
+pub(crate) use tickets::{SharedTickets, TicketKeysError};

@@ -26,7 +26,7 @@ const MAX_HINTS: usize = 8 << 10;
 
 /// What is demanded of clients.
 #[derive(Debug)]
-pub struct ClientPolicy {
+pub(crate) struct ClientPolicy {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     authorities: usize,
     /// The same for the same authorities and the same demand, on every machine.
@@ -45,7 +45,7 @@ impl ClientPolicy {
     ///
     /// # Errors
     /// The file cannot be read, or holds no certificate, or one that cannot be an authority.
-    pub fn load(options: &ClientAuth) -> Result<Self, CredentialsError> {
+    pub(crate) fn load(options: &ClientAuth) -> Result<Self, CredentialsError> {
         let path = &options.ca;
         let (text, _) = files::read(path, MAX_BYTES)
             .map_err(|error| CredentialsError::Read(path.clone(), error))?;
@@ -89,12 +89,12 @@ impl ClientPolicy {
     }
 
     /// How many authorities there are.
-    pub fn authorities(&self) -> usize {
+    pub(crate) fn authorities(&self) -> usize {
         self.authorities
     }
 
     /// Whether both demand the same of the same authorities' clients.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }

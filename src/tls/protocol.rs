@@ -17,7 +17,7 @@ const HTTP_1_0: &[u8] = b"http/1.0";
 
 /// The protocol of the requests on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1 or HTTP/1.0: each request names its version.
     Http1,
     /// HTTP/2.

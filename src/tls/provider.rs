@@ -49,7 +49,7 @@ fn cipher_suites(fast_aes: bool) -> Vec<SupportedCipherSuite> {
 }
 
 /// The cipher that leads among those: what a client gets that supports all of them.
-pub fn preferred_suite() -> Suite {
+pub(crate) fn preferred_suite() -> Suite {
     if has_fast_aes() { Suite::Aes128Gcm } else { Suite::ChaCha20Poly1305 }
 }
 

@@ -107,7 +107,7 @@ impl ProducesTickets for BoundTickets {
 ///
 /// **The work** for a ticket is one comparison of names for each key and at most one opening,
 /// any server made it. Tickets older than 12 hours do not open, however long their key is kept.
-pub struct SharedTickets {
+pub(crate) struct SharedTickets {
     /// Never empty.
     keys: Vec<TicketKey>,
 }
@@ -138,7 +138,7 @@ impl SharedTickets {
     ///
     /// # Errors
     /// The file cannot be read, too many can read it, or it is not as described above.
-    pub fn load(path: &Path) -> Result<Self, TicketKeysError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, TicketKeysError> {
         let (text, mode) = files::read(path, MAX_BYTES)
             .map_err(|error| TicketKeysError::Read(path.to_owned(), error))?;
         if mode & 0o027 != 0 {
@@ -169,12 +169,12 @@ impl SharedTickets {
     }
 
     /// How many keys there are.
-    pub fn keys(&self) -> usize {
+    pub(crate) fn keys(&self) -> usize {
         self.keys.len()
     }
 
     /// Whether both seal with the same key and open with the same keys.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.keys.iter().map(|key| key.name).eq(other.keys.iter().map(|key| key.name))
     }
 

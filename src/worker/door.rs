@@ -56,7 +56,7 @@ impl Door {
     /// Further connections under this worker's own limit.
     fn own_room(&self) -> usize {
         // A connection counts as live once its task has begun.
-        let taken = self.context.admission.live() + self.spawner.waiting();
+        let taken = self.context.occupancy.live() + self.spawner.waiting();
         self.context.config.limits.connections.saturating_sub(taken)
     }
 

@@ -206,7 +206,7 @@ impl Worker {
         if !pools.is_empty() {
             let context = Rc::clone(&context);
             spawner
-                .spawn(pools.keep(move || context.is_draining() && context.admission.live() == 0));
+                .spawn(pools.keep(move || context.is_draining() && context.occupancy.live() == 0));
         }
         if context.observer.logs() {
             spawner.spawn(feed_log(Rc::clone(&context)));
@@ -250,7 +250,7 @@ impl Worker {
     /// Runs what is ready and turns once. Breaks when the worker has ended.
     fn step(&mut self) -> io::Result<ControlFlow<()>> {
         self.executor.run_ready();
-        self.context.admission.next_handshake();
+        self.context.occupancy.next_handshake();
         if self.context.is_draining() && self.ring.now() >= self.next_call {
             self.next_call = self.ring.now() + DRAIN_CALL;
             self.executor.wake_all();
@@ -260,7 +260,7 @@ impl Worker {
             return Ok(ControlFlow::Break(()));
         }
         if self.drain_until.get().is_some_and(|until| self.ring.now() >= until) {
-            log::warn!("drain: {} connections did not end in time", self.context.admission.live());
+            log::warn!("drain: {} connections did not end in time", self.context.occupancy.live());
             self.context.observer.ends();
             self.executor.abandon();
             return Ok(ControlFlow::Break(()));
@@ -326,7 +326,7 @@ async fn listen_to(
         }
         accept::make_room(&context.ring, &door, inbox.take_room()).await;
         if let Some(until) = drain_until.get() {
-            if context.admission.live() == 0 || context.ring.now() >= until {
+            if context.occupancy.live() == 0 || context.ring.now() >= until {
                 return;
             }
             // So that the wheel wakes the loop when the time is over.
@@ -358,7 +358,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         receive_buffers_low_water: pool.low_water(),
         write_queue_bytes: ring.send_pool().taken() as u64,
     };
-    context.observer.snapshot(context.counts(), account, context.admission.live())
+    context.observer.snapshot(context.counts(), account, context.occupancy.live())
 }
 
 /// Drives the tasks that applications spawn on this thread.
@@ -367,7 +367,7 @@ async fn drive(mut local: LocalTasks, context: Rc<Context>) {
     let waker = context.ring.waker();
     std::future::poll_fn(|_| {
         local.poll(&waker);
-        let ended = context.is_draining() && context.admission.live() == 0;
+        let ended = context.is_draining() && context.occupancy.live() == 0;
         if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
@@ -375,7 +375,7 @@ async fn drive(mut local: LocalTasks, context: Rc<Context>) {
 
 /// Hands gathered lines to the log now and then, so that it does not wait for more.
 async fn feed_log(context: Rc<Context>) {
-    while !(context.is_draining() && context.admission.live() == 0) {
+    while !(context.is_draining() && context.occupancy.live() == 0) {
         context.ring.sleep(LOG_EVERY).await;
         context.observer.flush_log();
     }

@@ -36,6 +36,7 @@ impl Redirect {
 
 /// The status of a redirect (RFC 9110 section 15.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RedirectStatus {
     /// 301; clients may ask again by GET.
     Moved,
@@ -85,6 +86,7 @@ pub struct RedirectTarget {
 
 /// A piece of a redirect's target.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RedirectPart {
     /// This text.
     Text(String),

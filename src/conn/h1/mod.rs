@@ -94,7 +94,7 @@ async fn requests(
             context.ring.yield_now().await;
         }
         if number > 1 {
-            context.admission.asked_again();
+            context.occupancy.asked_again();
         }
         *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
@@ -123,7 +123,7 @@ async fn first_bytes(
     // closed at any time (RFC 9112 section 9.5), but the next request of one that was answered just
     // now, without `Connection: close`, may be on its way too.
     let limit = if first { timeouts.head } else { timeouts.idle };
-    let _idle = (!first).then(|| context.admission.idles());
+    let _idle = (!first).then(|| context.occupancy.idles());
     let over =
         |draining: u64| if first { draining.max(now) + DRAIN_GRACE } else { now + DRAIN_GRACE };
     let filled = context.unless_drained(session.fill(socket), over);

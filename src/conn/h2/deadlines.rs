@@ -49,7 +49,7 @@ impl Connection<'_> {
             let serving = self.drain == Drain::Serving;
             let idle = self.is_idle_now() && self.last_stream > 0;
             let (established, fresh) = (self.established, self.last_stream == 0);
-            let _idle = idle.then(|| context.admission.idles());
+            let _idle = idle.then(|| context.occupancy.idles());
             let since = self.now();
             let event = poll_fn(|cx| self.poll_event(cx, may_read, since));
             let (began, grace) = if fresh { (established, DRAIN_GRACE) } else { (0, 0) };

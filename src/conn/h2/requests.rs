@@ -65,7 +65,7 @@ impl Connection<'_> {
             counts.http2_streams += 1;
         });
         if self.requests > 0 {
-            context.admission.asked_again();
+            context.occupancy.asked_again();
         }
         self.inbound.requests += 1;
         self.drain_if_used_up()?;

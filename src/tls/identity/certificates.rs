@@ -21,7 +21,7 @@ use crate::wall_clock::unix_seconds;
 /// soon as aws-lc has the key. What the libraries leave: the PEM reader's copy of the base64 text,
 /// and, for keys in SEC1 or PKCS#1, what aws-lc needed on its stack while parsing.
 #[derive(Debug)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     certified: Arc<CertifiedKey>,
     /// SHA-256 of the leaf.
     fingerprint: String,
@@ -36,7 +36,7 @@ impl Certificate {
     ///
     /// # Errors
     /// rustls cannot use the key.
-    pub fn new(mut credentials: Credentials) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(mut credentials: Credentials) -> Result<Self, rustls::Error> {
         let certified = credentials.certified()?;
         let leaf = certified.end_entity_cert()?;
         let fingerprint = fingerprint(leaf);
@@ -52,13 +52,16 @@ impl Certificate {
     ///
     /// # Errors
     /// The files cannot be read, or are no pair.
-    pub fn load(cert: &std::path::Path, key: &std::path::Path) -> Result<Self, CredentialsError> {
+    pub(crate) fn load(
+        cert: &std::path::Path,
+        key: &std::path::Path,
+    ) -> Result<Self, CredentialsError> {
         let credentials = Credentials::load(cert, key)?;
         Self::new(credentials).map_err(|error| CredentialsError::BadKey(key.to_owned(), error))
     }
 
     /// The DNS names and addresses in the leaf, in its order; a wildcard is `*.example`.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
@@ -68,22 +71,22 @@ impl Certificate {
     }
 
     /// What is worth telling the operator, although the pair works.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     /// The SHA-256 fingerprint of the leaf, in the form that browsers show.
-    pub fn fingerprint(&self) -> &str {
+    pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
     /// Whether both have the same chain; then they have the same key.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
     }
 
     /// Whether the leaf is within its time now. One that cannot be read counts as such.
-    pub fn is_in_time(&self) -> bool {
+    pub(crate) fn is_in_time(&self) -> bool {
         let now = unix_seconds();
         self.validity.is_none_or(|(first, last)| first <= now && now <= last)
     }
@@ -91,14 +94,14 @@ impl Certificate {
 
 /// All certificates of a server; which one a client gets is decided here, for each full handshake.
 #[derive(Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     all: Vec<Arc<Certificate>>,
     index: NameIndex,
 }
 
 impl Certificates {
     /// A set, in the order of the configuration. The first is for clients that name none of them.
-    pub fn new(all: Vec<Arc<Certificate>>) -> Self {
+    pub(crate) fn new(all: Vec<Arc<Certificate>>) -> Self {
         let names: Vec<&[String]> = all.iter().map(|one| one.names()).collect();
         let index = NameIndex::new(&names);
         Self { all, index }

@@ -19,7 +19,7 @@ use crate::wall_clock::unix_seconds;
 
 /// A certificate chain, leaf first, and the leaf's private key, which is wiped on drop.
 #[derive(Debug)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the leaf.
@@ -31,7 +31,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads and checks `certificate` and `key`, both PEM; they may be the same file.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
+    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
         let chain = read_chain(certificate)?;
         let private_key = read_key(key)?;
         let mut loaded = Self { chain, key: private_key, warnings: Vec::new() };
@@ -66,7 +66,8 @@ impl Credentials {
     }
 
     /// The SHA-256 fingerprint of the leaf, in the form that browsers show; none without a leaf.
-    pub fn fingerprint(&self) -> Option<String> {
+    #[cfg(test)]
+    pub(crate) fn fingerprint(&self) -> Option<String> {
         self.chain.first().map(fingerprint)
     }
 }
@@ -78,7 +79,7 @@ impl Drop for Credentials {
 }
 
 /// The SHA-256 fingerprint of a certificate: pairs of hexadecimal digits parted by colons.
-pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let hash = digest(&SHA256, certificate);
     let pairs: Vec<String> = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")

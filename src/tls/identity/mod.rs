@@ -15,9 +15,12 @@ mod state_folder;
 mod tests;
 mod x509;
 
-pub use certificates::{Certificate, Certificates};
-pub use credentials::{Credentials, fingerprint};
-pub use error::CredentialsError;
+pub(crate) use certificates::{Certificate, Certificates};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use credentials::Credentials;
+#[cfg(test)]
+pub(crate) use credentials::fingerprint;
+pub(crate) use error::CredentialsError;
 #[cfg(feature = "self-signed")]
-pub use self_signed::{SelfSigned, Storage};
+pub(crate) use self_signed::{SelfSigned, Storage};
 pub(crate) use x509::Parsed;

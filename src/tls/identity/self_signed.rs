@@ -40,7 +40,7 @@ const KEY_FILE: &str = "self-signed.key.pem";
 
 /// A self-signed certificate, ready to serve.
 #[derive(Debug)]
-pub struct SelfSigned {
+pub(crate) struct SelfSigned {
     /// The certificate and its key.
     pub credentials: Credentials,
     /// Where they are kept.
@@ -49,13 +49,11 @@ pub struct SelfSigned {
 
 /// Where a self-signed certificate is kept.
 #[derive(Debug)]
-pub enum Storage {
+pub(crate) enum Storage {
     /// In this file, its key beside it: clients that trust the file will do so next time too.
     Kept {
         /// The certificate's file, for `curl --cacert`.
         certificate: PathBuf,
-        /// Whether it was there already.
-        reused: bool,
     },
     /// In memory only, for this reason: it is gone when the process ends.
     MemoryOnly {
@@ -69,12 +67,15 @@ impl SelfSigned {
     /// in `$XDG_STATE_HOME/ringway` or `~/.local/state/ringway`, for root in `/var/lib/ringway`.
     ///
     /// That it cannot be kept is no error: see [`Storage::MemoryOnly`].
-    pub fn obtain() -> Result<Self, rcgen::Error> {
+    pub(crate) fn obtain() -> Result<Self, rcgen::Error> {
         Self::obtain_in(state_folder::path().as_deref(), &host_names())
     }
 
     /// The same for the given directory and names.
-    pub fn obtain_in(directory: Option<&Path>, names: &[String]) -> Result<Self, rcgen::Error> {
+    pub(crate) fn obtain_in(
+        directory: Option<&Path>,
+        names: &[String],
+    ) -> Result<Self, rcgen::Error> {
         let Some(directory) = directory else {
             let reason = "neither XDG_STATE_HOME nor HOME names a directory to keep it in";
             let made = Made::new(names)?;
@@ -85,14 +86,13 @@ impl SelfSigned {
         if state_folder::check(directory).is_ok()
             && let Some(credentials) = load_fit(&certificate, &key, names)
         {
-            return Ok(Self { credentials, storage: Storage::Kept { certificate, reused: true } });
+            return Ok(Self { credentials, storage: Storage::Kept { certificate } });
         }
         let made = Made::new(names)?;
         match made.keep(directory, &certificate, &key) {
-            Ok(()) => Ok(Self {
-                credentials: made.credentials,
-                storage: Storage::Kept { certificate, reused: false },
-            }),
+            Ok(()) => {
+                Ok(Self { credentials: made.credentials, storage: Storage::Kept { certificate } })
+            }
             Err(error) => {
                 let reason = format!("{} cannot be written: {error}", directory.display());
                 Ok(made.into_memory(reason))
@@ -102,7 +102,7 @@ impl SelfSigned {
 
     /// The file in which [`obtain`](Self::obtain) keeps the certificate, whether or not there is
     /// one yet; `None` where nothing can be kept.
-    pub fn kept_file() -> Option<PathBuf> {
+    pub(crate) fn kept_file() -> Option<PathBuf> {
         state_folder::path().map(|directory| directory.join(CERTIFICATE_FILE))
     }
 }
@@ -220,11 +220,13 @@ mod tests {
     }
 
     fn obtain(directory: &Path, wanted: &[&str]) -> (String, bool) {
+        let before = std::fs::read(directory.join(CERTIFICATE_FILE)).ok();
         let made = SelfSigned::obtain_in(Some(directory), &names(wanted)).unwrap();
-        let Storage::Kept { certificate, reused } = made.storage else {
+        let Storage::Kept { certificate } = made.storage else {
             panic!("not kept: {:?}", made.storage);
         };
         assert_eq!(certificate, directory.join(CERTIFICATE_FILE));
+        let reused = before == std::fs::read(certificate).ok();
         (made.credentials.fingerprint().unwrap(), reused)
     }
 

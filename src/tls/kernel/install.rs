@@ -17,19 +17,19 @@ use crate::record::TrafficKeys;
 ///
 /// Errors: `ENOENT` if the kernel has no such module loaded and this process may not load it,
 /// `ENOTCONN` if the socket is not connected, `EEXIST` if it has an upper-layer protocol already.
-pub fn install_ulp(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn install_ulp(socket: BorrowedFd<'_>) -> io::Result<()> {
     let name = b"tls";
     // SAFETY: `name` is valid for reads of its length.
     unsafe { set_option(socket, libc::SOL_TCP, libc::TCP_ULP, name.as_ptr().cast(), name.len()) }
 }
 
 /// From the next record on, the kernel seals what is written to the socket.
-pub fn install_transmit(socket: BorrowedFd<'_>, keys: &TrafficKeys) -> io::Result<()> {
+pub(crate) fn install_transmit(socket: BorrowedFd<'_>, keys: &TrafficKeys) -> io::Result<()> {
     install_keys(socket, libc::TLS_TX, keys)
 }
 
 /// From the next record on, the kernel opens what is read from the socket.
-pub fn install_receive(socket: BorrowedFd<'_>, keys: &TrafficKeys) -> io::Result<()> {
+pub(crate) fn install_receive(socket: BorrowedFd<'_>, keys: &TrafficKeys) -> io::Result<()> {
     install_keys(socket, libc::TLS_RX, keys)
 }
 
@@ -38,7 +38,7 @@ pub fn install_receive(socket: BorrowedFd<'_>, keys: &TrafficKeys) -> io::Result
 ///
 /// After [`install_receive`]. `EINVAL` on TLS 1.2, where it is needless; `ENOPROTOOPT` on kernels
 /// before 6.0.
-pub fn expect_no_padding(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn expect_no_padding(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: `on` is valid for reads of its length.
     unsafe {

@@ -24,19 +24,21 @@ use ktls_sys::bindings::{
 };
 use zeroize::Zeroize;
 
-pub use install::{expect_no_padding, install_receive, install_transmit, install_ulp};
+pub(crate) use install::{expect_no_padding, install_receive, install_transmit, install_ulp};
 #[cfg(test)]
 pub(crate) use probe::loopback_pair;
-pub use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
-pub use trial::{Cost, Trial, compare};
+pub(crate) use probe::{Attempt, Direction, KtlsSupport, Obstacle, probe};
+#[cfg(test)]
+pub(crate) use trial::Cost;
+pub(crate) use trial::{Trial, compare};
 
 use crate::record::{Suite, TlsVersion, TrafficKeys};
 
 /// Keys in the form that `setsockopt` of `TLS_TX` and `TLS_RX` takes, wiped when dropped.
-pub struct KernelKeys(CryptoInfo);
+pub(crate) struct KernelKeys(CryptoInfo);
 
 /// Translates `keys` into the kernel's structure for their suite (`linux/tls.h`).
-pub fn crypto_info(keys: &TrafficKeys) -> KernelKeys {
+pub(crate) fn crypto_info(keys: &TrafficKeys) -> KernelKeys {
     let version = match keys.version() {
         TlsVersion::Tls12 => TLS_1_2_VERSION_MAJOR << 8 | TLS_1_2_VERSION_MINOR,
         TlsVersion::Tls13 => TLS_1_3_VERSION_MAJOR << 8 | TLS_1_3_VERSION_MINOR,
@@ -80,12 +82,12 @@ pub fn crypto_info(keys: &TrafficKeys) -> KernelKeys {
 
 impl KernelKeys {
     /// Where the structure lies, for as long as `self` is neither moved nor dropped.
-    pub fn as_ptr(&self) -> *const libc::c_void {
+    pub(crate) fn as_ptr(&self) -> *const libc::c_void {
         self.0.as_ptr()
     }
 
     /// Length of the structure in bytes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.0.size()
     }
 }

@@ -15,7 +15,7 @@ use crate::record::{Suite, TlsVersion, TrafficKeys};
 
 /// A direction of a connection, as the server sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// What we send.
     Transmit,
     /// What we receive.
@@ -33,7 +33,7 @@ impl fmt::Display for Direction {
 
 /// Which step the kernel refused, and with which error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// No connection to ourselves over 127.0.0.1 could be made.
     Loopback(i32),
     /// The upper-layer protocol `tls` could not be attached.
@@ -48,7 +48,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// What the operator can do about it, if anything.
-    pub fn remedy(&self) -> Option<&'static str> {
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
         match *self {
             Self::Ulp(libc::ENOENT) => Some(
                 "load the module as root: modprobe tls (and for every start: echo tls > \
@@ -87,7 +87,7 @@ impl fmt::Display for Obstacle {
 
 /// One combination that was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The version of TLS.
     pub version: TlsVersion,
     /// The cipher.
@@ -100,7 +100,7 @@ pub struct Attempt {
 
 /// What kernel TLS can do here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KtlsSupport {
+pub(crate) struct KtlsSupport {
     /// Every version, cipher and direction.
     pub attempts: Vec<Attempt>,
     /// Whether records can be decrypted straight into the reader's buffer (TLS 1.3).
@@ -111,7 +111,7 @@ pub struct KtlsSupport {
 
 impl KtlsSupport {
     /// Whether the kernel can protect this direction of a connection.
-    pub fn covers(&self, version: TlsVersion, suite: Suite, direction: Direction) -> bool {
+    pub(crate) fn covers(&self, version: TlsVersion, suite: Suite, direction: Direction) -> bool {
         self.attempts.iter().any(|attempt| {
             (attempt.version, attempt.suite, attempt.direction) == (version, suite, direction)
                 && attempt.outcome.is_ok()
@@ -119,12 +119,12 @@ impl KtlsSupport {
     }
 
     /// Whether the kernel can do anything at all.
-    pub fn is_available(&self) -> bool {
+    pub(crate) fn is_available(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.outcome.is_ok())
     }
 
     /// Why the kernel can do nothing; `None` if it can do something.
-    pub fn unavailable(&self) -> Option<Obstacle> {
+    pub(crate) fn unavailable(&self) -> Option<Obstacle> {
         if self.is_available() {
             return None;
         }
@@ -133,7 +133,7 @@ impl KtlsSupport {
 }
 
 /// Tries everything. Takes a millisecond or so, and a few sockets, which it closes.
-pub fn probe() -> KtlsSupport {
+pub(crate) fn probe() -> KtlsSupport {
     let mut attempts = Vec::new();
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {
         for suite in Suite::ALL {

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a message costs, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// The direction, as the server sees it.
     pub direction: Direction,
     /// Bytes of the message.
@@ -47,7 +47,7 @@ pub struct Cost {
 
 impl Cost {
     /// Whether the kernel is cheaper by more than the comparison errs.
-    pub fn is_kernels(&self) -> bool {
+    pub(crate) fn is_kernels(&self) -> bool {
         self.kernel.saturating_mul(100) < self.user.saturating_mul(97)
     }
 }
@@ -67,20 +67,20 @@ impl fmt::Display for Cost {
 
 /// What was compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// A small and a large response, and a request.
     pub costs: [Cost; 3],
 }
 
 impl Trial {
     /// Whether the kernel sends at less cost: responses of neither length may lose by it.
-    pub fn kernel_sends(&self) -> bool {
+    pub(crate) fn kernel_sends(&self) -> bool {
         let mut sends = self.costs.iter().filter(|cost| cost.direction == Direction::Transmit);
         sends.all(Cost::is_kernels)
     }
 
     /// Whether it receives at less cost.
-    pub fn kernel_receives(&self) -> bool {
+    pub(crate) fn kernel_receives(&self) -> bool {
         let mut receives = self.costs.iter().filter(|cost| cost.direction == Direction::Receive);
         receives.all(Cost::is_kernels)
     }
@@ -91,7 +91,7 @@ impl Trial {
 ///
 /// # Errors
 /// What the kernel refuses, and `WouldBlock` where it takes too little at once.
-pub fn compare(suite: Suite) -> io::Result<Trial> {
+pub(crate) fn compare(suite: Suite) -> io::Result<Trial> {
     let costs = [sending(suite, 1024)?, sending(suite, 64 * 1024)?, receiving(suite, 512)?];
     Ok(Trial { costs })
 }

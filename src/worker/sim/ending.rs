@@ -52,7 +52,7 @@ impl Play {
 
     /// Nobody is connected, and nobody waits to be.
     fn is_quiet(&self) -> bool {
-        self.worker.context.admission.live() == 0
+        self.worker.context.occupancy.live() == 0
             && self.peers.iter().all(|peer| peer.socket.is_none())
     }
 
@@ -95,9 +95,9 @@ impl Play {
     fn assert_clean(self) -> Played {
         let Self { kernel, worker, mut peers, elapsed, .. } = self;
         let counts = worker.context.counts();
-        assert_eq!(worker.context.admission.live(), 0, "connections are counted that are gone");
+        assert_eq!(worker.context.occupancy.live(), 0, "connections are counted that are gone");
         assert_eq!(
-            worker.context.admission.handshakes(),
+            worker.context.occupancy.handshakes(),
             0,
             "handshakes are counted that are gone"
         );

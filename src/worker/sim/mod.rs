@@ -326,8 +326,8 @@ impl Play {
     fn assert_bounds(&self) {
         let (context, ring) = (&self.worker.context, self.kernel.ring());
         let pool = ring.receive_pool();
-        assert!(context.admission.live() <= self.limits.connections_of(1), "too many connections");
-        assert!(context.admission.handshakes() <= self.limits.handshakes, "too many handshakes");
+        assert!(context.occupancy.live() <= self.limits.connections_of(1), "too many connections");
+        assert!(context.occupancy.handshakes() <= self.limits.handshakes, "too many handshakes");
         let most = self.limits.receive_buffers * self.limits.receive_buffer_bytes;
         assert!(pool.aside() <= most, "too much is set aside");
         let (entries, _, _) = context.stores.usage();

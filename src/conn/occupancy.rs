@@ -22,7 +22,7 @@ const SPARED_SILENT: u64 = 500;
 
 /// Counts of a worker's connections and handshakes, and the connections that may be evicted.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Occupancy {
     ring: Rc<Ring>,
     idle: Idle,
     /// Connections without a whole ClientHello.
@@ -32,7 +32,7 @@ pub(crate) struct Admission {
     steps: Steps,
 }
 
-impl Admission {
+impl Occupancy {
     /// No connection, and places for so many handshakes.
     pub(super) fn new(ring: &Rc<Ring>, handshakes: usize) -> Self {
         Self {
