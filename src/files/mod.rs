@@ -8,7 +8,7 @@
 //! writer in place that does not move the file's time of change is not noticed (mmap(2) until
 //! msync(2)).
 //! *Never stale for long*: what is known of a path is checked anew when it is older than
-//! [`FRESH_FOR`]. *Bounded*: entries, descriptors and cached bytes have limits, and the least
+//! [`FRESH_FOR`](entry::FRESH_FOR). *Bounded*: entries, descriptors and cached bytes have limits, and the least
 //! used goes first.
 //!
 //! Opening and reading go through the ring, and what the ring has no operation for goes to the
