@@ -26,7 +26,8 @@ pub(super) fn plan(mode: KtlsMode) -> Result<(KtlsPlan, String), StartError> {
         let obstacle = support.unavailable();
         let why = obstacle.map_or_else(|| "the kernel refuses it".to_owned(), |o| o.to_string());
         if mode != KtlsMode::Auto {
-            let remedy = obstacle.and_then(|o| o.remedy()).map(|r| format!("; {r}"));
+            let remedy =
+                obstacle.and_then(crate::tls::kernel::Obstacle::remedy).map(|r| format!("; {r}"));
             return Err(StartError::KernelTls(why + &remedy.unwrap_or_default()));
         }
         return Ok(user_space(&why));

@@ -48,8 +48,8 @@ pub(crate) enum Obstacle {
 
 impl Obstacle {
     /// What the operator can do about it, if anything.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
-        match *self {
+    pub(crate) fn remedy(self) -> Option<&'static str> {
+        match self {
             Self::Ulp(libc::ENOENT) => Some(
                 "load the module as root: modprobe tls (and for every start: echo tls > \
                  /etc/modules-load.d/tls.conf)",
