@@ -173,7 +173,7 @@ impl Answering {
             let Self { context, call, waker, endpoint, .. } = self;
             let mut cx = task::Context::from_waker(waker);
             let watched = &context.applications.watched;
-            let live = context.admission.live();
+            let live = context.occupancy.live();
             let polled = watched.watch(endpoint, live, || poll(&mut **call, &mut cx));
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
