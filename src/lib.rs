@@ -47,27 +47,34 @@
 // The program uses parts that the library keeps to itself.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod accept;
 mod calendar;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod close;
 pub mod config;
 #[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod conn;
 #[doc(hidden)]
 pub mod decode;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod files;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod handshake;
 #[doc(hidden)]
 pub mod hpack;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod monotonic;
 pub mod observe;
 #[doc(hidden)]
 pub mod parse;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod privilege;
 #[doc(hidden)]
 pub mod process;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod read;
 #[doc(hidden)]
 pub mod record;
@@ -78,7 +85,9 @@ pub mod ring;
 pub mod server;
 #[cfg(feature = "service")]
 mod service;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod tick_clock;
+#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod tls;
 mod upstream;
 mod wall_clock;

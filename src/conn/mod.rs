@@ -32,7 +32,7 @@ pub use context::Context;
 pub(crate) use context::DRAIN_GRACE;
 pub use hello::{Hello, await_hello};
 pub use ktls_plan::KtlsPlan;
-pub use plain::{FirstBytes, await_first_bytes, serve_plain};
+pub use plain::{await_first_bytes, serve_plain};
 pub(crate) use sites::{Generation, SitePlan};
 
 pub use crate::process::site::Via;

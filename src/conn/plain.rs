@@ -30,13 +30,13 @@ pub struct FirstBytes {
 /// Waits for the first bytes of an accepted connection. `None` if the connection ended first: it was
 /// closed, at the deadline for a head, for a newcomer or for a drain.
 pub async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<FirstBytes> {
-    let _place = context.admission.admit();
+    let _place = context.occupancy.admit();
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
     let mut clock = clock(context, &socket);
     let mut stream = ReceiveStream::single(&context.ring, &socket);
     let began = context.ring.now();
-    let waiting = context.admission.awaits_hello();
+    let waiting = context.occupancy.awaits_hello();
     let received = context.unless_draining(stream.next(), began, DRAIN_GRACE);
     let limit = context.config.timeouts.head;
     let ended = context.ring.within(limit, waiting.unless_evicted(received)).await;
@@ -62,7 +62,7 @@ pub async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<Fir
 
 /// Serves a connection without TLS from its first bytes to its end.
 pub async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Via) {
-    let _place = context.admission.admit();
+    let _place = context.occupancy.admit();
     let FirstBytes { stream, bytes, clock, socket } = first;
     let ring = &context.ring;
     let reader = Reader::plain(ring, stream, bytes);
