@@ -69,7 +69,7 @@ pub struct Config {
     /// Default: `127.0.0.1:8443` and `[::1]:8443`, so that nobody else sees a first trial.
     pub listen: Vec<SocketAddr>,
     /// Addresses that are served by HTTP/1.1 without TLS, at most 64: behind a balancer that has ended
-    /// TLS, for local work, to measure. Whoever stands between reads and changes what passes.
+    /// TLS, for local work, to measure. A machine in between reads and changes what passes.
     /// Default: none.
     pub plain: Vec<SocketAddr>,
     /// Addresses at which every request is sent to HTTPS by 308, at the port of the first of `listen`;

@@ -64,7 +64,7 @@ pub(crate) enum Kind {
 /// How a setting is set. Texts are set one by one.
 pub(super) enum Take<T> {
     Text(Box<SetText<T>>),
-    /// By whoever knows the shape. The last is the place of the item, for messages about it.
+    /// By the caller, which knows the shape. The last is the place of the item, for messages about it.
     Item(fn(&mut T, &Item, &mut Reader, &str)),
 }
 

@@ -127,7 +127,7 @@ impl Exchange {
     }
 
     fn poll(&mut self) -> Made {
-        // As the executor's: whoever needs a waker has the ring's.
+        // As the executor's: a responder that needs a waker has the ring's.
         let cx = &mut task::Context::from_waker(Waker::noop());
         let Self { responder, intake, .. } = self;
         match self.step {
