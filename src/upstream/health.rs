@@ -1,4 +1,4 @@
-//! Whether a server gets requests: passive observation of its exchanges, and probes. Pure.
+//! Whether a server gets requests, by what was seen of its exchanges. Pure.
 //!
 //! A server goes out after failures in a row, for a time that doubles; then one request tries it. How
 //! many servers of a pool may be out is the caller's to say ([`Health::failed`]).
@@ -13,19 +13,12 @@ const OUT_LONGEST: u64 = 30_000;
 /// A request that tries a server again is given up as a sign after this, in milliseconds.
 const TRIAL: u64 = 30_000;
 
-/// Probes in a row that change what they say of a server.
-const PROBES_OUT: u32 = 3;
-const PROBES_IN: u32 = 2;
-
 /// What is known of a server's health.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Health {
     passive: Passive,
     /// How often it was taken out since it last served.
     outs: u32,
-    /// Probes in a row that contradict `probed_out`.
-    contrary: u32,
-    probed_out: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +51,6 @@ impl Health {
     /// What it may get at this time, in milliseconds.
     pub(crate) fn fitness(&self, now: u64) -> Fitness {
         match self.passive {
-            _ if self.probed_out => Fitness::Out,
             Passive::In { .. } => Fitness::In,
             Passive::Out { until } if now >= until => Fitness::Due,
             Passive::Trial { since } if now >= since.saturating_add(TRIAL) => Fitness::Due,
@@ -77,7 +69,7 @@ impl Health {
 
     /// Whether it is not as a server that never failed.
     pub(crate) fn is_blemished(&self) -> bool {
-        self.probed_out || self.outs > 0 || !matches!(self.passive, Passive::In { failures: 0 })
+        self.outs > 0 || !matches!(self.passive, Passive::In { failures: 0 })
     }
 
     /// A request is sent to a server that is due.
@@ -111,27 +103,6 @@ impl Health {
         self.passive = Passive::In { failures: 0 };
         self.outs = 0;
         was_out
-    }
-
-    /// A probe was answered rightly, or not. Whether that changes what it gets.
-    pub(crate) fn probed(&mut self, right: bool) -> bool {
-        if right != self.probed_out {
-            self.contrary = 0;
-            return false;
-        }
-        self.contrary += 1;
-        let enough = if self.probed_out { PROBES_IN } else { PROBES_OUT };
-        if self.contrary < enough {
-            return false;
-        }
-        self.contrary = 0;
-        self.probed_out = !right;
-        if right {
-            // What requests found before the probes is older.
-            self.passive = Passive::default();
-            self.outs = 0;
-        }
-        true
     }
 }
 
@@ -188,21 +159,5 @@ mod tests {
         health.begin_trial(5_000);
         assert_eq!(health.fitness(5_000 + TRIAL - 1), Fitness::Out);
         assert_eq!(health.fitness(5_000 + TRIAL), Fitness::Due);
-    }
-
-    #[test]
-    fn probes_take_it_out_after_three_and_in_after_two() {
-        let mut health = Health::default();
-        let probe = |health: &mut Health, right| (health.probed(right), health.fitness(0));
-        assert_eq!(probe(&mut health, false), (false, Fitness::In));
-        assert_eq!(probe(&mut health, false), (false, Fitness::In));
-        assert_eq!(probe(&mut health, true), (false, Fitness::In));
-        for _ in 0..2 {
-            assert_eq!(probe(&mut health, false), (false, Fitness::In));
-        }
-        assert_eq!(probe(&mut health, false), (true, Fitness::Out));
-        health.served();
-        assert_eq!(probe(&mut health, true), (false, Fitness::Out));
-        assert_eq!(probe(&mut health, true), (true, Fitness::In));
     }
 }

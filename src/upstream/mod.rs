@@ -18,7 +18,6 @@ mod connection;
 mod exchange;
 mod failure;
 mod figures;
-#[allow(dead_code, reason = "probes come later")]
 mod health;
 mod learned;
 mod line;

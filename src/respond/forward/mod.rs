@@ -64,6 +64,6 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// The elements of a comma-separated list, trimmed, without empty ones (RFC 9110 section 5.6.1).
-fn elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }

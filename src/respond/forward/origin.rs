@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Visit, elements, line};
+use super::{Visit, line};
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -128,37 +128,4 @@ pub(super) fn write(
             line(out, "Forwarded", &said.standard);
         }
     }
-}
-
-/// The client behind trusted proxies: the rightmost address of `X-Forwarded-For` (all lines as one
-/// list) that is not trusted; the leftmost if all are. None if the list holds what is no address, to
-/// the right of any that is.
-#[cfg_attr(not(test), expect(dead_code, reason = "logs name the peer so far"))]
-pub(super) fn client_of(
-    fields: &Visit<'_>,
-    mut is_trusted: impl FnMut(IpAddr) -> bool,
-) -> Option<IpAddr> {
-    let mut chain = Vec::new();
-    fields(&mut |name, value| {
-        if name.eq_ignore_ascii_case("x-forwarded-for") {
-            append(&mut chain, value);
-        }
-    });
-    let mut leftmost = None;
-    for element in elements(&chain).rev() {
-        let address = address(element)?;
-        leftmost = Some(address);
-        if !is_trusted(address) {
-            break;
-        }
-    }
-    leftmost
-}
-
-/// An address, perhaps with a port.
-fn address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    let bare = text.parse().ok().or_else(|| text.parse().ok().map(|with: SocketAddr| with.ip()));
-    let bare = bare.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
-    bare.map(|address: IpAddr| address.to_canonical())
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{origin::client_of, response::trailer_lines, *};
+use super::*;
 use crate::parse::{
     BodyLength, FieldStorage, HeadLimits, request_head,
     response::{Answered, response_head},
@@ -117,26 +117,6 @@ fn nobody_forges_where_a_request_came_from() {
 }
 
 #[test]
-fn the_client_is_the_rightmost_address_that_is_not_trusted() {
-    let trusted = |address: std::net::IpAddr| address.to_string().starts_with("10.");
-    for (lines, expected) in [
-        (&["1.1.1.1, 2.2.2.2, 10.0.0.1"][..], Some("2.2.2.2")),
-        (&["1.1.1.1", "10.0.0.2", "[2001:db8::1]:5, 10.0.0.1"], Some("2001:db8::1")),
-        (&["10.0.0.2, 10.0.0.1:99"], Some("10.0.0.2")),
-        (&["1.1.1.1, unknown"], None),
-        (&[], None),
-    ] {
-        let fields = |visit: &mut dyn FnMut(&str, &[u8])| {
-            for line in lines {
-                visit("X-Forwarded-For", line.as_bytes());
-            }
-        };
-        let expected = expected.map(|address| address.parse().unwrap());
-        assert_eq!(client_of(&fields, trusted), expected, "{lines:?}");
-    }
-}
-
-#[test]
 fn requests_that_must_not_go_on_do_not() {
     let with =
         |line: &str| forwarded(format!("{line}\r\nHost: a\r\n\r\n").as_bytes(), &rules(), false);
@@ -186,12 +166,6 @@ fn routes_strip_and_prefix_whole_segments() {
         let (head, _) = forwarded(text.as_bytes(), &rules, false).unwrap();
         assert!(head.starts_with(&format!("GET {expected} HTTP/1.1\r\n")), "{path}: {head}");
     }
-}
-
-#[test]
-fn trailers_bring_only_what_changes_nothing() {
-    let lines = b"Grpc-Status: 0\r\nContent-Length: 5\r\nX:  y \r\nTransfer-Encoding: z\r\nSet-Cookie: a\r\nbad name: x\r\n";
-    assert_eq!(trailer_lines(lines), b"Grpc-Status: 0\r\nX: y\r\n");
 }
 
 #[test]
