@@ -22,7 +22,7 @@ use crate::config::{
     file::{
         keys::{Key, Kind, Row},
         quoted,
-        settings::{Draft, sections},
+        settings::{Draft, Section, sections},
     },
     units,
 };
@@ -51,7 +51,7 @@ pub(super) enum Command {
     /// Serve a folder over HTTPS
     Serve(Box<Serve>),
     /// Put HTTPS in front of an application server
-    Proxy(super::proxy::Proxy),
+    Proxy(Box<super::proxy::Proxy>),
     /// Try a configuration file: say all that a start would find wrong
     Check(Check),
     /// Have a running server read its configuration file again, and wait for the outcome
@@ -244,22 +244,41 @@ pub(super) struct Given {
 const REQUIRED: [(&str, &str); 3] =
     [("cert", "key"), ("key", "cert"), ("client-auth", "client-ca")];
 
-impl Args for Settings {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let settings = sections().into_iter().flat_map(|section| {
-            let heading = section.heading;
-            section.keys.into_iter().map(move |key| (heading, key))
-        });
-        settings.fold(command, |command, (heading, key)| match key.row.option {
-            Some(option) => command.arg(argument(option, heading, key)),
-            None => command,
-        })
-    }
+/// The settings that concern the server, whatever it does with requests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ServerSettings(pub(super) Settings);
 
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
+/// Implements clap's traits for settings that are those of some sections.
+macro_rules! settings_of {
+    ($of:ty, $settings:ident => $inner:expr, $wanted:expr) => {
+        impl Args for $of {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                Settings::augment(command, $wanted)
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $of {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let mut settings = Self::default();
+                settings.update_from_arg_matches(matches)?;
+                Ok(settings)
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                let $settings = self;
+                $inner.note(matches, $wanted);
+                Ok(())
+            }
+        }
+    };
 }
+
+settings_of!(Settings, settings => settings, |_| true);
+settings_of!(ServerSettings, settings => settings.0, |section| !section.table.starts_with("site"));
 
 /// An option that sets a key.
 fn argument(option: &'static str, heading: &'static str, key: Key<Draft>) -> Arg {
@@ -304,15 +323,22 @@ fn argument(option: &'static str, heading: &'static str, key: Key<Draft>) -> Arg
     arg.value_name(name).value_parser(check)
 }
 
-impl FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut settings = Self::default();
-        settings.update_from_arg_matches(matches)?;
-        Ok(settings)
+impl Settings {
+    /// Adds the options of the sections that are wanted.
+    fn augment(command: clap::Command, wanted: fn(&Section) -> bool) -> clap::Command {
+        let settings = sections().into_iter().filter(wanted).flat_map(|section| {
+            let heading = section.heading;
+            section.keys.into_iter().map(move |key| (heading, key))
+        });
+        settings.fold(command, |command, (heading, key)| match key.row.option {
+            Some(option) => command.arg(argument(option, heading, key)),
+            None => command,
+        })
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for section in sections() {
+    /// Takes note of what was given of the sections that are wanted.
+    fn note(&mut self, matches: &ArgMatches, wanted: fn(&Section) -> bool) {
+        for section in sections().iter().filter(|section| wanted(section)) {
             for key in &section.keys {
                 let row = key.row;
                 let Some(option) = row.option else { continue };
@@ -327,11 +353,27 @@ impl FromArgMatches for Settings {
                 self.given.push(Given { table: section.table, row, texts });
             }
         }
-        Ok(())
     }
-}
 
-impl Settings {
+    /// The configuration as it is gathered from these.
+    ///
+    /// # Errors
+    /// A value that its setting does not take.
+    pub(super) fn draft(&self) -> Result<Draft, ConfigError> {
+        let mut draft = Draft::default();
+        let sections = sections();
+        for Given { table, row, texts } in &self.given {
+            let section = sections.iter().find(|section| section.table == *table);
+            let keys = section.into_iter().flat_map(|section| &section.keys);
+            let keys = keys.filter(|key| key.row.key == row.key);
+            for (key, text) in keys.flat_map(|key| texts.iter().map(move |text| (key, text))) {
+                key.set(&mut draft, text)
+                    .map_err(|why| ConfigError::new(row.option.unwrap_or(row.key), text, why))?;
+            }
+        }
+        Ok(draft)
+    }
+
     /// The file that means the same as these options for a folder.
     pub(super) fn to_file(&self, root: &Path) -> String {
         let mut tables: BTreeMap<&str, String> = BTreeMap::new();
@@ -392,17 +434,7 @@ impl Serve {
     /// # Errors
     /// Options that do not fit together, so that no configuration can hold them.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        let mut draft = Draft::default();
-        let sections = sections();
-        for Given { table, row, texts } in &self.settings.given {
-            let section = sections.iter().find(|section| section.table == *table);
-            let keys = section.into_iter().flat_map(|section| &section.keys);
-            let keys = keys.filter(|key| key.row.key == row.key);
-            for (key, text) in keys.flat_map(|key| texts.iter().map(move |text| (key, text))) {
-                key.set(&mut draft, text)
-                    .map_err(|why| ConfigError::new(row.option.unwrap_or(row.key), text, why))?;
-            }
-        }
+        let mut draft = self.settings.draft()?;
         self.root().clone_into(&mut draft.files.root);
         draft.finish()
     }

@@ -1,14 +1,14 @@
 //! `ringway proxy`: HTTPS in front of application servers, without a configuration file.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use clap::{Args, ValueHint};
+use clap::Args;
 use log::LevelFilter;
 
-use super::{Exit, complain, serve};
+use super::{Exit, complain, options::ServerSettings, serve};
 use crate::config::{
-    Action, CertificateSource, Config, ConfigError, ListenAddress, PoolOptions, Route, RoutePath,
-    Site, UpstreamAddress, UpstreamServer, units,
+    Action, Config, ConfigError, PoolOptions, Route, RoutePath, Site, UpstreamAddress,
+    UpstreamServer, units,
 };
 
 /// The name of the only pool.
@@ -21,26 +21,11 @@ pub(super) struct Proxy {
     /// The servers that answer, as http://HOST:PORT or unix:/path
     #[arg(value_name = "SERVER", required = true)]
     servers: Vec<UpstreamAddress>,
-    /// Address and port to listen on; may be repeated [default: 127.0.0.1:8443 and [::1]:8443]
-    #[allow(rustdoc::broken_intra_doc_links, reason = "an address, not a link")]
-    #[arg(long, value_name = "ADDR")]
-    listen: Vec<ListenAddress>,
-    /// Worker threads, one ring each [default: the CPUs that this process may use]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-    /// Leave the workers to the scheduler instead of pinning each to a CPU
-    #[arg(long)]
-    no_pin: bool,
-    /// Certificate chain in PEM, leaf first; may be repeated, each with its --key [default: one that
-    /// Ringway makes and keeps]
-    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
-    cert: Vec<PathBuf>,
-    /// Private key in PEM; the first belongs to the first --cert, and so on
-    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
-    key: Vec<PathBuf>,
     /// Least level to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "RINGWAY_LOG", default_value = "info")]
     log_level: LevelFilter,
+    #[command(flatten)]
+    settings: ServerSettings,
     #[command(flatten)]
     pool: PoolFlags,
 }
@@ -105,14 +90,9 @@ impl Proxy {
     /// The configuration that these options ask for, not yet checked.
     ///
     /// # Errors
-    /// Certificates and keys that are no pairs.
+    /// Options that do not fit together, so that no configuration can hold them.
     fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = Config { workers: self.workers, ..Config::default() };
-        config.pin = !self.no_pin;
-        config.certificate = CertificateSource::paired(&self.cert, &self.key)?;
-        if !self.listen.is_empty() {
-            config.listen = self.listen.iter().map(|address| address.0).collect();
-        }
+        let mut config = self.settings.0.draft()?.finish()?;
         let servers = self.servers.iter().cloned().map(UpstreamServer::new);
         let mut pool = PoolOptions::of(servers.collect());
         self.pool.apply(&mut pool);
@@ -145,6 +125,26 @@ mod tests {
         assert_eq!(config.pools[POOL].servers.len(), 1);
         assert!(Cli::try_parse_from(["ringway", "proxy"]).is_err());
         assert!(Cli::try_parse_from(["ringway", "proxy", "https://a"]).is_err());
+    }
+
+    #[test]
+    fn the_settings_of_the_server_are_options_too() {
+        let config = config(&[
+            "http://127.0.0.1:3000",
+            "--listen",
+            "127.0.0.1:1",
+            "--io",
+            "poll",
+            "--max-body",
+            "5MiB",
+            "--admin",
+            "127.0.0.1:9090",
+        ]);
+        assert_eq!(config.listen, ["127.0.0.1:1".parse().unwrap()]);
+        assert_eq!((config.io, config.limits.body_bytes), (crate::config::IoMode::Poll, 5 << 20));
+        assert!(config.observe.admin.is_some());
+        // Those of files have no meaning here.
+        assert!(Cli::try_parse_from(["ringway", "proxy", "http://a", "--listing"]).is_err());
     }
 
     #[test]

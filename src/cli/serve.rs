@@ -24,7 +24,7 @@ use super::start_block::StartBlock;
 use super::{Exit, complain, open_files, print};
 use log::LevelFilter;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Action, Config, LogFormat, Route};
 use crate::observe::Counts;
 use crate::server::{self, Builder, Prepared, RunningServer, ServerError, StartError};
 use crate::{observe, privilege};
@@ -191,6 +191,15 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
 fn serves(config: &Config) -> String {
     if config.sites.is_empty() {
         return config.root.display().to_string();
+    }
+    if let [site] = config.sites.as_slice()
+        && let [Route { action: Action::Proxy { pool }, .. }] = site.routes.as_slice()
+        && let Some(pool) = config.pools.get(pool)
+        && site.names.is_empty()
+    {
+        let servers: Vec<_> =
+            pool.servers.iter().map(|server| server.address.to_string()).collect();
+        return format!("what {} answers", servers.join(", "));
     }
     let mut names = config.sites.iter().flat_map(|site| &site.names);
     let shown: Vec<_> = names.by_ref().take(3).map(ToString::to_string).collect();
