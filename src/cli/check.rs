@@ -73,7 +73,12 @@ pub(super) fn run(options: &Check) -> Exit {
         }
         let (sites, pools) = (config.sites.len(), config.pools.len());
         let shown = path.display();
-        print(format!("{shown} is valid: {sites} sites, {pools} pools\n").as_bytes());
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (of_sites, of_pools) = (plural(sites), plural(pools));
+        print(
+            format!("{shown} is valid: {sites} site{of_sites}, {pools} pool{of_pools}\n")
+                .as_bytes(),
+        );
     }
     if options.deny_warnings && !warnings.is_empty() { Exit::Usage } else { Exit::Done }
 }
