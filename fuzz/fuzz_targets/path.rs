@@ -11,7 +11,7 @@ fuzz_target!(|input: (&[u8], Option<&[u8]>)| {
     let (raw, query) = input;
     let path = match SitePath::resolve(raw) {
         Ok(path) => path,
-        Err(error) => return assert!(matches!(error.status(), 400 | 404)),
+        Err(error) => return assert!(matches!(error.status().code(), 400 | 404)),
     };
     let bytes = path.as_bytes();
     assert!(bytes.len() <= MAX_PATH_BYTES);

@@ -90,7 +90,7 @@ impl TlsParts {
 }
 
 /// The configuration for one certificate, clients without any, tickets of its own and HTTP/1.
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 pub(crate) fn server_config(
     credentials: Credentials,
     minimum: TlsVersion,

@@ -26,7 +26,7 @@ mod protocol;
 mod provider;
 mod tickets;
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 pub(crate) use config::server_config;
 pub(crate) use config::{Offer, SharedConfig, TlsParts, own_tickets};
 pub(crate) use keys::traffic_keys;

@@ -17,7 +17,7 @@ fn sixty_four_open_files() {
     for index in 0..20 {
         site.noise(&format!("file-{index}"), 2 << 20);
     }
-    let server = Server::start_within(64, site, &["--handshake-timeout", "300ms"]);
+    let server = Server::start_within(64, site, &["--handshake-timeout", "3s"]);
     assert!(server.start_block.contains("the limit of 64 open files"), "{}", server.start_block);
     beside(&server, || {
         let silent: Vec<TcpStream> = (0..60).map(|_| connect(server.port).unwrap()).collect();
