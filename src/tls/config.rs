@@ -13,7 +13,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use rustls::version;
 
 use super::identity::Certificates;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 use super::identity::{Certificate, Credentials};
 use super::policy::{ClientPolicy, NO_POLICY};
 use super::protocol::Protocol;
