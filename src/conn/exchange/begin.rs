@@ -25,8 +25,9 @@ pub(in crate::conn) struct About {
 /// Begins to answer a request that a route hands to a responder.
 ///
 /// # Errors
-/// What the client gets instead: 400 for a head that the responder cannot take, 501 if there is no
-/// responder for such routes.
+/// What the client gets instead: 400 for a head that the responder cannot take, 500 for a route that
+/// no responder is for. The check of the configuration lets no such route through, so that is a
+/// defect.
 pub(in crate::conn) fn begin(
     context: &Rc<Context>,
     socket: &Socket,
@@ -38,7 +39,10 @@ pub(in crate::conn) fn begin(
     match &served.act {
         #[cfg(feature = "service")]
         Act::Service(service) => {
-            let application = context.applications.get(service.0).ok_or(Status::NotImplemented)?;
+            let application = context
+                .applications
+                .get(service.0)
+                .ok_or_else(|| defect(context, "a route names a service that is not there"))?;
             let connection = about
                 .connection
                 .get_or_insert_with(|| super::application::about(context, socket, clock))
@@ -46,7 +50,10 @@ pub(in crate::conn) fn begin(
             super::application::begin(context, application, incoming, connection)
         }
         Act::Proxy(name) => {
-            let pool = context.pools.get(name).ok_or(Status::BadGateway)?;
+            let pool = context
+                .pools
+                .get(name)
+                .ok_or_else(|| defect(context, "a route names a pool that is not there"))?;
             let origin = if let Some(origin) = &about.origin {
                 **origin
             } else {
@@ -56,6 +63,11 @@ pub(in crate::conn) fn begin(
             };
             super::proxied::begin(context, pool, incoming, origin)
         }
-        _ => Err(Status::NotImplemented),
+        _ => Err(defect(context, "a route without a responder is streamed")),
     }
+}
+
+fn defect(context: &Context, what: &'static str) -> Status {
+    context.defect(&what);
+    Status::InternalServerError
 }

@@ -31,7 +31,6 @@ pub(in crate::conn) enum Decided<'l> {
     /// That depends on what is not known yet: [`find_out`] looks it up.
     Wants(Want),
     /// What a pool's server or a service answers: its act is one of the two.
-    #[allow(dead_code, reason = "until there are responders")]
     Streamed(Rc<Served>),
 }
 

@@ -93,12 +93,11 @@ pub(super) fn begin(
     Ok(Box::new(Proxied { context: Rc::clone(context), pool: Rc::clone(pool), exchange }))
 }
 
-/// Where the requests of a connection come from.
+/// Where the requests of a connection come from; None if the client has left.
 pub(super) fn origin(socket: &Socket) -> Option<Origin> {
-    let local = rustix::net::getsockname(socket).ok();
-    let local = local.and_then(|local| std::net::SocketAddr::try_from(local).ok());
-    let port = local.map_or(443, |at| at.port());
-    Some(Origin { peer: peer(socket)?, trusted: false, secure: true, port })
+    let local = rustix::net::getsockname(socket).ok()?;
+    let local = std::net::SocketAddr::try_from(local).ok()?;
+    Some(Origin { peer: peer(socket)?, trusted: false, secure: true, port: local.port() })
 }
 
 /// An exchange with a server of a pool.
