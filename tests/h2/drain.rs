@@ -154,6 +154,19 @@ fn a_client_that_says_goaway_gets_its_answers_and_the_end() {
     assert!(peer.aways.iter().all(|away| away.code == code::NO_ERROR));
 }
 
+/// GOAWAY of a client ends nothing by itself: what follows it is answered, whether it comes in the
+/// same record or after a pause.
+#[test]
+fn a_client_that_has_said_goaway_is_answered() {
+    let target = Target::start(Site::new(), &["--close-timeout=30s"]);
+    let mut peer = target.connect();
+    peer.frame(kind::GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0xff]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    peer.expect_alive();
+    let late = peer.ask("/");
+    assert_eq!(peer.answer(late).status, 200);
+}
+
 #[test]
 fn a_connection_that_the_client_closes_ends_its_streams() {
     let target = with_film(&[]);

@@ -134,7 +134,7 @@ impl Connection<'_> {
         Poll::Ready(Err(WriteError::Overrun.into()))
     }
 
-    fn is_idle_now(&self) -> bool {
+    pub(super) fn is_idle_now(&self) -> bool {
         self.streams.is_empty() && self.lookups.is_empty() && !self.session.writer.is_departing()
     }
 
@@ -159,6 +159,9 @@ impl Connection<'_> {
         }
         if self.is_idle_now() {
             until = until.min(after(self.idle_since, timeouts.idle));
+        }
+        if let Some(since) = self.left_since() {
+            until = until.min(after(since, timeouts.close));
         }
         if let Some(orderly) = self.reads.until(self.now()) {
             until = until.min(orderly);
@@ -211,6 +214,10 @@ impl Connection<'_> {
             self.context.count(|counts| counts.timed_out += 1);
             self.session.clock.ends(Why::ServerTimeout);
             return Err(Stop::GoAway(ErrorCode::EnhanceYourCalm, why));
+        }
+        if self.left_since().is_some_and(|since| passed(since, timeouts.close)) {
+            self.session.clock.ends(Why::ClientLast);
+            return Err(Stop::Leave(Ending::CloseNotify));
         }
         if self.is_idle_now() && passed(self.idle_since, timeouts.idle) {
             self.context.count(|counts| counts.timed_out += 1);

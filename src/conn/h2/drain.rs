@@ -99,14 +99,15 @@ impl Connection<'_> {
             && !self.session.writer.is_departing()
     }
 
-    /// Whether the client has sent GOAWAY and has all that it asked for (RFC 9113 section 6.8).
-    pub(super) fn is_left(&self) -> bool {
+    /// Since when a client that has sent GOAWAY has had all that it asked for.
+    ///
+    /// What it sends may already be followed by a PING, or by another request: GOAWAY of a client
+    /// speaks of the server's streams alone (RFC 9113 section 6.8). So the connection stays for
+    /// `--close-timeout`, unless the client ends it, as most do at once.
+    pub(super) fn left_since(&self) -> Option<u64> {
         self.client_leaves
-            && self.streams.is_empty()
-            && self.lookups.is_empty()
-            && self.replies.is_empty()
-            && self.filled == 0
-            && !self.session.writer.is_departing()
+            .filter(|_| self.is_idle_now())
+            .map(|announced| announced.max(self.idle_since))
     }
 
     fn go_away(&mut self, last: u32, code: ErrorCode, why: &str) -> Result<(), Stop> {

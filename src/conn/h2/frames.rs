@@ -59,7 +59,8 @@ impl Connection<'_> {
             },
             Kind::GoAway => {
                 log::debug!("http2: the client leaves with code {}", go_away_code(payload));
-                self.client_leaves = true;
+                let now = self.now();
+                self.client_leaves.get_or_insert(now);
                 self.spend(Cost::Control)?;
             }
             // Neither comes here: `inbound` and `FrameHead::check` have dealt with them.

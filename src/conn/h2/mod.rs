@@ -123,8 +123,8 @@ struct Connection<'c> {
     patience: Patience,
     /// The peer was sent elsewhere, since it has used up most of its patience.
     warned: bool,
-    /// The client has sent GOAWAY: once nothing is open, it asks for nothing more.
-    client_leaves: bool,
+    /// When the client has sent GOAWAY: once nothing is open, it probably asks for nothing more.
+    client_leaves: Option<u64>,
     /// Nothing is read before, in milliseconds on the worker's clock.
     slow_until: u64,
     recent: Recent,
@@ -168,7 +168,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         replies: Replies::default(),
         patience: Patience::new(now),
         warned: false,
-        client_leaves: false,
+        client_leaves: None,
         slow_until: 0,
         recent: Recent::default(),
         last_stream: 0,
@@ -217,9 +217,6 @@ impl Connection<'_> {
             }
             if more_to_read || more_to_send {
                 self.context.ring.yield_now().await;
-            } else if self.is_left() {
-                self.session.clock.ends(Why::ClientLast);
-                return Err(Stop::Leave(Ending::CloseNotify));
             } else {
                 self.wait().await?;
             }
