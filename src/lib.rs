@@ -47,57 +47,37 @@
 // The program uses parts that the library keeps to itself.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod accept;
 mod calendar;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod close;
 pub mod config;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod conn;
-#[doc(hidden)]
-pub mod decode;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+mod decode;
 mod files;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod handshake;
+mod hpack;
 #[doc(hidden)]
-pub mod hpack;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+pub mod internals;
 mod monotonic;
 pub mod observe;
-#[doc(hidden)]
-pub mod parse;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+mod parse;
 mod privilege;
-#[doc(hidden)]
-pub mod process;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
+mod process;
 mod read;
-#[doc(hidden)]
-pub mod record;
-#[doc(hidden)]
-pub mod respond;
-#[doc(hidden)]
-pub mod ring;
+mod record;
+mod respond;
+mod ring;
 pub mod server;
 #[cfg(feature = "service")]
 mod service;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod tick_clock;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod tls;
 mod upstream;
 mod wall_clock;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
-#[cfg(not(feature = "fuzzing"))]
 mod worker;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod worker;
-#[allow(unreachable_pub, reason = "of the crate alone, as the module is")]
 mod write;
 
 pub use server::Server;

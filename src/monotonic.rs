@@ -5,16 +5,16 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A reading of `CLOCK_MONOTONIC` (clock_gettime(2)).
 #[derive(Clone, Copy, Debug)]
-pub struct Monotonic(Timespec);
+pub(crate) struct Monotonic(Timespec);
 
 impl Monotonic {
     /// Now.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self(clock_gettime(ClockId::Monotonic))
     }
 
     /// Nanoseconds from this reading until now.
-    pub fn elapsed(self) -> u64 {
+    pub(crate) fn elapsed(self) -> u64 {
         let now = clock_gettime(ClockId::Monotonic);
         let nanoseconds =
             (now.tv_sec - self.0.tv_sec) * 1_000_000_000 + (now.tv_nsec - self.0.tv_nsec);

@@ -35,7 +35,7 @@ struct Reading {
 
 /// A monotonic clock for one thread, in nanoseconds since it was made.
 #[derive(Debug)]
-pub struct TickClock {
+pub(crate) struct TickClock {
     start: Monotonic,
     counter: fn() -> u64,
     anchor: Cell<Reading>,
@@ -50,7 +50,7 @@ pub struct TickClock {
 
 impl TickClock {
     /// Begins now. `counter` reads what the processor counts; one that stands still is never used.
-    pub fn new(counter: fn() -> u64) -> Self {
+    pub(crate) fn new(counter: fn() -> u64) -> Self {
         let begun = Reading { nanoseconds: 0, ticks: counter() };
         Self {
             start: Monotonic::now(),
@@ -64,12 +64,12 @@ impl TickClock {
     }
 
     /// When it began.
-    pub fn start(&self) -> Monotonic {
+    pub(crate) fn start(&self) -> Monotonic {
         self.start
     }
 
     /// Asks the kernel. The counter measures from here on.
-    pub fn anchor(&self) -> u64 {
+    pub(crate) fn anchor(&self) -> u64 {
         let reading = Reading { nanoseconds: self.start.elapsed(), ticks: (self.counter)() };
         self.anchored(reading)
     }
@@ -92,7 +92,7 @@ impl TickClock {
 
     /// The time now.
     #[inline]
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         let Reading { nanoseconds, ticks } = self.anchor.get();
         let passed = (self.counter)().wrapping_sub(ticks);
         let pace = self.pace.get();

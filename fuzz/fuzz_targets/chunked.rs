@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::decode::{BodyDecoder, BodyError};
-use ringway::parse::BodyLength;
+use ringway::internals::decode::{BodyDecoder, BodyError};
+use ringway::internals::parse::BodyLength;
 
 const MAX_BODY: u64 = 4096;
 

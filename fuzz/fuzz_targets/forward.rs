@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::respond::hold;
+use ringway::internals::respond::hold;
 
 fuzz_target!(|bytes: &[u8]| {
     hold::a_request_keeps_its_meaning(bytes);

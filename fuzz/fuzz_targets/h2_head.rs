@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::hpack::{Decoder, Field, FieldVisitor};
-use ringway::parse::HeadLimits;
-use ringway::parse::h2::{Draft, HeadOutcome};
+use ringway::internals::hpack::{Decoder, Field, FieldVisitor};
+use ringway::internals::parse::HeadLimits;
+use ringway::internals::parse::h2::{Draft, HeadOutcome};
 
 const LIMITS: HeadLimits =
     HeadLimits { max_head_bytes: 4096, max_fields: 8, max_target_bytes: 256 };

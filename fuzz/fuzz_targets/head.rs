@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::parse::{FieldStorage, HeadLimits, HeadScan, MAX_FIELDS, request_head};
+use ringway::internals::parse::{FieldStorage, HeadLimits, HeadScan, MAX_FIELDS, request_head};
 
 const LIMITS: HeadLimits =
     HeadLimits { max_head_bytes: 1024, max_fields: 8, max_target_bytes: 256 };
@@ -17,7 +17,7 @@ fn outcome(bytes: &[u8]) -> Result<Option<usize>, ()> {
     assert!(bytes[..head.length].ends_with(b"\r\n\r\n"));
     assert!(head.fields.len() <= LIMITS.max_fields.min(MAX_FIELDS));
     for (name, value) in head.fields.iter() {
-        assert!(name.bytes().all(ringway::parse::is_token_byte));
+        assert!(name.bytes().all(ringway::internals::parse::is_token_byte));
         assert!(value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)));
     }
     if let Some(path) = head.target.path() {

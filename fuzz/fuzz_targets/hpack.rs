@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::hpack::{BlockWriter, Decoder, Field, FieldVisitor};
+use ringway::internals::hpack::{BlockWriter, Decoder, Field, FieldVisitor};
 
 #[derive(Default)]
 struct Fields(Vec<(Vec<u8>, Vec<u8>, bool)>);

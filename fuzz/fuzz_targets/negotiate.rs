@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::process::conditional;
-use ringway::process::interest::Interest;
-use ringway::process::negotiate::{Coding, Siblings, choose};
-use ringway::process::validator::{FileStat, Validators};
+use ringway::internals::process::conditional;
+use ringway::internals::process::interest::Interest;
+use ringway::internals::process::negotiate::{Coding, Siblings, choose};
+use ringway::internals::process::validator::{FileStat, Validators};
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (mask, text) = input;

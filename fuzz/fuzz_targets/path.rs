@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::process::path::{
+use ringway::internals::process::path::{
     MAX_DEPTH, MAX_PATH_BYTES, MAX_SEGMENT_BYTES, SitePath, slash_redirect,
 };
 

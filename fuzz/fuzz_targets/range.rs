@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::process::multipart::{Boundaries, MAX_PART_HEAD, Multipart};
-use ringway::process::range::{MAX_RANGES, Selection, select};
+use ringway::internals::process::multipart::{Boundaries, MAX_PART_HEAD, Multipart};
+use ringway::internals::process::range::{MAX_RANGES, Selection, select};
 
 fuzz_target!(|input: (u64, &[u8])| {
     let (length, value) = input;

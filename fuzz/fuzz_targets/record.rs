@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::record::{
+use ringway::internals::record::{
     ContentType, MAX_PLAINTEXT, Opener, RecordHeader, Sealer, Suite, TlsVersion, TrafficKeys,
     parse_control,
 };

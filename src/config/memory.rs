@@ -91,6 +91,7 @@ const WORKER_BYTES: usize = 4 << 20;
 /// page cache belong to the kernel and are not counted; of what is sent, the kernel holds no more
 /// for a connection than its peer's window and 256 KiB (`MAX_UNSENT`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryCeiling {
     parts: Vec<MemoryPart>,
 }

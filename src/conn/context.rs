@@ -32,7 +32,7 @@ pub(crate) const DRAIN_GRACE: u64 = 500;
 
 /// What all connections of a worker share.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// The worker's ring.
     pub ring: Rc<Ring>,
     /// The configuration, checked.
@@ -145,21 +145,21 @@ impl Context {
 
     /// From now on, requests in flight are finished and nothing new begins. The caller wakes every
     /// task, so that it notices.
-    pub fn begin_drain(&self) {
+    pub(crate) fn begin_drain(&self) {
         self.draining.set(Some(self.ring.now()));
         #[cfg(feature = "service")]
         self.applications.drain.set();
     }
 
     /// Whether the worker is stopping.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.get().is_some()
     }
 
     /// Awaits a future, or None once the worker is stopping, but not before `grace` milliseconds
     /// have passed since that and since `began`, on the worker's clock; or None once the connection
     /// is idle and was evicted.
-    pub fn unless_draining<F: Future>(
+    pub(crate) fn unless_draining<F: Future>(
         &self,
         future: F,
         began: u64,
@@ -170,7 +170,7 @@ impl Context {
 
     /// Awaits a future, or None once the worker is stopping and its clock shows what `until` makes of
     /// the time at which that began; or None once the connection is idle and evicted.
-    pub async fn unless_drained<F: Future>(
+    pub(crate) async fn unless_drained<F: Future>(
         &self,
         future: F,
         until: impl Fn(u64) -> u64,
@@ -249,19 +249,19 @@ impl Context {
 
     /// Whether one more line of the log, of a kind that clients can bring about at will, may be
     /// written in this second.
-    pub fn may_tell(&self) -> bool {
+    pub(crate) fn may_tell(&self) -> bool {
         self.log_limit.allows(self.time.unix_seconds())
     }
 
     /// Warns of what kept a request from its answer, unless that was said too often this second.
-    pub fn warn(&self, what: &dyn std::fmt::Display) {
+    pub(crate) fn warn(&self, what: &dyn std::fmt::Display) {
         if self.may_tell() {
             log::warn!("conn: {what}");
         }
     }
 
     /// Reports that an invariant does not hold, which cost one connection or one answer.
-    pub fn defect(&self, what: &dyn std::fmt::Display) {
+    pub(crate) fn defect(&self, what: &dyn std::fmt::Display) {
         self.count(|counts| counts.defects += 1);
         if self.may_tell() {
             log::error!("conn: a defect of this server, please report it: {what}");
@@ -269,14 +269,14 @@ impl Context {
     }
 
     /// Changes the counts.
-    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);
     }
 
     /// What the worker has done.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts.get()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// A connection whose client has sent a whole ClientHello, or what cannot become one.
 #[derive(Debug)]
-pub struct Hello {
+pub(crate) struct Hello {
     /// Dropped before the socket, since it receives from it.
     pub(super) opening: Opening,
     pub(super) socket: Socket,
@@ -63,7 +63,7 @@ impl std::ops::Deref for HelloBytes {
 
 /// Waits for the ClientHello of an accepted connection. `None` if the connection ended first: it
 /// was closed, at the handshake's deadline, for a newcomer or for a drain.
-pub async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
+pub(crate) async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
     let _place = context.occupancy.admit();
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);

@@ -9,7 +9,7 @@ use crate::{
 
 /// What the kernel does for TLS on this host, as decided at start.
 #[derive(Clone, Debug, Default)]
-pub struct KtlsPlan {
+pub(crate) struct KtlsPlan {
     /// None: user-space TLS throughout.
     pub support: Option<Arc<KtlsSupport>>,
     /// The kernel receives as well as it sends.
@@ -18,7 +18,7 @@ pub struct KtlsPlan {
 
 impl KtlsPlan {
     /// Whether the kernel takes a connection's sending side, and whether its receiving side too.
-    pub fn directions(&self, version: TlsVersion, suite: Suite) -> (bool, bool) {
+    pub(crate) fn directions(&self, version: TlsVersion, suite: Suite) -> (bool, bool) {
         let Some(support) = &self.support else { return (false, false) };
         let covers = |direction| support.covers(version, suite, direction);
         let transmit = covers(Direction::Transmit);
@@ -26,7 +26,7 @@ impl KtlsPlan {
     }
 
     /// Whether the kernel takes new keys in place of old ones (Linux 6.14).
-    pub fn may_rekey(&self) -> bool {
+    pub(crate) fn may_rekey(&self) -> bool {
         self.support.as_ref().is_some_and(|support| support.rekey.is_ok())
     }
 }

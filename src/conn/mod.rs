@@ -28,14 +28,14 @@ mod why;
 
 use std::{net::SocketAddr, rc::Rc};
 
-pub use context::Context;
+pub(crate) use context::Context;
 pub(crate) use context::DRAIN_GRACE;
-pub use hello::{Hello, await_hello};
-pub use ktls_plan::KtlsPlan;
-pub use plain::{await_first_bytes, serve_plain};
+pub(crate) use hello::{Hello, await_hello};
+pub(crate) use ktls_plan::KtlsPlan;
+pub(crate) use plain::{await_first_bytes, serve_plain};
 pub(crate) use sites::{Generation, SitePlan};
 
-pub use crate::process::site::Via;
+pub(crate) use crate::process::site::Via;
 
 use crate::{
     close,
@@ -51,7 +51,7 @@ use session::Session;
 const ROUND_TRIP_EVERY: u64 = 8;
 
 /// Serves a connection from its ClientHello to its end.
-pub fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
+pub(crate) fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
     let Hello { opening, socket } = hello;
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
     let opening = Box::new(opening);

@@ -19,7 +19,7 @@ use crate::{
 
 /// A connection whose client has sent something.
 #[derive(Debug)]
-pub struct FirstBytes {
+pub(crate) struct FirstBytes {
     /// Dropped before the socket, since it receives from it.
     stream: ReceiveStream,
     bytes: RecvBuf,
@@ -29,7 +29,7 @@ pub struct FirstBytes {
 
 /// Waits for the first bytes of an accepted connection. `None` if the connection ended first: it was
 /// closed, at the deadline for a head, for a newcomer or for a drain.
-pub async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<FirstBytes> {
+pub(crate) async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<FirstBytes> {
     let _place = context.occupancy.admit();
     context.count(|counts| counts.accepted += 1);
     let socket = Socket::new(&context.ring, fd);
@@ -61,7 +61,7 @@ pub async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<Fir
 }
 
 /// Serves a connection without TLS from its first bytes to its end.
-pub async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Via) {
+pub(crate) async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Via) {
     let _place = context.occupancy.admit();
     let FirstBytes { stream, bytes, clock, socket } = first;
     let ring = &context.ring;

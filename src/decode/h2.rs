@@ -11,7 +11,7 @@ use crate::{
 
 /// Follows the payload of one DATA frame, wherever it is split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DataPayload {
+pub(crate) struct DataPayload {
     /// The length of the padding is still to come.
     padded: bool,
     /// Octets of the payload still to come, the padding and its length included.
@@ -21,12 +21,12 @@ pub struct DataPayload {
 
 impl DataPayload {
     /// Begins the payload behind this head.
-    pub fn new(head: &FrameHead) -> Self {
+    pub(crate) fn new(head: &FrameHead) -> Self {
         Self { padded: head.flags.has(Flags::PADDED), rest: head.length, padding: 0 }
     }
 
     /// Whether the frame has ended.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.rest == 0 && !self.padded
     }
 
@@ -35,7 +35,7 @@ impl DataPayload {
     /// # Errors
     /// Of the connection: padding that is longer than the frame, or a frame without the length that
     /// its flag promises.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(usize, Range<usize>), Fault> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(usize, Range<usize>), Fault> {
         let mut begin = 0;
         if self.padded {
             if self.rest == 0 {
@@ -60,26 +60,16 @@ impl DataPayload {
 
 /// What is wrong with the content of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentFault {
+pub(crate) enum ContentFault {
     /// It is longer than the bound: 413.
     TooLarge,
     /// It is not as long as Content-Length says: the request is malformed.
     Length(&'static str),
 }
 
-impl ContentFault {
-    /// The fault of the stream; none for content that is merely too large.
-    pub const fn fault(self) -> Option<Fault> {
-        match self {
-            Self::TooLarge => None,
-            Self::Length(why) => Some(Fault::Stream(ErrorCode::ProtocolError, why)),
-        }
-    }
-}
-
 /// Adds up the content of one request.
 #[derive(Clone, Copy, Debug)]
-pub struct ContentSum {
+pub(crate) struct ContentSum {
     received: u64,
     /// What Content-Length says; `u64::MAX` for nothing.
     stated: u64,
@@ -87,17 +77,12 @@ pub struct ContentSum {
 
 impl ContentSum {
     /// Begins content of this stated length.
-    pub fn new(stated: Option<u64>) -> Self {
+    pub(crate) fn new(stated: Option<u64>) -> Self {
         Self { received: 0, stated: stated.unwrap_or(u64::MAX) }
     }
 
-    /// Bytes of content so far.
-    pub fn received(&self) -> u64 {
-        self.received
-    }
-
     /// Bytes that are still to come, if that was stated.
-    pub fn left(&self) -> Option<u64> {
+    pub(crate) fn left(&self) -> Option<u64> {
         (self.stated != u64::MAX).then(|| self.stated.saturating_sub(self.received))
     }
 
@@ -105,7 +90,7 @@ impl ContentSum {
     ///
     /// # Errors
     /// More than stated, or more than `most`.
-    pub fn add(&mut self, bytes: usize, most: u64) -> Result<(), ContentFault> {
+    pub(crate) fn add(&mut self, bytes: usize, most: u64) -> Result<(), ContentFault> {
         self.received = self.received.saturating_add(bytes as u64);
         if self.received > self.stated {
             return Err(ContentFault::Length("more content than Content-Length says"));
@@ -120,7 +105,7 @@ impl ContentSum {
     ///
     /// # Errors
     /// It is shorter than stated.
-    pub fn finish(&self) -> Result<(), ContentFault> {
+    pub(crate) fn finish(&self) -> Result<(), ContentFault> {
         if self.stated != u64::MAX && self.received < self.stated {
             return Err(ContentFault::Length("less content than Content-Length says"));
         }
@@ -130,7 +115,7 @@ impl ContentSum {
 
 /// Checks trailers, which are then dropped (RFC 9113 section 8.1).
 #[derive(Debug, Default)]
-pub struct Trailers {
+pub(crate) struct Trailers {
     bytes: usize,
     fields: u32,
     fault: Option<&'static str>,
@@ -138,7 +123,7 @@ pub struct Trailers {
 
 impl Trailers {
     /// What makes the message malformed, if something does.
-    pub fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<Fault> {
         self.fault.map(|why| Fault::Stream(ErrorCode::ProtocolError, why))
     }
 
@@ -248,8 +233,7 @@ mod tests {
         let mut sum = ContentSum::new(None);
         assert_eq!(sum.finish(), Ok(()));
         assert_eq!(sum.add(100, 100), Ok(()));
-        assert_eq!((sum.add(1, 100), sum.received()), (Err(ContentFault::TooLarge), 101));
-        assert!(ContentFault::TooLarge.fault().is_none());
+        assert_eq!((sum.add(1, 100), sum.received), (Err(ContentFault::TooLarge), 101));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod chunked;
-pub mod h2;
+pub(crate) mod h2;
 
 #[cfg(test)]
 mod properties;
@@ -72,13 +72,13 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {}
 
 /// Bytes that the extensions of one chunk may have.
-pub const MAX_EXTENSION_LINE: u32 = 256;
+pub(crate) const MAX_EXTENSION_LINE: u32 = 256;
 /// Bytes that all chunk extensions of a body may have together.
-pub const MAX_EXTENSION_TOTAL: u32 = 16 * 1024;
+pub(crate) const MAX_EXTENSION_TOTAL: u32 = 16 * 1024;
 /// Bytes that the trailer section may have, line ends included.
-pub const MAX_TRAILER_BYTES: u32 = 8 * 1024;
+pub(crate) const MAX_TRAILER_BYTES: u32 = 8 * 1024;
 /// Lines that the trailer section may have.
-pub const MAX_TRAILER_FIELDS: u32 = 64;
+pub(crate) const MAX_TRAILER_FIELDS: u32 = 64;
 
 /// What one call of [`BodyDecoder::decode`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]

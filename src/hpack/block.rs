@@ -15,7 +15,7 @@ pub struct BlockWriter<'b> {
 }
 
 /// The update of the dynamic table's size to 0 (RFC 7541 section 6.3), a block of its own.
-pub const EMPTY_TABLE: u8 = 0x20;
+pub(crate) const EMPTY_TABLE: u8 = 0x20;
 
 /// A literal field that is not indexed (RFC 7541 section 6.2.2), and one that never is (6.2.3).
 const NOT_INDEXED: u8 = 0;

@@ -21,10 +21,10 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockWriter, EMPTY_TABLE};
+pub use block::BlockWriter;
+pub(crate) use block::EMPTY_TABLE;
 pub use decoder::{Decoder, Field, FieldVisitor};
-pub use field_name::FieldName;
-pub use table::TABLE_BYTES;
+pub(crate) use field_name::FieldName;
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::{FieldName, HpackError};
 
 /// Bytes of the table: the default of SETTINGS_HEADER_TABLE_SIZE, which Ringway leaves as it is.
-pub const TABLE_BYTES: usize = 4096;
+pub(crate) const TABLE_BYTES: usize = 4096;
 
 /// What RFC 7541 section 4.1 charges for an entry besides its text.
 const CHARGE: usize = 32;

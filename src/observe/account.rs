@@ -2,6 +2,7 @@
 
 /// What one ring did since its start. The worker fills it in, so that nothing here knows rings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RingAccount {
     /// Calls of io_uring_enter(2).
     pub enters: u64,

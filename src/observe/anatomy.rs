@@ -13,6 +13,7 @@ use crate::wall_clock::since_1970_at;
 
 /// What does not change while a server runs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServerFacts {
     /// The addresses that it listens on.
     pub addresses: Vec<SocketAddr>,
@@ -36,6 +37,7 @@ pub struct ServerFacts {
 
 /// A certificate that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CertificateFacts {
     /// The first name that it is for.
     pub name: String,
@@ -47,6 +49,7 @@ pub struct CertificateFacts {
 
 /// A slow request and its worker.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SlowOnWorker {
     /// Which worker.
     pub worker: usize,
@@ -58,6 +61,7 @@ pub struct SlowOnWorker {
 
 /// What all workers have noted, put together.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Anatomy {
     /// What does not change.
     pub server: ServerFacts,

@@ -10,6 +10,7 @@ use super::{Anatomy, History, Span, Summary, anatomy::days_left};
 
 /// Something that deserves a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Attention {
     /// Its name in reports.
     pub what: &'static str,
@@ -47,7 +48,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is wrong now, of a server that reports this.
-pub fn attention(history: &History, now: &Anatomy) -> Vec<Attention> {
+pub(crate) fn attention(history: &History, now: &Anatomy) -> Vec<Attention> {
     let lasted = |of: &Anatomy| {
         of.window.map_or(Duration::ZERO, |window| window.since.saturating_sub(window.until))
     };

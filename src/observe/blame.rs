@@ -12,6 +12,7 @@ use super::{
 /// Whose time it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Blame {
     /// It did not send what was awaited, or did not take what was sent.
     Client,
@@ -44,6 +45,7 @@ impl Blame {
 
 /// What the kernel says of how a connection's bytes left (`TCP_INFO`), since the connection began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Delivery {
     /// Nanoseconds in which there was something to send or to be acknowledged.
     pub busy: u64,
@@ -69,6 +71,7 @@ impl Delivery {
 
 /// A request's total by whose time it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shares {
     /// Nanoseconds, see [`Blame::ALL`].
     pub time: [u64; 5],

@@ -13,6 +13,7 @@ use super::{
 
 /// What the peers of a TLS handshake agreed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Agreed {
     /// The session of an earlier connection was resumed.
     pub resumed: bool,
@@ -130,11 +131,11 @@ impl Drop for Connection {
 /// The clock of one connection. Each method is called where the step happens; none waits. Times are
 /// in nanoseconds.
 #[derive(Clone, Debug)]
-pub struct ConnectionClock(Rc<Connection>);
+pub(crate) struct ConnectionClock(Rc<Connection>);
 
 impl ConnectionClock {
     /// A connection was accepted, after so many nanoseconds in the accept queue, if that is known.
-    pub fn accepted(
+    pub(crate) fn accepted(
         observer: &Rc<Observer>,
         peer: Option<SocketAddr>,
         accept_queue: Option<u64>,
@@ -164,12 +165,12 @@ impl ConnectionClock {
     }
 
     /// The worker's clock.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.0.observer.now()
     }
 
     /// A part of the handshake was worked on since `began`; it took and gave so many bytes.
-    pub fn handshake_step(&mut self, began: u64, received: usize, sent: usize) {
+    pub(crate) fn handshake_step(&mut self, began: u64, received: usize, sent: usize) {
         let observer = &self.0.observer;
         if !observer.is_enabled() {
             return;
@@ -182,7 +183,7 @@ impl ConnectionClock {
     }
 
     /// The handshake is complete.
-    pub fn shaken(&mut self) {
+    pub(crate) fn shaken(&mut self) {
         let now = self.now();
         self.0.since.set(now);
         self.0.handshake.set(now.saturating_sub(self.0.accepted));
@@ -190,7 +191,7 @@ impl ConnectionClock {
     }
 
     /// The first bytes have come on a connection without TLS.
-    pub fn without_tls(&mut self) {
+    pub(crate) fn without_tls(&mut self) {
         self.0.since.set(self.now());
         self.0.phase.set(Phase::Idle);
         self.0.agreed.set(Agreed {
@@ -202,7 +203,7 @@ impl ConnectionClock {
     }
 
     /// The keys are where they belong.
-    pub fn handed_over(&mut self, agreed: Agreed) {
+    pub(crate) fn handed_over(&mut self, agreed: Agreed) {
         let Connection { observer, since, .. } = &*self.0;
         self.0.agreed.set(agreed);
         if !observer.is_enabled() {
@@ -224,7 +225,7 @@ impl ConnectionClock {
 
     /// Records that came were opened, in so many nanoseconds.
     #[inline]
-    pub fn opened(&self, nanoseconds: u64) {
+    pub(crate) fn opened(&self, nanoseconds: u64) {
         self.0.opening.set(self.0.opening.get() + nanoseconds);
     }
 
@@ -233,14 +234,18 @@ impl ConnectionClock {
     /// `received_ago` asks the kernel how long ago it received data on the connection last; it is
     /// called only if the turn began late.
     #[inline]
-    pub fn begin(&self, fresh: bool, received_ago: impl FnOnce() -> Option<u64>) -> RequestClock {
+    pub(crate) fn begin(
+        &self,
+        fresh: bool,
+        received_ago: impl FnOnce() -> Option<u64>,
+    ) -> RequestClock {
         RequestClock::begin(&self.0, 0, fresh, received_ago)
     }
 
     /// A request of HTTP/2 begins: the first bytes of its HEADERS are there. Otherwise as
     /// [`Self::begin`].
     #[inline]
-    pub fn begin_stream(
+    pub(crate) fn begin_stream(
         &self,
         stream: u32,
         fresh: bool,
@@ -251,7 +256,13 @@ impl ConnectionClock {
 
     /// The answer to a request was queued, as far as it fits: its status, and what was done with its
     /// content.
-    pub fn answered(&self, request: &mut RequestClock, status: u16, kernel: bool, moved: Moved) {
+    pub(crate) fn answered(
+        &self,
+        request: &mut RequestClock,
+        status: u16,
+        kernel: bool,
+        moved: Moved,
+    ) {
         if !self.0.observer.is_enabled() {
             return;
         }
@@ -265,7 +276,7 @@ impl ConnectionClock {
     }
 
     /// What is queued is about to leave, as `sending` notes.
-    pub fn leaving(&self, sending: &mut Sending) {
+    pub(crate) fn leaving(&self, sending: &mut Sending) {
         if let Some(youngest) = sending.youngest() {
             let now = self.0.observer.now();
             let responding = now.saturating_sub(youngest.entered());
@@ -275,7 +286,7 @@ impl ConnectionClock {
     }
 
     /// What was queued has left; `taken` is what was read since.
-    pub fn left(&self, taken: Taken) {
+    pub(crate) fn left(&self, taken: Taken) {
         if self.0.observer.is_enabled() {
             self.0.observer.noted.borrow_mut().ledger.received(taken);
         }
@@ -283,20 +294,20 @@ impl ConnectionClock {
 
     /// Why the connection ends. The first reason counts: what follows from it is no other. Requests
     /// that end without their answer after this have the same reason.
-    pub fn ends(&self, why: Why) {
+    pub(crate) fn ends(&self, why: Why) {
         if self.0.why.get().is_none() {
             self.0.why.set(Some(why));
         }
     }
 
     /// Why the connection ends, if that has been said.
-    pub fn why(&self) -> Option<Why> {
+    pub(crate) fn why(&self) -> Option<Why> {
         self.0.why.get()
     }
 
     /// The connection is about to be closed. `round_trip` is the kernel's last estimate, `taken`
     /// what was read since the last answer left.
-    pub fn closing(&mut self, round_trip: Option<u64>, taken: Taken) {
+    pub(crate) fn closing(&mut self, round_trip: Option<u64>, taken: Taken) {
         let Connection { observer, since, .. } = &*self.0;
         if !observer.is_enabled() {
             return;
@@ -310,7 +321,7 @@ impl ConnectionClock {
     }
 
     /// It is closed.
-    pub fn closed(&mut self) {
+    pub(crate) fn closed(&mut self) {
         let Connection { observer, since, .. } = &*self.0;
         if observer.is_enabled() {
             let closing = observer.now().saturating_sub(since.get());

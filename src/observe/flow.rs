@@ -7,6 +7,7 @@ use super::{Basis, Carried, Ledger, Route};
 
 /// Bytes that moved from one place to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flow {
     /// The place before.
     pub from: &'static str,

@@ -11,14 +11,14 @@ use hdrhistogram::Histogram;
 use super::{Stage, coarse};
 
 /// The longest time that is resolved, in nanoseconds.
-pub const LONGEST: u64 = (1 << 36) - 1;
+pub(crate) const LONGEST: u64 = (1 << 36) - 1;
 
 /// Memory of one histogram: 256 counters for the values below 256 ns, 128 for each of the 28
 /// doublings above, 8 bytes each.
-pub const HISTOGRAM_BYTES: usize = (256 + 28 * 128) * 8;
+pub(crate) const HISTOGRAM_BYTES: usize = (256 + 28 * 128) * 8;
 
 /// Memory of the histograms of one worker.
-pub const HISTOGRAMS_BYTES: usize = HISTOGRAM_BYTES * HISTOGRAMS;
+pub(crate) const HISTOGRAMS_BYTES: usize = HISTOGRAM_BYTES * HISTOGRAMS;
 
 /// The histograms of one worker, or the sum of several.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use super::processor::schedstat;
 
 /// The accept queue of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ListenerQueue {
     /// Its address.
     pub address: SocketAddr,
@@ -20,6 +21,7 @@ pub struct ListenerQueue {
 
 /// A worker's thread, as the kernel sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ThreadFigures {
     /// Nanoseconds on a processor.
     pub ran: u64,
@@ -66,6 +68,7 @@ impl ThreadFigures {
 
 /// What the kernel says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KernelFigures {
     /// The accept queues of this server.
     pub listeners: Vec<ListenerQueue>,

@@ -8,6 +8,7 @@ use super::Route;
 
 /// What a [`Writer`](crate::write::Writer) did with content since it was last asked, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Moved {
     /// Of heads: what was queued before content.
     pub head: u64,
@@ -44,6 +45,7 @@ impl Moved {
 
 /// What a [`Reader`](crate::read::Reader) took since it was last asked, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Taken {
     /// Records that came from the socket, sealed.
     pub sealed: u64,
@@ -68,6 +70,7 @@ impl Taken {
 
 /// What one route carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Carried {
     /// Responses that took it for the most of their content.
     pub responses: u64,

@@ -21,7 +21,7 @@ use crate::wall_clock::since_1970_at;
 /// # Errors
 ///
 /// If the process has a logger already.
-pub fn init(format: LogFormat, level: LevelFilter) -> Result<(), SetLoggerError> {
+pub(crate) fn init(format: LogFormat, level: LevelFilter) -> Result<(), SetLoggerError> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     log::set_boxed_logger(Box::new(Logger { format, level, colour }))?;
     log::set_max_level(level);

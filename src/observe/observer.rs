@@ -26,7 +26,7 @@ use super::{
 use crate::{config::memory, tick_clock::TickClock};
 
 /// Memory of one worker's observer, without its requests that are not done.
-pub const OBSERVER_BYTES: usize =
+pub(crate) const OBSERVER_BYTES: usize =
     HISTOGRAMS_BYTES + Ends::BYTES + Statuses::BYTES + 2 * Coarse::BYTES + (96 << 10);
 
 // The memory ceiling has room for all of it.
@@ -37,7 +37,7 @@ const _: () = {
 };
 
 /// The slowest requests of all are those above this quantile of the total.
-pub const TAIL: f64 = 0.99;
+pub(crate) const TAIL: f64 = 0.99;
 
 /// So many requests end before the tail's threshold is worked out anew, and what is too old is
 /// forgotten.
@@ -45,6 +45,7 @@ pub(super) const LOOK_BACK_EVERY: u64 = 1024;
 
 /// How the time of the slowest requests divides.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Tail {
     /// What a request took at least to be one of them, at present, in nanoseconds; 0: there have
     /// not been enough requests.
@@ -89,6 +90,7 @@ impl Tail {
 
 /// A copy of what one worker has noted.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WorkerSnapshot {
     /// Durations by stage.
     pub histograms: Histograms,
@@ -132,7 +134,7 @@ pub struct WorkerSnapshot {
 
 /// What one worker notes of itself.
 #[derive(Debug)]
-pub struct Observer {
+pub(crate) struct Observer {
     enabled: bool,
     time: Rc<TickClock>,
     /// What the clock shows, if a script says it.
@@ -180,7 +182,12 @@ pub(super) struct Noted {
 impl Observer {
     /// Begins on the worker's thread, with its clock. At most `requests` are observed at a time. If not
     /// `enabled`, nothing is noted and the clock is not read.
-    pub fn new(enabled: bool, time: Rc<TickClock>, requests: usize, log: Option<Feed>) -> Self {
+    pub(crate) fn new(
+        enabled: bool,
+        time: Rc<TickClock>,
+        requests: usize,
+        log: Option<Feed>,
+    ) -> Self {
         let mut log = log;
         if let Some(log) = &mut log {
             log.set_start(time.start());
@@ -221,17 +228,17 @@ impl Observer {
     }
 
     /// Whether anything is noted.
-    pub fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
     /// Whether requests are logged, so that peers' addresses are wanted.
-    pub fn logs(&self) -> bool {
+    pub(crate) fn logs(&self) -> bool {
         self.noted.borrow().log.is_some()
     }
 
     /// The worker's clock, in nanoseconds; 0 if nothing is noted.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         #[cfg(any(test, feature = "fuzzing"))]
         if let Some(now) = self.scripted.get().filter(|_| self.enabled) {
             return now;
@@ -242,7 +249,7 @@ impl Observer {
     /// From now on the clock shows this, in nanoseconds.
     #[cfg(any(test, feature = "fuzzing"))]
     #[doc(hidden)]
-    pub fn script_clock(&self, now: u64) {
+    pub(crate) fn script_clock(&self, now: u64) {
         self.scripted.set(Some(now));
     }
 
@@ -257,7 +264,7 @@ impl Observer {
     }
 
     /// Time of the worker went to `work`, from `began` until now. Says how much.
-    pub fn spend(&self, work: Work, began: u64) -> u64 {
+    pub(crate) fn spend(&self, work: Work, began: u64) -> u64 {
         if !self.enabled {
             return 0;
         }
@@ -281,7 +288,7 @@ impl Observer {
     }
 
     /// From now on tasks are dropped, because the worker ends.
-    pub fn ends(&self) {
+    pub(crate) fn ends(&self) {
         self.ending.set(true);
     }
 
@@ -296,7 +303,7 @@ impl Observer {
     }
 
     /// Hands gathered lines to the log's thread.
-    pub fn flush_log(&self) {
+    pub(crate) fn flush_log(&self) {
         if let Some(log) = &mut self.noted.borrow_mut().log {
             log.hand_over();
         }
@@ -310,12 +317,12 @@ impl Observer {
     }
 
     /// The slowest requests have been collected from a snapshot: those to come are compared anew.
-    pub fn collected(&self) {
+    pub(crate) fn collected(&self) {
         self.noted.borrow_mut().slowest.collected();
     }
 
     /// A copy of all that was noted, beside what the worker knows otherwise.
-    pub fn snapshot(
+    pub(crate) fn snapshot(
         &self,
         counts: Counts,
         ring: RingAccount,

@@ -2,6 +2,7 @@
 
 /// A pool, as all workers share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PoolFigures {
     /// Its name.
     pub name: String,
@@ -35,6 +36,7 @@ pub struct PoolFigures {
 
 /// A server of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UpstreamFigures {
     /// Where it listens.
     pub address: String,

@@ -12,10 +12,10 @@ use super::{
 };
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
-pub const HEAD_KEPT: usize = 112;
+pub(crate) const HEAD_KEPT: usize = 112;
 
 /// Bytes of a request's head that are kept for the access log.
-pub const HEAD_LOGGED: usize = 4096;
+pub(crate) const HEAD_LOGGED: usize = 4096;
 
 /// The parts of a request's total, see [`REQUEST_STAGES`].
 pub(super) type Parts = [u64; REQUEST_STAGES.len()];

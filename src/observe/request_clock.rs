@@ -19,7 +19,7 @@ use super::{
 /// batch carries it. One word; its state is in the worker's store, so that beginning allocates
 /// nothing.
 #[derive(Debug, Default)]
-pub struct RequestClock(Option<Box<OpenRequest>>);
+pub(crate) struct RequestClock(Option<Box<OpenRequest>>);
 
 impl RequestClock {
     #[inline]
@@ -71,7 +71,7 @@ impl RequestClock {
     /// From now on time belongs to `stage`; what passed until now, to the stage that was entered
     /// before. A request begins in [`Stage::Parse`].
     #[inline]
-    pub fn enter(&mut self, stage: Stage) {
+    pub(crate) fn enter(&mut self, stage: Stage) {
         let Some(request) = &mut self.0 else { return };
         let Some(connection) = &request.connection else { return };
         let observer = &connection.observer;
@@ -86,7 +86,7 @@ impl RequestClock {
     /// now was the worker's time. `received_ago` as for
     /// [`begin`](super::ConnectionClock::begin).
     #[inline]
-    pub fn resumes(&mut self, stage: Stage, received_ago: impl FnOnce() -> Option<u64>) {
+    pub(crate) fn resumes(&mut self, stage: Stage, received_ago: impl FnOnce() -> Option<u64>) {
         let Some(request) = &mut self.0 else { return };
         let Some(connection) = &request.connection else { return };
         let (now, arrived) = (connection.observer.now(), connection.observer.arrival(received_ago));
@@ -100,7 +100,7 @@ impl RequestClock {
     /// The first `length` of these bytes are the request's head, or what there is of it. The first
     /// call with bytes counts.
     #[inline]
-    pub fn head(&mut self, bytes: &[u8], length: usize) {
+    pub(crate) fn head(&mut self, bytes: &[u8], length: usize) {
         if let Some(request) = &mut self.0 {
             let logged = request.connection.as_ref().map_or(0, |of| of.observer.logged);
             request.keep_head(bytes, length, logged);
@@ -109,7 +109,7 @@ impl RequestClock {
 
     /// What the request asks for, where there is no head in the form of HTTP/1. `fields`, names with
     /// their colons and values, are called for only if they are logged.
-    pub fn asked<'f, const N: usize>(
+    pub(crate) fn asked<'f, const N: usize>(
         &mut self,
         method: &[u8],
         target: &[u8],
@@ -125,7 +125,7 @@ impl RequestClock {
     }
 
     /// Why the request is refused, in the stage that it is in. The first reason counts.
-    pub fn refused(&mut self, why: Why) {
+    pub(crate) fn refused(&mut self, why: Why) {
         if let Some(request) = &mut self.0 {
             request.ends(why);
         }
@@ -140,7 +140,7 @@ impl RequestClock {
 
     /// What is known of the request and its connection before its answer leaves: each stage with
     /// its nanoseconds.
-    pub fn so_far(&self, mut each: impl FnMut(Stage, u64)) {
+    pub(crate) fn so_far(&self, mut each: impl FnMut(Stage, u64)) {
         let Some(request) = &self.0 else { return };
         let Some(connection) = &request.connection else { return };
         if request.number == 1 {
@@ -160,7 +160,7 @@ impl RequestClock {
     }
 
     /// The request ends without its answer, for a reason of its own.
-    pub fn abandon(mut self, why: Why) {
+    pub(crate) fn abandon(mut self, why: Why) {
         self.refused(why);
     }
 

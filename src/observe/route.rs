@@ -3,6 +3,7 @@
 /// A way of content to the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Route {
     /// User-space TLS, file from the cache.
     UserCache,

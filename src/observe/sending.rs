@@ -17,7 +17,7 @@ const SLOW: u64 = 10_000_000;
 /// When a batch was submitted and taken, and what it waited for before. Times are nanoseconds on the
 /// worker's clock; 0 stands for not yet, or for clocks that are off.
 #[derive(Debug, Default)]
-pub struct Sending {
+pub(crate) struct Sending {
     pub(super) begun: u64,
     pub(super) first: u64,
     pub(super) last: u64,
@@ -44,13 +44,13 @@ impl Drop for Sending {
 
 impl Sending {
     /// Whether a submission has been noted.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.begun != 0
     }
 
     /// Something is submitted. Only the first time counts.
     #[inline]
-    pub fn submitted(&mut self, now: u64) {
+    pub(crate) fn submitted(&mut self, now: u64) {
         if self.begun == 0 {
             self.begun = now;
         }
@@ -58,7 +58,7 @@ impl Sending {
 
     /// A submission was completed with bytes taken, in the turn that began at `turn`.
     #[inline]
-    pub fn completed(&mut self, turn: u64) {
+    pub(crate) fn completed(&mut self, turn: u64) {
         if self.first == 0 {
             self.first = turn;
         }
@@ -66,13 +66,13 @@ impl Sending {
     }
 
     /// Send memory was waited for.
-    pub fn waited_for_buffer(&mut self, nanoseconds: u64) {
+    pub(crate) fn waited_for_buffer(&mut self, nanoseconds: u64) {
         self.waited = true;
         self.buffer[usize::from(self.has_begun())] += nanoseconds;
     }
 
     /// A file was waited for.
-    pub fn waited_for_file(&mut self, nanoseconds: u64) {
+    pub(crate) fn waited_for_file(&mut self, nanoseconds: u64) {
         self.waited = true;
         self.file[usize::from(self.has_begun())] += nanoseconds;
     }
@@ -90,20 +90,20 @@ impl Sending {
 
     /// A head is queued: until its request rides on the batch, the response is in it in part.
     #[inline]
-    pub fn holds_head(&mut self) {
+    pub(crate) fn holds_head(&mut self) {
         self.partial = true;
     }
 
     /// The answer that continued here has ended in the batch before.
     #[inline]
-    pub fn holds_no_head(&mut self) {
+    pub(crate) fn holds_no_head(&mut self) {
         self.partial = false;
     }
 
     /// The last byte of a request's answer is in this batch. The request's clock is empty
     /// afterwards.
     #[inline]
-    pub fn carries(&mut self, request: &mut RequestClock) {
+    pub(crate) fn carries(&mut self, request: &mut RequestClock) {
         self.partial = false;
         if let Some(mut request) = request.take() {
             request.before = self.riders.take();
@@ -114,7 +114,7 @@ impl Sending {
     /// The batch is submitted, and the next one begins. An answer that is in this one in part continues
     /// in the next.
     #[must_use]
-    pub fn depart(&mut self) -> Self {
+    pub(crate) fn depart(&mut self) -> Self {
         let gone = std::mem::take(self);
         self.partial = gone.partial;
         gone
@@ -122,7 +122,7 @@ impl Sending {
 
     /// The batch before has left. If an answer began in it and did not end, its times are inherited:
     /// they are those of the first bytes of the answer.
-    pub fn follows(&mut self, before: &Self) {
+    pub(crate) fn follows(&mut self, before: &Self) {
         if !before.partial {
             return;
         }
@@ -142,13 +142,13 @@ impl Sending {
     /// Whether requests ride on it, and their last byte left so long after the first that the reason
     /// is wanted ([`Self::delivered`]).
     #[inline]
-    pub fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.last - self.begun.min(self.last) >= SLOW && self.riders.is_some()
     }
 
     /// What the kernel says of the connection's delivery, before the requests that ride on it end.
     #[cold]
-    pub fn delivered(&mut self, delivery: Delivery) {
+    pub(crate) fn delivered(&mut self, delivery: Delivery) {
         let mut added = None;
         let mut next = self.riders.as_deref_mut();
         while let Some(request) = next {
@@ -169,7 +169,7 @@ impl Sending {
     /// Everything that was in the batch has left: the requests that ride on it end, and its times
     /// begin anew.
     #[inline]
-    pub fn all_left(&mut self) {
+    pub(crate) fn all_left(&mut self) {
         if let Some(youngest) = self.riders.take() {
             let mut next = Some(in_order(youngest));
             while let Some(mut request) = next {
@@ -181,7 +181,7 @@ impl Sending {
     }
 
     /// The next batch begins, whatever this one held; requests that ride on it have ended before.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.all_left();
         self.partial = false;
     }

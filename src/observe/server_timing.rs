@@ -6,7 +6,7 @@ use super::{RequestClock, Stage};
 
 /// The value of the field, in memory of its own so that writing it allocates nothing.
 #[derive(Debug)]
-pub struct ServerTiming {
+pub(crate) struct ServerTiming {
     text: [u8; Self::LONGEST],
     len: usize,
 }
@@ -15,11 +15,11 @@ impl ServerTiming {
     const LONGEST: usize = 384;
 
     /// Bytes of the longest field line.
-    pub const LONGEST_LINE: usize = Self::LONGEST + "Server-Timing: \r\n".len();
+    pub(crate) const LONGEST_LINE: usize = Self::LONGEST + "Server-Timing: \r\n".len();
 
     /// What is known of a request: each stage that took time, in milliseconds to the microsecond; of
     /// the first request of a connection also its handshake.
-    pub fn of(request: &RequestClock) -> Self {
+    pub(crate) fn of(request: &RequestClock) -> Self {
         let mut timing = Self { text: [0; Self::LONGEST], len: 0 };
         request.so_far(|stage, nanoseconds| timing.push(stage, nanoseconds));
         timing
@@ -37,7 +37,7 @@ impl ServerTiming {
     }
 
     /// The value of the field.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.get(..self.len).unwrap_or_default()
     }
 }

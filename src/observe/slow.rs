@@ -11,22 +11,23 @@ use super::{
 };
 
 /// How long a slow request is remembered, in nanoseconds.
-pub const REMEMBERED: u64 = 300 * 1_000_000_000;
+pub(crate) const REMEMBERED: u64 = 300 * 1_000_000_000;
 
 /// Slow requests of each class that a worker remembers.
 pub(super) const EACH: usize = 4;
 
 /// Slow requests that a worker remembers.
-pub const MOST: usize = Class::COUNT * EACH;
+pub(crate) const MOST: usize = Class::COUNT * EACH;
 
 /// Turns of the loop that are remembered because they were long.
 const STALLS: usize = 16;
 
 /// A turn is long if it takes this many nanoseconds.
-pub const STALL: u64 = 1_000_000;
+pub(crate) const STALL: u64 = 1_000_000;
 
 /// A request whose answer has left, or whose connection ended before that.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Finished {
     /// When it arrived and ended, in nanoseconds on the worker's clock.
     pub arrived: u64,
@@ -146,6 +147,7 @@ impl Class {
 
 /// A turn of the loop that took long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stall {
     /// When it ended, in nanoseconds on the worker's clock.
     pub ended: u64,
@@ -157,6 +159,7 @@ pub struct Stall {
 
 /// A slow request.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Slow {
     /// Its times.
     pub finished: Finished,

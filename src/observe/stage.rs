@@ -2,6 +2,7 @@
 
 /// How a figure came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Basis {
     /// Where it happened.
     Counted,

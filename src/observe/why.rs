@@ -111,6 +111,7 @@ impl Why {
 
 /// Where a connection or request was when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// In the TLS handshake.
     Handshake,
@@ -149,6 +150,7 @@ impl Phase {
 
 /// Why and where something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct End {
     /// By whom, and for what reason.
     pub why: Why,
@@ -169,6 +171,7 @@ impl fmt::Display for End {
 
 /// What ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// A connection.
     Connection,

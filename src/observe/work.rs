@@ -4,6 +4,7 @@ use super::Stage;
 
 /// What a turn of the loop can be spent in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Work {
     /// What belongs to a stage of some connection or request.
     Stage(Stage),
@@ -63,7 +64,7 @@ impl Work {
 
 /// A turn of the loop that has ended, and the next one's beginning. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// When the next one begins, on the worker's clock.
     pub next: u64,
     /// From its completions to its io_uring_enter(2).

@@ -11,7 +11,7 @@ mod authority;
 mod error;
 mod facts;
 mod fields;
-pub mod h2;
+pub(crate) mod h2;
 mod head;
 mod method;
 pub(crate) mod response;
@@ -24,13 +24,16 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use error::HeadError;
-pub use fields::{FieldStorage, Fields, MAX_FIELDS};
-pub use head::{RequestHead, Version, request_head};
+pub(crate) use error::HeadError;
+pub(crate) use fields::Fields;
+pub use fields::{FieldStorage, MAX_FIELDS};
+pub use head::request_head;
+pub(crate) use head::{RequestHead, Version};
 pub use method::Method;
 pub use scan::HeadScan;
 pub use target::Target;
-pub use token::{is_token, is_token_byte};
+pub(crate) use token::is_token;
+pub use token::is_token_byte;
 
 /// What a request head may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,6 @@ pub fn is_token_byte(byte: u8) -> bool {
 
 /// Whether `bytes` are a token: not empty, nothing but token bytes.
 #[inline]
-pub fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }

@@ -18,11 +18,11 @@ mod tests;
 
 /// The most entries of one page; at the longest names it then takes some four megabytes, and some
 /// 300 KB at usual ones.
-pub const MAX_ENTRIES: usize = 2_000;
+pub(crate) const MAX_ENTRIES: usize = 2_000;
 
 /// One entry of a folder. Folders come first, and each kind by name, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name, as the file system has it.
     pub name: Box<[u8]>,
     /// Its length in bytes; `None` for a folder.
@@ -51,7 +51,7 @@ impl PartialOrd for Entry {
 
 /// Where a page begins: behind this entry, which need not be there any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct After {
+pub(crate) struct After {
     is_file: bool,
     name: Box<[u8]>,
 }
@@ -59,7 +59,7 @@ pub struct After {
 impl After {
     /// Reads the query of a request for a listing: `after=NAME` for a file, `after=NAME/` for a
     /// folder, percent-encoded. None for any other query: the first page.
-    pub fn of(query: Option<&[u8]>) -> Option<Self> {
+    pub(crate) fn of(query: Option<&[u8]>) -> Option<Self> {
         let value = query?.strip_prefix(b"after=")?;
         let name = percent::decode(value)?;
         let (is_file, name) = match name.strip_suffix(b"/") {
@@ -72,7 +72,7 @@ impl After {
 
 /// A folder's entries, gathered one by one in any order.
 #[derive(Clone, Debug, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     after: Option<After>,
     /// The first entries behind `after` so far.
     entries: BinaryHeap<Entry>,
@@ -86,19 +86,19 @@ pub struct Listing {
 
 impl Listing {
     /// The page that begins behind an entry, or the first.
-    pub fn new(after: Option<After>) -> Self {
+    pub(crate) fn new(after: Option<After>) -> Self {
         Self { after, ..Self::default() }
     }
 
     /// Whether an entry of this name belongs in a listing: dotfiles, and names that no request can
     /// spell, do not. Ask before looking up an entry's length and date.
-    pub fn shows(name: &[u8]) -> bool {
+    pub(crate) fn shows(name: &[u8]) -> bool {
         is_reachable(name)
     }
 
     /// Whether an entry belongs in this page, as far as is known; [`Listing::add`] it then. One that
     /// does not is counted.
-    pub fn wants(&mut self, is_file: bool, name: &[u8]) -> bool {
+    pub(crate) fn wants(&mut self, is_file: bool, name: &[u8]) -> bool {
         let key = (is_file, name);
         if self.after.as_ref().is_some_and(|after| key <= (after.is_file, &after.name[..])) {
             self.before += 1;
@@ -113,7 +113,7 @@ impl Listing {
     }
 
     /// Adds an entry, which [`Listing::wants`] has asked for.
-    pub fn add(&mut self, entry: Entry) {
+    pub(crate) fn add(&mut self, entry: Entry) {
         self.entries.push(entry);
         if self.entries.len() > MAX_ENTRIES {
             self.entries.pop();
@@ -122,12 +122,12 @@ impl Listing {
     }
 
     /// Notes that the folder has more names than the `scanned` that were looked at.
-    pub fn cut_off(&mut self, scanned: usize) {
+    pub(crate) fn cut_off(&mut self, scanned: usize) {
         self.cut_off = Some(scanned);
     }
 
     /// The page.
-    pub fn into_page(self, path: &SitePath<'_>) -> String {
+    pub(crate) fn into_page(self, path: &SitePath<'_>) -> String {
         let mut page = String::with_capacity(1_024 + 192 * self.entries.len());
         // Writing to a string cannot fail.
         let _ = self.write(path, &mut page);

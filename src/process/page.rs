@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 /// A page's bytes: HTML in UTF-8.
-pub type Page = Cow<'static, [u8]>;
+pub(crate) type Page = Cow<'static, [u8]>;
 
 /// The page of a redirect to `location`.
-pub fn redirect(location: &[u8]) -> Page {
+pub(crate) fn redirect(location: &[u8]) -> Page {
     let mut page =
         b"<!DOCTYPE html>\n<html lang=\"en\">\n<title>Moved</title>\n<p>Moved to <a href=\""
             .to_vec();

@@ -5,13 +5,13 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Encodes path bytes, keeping `/` as the delimiter that it is. Kept as they are: the characters
 /// of `pchar` (RFC 3986 section 3.3) save `&` and `'`, which mean something in HTML.
-pub fn path(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
+pub(crate) fn path(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     encode(bytes, |byte| byte.is_ascii_alphanumeric() || b"-._~!$()*+,;=:@/".contains(&byte))
 }
 
 /// Encodes only what could not stand in a query (RFC 3986 section 3.4) or in a field value:
 /// controls, space, `#` and what is not ASCII. `%` stays: the query is already encoded.
-pub fn query(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
+pub(crate) fn query(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     encode(bytes, |byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
@@ -25,13 +25,13 @@ fn encode(bytes: &[u8], keep: fn(u8) -> bool) -> impl Iterator<Item = u8> + '_ {
 }
 
 /// The byte that two hexadecimal digits stand for.
-pub fn decode_pair(high: u8, low: u8) -> Option<u8> {
+pub(crate) fn decode_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 /// Decodes once. None if a `%` has no two hexadecimal digits behind it.
-pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied();
     while let Some(byte) = rest.next() {

@@ -9,7 +9,7 @@ use crate::config::{RedirectPart, RedirectTarget};
 
 /// What a request brings for the places of a target.
 #[derive(Clone, Copy, Debug)]
-pub struct Places<'r> {
+pub(crate) struct Places<'r> {
     /// The host, perhaps with a port; None where there is none.
     pub host: Option<&'r [u8]>,
     /// The path of the target, as it was sent.
@@ -21,7 +21,7 @@ pub struct Places<'r> {
 }
 
 /// Writes where the target leads. None if it names the host, and the request names none.
-pub fn location(target: &RedirectTarget, places: &Places<'_>) -> Option<Vec<u8>> {
+pub(crate) fn location(target: &RedirectTarget, places: &Places<'_>) -> Option<Vec<u8>> {
     let mut location = Vec::new();
     for part in target.parts() {
         match part {

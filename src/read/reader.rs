@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// A connection without TLS, whose first bytes have come.
-    pub fn plain(ring: &Rc<Ring>, stream: ReceiveStream, first: RecvBuf) -> Self {
+    pub(crate) fn plain(ring: &Rc<Ring>, stream: ReceiveStream, first: RecvBuf) -> Self {
         let held = Some(Held::opened(Arrived::Lease(first)));
         Self { held, ..Self::over(ring, stream, Decrypt::Plain, TlsVersion::Tls13) }
     }
@@ -118,7 +118,7 @@ impl Reader {
     }
 
     /// Whether the connection has no TLS.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         matches!(self.decrypt, Decrypt::Plain)
     }
 

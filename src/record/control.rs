@@ -16,7 +16,7 @@ const HANDSHAKE_CLIENT_HELLO: u8 = 1;
 /// A `KeyUpdate` message that asks nothing of the peer (RFC 8446 section 4.6.3): the answer to
 /// one that did ask, or our own replacement of an exhausted key. To be sealed as
 /// [`ContentType::Handshake`] under the old key; the next record uses the new one.
-pub const KEY_UPDATE: [u8; 5] = [HANDSHAKE_KEY_UPDATE, 0, 0, 1, 0];
+pub(crate) const KEY_UPDATE: [u8; 5] = [HANDSHAKE_KEY_UPDATE, 0, 0, 1, 0];
 
 /// What a control record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn parse_handshake(version: TlsVersion, payload: &[u8]) -> Result<Control, Recor
 
 /// The body of an alert, to be sealed as [`ContentType::Alert`]. `close_notify` is a warning, all
 /// others are fatal.
-pub fn encode_alert(description: AlertDescription) -> [u8; 2] {
+pub(crate) fn encode_alert(description: AlertDescription) -> [u8; 2] {
     let level = match description {
         AlertDescription::CloseNotify => LEVEL_WARNING,
         _ => LEVEL_FATAL,

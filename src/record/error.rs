@@ -72,7 +72,7 @@ pub enum RecordError {
 
 impl RecordError {
     /// The fatal alert that the peer gets.
-    pub fn alert(&self) -> AlertDescription {
+    pub fn alert(self) -> AlertDescription {
         match self {
             Self::UnknownType(_)
             | Self::Empty

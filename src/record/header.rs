@@ -3,7 +3,7 @@
 use super::{MAX_PLAINTEXT, RecordError};
 
 /// Length of a record header in bytes.
-pub const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 /// `legacy_record_version` of every record after the first `ClientHello`.
 pub(super) const RECORD_VERSION: [u8; 2] = [0x03, 0x03];
@@ -97,10 +97,8 @@ impl RecordHeader {
     }
 }
 
-/// Encodes the header of a record that we send. `length` is at most [`MAX_RECORD`]'s fragment,
-/// which fits 16 bits.
-///
-/// [`MAX_RECORD`]: super::MAX_RECORD
+/// Encodes the header of a record that we send. `length` is at most that of TLS
+/// 1.3's longest ciphertext, 2^14 + 256 bytes, which fits 16 bits.
 pub(super) fn encode_header(content_type: ContentType, length: usize) -> [u8; HEADER] {
     let [high, low] = (length as u16).to_be_bytes();
     [content_type as u8, RECORD_VERSION[0], RECORD_VERSION[1], high, low]

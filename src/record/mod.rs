@@ -23,18 +23,23 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, KEY_UPDATE, encode_alert, parse_control};
-pub use error::{AlertDescription, RecordError};
-pub use header::{ContentType, HEADER, RecordHeader};
+pub use control::parse_control;
+pub(crate) use control::{Control, KEY_UPDATE, encode_alert};
+pub(crate) use error::{AlertDescription, RecordError};
+pub(crate) use header::HEADER;
+pub use header::{ContentType, RecordHeader};
 pub use keys::{Suite, TlsVersion, TrafficKeys};
-pub use open::{Opened, Opener};
-pub use seal::{SealError, Sealer};
+#[cfg(test)]
+pub(crate) use open::Opened;
+pub use open::Opener;
+pub(crate) use seal::SealError;
+pub use seal::Sealer;
 
 /// Most plaintext bytes in one record (RFC 8446 section 5.1, RFC 5246 section 6.2.1).
 pub const MAX_PLAINTEXT: usize = 1 << 14;
 
 /// Length in bytes of the authentication tag of every AEAD used here.
-pub const TAG: usize = 16;
+pub(crate) const TAG: usize = 16;
 
 /// Most bytes that a record adds to its plaintext, header included: five of header, eight of
 /// explicit nonce (TLS 1.2 with AES-GCM) and the tag.
@@ -42,4 +47,5 @@ pub const MAX_OVERHEAD: usize = HEADER + 8 + TAG;
 
 /// Most bytes of one whole record that a peer may send: the header and TLS 1.3's longest
 /// ciphertext, which exceeds that of TLS 1.2's AEAD suites (RFC 8446 section 5.2).
-pub const MAX_RECORD: usize = HEADER + MAX_PLAINTEXT + 256;
+#[cfg(test)]
+pub(crate) const MAX_RECORD: usize = HEADER + MAX_PLAINTEXT + 256;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::decimal::Decimal;
-use super::{DateCache, Status, content_length_allowed_for, reason::reason};
+use super::{DateCache, Status, content_length_allowed, reason::reason};
 
 /// Why a head could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'b> HeadWriter<'b> {
     /// `Content-Length` in bytes, left out where the status forbids it.
     #[inline]
     pub fn content_length(&mut self, length: u64) -> &mut Self {
-        if content_length_allowed_for(self.code) {
+        if content_length_allowed(self.code) {
             self.field_u64("Content-Length", length);
         }
         self

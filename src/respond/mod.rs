@@ -10,7 +10,7 @@ mod body;
 mod date;
 mod decimal;
 pub(crate) mod forward;
-pub mod h2;
+pub(crate) mod h2;
 mod head;
 mod interim;
 mod reason;
@@ -19,12 +19,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use body::content_length_allowed;
-pub(crate) use body::content_length_allowed_for;
+pub(crate) use body::content_length_allowed;
 pub use date::DateCache;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use forward::hold;
-pub use head::{HeadFault, HeadWriter};
-pub use interim::CONTINUE;
+pub(crate) use head::HeadFault;
+pub use head::HeadWriter;
+pub(crate) use interim::CONTINUE;
 pub use status::Status;

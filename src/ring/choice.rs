@@ -9,7 +9,7 @@ use super::{
 
 /// What the rings of a process run on, and why. Displays as one line for a person.
 #[derive(Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     io: Io,
     /// Why it is not io_uring; None if that was asked for.
     refusal: Option<RingUnavailable>,
@@ -21,7 +21,7 @@ impl Choice {
     /// # Errors
     /// Memory, descriptors or a locked-memory limit stand in the way of a ring: no reason to poll,
     /// since the operator can change them. Or the host can do neither.
-    pub fn auto() -> Result<Self, RingUnavailable> {
+    pub(crate) fn auto() -> Result<Self, RingUnavailable> {
         Self::after(RingFeatures::probe().and_then(|features| features.require()))
     }
 
@@ -40,7 +40,7 @@ impl Choice {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn ring() -> Result<Self, RingUnavailable> {
+    pub(crate) fn ring() -> Result<Self, RingUnavailable> {
         RingFeatures::probe().and_then(|features| features.require())?;
         Ok(Self { io: Io::Ring, refusal: None })
     }
@@ -49,18 +49,18 @@ impl Choice {
     ///
     /// # Errors
     /// What is missing for it.
-    pub fn poll() -> Result<Self, RingUnavailable> {
+    pub(crate) fn poll() -> Result<Self, RingUnavailable> {
         poll::require()?;
         Ok(Self { io: Io::Poll, refusal: None })
     }
 
     /// What was chosen.
-    pub fn io(&self) -> Io {
+    pub(crate) fn io(&self) -> Io {
         self.io
     }
 
     /// Why the host's io_uring is not used, if it was tried.
-    pub fn refusal(&self) -> Option<&RingUnavailable> {
+    pub(crate) fn refusal(&self) -> Option<&RingUnavailable> {
         self.refusal.as_ref()
     }
 }

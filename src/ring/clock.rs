@@ -53,23 +53,23 @@ impl Clock {
 
 impl Ring {
     /// Milliseconds on the worker's clock, as of this turn.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.clock.turn_began.get() / 1_000_000
     }
 
     /// The worker's clock. The ring asks the kernel for the time in each turn; others only read it.
-    pub fn time(&self) -> &Rc<TickClock> {
+    pub(crate) fn time(&self) -> &Rc<TickClock> {
         &self.clock.time
     }
 
     /// Nanoseconds on the worker's clock when the present turn began: when what it deals with had
     /// completed.
-    pub fn turn_began(&self) -> u64 {
+    pub(crate) fn turn_began(&self) -> u64 {
         self.clock.turn_began.get()
     }
 
     /// Nanoseconds on the worker's clock, read now; 0 if that is switched off.
-    pub fn clock(&self) -> u64 {
+    pub(crate) fn clock(&self) -> u64 {
         #[cfg(any(test, feature = "fuzzing"))]
         if let Some(now) = self.scripted_clock().filter(|_| self.clock.timed.get()) {
             return now.as_nanos() as u64;
@@ -79,30 +79,30 @@ impl Ring {
 
     /// Nanoseconds that the last turn took, from its completions to its system call. The call
     /// itself is not in it: waiting and working look the same from outside.
-    pub fn busy(&self) -> u64 {
+    pub(crate) fn busy(&self) -> u64 {
         self.clock.busy.get()
     }
 
     /// Nanoseconds of the system call between the last turn and this one, if it was not to wait for
     /// anything; else 0.
-    pub fn entered(&self) -> u64 {
+    pub(crate) fn entered(&self) -> u64 {
         self.clock.entered.get()
     }
 
     /// Takes note of a sendfile(2) that began at `began`, and says when it ended.
-    pub fn note_sendfile(&self, began: u64) -> u64 {
+    pub(crate) fn note_sendfile(&self, began: u64) -> u64 {
         let now = self.clock();
         self.clock.sendfile.set(self.clock.sendfile.get() + now.saturating_sub(began));
         now
     }
 
     /// Nanoseconds in sendfile(2) since this was last asked.
-    pub fn take_sendfile(&self) -> u64 {
+    pub(crate) fn take_sendfile(&self) -> u64 {
         self.clock.sendfile.take()
     }
 
     /// Switches [`Self::clock`] and [`Self::busy`] off, or on again.
-    pub fn set_timed(&self, timed: bool) {
+    pub(crate) fn set_timed(&self, timed: bool) {
         self.clock.timed.set(timed);
     }
 }

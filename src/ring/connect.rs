@@ -71,7 +71,7 @@ const KEEP_ALIVE: [(libc::c_int, libc::c_int); 3] =
 ///
 /// # Errors
 /// What socket(2) says: EMFILE, ENFILE, ENOBUFS.
-pub fn outgoing_socket(to: SocketAddr) -> io::Result<OwnedFd> {
+pub(crate) fn outgoing_socket(to: SocketAddr) -> io::Result<OwnedFd> {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
@@ -99,7 +99,7 @@ pub fn outgoing_socket(to: SocketAddr) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What connect(2) says; EAGAIN means that the listener's backlog is full.
-pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -111,7 +111,7 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 
 impl Ring {
     /// Connects a socket that [`outgoing_socket`] made. Dropping the flight cancels the attempt.
-    pub fn begin_connect(
+    pub(crate) fn begin_connect(
         self: &Rc<Self>,
         socket: impl Into<Descriptor>,
         address: SocketAddr,

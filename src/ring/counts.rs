@@ -2,7 +2,7 @@
 
 /// What a ring has done; plain counts since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Calls of io_uring_enter(2).
     pub enters: u64,
     /// Operations handed to the kernel.

@@ -14,7 +14,7 @@ use super::Socket;
 
 /// An open descriptor with several owners; the last one closes it.
 #[derive(Clone, Debug)]
-pub enum Descriptor {
+pub(crate) enum Descriptor {
     /// Of this worker alone: sockets, files, folders.
     Local(Rc<OwnedFd>),
     /// Shared with other threads: listeners, eventfds.

@@ -9,13 +9,13 @@ use super::{
 };
 
 /// Vectors that one read may scatter over: the records of a bulk buffer.
-pub const MAX_VECTORS: usize = 8;
+pub(crate) const MAX_VECTORS: usize = 8;
 
 /// What an open may pass on its way. It always stays below its folder (`RESOLVE_BENEATH`: no
 /// absolute symbolic link, no `..`, no symbolic link that leaves it), and the back doors of procfs
 /// are closed (`RESOLVE_NO_MAGICLINKS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenRules {
+pub(crate) struct OpenRules {
     /// Symbolic links are followed; else they fail with ELOOP.
     pub links: bool,
     /// Mount points are crossed; else they fail with EXDEV. A thread of the kernel opens the file

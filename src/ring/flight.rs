@@ -13,23 +13,23 @@ use super::{
 
 /// An operation in flight that lent `T` to the kernel. Dropping it orphans the operation's slot, which
 /// keeps what the kernel may touch, and cancels it.
-pub struct Flight<T> {
+pub(crate) struct Flight<T> {
     op: Op<Rc<Ring>>,
     lent: PhantomData<T>,
 }
 
 /// What an operation lends to the kernel and gives back.
-pub trait Lent: Sized + sealed::Sealed {
+pub(crate) trait Lent: Sized + sealed::Sealed {
     #[doc(hidden)]
     fn given_back(given: Given) -> Self;
 }
 
 /// What came back from the kernel.
 #[derive(Debug)]
-pub struct Given(Payload);
+pub(crate) struct Given(Payload);
 
 mod sealed {
-    pub trait Sealed {}
+    pub(crate) trait Sealed {}
     impl Sealed for super::SendBuf {}
     impl Sealed for Box<super::Message> {}
     impl Sealed for () {}
@@ -38,17 +38,17 @@ mod sealed {
 }
 
 /// A buffer that a file was read into, and the ranges of it, filled one after the other.
-pub type ReadInto = (SendBuf, Vec<Range<usize>>);
+pub(crate) type ReadInto = (SendBuf, Vec<Range<usize>>);
 
 /// The content type that the kernel noted for a record, and room for its payload; how much of that
 /// it wrote is the operation's result.
 #[derive(Debug)]
-pub struct ControlRecord(Box<super::message::ControlFrame>);
+pub(crate) struct ControlRecord(Box<super::message::ControlFrame>);
 
 impl ControlRecord {
     /// The content type, and the first `len` bytes. No type: application data or, with no bytes, the
     /// end of the stream.
-    pub fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
+    pub(crate) fn into_record(self, len: usize) -> (Option<u8>, Box<[u8]>) {
         self.0.into_record(len)
     }
 }
@@ -96,7 +96,7 @@ impl Lent for ControlRecord {
 impl<T: Lent> Flight<T> {
     /// The result, as soon as there is one, and what was lent; the current task is woken for it.
     /// Not to be called again after that.
-    pub fn poll(&mut self) -> Poll<(io::Result<usize>, T)> {
+    pub(crate) fn poll(&mut self) -> Poll<(io::Result<usize>, T)> {
         self.op.progress().map(|(result, payload)| (result, T::given_back(Given(payload))))
     }
 }
@@ -112,16 +112,16 @@ pub(super) fn flight<T>(op: Op<Rc<Ring>>) -> Flight<T> {
 }
 
 /// Send memory that is waited for, in line. Dropping it leaves the line.
-pub struct Claim(Taking<Rc<Ring>>);
+pub(crate) struct Claim(Taking<Rc<Ring>>);
 
 impl Claim {
     /// What is waited for.
-    pub fn class(&self) -> SendClass {
+    pub(crate) fn class(&self) -> SendClass {
         self.0.class()
     }
 
     /// The buffer, once it is this task's turn; the current task is woken for it.
-    pub fn poll(&mut self) -> Poll<SendBuf> {
+    pub(crate) fn poll(&mut self) -> Poll<SendBuf> {
         self.0.take()
     }
 }
@@ -134,7 +134,7 @@ impl fmt::Debug for Claim {
 
 impl Ring {
     /// As [`Ring::send`], owned.
-    pub fn begin_send(
+    pub(crate) fn begin_send(
         self: &Rc<Self>,
         socket: impl Into<Descriptor>,
         buffer: SendBuf,
@@ -144,7 +144,7 @@ impl Ring {
     }
 
     /// As [`Ring::send_message`], owned.
-    pub fn begin_message(
+    pub(crate) fn begin_message(
         self: &Rc<Self>,
         socket: impl Into<Descriptor>,
         message: Box<Message>,
@@ -153,12 +153,12 @@ impl Ring {
     }
 
     /// As [`Ring::writable`], owned.
-    pub fn begin_writable(self: &Rc<Self>, socket: impl Into<Descriptor>) -> Flight<()> {
+    pub(crate) fn begin_writable(self: &Rc<Self>, socket: impl Into<Descriptor>) -> Flight<()> {
         flight(Op::writable(Rc::clone(self), socket.into()))
     }
 
     /// As [`Ring::read_into`], owned.
-    pub fn begin_read_into(
+    pub(crate) fn begin_read_into(
         self: &Rc<Self>,
         file: &Rc<OwnedFd>,
         buffer: SendBuf,
@@ -169,7 +169,7 @@ impl Ring {
     }
 
     /// Takes one record of kernel TLS with its content type: what a plain receive answers with EIO.
-    pub fn begin_receive_control(
+    pub(crate) fn begin_receive_control(
         self: &Rc<Self>,
         socket: impl Into<Descriptor>,
         room: usize,
@@ -178,7 +178,7 @@ impl Ring {
     }
 
     /// As [`Ring::send_buffer`], owned.
-    pub fn claim(self: &Rc<Self>, class: SendClass) -> Claim {
+    pub(crate) fn claim(self: &Rc<Self>, class: SendClass) -> Claim {
         Claim(Taking::new(Rc::clone(self), class))
     }
 }

@@ -6,7 +6,7 @@ use super::{content::Content, op::Defect, pages::Pages, send_pool::SendBuf};
 
 /// Parts that one message may gather. Kernel TLS copies a record of more than 16 fragments
 /// instead of encrypting it where it lies (`net/tls/tls_sw.c`), so more would not help.
-pub const MAX_PARTS: usize = 16;
+pub(crate) const MAX_PARTS: usize = 16;
 
 /// Bytes of control data: one `cmsghdr` and a record type, aligned.
 const CONTROL_LEN: usize = 24;
@@ -40,7 +40,7 @@ impl Part {
 ///
 /// Boxed and reused: the frame holds pointers into itself, which are set anew each time before
 /// it is submitted. While a message is in flight, its op slot owns it.
-pub struct Message {
+pub(crate) struct Message {
     header: libc::msghdr,
     vectors: [libc::iovec; MAX_PARTS],
     control: [u64; CONTROL_LEN / 8],
@@ -53,7 +53,7 @@ pub struct Message {
 
 impl Message {
     /// An empty message.
-    pub fn new() -> Box<Self> {
+    pub(crate) fn new() -> Box<Self> {
         // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
         let header = unsafe { std::mem::zeroed() };
         let vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MAX_PARTS];
@@ -63,19 +63,19 @@ impl Message {
     }
 
     /// The send buffer that [`Self::push_buffered`] speaks of.
-    pub fn buffer(&mut self) -> &mut Option<SendBuf> {
+    pub(crate) fn buffer(&mut self) -> &mut Option<SendBuf> {
         &mut self.buffer
     }
 
     /// Bytes of the send buffer; 0 if there is none.
-    pub fn buffer_len(&self) -> usize {
+    pub(crate) fn buffer_len(&self) -> usize {
         self.buffer.as_deref().map_or(0, <[u8]>::len)
     }
 
     /// Appends a range of the send buffer. False, and nothing is appended, if the message has
     /// [`MAX_PARTS`] already or the range does not lie within the buffer.
     #[must_use]
-    pub fn push_buffered(&mut self, range: Range<usize>) -> bool {
+    pub(crate) fn push_buffered(&mut self, range: Range<usize>) -> bool {
         let within =
             self.buffer.as_deref().is_some_and(|buffer| buffer.get(range.clone()).is_some());
         within && self.push(Part::Buffered(range))
@@ -83,7 +83,7 @@ impl Message {
 
     /// Appends a range of shared bytes. False as for [`Self::push_buffered`].
     #[must_use]
-    pub fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
+    pub(crate) fn push_shared(&mut self, bytes: Rc<Pages>, range: Range<usize>) -> bool {
         let within = bytes.get(range.clone()).is_some();
         within && self.push(Part::Shared(bytes, range))
     }
@@ -116,27 +116,27 @@ impl Message {
 
     /// Makes kernel TLS send the message as a record of this content type, other than
     /// application data (`Documentation/networking/tls.rst`).
-    pub fn set_record_type(&mut self, record_type: u8) {
+    pub(crate) fn set_record_type(&mut self, record_type: u8) {
         self.record_type = Some(record_type);
     }
 
     /// Bytes that have not left.
-    pub fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.parts.iter().map(Part::len).sum::<usize>() - self.sent
     }
 
     /// Whether one more part of shared bytes, and one of the buffer, would fit.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.parts.len() + 2 <= MAX_PARTS
     }
 
     /// Takes note that `count` more bytes have left.
-    pub fn advance(&mut self, count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
         self.sent += count.min(self.remaining());
     }
 
     /// Lets go of all parts and of the buffer; the frame can be used again.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.parts.clear();
         self.buffer = None;
         self.sent = 0;

@@ -22,6 +22,8 @@
 //! kernel (`sim`) in their place, which plays late, reordered, short and failing completions.
 
 mod alarm;
+#[cfg(test)]
+mod awaited;
 mod choice;
 mod clock;
 mod connect;
@@ -42,7 +44,7 @@ mod pages;
 pub mod parts;
 mod poll;
 mod prefetch;
-pub mod probe;
+pub(crate) mod probe;
 mod ready;
 mod receive_pool;
 mod region;
@@ -51,7 +53,7 @@ mod restrict;
 mod send_pool;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
-pub mod sim;
+pub(crate) mod sim;
 mod socket;
 mod state;
 mod stream;
@@ -76,25 +78,27 @@ use std::{
     time::Duration,
 };
 
-pub use choice::Choice;
-pub use connect::{connect_unix, outgoing_socket};
+pub(crate) use choice::Choice;
+pub(crate) use connect::{connect_unix, outgoing_socket};
 pub(crate) use content::{Chunk, Content};
-pub use counts::Counts;
-pub use descriptor::Descriptor;
-pub use file::{MAX_VECTORS, OpenRules};
-pub use flight::{Claim, ControlRecord, Flight, Lent, ReadInto};
-pub use message::{MAX_PARTS, Message};
-pub use pages::Pages;
-pub use prefetch::prefetch;
-pub use receive_pool::{Arrived, AsideBuf, MAX_BUFFERS, ReceivePool, RecvBuf};
-pub use residency::is_cached;
-pub use send_pool::{SendBuf, SendClass, SendPool};
-pub use socket::{MAX_UNSENT, SendQueue, Socket, limit_unsent};
-pub use stream::{AcceptStream, ReceiveStream, Received};
-pub use tcp_info::TcpInfo;
-pub use timer::TICK_MS;
-pub use uring::{Granted, RingOptions};
-pub use within::{Elapsed, Within};
+pub(crate) use counts::Counts;
+pub(crate) use descriptor::Descriptor;
+pub(crate) use file::{MAX_VECTORS, OpenRules};
+pub(crate) use flight::{Claim, ControlRecord, Flight, ReadInto};
+pub(crate) use message::Message;
+pub(crate) use pages::Pages;
+pub(crate) use prefetch::prefetch;
+pub(crate) use receive_pool::{Arrived, ReceivePool, RecvBuf};
+pub(crate) use residency::is_cached;
+pub use send_pool::SendClass;
+pub(crate) use send_pool::{SendBuf, SendPool};
+#[cfg(test)]
+pub(crate) use socket::MAX_UNSENT;
+pub(crate) use socket::{SendQueue, Socket, limit_unsent};
+pub(crate) use stream::{AcceptStream, ReceiveStream, Received};
+pub(crate) use tcp_info::TcpInfo;
+pub(crate) use uring::{Granted, RingOptions};
+pub(crate) use within::Elapsed;
 
 use op::{Defect, Kind, OpId, Refusal, Submission, Wait};
 use ready::ReadyQueue;
@@ -104,7 +108,7 @@ use waker::Wakers;
 
 /// The name of a task: a place in the worker's executor, and how often it had been used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TaskId {
+pub(crate) struct TaskId {
     index: u32,
     generation: u32,
 }
@@ -114,18 +118,18 @@ impl TaskId {
     const NOBODY: Self = Self { index: u32::MAX, generation: 0 };
 
     /// The first task of a place.
-    pub fn first(index: u32) -> Self {
+    pub(crate) fn first(index: u32) -> Self {
         Self { index, generation: 0 }
     }
 
     /// The next task of the same place.
     #[must_use]
-    pub fn successor(self) -> Self {
+    pub(crate) fn successor(self) -> Self {
         Self { index: self.index, generation: self.generation.wrapping_add(1) }
     }
 
     /// The place.
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.index as usize
     }
 
@@ -136,11 +140,11 @@ impl TaskId {
 }
 
 /// Message frames that are kept for reuse; about a kilobyte each.
-pub const MAX_RESTING_MESSAGES: usize = 256;
+pub(crate) const MAX_RESTING_MESSAGES: usize = 256;
 
 /// What a ring runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Io {
+pub(crate) enum Io {
     /// io_uring.
     #[default]
     Ring,
@@ -150,7 +154,7 @@ pub enum Io {
 
 /// How large a worker's ring and pools are.
 #[derive(Clone, Copy, Debug)]
-pub struct RingConfig {
+pub(crate) struct RingConfig {
     /// The queues.
     pub queues: RingOptions,
     /// Operations in flight at most: a submission beyond them fails with EAGAIN.
@@ -179,7 +183,7 @@ const LAST_ENTERS: usize = 16;
 ///
 /// Not `Send`: it belongs to the thread that made it (`IORING_SETUP_SINGLE_ISSUER`).
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     state: RefCell<State>,
     receive: Rc<ReceivePool>,
     send: Rc<SendPool>,
@@ -202,7 +206,7 @@ impl Ring {
     ///
     /// # Errors
     /// What io_uring_setup(2) and io_uring_register(2) say, and ENOMEM.
-    pub fn new(config: &RingConfig) -> io::Result<Rc<Self>> {
+    pub(crate) fn new(config: &RingConfig) -> io::Result<Rc<Self>> {
         let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
         let send = SendPool::new(config.send_memory)?;
         let (backend, granted) = match config.io {
@@ -246,17 +250,18 @@ impl Ring {
     }
 
     /// What the kernel granted.
-    pub fn granted(&self) -> Granted {
+    #[cfg(test)]
+    pub(crate) fn granted(&self) -> Granted {
         self.granted
     }
 
     /// What the ring has done.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.state.borrow().counts
     }
 
     /// Operations in flight, closes and cancels among them.
-    pub fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.state.borrow().in_flight()
     }
 
@@ -267,18 +272,18 @@ impl Ring {
     }
 
     /// The receive buffers.
-    pub fn receive_pool(&self) -> &Rc<ReceivePool> {
+    pub(crate) fn receive_pool(&self) -> &Rc<ReceivePool> {
         &self.receive
     }
 
     /// The send memory.
-    pub fn send_pool(&self) -> &SendPool {
+    pub(crate) fn send_pool(&self) -> &SendPool {
         &self.send
     }
 
     /// Says which task is polled next: what its futures wait for will wake it. It has no deadline
     /// until they set one (see [`Ring::within`]).
-    pub fn set_current(&self, task: TaskId) {
+    pub(crate) fn set_current(&self, task: TaskId) {
         self.note_deadline();
         self.current.set(task);
         self.deadline.set(Some(timer::NEVER));
@@ -295,18 +300,18 @@ impl Ring {
     }
 
     /// The task that is being polled.
-    pub fn current(&self) -> TaskId {
+    pub(crate) fn current(&self) -> TaskId {
         self.current.get()
     }
 
     /// Queues a task to be polled, behind those that are queued; once, however often it is woken.
-    pub fn wake(&self, task: TaskId) {
+    pub(crate) fn wake(&self, task: TaskId) {
         self.ready.borrow_mut().push(task);
     }
 
     /// Moves the first tasks to run, at most `most`, to the end of `taken`. While others are left,
     /// [`Ring::turn`] does not wait.
-    pub fn take_ready(&self, taken: &mut Vec<TaskId>, most: usize) {
+    pub(crate) fn take_ready(&self, taken: &mut Vec<TaskId>, most: usize) {
         self.ready.borrow_mut().take(taken, most);
     }
 
@@ -315,7 +320,7 @@ impl Ring {
     ///
     /// # Errors
     /// Only what io_uring_enter(2) fails with for good; the ring cannot be used afterwards.
-    pub fn turn(&self) -> io::Result<()> {
+    pub(crate) fn turn(&self) -> io::Result<()> {
         self.note_deadline();
         self.receive.publish_returns();
         self.serve_waiters();
@@ -375,13 +380,13 @@ impl Ring {
     }
 
     /// An empty message, used before if one is at rest.
-    pub fn message(&self) -> Box<Message> {
+    pub(crate) fn message(&self) -> Box<Message> {
         self.messages.borrow_mut().pop().unwrap_or_else(Message::new)
     }
 
     /// Takes a message back, and lets go of its parts. More than [`MAX_RESTING_MESSAGES`] are not
     /// kept.
-    pub fn put_back_message(&self, mut message: Box<Message>) {
+    pub(crate) fn put_back_message(&self, mut message: Box<Message>) {
         message.clear();
         let messages = &mut *self.messages.borrow_mut();
         if messages.len() < MAX_RESTING_MESSAGES {
@@ -431,7 +436,7 @@ impl Ring {
     }
 
     /// Closes a descriptor in the order of submissions, after what was queued for it before.
-    pub fn close(&self, fd: OwnedFd) {
+    pub(crate) fn close(&self, fd: OwnedFd) {
         let fd = fd.into_raw_fd();
         self.state.borrow_mut().push(OpId::FORGOTTEN, Submission::Close { fd });
     }
@@ -439,7 +444,7 @@ impl Ring {
 
 impl Io {
     /// The name of it, as `--io` has it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
             Self::Poll => "poll",

@@ -168,7 +168,7 @@ impl Ring {
     /// Sends `range` of a buffer; may send less. send(2), although the memory is registered:
     /// WRITE_FIXED copies it page by page and took 8 % more CPU for responses of 1 MB, and the same
     /// for 1 KB (`ringway-load`, Linux 6.18). Registration serves the file reads.
-    pub fn send(
+    pub(crate) fn send(
         &self,
         socket: impl Into<Descriptor>,
         buffer: SendBuf,
@@ -183,48 +183,8 @@ impl Ring {
         }
     }
 
-    /// Sends what remains of a message; may send less. sendmsg(2).
-    pub fn send_message(
-        &self,
-        socket: impl Into<Descriptor>,
-        message: Box<Message>,
-    ) -> impl Future<Output = (io::Result<usize>, Box<Message>)> + '_ {
-        let op = Op::send_message(self, socket.into(), message);
-        async move {
-            match op.await {
-                (result, Payload::Message(message)) => (result, message),
-                _ => mixed_up(),
-            }
-        }
-    }
-
-    /// Waits until a socket takes bytes again, or failed.
-    pub fn writable(
-        &self,
-        socket: impl Into<Descriptor>,
-    ) -> impl Future<Output = io::Result<()>> + '_ {
-        let op = Op::writable(self, socket.into());
-        async move { op.await.0.map(drop) }
-    }
-
-    /// Takes one record of kernel TLS with its content type: what a plain receive answers with
-    /// EIO. `None` as type: application data or, with no bytes, the end of the stream.
-    pub fn receive_control(
-        &self,
-        socket: impl Into<Descriptor>,
-        room: usize,
-    ) -> impl Future<Output = io::Result<(Option<u8>, Box<[u8]>)>> + '_ {
-        let op = Op::receive_control(self, socket.into(), room);
-        async move {
-            match op.await {
-                (result, Payload::Control(frame)) => result.map(|len| frame.into_record(len)),
-                _ => mixed_up(),
-            }
-        }
-    }
-
     /// Opens a file below a folder, never outside it; see [`OpenRules`].
-    pub fn open_beneath(
+    pub(crate) fn open_beneath(
         &self,
         folder: impl Into<Descriptor>,
         path: CString,
@@ -241,29 +201,8 @@ impl Ring {
         }
     }
 
-    /// Reads a file into ranges of a send buffer, one after the other; may read less.
-    ///
-    /// Fails with `InvalidInput`, and reads nothing, if there are more than
-    /// [`super::MAX_VECTORS`] ranges or one does not lie within the buffer.
-    pub fn read_into(
-        &self,
-        file: &Rc<OwnedFd>,
-        buffer: SendBuf,
-        ranges: Vec<Range<usize>>,
-        offset: u64,
-    ) -> impl Future<Output = (io::Result<usize>, SendBuf, Vec<Range<usize>>)> + '_ {
-        let op = Op::read(self, file, Target::Buffer(buffer, ranges), offset);
-        async move {
-            let (result, payload) = op.await;
-            match into_target(payload) {
-                Target::Buffer(buffer, ranges) => (result, buffer, ranges),
-                Target::Pages(..) => mixed_up(),
-            }
-        }
-    }
-
     /// Reads a file into pages, behind their first `filled` bytes; may read less.
-    pub fn read_pages(
+    pub(crate) fn read_pages(
         &self,
         file: &Rc<OwnedFd>,
         pages: Pages,
@@ -281,7 +220,7 @@ impl Ring {
     }
 
     /// Reads an eventfd's counter (eventfd(2)), waiting until it is not zero.
-    pub fn read_counter(
+    pub(crate) fn read_counter(
         &self,
         eventfd: impl Into<Descriptor>,
     ) -> impl Future<Output = io::Result<u64>> + '_ {
@@ -301,17 +240,17 @@ impl Ring {
     }
 
     /// A buffer of send memory; waits in line while the class is empty.
-    pub fn send_buffer(&self, class: SendClass) -> impl Future<Output = SendBuf> + '_ {
+    pub(crate) fn send_buffer(&self, class: SendClass) -> impl Future<Output = SendBuf> + '_ {
         Taking::new(self, class)
     }
 
     /// A buffer of send memory if one is at rest and nobody waits for it.
-    pub fn try_send_buffer(&self, class: SendClass) -> Option<SendBuf> {
+    pub(crate) fn try_send_buffer(&self, class: SendClass) -> Option<SendBuf> {
         self.send.try_take(class)
     }
 
     /// Lets every other ready task run first.
-    pub fn yield_now(&self) -> impl Future<Output = ()> + '_ {
+    pub(crate) fn yield_now(&self) -> impl Future<Output = ()> + '_ {
         let mut yielded = false;
         std::future::poll_fn(move |_| {
             if std::mem::replace(&mut yielded, true) {

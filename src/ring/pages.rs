@@ -21,7 +21,7 @@ const LINE: usize = 64;
 
 /// Memory of a fixed length, zeroed at first. Behind an `Rc`, it does not change any more and
 /// may be lent to the kernel.
-pub struct Pages {
+pub(crate) struct Pages {
     base: NonNull<u8>,
     len: usize,
     /// Where the bytes are counted for as long as they live.
@@ -30,7 +30,7 @@ pub struct Pages {
 
 impl Pages {
     /// So many zero bytes.
-    pub fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         let Some(layout) = layout(len) else {
             return Self { base: NonNull::dangling(), len: 0, account: None };
         };
@@ -41,7 +41,7 @@ impl Pages {
     }
 
     /// The same, counted in `account` until the last holder lets go of them.
-    pub fn counted(len: usize, account: &Rc<Cell<usize>>) -> Self {
+    pub(crate) fn counted(len: usize, account: &Rc<Cell<usize>>) -> Self {
         account.set(account.get() + len);
         let mut pages = Self::zeroed(len);
         pages.account = Some(Rc::clone(account));

@@ -12,7 +12,7 @@ const MOST_LINES: usize = 64;
 /// Asks for the cache lines of `value`, without waiting for them: of its first 4 KiB, if it is
 /// larger. Does nothing where the processor has no such instruction that we know.
 #[inline]
-pub fn prefetch<T: ?Sized>(value: &T) {
+pub(crate) fn prefetch<T: ?Sized>(value: &T) {
     let start = std::ptr::from_ref(value).cast::<u8>();
     let lines = size_of_val(value).div_ceil(LINE).min(MOST_LINES);
     for line in 0..lines {

@@ -19,7 +19,7 @@ const ENTRIES: u32 = 8;
 
 /// The features of this kernel's io_uring, each one tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingFeatures {
+pub(crate) struct RingFeatures {
     /// `IORING_SETUP_SINGLE_ISSUER` with `IORING_SETUP_DEFER_TASKRUN` (Linux 6.1): completion work
     /// runs when the worker asks for it, not in between.
     pub defer_taskrun: bool,
@@ -54,7 +54,7 @@ impl RingFeatures {
     ///
     /// If no ring can be made at all, or the loopback sockets cannot. A ring that can be made but
     /// lacks what Ringway needs is not an error here: ask [`RingFeatures::require`].
-    pub fn probe() -> Result<Self, RingUnavailable> {
+    pub(crate) fn probe() -> Result<Self, RingUnavailable> {
         let ring = plain(ENTRIES).map_err(|error| RingUnavailable::from_setup(&error))?;
         // Nothing is queued: whether the call is allowed is all that this says.
         ring.submit().map_err(|error| RingUnavailable::from_enter(&error))?;
@@ -94,7 +94,7 @@ impl RingFeatures {
     /// # Errors
     ///
     /// [`RingUnavailable::Lacking`] with the names of what is missing.
-    pub fn require(&self) -> Result<(), RingUnavailable> {
+    pub(crate) fn require(&self) -> Result<(), RingUnavailable> {
         let mut lacking: Vec<_> = [
             ("provided buffer rings", self.buffer_ring),
             ("multishot accept", self.multishot_accept),

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
-pub const MAX_BUFFERS: u16 = 1 << 15;
+pub(crate) const MAX_BUFFERS: u16 = 1 << 15;
 
 /// Buffers that are published at first, and at least.
 const LEAST_PUBLISHED: u16 = 64;
@@ -35,7 +35,7 @@ const LEAST_PUBLISHED: u16 = 64;
 const REVIEW_AFTER: u32 = 4096;
 
 /// The buffers that a worker receives into.
-pub struct ReceivePool {
+pub(crate) struct ReceivePool {
     memory: Region,
     /// The ring that the kernel takes buffers from: `count` entries of 16 bytes.
     entries: Region,
@@ -98,7 +98,7 @@ impl ReceivePool {
     }
 
     /// Buffers in the pool.
-    pub fn count(&self) -> u16 {
+    pub(crate) fn count(&self) -> u16 {
         self.count
     }
 
@@ -108,23 +108,18 @@ impl ReceivePool {
     }
 
     /// Buffers that nobody has but the kernel, or that it can be given.
-    pub fn available(&self) -> u16 {
+    pub(crate) fn available(&self) -> u16 {
         self.published.get() + self.resting.borrow().len() as u16
     }
 
     /// The fewest that were ever available.
-    pub fn low_water(&self) -> u16 {
+    pub(crate) fn low_water(&self) -> u16 {
         self.lowest.get()
-    }
-
-    /// Bytes of address space behind the pool; resident only as far as it was used.
-    pub fn bytes(&self) -> usize {
-        self.memory.len() + self.entries.len()
     }
 
     /// Copies a lease's bytes, so that its buffer can go back. None if that would make the copies
     /// take more memory than the buffers.
-    pub fn set_aside(self: &Rc<Self>, lease: &RecvBuf) -> Option<AsideBuf> {
+    pub(crate) fn set_aside(self: &Rc<Self>, lease: &RecvBuf) -> Option<AsideBuf> {
         let total = self.aside.get() + lease.len();
         (total <= self.len as usize * usize::from(self.count)).then(|| {
             self.aside.set(total);
@@ -133,7 +128,8 @@ impl ReceivePool {
     }
 
     /// Bytes that were moved out of buffers and are still held.
-    pub fn aside(&self) -> usize {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn aside(&self) -> usize {
         self.aside.get()
     }
 
@@ -276,7 +272,7 @@ impl fmt::Debug for ReceivePool {
 }
 
 /// A lease of one filled receive buffer. Dropping it gives the buffer back.
-pub struct RecvBuf {
+pub(crate) struct RecvBuf {
     base: NonNull<u8>,
     len: u32,
     buffer: u16,
@@ -314,7 +310,7 @@ impl fmt::Debug for RecvBuf {
 
 /// Bytes that were received and moved out of their buffer, because it was wanted back.
 #[derive(Debug)]
-pub struct AsideBuf {
+pub(crate) struct AsideBuf {
     bytes: Vec<u8>,
     pool: Rc<ReceivePool>,
 }
@@ -327,7 +323,7 @@ impl Drop for AsideBuf {
 
 /// Bytes that were received, wherever they lie.
 #[derive(Debug)]
-pub enum Arrived {
+pub(crate) enum Arrived {
     /// In the buffer that the kernel filled.
     Lease(RecvBuf),
     /// In memory of their own.

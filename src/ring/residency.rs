@@ -33,7 +33,7 @@ static HAS_CACHESTAT: AtomicBool = AtomicBool::new(true);
 /// Whether every page of `range` is cached; on kernels before 6.5, whether the first and the last
 /// are. False also if that is unknown: the caller then reads through the ring, which never
 /// waits for a disk in this thread.
-pub fn is_cached(file: impl AsFd, range: Range<u64>) -> bool {
+pub(crate) fn is_cached(file: impl AsFd, range: Range<u64>) -> bool {
     if range.is_empty() {
         return true;
     }

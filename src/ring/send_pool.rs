@@ -38,16 +38,16 @@ pub enum SendClass {
 impl SendClass {
     /// Bytes of a [`SendClass::Small`] buffer. 64 more than 2 KiB, so that the beginnings of
     /// buffers spread over the cache sets.
-    pub const SMALL_LEN: usize = 2048 + 64;
+    pub(crate) const SMALL_LEN: usize = 2048 + 64;
     /// Bytes of a [`SendClass::Record`] buffer: a full TLS record and a kilobyte of head.
-    pub const RECORD_LEN: usize = 16384 + 1024 + 64;
+    pub(crate) const RECORD_LEN: usize = 16384 + 1024 + 64;
     /// Bytes of a [`SendClass::Bulk`] buffer: eight full records and their framing.
-    pub const BULK_LEN: usize = 8 * (16384 + 64) + 64;
+    pub(crate) const BULK_LEN: usize = 8 * (16384 + 64) + 64;
 
     const ALL: [Self; 3] = [Self::Small, Self::Record, Self::Bulk];
 
     /// Bytes of a buffer of this class.
-    pub const fn bytes(self) -> usize {
+    pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::Small => Self::SMALL_LEN,
             Self::Record => Self::RECORD_LEN,
@@ -57,7 +57,7 @@ impl SendClass {
 
     /// How many of this class `budget` bytes of send memory hold: an eighth of the memory goes
     /// to small buffers, three eighths to records, half to bulk; at least four of each.
-    pub fn count_within(self, budget: usize) -> usize {
+    pub(crate) fn count_within(self, budget: usize) -> usize {
         let share = match self {
             Self::Small => budget / 8,
             Self::Record => budget / 8 * 3,
@@ -80,7 +80,7 @@ struct Class {
 }
 
 /// The memory that a worker sends from.
-pub struct SendPool {
+pub(crate) struct SendPool {
     memory: Region,
     classes: RefCell<[Class; 3]>,
 }
@@ -120,24 +120,26 @@ impl SendPool {
     }
 
     /// Bytes of address space behind the pool; resident only as far as it was used.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.memory.len()
     }
 
     /// Buffers of a class at rest.
-    pub fn available(&self, class: SendClass) -> usize {
+    #[cfg(test)]
+    pub(crate) fn available(&self, class: SendClass) -> usize {
         self.classes.borrow()[class as usize].free.len()
     }
 
     /// Bytes of buffers that are taken.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         let classes = self.classes.borrow();
         let taken = |class: &Class| class.count - class.free.len();
         SendClass::ALL.iter().zip(&*classes).map(|(size, class)| taken(class) * size.bytes()).sum()
     }
 
     /// Whether every buffer is at rest: what a leak check asks.
-    pub fn is_whole(&self) -> bool {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn is_whole(&self) -> bool {
         self.classes.borrow().iter().all(|class| class.free.len() == class.count)
     }
 
@@ -248,7 +250,7 @@ impl<R: Deref<Target = Ring>> Drop for Taking<R> {
 
 /// One buffer of send memory, zero-initialised at first and dirty afterwards: the task that takes it
 /// sends only what it wrote. Dropping it gives it back.
-pub struct SendBuf {
+pub(crate) struct SendBuf {
     base: NonNull<u8>,
     class: SendClass,
     index: u32,
@@ -257,7 +259,8 @@ pub struct SendBuf {
 
 impl SendBuf {
     /// The class it belongs to.
-    pub fn class(&self) -> SendClass {
+    #[cfg(test)]
+    pub(crate) fn class(&self) -> SendClass {
         self.class
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-pub use kernel::{Asked, SimKernel, number_of, socket_pair};
+pub(crate) use kernel::{Asked, SimKernel, number_of, socket_pair};
 
 use super::{
     SendQueue,

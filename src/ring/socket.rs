@@ -12,14 +12,14 @@ use super::{Descriptor, Ring};
 /// an operation on it is in flight, that operation keeps it open, and its last completion closes it:
 /// the number cannot be used again under an operation.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     ring: Rc<Ring>,
     fd: Option<Rc<OwnedFd>>,
 }
 
 impl Socket {
     /// Takes the descriptor.
-    pub fn new(ring: &Rc<Ring>, fd: OwnedFd) -> Self {
+    pub(crate) fn new(ring: &Rc<Ring>, fd: OwnedFd) -> Self {
         Self { ring: Rc::clone(ring), fd: Some(Rc::new(fd)) }
     }
 
@@ -62,13 +62,13 @@ const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 /// Bytes that a socket holds and has not sent yet, at most (`TCP_NOTSENT_LOWAT`). What the peer's
 /// window takes is not among them, so it costs a fast peer nothing; a stalled one would else make
 /// the kernel hold what its send buffer has grown to, which is megabytes (`net.ipv4.tcp_wmem`).
-pub const MAX_UNSENT: usize = 256 << 10;
+pub(crate) const MAX_UNSENT: usize = 256 << 10;
 
 /// Sets the bound of [`MAX_UNSENT`]; what a listener accepts inherits it.
 ///
 /// # Errors
 /// What setsockopt(2) says; there is no reason to expect any.
-pub fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
     let bytes = MAX_UNSENT as libc::c_int;
     // SAFETY: the kernel reads one int, which outlives the call.
     let result = unsafe {
@@ -86,7 +86,7 @@ pub fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
 /// What the kernel holds of what was sent on a socket, and may hold, in bytes of its own memory:
 /// payload and the frames around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendQueue {
+pub(crate) struct SendQueue {
     /// Sent and not acknowledged by the peer.
     pub queued: usize,
     /// A send waits for the peer once so much is queued; it grows with the congestion window.
@@ -97,7 +97,7 @@ pub struct SendQueue {
 
 impl SendQueue {
     /// What can be sent without waiting for the peer.
-    pub fn free(self) -> usize {
+    pub(crate) fn free(self) -> usize {
         let unsent = MAX_UNSENT.saturating_sub(self.unsent);
         self.limit.saturating_sub(self.queued).min(unsent)
     }
@@ -108,7 +108,7 @@ impl Socket {
     ///
     /// # Errors
     /// What getsockopt(2) says; there is no reason to expect any.
-    pub fn send_queue(&self) -> io::Result<SendQueue> {
+    pub(crate) fn send_queue(&self) -> io::Result<SendQueue> {
         #[cfg(any(test, feature = "fuzzing"))]
         if let Some(queue) = self.ring.scripted_queue(self.as_fd().as_raw_fd()) {
             return Ok(queue);

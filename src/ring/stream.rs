@@ -12,7 +12,7 @@ use super::{
 
 /// What a receive brings.
 #[derive(Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// Bytes, in a lease of the receive pool.
     Data(RecvBuf),
     /// The peer closed its side (FIN).
@@ -23,7 +23,7 @@ pub enum Received {
 
 /// Receives on one socket, which it keeps open. Not armed until first asked.
 #[derive(Debug)]
-pub struct ReceiveStream {
+pub(crate) struct ReceiveStream {
     ring: Rc<Ring>,
     socket: Descriptor,
     op: Option<OpId>,
@@ -43,7 +43,7 @@ enum Mode {
 
 impl ReceiveStream {
     /// A stream that receives once at a time, so that nothing is read ahead: for the handshake.
-    pub fn single(ring: &Rc<Ring>, socket: impl Into<Descriptor>) -> Self {
+    pub(crate) fn single(ring: &Rc<Ring>, socket: impl Into<Descriptor>) -> Self {
         let mode = Mode::Single(0);
         Self {
             ring: Rc::clone(ring),
@@ -56,22 +56,22 @@ impl ReceiveStream {
     }
 
     /// From the next receive on, take at most `limit` bytes at once: what a record still lacks.
-    pub fn limit(&mut self, limit: u32) {
+    pub(crate) fn limit(&mut self, limit: u32) {
         self.mode = Mode::Single(limit);
     }
 
     /// From the next receive on, one submission receives until further notice.
-    pub fn make_multishot(&mut self) {
+    pub(crate) fn make_multishot(&mut self) {
         self.mode = Mode::Multishot;
     }
 
     /// The next bytes, or how the stream ended. After [`Received::Failed`] it may be asked again.
-    pub async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         poll_fn(|_| self.poll_next()).await
     }
 
     /// Whether nothing is armed and nothing that arrived is left.
-    pub fn is_at_rest(&mut self) -> bool {
+    pub(crate) fn is_at_rest(&mut self) -> bool {
         let Some(id) = self.op else { return true };
         let table = &mut self.ring.state.borrow_mut().table;
         let landed = table.is_drained(id);
@@ -83,12 +83,12 @@ impl ReceiveStream {
     }
 
     /// What has arrived already, without waiting.
-    pub fn next_if_ready(&mut self) -> Option<RecvBuf> {
+    pub(crate) fn next_if_ready(&mut self) -> Option<RecvBuf> {
         self.ring.state.borrow_mut().table.next_received(self.op?)
     }
 
     /// As [`Self::next`], polled: the current task is woken for it.
-    pub fn poll_next(&mut self) -> Poll<Received> {
+    pub(crate) fn poll_next(&mut self) -> Poll<Received> {
         loop {
             let Some(id) = self.op else {
                 if let Some(place) = self.place {
@@ -148,7 +148,7 @@ impl ReceiveStream {
 
     /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
     /// delivered, and the next wait arms anew.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         if let Some(id) = self.op {
             self.ring.cancel(id);
         }
@@ -179,7 +179,7 @@ impl ReceiveStream {
 
     /// Cancels what is armed and waits until the kernel has let go: the first half of closing.
     /// What arrived meanwhile is dropped.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.leave_line();
         let Some(id) = self.op else { return };
         self.ring.cancel(id);
@@ -213,7 +213,7 @@ impl Drop for ReceiveStream {
 
 /// Accepts on one listener, multishot unless told otherwise.
 #[derive(Debug)]
-pub struct AcceptStream {
+pub(crate) struct AcceptStream {
     ring: Rc<Ring>,
     listener: Descriptor,
     op: Option<OpId>,
@@ -225,7 +225,7 @@ pub struct AcceptStream {
 
 impl AcceptStream {
     /// Not armed until first asked. It keeps the listener open.
-    pub fn new(ring: &Rc<Ring>, listener: impl Into<Descriptor>) -> Self {
+    pub(crate) fn new(ring: &Rc<Ring>, listener: impl Into<Descriptor>) -> Self {
         Self {
             ring: Rc::clone(ring),
             listener: listener.into(),
@@ -237,18 +237,18 @@ impl AcceptStream {
 
     /// Whether one submission is to accept all that come, or one only. A multishot that is armed
     /// stays so: see [`Self::is_multishot`].
-    pub fn set_multishot(&mut self, multishot: bool) {
+    pub(crate) fn set_multishot(&mut self, multishot: bool) {
         self.multishot = multishot;
     }
 
     /// Whether a multishot is armed.
-    pub fn is_multishot(&self) -> bool {
+    pub(crate) fn is_multishot(&self) -> bool {
         self.op.is_some() && self.armed_multishot
     }
 
     /// The next connection, or why none came: EMFILE, ENFILE, ENOBUFS, ENOMEM and the errors of
     /// a connection that died in the queue (accept(2)). It may be asked again after each.
-    pub fn poll_next(&mut self) -> Poll<io::Result<OwnedFd>> {
+    pub(crate) fn poll_next(&mut self) -> Poll<io::Result<OwnedFd>> {
         loop {
             let Some(id) = self.op else {
                 let payload = Payload::Accepted(VecDeque::new());
@@ -287,7 +287,7 @@ impl AcceptStream {
 
     /// Cancels what is armed and waits until the kernel has let go. Connections that it had
     /// accepted by then are returned: they are the server's to serve.
-    pub async fn stop(&mut self) -> Vec<OwnedFd> {
+    pub(crate) async fn stop(&mut self) -> Vec<OwnedFd> {
         let mut last = Vec::new();
         let Some(id) = self.op else { return last };
         self.ring.cancel(id);

@@ -8,7 +8,7 @@ use std::{
 /// The beginning of `struct tcp_info`, which is the same in every kernel; what an older one does not
 /// have is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpInfo {
+pub(crate) struct TcpInfo {
     info: libc::tcp_info,
 }
 
@@ -17,7 +17,7 @@ impl TcpInfo {
     ///
     /// # Errors
     /// What getsockopt(2) says.
-    pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+    pub(crate) fn of(socket: &impl AsFd) -> io::Result<Self> {
         // SAFETY: all-zero is a valid tcp_info: it consists of integers.
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -39,24 +39,24 @@ impl TcpInfo {
     /// in ticks of the kernel. The kernel sets the time of the last sending when it makes the
     /// socket of a new connection (`tcp_create_openreq_child`), so right after accept(2) this is
     /// how long it waited in the accept queue.
-    pub fn unsent_for(self) -> u64 {
+    pub(crate) fn unsent_for(self) -> u64 {
         u64::from(self.info.tcpi_last_data_sent) * 1_000_000
     }
 
     /// Nanoseconds since data was received last, in ticks of the kernel (`tcpi_last_data_recv`).
-    pub fn received_ago(self) -> u64 {
+    pub(crate) fn received_ago(self) -> u64 {
         u64::from(self.info.tcpi_last_data_recv) * 1_000_000
     }
 
     /// The smoothed round-trip time, in nanoseconds.
-    pub fn round_trip(self) -> u64 {
+    pub(crate) fn round_trip(self) -> u64 {
         u64::from(self.info.tcpi_rtt) * 1_000
     }
 
     /// Nanoseconds in which something was to be sent or acknowledged (`tcpi_busy_time`); of these
     /// with the peer's receive window shut (`tcpi_rwnd_limited`), and with nothing left to send in a
     /// send buffer that is too small (`tcpi_sndbuf_limited`). All since the connection began.
-    pub fn busy(self) -> [u64; 3] {
+    pub(crate) fn busy(self) -> [u64; 3] {
         let libc::tcp_info { tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited, .. } =
             self.info;
         [tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited]
@@ -64,13 +64,13 @@ impl TcpInfo {
     }
 
     /// Segments that were sent again since the connection began.
-    pub fn retransmits(self) -> u32 {
+    pub(crate) fn retransmits(self) -> u32 {
         self.info.tcpi_total_retrans
     }
 
     /// Of a listener: connections in its accept queue, and how many there may be
     /// (`net/ipv4/tcp.c`, `tcp_get_info`).
-    pub fn accept_queue(self) -> (u32, u32) {
+    pub(crate) fn accept_queue(self) -> (u32, u32) {
         (self.info.tcpi_unacked, self.info.tcpi_sacked)
     }
 }

@@ -7,7 +7,7 @@
 use super::TaskId;
 
 /// Milliseconds per bucket: the resolution of every deadline.
-pub const TICK_MS: u64 = 16;
+pub(crate) const TICK_MS: u64 = 16;
 
 /// Buckets: a turn of the wheel takes 65 s; deadlines beyond it go round again.
 const BUCKETS: usize = 4096;

@@ -21,7 +21,7 @@ use super::{
 
 /// What to ask of the kernel at set-up.
 #[derive(Clone, Copy, Debug)]
-pub struct RingOptions {
+pub(crate) struct RingOptions {
     /// Entries of the submission queue: a power of two. A full queue costs a system call more.
     pub submissions: u32,
     /// Entries of the completion queue: a power of two. Multishot operations complete without
@@ -37,7 +37,7 @@ impl Default for RingOptions {
 
 /// What a ring was granted; each refusal was logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
+pub(crate) struct Granted {
     /// Completions are handled only when the loop asks (`IORING_SETUP_DEFER_TASKRUN`).
     pub defer_taskrun: bool,
     /// The system call finds the ring without a descriptor look-up.

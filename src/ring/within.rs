@@ -17,7 +17,7 @@ use super::{Ring, timer::NEVER};
 
 /// The deadline came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Elapsed;
+pub(crate) struct Elapsed;
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,28 +28,28 @@ impl fmt::Display for Elapsed {
 impl std::error::Error for Elapsed {}
 
 /// A future under a deadline; see [`Ring::within`].
-pub struct Within<'r, F> {
+pub(crate) struct Within<'r, F> {
     ring: &'r Ring,
     at: u64,
     future: F,
 }
 
 impl Ring {
-    /// Runs a future for at most `limit` from now, to the resolution of [`super::TICK_MS`]. A
+    /// Runs a future for at most `limit` from now, to the resolution of [`super::timer::TICK_MS`]. A
     /// future that is ready at once is not late, even if the limit is zero. Polled outside of a task
     /// it wakes nobody: there it only fails once the time has passed.
-    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+    pub(crate) fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(NEVER);
         self.until(self.now().saturating_add(limit), future)
     }
 
     /// The same, until the worker's clock ([`Ring::now`]) shows `at`.
-    pub fn until<F: Future>(&self, at: u64, future: F) -> Within<'_, F> {
+    pub(crate) fn until<F: Future>(&self, at: u64, future: F) -> Within<'_, F> {
         Within { ring: self, at, future }
     }
 
     /// Ready once the worker's clock shows `at`; until then it is a deadline of the current task.
-    pub fn poll_until(&self, at: u64) -> Poll<()> {
+    pub(crate) fn poll_until(&self, at: u64) -> Poll<()> {
         if self.now() >= at {
             return Poll::Ready(());
         }
@@ -58,7 +58,7 @@ impl Ring {
     }
 
     /// Does nothing for a while.
-    pub async fn sleep(&self, time: Duration) {
+    pub(crate) async fn sleep(&self, time: Duration) {
         let _ = self.within(time, std::future::pending::<()>()).await;
     }
 }

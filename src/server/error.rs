@@ -11,7 +11,7 @@ use super::patience::PATIENCE;
 use crate::{
     accept::BindError,
     config::ConfigError,
-    observe::{access_log::AccessLogError, admin::AdminError},
+    observe::{AccessLogError, AdminError},
     privilege::{AccountError, BecomeError, LandlockError},
     ring::probe::RingUnavailable,
     tls::{TicketKeysError, identity::CredentialsError},

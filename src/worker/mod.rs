@@ -14,7 +14,7 @@ mod inbox;
 mod neighbours;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
-pub mod sim;
+pub(crate) mod sim;
 
 use std::{
     cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, pin::pin, rc::Rc, sync::Arc, time::Duration,

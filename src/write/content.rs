@@ -15,7 +15,7 @@ use crate::ring::{Pages, Socket};
 impl Writer {
     /// Queues the first `head` bytes of [`Self::room`] and all of a source behind them. Sends as far
     /// as it does not fit; what does fit waits for [`Self::flush`].
-    pub async fn queue(
+    pub(crate) async fn queue(
         &mut self,
         socket: &Socket,
         head: usize,

@@ -7,7 +7,7 @@ use crate::record::SealError;
 
 /// Why nothing more can be sent.
 #[derive(Debug)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// The socket failed.
     Socket(io::Error),
     /// The file could not be read.

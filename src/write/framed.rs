@@ -24,7 +24,7 @@ const GAP: usize = 9;
 
 /// A read of a file into send memory, in the layout of frames.
 #[derive(Debug)]
-pub struct FramedRead {
+pub(crate) struct FramedRead {
     state: State,
     layout: Layout,
     /// When it began, in nanoseconds on the worker's clock, and how long it took.
@@ -43,7 +43,7 @@ enum State {
 
 impl FramedRead {
     /// Waits until the read has come, has failed, or has taken longer than the response timeout.
-    pub fn poll(&mut self, ring: &Ring) -> Poll<()> {
+    pub(crate) fn poll(&mut self, ring: &Ring) -> Poll<()> {
         let State::Flying(flight) = &mut self.state else { return Poll::Ready(()) };
         self.state = match flight.poll() {
             Poll::Ready((Ok(count), (memory, places))) => State::Done(memory, places, count),
@@ -58,7 +58,7 @@ impl FramedRead {
     }
 
     /// Whether it is still waited for.
-    pub fn is_flying(&self) -> bool {
+    pub(crate) fn is_flying(&self) -> bool {
         matches!(self.state, State::Flying(_))
     }
 
@@ -66,7 +66,7 @@ impl FramedRead {
     ///
     /// # Errors
     /// [`WriteError::File`] and [`WriteError::FileStalled`]: nothing could be read.
-    pub fn outcome(&self) -> Result<usize, &WriteError> {
+    pub(crate) fn outcome(&self) -> Result<usize, &WriteError> {
         match &self.state {
             State::Flying(_) => Ok(0),
             State::Done(_, _, count) => Ok(*count),
@@ -75,7 +75,7 @@ impl FramedRead {
     }
 
     /// Whether a signal interrupted it, so that it is to begin again.
-    pub fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
         matches!(&self.state, State::Failed(WriteError::File(error)) if interrupted(error))
     }
@@ -87,7 +87,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::poll_memory`].
-    pub fn poll_framed_read(
+    pub(crate) fn poll_framed_read(
         &mut self,
         socket: &Socket,
         file: &Rc<OwnedFd>,
@@ -109,7 +109,7 @@ impl Writer {
     ///
     /// # Errors
     /// The socket is broken.
-    pub fn fits(&mut self, socket: &Socket, count: usize) -> Result<bool, WriteError> {
+    pub(crate) fn fits(&mut self, socket: &Socket, count: usize) -> Result<bool, WriteError> {
         let wanted = count.min(WORTHWHILE);
         if self.open < wanted {
             self.open = socket.send_queue().map_err(WriteError::Socket)?.free();
@@ -122,7 +122,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::Defect`] if less was read or something waits, and what the record layer says.
-    pub fn depart_framed(
+    pub(crate) fn depart_framed(
         &mut self,
         socket: &Socket,
         read: FramedRead,

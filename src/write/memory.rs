@@ -15,7 +15,7 @@ use crate::ring::{Claim, Flight, SendBuf, SendClass, SendQueue, Socket};
 pub(super) const WORTHWHILE: usize = 32 * 1024;
 
 /// How long a connection waits for its peer before it counts as held up.
-pub const HELD_UP: Duration = Duration::from_millis(50);
+pub(crate) const HELD_UP: Duration = Duration::from_millis(50);
 
 /// Waits of a writer that are not over.
 #[derive(Debug, Default)]

@@ -29,11 +29,11 @@ mod streamed;
 mod tests;
 mod writer;
 
-pub use error::WriteError;
-pub use framed::FramedRead;
-pub use memory::HELD_UP;
-pub use pace::Pace;
-pub use sizing::RecordSizing;
-pub use source::{Division, Parts, Piece, Source, Whole};
+pub(crate) use error::WriteError;
+pub(crate) use framed::FramedRead;
+pub(crate) use memory::HELD_UP;
+pub(crate) use pace::Pace;
+pub(crate) use sizing::RecordSizing;
+pub(crate) use source::{Division, Parts, Piece, Source, Whole};
 pub(crate) use streamed::Frame;
-pub use writer::Writer;
+pub(crate) use writer::Writer;

@@ -18,13 +18,13 @@ pub(super) struct Notes {
 
 impl Writer {
     /// What was done with content since this was last asked.
-    pub fn take_moved(&mut self) -> Moved {
+    pub(crate) fn take_moved(&mut self) -> Moved {
         std::mem::take(&mut self.notes.moved)
     }
 
     /// Content that is no file's is queued next: so many bytes stand behind their head already, or
     /// were copied into memory of their own.
-    pub fn note_page(&mut self, inline: usize, shared: usize) {
+    pub(crate) fn note_page(&mut self, inline: usize, shared: usize) {
         self.notes.moved.inline += inline as u64;
         self.notes.inline = inline as u64;
         self.notes.moved.shared += shared as u64;

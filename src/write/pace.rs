@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The progress of one response against the minimum rate.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Bytes per second; 0 switches the check off.
     min_rate: u64,
     /// Milliseconds before the rate is looked at.
@@ -16,20 +16,20 @@ pub struct Pace {
 
 impl Pace {
     /// At least `min_rate` bytes per second on average, after `grace`.
-    pub fn new(min_rate: u64, grace: Duration) -> Self {
+    pub(crate) fn new(min_rate: u64, grace: Duration) -> Self {
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         Self { min_rate, grace, begun: 0, bytes: 0 }
     }
 
     /// A response begins at `now` (milliseconds).
-    pub fn begin(&mut self, now: u64) {
+    pub(crate) fn begin(&mut self, now: u64) {
         self.begun = now;
         self.bytes = 0;
     }
 
     /// Takes note that `count` bytes were taken by `now`. False if that is too little by now.
     #[must_use]
-    pub fn keeps_up(&mut self, now: u64, count: usize) -> bool {
+    pub(crate) fn keeps_up(&mut self, now: u64, count: usize) -> bool {
         self.bytes = self.bytes.saturating_add(count as u64);
         let elapsed = now.saturating_sub(self.begun);
         elapsed <= self.grace

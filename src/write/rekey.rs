@@ -38,19 +38,19 @@ impl fmt::Debug for NextKeys {
 
 impl Writer {
     /// Says where the next keys come from. Without it, a key that is used up ends the connection.
-    pub fn derive_keys_by(&mut self, derive: impl FnMut() -> Option<TrafficKeys> + 'static) {
+    pub(crate) fn derive_keys_by(&mut self, derive: impl FnMut() -> Option<TrafficKeys> + 'static) {
         self.next_keys.derive = Some(Box::new(derive));
     }
 
     /// The peer asked for a new key. It is sent before the next content (RFC 8446 section 4.6.3):
     /// by [`Self::update_key`], once [`Self::needs_key`].
-    pub fn owe_key(&mut self) {
+    pub(crate) fn owe_key(&mut self) {
         self.next_keys.owed = true;
     }
 
     /// Whether the key has sealed nearly as many records as it may (RFC 8446 section 5.5), or the
     /// peer has asked for a new one.
-    pub fn needs_key(&self) -> bool {
+    pub(crate) fn needs_key(&self) -> bool {
         self.next_keys.owed || self.sealing.is_exhausted()
     }
 
@@ -65,7 +65,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::KeyUsedUp`] if there is no next key.
-    pub async fn update_key(&mut self, socket: &Socket) -> Result<(), WriteError> {
+    pub(crate) async fn update_key(&mut self, socket: &Socket) -> Result<(), WriteError> {
         poll_fn(|_| self.poll_update_key(socket)).await
     }
 
@@ -73,7 +73,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::KeyUsedUp`] if there is no next key.
-    pub fn poll_update_key(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
+    pub(crate) fn poll_update_key(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         if !self.next_keys.leaving {
             if self.next_keys.derive.is_none() {
                 return Poll::Ready(Err(WriteError::KeyUsedUp));

@@ -19,14 +19,14 @@ const REST: u64 = 1000;
 
 /// The record sizes of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct RecordSizing {
+pub(crate) struct RecordSizing {
     sent: usize,
     last: u64,
 }
 
 impl RecordSizing {
     /// Plaintext bytes for the next record, at `now` (milliseconds).
-    pub fn next(&mut self, now: u64) -> usize {
+    pub(crate) fn next(&mut self, now: u64) -> usize {
         if now.saturating_sub(self.last) >= REST {
             self.sent = 0;
         }
@@ -35,7 +35,7 @@ impl RecordSizing {
     }
 
     /// Takes note of bytes sealed.
-    pub fn sealed(&mut self, count: usize) {
+    pub(crate) fn sealed(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count);
     }
 }

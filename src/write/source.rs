@@ -11,7 +11,7 @@ use crate::ring::Pages;
 
 /// Content that has not left.
 #[derive(Debug, Default)]
-pub enum Source {
+pub(crate) enum Source {
     /// None, or no more.
     #[default]
     Nothing,
@@ -27,7 +27,7 @@ pub enum Source {
 
 /// The next bytes of a [`Source`], as they lie.
 #[derive(Debug)]
-pub enum Piece<'s> {
+pub(crate) enum Piece<'s> {
     /// Bytes to copy: they are few, and live no longer than the source.
     Copied(&'s [u8]),
     /// Bytes that never change: they may be lent to the kernel, or sealed where they lie.
@@ -38,7 +38,7 @@ pub enum Piece<'s> {
 
 impl Piece<'_> {
     /// How many bytes these are.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Copied(bytes) => bytes.len() as u64,
             Self::Lent(_, range) => range.len() as u64,
@@ -47,19 +47,19 @@ impl Piece<'_> {
     }
 
     /// Whether these are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Source {
     /// A small page, which is copied when it is sent.
-    pub fn page(page: Cow<'static, [u8]>) -> Self {
+    pub(crate) fn page(page: Cow<'static, [u8]>) -> Self {
         Self::Page(page, 0)
     }
 
     /// Bytes that have not been taken.
-    pub fn remaining(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         match self {
             Self::Parts(parts) => parts.remaining,
             one => one.piece().map_or(0, |piece| piece.len()),
@@ -67,7 +67,7 @@ impl Source {
     }
 
     /// The next bytes; never none of them, but None at the end.
-    pub fn piece(&self) -> Option<Piece<'_>> {
+    pub(crate) fn piece(&self) -> Option<Piece<'_>> {
         let piece = match self {
             Self::Nothing => return None,
             Self::Page(page, from) => Piece::Copied(page.get(*from..)?),
@@ -82,7 +82,7 @@ impl Source {
     ///
     /// # Errors
     /// [`WriteError::Defect`] if the piece is shorter, or the head of the next part cannot be made.
-    pub fn advance(&mut self, count: u64) -> Result<(), WriteError> {
+    pub(crate) fn advance(&mut self, count: u64) -> Result<(), WriteError> {
         let piece = self.piece().map_or(0, |piece| piece.len());
         if count > piece {
             return Err(WriteError::Defect("more was taken of a source than it had"));
@@ -103,7 +103,7 @@ impl Source {
 }
 
 /// How a content of several parts is divided.
-pub trait Division: fmt::Debug {
+pub(crate) trait Division: fmt::Debug {
     /// Which bytes of the whole the part has; None behind the last.
     fn range(&self, part: usize) -> Option<Range<u64>>;
 
@@ -117,7 +117,7 @@ pub trait Division: fmt::Debug {
 
 /// The bytes that parts are ranges of.
 #[derive(Debug)]
-pub enum Whole {
+pub(crate) enum Whole {
     /// Bytes that never change.
     Pages(Rc<Pages>),
     /// An open file.
@@ -126,7 +126,7 @@ pub enum Whole {
 
 /// Several ranges of one content, each behind a head of its own, and an end.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     division: Box<dyn Division>,
     whole: Whole,
     /// The part whose head or content is next.
@@ -153,7 +153,7 @@ impl Parts {
     ///
     /// # Errors
     /// [`WriteError::Defect`] if the first head cannot be made.
-    pub fn new(
+    pub(crate) fn new(
         division: Box<dyn Division>,
         whole: Whole,
         length: u64,

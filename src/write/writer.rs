@@ -36,7 +36,7 @@ const AFTER_HANDSHAKE: usize = 4096;
 
 /// The sending side of an established connection.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     pub(super) ring: Rc<Ring>,
     pub(super) sealing: Sealing,
     /// The send in flight, or the one that failed: the requests on it end when the connection has its
@@ -63,7 +63,12 @@ pub struct Writer {
 impl Writer {
     /// Begins with the keys of the handshake. With `kernel`, the kernel seals; the caller has
     /// installed the keys.
-    pub fn new(ring: &Rc<Ring>, keys: &TrafficKeys, kernel: bool, timeouts: &Timeouts) -> Self {
+    pub(crate) fn new(
+        ring: &Rc<Ring>,
+        keys: &TrafficKeys,
+        kernel: bool,
+        timeouts: &Timeouts,
+    ) -> Self {
         let sealing = if kernel {
             Sealing::kernel(keys.suite(), keys.sequence())
         } else {
@@ -73,7 +78,7 @@ impl Writer {
     }
 
     /// Begins on a connection without TLS.
-    pub fn plain(ring: &Rc<Ring>, timeouts: &Timeouts) -> Self {
+    pub(crate) fn plain(ring: &Rc<Ring>, timeouts: &Timeouts) -> Self {
         Self::over(ring, Sealing::plain(), timeouts)
     }
 
@@ -95,12 +100,12 @@ impl Writer {
     }
 
     /// Most bytes that [`Self::queue_sealed`] takes.
-    pub const MAX_SEALED: usize = SendClass::RECORD_LEN;
+    pub(crate) const MAX_SEALED: usize = SendClass::RECORD_LEN;
 
     /// Begins the queue with records that the handshake has sealed: they leave with what is queued
     /// behind them, or with the next flush. Nothing may have been queued before them, and the
     /// kernel must not seal what comes behind.
-    pub async fn queue_sealed(
+    pub(crate) async fn queue_sealed(
         &mut self,
         socket: &Socket,
         records: &[u8],
@@ -111,29 +116,29 @@ impl Writer {
     }
 
     /// Whether the connection has no TLS.
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.sealing.is_plain()
     }
 
     /// Whether the kernel takes plaintext: it seals the records, or there are none.
-    pub fn is_kernel(&self) -> bool {
+    pub(crate) fn is_kernel(&self) -> bool {
         self.sealing.is_kernel()
     }
 
     /// Bytes that are gathered and wait to leave, as they will be sent.
-    pub fn gathered(&self) -> usize {
+    pub(crate) fn gathered(&self) -> usize {
         self.sealing.waiting()
     }
 
     /// Whether a send is in flight.
-    pub fn is_departing(&self) -> bool {
+    pub(crate) fn is_departing(&self) -> bool {
         self.departure.is_some()
     }
 
     /// Makes room for `plain` bytes of head, sending what waits if there is none. `body` bytes
     /// are expected behind them, and `more` says that further responses are: that decides how
     /// large a buffer is taken.
-    pub async fn reserve(
+    pub(crate) async fn reserve(
         &mut self,
         socket: &Socket,
         plain: usize,
@@ -147,7 +152,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Self::poll_flush`] and [`Self::poll_memory`].
-    pub fn poll_reserve(
+    pub(crate) fn poll_reserve(
         &mut self,
         socket: &Socket,
         plain: usize,
@@ -176,7 +181,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Self::poll_flush`] and [`Self::poll_memory`].
-    pub fn poll_reserve_to_lend(
+    pub(crate) fn poll_reserve_to_lend(
         &mut self,
         socket: &Socket,
         rest: usize,
@@ -208,7 +213,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::Stalled`] and [`WriteError::TooSlow`] for a peer that takes nothing or little.
-    pub fn poll_memory(
+    pub(crate) fn poll_memory(
         &mut self,
         socket: &Socket,
         class: SendClass,
@@ -219,7 +224,7 @@ impl Writer {
     }
 
     /// Where the head goes that [`Self::reserve`] made room for.
-    pub fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn room(&mut self) -> &mut [u8] {
         self.sealing.room()
     }
 
@@ -227,7 +232,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::Defect`] if the room has less.
-    pub fn commit(&mut self, len: usize) -> Result<(), WriteError> {
+    pub(crate) fn commit(&mut self, len: usize) -> Result<(), WriteError> {
         self.commit_with(len, 0)
     }
 
@@ -244,7 +249,11 @@ impl Writer {
     ///
     /// # Errors
     /// What the record layer says.
-    pub fn lend(&mut self, pages: &Rc<Pages>, range: Range<usize>) -> Result<usize, WriteError> {
+    pub(crate) fn lend(
+        &mut self,
+        pages: &Rc<Pages>,
+        range: Range<usize>,
+    ) -> Result<usize, WriteError> {
         let now = self.ring.now();
         self.sealing.lend(pages, range, self.open, now, &mut self.notes.moved)
     }
@@ -253,7 +262,7 @@ impl Writer {
     ///
     /// # Errors
     /// The connection is then to be closed: nothing can be sent any more.
-    pub async fn flush(&mut self, socket: &Socket) -> Result<(), WriteError> {
+    pub(crate) async fn flush(&mut self, socket: &Socket) -> Result<(), WriteError> {
         poll_fn(|_| self.poll_flush(socket)).await
     }
 
@@ -261,7 +270,7 @@ impl Writer {
     ///
     /// # Errors
     /// The connection is then to be closed: nothing can be sent any more.
-    pub fn poll_flush(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
+    pub(crate) fn poll_flush(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         loop {
             ready!(self.poll_departed(socket))?;
             if !self.depart(socket)? {
@@ -274,7 +283,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError::GivenUp`] if a send has failed, and what the record layer says.
-    pub fn depart(&mut self, socket: &Socket) -> Result<bool, WriteError> {
+    pub(crate) fn depart(&mut self, socket: &Socket) -> Result<bool, WriteError> {
         if self.failed {
             return Err(WriteError::GivenUp);
         }
@@ -297,7 +306,7 @@ impl Writer {
     ///
     /// # Errors
     /// The connection is then to be closed: nothing can be sent any more.
-    pub fn poll_departed(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
+    pub(crate) fn poll_departed(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         if self.failed {
             return Poll::Ready(Err(WriteError::GivenUp));
         }
@@ -360,7 +369,7 @@ impl Writer {
     }
 
     /// Sends an alert; close_notify is one. Without TLS it sends what waits, and no more.
-    pub async fn alert(
+    pub(crate) async fn alert(
         &mut self,
         socket: &Socket,
         description: AlertDescription,

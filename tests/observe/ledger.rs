@@ -25,7 +25,7 @@ fn the_ledger_is_exact_for_user_space_tls() {
         }
         client.close();
         let anatomy = settled(&server, 1);
-        let Carried { responses, copied, straight, shared } = anatomy.ledger.carried(route);
+        let Carried { responses, copied, straight, shared, .. } = anatomy.ledger.carried(route);
         assert_eq!((responses, copied + straight, shared), (4, received.1, 0));
         assert_eq!(anatomy.ledger.heads, received.0);
         let flows = anatomy.ledger.flows(route);

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ringway::record::{
+use ringway::internals::record::{
     ContentType, MAX_OVERHEAD, MAX_PLAINTEXT, Opener, Sealer, Suite, TlsVersion, TrafficKeys,
 };
 

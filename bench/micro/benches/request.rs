@@ -5,18 +5,18 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway::parse::Method;
-use ringway::parse::{FieldStorage, HeadLimits, Target, request_head};
-use ringway::process::answer::{Answer, FieldSink};
-use ringway::process::conditional;
-use ringway::process::facts::{FileFacts, Found};
-use ringway::process::interest::Interest;
-use ringway::process::negotiate::{self, Coding};
-use ringway::process::path::SitePath;
-use ringway::process::range;
-use ringway::process::site::{Asked, Decision, Plan, Site};
-use ringway::process::validator::{FileStat, Validators};
-use ringway::respond::{DateCache, HeadWriter, Status};
+use ringway::internals::parse::Method;
+use ringway::internals::parse::{FieldStorage, HeadLimits, Target, request_head};
+use ringway::internals::process::answer::{Answer, FieldSink};
+use ringway::internals::process::conditional;
+use ringway::internals::process::facts::{FileFacts, Found};
+use ringway::internals::process::interest::Interest;
+use ringway::internals::process::negotiate::{self, Coding};
+use ringway::internals::process::path::SitePath;
+use ringway::internals::process::range;
+use ringway::internals::process::site::{Asked, Decision, Plan, Site};
+use ringway::internals::process::validator::{FileStat, Validators};
+use ringway::internals::respond::{DateCache, HeadWriter, Status};
 
 const MODIFIED: i64 = 1_700_000_000;
 const NOW: i64 = MODIFIED + 1_000_000;

@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway::ring::SendClass;
-use ringway::ring::parts::Parts;
+use ringway::internals::ring::SendClass;
+use ringway::internals::ring::parts::Parts;
 
 /// Operations in flight besides: none, and those of ten thousand connections.
 const OTHERS: [(&str, u32); 2] = [("alone", 0), ("among 20,000", 20_000)];

@@ -31,7 +31,7 @@ pub(in crate::conn) struct About {
 pub(in crate::conn) fn begin(
     context: &Rc<Context>,
     socket: &Socket,
-    clock: &ConnectionClock,
+    #[cfg_attr(not(feature = "service"), allow(unused_variables))] clock: &ConnectionClock,
     about: &mut About,
     served: &Served,
     incoming: &Incoming<'_>,

@@ -23,7 +23,7 @@ use crate::{
     },
     observe::{RequestClock, ServerTiming, Stage, Why},
     process::site::Site,
-    respond::{HeadFault, HeadWriter, Status, content_length_allowed_for},
+    respond::{HeadFault, HeadWriter, Status, content_length_allowed},
     ring::{Chunk, Socket},
     write::Frame,
 };
@@ -142,7 +142,7 @@ impl Exchange<'_> {
 
     /// How the content of this answer ends, and whether the connection goes on behind it.
     fn delimited(&self, head: &StreamedHead, persists: bool) -> (Delimited, bool) {
-        let without = self.framing.to_head || !content_length_allowed_for(head.status);
+        let without = self.framing.to_head || !content_length_allowed(head.status);
         match head.length {
             _ if head.status == 101 => (Delimited::ByClose, false),
             _ if without || head.status == 304 => (Delimited::Empty, persists),

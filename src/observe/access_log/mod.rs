@@ -19,7 +19,8 @@ use std::{
     },
 };
 
-pub use writer::{AccessLog, AccessLogError, LogFile, LogHandle, Totals};
+pub(crate) use writer::{AccessLog, LogFile, LogHandle};
+pub use writer::{AccessLogError, Totals};
 
 use super::slow::Finished;
 use crate::monotonic::Monotonic;
@@ -34,7 +35,8 @@ const BATCH_LINES: usize = 512;
 const BATCH_BYTES: usize = 64 << 10;
 
 /// Memory of one worker's batches, at most.
-pub const BATCHES_BYTES: usize = BATCHES * (BATCH_LINES * size_of::<Line>() + 2 * BATCH_BYTES);
+pub(crate) const BATCHES_BYTES: usize =
+    BATCHES * (BATCH_LINES * size_of::<Line>() + 2 * BATCH_BYTES);
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ enum Message {
 
 /// Which requests are logged: all that were slow or failed, and one in so many of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Of requests that were neither slow nor failed, one in so many; at least 1.
     pub one_in: u32,
     /// Nanoseconds from which a request is slow.
@@ -92,7 +94,7 @@ impl Default for Rules {
 
 /// A worker's way to the log.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     rules: Rules,
     /// Requests that were passed over since the last one that stands for them.
     passed_over: u32,

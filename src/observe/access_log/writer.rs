@@ -31,6 +31,7 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// What became of lines, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Written.
     pub written: u64,
@@ -64,7 +65,7 @@ struct Counters {
 
 /// Makes a log reopen its file, and reports what became of its lines. May be cloned and sent.
 #[derive(Clone, Debug)]
-pub struct LogHandle {
+pub(crate) struct LogHandle {
     messages: SyncSender<Message>,
     /// Whether a [`Message::Reopen`] is in the queue: there is room for one.
     reopening: Arc<AtomicBool>,
@@ -74,7 +75,7 @@ pub struct LogHandle {
 impl LogHandle {
     /// Opens the file of that name anew, after what was handed over before; lines go to the old
     /// one until then. For log rotation.
-    pub fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         // However many signals come, one message waits: others would take the room of the last.
         if !self.reopening.swap(true, Ordering::AcqRel)
             && let Err(error) = self.messages.try_send(Message::Reopen)
@@ -85,7 +86,7 @@ impl LogHandle {
     }
 
     /// What became of lines so far.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Totals {
             written: get(&self.counters.written),
@@ -98,7 +99,7 @@ impl LogHandle {
 
 /// An access log that has been opened, and the thread that writes it.
 #[derive(Debug)]
-pub struct AccessLog {
+pub(crate) struct AccessLog {
     /// Closed when the thread has ended.
     ended: Receiver<()>,
     handle: LogHandle,
@@ -127,14 +128,14 @@ impl std::error::Error for AccessLogError {}
 
 /// An access log that has been opened and that nobody writes yet.
 #[derive(Debug)]
-pub struct LogFile(Output);
+pub(crate) struct LogFile(Output);
 
 impl LogFile {
     /// Opens the log, to append to it.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
+    pub(crate) fn open(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
         let failed = |error| AccessLogError { path: target.path().to_owned(), error };
         Output::open(target).map(Self).map_err(failed)
     }
@@ -145,7 +146,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         LogFile(output): LogFile,
         format: LogFormat,
         rules: Rules,
@@ -182,12 +183,12 @@ impl AccessLog {
     }
 
     /// The handle that makes it reopen.
-    pub fn handle(&self) -> LogHandle {
+    pub(crate) fn handle(&self) -> LogHandle {
         self.handle.clone()
     }
 
     /// Waits until all that was handed over before is written, for five seconds at most.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         let Self { ended, handle } = self;
         if handle.messages.try_send(Message::End).is_err() {
             log::error!("access log: its queue has no room for the end: a defect");

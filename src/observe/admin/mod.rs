@@ -47,7 +47,7 @@ const BACKLOG: i32 = 128;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The source of the answers.
-pub trait Source: Send + Sync + 'static {
+pub(crate) trait Source: Send + Sync + 'static {
     /// All that is known now, since the start.
     fn anatomy(&self) -> Anatomy;
 
@@ -96,7 +96,7 @@ enum Listener {
 
 /// A socket that listens, and that nobody serves yet.
 #[derive(Debug)]
-pub struct AdminSocket {
+pub(crate) struct AdminSocket {
     address: AdminAddress,
     listener: Listener,
 }
@@ -106,7 +106,7 @@ impl AdminSocket {
     ///
     /// # Errors
     /// The address cannot be used.
-    pub fn bind(address: &AdminAddress) -> Result<Self, AdminError> {
+    pub(crate) fn bind(address: &AdminAddress) -> Result<Self, AdminError> {
         let listener = Listener::bind(address)
             .map_err(|error| AdminError { address: address.clone(), error })?;
         Ok(Self { address: address.clone(), listener })
@@ -134,7 +134,7 @@ impl Stream for UnixStream {
 /// An admin listener that listens. Dropping it ends it; connections that it serves are finished
 /// within their time.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     address: Option<SocketAddr>,
     stop: Arc<OwnedFd>,
     thread: Option<thread::JoinHandle<()>>,
@@ -145,7 +145,7 @@ impl Admin {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(socket: AdminSocket, source: Arc<dyn Source>) -> Result<Self, AdminError> {
+    pub(crate) fn start(socket: AdminSocket, source: Arc<dyn Source>) -> Result<Self, AdminError> {
         let AdminSocket { address, listener } = socket;
         let failed = |error| AdminError { address: address.clone(), error };
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
@@ -159,7 +159,7 @@ impl Admin {
     }
 
     /// Where it listens, with the port that it got; None for a Unix socket.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 }

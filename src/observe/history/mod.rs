@@ -18,10 +18,10 @@ use super::{
 };
 use grown::{ADDED_BYTES, Added, COUNTED_BYTES, Counted, Figures};
 
-pub use summary::Summary;
+pub(crate) use summary::Summary;
 
 /// How often figures are kept.
-pub const EVERY: Duration = Duration::from_secs(10);
+pub(crate) const EVERY: Duration = Duration::from_secs(10);
 
 /// For how many such times: an hour.
 const MOST: usize = 360;
@@ -39,7 +39,7 @@ const _: () = assert!(HISTORY_BYTES <= crate::config::memory::HISTORY_BYTES);
 
 /// A time to report on, in seconds before the present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// It begins so long ago, or a little earlier: at the last moment that was kept.
     pub since: Duration,
     /// It ends about so long ago: at the moment next to it that was kept.
@@ -48,6 +48,7 @@ pub struct Span {
 
 /// What a report is about, if that is not everything since the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Window {
     /// How long ago it began.
     pub since: Duration,
@@ -78,7 +79,7 @@ struct Point {
 
 /// The last hour.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     points: VecDeque<Point>,
     /// What each worker had counted at the last moment.
     last: Vec<Counted>,
@@ -88,7 +89,7 @@ pub struct History {
 
 impl History {
     /// Keeps a moment. The slowest requests of `anatomy` are those since the moment before.
-    pub fn keep(&mut self, anatomy: &Anatomy) {
+    pub(crate) fn keep(&mut self, anatomy: &Anatomy) {
         self.last.resize_with(anatomy.workers.len(), Counted::default);
         let before = self.points.back();
         let workers = anatomy.workers.iter().zip(&anatomy.threads).zip(&mut self.last).enumerate();
@@ -127,7 +128,7 @@ impl History {
     }
 
     /// The slowest requests of the last `span` that were kept, as seen at `now`.
-    pub fn slowest(&self, span: Span, now: Duration) -> Vec<SlowOnWorker> {
+    pub(crate) fn slowest(&self, span: Span, now: Duration) -> Vec<SlowOnWorker> {
         let points = self.points.iter().filter(|point| point.at + span.since > now);
         let slowest = points.flat_map(|point| {
             let passed = now.saturating_sub(point.at);
@@ -138,7 +139,7 @@ impl History {
 
     /// What happened within `span`, out of what is known `now`: its figures, but for those that are
     /// of a moment, which are as they were at its end. Durations are those of [`Coarse`](super::Coarse).
-    pub fn within(&self, now: &Anatomy, span: Span) -> Anatomy {
+    pub(crate) fn within(&self, now: &Anatomy, span: Span) -> Anatomy {
         let end = now.uptime.saturating_sub(span.until);
         // The moment next to its end, unless that is now; and the last one before its beginning.
         let distance = |at: Duration| at.abs_diff(end);

@@ -17,7 +17,7 @@ const FORMAT: u64 = 1;
 
 /// What happened between two moments, in a few figures.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// How long that was.
     pub lasted: Duration,
     /// Requests whose answer left.
@@ -50,7 +50,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of a report on a window of time.
-    pub fn of(anatomy: &Anatomy, lasted: Duration) -> Self {
+    pub(crate) fn of(anatomy: &Anatomy, lasted: Duration) -> Self {
         let total = anatomy.histograms.stage(Stage::Total);
         let at = |quantile| (!total.is_empty()).then(|| total.value_at_quantile(quantile));
         let answers = |from, to| {
@@ -106,7 +106,7 @@ impl Summary {
 
 impl History {
     /// The hour in a few figures for each moment that was kept, oldest first, as seen at `now`.
-    pub fn to_json(&self, now: Duration) -> String {
+    pub(crate) fn to_json(&self, now: Duration) -> String {
         let mut text = String::with_capacity(16 << 10);
         push_object(&mut text, |report| {
             report.number("format", FORMAT);

@@ -32,12 +32,12 @@ impl Observer {
     }
 
     /// The worker wakes at this time at the latest, in milliseconds on its clock.
-    pub fn expect(&self, due: u64) {
+    pub(crate) fn expect(&self, due: u64) {
         self.due.set(due * 1_000_000);
     }
 
     /// A turn has ended, and the next one begins.
-    pub fn turn(&self, turn: Turn) {
+    pub(crate) fn turn(&self, turn: Turn) {
         if !self.enabled {
             return;
         }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 /// An error code of RST_STREAM and GOAWAY (RFC 9113 section 7).
+#[allow(dead_code, reason = "the registry is whole; a few codes are received only")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum ErrorCode {
+pub(crate) enum ErrorCode {
     /// No error: the end of something that was in order.
     NoError = 0x0,
     /// The peer broke the protocol.
@@ -38,7 +39,8 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 14] = [
         Self::NoError,
         Self::ProtocolError,
         Self::InternalError,
@@ -56,12 +58,12 @@ impl ErrorCode {
     ];
 
     /// The number on the wire.
-    pub const fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         self as u32
     }
 
     /// The name as RFC 9113 writes it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::NoError => "NO_ERROR",
             Self::ProtocolError => "PROTOCOL_ERROR",
@@ -89,7 +91,7 @@ impl fmt::Display for ErrorCode {
 
 /// A breach of the protocol. The sentence goes into the log, and into GOAWAY as debug data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The stream ends: RST_STREAM with this code.
     Stream(ErrorCode, &'static str),
     /// The connection ends: GOAWAY with this code.
@@ -108,14 +110,14 @@ impl Fault {
     }
 
     /// The code that the peer gets.
-    pub const fn code(self) -> ErrorCode {
+    pub(crate) const fn code(self) -> ErrorCode {
         match self {
             Self::Stream(code, _) | Self::Connection(code, _) => code,
         }
     }
 
     /// What was wrong.
-    pub const fn why(self) -> &'static str {
+    pub(crate) const fn why(self) -> &'static str {
         match self {
             Self::Stream(_, why) | Self::Connection(_, why) => why,
         }

@@ -6,14 +6,14 @@ use std::ops::Range;
 use super::{ErrorCode, Fault};
 
 /// Octets of a frame's head.
-pub const FRAME_HEAD: usize = 9;
+pub(crate) const FRAME_HEAD: usize = 9;
 
 /// The longest payload that this server takes: the default of SETTINGS_MAX_FRAME_SIZE.
-pub const MAX_FRAME_SIZE: u32 = 16_384;
+pub(crate) const MAX_FRAME_SIZE: u32 = 16_384;
 
 /// The type of a frame (RFC 9113 section 6, RFC 9218 section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// DATA
     Data,
     /// HEADERS
@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// The number on the wire.
-    pub const fn byte(self) -> u8 {
+    pub(crate) const fn byte(self) -> u8 {
         match self {
             Self::Data => 0x0,
             Self::Headers => 0x1,
@@ -79,29 +79,29 @@ impl Kind {
 
 /// The flags of a frame. Undefined ones are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u8);
+pub(crate) struct Flags(pub u8);
 
 impl Flags {
     /// END_STREAM of DATA and HEADERS.
-    pub const END_STREAM: Self = Self(0x1);
+    pub(crate) const END_STREAM: Self = Self(0x1);
     /// ACK of SETTINGS and PING.
-    pub const ACK: Self = Self(0x1);
+    pub(crate) const ACK: Self = Self(0x1);
     /// END_HEADERS of HEADERS and CONTINUATION.
-    pub const END_HEADERS: Self = Self(0x4);
+    pub(crate) const END_HEADERS: Self = Self(0x4);
     /// PADDED of DATA and HEADERS.
-    pub const PADDED: Self = Self(0x8);
+    pub(crate) const PADDED: Self = Self(0x8);
     /// PRIORITY of HEADERS.
-    pub const PRIORITY: Self = Self(0x20);
+    pub(crate) const PRIORITY: Self = Self(0x20);
 
     /// Whether all of `flags` are set.
-    pub const fn has(self, flags: Self) -> bool {
+    pub(crate) const fn has(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
     }
 }
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameHead {
+pub(crate) struct FrameHead {
     /// Octets of the payload.
     pub length: u32,
     /// The type.
@@ -114,7 +114,7 @@ pub struct FrameHead {
 
 impl FrameHead {
     /// Reads the head at the front of `bytes`. None if more bytes are needed.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (&head, _) = bytes.split_first_chunk::<FRAME_HEAD>()?;
         let (length, [kind, flags, stream @ ..]) = head.split_first_chunk::<3>()? else {
             return None;
@@ -130,7 +130,7 @@ impl FrameHead {
     }
 
     /// The octets on the wire.
-    pub const fn bytes(self) -> [u8; FRAME_HEAD] {
+    pub(crate) const fn bytes(self) -> [u8; FRAME_HEAD] {
         let length = self.length.to_be_bytes();
         let stream = self.stream.to_be_bytes();
         let (kind, flags) = (self.kind.byte(), self.flags.0);
@@ -142,7 +142,7 @@ impl FrameHead {
     /// # Errors
     /// Of the connection, but for a PRIORITY of the wrong length, which is of its stream
     /// (RFC 9113 section 6.3).
-    pub fn check(&self) -> Result<(), Fault> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         if self.length > MAX_FRAME_SIZE {
             return Err(Fault::size("a frame is longer than SETTINGS_MAX_FRAME_SIZE"));
         }
@@ -189,7 +189,7 @@ impl FrameHead {
 /// # Errors
 /// Of the connection: padding that fills the payload, or a stream that depends on itself. The
 /// block, which both sides' tables need, cannot be found then, or is not worth finding.
-pub fn header_block(head: &FrameHead, payload: &[u8]) -> Result<Range<usize>, Fault> {
+pub(crate) fn header_block(head: &FrameHead, payload: &[u8]) -> Result<Range<usize>, Fault> {
     let mut block = 0..payload.len();
     if head.flags.has(Flags::PADDED) {
         let &padding = payload.first().ok_or(TOO_SHORT)?;
@@ -214,7 +214,7 @@ const PADDING: Fault = Fault::protocol("the padding is longer than its frame");
 ///
 /// # Errors
 /// Of the connection: a stream that depends on itself.
-pub fn priority_frame(stream: u32, payload: &[u8]) -> Result<(), Fault> {
+pub(crate) fn priority_frame(stream: u32, payload: &[u8]) -> Result<(), Fault> {
     payload.first_chunk::<5>().map_or(Ok(()), |priority| check_dependency(stream, *priority))
 }
 
@@ -228,12 +228,12 @@ fn check_dependency(stream: u32, priority: [u8; 5]) -> Result<(), Fault> {
 }
 
 /// The error code in the payload of RST_STREAM.
-pub fn reset_code(payload: &[u8]) -> u32 {
+pub(crate) fn reset_code(payload: &[u8]) -> u32 {
     payload.first_chunk().map_or(0, |code| u32::from_be_bytes(*code))
 }
 
 /// The last stream and the error code in the payload of GOAWAY.
-pub fn go_away_code(payload: &[u8]) -> u32 {
+pub(crate) fn go_away_code(payload: &[u8]) -> u32 {
     payload.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |code| u32::from_be_bytes(*code))
 }
 
@@ -241,7 +241,7 @@ pub fn go_away_code(payload: &[u8]) -> u32 {
 ///
 /// # Errors
 /// An increment of zero: of the connection on stream 0, else of the stream.
-pub fn window_increment(stream: u32, payload: &[u8]) -> Result<u32, Fault> {
+pub(crate) fn window_increment(stream: u32, payload: &[u8]) -> Result<u32, Fault> {
     const WHY: &str = "WINDOW_UPDATE opens nothing";
     let increment = payload.first_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
     match increment & 0x7fff_ffff {
@@ -255,7 +255,7 @@ pub fn window_increment(stream: u32, payload: &[u8]) -> Result<u32, Fault> {
 ///
 /// # Errors
 /// Of the connection: stream 0, or one that a client cannot open.
-pub fn priority_update(payload: &[u8]) -> Result<(u32, &[u8]), Fault> {
+pub(crate) fn priority_update(payload: &[u8]) -> Result<(u32, &[u8]), Fault> {
     let (stream, value) =
         payload.split_first_chunk::<4>().ok_or(Fault::size("PRIORITY_UPDATE is too short"))?;
     let stream = u32::from_be_bytes(*stream) & 0x7fff_ffff;

@@ -17,7 +17,7 @@ use crate::{
 
 /// Pieces in which a request may send its cookies, beyond its other fields. Browsers send one
 /// piece for each cookie (RFC 9113 section 8.2.3), of which 180 are usual limits.
-pub const MAX_CRUMBS: usize = 256;
+pub(crate) const MAX_CRUMBS: usize = 256;
 
 /// Fields that are kept at most: four lines of each that is asked for later.
 const MAX_KEPT: usize = 32;
@@ -415,7 +415,7 @@ fn slice(text: &[u8], kept: Kept) -> &[u8] {
 
 /// What is wrong with the text of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldCheck {
+pub(crate) enum FieldCheck {
     /// Nothing.
     Valid,
     /// The name is empty, or not in lower case, or no token.
@@ -425,7 +425,7 @@ pub enum FieldCheck {
 }
 
 /// Checks a field that was not checked before (RFC 9113 section 8.2.1).
-pub fn field_check(field: &Field<'_>) -> FieldCheck {
+pub(crate) fn field_check(field: &Field<'_>) -> FieldCheck {
     let lower = |byte: &u8| is_token_byte(*byte) && !byte.is_ascii_uppercase();
     // A name that is known is one that is valid.
     if field.token == FieldName::Other && (field.name.is_empty() || !field.name.iter().all(lower)) {

@@ -16,12 +16,13 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{ErrorCode, Fault};
-pub use frame::{
+pub(crate) use fault::{ErrorCode, Fault};
+pub(crate) use frame::{
     FRAME_HEAD, Flags, FrameHead, Kind, MAX_FRAME_SIZE, go_away_code, header_block, priority_frame,
     priority_update, reset_code, window_increment,
 };
-pub use head::{Draft, FieldCheck, Head, HeadOutcome, MAX_CRUMBS, field_check};
-pub use preface::{PREFACE, expect_preface};
-pub use priority::Priority;
-pub use settings::{Applied, PeerSettings};
+pub use head::{Draft, HeadOutcome};
+pub(crate) use head::{FieldCheck, Head, MAX_CRUMBS, field_check};
+pub(crate) use preface::{PREFACE, expect_preface};
+pub(crate) use priority::Priority;
+pub(crate) use settings::PeerSettings;

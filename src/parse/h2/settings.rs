@@ -4,7 +4,7 @@ use super::{ErrorCode, Fault, MAX_FRAME_SIZE};
 
 /// What the peer has set, as far as it concerns what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerSettings {
+pub(crate) struct PeerSettings {
     /// SETTINGS_HEADER_TABLE_SIZE: the most that our encoder's table may have.
     pub header_table_size: u32,
     /// SETTINGS_INITIAL_WINDOW_SIZE: what a new stream may send.
@@ -22,7 +22,7 @@ impl Default for PeerSettings {
 
 /// What a SETTINGS frame has changed besides the values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// By how much the windows of all open streams change (RFC 9113 section 6.9.2).
     pub window_change: i64,
     /// The peer lowered its table at least once: the next field block must begin with a size update.
@@ -34,7 +34,7 @@ impl PeerSettings {
     ///
     /// # Errors
     /// Of the connection: a value that its setting cannot have.
-    pub fn apply(&mut self, payload: &[u8]) -> Result<Applied, Fault> {
+    pub(crate) fn apply(&mut self, payload: &[u8]) -> Result<Applied, Fault> {
         let mut applied = Applied::default();
         let before = i64::from(self.initial_window);
         for setting in payload.chunks_exact(6) {

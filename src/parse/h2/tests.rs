@@ -328,12 +328,12 @@ fn settings_are_applied_in_order_or_refused() {
     let set = |name: u16, value: u32| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat();
     let several = [set(1, 100), set(1, 8192), set(4, 70_000), set(0xfe, 9), set(2, 1), set(9, 1)];
     let applied = settings.apply(&several.concat());
-    assert_eq!(applied, Ok(Applied { window_change: 4465, table_lowered: true }));
+    assert_eq!(applied, Ok(settings::Applied { window_change: 4465, table_lowered: true }));
     assert_eq!((settings.header_table_size, settings.initial_window), (8192, 70_000));
     let applied = settings.apply(&[set(4, 0), set(1, 8192), set(5, 0x00ff_ffff)].concat());
-    assert_eq!(applied, Ok(Applied { window_change: -70_000, table_lowered: false }));
+    assert_eq!(applied, Ok(settings::Applied { window_change: -70_000, table_lowered: false }));
     assert_eq!(settings.max_frame_size, 0x00ff_ffff);
-    assert_eq!(settings.apply(&[]), Ok(Applied::default()));
+    assert_eq!(settings.apply(&[]), Ok(settings::Applied::default()));
     for (name, value, code) in [
         (2, 2, ErrorCode::ProtocolError),
         (4, 0x8000_0000, ErrorCode::FlowControlError),

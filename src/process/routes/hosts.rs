@@ -65,7 +65,7 @@ impl Hosts {
 }
 
 /// `host` of `host[:port]` (RFC 9110 section 7.2).
-pub fn host_alone(host: &[u8]) -> &[u8] {
+pub(crate) fn host_alone(host: &[u8]) -> &[u8] {
     // The colons of an IPv6 address stand within brackets.
     match host.iter().rposition(|byte| matches!(byte, b':' | b']')) {
         Some(at) if host[at] == b':' => &host[..at],

@@ -12,12 +12,12 @@ mod tree;
 
 use crate::config::Site;
 use hosts::Hosts;
-pub use hosts::host_alone;
+pub(crate) use hosts::host_alone;
 use tree::Tree;
 
 /// What a request takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// The route with this number: all routes of the first site are numbered first, in their order.
     Route(usize),
     /// The site with this number, which has no route for the path.
@@ -28,7 +28,7 @@ pub enum Choice {
 
 /// Chooses routes.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     hosts: Hosts,
     /// One for each site.
     trees: Vec<Tree>,
@@ -36,7 +36,7 @@ pub struct Router {
 
 impl Router {
     /// A router for these sites. Of a name or path that stands twice, the last counts.
-    pub fn new(sites: &[Site]) -> Self {
+    pub(crate) fn new(sites: &[Site]) -> Self {
         let mut first = 0;
         let trees = sites.iter().map(|site| {
             let tree = Tree::new(&site.routes, first);
@@ -47,7 +47,7 @@ impl Router {
     }
 
     /// The route for a host, perhaps with a port, and the path of a target, as both were sent.
-    pub fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Choice {
+    pub(crate) fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Choice {
         let Some(site) = self.hosts.find(host) else { return Choice::UnknownHost };
         // It stands for the whole server (RFC 9112 section 3.2.4).
         if path == b"*" {
@@ -58,7 +58,7 @@ impl Router {
     }
 
     /// The site for a host.
-    pub fn site(&self, host: Option<&[u8]>) -> Option<usize> {
+    pub(crate) fn site(&self, host: Option<&[u8]>) -> Option<usize> {
         self.hosts.find(host)
     }
 }

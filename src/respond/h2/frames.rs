@@ -4,7 +4,7 @@ use crate::parse::h2::{ErrorCode, FRAME_HEAD, Flags, FrameHead, Kind};
 
 /// 100 (Continue) as a HEADERS frame (RFC 9110 section 15.2.1). With `empties_table` its block begins
 /// with a size update.
-pub fn continue_100(stream: u32, empties_table: bool) -> Vec<u8> {
+pub(crate) fn continue_100(stream: u32, empties_table: bool) -> Vec<u8> {
     // `:status` with a literal value, not indexed.
     const BLOCK: [u8; 6] = [crate::hpack::EMPTY_TABLE, 0x08, 3, b'1', b'0', b'0'];
     let block = if empties_table { &BLOCK[..] } else { &BLOCK[1..] };
@@ -15,17 +15,17 @@ pub fn continue_100(stream: u32, empties_table: bool) -> Vec<u8> {
 
 /// The head of a DATA frame.
 #[inline]
-pub const fn data(stream: u32, length: u32, end_stream: bool) -> [u8; FRAME_HEAD] {
+pub(crate) const fn data(stream: u32, length: u32, end_stream: bool) -> [u8; FRAME_HEAD] {
     let flags = if end_stream { Flags::END_STREAM } else { Flags(0) };
     FrameHead { length, kind: Kind::Data, flags, stream }.bytes()
 }
 
 /// Octets of our SETTINGS.
-pub const OWN_SETTINGS: usize = FRAME_HEAD + 3 * 6;
+pub(crate) const OWN_SETTINGS: usize = FRAME_HEAD + 3 * 6;
 
 /// Our SETTINGS: all that differ from the defaults (RFC 9113 section 6.5.2, RFC 9218
 /// section 2.1).
-pub const fn settings(max_streams: u32, max_header_list: u32) -> [u8; OWN_SETTINGS] {
+pub(crate) const fn settings(max_streams: u32, max_header_list: u32) -> [u8; OWN_SETTINGS] {
     let payload = (OWN_SETTINGS - FRAME_HEAD) as u32;
     let head = FrameHead { length: payload, kind: Kind::Settings, flags: Flags(0), stream: 0 };
     let mut bytes = [0; OWN_SETTINGS];
@@ -53,37 +53,32 @@ pub const fn settings(max_streams: u32, max_header_list: u32) -> [u8; OWN_SETTIN
 }
 
 /// The acknowledgement of the peer's SETTINGS.
-pub const fn settings_ack() -> [u8; FRAME_HEAD] {
+pub(crate) const fn settings_ack() -> [u8; FRAME_HEAD] {
     FrameHead { length: 0, kind: Kind::Settings, flags: Flags::ACK, stream: 0 }.bytes()
 }
 
 /// PING with our payload.
-pub const fn ping(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
+pub(crate) const fn ping(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
     with_eight(Kind::Ping, Flags(0), payload)
 }
 
 /// The answer to a PING with this payload.
-pub const fn ping_ack(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
+pub(crate) const fn ping_ack(payload: [u8; 8]) -> [u8; FRAME_HEAD + 8] {
     with_eight(Kind::Ping, Flags::ACK, payload)
 }
 
 /// RST_STREAM.
-pub const fn rst_stream(stream: u32, code: ErrorCode) -> [u8; FRAME_HEAD + 4] {
+pub(crate) const fn rst_stream(stream: u32, code: ErrorCode) -> [u8; FRAME_HEAD + 4] {
     with_four(Kind::RstStream, stream, code.number())
 }
 
 /// WINDOW_UPDATE for a stream, or for the connection as stream 0.
-pub const fn window_update(stream: u32, increment: u32) -> [u8; FRAME_HEAD + 4] {
+pub(crate) const fn window_update(stream: u32, increment: u32) -> [u8; FRAME_HEAD + 4] {
     with_four(Kind::WindowUpdate, stream, increment)
 }
 
-/// Octets of a GOAWAY with this debug data.
-pub const fn go_away_bytes(debug: &str) -> usize {
-    FRAME_HEAD + 8 + debug.len()
-}
-
 /// GOAWAY without its debug data, which must follow.
-pub const fn go_away(last: u32, code: ErrorCode, debug: &str) -> [u8; FRAME_HEAD + 8] {
+pub(crate) const fn go_away(last: u32, code: ErrorCode, debug: &str) -> [u8; FRAME_HEAD + 8] {
     let length = (8 + debug.len()) as u32;
     let payload = (last as u64) << 32 | code.number() as u64;
     let head = FrameHead { length, kind: Kind::GoAway, flags: Flags(0), stream: 0 };
@@ -133,7 +128,7 @@ mod tests {
         assert_eq!((parts(&ack).0.kind, parts(&ack).0.length), (Kind::Settings, 0));
         let mut away = go_away(3, ErrorCode::EnhanceYourCalm, "why").to_vec();
         away.extend(b"why");
-        assert_eq!(away.len(), go_away_bytes("why"));
+        assert_eq!(away.len(), FRAME_HEAD + 8 + "why".len());
         let (head, payload) = parts(&away);
         assert_eq!((head.kind, head.length as usize), (Kind::GoAway, payload.len()));
         assert_eq!(payload, [0, 0, 0, 3, 0, 0, 0, 11, b'w', b'h', b'y']);

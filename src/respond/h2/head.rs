@@ -18,7 +18,7 @@ const NAME_DATE: [u8; 2] = [0x0f, 33 - 15];
 ///
 /// No head needs a CONTINUATION: the buffer ends where the shortest SETTINGS_MAX_FRAME_SIZE does.
 #[derive(Debug)]
-pub struct HeadWriter<'b> {
+pub(crate) struct HeadWriter<'b> {
     frame: &'b mut [u8; FRAME_HEAD],
     block: BlockWriter<'b>,
     fault: Option<HeadFault>,
@@ -29,7 +29,7 @@ impl<'b> HeadWriter<'b> {
     /// `empties_table` the block begins with a size update, which is due where the peer has lowered
     /// its table.
     #[inline]
-    pub fn new(buffer: &'b mut [u8], status: u16, empties_table: bool) -> Option<Self> {
+    pub(crate) fn new(buffer: &'b mut [u8], status: u16, empties_table: bool) -> Option<Self> {
         let (frame, rest) = buffer.split_first_chunk_mut::<FRAME_HEAD>()?;
         let room = rest.len().min(MAX_FRAME_SIZE as usize);
         let mut block = BlockWriter::new(rest.get_mut(..room)?);
@@ -42,20 +42,20 @@ impl<'b> HeadWriter<'b> {
 
     /// `Server: ringway`, without a version: an attacker need not learn it.
     #[inline]
-    pub fn server(&mut self) {
+    pub(crate) fn server(&mut self) {
         self.block.fields(SERVER);
     }
 
     /// `Date`.
     #[inline]
-    pub fn date(&mut self, date: &DateCache) {
+    pub(crate) fn date(&mut self, date: &DateCache) {
         self.block.fields(&[NAME_DATE[0], NAME_DATE[1], date.as_bytes().len() as u8]);
         self.block.fields(date.as_bytes());
     }
 
     /// A field with any value; the name is written in lower case.
     #[inline]
-    pub fn field(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn field(&mut self, name: &str, value: &[u8]) {
         if value_is_safe(value) {
             self.block.field(name, value);
         } else {
@@ -65,13 +65,13 @@ impl<'b> HeadWriter<'b> {
 
     /// A field whose value is a number.
     #[inline]
-    pub fn field_u64(&mut self, name: &str, number: u64) {
+    pub(crate) fn field_u64(&mut self, name: &str, number: u64) {
         self.block.field(name, Decimal::new(number).as_bytes());
     }
 
     /// Whole fields that [`made_block`] made. None, where that failed, fails the head too.
     #[inline]
-    pub fn made(&mut self, block: Option<&[u8]>) {
+    pub(crate) fn made(&mut self, block: Option<&[u8]>) {
         match block {
             Some(block) => self.block.fields(block),
             None => self.fault = Some(HeadFault::Overflow),
@@ -83,7 +83,7 @@ impl<'b> HeadWriter<'b> {
     /// # Errors
     /// The first fault; the buffer then holds nothing that may be sent.
     #[inline]
-    pub fn finish(self, stream: u32, end_stream: bool) -> Result<usize, HeadFault> {
+    pub(crate) fn finish(self, stream: u32, end_stream: bool) -> Result<usize, HeadFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -98,7 +98,9 @@ impl<'b> HeadWriter<'b> {
 
 /// The field block of fields that are sent again and again, to be made once. None if they do not
 /// fit a head.
-pub fn made_block<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Option<Box<[u8]>> {
+pub(crate) fn made_block<'f>(
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) -> Option<Box<[u8]>> {
     let mut bytes = [0; 4096];
     let mut block = BlockWriter::new(&mut bytes);
     for (name, value) in fields {

@@ -3,8 +3,7 @@
 mod frames;
 mod head;
 
-pub use frames::{
-    OWN_SETTINGS, continue_100, data, go_away, go_away_bytes, ping, ping_ack, rst_stream, settings,
-    settings_ack, window_update,
+pub(crate) use frames::{
+    continue_100, data, go_away, ping, ping_ack, rst_stream, settings, settings_ack, window_update,
 };
-pub use head::{HeadWriter, made_block};
+pub(crate) use head::{HeadWriter, made_block};

@@ -26,7 +26,7 @@ use crate::ring::{
 /// What an operation that is held asks for. A socket is named by the number that its player gave
 /// it, never by its descriptor, which may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// Connections, until cancelled.
     Accept,
     /// Bytes of this socket.
@@ -60,7 +60,7 @@ struct Held {
 
 /// The player's side of a scripted ring.
 #[derive(Debug)]
-pub struct SimKernel {
+pub(crate) struct SimKernel {
     ring: Rc<Ring>,
     held: Vec<Held>,
     sockets: HashMap<RawFd, usize>,
@@ -71,7 +71,7 @@ impl SimKernel {
     ///
     /// # Errors
     /// There is no memory for its pools.
-    pub fn new(config: &RingConfig) -> io::Result<Self> {
+    pub(crate) fn new(config: &RingConfig) -> io::Result<Self> {
         let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
         let send = SendPool::new(config.send_memory)?;
         let script = Scripted::new(Rc::clone(&receive), config.queues.submissions as usize);
@@ -81,7 +81,7 @@ impl SimKernel {
     }
 
     /// The ring.
-    pub fn ring(&self) -> &Rc<Ring> {
+    pub(crate) fn ring(&self) -> &Rc<Ring> {
         &self.ring
     }
 
@@ -93,33 +93,33 @@ impl SimKernel {
     }
 
     /// Whether no task is ready and the last turn would have put the thread to sleep.
-    pub fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.ring.ready.borrow().is_empty() && self.script(|script| script.slept) != Wait::Not
     }
 
     /// What the worker's clock shows, in nanoseconds.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.script(|script| script.clock.as_nanos() as u64)
     }
 
     /// Moves the worker's clock.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.script(|script| script.clock += by);
     }
 
     /// From now on the queue takes so many submissions per enter.
-    pub fn set_room(&self, room: usize) {
+    pub(crate) fn set_room(&self, room: usize) {
         self.script(|script| script.room = room.max(1));
     }
 
     /// How full the ring says a socket is, by its descriptor.
-    pub fn set_send_queue(&self, descriptor: RawFd, queue: SendQueue) {
+    pub(crate) fn set_send_queue(&self, descriptor: RawFd, queue: SendQueue) {
         self.script(|script| script.send_queues.insert(descriptor, queue));
     }
 
     /// Takes what was submitted since this was last called. To be called after every turn, and
     /// before any descriptor is opened.
-    pub fn absorb(&mut self) {
+    pub(crate) fn absorb(&mut self) {
         while let Some((id, submission)) = self.script(|script| script.submitted.pop_front()) {
             let asked = self.asked_by(&submission);
             self.held.push(Held { id, submission, asked, ends: false });
@@ -150,23 +150,23 @@ impl SimKernel {
     }
 
     /// Operations that are held.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.len()
     }
 
     /// What the operation at a place asks for.
-    pub fn asked(&self, at: usize) -> Option<Asked> {
+    pub(crate) fn asked(&self, at: usize) -> Option<Asked> {
         self.held.get(at).map(|held| held.asked)
     }
 
     /// Whether a cancel of this operation came too late: a kernel that says so lets it end by
     /// itself before long.
-    pub fn ends_soon(&self, at: usize) -> bool {
+    pub(crate) fn ends_soon(&self, at: usize) -> bool {
         self.held.get(at).is_some_and(|held| held.ends)
     }
 
     /// Where an operation is held that asks for this.
-    pub fn find(&self, asked: Asked) -> Option<usize> {
+    pub(crate) fn find(&self, asked: Asked) -> Option<usize> {
         self.held.iter().position(|held| held.asked == asked)
     }
 
@@ -176,17 +176,18 @@ impl SimKernel {
     }
 
     /// Completes an operation with a negated errno, or ends a receive with 0.
-    pub fn end(&mut self, at: usize, result: i32) {
+    pub(crate) fn end(&mut self, at: usize, result: i32) {
         self.complete(at, result.min(0));
     }
 
     /// From now on a socket that no accept has brought is known as `number`.
-    pub fn name(&mut self, socket: &OwnedFd, number: usize) {
+    #[cfg(test)]
+    pub(crate) fn name(&mut self, socket: &OwnedFd, number: usize) {
         self.sockets.insert(socket.as_raw_fd(), number);
     }
 
     /// Brings a connection; its socket will be known as `number`.
-    pub fn accept(&mut self, at: usize, socket: OwnedFd, number: usize, more: bool) {
+    pub(crate) fn accept(&mut self, at: usize, socket: OwnedFd, number: usize, more: bool) {
         let multishot = matches!(self.held[at].submission, Submission::AcceptMulti { .. });
         let more = more && multishot;
         let fd = socket.into_raw_fd();
@@ -204,7 +205,7 @@ impl SimKernel {
     /// Brings bytes to a receive: as many of them as fit it. Returns how many; none if there is
     /// no buffer for them, which completes the receive with ENOBUFS and ends it. One that is not
     /// multishot ends anyway.
-    pub fn receive(&mut self, at: usize, bytes: &[u8], more: bool) -> usize {
+    pub(crate) fn receive(&mut self, at: usize, bytes: &[u8], more: bool) -> usize {
         let held = self.held[at];
         let (limit, more) = match held.submission {
             Submission::Receive { limit: 0, .. } => (usize::MAX, false),
@@ -225,7 +226,7 @@ impl SimKernel {
 
     /// Brings a control record of kernel TLS to a receive that asked for one.
     #[cfg(test)]
-    pub fn control(&mut self, at: usize, content_type: u8, payload: &[u8]) {
+    pub(crate) fn control(&mut self, at: usize, content_type: u8, payload: &[u8]) {
         let Submission::ReceiveMessage { header, .. } = self.held[at].submission else { return };
         // SAFETY: the operation is in flight, so its slot keeps the frame alive and in its place, for
         // this operation alone, until it completes, which is below.
@@ -235,7 +236,7 @@ impl SimKernel {
 
     /// Sends at most `most` bytes of what a send has lent, and completes it; they are appended to
     /// `out`.
-    pub fn send(&mut self, at: usize, most: usize, out: &mut Vec<u8>) -> usize {
+    pub(crate) fn send(&mut self, at: usize, most: usize, out: &mut Vec<u8>) -> usize {
         let Submission::Send { data, len, .. } = self.held[at].submission else { return 0 };
         let count = most.min(len as usize);
         // SAFETY: the operation is in flight, so its slot keeps the `len` bytes at `data` alive
@@ -246,20 +247,20 @@ impl SimKernel {
     }
 
     /// Calls a socket writable (`POLLOUT`).
-    pub fn writable(&mut self, at: usize) {
+    pub(crate) fn writable(&mut self, at: usize) {
         self.complete(at, i32::from(libc::POLLOUT));
     }
 
     /// Opens or reads a file as asked; reads at most `most` bytes. For an inbox there must be a
     /// command, or this blocks.
-    pub fn perform(&mut self, at: usize, most: usize) {
+    pub(crate) fn perform(&mut self, at: usize, most: usize) {
         let result = perform(&self.held[at].submission, most.max(1));
         self.complete(at, result);
     }
 
     /// Carries a cancel out, or says that it came too late although its target goes on
     /// (`EALREADY`).
-    pub fn cancel(&mut self, at: usize, carried_out: bool) {
+    pub(crate) fn cancel(&mut self, at: usize, carried_out: bool) {
         let result = match self.held[at].submission {
             Submission::Cancel { target } => {
                 match self.held.iter().position(|held| held.id.to_user_data() == target) {
@@ -283,7 +284,7 @@ impl SimKernel {
     }
 
     /// Whether nothing is in flight, every buffer is home, and nothing is set aside.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let receive = &self.ring.receive;
         self.ring.in_flight() == 0
             && self.ring.send.is_whole()
@@ -337,13 +338,13 @@ fn perform(submission: &Submission, most: usize) -> i32 {
 ///
 /// # Errors
 /// What socketpair(2) says.
-pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
 /// The descriptor's number, for [`SimKernel::set_send_queue`].
-pub fn number_of(socket: &OwnedFd) -> RawFd {
+pub(crate) fn number_of(socket: &OwnedFd) -> RawFd {
     socket.as_raw_fd()
 }

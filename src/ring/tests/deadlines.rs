@@ -11,8 +11,9 @@ use std::{
 
 use super::{Desk, Witness};
 use crate::ring::{
-    Elapsed, ReceiveStream, SendClass, TICK_MS,
+    Elapsed, ReceiveStream, SendClass,
     op::{Submission, Wait},
+    timer::TICK_MS,
 };
 
 fn ms(milliseconds: u64) -> Duration {

@@ -4,7 +4,8 @@ use std::{os::fd::OwnedFd, rc::Rc};
 
 use super::{Desk, Witness};
 use crate::ring::{
-    MAX_PARTS, MAX_VECTORS, Message, OpenRules, Pages, SendClass,
+    MAX_VECTORS, Message, OpenRules, Pages, SendClass,
+    message::MAX_PARTS,
     op::{Kind, OpId, Submission},
 };
 

@@ -66,7 +66,7 @@ impl Certificate {
     }
 
     /// The last second of its leaf's validity, since 1970; None if the leaf could not be read.
-    pub fn not_after(&self) -> Option<i64> {
+    pub(crate) fn not_after(&self) -> Option<i64> {
         self.validity.map(|(_, last)| last)
     }
 
