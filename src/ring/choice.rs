@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Io, poll,
+    Io, PollFeatures,
     probe::{RingFeatures, RingUnavailable},
 };
 
@@ -13,6 +13,8 @@ pub(crate) struct Choice {
     io: Io,
     /// Why it is not io_uring; None if that was asked for.
     refusal: Option<RingUnavailable>,
+    /// What the host has of the newer calls that polling uses; None on io_uring.
+    polling: Option<PollFeatures>,
 }
 
 impl Choice {
@@ -20,17 +22,16 @@ impl Choice {
     ///
     /// # Errors
     /// Memory, descriptors or a locked-memory limit stand in the way of a ring: no reason to poll,
-    /// since the operator can change them. Or the host can do neither.
+    /// since the operator can change them.
     pub(crate) fn auto() -> Result<Self, RingUnavailable> {
         Self::after(RingFeatures::probe().and_then(|features| features.require()))
     }
 
     fn after(probed: Result<(), RingUnavailable>) -> Result<Self, RingUnavailable> {
         match probed {
-            Ok(()) => Ok(Self { io: Io::Ring, refusal: None }),
+            Ok(()) => Ok(Self { io: Io::Ring, refusal: None, polling: None }),
             Err(refusal) if refusal.is_of_the_host() => {
-                poll::require()?;
-                Ok(Self { io: Io::Poll, refusal: Some(refusal) })
+                Ok(Self { refusal: Some(refusal), ..Self::poll() })
             }
             Err(error) => Err(error),
         }
@@ -42,16 +43,12 @@ impl Choice {
     /// Why there is none.
     pub(crate) fn ring() -> Result<Self, RingUnavailable> {
         RingFeatures::probe().and_then(|features| features.require())?;
-        Ok(Self { io: Io::Ring, refusal: None })
+        Ok(Self { io: Io::Ring, refusal: None, polling: None })
     }
 
-    /// epoll.
-    ///
-    /// # Errors
-    /// What is missing for it.
-    pub(crate) fn poll() -> Result<Self, RingUnavailable> {
-        poll::require()?;
-        Ok(Self { io: Io::Poll, refusal: None })
+    /// epoll, which every kernel has that Ringway runs on (Linux 4.18).
+    pub(crate) fn poll() -> Self {
+        Self { io: Io::Poll, refusal: None, polling: Some(PollFeatures::probe()) }
     }
 
     /// What was chosen.
@@ -68,11 +65,17 @@ impl Choice {
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.io, &self.refusal) {
-            (Io::Ring, _) => f.write_str("io_uring"),
-            (Io::Poll, None) => f.write_str("epoll, as asked for (--io poll)"),
+            (Io::Ring, _) => f.write_str("io_uring")?,
+            (Io::Poll, None) => f.write_str("epoll, as asked for (--io poll)")?,
             (Io::Poll, Some(refusal)) => {
-                write!(f, "epoll, which costs more CPU for each small request: {refusal}")
+                write!(f, "epoll, which costs more CPU for each small request: {refusal}")?;
             }
+        }
+        match self.polling {
+            Some(features) if !features.is_complete() => {
+                write!(f, ". This host has {features}")
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -104,13 +107,16 @@ mod tests {
             RingUnavailable::Descriptors,
             RingUnavailable::Loopback(io::ErrorKind::AddrNotAvailable.into()),
             RingUnavailable::Other(io::Error::from_raw_os_error(libc::EINVAL)),
-            RingUnavailable::NoPolling("x"),
         ] {
             let text = error.to_string();
             assert_eq!(Choice::after(Err(error)).unwrap_err().to_string(), text);
         }
         let choice = Choice::after(Ok(())).unwrap();
         assert_eq!((choice.io(), choice.to_string().as_str()), (Io::Ring, "io_uring"));
-        assert_eq!(Choice::poll().unwrap().to_string(), "epoll, as asked for (--io poll)");
+        let asked = |polling| Choice { polling: Some(polling), ..Choice::poll() }.to_string();
+        let all = PollFeatures { openat2: true, resolve_cached: true, cachestat: true };
+        assert_eq!(asked(all), "epoll, as asked for (--io poll)");
+        let old = asked(PollFeatures { openat2: false, ..all });
+        assert!(old.contains("(--io poll). This host has no openat2(2) (Linux 5.6): "), "{old}");
     }
 }

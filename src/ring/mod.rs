@@ -87,6 +87,7 @@ pub(crate) use file::{MAX_VECTORS, OpenRules};
 pub(crate) use flight::{Claim, ControlRecord, Flight, ReadInto};
 pub(crate) use message::Message;
 pub(crate) use pages::Pages;
+pub(crate) use poll::PollFeatures;
 pub(crate) use prefetch::prefetch;
 pub(crate) use receive_pool::{Arrived, ReceivePool, RecvBuf};
 pub(crate) use residency::is_cached;

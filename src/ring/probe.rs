@@ -12,7 +12,7 @@ use std::io;
 use io_uring::{Builder, IoUring, Probe};
 
 use super::operations::OPERATIONS;
-use trial::Trial;
+use trial::{Trial, is_scarcity};
 
 /// Entries of a probed ring's submission queue.
 const ENTRIES: u32 = 8;
@@ -52,13 +52,15 @@ impl RingFeatures {
     ///
     /// # Errors
     ///
-    /// If no ring can be made at all, or the loopback sockets cannot. A ring that can be made but
+    /// If no ring can be made at all, or the loopback sockets cannot, or memory or descriptors lack for
+    /// a trial, which then says nothing of the kernel. A ring that can be made but
     /// lacks what Ringway needs is not an error here: ask [`RingFeatures::require`].
     pub(crate) fn probe() -> Result<Self, RingUnavailable> {
         let ring = plain(ENTRIES).map_err(|error| RingUnavailable::from_setup(&error))?;
         // Nothing is queued: whether the call is allowed is all that this says.
         ring.submit().map_err(|error| RingUnavailable::from_enter(&error))?;
-        let missing_operations = missing_operations(&ring);
+        let missing_operations =
+            missing_operations(&ring).map_err(|error| RingUnavailable::from_setup(&error))?;
         let minimum_wait = ring.params().is_feature_min_timeout();
         let wait_deadline = ring.params().is_feature_ext_arg();
         let registered_ring_fd = registers_its_descriptor(&ring);
@@ -80,11 +82,14 @@ impl RingFeatures {
         };
         if wait_deadline {
             let ring = plain(ENTRIES).map_err(|error| RingUnavailable::from_setup(&error))?;
-            let mut trial = Trial::new(ring).map_err(RingUnavailable::Loopback)?;
+            let mut trial = Trial::new(ring).map_err(RingUnavailable::from_loopback)?;
             features.incremental_buffers = trial.incremental_buffers();
             features.buffer_ring = trial.buffer_ring();
             features.multishot_accept = trial.multishot_accept();
             features.multishot_receive = features.buffer_ring && trial.multishot_receive();
+            if let Some(error) = trial.scarcity() {
+                return Err(RingUnavailable::from_setup(&error));
+            }
         }
         Ok(features)
     }
@@ -130,8 +135,6 @@ pub enum RingUnavailable {
     Lacking(Vec<&'static str>),
     /// The loopback sockets for the trial could not be made.
     Loopback(io::Error),
-    /// Nor can Ringway poll: the kernel lacks this call.
-    NoPolling(&'static str),
     /// Anything else that `io_uring_setup(2)` answered.
     Other(io::Error),
 }
@@ -144,11 +147,15 @@ impl RingUnavailable {
         }
     }
 
+    fn from_loopback(error: io::Error) -> Self {
+        if is_scarcity(&error) { Self::from_setup(&error) } else { Self::Loopback(error) }
+    }
+
     fn from_setup(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ENOSYS) => Self::NotThere,
             Some(libc::EPERM | libc::EACCES) => Self::Refused { disabled: io_uring_disabled() },
-            Some(libc::ENOMEM) => Self::Memory,
+            Some(libc::ENOMEM | libc::ENOBUFS) => Self::Memory,
             Some(libc::EMFILE | libc::ENFILE) => Self::Descriptors,
             Some(code) => Self::Other(io::Error::from_raw_os_error(code)),
             None => Self::Other(io::Error::new(error.kind(), error.to_string())),
@@ -184,7 +191,6 @@ impl RingUnavailable {
             Self::Memory => "ulimit -l unlimited, or LimitMEMLOCK=infinity in the systemd unit",
             Self::Descriptors => "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit",
             Self::Lacking(_) => "run Linux 6.1 or newer",
-            Self::NoPolling(_) => "run Linux 5.6 or newer",
             Self::Loopback(_) => "sudo ip link set lo up",
             Self::Other(_) => "look for the kernel's reason in its log: sudo dmesg | tail",
         }
@@ -211,7 +217,6 @@ impl fmt::Display for RingUnavailable {
             Self::Lacking(names) => {
                 write!(f, "this kernel's io_uring lacks {}", names.join(", "))?;
             }
-            Self::NoPolling(call) => write!(f, "this kernel has neither io_uring nor {call}")?,
             Self::Loopback(error) => write!(f, "loopback sockets cannot be made: {error}")?,
             Self::Other(error) => write!(f, "a ring cannot be made: {error}")?,
         }
@@ -242,13 +247,18 @@ fn registers_its_descriptor(ring: &IoUring) -> bool {
     submitter.register_ring_fd().is_ok() && submitter.unregister_ring_fd().is_ok()
 }
 
-fn missing_operations(ring: &IoUring) -> Vec<&'static str> {
+/// # Errors
+/// Memory lacks for the question.
+fn missing_operations(ring: &IoUring) -> io::Result<Vec<&'static str>> {
     let mut probe = Probe::new();
-    let probed = ring.submitter().register_probe(&mut probe).is_ok();
+    let probed = match ring.submitter().register_probe(&mut probe) {
+        Err(error) if is_scarcity(&error) => return Err(error),
+        probed => probed.is_ok(),
+    };
     let lacking = OPERATIONS.iter().filter(|(_, code)| !(probed && probe.is_supported(*code)));
     let mut names: Vec<_> = lacking.map(|(name, _)| *name).collect();
     names.dedup();
-    names
+    Ok(names)
 }
 
 #[cfg(test)]

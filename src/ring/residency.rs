@@ -54,11 +54,26 @@ pub(crate) fn is_cached(file: impl AsFd, range: Range<u64>) -> bool {
         if result == 0 {
             return found.cached >= pages(&range, rustix::param::page_size() as u64);
         }
-        if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        if is_refused(&io::Error::last_os_error()) {
             HAS_CACHESTAT.store(false, Ordering::Relaxed);
         }
     }
     byte_is_cached(&file, range.start) && byte_is_cached(&file, range.end - 1)
+}
+
+/// Whether an error of cachestat(2) says that it is not there. EPERM is a filter's answer.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// Whether the kernel has cachestat(2), tried on no file.
+pub(super) fn has_cachestat() -> bool {
+    // SAFETY: -1 is no descriptor, so the call ends with EBADF before it reads an argument; one that
+    // is not there, or refused, reads none either.
+    let result = unsafe {
+        libc::syscall(SYS_CACHESTAT, -1, std::ptr::null::<u8>(), std::ptr::null::<u8>(), 0)
+    };
+    result == 0 || !is_refused(&io::Error::last_os_error())
 }
 
 /// Pages of the page cache that a range touches. cachestat(2) counts in pages of the kernel, which are

@@ -241,7 +241,7 @@ pub(super) fn choose(mode: IoMode) -> Result<Choice, StartError> {
     let choice = match mode {
         IoMode::Auto => Choice::auto(),
         IoMode::Ring => Choice::ring(),
-        IoMode::Poll => Choice::poll(),
+        IoMode::Poll => Ok(Choice::poll()),
     };
     choice.map_err(StartError::Ring)
 }

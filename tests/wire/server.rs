@@ -70,6 +70,16 @@ impl Server {
         Self::run(Command::new(PROGRAM), &command, site, identity, options)
     }
 
+    /// A whole command, to which what all servers share is added.
+    pub(crate) fn start_command(
+        program: Command,
+        site: Site,
+        identity: Identity,
+        options: &[&str],
+    ) -> Self {
+        Self::run(program, &[], site, identity, options)
+    }
+
     fn run(
         mut program: Command,
         command: &[&str],

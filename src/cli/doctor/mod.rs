@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::{Exit, open_files, print};
 use crate::config::Config;
+use crate::ring::PollFeatures;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use crate::server::{self, StartError};
 use crate::tls::kernel::{self as ktls, KtlsSupport, Trial};
@@ -30,6 +31,7 @@ pub(super) fn run(json: bool) -> Exit {
     let report = examine(&Host {
         facts: &facts,
         ring: &ring,
+        polling: PollFeatures::probe(),
         ktls: &ktls,
         trial: trial.as_ref(),
         start: may_start(&ring).then(|| server::rehearse(Config::default())),
@@ -50,6 +52,8 @@ fn may_start(ring: &Result<RingFeatures, RingUnavailable>) -> bool {
 struct Host<'a> {
     facts: &'a Facts,
     ring: &'a Result<RingFeatures, RingUnavailable>,
+    /// What polling would do without.
+    polling: PollFeatures,
     ktls: &'a KtlsSupport,
     trial: Option<&'a Trial>,
     /// What came of setting up the workers of the default configuration, as a start does; None
@@ -58,7 +62,7 @@ struct Host<'a> {
 }
 
 fn examine(host: &Host<'_>) -> Report {
-    let Host { facts, ring, ktls, trial, start } = host;
+    let Host { facts, ring, polling, ktls, trial, start } = host;
     let config = Config::default();
     let consequences =
         Consequences { facts, ring, tls_path: tls_path(ktls, *trial), start: start.as_ref() };
@@ -66,6 +70,7 @@ fn examine(host: &Host<'_>) -> Report {
         sections: vec![
             sections::kernel(facts),
             sections::ring(ring),
+            sections::polling(*polling),
             sections::kernel_tls(facts, ktls, *trial),
             sections::limits(facts, &config),
             sections::processor(facts),

@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::report::{Line, Mark, Section};
 use crate::config::Config;
 use crate::privilege::Absence;
+use crate::ring::PollFeatures;
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use crate::tls::kernel::{Attempt, KtlsSupport, Obstacle, Trial};
 
@@ -32,7 +33,10 @@ pub(super) fn kernel(facts: &Facts) -> Section {
     Section {
         title: "Kernel",
         lines: vec![
-            Line::note("release", format!("Linux {release}; Ringway needs 6.1 or newer")),
+            Line::note(
+                "release",
+                format!("Linux {release}; io_uring is used from 6.1 on, epoll from 4.18 on"),
+            ),
             Line::note("machine", machine),
             Line::note("container", container),
             Line::note("seccomp", filter),
@@ -73,6 +77,19 @@ pub(super) fn ring(ring: &Result<RingFeatures, RingUnavailable>) -> Section {
         }
     };
     Section { title: "io_uring", lines }
+}
+
+/// What the workers have where they poll.
+pub(super) fn polling(features: PollFeatures) -> Section {
+    let missing = features.missing().map(|(name, since, instead)| {
+        let says = format!("Linux {since} has it; without, {instead}");
+        Line::new(Mark::No, name, says)
+    });
+    let mut lines: Vec<_> = missing.collect();
+    if lines.is_empty() {
+        lines.push(Line::new(Mark::Yes, "system calls", "all that polling uses"));
+    }
+    Section { title: "epoll, where io_uring is refused or --io poll asks for it", lines }
 }
 
 fn ring_lines(features: &RingFeatures) -> Vec<Line> {

@@ -74,6 +74,9 @@ fn trial(kernel: u64) -> Trial {
     Trial { costs: [0, 1, 2].map(|at| cost((directions[at], lengths[at]))) }
 }
 
+/// A host that has all that polling uses.
+const POLLING: PollFeatures = PollFeatures { openat2: true, resolve_cached: true, cachestat: true };
+
 fn examined(
     facts: &Facts,
     ring: &Result<RingFeatures, RingUnavailable>,
@@ -81,7 +84,7 @@ fn examined(
     trial: Option<&Trial>,
 ) -> Report {
     let start = ring.is_ok().then(|| Ok(Config::default()));
-    examine(&Host { facts, ring, ktls, trial, start })
+    examine(&Host { facts, ring, polling: POLLING, ktls, trial, start })
 }
 
 fn report(facts: &Facts, ring: &Result<RingFeatures, RingUnavailable>) -> Report {
@@ -94,6 +97,7 @@ fn a_host_on_which_no_worker_can_be_set_up_would_not_work() {
     let report = examine(&Host {
         facts: &healthy(),
         ring: &Ok(modern()),
+        polling: POLLING,
         ktls: &kernel_tls(false),
         trial: None,
         start: Some(Err(StartError::Worker(error))),
@@ -101,6 +105,18 @@ fn a_host_on_which_no_worker_can_be_set_up_would_not_work() {
     let text = report.to_string();
     assert!(!report.works(), "{text}");
     assert!(text.contains("FAIL  workers") && text.contains("memory"), "{text}");
+}
+
+#[test]
+fn what_polling_does_without_is_named() {
+    let text = |polling| {
+        let (facts, ring, ktls) = (&healthy(), &Ok(modern()), &kernel_tls(false));
+        examine(&Host { facts, ring, polling, ktls, trial: None, start: None }).to_string()
+    };
+    assert!(text(POLLING).contains("  yes   system calls "), "{}", text(POLLING));
+    let old = text(PollFeatures { openat2: false, resolve_cached: false, cachestat: false });
+    assert!(old.contains("  no    openat2(2) ") && old.contains("name by name"), "{old}");
+    assert!(old.contains("  no    cachestat(2) "), "{old}");
 }
 
 #[test]
@@ -132,7 +148,7 @@ fn a_healthy_host_needs_no_change() {
     assert!(report.works());
     assert!(!text.contains("To change it") && !text.contains("FAIL"), "{text}");
     for part in [
-        "Linux 6.12.95; Ringway needs 6.1 or newer",
+        "Linux 6.12.95; io_uring is used from 6.1 on, epoll from 4.18 on",
         "2, each with one DEFER_TASKRUN ring",
         "at most 10000 per worker",
         "`ringway serve` would work on this host.",
@@ -289,7 +305,7 @@ fn the_json_has_every_line() {
 fn this_host_is_examined_without_a_hitch() {
     let facts = Facts::gather(Path::new("/"));
     let report = examined(&facts, &RingFeatures::probe(), &ktls::probe(), None);
-    assert_eq!(report.sections.len(), 6);
+    assert_eq!(report.sections.len(), 7);
 }
 
 #[test]

@@ -12,8 +12,10 @@
 //! known of a number is used only while a line exists, and asked of the kernel anew after that.
 
 mod attempt;
+mod features;
 mod helper;
 mod lines;
+mod walk;
 
 use std::{
     collections::VecDeque,
@@ -24,16 +26,15 @@ use std::{
 
 use rustix::{
     event::{Timespec, epoll},
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
 
 use super::{
     op::{Completion, OpId, Submission, Wait},
-    probe::RingUnavailable,
     receive_pool::ReceivePool,
 };
 use attempt::{Attempt, Place};
+pub(crate) use features::PollFeatures;
 use helper::{Cancelled, Helper};
 use lines::{Direction, Lines};
 
@@ -46,19 +47,12 @@ const ACCEPTS_A_TURN: usize = 64;
 /// Buffers that one socket fills in a turn, at most.
 const RECEIVES_A_TURN: usize = 8;
 
+/// Seconds of one wait, at most: milliseconds of epoll_pwait(2) are an `i32`, and a longer wait would
+/// need epoll_pwait2(2) (Linux 5.11). A wait that ends early is begun again.
+const LONGEST_WAIT: u64 = 86_400;
+
 /// What epoll reports for the helper's eventfd. No descriptor has this number.
 const HELPER: u64 = u64::MAX;
-
-/// Whether this host has what it takes: openat2(2) (Linux 5.6), without which no file could be opened
-/// below a folder and surely not outside it.
-pub(super) fn require() -> Result<(), RingUnavailable> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    match openat2(CWD, ".", flags, Mode::empty(), ResolveFlags::BENEATH) {
-        Err(Errno::NOSYS) => Err(RingUnavailable::NoPolling("openat2(2)")),
-        // A folder that may not be opened says nothing of the call.
-        _ => Ok(()),
-    }
-}
 
 /// The epoll backend of a ring.
 pub(super) struct Poll {
@@ -130,7 +124,7 @@ impl Poll {
             _ if !self.completions.is_empty() => Some(Timespec::default()),
             Wait::Not => Some(Timespec::default()),
             Wait::Until { rest, .. } => Some(Timespec {
-                tv_sec: i64::try_from(rest.as_secs()).unwrap_or(i64::MAX),
+                tv_sec: rest.as_secs().min(LONGEST_WAIT) as i64,
                 tv_nsec: rest.subsec_nanos().into(),
             }),
             Wait::Forever => None,

@@ -37,6 +37,13 @@ pub(super) struct Trial {
     memory: Option<BufferMemory>,
     accept_armed: bool,
     receive_armed: bool,
+    scarcity: Option<io::Error>,
+}
+
+/// Whether an error says that memory or descriptors lack, and nothing of what the kernel can do.
+pub(super) fn is_scarcity(error: &io::Error) -> bool {
+    let scarce = [libc::ENOMEM, libc::ENOBUFS, libc::EMFILE, libc::ENFILE];
+    error.raw_os_error().is_some_and(|errno| scarce.contains(&errno))
 }
 
 impl Trial {
@@ -55,12 +62,30 @@ impl Trial {
             memory: None,
             accept_armed: false,
             receive_armed: false,
+            scarcity: None,
         })
     }
 
+    /// Whether memory or descriptors lacked in a trial: then what it answered says nothing.
+    pub(super) fn scarcity(&mut self) -> Option<io::Error> {
+        self.scarcity.take()
+    }
+
+    /// What succeeded; what failed is noted.
+    fn noted<T>(&mut self, tried: io::Result<T>) -> Option<T> {
+        tried.map_err(|error| self.note(error)).ok()
+    }
+
+    /// Keeps an error that says that memory or descriptors lacked.
+    fn note(&mut self, error: io::Error) {
+        if is_scarcity(&error) {
+            self.scarcity = Some(error);
+        }
+    }
+
     /// Whether a buffer ring can be registered as incremental. It is taken back at once.
-    pub(super) fn incremental_buffers(&self) -> bool {
-        let Ok(memory) = BufferMemory::new() else { return false };
+    pub(super) fn incremental_buffers(&mut self) -> bool {
+        let Some(memory) = self.noted(BufferMemory::new()) else { return false };
         let registered = memory.register(&self.ring, IOU_PBUF_RING_INC as u16).is_ok();
         if registered && self.ring.submitter().unregister_buf_ring(GROUP).is_err() {
             memory.leak();
@@ -70,8 +95,9 @@ impl Trial {
 
     /// Whether a buffer ring can be registered; it stays for [`Trial::multishot_receive`].
     pub(super) fn buffer_ring(&mut self) -> bool {
-        let Ok(memory) = BufferMemory::new() else { return false };
-        if memory.register(&self.ring, 0).is_err() {
+        let Some(memory) = self.noted(BufferMemory::new()) else { return false };
+        let registered = memory.register(&self.ring, 0);
+        if self.noted(registered).is_none() {
             return false;
         }
         memory.fill();
@@ -87,6 +113,9 @@ impl Trial {
             .user_data(ACCEPT);
         self.accept_armed = self.submit(&accept);
         let completion = self.accept_armed.then(|| self.wait()).flatten();
+        if let Some((_, result @ ..0, _)) = completion {
+            self.note(io::Error::from_raw_os_error(-result));
+        }
         let stays = completion.is_some_and(|(_, result, more)| result >= 0 && more);
         if self.accepted.is_none() && !self.accept_armed {
             self.accepted = self.listener.accept().ok().map(|(stream, _)| stream.into());

@@ -7,7 +7,7 @@ mod hostile;
 mod limits;
 mod real;
 mod switch;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::io;
 
