@@ -59,6 +59,8 @@ fn every_option_finds_its_place() {
         "--access-log=-",
         "--access-log-sample=100",
         "--access-log-slow=250ms",
+        "--otlp=http://127.0.0.1",
+        "--otlp-slow=300ms",
         "--server-timing",
         "--no-anatomy",
         "--user=www-data:web",
@@ -92,6 +94,8 @@ fn every_option_finds_its_place() {
         access_log: Some(AccessLogTarget::Stdout),
         access_log_one_in: 100,
         access_log_slow: std::time::Duration::from_millis(250),
+        otlp: Some("http://127.0.0.1:4318/v1/traces".parse().unwrap()),
+        otlp_slow: std::time::Duration::from_millis(300),
         server_timing: true,
         anatomy: false,
     };

@@ -183,6 +183,7 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
             Some(address) => Some(format!("http://{address}/")),
             None => config.observe.admin.as_ref().map(ToString::to_string),
         },
+        spans: config.observe.otlp.as_ref().map(ToString::to_string),
         access_log: config.observe.access_log.as_ref().map(|log| log.path().to_owned()),
     }
 }

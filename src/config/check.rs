@@ -212,8 +212,11 @@ impl ObserveOptions {
                 "give a number from 1 to 1000000",
             ));
         }
-        let told =
-            [("access-log", self.access_log.is_some()), ("server-timing", self.server_timing)];
+        let told = [
+            ("access-log", self.access_log.is_some()),
+            ("otlp", self.otlp.is_some()),
+            ("server-timing", self.server_timing),
+        ];
         match told.into_iter().find(|(_, wanted)| *wanted && !self.anatomy) {
             Some((option, _)) => Err(ConfigError::new(
                 option,

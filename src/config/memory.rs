@@ -53,6 +53,9 @@ const FILE_ENTRY_BYTES: usize = 2 << 10;
 /// What a worker notes of itself: histograms, the slowest requests, a batch of the access log.
 pub(crate) const OBSERVER_BYTES: usize = 3 << 20;
 
+/// Requests on their way to a collector of spans, and spans that wait for it, where there is one.
+pub(crate) const SPANS_BYTES: usize = 8 << 20;
+
 /// What the last hour of a worker takes, at most, where there is an admin listener to ask for it.
 pub(crate) const HISTORY_BYTES: usize = 36 << 20;
 
@@ -153,7 +156,7 @@ impl Config {
 impl MemoryCeiling {
     fn of(config: &Config, workers: usize) -> Self {
         let limits = &config.limits;
-        let logs = config.observe.access_log.is_some();
+        let logs = config.observe.access_log.is_some() || config.observe.otlp.is_some();
         let listings = if config.lists_folders() { LISTING_BYTES } else { 0 };
         let asks_clients = config.client_auth.is_some();
         // A head that comes in pieces is gathered up to its limit and the end of the record that
@@ -170,6 +173,7 @@ impl MemoryCeiling {
         let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
         let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
         let requests = limits.open_requests().saturating_mul(request);
+        let spans = if config.observe.otlp.is_some() { SPANS_BYTES } else { 0 };
         let history = if config.observe.admin.is_some() { HISTORY_BYTES } else { 0 };
         let observation = OBSERVER_BYTES.saturating_add(history).saturating_add(requests);
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
@@ -195,7 +199,7 @@ impl MemoryCeiling {
             ("HTTP/2", if config.http2 { h2 } else { 0 }),
             ("handshakes", limits.handshakes_of(workers).saturating_mul(handshake)),
             ("listings", of_each(listings)),
-            ("observation", of_each(observation)),
+            ("observation", of_each(observation).saturating_add(spans)),
             ("workers", of_each(WORKER_BYTES)),
         ];
         let parts = parts.map(|(what, bytes)| MemoryPart { what, bytes: bytes as u64 });

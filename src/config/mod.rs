@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod collector;
 #[cfg(feature = "cli")]
 pub(crate) mod file;
 mod limits;
@@ -27,6 +28,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use check::ConfigError;
+pub use collector::{Collector, CollectorError};
 pub use limits::Limits;
 pub(crate) use limits::MAX_HEAD_FIELDS;
 pub(crate) use listen::{ListenAddress, serves_both_families};

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use super::Collector;
+
 /// What the server reports about itself, beside its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,6 +24,11 @@ pub struct ObserveOptions {
     pub access_log_one_in: u32,
     /// From this time on a request is slow, and logged in any case. Default: 1 s.
     pub access_log_slow: Duration,
+    /// Where slow and failed requests go as spans of OpenTelemetry. Default: nowhere.
+    pub otlp: Option<Collector>,
+    /// From this time on a request is slow, and becomes a span; its wait in the accept queue counts.
+    /// Default: 1 s.
+    pub otlp_slow: Duration,
     /// Whether responses carry the stages known by then in `Server-Timing`. Default: no.
     pub server_timing: bool,
     /// Whether stages are timed and bytes counted at all; off serves to measure what that costs.
@@ -36,6 +43,8 @@ impl Default for ObserveOptions {
             access_log: None,
             access_log_one_in: 1,
             access_log_slow: Duration::from_secs(1),
+            otlp: None,
+            otlp_slow: Duration::from_secs(1),
             server_timing: false,
             anatomy: true,
         }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, PoolFigures, Slow,
     Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
+    spans::SpanTotals,
 };
 use crate::wall_clock::since_1970_at;
 
@@ -101,6 +102,8 @@ pub struct Anatomy {
     pub kernel: KernelFigures,
     /// What became of the access log's lines, if there is one.
     pub access_log: Option<Totals>,
+    /// What became of slow requests that became spans, if there is a collector.
+    pub spans: Option<SpanTotals>,
 }
 
 impl Anatomy {
@@ -164,6 +167,7 @@ impl Anatomy {
             attention: Vec::new(),
             kernel: KernelFigures::default(),
             access_log: None,
+            spans: None,
         }
     }
 

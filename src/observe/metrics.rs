@@ -159,6 +159,15 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             count(&mut log, &[("fate", fate)], lines)?;
         }
     }
+    if let Some(spans) = anatomy.spans {
+        let help = "Slow and failed requests that became spans, by what became of those";
+        let mut family = to.encode_descriptor("spans", help, None, MetricType::Counter)?;
+        for (fate, requests) in
+            [("exported", spans.exported), ("dropped", spans.dropped), ("failed", spans.failed)]
+        {
+            count(&mut family, &[("fate", fate)], requests)?;
+        }
+    }
     Ok(())
 }
 

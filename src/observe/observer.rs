@@ -21,6 +21,7 @@ use super::{
     processor::Processor,
     request::{HEAD_LOGGED, Parts, place},
     slow::{Slowest, Stall},
+    spans::SpanFeed,
     stage::{ALWAYS, REQUEST_STAGES, SELDOM},
 };
 use crate::{config::memory, tick_clock::TickClock};
@@ -169,6 +170,7 @@ pub(super) struct Noted {
     pub(super) ledger: Ledger,
     pub(super) open: OpenRequests,
     pub(super) log: Option<Feed>,
+    pub(super) spans: Option<SpanFeed>,
     pub(super) tail: Tail,
     pub(super) slowest: Slowest,
     pub(super) ends: Ends,
@@ -217,6 +219,7 @@ impl Observer {
                 ledger: Ledger::default(),
                 open: OpenRequests::new(requests),
                 log,
+                spans: None,
                 tail: Tail::default(),
                 slowest: Slowest::default(),
                 ends: Ends::default(),
@@ -227,14 +230,30 @@ impl Observer {
         }
     }
 
+    /// Slow and failed requests become spans.
+    #[must_use]
+    pub(crate) fn with_spans(mut self, spans: Option<SpanFeed>) -> Self {
+        let start = self.time.start();
+        let noted = self.noted.get_mut();
+        if let Some(mut spans) = spans {
+            spans.set_start(start);
+            noted.slowest.look_at(spans.slow());
+            noted.spans = Some(spans);
+            // The trace that a request is a part of stands anywhere in its head.
+            self.logged = HEAD_LOGGED;
+        }
+        self
+    }
+
     /// Whether anything is noted.
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Whether requests are logged, so that peers' addresses are wanted.
+    /// Whether requests are logged or become spans, so that peers' addresses are wanted.
     pub(crate) fn logs(&self) -> bool {
-        self.noted.borrow().log.is_some()
+        let noted = self.noted.borrow();
+        noted.log.is_some() || noted.spans.is_some()
     }
 
     /// The worker's clock, in nanoseconds; 0 if nothing is noted.

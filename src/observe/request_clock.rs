@@ -203,7 +203,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     let class = Class::of(request.parts(), total, queued, request.status, true);
     let (status, ended) = (request.status, request.end.is_some());
     let logged = noted.log.as_mut().is_some_and(|log| log.wants(status, total, ended));
-    if logged || noted.slowest.wants(class, total + queued) {
+    if logged || noted.slowest.looks_at(class, total + queued) {
         tell(&connection, noted, &request, total, (true, logged));
     }
     noted.open.put_back(request);
@@ -233,7 +233,8 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     noted.open.put_back(request);
 }
 
-/// Notes a request that has ended in the access log, if it is `logged`, and among the slowest.
+/// Notes a request that has ended in the access log, if it is `logged`, among the slowest, and for the
+/// collector of spans.
 #[cold]
 fn tell(
     connection: &Connection,
@@ -242,10 +243,13 @@ fn tell(
     total: u64,
     (complete, logged): (bool, bool),
 ) {
-    let Noted { log, slowest, .. } = noted;
+    let Noted { log, slowest, spans, .. } = noted;
     let finished = finished(connection, request, total, complete);
     if let Some(log) = log.as_mut().filter(|_| logged) {
         log.push(&finished, connection.peer.as_ref(), request.logged_head());
+    }
+    if let Some(spans) = spans.as_ref().filter(|spans| spans.wants(&finished)) {
+        spans.push(&finished, connection.peer.as_ref(), request.logged_head());
     }
     if slowest.wants(finished.class(), finished.waited()) {
         let logged = request.logged_head();

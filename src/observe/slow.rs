@@ -181,6 +181,10 @@ pub(super) struct Slowest {
     kept: Vec<Slow>,
     /// Nothing of a class that took less is kept at present.
     floors: [u64; Class::COUNT],
+    /// Nothing of a class that took less is looked at: it is neither kept nor becomes a span.
+    looked_at: [u64; Class::COUNT],
+    /// What took longer is looked at in any case, as are all failures; `u64::MAX` if there are no spans.
+    slow: u64,
     stalls: [Stall; STALLS],
     next_stall: usize,
     longest: Stall,
@@ -193,6 +197,8 @@ impl Default for Slowest {
         Self {
             kept: Vec::with_capacity(MOST),
             floors: [0; Class::COUNT],
+            looked_at: [0; Class::COUNT],
+            slow: u64::MAX,
             stalls: [Stall::default(); STALLS],
             next_stall: 0,
             longest: Stall::default(),
@@ -202,8 +208,19 @@ impl Default for Slowest {
 }
 
 impl Slowest {
-    /// Whether a request of this class would be kept whose client waited so long.
+    /// From now on requests are looked at whose clients waited for `slow` nanoseconds, and failures.
+    pub(super) fn look_at(&mut self, slow: u64) {
+        self.slow = slow;
+    }
+
+    /// Whether a request of this class is looked at whose client waited so long. For those that it is
+    /// not, this comparison is all that keeping the slowest and sending spans cost.
     #[inline]
+    pub(super) fn looks_at(&self, Class(class): Class, waited: u64) -> bool {
+        waited > self.looked_at[class]
+    }
+
+    /// Whether a request of this class would be kept whose client waited so long.
     pub(super) fn wants(&self, Class(class): Class, waited: u64) -> bool {
         waited > self.floors[class]
     }
@@ -246,6 +263,7 @@ impl Slowest {
     pub(super) fn collected(&mut self) {
         self.kept.clear();
         self.floors = [0; Class::COUNT];
+        self.looked_at = [0; Class::COUNT];
         self.recent = Stall::default();
     }
 
@@ -262,6 +280,12 @@ impl Slowest {
             if count < EACH {
                 *floor = 0;
             }
+        }
+        let slow = self.slow.saturating_sub(1);
+        self.looked_at = self.floors.map(|floor| floor.min(slow));
+        if self.slow < u64::MAX {
+            self.looked_at[Class::FAILED] = 0;
+            self.looked_at[Class::INCOMPLETE] = 0;
         }
     }
 

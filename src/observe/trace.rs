@@ -50,10 +50,29 @@ impl Trace {
         std::str::from_utf8(&self.id).unwrap_or_default()
     }
 
+    /// The same as bytes.
+    pub(super) fn id_bytes(&self) -> [u8; Self::ID / 2] {
+        bytes_of(&self.id)
+    }
+
+    /// The id of the caller's part as bytes.
+    pub(super) fn parent_bytes(&self) -> [u8; Self::PARENT / 2] {
+        bytes_of(&self.parent)
+    }
+
     /// The id of the caller's part.
     pub(super) fn parent(&self) -> &str {
         std::str::from_utf8(&self.parent).unwrap_or_default()
     }
+}
+
+/// What hexadecimal digits stand for, two for each byte.
+fn bytes_of<const COUNT: usize>(digits: &[u8]) -> [u8; COUNT] {
+    let digit = |at: usize| digits.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    std::array::from_fn(|at| {
+        let [high, low] = [digit(2 * at), digit(2 * at + 1)].map(|digit| digit.unwrap_or(0) as u8);
+        high << 4 | low
+    })
 }
 
 #[cfg(test)]
@@ -71,6 +90,8 @@ mod tests {
             let value = value.replace("ID", ID).replace("PARENT", PARENT);
             let trace = Trace::parse(value.as_bytes()).unwrap();
             assert_eq!((trace.id(), trace.parent(), trace.sampled), (ID, PARENT, sampled));
+            assert_eq!(trace.parent_bytes(), [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
+            assert_eq!(trace.id_bytes()[14..], [0x31, 0x9c]);
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     observe::{
         Anatomy, CertificateFacts, EVERY, History, KernelFigures, ListenerQueue, ServerFacts, Span,
-        WorkerSnapshot, access_log::LogHandle, admin::Source, attention,
+        WorkerSnapshot, access_log::LogHandle, admin::Source, attention, spans::SpanHandle,
     },
     ring::TcpInfo,
     upstream::Shared as Upstream,
@@ -42,6 +42,7 @@ pub(super) struct Sources {
     pub(super) inboxes: Vec<Arc<Inbox>>,
     pub(super) listeners: Vec<Listening>,
     pub(super) log: Option<LogHandle>,
+    pub(super) spans: Option<SpanHandle>,
     pub(super) upstreams: Vec<Arc<Upstream>>,
     pub(super) root: Arc<RootFigures>,
     pub(super) tls: Arc<Tls>,
@@ -91,7 +92,9 @@ impl Sources {
             certificates: self.tls.certificates().into_iter().map(certificate).collect(),
             ..self.facts.clone()
         };
-        Anatomy::of(facts, self.started.elapsed(), workers, kernel, log)
+        let mut anatomy = Anatomy::of(facts, self.started.elapsed(), workers, kernel, log);
+        anatomy.spans = self.spans.as_ref().map(SpanHandle::totals);
+        anatomy
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use super::{RunningServer, StartError, patience::within, start, tls::Tls};
 use crate::{
-    config::{AccessLogTarget, AdminAddress, Config, IoMode, LandlockMode, PoolOptions},
+    config::{AccessLogTarget, AdminAddress, Collector, Config, IoMode, LandlockMode, PoolOptions},
     conn::{KtlsPlan, Via},
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
@@ -194,7 +194,9 @@ fn allowed(config: &Config) -> Allowed {
     read.extend(renewed);
     read.extend(folders.iter().flat_map(|folder| successors_of(folder)));
     let pools = config.pools.values();
-    let named = pools.clone().any(PoolOptions::is_named);
+    let collector = config.observe.otlp.as_ref();
+    let named =
+        pools.clone().any(PoolOptions::is_named) || collector.is_some_and(Collector::is_named);
     if named {
         read.extend(RESOLVER.map(PathBuf::from));
     }
@@ -208,7 +210,8 @@ fn allowed(config: &Config) -> Allowed {
     };
     let socket = config.observe.admin.as_ref().and_then(AdminAddress::as_unix);
     let remove = socket.map(folder_of).into_iter().collect();
-    let connect = pools.flat_map(PoolOptions::ports).chain(named.then_some(DNS)).collect();
+    let ports = pools.flat_map(PoolOptions::ports).chain(collector.map(Collector::port));
+    let connect = ports.chain(named.then_some(DNS)).collect();
     Allowed { read, append, remove, connect }
 }
 

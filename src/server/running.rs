@@ -23,6 +23,7 @@ use crate::{
         Anatomy, Counts,
         access_log::{AccessLog, LogHandle},
         admin::{Admin, Source},
+        spans::SpanExporter,
     },
     upstream::Resolver,
     worker::{Command, Inbox},
@@ -142,6 +143,7 @@ pub struct RunningServer {
     /// Resolves the names of upstream servers.
     pub(super) _resolver: Option<Resolver>,
     pub(super) log: Option<AccessLog>,
+    pub(super) spans: Option<SpanExporter>,
     pub(super) pool: Pool,
     pub(super) workers: Vec<WorkerThread>,
     /// What applications have of tokio. Ended behind the workers.
@@ -272,6 +274,9 @@ impl RunningServer {
         self.handle.root.end();
         if let Some(log) = self.log.take() {
             log.finish();
+        }
+        if let Some(spans) = self.spans.take() {
+            spans.finish();
         }
         failed.map_or(Ok(counts), Err)
     }

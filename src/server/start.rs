@@ -31,6 +31,7 @@ use crate::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile, Rules},
         admin::{Admin, AdminSocket},
+        spans::{SpanExporter, SpanFeed},
     },
     record,
     ring::{Choice, Io},
@@ -167,7 +168,9 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
     let sites = Arc::new(sites);
     let started = Instant::now();
-    let (log, mut feeds) = access_log(prepared.log, &config, workers)?;
+    let (log, feeds) = access_log(prepared.log, &config, workers)?;
+    let (spans, span_feeds) = span_exporter(&config, workers)?;
+    let (mut feeds, mut span_feeds) = (feeds.into_iter(), span_feeds.into_iter());
     let shared = SharedLimits {
         total: Total::new(config.limits.connections_in_all),
         per_address: PerAddress::new(config.limits.connections_per_address),
@@ -210,7 +213,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             inbox: Arc::clone(&inboxes[number]),
             io,
             cpu: placement.cpu(number),
-            log: feeds.pop(),
+            log: feeds.next(),
+            spans: span_feeds.next(),
             pool: pool.clone(),
             shared: shared.clone(),
             upstreams: upstreams.clone(),
@@ -243,6 +247,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         listeners: watched,
         root: Arc::clone(root.figures()),
         log: log_handle.clone(),
+        spans: spans.as_ref().map(SpanExporter::handle),
         tls: Arc::clone(&tls),
         history: Mutex::default(),
     });
@@ -255,6 +260,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         historian: None,
         _resolver: Resolver::start(&upstreams).map_err(StartError::Thread)?,
         log,
+        spans,
         pool,
         tls_path,
         placement,
@@ -310,6 +316,18 @@ fn access_log(
     let (log, feeds) =
         AccessLog::start(file, config.log_format, rules, workers).map_err(StartError::AccessLog)?;
     Ok((Some(log), feeds))
+}
+
+/// The thread that sends slow requests to the collector that is configured, and a way to it for each
+/// worker.
+fn span_exporter(
+    config: &Config,
+    workers: usize,
+) -> Result<(Option<SpanExporter>, Vec<SpanFeed>), StartError> {
+    let Some(to) = config.observe.otlp.clone() else { return Ok((None, Vec::new())) };
+    let (exporter, feeds) =
+        SpanExporter::start(to, config.observe.otlp_slow, workers).map_err(StartError::Thread)?;
+    Ok((Some(exporter), feeds))
 }
 
 /// Listeners for each worker, all on the same addresses.

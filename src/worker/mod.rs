@@ -32,7 +32,9 @@ use crate::{
     config::Config,
     conn::{self, Context, Generation, KtlsPlan, SitePlan, Via},
     files::{Pool, Stores},
-    observe::{Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed},
+    observe::{
+        Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed, spans::SpanFeed,
+    },
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
     tls::SharedConfig,
     upstream::{Pools, Shared as Upstream},
@@ -74,6 +76,8 @@ pub(crate) struct Plan {
     pub(crate) io: Io,
     pub(crate) cpu: Option<usize>,
     pub(crate) log: Option<Feed>,
+    /// Where its slow requests go as spans.
+    pub(crate) spans: Option<SpanFeed>,
     /// Threads for what would block, shared with the other workers.
     pub(crate) pool: Pool,
     /// Shared with the other workers.
@@ -151,12 +155,18 @@ pub(crate) fn ring_of(config: &Config, rings: usize, io: Io) -> io::Result<Rc<Ri
 }
 
 /// What notes the worker's doings, as configured.
-fn observer(ring: &Ring, config: &Config, log: Option<Feed>) -> Rc<Observer> {
+fn observer(
+    ring: &Ring,
+    config: &Config,
+    log: Option<Feed>,
+    spans: Option<SpanFeed>,
+) -> Rc<Observer> {
     let enabled = config.observe.anatomy;
     ring.set_timed(enabled);
     // One request for each connection, and some that are pipelined.
     let requests = config.limits.open_requests();
-    Rc::new(Observer::new(enabled, Rc::clone(ring.time()), requests, log))
+    let observer = Observer::new(enabled, Rc::clone(ring.time()), requests, log);
+    Rc::new(observer.with_spans(spans))
 }
 
 impl Worker {
@@ -177,7 +187,7 @@ impl Worker {
         let config = plan.config;
         let stores = Stores::new(&ring, plan.pool, &config);
         let generation = Generation::new(&plan.sites, &stores, None);
-        let observer = observer(&ring, &config, plan.log);
+        let observer = observer(&ring, &config, plan.log, plan.spans);
         let context =
             Context::new(&ring, config, plan.tls, plan.ktls, stores, generation, observer);
         #[cfg(feature = "service")]

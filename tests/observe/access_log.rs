@@ -94,6 +94,33 @@ fn the_access_log_has_every_failure_and_a_part_of_the_rest() {
     assert_eq!(lines[0]["group"], "X25519MLKEM768");
 }
 
+/// A slow request leads to its line, whichever worker had it.
+#[test]
+fn lines_name_the_worker_that_the_slowest_requests_name() {
+    let folder = folder();
+    let path = folder.path().join("access.log");
+    let server = start(folder.path(), |config| {
+        config.observe.access_log = Some(AccessLogTarget::File(path.clone()));
+        config.log_format = LogFormat::Json;
+        config.workers = Some(3);
+    });
+    for number in 0..48 {
+        let mut client = connect(&server);
+        assert_eq!(client.get(&format!("/?{number}")).0, 200);
+        client.close();
+    }
+    let report: Value = serde_json::from_str(&settled(&server, 48).to_json()).unwrap();
+    stop(server);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let slowest = report["slowest"].as_array().unwrap();
+    assert!(!slowest.is_empty());
+    for slow in slowest {
+        let line = lines.iter().find(|line| line["target"] == slow["path"]).unwrap();
+        assert_eq!(line["connection"], slow["connection"], "{}", slow["path"]);
+    }
+}
+
 /// What the client calls its request stands in its line, and beside the slowest.
 #[test]
 fn ids_of_the_client_lead_to_its_line() {

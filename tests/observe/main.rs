@@ -10,6 +10,7 @@ mod ledger;
 mod program;
 mod prometheus;
 mod report;
+mod spans;
 mod stages;
 mod top;
 #[path = "../support/trusting.rs"]

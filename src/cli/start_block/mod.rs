@@ -60,6 +60,8 @@ pub(super) struct StartBlock {
     pub(super) admin: Option<String>,
     /// Where the access log goes, if there is one; `-` is standard output.
     pub(super) access_log: Option<PathBuf>,
+    /// Where slow requests go as spans, if they do.
+    pub(super) spans: Option<String>,
 }
 
 /// One fact of the block: its label, and what it says.
@@ -144,6 +146,7 @@ impl StartBlock {
                 if is_stdout { "standard output".to_owned() } else { path.display().to_string() };
             ("access log", place)
         }));
+        facts.extend(self.spans.clone().map(|collector| ("spans", collector)));
         facts.extend(self.admin.clone().map(|admin| ("admin", admin)));
         facts.extend(self.try_it().map(|line| ("try", line)));
         facts.push(("stop", "Ctrl-C drains, a second one ends at once".to_owned()));
@@ -253,6 +256,7 @@ mod tests {
             log_format: LogFormat::Text,
             admin: None,
             access_log: None,
+            spans: None,
         }
     }
 

@@ -251,6 +251,22 @@ pub(super) fn observe() -> Vec<Key<Config>> {
             |config, text| put(&mut config.observe.access_log_slow, time(text)),
         ),
         Key::text(
+            "otlp",
+            Some("otlp"),
+            Kind::Text("URL"),
+            "",
+            "Send slow and failed requests as spans to this OpenTelemetry collector: http://HOST:4318",
+            |config, text| put(&mut config.observe.otlp, text.parse().map(Some)),
+        ),
+        Key::text(
+            "otlp_slow",
+            Some("otlp-slow"),
+            Kind::Time,
+            "1s",
+            "From this time on a request is slow, and becomes a span",
+            |config, text| put(&mut config.observe.otlp_slow, time(text)),
+        ),
+        Key::text(
             "server_timing",
             Some("server-timing"),
             Kind::Flag,

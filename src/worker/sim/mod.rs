@@ -175,6 +175,7 @@ impl Play {
             io: Io::default(),
             cpu: None,
             log: None,
+            spans: None,
             pool: Pool::default(),
         };
         let worker = Worker::over(Rc::clone(kernel.ring()), plan);
