@@ -185,6 +185,7 @@ impl Timeouts {
             ("head-timeout", self.head),
             ("idle-timeout", self.idle),
             ("body-timeout", self.body_progress),
+            ("stream-idle-timeout", self.stream_idle),
             ("process-timeout", self.process),
             ("response-timeout", self.response_stall),
             ("close-timeout", self.close),

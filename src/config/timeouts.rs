@@ -21,6 +21,12 @@ pub struct Timeouts {
     /// Bytes per second below which a request body is given up, averaged from its start, after a
     /// first `body_progress` of grace. Default 500; 0 switches it off. Beyond: 408.
     pub body_min_rate: u64,
+    /// Between two pieces of content, in either direction, of an HTTP/2 stream on which both sides
+    /// speak: its answer has begun before its request has ended, it is a tunnel, or its Content-Type
+    /// is that of gRPC. Such a stream may be silent for longer than `body_progress` and slower than
+    /// `body_min_rate`. Default 5 min. Beyond: RST_STREAM(CANCEL). Streams that a pool's server answers
+    /// go by the pool's `between` and `tunnel_idle` instead.
+    pub stream_idle: Duration,
     /// For opening a file, with its siblings, and reading it into the cache; likewise for listing a
     /// folder, and for a page that stands in for a file that is missing. Default 10 s. Beyond: 503.
     pub process: Duration,
@@ -45,6 +51,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             body_progress: Duration::from_secs(10),
             body_min_rate: 500,
+            stream_idle: Duration::from_secs(300),
             process: Duration::from_secs(10),
             response_stall: Duration::from_secs(30),
             response_min_rate: 500,

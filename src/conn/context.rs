@@ -228,6 +228,11 @@ impl Context {
         self.generation.borrow().streams()
     }
 
+    /// Whether some route can open a tunnel.
+    pub(super) fn tunnels(&self) -> bool {
+        self.generation.borrow().tunnels()
+    }
+
     /// Closes the connection that has gone longest without a whole ClientHello, if one is to make
     /// room. False if there is none.
     pub(crate) fn evict_silent(&self) -> bool {

@@ -113,15 +113,28 @@ impl ContentSum {
     }
 }
 
-/// Checks trailers, which are then dropped (RFC 9113 section 8.1).
+/// Checks trailers, and keeps them where something reads them (RFC 9113 section 8.1).
 #[derive(Debug, Default)]
 pub(crate) struct Trailers {
     bytes: usize,
     fields: u32,
     fault: Option<&'static str>,
+    kept: Option<Vec<u8>>,
 }
 
 impl Trailers {
+    /// Keeps the fields as lines of HTTP/1, each with its CRLF: [`MAX_TRAILER_BYTES`] and four bytes for
+    /// each of [`MAX_TRAILER_FIELDS`] at most. Fields that only the head of a request may have are left
+    /// out (RFC 9110 section 6.5.1).
+    pub(crate) fn keeping() -> Self {
+        Self { kept: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// The lines that were kept.
+    pub(crate) fn into_lines(self) -> Vec<u8> {
+        self.kept.unwrap_or_default()
+    }
+
     /// What makes the message malformed, if something does.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.fault.map(|why| Fault::Stream(ErrorCode::ProtocolError, why))
@@ -159,6 +172,25 @@ impl FieldVisitor for Trailers {
                 | FieldName::Upgrade
         ) {
             self.fault = Some("a trailer field that belongs to connections of HTTP/1");
+        }
+        let of_heads = matches!(
+            field.token,
+            FieldName::ContentLength
+                | FieldName::Host
+                | FieldName::Te
+                | FieldName::Expect
+                | FieldName::Cookie
+                | FieldName::Range
+                | FieldName::IfMatch
+                | FieldName::IfNoneMatch
+                | FieldName::IfRange
+                | FieldName::IfModifiedSince
+                | FieldName::IfUnmodifiedSince
+        );
+        if let Some(kept) = self.kept.as_mut().filter(|_| !of_heads) {
+            for piece in [field.name, b": ", field.value, b"\r\n"] {
+                kept.extend_from_slice(piece);
+            }
         }
         true
     }

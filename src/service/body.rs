@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 /// The content of a request. It may be sent to another thread and read there.
@@ -52,6 +53,8 @@ impl std::error::Error for BodyError {}
 #[derive(Default)]
 struct Cell {
     piece: Option<Bytes>,
+    /// What the content ends with.
+    trailers: Option<HeaderMap>,
     /// Bytes that have not been taken, if the request states how many there are.
     remaining: Option<u64>,
     wanted: bool,
@@ -116,7 +119,9 @@ impl http_body::Body for Body {
                 return Poll::Ready(Some(Err(BodyError::Incomplete)));
             }
             if cell.ended {
-                return Poll::Ready(None);
+                return Poll::Ready(
+                    cell.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
+                );
             }
             if !cell.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
                 cell.reader = Some(cx.waker().clone());
@@ -136,7 +141,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Stream(cell) => {
                 let cell = lock(cell);
-                cell.ended && cell.piece.is_none() && !cell.failed
+                cell.ended && cell.piece.is_none() && cell.trailers.is_none() && !cell.failed
             }
         }
     }
@@ -177,8 +182,17 @@ impl Feeder {
     }
 
     /// Nothing comes behind what was handed over.
+    #[cfg(any(test, feature = "upgrade"))]
     pub(crate) fn end(&self) {
-        self.change(|cell| cell.ended = true);
+        self.end_with(None);
+    }
+
+    /// Nothing but these trailers comes behind what was handed over.
+    pub(crate) fn end_with(&self, trailers: Option<HeaderMap>) {
+        self.change(|cell| {
+            cell.trailers = trailers;
+            cell.ended = true;
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Cell)) {
@@ -256,6 +270,26 @@ mod tests {
         assert_eq!(poll(&mut body, &waker), Poll::Ready(None));
         drop(feeder);
         assert_eq!(poll(&mut body, &waker), Poll::Ready(None), "an end stays an end");
+    }
+
+    #[test]
+    fn trailers_come_behind_the_last_piece() {
+        let (mut body, feeder) = Body::stream(None, Waker::noop().clone());
+        assert!(poll(&mut body, Waker::noop()).is_pending());
+        feeder.put(Bytes::from_static(b"abc"));
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "7".parse().unwrap());
+        feeder.end_with(Some(trailers.clone()));
+        assert_eq!(
+            poll(&mut body, Waker::noop()),
+            Poll::Ready(Some(Ok(Bytes::from_static(b"abc"))))
+        );
+        assert!(!body.is_end_stream());
+        let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Some(Ok(frame))) = frame else { panic!("{frame:?}") };
+        assert_eq!(frame.into_trailers().unwrap(), trailers);
+        assert!(body.is_end_stream());
+        assert_eq!(poll(&mut body, Waker::noop()), Poll::Ready(None));
     }
 
     #[test]

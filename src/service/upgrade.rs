@@ -25,6 +25,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::{
     body::Incoming,
+    ext::Protocol,
     rt::{Read, ReadBufCursor, Write},
     server::conn::http1,
     service::service_fn,
@@ -67,7 +68,7 @@ fn lock(outbound: &Mutex<Outbound>) -> MutexGuard<'_, Outbound> {
     outbound.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a request asks for another protocol (RFC 9110 section 7.8).
+/// Whether a request of HTTP/1.1 asks for another protocol (RFC 9110 section 7.8).
 fn asks<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11
         && request.headers().contains_key(header::UPGRADE)
@@ -82,11 +83,21 @@ fn names_upgrade(fields: &HeaderMap) -> bool {
 }
 
 impl Upgrade {
-    /// Offers an upgrade to the application, if the request asks for one. `connection` is the task of
-    /// the connection.
-    pub(crate) fn offer<B>(request: &mut Request<B>, connection: &Waker) -> Option<Self> {
-        if !asks(request) {
-            return None;
+    /// Offers an upgrade to the application, if the request asks for one: by its fields, or as an
+    /// extended CONNECT to `protocol`, which applications find as [`Protocol`] (RFC 8441 section 4).
+    /// `connection` is the task of the connection.
+    pub(crate) fn offer<B>(
+        request: &mut Request<B>,
+        protocol: Option<&[u8]>,
+        connection: &Waker,
+    ) -> Option<Self> {
+        match protocol {
+            Some(protocol) => {
+                let protocol = Protocol::from(str::from_utf8(protocol).ok()?);
+                request.extensions_mut().insert(protocol);
+            }
+            None if asks(request) => {}
+            None => return None,
         }
         let (body, feeder) = Body::stream(None, connection.clone());
         let outbound = Arc::<Mutex<Outbound>>::default();

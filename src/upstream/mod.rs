@@ -27,7 +27,7 @@ mod sender;
 mod shared;
 mod talk;
 
-pub(crate) use exchange::{Exchange, Request, RequestContent, Waits};
+pub(crate) use exchange::{Answer, Exchange, Request, RequestContent, Waits};
 pub(crate) use failure::Reason;
 pub(crate) use names::Resolver;
 pub(crate) use pool::{Pool, Pools};

@@ -191,7 +191,7 @@ impl Pool {
     }
 
     /// A number that nobody can foresee.
-    pub(super) fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         let next = mix(self.worker.random.get());
         self.worker.random.set(next);
         next

@@ -30,7 +30,10 @@ use super::server::{Running, client_config, configured, serve};
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs a client of the crate `h2` against a server.
-fn client<F: Future<Output = ()>>(server: &Running, run: impl FnOnce(SendRequest<Bytes>) -> F) {
+pub(crate) fn client<F: Future<Output = ()>>(
+    server: &Running,
+    run: impl FnOnce(SendRequest<Bytes>) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let whole = async {
         let tcp = tokio::net::TcpStream::connect(server.address()).await.unwrap();
@@ -47,13 +50,15 @@ fn client<F: Future<Output = ()>>(server: &Running, run: impl FnOnce(SendRequest
     runtime.block_on(async { tokio::time::timeout(PATIENCE, whole).await.expect("stuck") });
 }
 
-fn request(method: Method, path: &str) -> Request<()> {
+pub(crate) fn request(method: Method, path: &str) -> Request<()> {
     let uri = format!("https://localhost{path}");
     Request::builder().method(method).uri(uri).body(()).unwrap()
 }
 
 /// All content of an answer, and its trailers.
-async fn collect(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub(crate) async fn collect(
+    mut body: RecvStream,
+) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut all = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;

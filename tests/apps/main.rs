@@ -12,3 +12,4 @@ mod requests;
 mod server;
 #[cfg(feature = "upgrade")]
 mod sockets;
+mod two_ways;

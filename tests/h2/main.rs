@@ -52,3 +52,4 @@ mod same;
 mod streams;
 mod stuck_disk;
 mod times;
+mod tunnels;

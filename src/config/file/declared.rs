@@ -409,6 +409,8 @@ pub(super) fn timeouts() -> Vec<Key<Timeouts>> {
             "Between two pieces of a request body; beyond it 408";
         "body_min_rate" "body-min-rate" Size bytes "500" => body_min_rate:
             "Least bytes per second of a request body, 0 for none";
+        "stream_idle" "stream-idle-timeout" Time time "300s" => stream_idle:
+            "For silence on an HTTP/2 stream on which both sides speak";
         "process" "process-timeout" Time time "10s" => process:
             "For opening a file or listing a folder; beyond it 503";
         "response" "response-timeout" Time time "30s" => response_stall:

@@ -33,7 +33,8 @@ const EMPTY_FRAMES: u32 = 16;
 /// Has an application answer a request.
 ///
 /// # Errors
-/// 400 for a head that `http` does not take.
+/// 400 for a head that `http` does not take, 501 for an extended CONNECT to a protocol that cannot be
+/// offered.
 pub(super) fn begin(
     context: &Rc<Context>,
     (application, endpoint): (&dyn Application, Endpoint),
@@ -55,9 +56,14 @@ pub(super) fn begin(
     request.extensions_mut().insert(connection);
     #[cfg(feature = "upgrade")]
     let upgrade = match feeder {
-        None => Upgrade::offer(&mut request, &context.ring.waker()),
+        None => Upgrade::offer(&mut request, incoming.protocol, &context.ring.waker()),
         Some(_) => None,
     };
+    #[cfg(not(feature = "upgrade"))]
+    let upgrade: Option<()> = None;
+    if incoming.protocol.is_some() && upgrade.is_none() {
+        return Err(Status::NotImplemented);
+    }
     let limit = context.applications.handler_timeout;
     let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
     Ok(Box::new(Answering {
@@ -70,6 +76,8 @@ pub(super) fn begin(
         trailers: None,
         #[cfg(feature = "upgrade")]
         upgrade,
+        #[cfg(feature = "upgrade")]
+        connects: incoming.protocol.is_some(),
     }))
 }
 
@@ -157,6 +165,9 @@ struct Answering {
     /// The upgrade that the request asks for. Once it was accepted it is the content.
     #[cfg(feature = "upgrade")]
     upgrade: Option<Upgrade>,
+    /// The request is an extended CONNECT, which 2xx accepts and not 101.
+    #[cfg(feature = "upgrade")]
+    connects: bool,
 }
 
 impl Answering {
@@ -195,11 +206,24 @@ impl Answering {
             feeder.put(bytes_of(piece));
         }
         if intake.is_drained() {
-            feeder.end();
+            match map_of(&intake.take_trailers()) {
+                Ok(trailers) => feeder.end_with(trailers),
+                // The content fails, as its feeder is dropped.
+                Err(fault) => self.context.defect(&fault),
+            }
         } else {
             self.feeder = Some(feeder);
         }
         true
+    }
+
+    /// Whether an answer with this status accepts the upgrade that the request asks for.
+    #[cfg(feature = "upgrade")]
+    fn accepts(&self, status: http::StatusCode) -> bool {
+        match self.connects {
+            true => status.is_success(),
+            false => status == http::StatusCode::SWITCHING_PROTOCOLS,
+        }
     }
 
     fn failed(&self, error: &CallError) -> Failure {
@@ -229,11 +253,13 @@ impl Responder for Answering {
         match self.poll(intake, |call, cx| call.poll_head(cx)) {
             Poll::Ready(Ok(head)) => {
                 #[cfg(feature = "upgrade")]
-                if head.parts.status != http::StatusCode::SWITCHING_PROTOCOLS {
+                if !self.accepts(head.parts.status) {
                     self.upgrade = None;
                 } else if let Some(upgrade) = &mut self.upgrade {
                     upgrade.accept();
-                    return Poll::Ready(Ok(switching(head)));
+                    if !self.connects {
+                        return Poll::Ready(Ok(switching(head)));
+                    }
                 }
                 Poll::Ready(streamed(head).map_err(|what| {
                     self.context.warn(&what);
@@ -312,11 +338,32 @@ fn poll_tunnel(
     intake: &mut Intake,
 ) -> Poll<Option<Result<Chunk, Failure>>> {
     while upgrade.feeder.is_wanted() {
-        let Poll::Ready(Some(piece)) = intake.poll_piece() else { break };
-        upgrade.feeder.put(bytes_of(piece));
+        match intake.poll_piece() {
+            Poll::Ready(Some(piece)) => upgrade.feeder.put(bytes_of(piece)),
+            Poll::Ready(None) => {
+                upgrade.feeder.end();
+                break;
+            }
+            Poll::Pending => break,
+        }
     }
     let outbound = ready!(upgrade.poll_outbound(&mut task::Context::from_waker(waker)));
     Poll::Ready(outbound.map(|bytes| Ok(Content::Bytes(bytes).into())))
+}
+
+/// Trailers of a request as applications get them.
+fn map_of(trailers: &Fields) -> Result<Option<HeaderMap>, &'static str> {
+    if let Fields::None = trailers {
+        return Ok(None);
+    }
+    let (mut map, mut refused) = (HeaderMap::new(), false);
+    trailers.each(|name, value| {
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            (Ok(name), Ok(value)) => refused |= map.try_append(name, value).is_err(),
+            _ => refused = true,
+        }
+    });
+    if refused { Err("trailers that were checked are none") } else { Ok(Some(map)) }
 }
 
 /// Takes out the fields that are the connection's.
@@ -370,6 +417,7 @@ mod tests {
             fields: &head.fields,
             body: BodyLength::None,
             secure: true,
+            protocol: None,
         };
         request_of(&incoming, Body::empty())
     }

@@ -19,4 +19,4 @@ pub(super) use begin::{About, begin};
 pub(super) use decide::{Decided, decide, find_out};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
-pub(super) use streamed::{EachField, Failure, Incoming, Intake, Responder, StreamedHead};
+pub(super) use streamed::{EachField, Failure, Fields, Incoming, Intake, Responder, StreamedHead};

@@ -9,14 +9,17 @@ use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead
 use crate::{
     conn::{Context, peer},
     observe::{Stage, Why},
-    parse::{BodyLength, Version},
+    parse::{BodyLength, Version, response::ResponseError},
     respond::{
         Status,
-        forward::{ForwardError, Origin, Outgoing, Spoken, asks_to_switch, request},
+        forward::{ForwardError, Origin, Outgoing, Spoken, asks_to_switch, request, websocket},
     },
     ring::{Chunk, Socket},
-    upstream::{Exchange, Pool, Reason, Request, RequestContent, Waits},
+    upstream::{Answer, Exchange, Pool, Reason, Request, RequestContent, Waits},
 };
+
+/// The one protocol that clients of HTTP/2 can ask a pool's server for.
+const WEBSOCKET: &str = "websocket";
 
 /// Has a server of a pool answer a request.
 ///
@@ -41,10 +44,18 @@ pub(super) fn begin(
             }
         });
     }
+    let connects = match incoming.protocol {
+        // RFC 9220 section 3.
+        Some(protocol) if protocol != WEBSOCKET.as_bytes() || !pool.allows_switch(WEBSOCKET) => {
+            return Err(Status::NotImplemented);
+        }
+        protocol => protocol.is_some(),
+    };
+    let method = if connects { b"GET" } else { incoming.method };
     let trusted = pool.trusts(origin.peer.ip());
     let origin = Origin { trusted, secure: incoming.secure, ..origin };
     let outgoing = Outgoing {
-        method: incoming.method,
+        method,
         target: &target,
         authority: host.as_deref(),
         spoken: match incoming.version {
@@ -52,7 +63,14 @@ pub(super) fn begin(
             Some(Version::Http11) => Spoken::Http11,
             None => Spoken::Http2,
         },
-        fields: &|visit| incoming.fields.each(visit),
+        fields: &|visit| {
+            incoming.fields.each(&mut |name, value| {
+                // A tunnel's key is ours.
+                if !(connects && name.eq_ignore_ascii_case("sec-websocket-key")) {
+                    visit(name, value);
+                }
+            });
+        },
         origin,
     };
     let mut head = Vec::with_capacity(512);
@@ -69,13 +87,23 @@ pub(super) fn begin(
     if dropped > 0 {
         pool.count_underscores(dropped);
     }
-    let method = incoming.method;
+    let key = connects.then(|| {
+        let [one, other] = [pool.random(), pool.random()].map(u64::to_ne_bytes);
+        let mut random = [0; 16];
+        random[..8].copy_from_slice(&one);
+        random[8..].copy_from_slice(&other);
+        websocket::key(random)
+    });
+    if let Some(key) = &key {
+        websocket::ask(&mut head, key);
+    }
     // Of HTTP/1.1 without content only, and to what the pool allows.
     let may_switch = method == b"GET"
         && incoming.version == Some(Version::Http11)
         && incoming.body == BodyLength::None;
     let switch = may_switch.then(|| asks_to_switch(outgoing.fields)).flatten();
     let switch = switch.filter(|protocol| pool.allows_switch(protocol));
+    let switch = if connects { Some(WEBSOCKET.to_owned()) } else { switch };
     let request = Request {
         head,
         switch,
@@ -90,7 +118,7 @@ pub(super) fn begin(
         key: pool.key(origin.peer.ip(), &target),
     };
     let exchange = Exchange::new(pool, request);
-    Ok(Box::new(Proxied { context: Rc::clone(context), pool: Rc::clone(pool), exchange }))
+    Ok(Box::new(Proxied { context: Rc::clone(context), pool: Rc::clone(pool), exchange, key }))
 }
 
 /// Where the requests of a connection come from; None if the client has left.
@@ -105,12 +133,33 @@ struct Proxied {
     context: Rc<Context>,
     pool: Rc<Pool>,
     exchange: Exchange,
+    /// The key of a WebSocket that a client of HTTP/2 has asked for.
+    key: Option<String>,
 }
 
 impl Proxied {
     fn failed(&self, reason: Reason) -> Failure {
         self.context.warn(&format_args!("pool {}: {reason}", self.pool.name()));
         Failure { status: reason.status(), why: why(reason) }
+    }
+}
+
+impl Proxied {
+    /// The head of an answer. A client of HTTP/2 that has asked for a WebSocket gets 200 for 101, and
+    /// 502 for another success: for it that would open the tunnel (RFC 8441 section 5).
+    fn head(&self, answer: Answer) -> Result<StreamedHead, Failure> {
+        let Answer { mut status, mut lines, mut length } = answer;
+        if let Some(key) = &self.key {
+            let accepted = websocket::accepted(&lines, key);
+            match (status, accepted) {
+                (101, Some(rest)) => (status, lines, length) = (200, rest, None),
+                (101, None) | (200..=299, _) => {
+                    return Err(self.failed(Reason::Head(ResponseError::UnaskedSwitch)));
+                }
+                _ => {}
+            }
+        }
+        Ok(StreamedHead { status, fields: Fields::Lines(lines.into_boxed_slice()), length })
     }
 }
 
@@ -147,13 +196,14 @@ impl Responder for Proxied {
         intake: &mut Intake,
     ) -> Poll<Result<StreamedHead, Failure>> {
         self.exchange.poll_head(intake).map(|answer| match answer {
-            Ok(answer) => Ok(StreamedHead {
-                status: answer.status,
-                fields: Fields::Lines(answer.lines.into_boxed_slice()),
-                length: answer.length,
-            }),
+            Ok(answer) => self.head(answer),
             Err(reason) => Err(self.failed(reason)),
         })
+    }
+
+    /// `between` and `tunnel_idle` of the pool.
+    fn limits_silence(&self) -> bool {
+        true
     }
 
     fn waits(&self) -> Option<Stage> {

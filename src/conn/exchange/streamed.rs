@@ -44,6 +44,12 @@ pub(in crate::conn) trait Responder {
         None
     }
 
+    /// Whether the responder itself bounds the time for which neither side of a two-way exchange
+    /// sends anything. Else the protocol does, by `stream_idle`.
+    fn limits_silence(&self) -> bool {
+        false
+    }
+
     /// The trailer fields, once the content has ended. Asked for once.
     fn take_trailers(&mut self) -> Fields {
         Fields::None
@@ -123,13 +129,14 @@ pub(in crate::conn) struct Intake {
     piece: Option<Chunk>,
     wanted: bool,
     ended: bool,
+    trailers: Fields,
 }
 
 impl Intake {
     /// Content that is framed as `length` says.
     pub(in crate::conn) fn new(length: BodyLength) -> Self {
         let ended = matches!(length, BodyLength::None | BodyLength::Length(0));
-        Self { length, piece: None, wanted: false, ended }
+        Self { length, piece: None, wanted: false, ended, trailers: Fields::None }
     }
 
     /// The next piece, which is not empty; None at the end. While there is neither the content is
@@ -179,6 +186,17 @@ impl Intake {
     pub(in crate::conn) fn end(&mut self) {
         self.ended = true;
     }
+
+    /// The same, behind these trailers, which were checked.
+    pub(in crate::conn) fn end_with(&mut self, trailers: Fields) {
+        self.trailers = trailers;
+        self.ended = true;
+    }
+
+    /// The trailers of the request, once its content has ended. They are given once.
+    pub(in crate::conn) fn take_trailers(&mut self) -> Fields {
+        std::mem::take(&mut self.trailers)
+    }
 }
 
 /// Every field line of a request, as it came.
@@ -213,6 +231,9 @@ pub(in crate::conn) struct Incoming<'r> {
     pub(in crate::conn) body: BodyLength,
     /// It came by TLS.
     pub(in crate::conn) secure: bool,
+    /// `:protocol` of an extended CONNECT (RFC 8441). If the answer is 2xx, the chunks and the intake
+    /// are a tunnel. None for all other requests: HTTP/1.1 has `Upgrade` among its fields.
+    pub(in crate::conn) protocol: Option<&'r [u8]>,
 }
 
 #[cfg(test)]

@@ -133,6 +133,7 @@ pub(super) fn examine<'l>(
                 _ => None,
             };
             let incoming = Incoming {
+                protocol: None,
                 method: head.method.as_bytes(),
                 path,
                 query,

@@ -3,7 +3,7 @@
 
 use super::{Connection, Stop, exchange::Step, streams::Slot};
 use crate::{
-    conn::exchange::Failure,
+    conn::exchange::{Failure, Fields},
     observe::Why,
     respond::{Status, h2 as respond},
     ring::Chunk,
@@ -23,7 +23,7 @@ impl Connection<'_> {
         if exchange.arrived.is_empty() {
             if exchange.ends {
                 exchange.waits_no_longer(now);
-                exchange.intake.end();
+                exchange.end_intake();
                 return Ok(true);
             }
             exchange.wanted_since =
@@ -41,7 +41,7 @@ impl Connection<'_> {
         exchange.owed += piece.len() as u32;
         exchange.intake.put(Chunk::from(piece));
         if exchange.ends {
-            exchange.intake.end();
+            exchange.end_intake();
         }
         self.give_back(slot)?;
         Ok(true)
@@ -67,7 +67,8 @@ impl Connection<'_> {
             return Ok(true);
         }
         exchange.waits_no_longer(now);
-        if !exchange.pace.keeps_up(exchange.waited, length) {
+        exchange.moved_at = now;
+        if !exchange.is_two_way && !exchange.pace.keeps_up(exchange.waited, length) {
             session.reader.consume(consumed);
             self.refuse_content(slot, Status::RequestTimeout, Why::ServerTooSlow)?;
             return Ok(true);
@@ -90,14 +91,20 @@ impl Connection<'_> {
         Ok(true)
     }
 
-    /// END_STREAM has come for a request that a responder answers.
-    pub(super) fn end_content(&mut self, slot: Slot) -> Result<(), Stop> {
+    /// END_STREAM has come for a request that a responder answers, behind these trailers.
+    pub(super) fn end_content(&mut self, slot: Slot, trailers: Vec<u8>) -> Result<(), Stop> {
         let now = self.now();
         let Some(exchange) = &mut self.streams.at(slot)?.exchange else { return Ok(()) };
         exchange.ends = true;
         exchange.waits_no_longer(now);
+        if !trailers.is_empty() {
+            if !exchange.held.grow(trailers.len()) {
+                return self.refuse_content(slot, Status::ServiceUnavailable, Why::ServerError);
+            }
+            exchange.trailers = Fields::Lines(trailers.into_boxed_slice());
+        }
         if exchange.arrived.is_empty() {
-            exchange.intake.end();
+            exchange.end_intake();
         }
         Ok(())
     }
@@ -131,7 +138,21 @@ impl Connection<'_> {
     pub(super) fn content_deadline(&self, slot: Slot) -> Option<u64> {
         let exchange = self.streams.get(slot)?.exchange.as_ref()?;
         let limit = self.context.config.timeouts.body_progress.as_millis() as u64;
-        (exchange.wanted_since > 0).then(|| exchange.wanted_since.saturating_add(limit))
+        let waited_for = exchange.wanted_since > 0 && !exchange.is_two_way;
+        waited_for.then(|| exchange.wanted_since.saturating_add(limit))
+    }
+
+    /// When one side of a two-way stream has to have sent something, in milliseconds. A window that
+    /// is shut has a deadline of its own.
+    pub(super) fn silence_deadline(&self, slot: Slot) -> Option<u64> {
+        let stream = self.streams.get(slot)?;
+        let exchange = stream.exchange.as_ref()?;
+        let silent = exchange.is_two_way
+            && (stream.remote_open || exchange.tunnel)
+            && !exchange.has_chunk()
+            && !exchange.responder.limits_silence();
+        let limit = self.context.config.timeouts.stream_idle.as_millis() as u64;
+        silent.then(|| exchange.moved_at.saturating_add(limit))
     }
 }
 

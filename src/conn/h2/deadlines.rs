@@ -178,7 +178,7 @@ impl Connection<'_> {
     fn deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
         let content = self.content_deadline(slot);
         let own = self.own_deadline_of(slot);
-        content.into_iter().chain(own).min()
+        content.into_iter().chain(own).chain(self.silence_deadline(slot)).min()
     }
 
     fn own_deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {

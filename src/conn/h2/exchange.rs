@@ -12,33 +12,29 @@ use std::{
 
 use super::{
     Connection, Stop,
-    answers::{CONTENT_BYTES, MAX_HEAD_ROOM, OWN_FIELDS, Sink, sendable, write_head},
+    answers::{CONTENT_BYTES, sendable, write_head},
     gather::Sent,
     lookups::Found,
     shared::Held,
-    streams::{Answering, How, Slot},
+    streams::Slot,
 };
 use crate::{
     conn::{
-        exchange::{Failure, Intake, Reply, Responder, StreamedHead},
+        exchange::{Failure, Fields, Intake, Reply, Responder, StreamedHead},
         sites::Served,
     },
-    hpack::BlockWriter,
-    observe::{ServerTiming, Stage, Why},
-    parse::h2::{ErrorCode, FRAME_HEAD, Flags, FrameHead, Kind},
-    respond::{
-        HeadFault, Status,
-        h2::{self as respond, HeadWriter},
+    observe::{Stage, Why},
+    parse::{
+        BodyLength,
+        h2::{ErrorCode, FRAME_HEAD},
     },
+    respond::h2 as respond,
     ring::Chunk,
     write::{Pace, Source},
 };
 
 /// What an exchange takes of the worker's account besides what it holds: itself, and its responder.
 pub(super) const EXCHANGE_BYTES: usize = 1024;
-
-/// Bytes that a field takes in a block besides its text, at most.
-const MOST_FOR_A_FIELD: usize = 10;
 
 /// How far the answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +49,20 @@ pub(super) enum Step {
 
 /// A request that a responder answers.
 pub(super) struct Exchange {
-    responder: Box<dyn Responder>,
+    pub(super) responder: Box<dyn Responder>,
     pub(super) intake: Intake,
-    served: Rc<Served>,
-    to_head: bool,
+    pub(super) served: Rc<Served>,
+    pub(super) to_head: bool,
+    /// The request is an extended CONNECT.
+    pub(super) connects: bool,
+    /// It was accepted: content of both sides is a tunnel (RFC 8441 section 5).
+    pub(super) tunnel: bool,
+    /// Both sides speak in turn, so that silence of the client is bounded by `stream_idle` instead.
+    pub(super) is_two_way: bool,
+    /// When content last moved either way, in milliseconds. Of a two-way exchange only.
+    pub(super) moved_at: u64,
+    /// The stage that the responder was last found waiting in.
+    pub(super) waits: Option<Stage>,
     /// 100 has to be sent before content can come.
     pub(super) expects_continue: bool,
     pub(super) step: Step,
@@ -64,11 +70,13 @@ pub(super) struct Exchange {
     chunk: Option<Chunk>,
     from: usize,
     /// Bytes that the head has promised beyond the chunk.
-    left: Option<u64>,
+    pub(super) left: Option<u64>,
     /// Content of the request that came before it was wanted.
     pub(super) arrived: Vec<u8>,
     /// END_STREAM has come.
     pub(super) ends: bool,
+    /// What has come with it.
+    pub(super) trailers: Fields,
     /// Bytes that were handed over and not given back to the stream's window.
     pub(super) owed: u32,
     /// Since when the client is waited for, in milliseconds; 0 for not at all. And for how long it was.
@@ -106,6 +114,11 @@ impl Exchange {
             intake,
             served,
             to_head,
+            connects: false,
+            tunnel: false,
+            is_two_way: false,
+            moved_at: 0,
+            waits: None,
             expects_continue: false,
             step: Step::Head,
             chunk: None,
@@ -113,12 +126,27 @@ impl Exchange {
             left: None,
             arrived: Vec::new(),
             ends: false,
+            trailers: Fields::None,
             owed: 0,
             wanted_since: 0,
             waited: 0,
             pace,
             held,
         })
+    }
+
+    /// The client's side of the tunnel opens: from here on its content is handed over.
+    pub(super) fn open_tunnel(&mut self) {
+        self.tunnel = true;
+        self.intake = Intake::new(BodyLength::Length(u64::MAX));
+        if self.ends && self.arrived.is_empty() {
+            self.end_intake();
+        }
+    }
+
+    /// All content of the request was handed over.
+    pub(super) fn end_intake(&mut self) {
+        self.intake.end_with(std::mem::take(&mut self.trailers));
     }
 
     /// Whether a chunk has not left.
@@ -177,7 +205,10 @@ impl Connection<'_> {
             }
             match exchange.poll() {
                 Made::Nothing if self.feed(slot)? => moved = true,
-                Made::Nothing => return Ok(moved),
+                Made::Nothing => {
+                    self.note_wait(slot)?;
+                    return Ok(moved);
+                }
                 Made::Head(Ok(head)) => self.begin_streamed(slot, &head)?,
                 Made::Head(Err(failure)) => self.fail(slot, failure)?,
                 Made::Chunk(Some(Ok(chunk))) => self.take_chunk(slot, chunk)?,
@@ -192,40 +223,16 @@ impl Connection<'_> {
         }
     }
 
-    /// The head of an answer is there.
-    fn begin_streamed(&mut self, slot: Slot, head: &StreamedHead) -> Result<(), Stop> {
-        let context = self.context;
+    /// A responder waits: its request is in the stage that it names.
+    fn note_wait(&mut self, slot: Slot) -> Result<(), Stop> {
         let stream = self.streams.at(slot)?;
-        let Some(exchange) = &mut stream.exchange else { return Err(NO_EXCHANGE) };
-        let bodiless = exchange.to_head || matches!(head.status, 204 | 304);
-        let ends = bodiless || head.length == Some(0);
-        let mut room = FRAME_HEAD + OWN_FIELDS + 2 * exchange.served.own_fields_len;
-        head.fields.each(|name, value| room += name.len() + value.len() + MOST_FOR_A_FIELD);
-        let timing =
-            if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
-        let mut bytes = vec![0; room.min(MAX_HEAD_ROOM - timing)];
-        let written = write_streamed(context, &exchange.served, &mut bytes, head);
-        let written = written.and_then(|writer| writer.finish(stream.id, ends));
-        let length = match written {
-            Ok(length) if exchange.held.grow(room) => length,
-            written => {
-                let why: &dyn std::fmt::Display = match &written {
-                    Ok(_) => &"there is no memory for the head of an answer",
-                    Err(fault) => fault,
-                };
-                context.warn(why);
-                let (status, why) = (Status::InternalServerError, Why::ServerError);
-                return self.fail(slot, Failure { status, why });
-            }
-        };
-        bytes.truncate(length);
-        exchange.step = if ends { Step::Ended } else { Step::Content };
-        exchange.left = head.length;
-        stream.clock.enter(Stage::Respond);
-        (stream.status, stream.how) = (head.status, How::Copied);
-        stream.answering = Answering::Sending;
-        stream.kept_head = Some(bytes.into_boxed_slice());
-        self.heads_waiting += 1;
+        if let Some(exchange) = &mut stream.exchange
+            && let waits @ Some(stage) = exchange.responder.waits()
+            && exchange.waits != waits
+        {
+            exchange.waits = waits;
+            stream.clock.enter(stage);
+        }
         Ok(())
     }
 
@@ -242,6 +249,7 @@ impl Connection<'_> {
             *left = rest;
         }
         (exchange.chunk, exchange.from) = (Some(chunk), 0);
+        (exchange.waits, exchange.moved_at) = (None, now);
         if stream.window.available() == 0 {
             stream.shut_at(now);
             stream.clock.enter(Stage::Window);
@@ -300,9 +308,10 @@ impl Connection<'_> {
             return Ok(());
         }
         self.schedule.remove(&mut self.streams, slot);
+        let now = self.now();
         let stream = self.streams.at(slot)?;
         let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        exchange.chunk = None;
+        (exchange.chunk, exchange.moved_at) = (None, now);
         if ends {
             exchange.step = Step::Ended;
             return self.finish_answer(slot);
@@ -311,37 +320,6 @@ impl Connection<'_> {
         if self.replies.has_room() {
             self.poll_exchange(slot)?;
         }
-        Ok(())
-    }
-
-    /// The content has ended: an empty frame says so, or the trailers.
-    fn end_streamed(&mut self, slot: Slot) -> Result<(), Stop> {
-        let stream = self.streams.at(slot)?;
-        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        if exchange.left.is_some_and(|left| left > 0) {
-            self.context.warn(&"less content was given than had been promised");
-            return self.cut(slot, Why::ServerError);
-        }
-        let trailers = exchange.responder.take_trailers();
-        let mut room = 0;
-        trailers.each(|name, value| room += name.len() + value.len() + MOST_FOR_A_FIELD);
-        let end = if room == 0 {
-            Some(respond::data(stream.id, 0, true).to_vec())
-        } else {
-            let mut bytes = vec![0; (FRAME_HEAD + room).min(MAX_HEAD_ROOM)];
-            let length = write_trailers(&mut bytes, stream.id, |field| trailers.each(field));
-            length.map(|length| {
-                bytes.truncate(length);
-                bytes
-            })
-        };
-        let Some(end) = end.filter(|end| exchange.held.grow(end.len())) else {
-            self.context.warn(&"trailers are too long to be sent");
-            return self.cut(slot, Why::ServerError);
-        };
-        exchange.step = Step::Ended;
-        stream.kept_head = Some(end.into_boxed_slice());
-        self.heads_waiting += 1;
         Ok(())
     }
 
@@ -381,7 +359,7 @@ impl Connection<'_> {
     }
 
     /// The answer breaks off: its stream is reset, so that nobody takes it for the whole.
-    fn cut(&mut self, slot: Slot, why: Why) -> Result<(), Stop> {
+    pub(super) fn cut(&mut self, slot: Slot, why: Why) -> Result<(), Stop> {
         let id = self.streams.at(slot)?.id;
         self.reset(id, ErrorCode::InternalError, why)
     }
@@ -404,49 +382,4 @@ impl Connection<'_> {
     }
 }
 
-const NO_EXCHANGE: Stop = Stop::defect("a stream has lost its responder");
-
-fn write_streamed<'b>(
-    context: &crate::conn::Context,
-    served: &Served,
-    room: &'b mut [u8],
-    streamed: &StreamedHead,
-) -> Result<HeadWriter<'b>, HeadFault> {
-    let mut head = HeadWriter::new(room, streamed.status, false).ok_or(HeadFault::Overflow)?;
-    let (mut dated, mut named) = (false, false);
-    streamed.fields.each(|name, value| {
-        if served.site.leaves_out(name) {
-            return;
-        }
-        dated |= name.eq_ignore_ascii_case("date");
-        named |= name.eq_ignore_ascii_case("server");
-        head.field(name, value);
-    });
-    served.site.write_own_fields(streamed.status < 400, &mut Sink(&mut head));
-    if !named {
-        head.server();
-    }
-    if !dated {
-        head.date(&context.time.date());
-    }
-    if let Some(length) = streamed.length.filter(|_| !matches!(streamed.status, 204 | 304)) {
-        head.field_u64("content-length", length);
-    }
-    Ok(head)
-}
-
-/// Writes trailers as one frame that ends the stream. None if they do not fit.
-fn write_trailers(
-    room: &mut [u8],
-    stream: u32,
-    each: impl FnOnce(&mut dyn FnMut(&str, &[u8])),
-) -> Option<usize> {
-    let (frame, rest) = room.split_first_chunk_mut::<FRAME_HEAD>()?;
-    let mut block = BlockWriter::new(rest);
-    each(&mut |name, value| block.field(name, value));
-    let length = block.finish()?;
-    let flags = Flags(Flags::END_HEADERS.0 | Flags::END_STREAM.0);
-    let head = FrameHead { length: length as u32, kind: Kind::Headers, flags, stream };
-    *frame = head.bytes();
-    Some(FRAME_HEAD + length)
-}
+pub(super) const NO_EXCHANGE: Stop = Stop::defect("a stream has lost its responder");

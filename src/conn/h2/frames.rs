@@ -268,7 +268,7 @@ impl Connection<'_> {
             return Ok(());
         }
         if end_stream {
-            return self.content_ended(id);
+            return self.content_ended(id, Vec::new());
         }
         if !stream.cut
             && let Some(increment) = stream.receive.consumed(length)
@@ -293,8 +293,11 @@ impl Connection<'_> {
         *kept += content.len() as u32;
         let (id, padding, length, end_stream) = (*stream, *length - *kept, *length, *end_stream);
         let finished = payload.is_finished();
-        let most = self.context.config.limits.body_bytes;
-        let summed = self.streams.at(slot)?.sum.add(content.len(), most);
+        let stream = self.streams.at(slot)?;
+        // A tunnel's bytes are no content of the request.
+        let endless = stream.exchange.as_ref().is_some_and(|exchange| exchange.connects);
+        let most = if endless { u64::MAX } else { self.context.config.limits.body_bytes };
+        let summed = stream.sum.add(content.len(), most);
         match summed {
             Ok(()) => _ = self.take_content(slot, content, taken)?,
             Err(error) => {
@@ -320,7 +323,7 @@ impl Connection<'_> {
         }
         let Some(slot) = self.streams.find(id) else { return Ok(()) };
         if end_stream {
-            return self.content_ended(id);
+            return self.content_ended(id, Vec::new());
         }
         if let Some(increment) = self.streams.at(slot)?.receive.consumed(padding) {
             self.reply(&respond::window_update(id, increment))?;
@@ -328,8 +331,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// END_STREAM has come, with content or trailers.
-    pub(super) fn content_ended(&mut self, id: u32) -> Result<(), Stop> {
+    /// END_STREAM has come, with content or with trailers, as lines.
+    pub(super) fn content_ended(&mut self, id: u32, trailers: Vec<u8>) -> Result<(), Stop> {
         let Some(slot) = self.streams.find(id) else { return Ok(()) };
         let stream = self.streams.at(slot)?;
         stream.remote_open = false;
@@ -340,7 +343,7 @@ impl Connection<'_> {
             drop(self.close_stream(slot)?);
             return Ok(());
         }
-        self.end_content(slot)
+        self.end_content(slot, trailers)
     }
 
     fn wrong_length(&mut self, id: u32) -> Result<(), Stop> {

@@ -144,14 +144,15 @@ impl Connection<'_> {
                 self.fault(stream, Fault::Stream(ErrorCode::StreamClosed, why))?;
             }
             Role::Trailers(slot) => {
-                let mut trailers = Trailers::default();
+                let read = self.streams.at(slot)?.exchange.is_some();
+                let mut trailers = if read { Trailers::keeping() } else { Trailers::default() };
                 self.decode_and_consume(block, &mut trailers)?;
                 let unended = Fault::Stream(ErrorCode::ProtocolError, "trailers do not end");
                 if let Some(fault) = trailers.fault().or((!end_stream).then_some(unended)) {
                     return self.fault(stream, fault);
                 }
                 self.streams.at(slot)?.since = 0;
-                return self.content_ended(stream);
+                return self.content_ended(stream, trailers.into_lines());
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ mod exchange;
 mod fields;
 mod flow;
 mod frames;
+mod framing;
 mod gather;
 mod heads;
 mod inbound;
@@ -113,6 +114,8 @@ struct Connection<'c> {
     table_lowered: bool,
     /// The peer has acknowledged our SETTINGS.
     acknowledged: bool,
+    /// SETTINGS_ENABLE_CONNECT_PROTOCOL was sent.
+    connects: bool,
     streams: Streams,
     schedule: Schedule,
     /// What may be sent on all streams together.
@@ -161,6 +164,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         peer: PeerSettings::default(),
         table_lowered: false,
         acknowledged: false,
+        connects: false,
         streams: Streams::new(context.config.limits.h2_streams),
         schedule: Schedule::default(),
         window: SendWindow::new(INITIAL_WINDOW),
@@ -230,7 +234,9 @@ impl Connection<'_> {
         let fields = limits.head_fields + crate::parse::h2::MAX_CRUMBS;
         let list = limits.head_bytes.saturating_add(32 * fields);
         let streams = u32::try_from(limits.h2_streams).unwrap_or(u32::MAX);
-        self.reply(&respond::settings(streams, u32::try_from(list).unwrap_or(u32::MAX)))
+        self.connects = self.context.tunnels();
+        let list = u32::try_from(list).unwrap_or(u32::MAX);
+        self.reply(&respond::settings(streams, list, self.connects))
     }
 
     fn now(&self) -> u64 {

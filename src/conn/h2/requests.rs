@@ -96,11 +96,11 @@ impl Connection<'_> {
         lookups: &'l Lookups,
         clock: &mut RequestClock,
     ) -> Result<Examined<'l>, Stop> {
-        let Self { context, socket, session, decoder, recent, .. } = self;
+        let Self { context, socket, session, decoder, recent, connects, .. } = self;
         let Received { stream, end_stream, block } = received;
         let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
         fields.clear();
-        let draft = Draft::new(text, context.head_limits);
+        let draft = Draft::new(text, context.head_limits).with_protocol(*connects);
         let all = context.streams().then_some(&mut *fields);
         let mut keeping = Keeping { draft, all };
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
@@ -127,8 +127,8 @@ impl Connection<'_> {
         };
         note(clock, &head);
         facts.priority = recent.take_priority(*stream).unwrap_or(head.priority);
-        facts.content_length = head.content_length;
-        if head.content_length.is_some_and(|length| length > context.config.limits.body_bytes) {
+        facts.content_length = head.content_length.filter(|_| head.protocol.is_none());
+        if facts.content_length.is_some_and(|length| length > context.config.limits.body_bytes) {
             let to_head = head.method == crate::parse::Method::Head;
             return Ok(Examined::Decided(facts, refused(Status::ContentTooLarge, to_head)));
         }
@@ -146,7 +146,8 @@ impl Connection<'_> {
             Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
             Decided::Streamed(served) => {
                 let body = match head.content_length {
-                    _ if *end_stream => BodyLength::None,
+                    // What follows an extended CONNECT is no content.
+                    _ if *end_stream || head.protocol.is_some() => BodyLength::None,
                     Some(length) => BodyLength::Length(length),
                     None => BodyLength::Chunked,
                 };
@@ -159,6 +160,7 @@ impl Connection<'_> {
                     fields: &KeptFields(fields),
                     body,
                     secure: true,
+                    protocol: head.protocol,
                 };
                 let to_head = head.method == crate::parse::Method::Head;
                 let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
@@ -177,6 +179,10 @@ impl Connection<'_> {
                         let mut exchange =
                             Exchange::new(responder, intake, served, to_head, pace, held);
                         exchange.expects_continue = head.expect_continue;
+                        exchange.connects = head.protocol.is_some();
+                        exchange.ends = *end_stream;
+                        exchange.is_two_way = is_grpc(KeptFields(fields));
+                        exchange.moved_at = context.ring.now();
                         Examined::Streamed(facts, exchange)
                     }
                     Err(status) => Examined::Decided(facts, refused(status, to_head)),
@@ -257,6 +263,15 @@ impl Connection<'_> {
         open.clock.enter(Stage::Respond);
         self.keep_head(slot, found)
     }
+}
+
+/// Whether a request is one of gRPC, whose sides may be silent for as long as they like.
+fn is_grpc(mut fields: KeptFields<'_>) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    let value = fields.find(|(name, _)| *name == b"content-type").map(|(_, value)| value);
+    value
+        .and_then(|value| value.get(..TYPE.len()))
+        .is_some_and(|value| value.eq_ignore_ascii_case(TYPE))
 }
 
 /// Gives the clock what the log says of a request.

@@ -128,6 +128,11 @@ impl Generation {
         self.streams
     }
 
+    /// Whether a route can open a tunnel.
+    pub(in crate::conn) fn tunnels(&self) -> bool {
+        self.plan.tunnels
+    }
+
     /// What a request gets whose head is not understood: the fields of the site for all names, if
     /// there is one.
     pub(in crate::conn) fn refusing(&self) -> Rc<Served> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    config::{Config, Site},
+    config::{Action, Config, Site},
     files::Folder,
     process::routes::Router,
 };
@@ -18,6 +18,8 @@ pub(crate) struct SitePlan {
     pub(super) router: Router,
     pub(super) sites: Vec<Site>,
     folders: HashMap<PathBuf, Folder>,
+    /// Some route can open a tunnel.
+    pub(super) tunnels: bool,
 }
 
 impl SitePlan {
@@ -33,7 +35,8 @@ impl SitePlan {
             let folder = folder.map_err(|error| FolderError { path: path.clone(), error })?;
             folders.insert(path, folder);
         }
-        Ok(Self { router: Router::new(&sites), sites, folders })
+        let tunnels = sites.iter().any(|site| tunnels(config, site));
+        Ok(Self { router: Router::new(&sites), sites, folders, tunnels })
     }
 
     /// The folder at a path, as it was opened.
@@ -45,6 +48,17 @@ impl SitePlan {
     pub(crate) fn folders(&self) -> impl Iterator<Item = (&Path, &Folder)> {
         self.folders.iter().map(|(path, folder)| (&**path, folder))
     }
+}
+
+/// Whether a route of a site can open a tunnel: to a service, or to a pool that lets clients switch.
+fn tunnels(config: &Config, site: &Site) -> bool {
+    site.routes.iter().any(|route| match &route.action {
+        Action::Service(_) => cfg!(feature = "upgrade"),
+        Action::Proxy { pool } => {
+            config.pools.get(pool).is_some_and(|pool| !pool.upgrade.is_empty())
+        }
+        Action::Files(_) | Action::Redirect(_) | Action::Fixed(_) => false,
+    })
 }
 
 /// A folder that cannot be opened.

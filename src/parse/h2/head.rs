@@ -3,7 +3,7 @@
 //! Fields are lent one by one and a later one may overwrite them, so what matters is copied to
 //! memory that the worker's connections share; nothing of it outlives the decision.
 
-use super::Priority;
+use super::{FieldCheck, Priority, field_check};
 use crate::{
     hpack::{Field, FieldName, FieldVisitor},
     parse::{
@@ -47,6 +47,9 @@ pub struct Draft<'s> {
     scheme: Option<Kept>,
     path: Option<Kept>,
     authority: Option<Kept>,
+    protocol: Option<Kept>,
+    /// The server has announced extended CONNECT.
+    connects: bool,
     host: Option<Kept>,
     content_length: Option<u64>,
     expect_continue: bool,
@@ -75,10 +78,12 @@ pub struct Head<'s> {
     pub method: Method<'s>,
     /// What the request is for; never in the absolute form.
     pub target: Target<'s>,
-    /// `:path` as it came; empty for CONNECT.
+    /// `:path` as it came; empty for a CONNECT that is not extended.
     pub path_text: &'s [u8],
     /// `:authority`, or `Host` where that is absent: a host that is not empty, perhaps a port.
     pub authority: &'s [u8],
+    /// `:protocol` of an extended CONNECT (RFC 8441 section 4), whose target is in the origin form.
+    pub(crate) protocol: Option<&'s [u8]>,
     /// The stated length of the content, in bytes.
     pub content_length: Option<u64>,
     /// The client waits for 100 before it sends its content.
@@ -149,6 +154,8 @@ impl<'s> Draft<'s> {
             scheme: None,
             path: None,
             authority: None,
+            protocol: None,
+            connects: false,
             host: None,
             content_length: None,
             expect_continue: false,
@@ -157,6 +164,13 @@ impl<'s> Draft<'s> {
             kept: [(FieldName::Other, Kept { start: 0, end: 0 }); MAX_KEPT],
             kept_count: 0,
         }
+    }
+
+    /// With `connects`, CONNECT may name a protocol: SETTINGS_ENABLE_CONNECT_PROTOCOL has said so.
+    #[must_use]
+    pub(crate) fn with_protocol(mut self, connects: bool) -> Self {
+        self.connects = connects;
+        self
     }
 
     /// Whether a bound was exceeded.
@@ -173,7 +187,11 @@ impl<'s> Draft<'s> {
         match name {
             FieldName::Cookie => self.crumbs += 1,
             // They stand for the request line, which is no field.
-            FieldName::Method | FieldName::Scheme | FieldName::Path | FieldName::Authority => {}
+            FieldName::Method
+            | FieldName::Scheme
+            | FieldName::Path
+            | FieldName::Authority
+            | FieldName::Protocol => {}
             _ => self.fields += 1,
         }
         if self.bytes > self.limits.max_head_bytes
@@ -199,7 +217,7 @@ impl<'s> Draft<'s> {
         let pseudo = matches!(
             name,
             FieldName::Method | FieldName::Scheme | FieldName::Path | FieldName::Authority
-        );
+        ) || (name == FieldName::Protocol && self.connects);
         if pseudo {
             return self.note_pseudo(name, value);
         }
@@ -269,6 +287,7 @@ impl<'s> Draft<'s> {
             FieldName::Method => &mut self.method,
             FieldName::Scheme => &mut self.scheme,
             FieldName::Path => &mut self.path,
+            FieldName::Protocol => &mut self.protocol,
             _ => &mut self.authority,
         };
         if std::mem::replace(place, kept).is_some() {
@@ -328,12 +347,16 @@ impl<'s> Draft<'s> {
             Ok(authority) => authority,
             Err(why) => return HeadOutcome::Malformed(why),
         };
+        let protocol = get(self.protocol);
+        if protocol.is_some() && method != Method::Connect {
+            return HeadOutcome::Malformed(":protocol is not of CONNECT");
+        }
         let target = match (method, get(self.scheme), get(self.path)) {
-            (Method::Connect, None, None) => match authority {
+            (Method::Connect, None, None) if protocol.is_none() => match authority {
                 Some(text) if authority::is_host_and_port(text) => Target::Authority(text),
                 _ => return HeadOutcome::Malformed("CONNECT is not for a host and a port"),
             },
-            (Method::Connect, ..) => {
+            (Method::Connect, ..) if protocol.is_none() => {
                 return HeadOutcome::Malformed("CONNECT has :scheme or :path");
             }
             (_, Some(scheme), Some(path)) => {
@@ -373,6 +396,7 @@ impl<'s> Draft<'s> {
             target,
             path_text: get(self.path).unwrap_or(b""),
             authority,
+            protocol,
             content_length: self.content_length,
             expect_continue: self.expect_continue && !end_stream,
             priority: get(self.priority).map_or_else(Priority::default, Priority::parse),
@@ -411,37 +435,6 @@ fn same_authority(one: &[u8], other: &[u8]) -> bool {
 fn slice(text: &[u8], kept: Kept) -> &[u8] {
     // Both ends were noted while the text was gathered.
     &text[kept.start as usize..kept.end as usize]
-}
-
-/// What is wrong with the text of one field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldCheck {
-    /// Nothing.
-    Valid,
-    /// The name is empty, or not in lower case, or no token.
-    Name,
-    /// The value holds a control character, or begins or ends with a blank.
-    Value,
-}
-
-/// Checks a field that was not checked before (RFC 9113 section 8.2.1).
-pub(crate) fn field_check(field: &Field<'_>) -> FieldCheck {
-    let lower = |byte: &u8| is_token_byte(*byte) && !byte.is_ascii_uppercase();
-    // A name that is known is one that is valid.
-    if field.token == FieldName::Other && (field.name.is_empty() || !field.name.iter().all(lower)) {
-        return FieldCheck::Name;
-    }
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let forbidden = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
-    let value = field.value;
-    // Without an early exit, so that the compiler takes many bytes at once.
-    if value.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) != 0
-        || blank(value.first())
-        || blank(value.last())
-    {
-        return FieldCheck::Value;
-    }
-    FieldCheck::Valid
 }
 
 impl FieldVisitor for Draft<'_> {

@@ -5,6 +5,7 @@
 //! stream or the connection, and with which code.
 
 mod fault;
+mod field;
 mod frame;
 mod head;
 mod preface;
@@ -17,12 +18,13 @@ mod properties;
 mod tests;
 
 pub(crate) use fault::{ErrorCode, Fault};
+pub(crate) use field::{FieldCheck, field_check};
 pub(crate) use frame::{
     FRAME_HEAD, Flags, FrameHead, Kind, MAX_FRAME_SIZE, go_away_code, header_block, priority_frame,
     priority_update, reset_code, window_increment,
 };
 pub use head::{Draft, HeadOutcome};
-pub(crate) use head::{FieldCheck, Head, MAX_CRUMBS, field_check};
+pub(crate) use head::{Head, MAX_CRUMBS};
 pub(crate) use preface::{PREFACE, expect_preface};
 pub(crate) use priority::Priority;
 pub(crate) use settings::PeerSettings;

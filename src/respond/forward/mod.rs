@@ -13,6 +13,7 @@ mod origin;
 mod path;
 mod request;
 mod response;
+pub(crate) mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -20,34 +20,18 @@ pub(crate) const fn data(stream: u32, length: u32, end_stream: bool) -> [u8; FRA
     FrameHead { length, kind: Kind::Data, flags, stream }.bytes()
 }
 
-/// Octets of our SETTINGS.
-pub(crate) const OWN_SETTINGS: usize = FRAME_HEAD + 3 * 6;
-
-/// Our SETTINGS: all that differ from the defaults (RFC 9113 section 6.5.2, RFC 9218
-/// section 2.1).
-pub(crate) const fn settings(max_streams: u32, max_header_list: u32) -> [u8; OWN_SETTINGS] {
-    let payload = (OWN_SETTINGS - FRAME_HEAD) as u32;
-    let head = FrameHead { length: payload, kind: Kind::Settings, flags: Flags(0), stream: 0 };
-    let mut bytes = [0; OWN_SETTINGS];
-    let mut used = 0;
-    while used < FRAME_HEAD {
-        bytes[used] = head.bytes()[used];
-        used += 1;
-    }
-    // MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_RFC7540_PRIORITIES.
-    let values = [(0x3, max_streams), (0x6, max_header_list), (0x9, 1)];
-    let mut at = 0;
-    while at < values.len() {
-        let (name, value) = values[at];
-        let value = value.to_be_bytes();
-        let setting = [0, name, value[0], value[1], value[2], value[3]];
-        let mut octet = 0;
-        while octet < 6 {
-            bytes[used] = setting[octet];
-            used += 1;
-            octet += 1;
-        }
-        at += 1;
+/// Our SETTINGS: all that differ from the defaults (RFC 9113 section 6.5.2, RFC 9218 section 2.1,
+/// RFC 8441 section 3).
+pub(crate) fn settings(max_streams: u32, max_header_list: u32, connect_protocol: bool) -> Vec<u8> {
+    // MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_RFC7540_PRIORITIES, ENABLE_CONNECT_PROTOCOL.
+    let values: [(u16, u32); 4] = [(0x3, max_streams), (0x6, max_header_list), (0x9, 1), (0x8, 1)];
+    let count = if connect_protocol { values.len() } else { values.len() - 1 };
+    let length = 6 * count as u32;
+    let head = FrameHead { length, kind: Kind::Settings, flags: Flags(0), stream: 0 };
+    let mut bytes = head.bytes().to_vec();
+    for (name, value) in values.into_iter().take(count) {
+        bytes.extend_from_slice(&name.to_be_bytes());
+        bytes.extend_from_slice(&value.to_be_bytes());
     }
     bytes
 }
@@ -135,7 +119,10 @@ mod tests {
         let head = FrameHead::parse(&data(0x0102_0304, 16_375, true)).unwrap();
         assert_eq!((head.stream, head.length, head.kind), (0x0102_0304, 16_375, Kind::Data));
         assert!(head.flags.has(Flags::END_STREAM));
-        let own = settings(100, 27_000);
-        assert_eq!(parts(&own).1, [0, 3, 0, 0, 0, 100, 0, 6, 0, 0, 0x69, 0x78, 0, 9, 0, 0, 0, 1]);
+        let own = settings(100, 27_000, false);
+        let expected = [0, 3, 0, 0, 0, 100, 0, 6, 0, 0, 0x69, 0x78, 0, 9, 0, 0, 0, 1];
+        assert_eq!(parts(&own).1, expected);
+        let own = settings(100, 27_000, true);
+        assert_eq!(parts(&own).1, [&expected[..], &[0, 8, 0, 0, 0, 1]].concat());
     }
 }
