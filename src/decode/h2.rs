@@ -119,7 +119,8 @@ pub(crate) struct Trailers {
     bytes: usize,
     fields: u32,
     fault: Option<&'static str>,
-    kept: Option<Vec<u8>>,
+    keeps: bool,
+    kept: Vec<u8>,
 }
 
 impl Trailers {
@@ -127,12 +128,12 @@ impl Trailers {
     /// each of [`MAX_TRAILER_FIELDS`] at most. Fields that only the head of a request may have are left
     /// out (RFC 9110 section 6.5.1).
     pub(crate) fn keeping() -> Self {
-        Self { kept: Some(Vec::new()), ..Self::default() }
+        Self { keeps: true, ..Self::default() }
     }
 
-    /// The lines that were kept.
+    /// The lines that were kept; none if they were not to be kept.
     pub(crate) fn into_lines(self) -> Vec<u8> {
-        self.kept.unwrap_or_default()
+        self.kept
     }
 
     /// What makes the message malformed, if something does.
@@ -187,9 +188,9 @@ impl FieldVisitor for Trailers {
                 | FieldName::IfModifiedSince
                 | FieldName::IfUnmodifiedSince
         );
-        if let Some(kept) = self.kept.as_mut().filter(|_| !of_heads) {
+        if self.keeps && !of_heads {
             for piece in [field.name, b": ", field.value, b"\r\n"] {
-                kept.extend_from_slice(piece);
+                self.kept.extend_from_slice(piece);
             }
         }
         true
