@@ -46,6 +46,8 @@
 #![allow(rustdoc::private_intra_doc_links)]
 // The program uses parts that the library keeps to itself.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+// For the members of the largest objects in `json!`.
+#![recursion_limit = "256"]
 
 mod accept;
 mod calendar;

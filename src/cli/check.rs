@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::options::{Check, ConfigCommand};
 use super::{Exit, complain, print};
 use crate::config::Config;
@@ -38,6 +40,10 @@ fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))
 }
 
+fn print_value(value: &Value) {
+    print(format!("{value}\n").as_bytes());
+}
+
 /// Runs `ringway check`.
 pub(super) fn run(options: &Check) -> Exit {
     let path: &PathBuf = &options.file;
@@ -48,7 +54,7 @@ pub(super) fn run(options: &Check) -> Exit {
     let config = match file::read(&text, path) {
         Ok(config) => config,
         Err(faults) if options.json => {
-            print(format!("{{\"ok\":false,\"errors\":{}}}\n", faults.to_json()).as_bytes());
+            print_value(&json!({ "ok": false, "errors": faults.to_json() }));
             return Exit::Usage;
         }
         Err(faults) => return complain(Exit::Usage, faulty(&faults)),
@@ -57,16 +63,14 @@ pub(super) fn run(options: &Check) -> Exit {
     let mut warnings = match server::try_tls(&config) {
         Ok(warnings) => warnings,
         Err(error) if options.json => {
-            let problem = file::quoted(&error.to_string());
-            print(format!("{{\"ok\":false,\"errors\":[{{\"problem\":{problem}}}]}}\n").as_bytes());
+            print_value(&json!({ "ok": false, "errors": [{ "problem": error.to_string() }] }));
             return Exit::Usage;
         }
         Err(error) => return complain(Exit::Usage, error),
     };
     warnings.extend(config.lints());
     if options.json {
-        let listed: Vec<_> = warnings.iter().map(|warning| file::quoted(warning)).collect();
-        print(format!("{{\"ok\":true,\"warnings\":[{}]}}\n", listed.join(",")).as_bytes());
+        print_value(&json!({ "ok": true, "warnings": warnings }));
     } else {
         for warning in &warnings {
             complain(Exit::Done, format_args!("warning: {warning}"));

@@ -1,5 +1,7 @@
-//! Writing JSON (RFC 8259). The invariant: whatever text goes in, one string literal without line
-//! ends comes out; and what a closure writes is one value, with its commas in their places.
+//! Strings in lines of JSON (RFC 8259): those of the log and of the access log, which are written
+//! without a value in between. The invariant: whatever text goes in, one string literal comes out that
+//! holds nothing that some reader takes for the end of a line. serde_json leaves DEL, NEL and U+2028 as
+//! they are, and a client could end a line by them.
 
 use std::fmt::Write;
 
@@ -23,114 +25,9 @@ pub(crate) fn push_string(into: &mut String, text: &str) {
     into.push('"');
 }
 
-/// An object that is being written.
-pub(crate) struct Object<'t> {
-    text: &'t mut String,
-    empty: bool,
-}
-
-/// An array that is being written.
-pub(crate) struct Array<'t> {
-    text: &'t mut String,
-    empty: bool,
-}
-
-/// Appends an object.
-pub(crate) fn push_object(text: &mut String, write: impl FnOnce(&mut Object<'_>)) {
-    text.push('{');
-    write(&mut Object { text, empty: true });
-    text.push('}');
-}
-
-fn push_array(text: &mut String, write: impl FnOnce(&mut Array<'_>)) {
-    text.push('[');
-    write(&mut Array { text, empty: true });
-    text.push(']');
-}
-
-fn push_float(text: &mut String, number: f64) {
-    // JSON knows neither infinities nor what is not a number.
-    if number.is_finite() {
-        let _ = write!(text, "{number}");
-    } else {
-        text.push_str("null");
-    }
-}
-
-impl Object<'_> {
-    fn name(&mut self, name: &str) -> &mut String {
-        if !std::mem::take(&mut self.empty) {
-            self.text.push(',');
-        }
-        push_string(self.text, name);
-        self.text.push(':');
-        self.text
-    }
-
-    pub(crate) fn number(&mut self, name: &str, number: u64) {
-        let _ = write!(self.name(name), "{number}");
-    }
-
-    pub(crate) fn number_or_null(&mut self, name: &str, number: Option<u64>) {
-        match number {
-            Some(number) => self.number(name, number),
-            None => self.null(name),
-        }
-    }
-
-    pub(crate) fn float(&mut self, name: &str, number: f64) {
-        push_float(self.name(name), number);
-    }
-
-    pub(crate) fn boolean(&mut self, name: &str, value: bool) {
-        let _ = write!(self.name(name), "{value}");
-    }
-
-    pub(crate) fn string(&mut self, name: &str, value: &str) {
-        push_string(self.name(name), value);
-    }
-
-    pub(crate) fn null(&mut self, name: &str) {
-        self.name(name).push_str("null");
-    }
-
-    pub(crate) fn object(&mut self, name: &str, write: impl FnOnce(&mut Object<'_>)) {
-        push_object(self.name(name), write);
-    }
-
-    pub(crate) fn array(&mut self, name: &str, write: impl FnOnce(&mut Array<'_>)) {
-        push_array(self.name(name), write);
-    }
-}
-
-impl Array<'_> {
-    fn item(&mut self) -> &mut String {
-        if !std::mem::take(&mut self.empty) {
-            self.text.push(',');
-        }
-        self.text
-    }
-
-    pub(crate) fn number(&mut self, number: u64) {
-        let _ = write!(self.item(), "{number}");
-    }
-
-    pub(crate) fn string(&mut self, value: &str) {
-        push_string(self.item(), value);
-    }
-
-    pub(crate) fn object(&mut self, write: impl FnOnce(&mut Object<'_>)) {
-        push_object(self.item(), write);
-    }
-
-    pub(crate) fn array(&mut self, write: impl FnOnce(&mut Array<'_>)) {
-        push_array(self.item(), write);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{push_object, push_string};
+    use super::push_string;
     use proptest::prelude::*;
 
     fn string(text: &str) -> String {
@@ -144,29 +41,6 @@ mod tests {
         assert_eq!(string("a\"b\\c\n\r\t"), r#""a\"b\\c\n\r\t""#);
         assert_eq!(string("\0\u{1b}[31m\u{2028}"), r#""\u0000\u001b[31m\u2028""#);
         assert_eq!(string("gr\u{fc}n \u{1f600}"), "\"gr\u{fc}n \u{1f600}\"");
-    }
-
-    #[test]
-    fn members_and_items_are_parted_by_commas() {
-        let mut text = String::new();
-        push_object(&mut text, |object| {
-            object.number("a", 1);
-            object.array("b", |array| {
-                array.string("x");
-                array.number(2);
-                array.object(|_| {});
-                array.array(|_| {});
-            });
-            object.object("c", |object| object.null("d"));
-            object.number_or_null("e", None);
-            object.boolean("f", true);
-            object.float("g", 0.5);
-            object.float("h", f64::NAN);
-        });
-        assert_eq!(
-            text,
-            r#"{"a":1,"b":["x",2,{},[]],"c":{"d":null},"e":null,"f":true,"g":0.5,"h":null}"#
-        );
     }
 
     proptest! {

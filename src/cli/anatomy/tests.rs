@@ -137,8 +137,8 @@ fn rounds_begin_with_a_full_handshake_each() {
         "\"certificate\":{\"verified\":true,\"complaint\":null}",
         "\"medians\":{\"first\":{\"stages_us\":{\"lookup\":",
         "\"second\":{\"stages_us\":{\"connect\":",
-        "{\"name\":\"decode\",\"duration_us\":1.000,\"description\":null}",
-        "\"admitted_us\":1.000,\"unexplained_us\":",
+        "{\"name\":\"decode\",\"duration_us\":1.0,\"description\":null}",
+        "\"admitted_us\":1.0,\"unexplained_us\":",
         "\"content_bytes\":100000",
         "\"ending\":\"close_notify\"",
     ] {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::observe::json;
+use serde_json::{Value, json};
 
 /// How a line turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,42 +101,17 @@ impl Report {
     /// `{"works":…,"sections":[{"title":…,"lines":[{"mark":…,"what":…,"says":…,"remedy":…}]}]}`
     /// and a line's end; `mark` is `yes`, `no`, `fail` or `note`, `remedy` may be `null`.
     pub(super) fn to_json(&self) -> String {
-        let mut out = format!("{{\"works\":{},\"sections\":[", self.works());
-        for (index, section) in self.sections.iter().enumerate() {
-            separate(&mut out, index);
-            out.push_str("{\"title\":");
-            json::push_string(&mut out, section.title);
-            out.push_str(",\"lines\":[");
-            for (index, line) in section.lines.iter().enumerate() {
-                separate(&mut out, index);
-                push_line(&mut out, line);
-            }
-            out.push_str("]}");
-        }
-        out.push_str("]}\n");
-        out
+        let line = |line: &Line| {
+            let Line { mark, what, says, remedy } = line;
+            json!({ "mark": mark.json(), "what": what, "says": says, "remedy": remedy })
+        };
+        let section = |section: &Section| {
+            let lines: Vec<Value> = section.lines.iter().map(line).collect();
+            json!({ "title": section.title, "lines": lines })
+        };
+        let sections: Vec<Value> = self.sections.iter().map(section).collect();
+        format!("{}\n", json!({ "works": self.works(), "sections": sections }))
     }
-}
-
-fn separate(out: &mut String, index: usize) {
-    if index > 0 {
-        out.push(',');
-    }
-}
-
-fn push_line(out: &mut String, line: &Line) {
-    out.push_str("{\"mark\":");
-    json::push_string(out, line.mark.json());
-    out.push_str(",\"what\":");
-    json::push_string(out, &line.what);
-    out.push_str(",\"says\":");
-    json::push_string(out, &line.says);
-    out.push_str(",\"remedy\":");
-    match &line.remedy {
-        Some(remedy) => json::push_string(out, remedy),
-        None => out.push_str("null"),
-    }
-    out.push('}');
 }
 
 impl fmt::Display for Report {

@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
+
 use crate::config::{ClientAuth, ClientAuthMode, LogFormat, MemoryCeiling};
-use crate::observe::{json, log::push_time};
+use crate::observe::log::push_time;
 use crate::server::ServedCertificate;
 use addresses::urls;
 
@@ -81,33 +83,24 @@ impl fmt::Display for StartBlock {
 impl StartBlock {
     /// As one line of JSON in the form of the log's lines, for a collector that reads both streams.
     pub(super) fn to_json(&self) -> String {
-        let mut text = String::from("{\"time\":\"");
-        push_time(&mut text, SystemTime::now());
-        text.push_str("\",\"level\":\"INFO\",\"target\":\"ringway::start\",\"message\":");
-        json::push_string(&mut text, &self.title());
-        let facts = self.facts();
-        let mut addresses = facts.iter().filter(|(label, _)| *label == AT).peekable();
-        if addresses.peek().is_some() {
-            text.push_str(",\"at\":[");
-            for (index, (_, url)) in addresses.enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                json::push_string(&mut text, url);
-            }
-            text.push(']');
+        let mut time = String::new();
+        push_time(&mut time, SystemTime::now());
+        let mut line = Map::new();
+        let mut member = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        member("time", time.into());
+        member("level", "INFO".into());
+        member("target", "ringway::start".into());
+        member("message", self.title().into());
+        let (addresses, facts): (Vec<Fact>, Vec<Fact>) =
+            self.facts().into_iter().partition(|(label, _)| *label == AT);
+        if !addresses.is_empty() {
+            member("at", addresses.into_iter().map(|(_, url)| url).collect());
         }
-        for (label, says) in facts.iter().filter(|(label, _)| *label != AT) {
-            text.push(',');
-            json::push_string(
-                &mut text,
-                &label.to_lowercase().replace('/', "").replace([' ', '-'], "_"),
-            );
-            text.push(':');
-            json::push_string(&mut text, says);
+        for (label, says) in facts {
+            let name = label.to_lowercase().replace('/', "").replace([' ', '-'], "_");
+            member(&name, says.into());
         }
-        text.push_str("}\n");
-        text
+        format!("{}\n", Value::Object(line))
     }
 
     fn title(&self) -> String {

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Value, json};
+
 /// One thing that is wrong, or that is right and unwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -62,22 +64,15 @@ impl Faults {
     }
 
     /// One JSON object for each, in an array.
-    pub(crate) fn to_json(&self) -> String {
-        let mut json = String::from("[");
-        for (number, placed) in self.placed.iter().enumerate() {
-            let comma = if number == 0 { "" } else { "," };
+    pub(crate) fn to_json(&self) -> Value {
+        let file = self.file.to_string_lossy();
+        let each = |placed: &Placed| {
             let Placed { line, column, problem, advice, .. } = placed;
-            let (file, problem) = (quoted(&self.file.to_string_lossy()), quoted(problem));
-            let advice = quoted(advice);
-            // Writing to a text does not fail.
-            let _ = write!(
-                json,
-                "{comma}{{\"file\":{file},\"line\":{line},\"column\":{column},\
-                 \"problem\":{problem},\"advice\":{advice}}}"
-            );
-        }
-        json.push(']');
-        json
+            json!({
+                "file": file, "line": line, "column": column, "problem": problem, "advice": advice
+            })
+        };
+        self.placed.iter().map(each).collect()
     }
 }
 
@@ -128,7 +123,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// A text as JSON has it (RFC 8259 section 7).
+/// A text as a basic string of TOML, which is one of JSON as well. TOML does not allow DEL in it.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for char in text.chars() {
@@ -136,7 +131,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
-            char if u32::from(char) < 0x20 => {
+            char if char.is_ascii_control() => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(char));
             }
             char => quoted.push(char),

@@ -198,10 +198,20 @@ fn what_is_no_toml_is_said_with_its_line() {
 }
 
 #[test]
+fn a_text_comes_back_from_toml_and_from_json() {
+    let text: String = ('\0'..='\u{a0}').collect();
+    let quoted = super::fault::quoted(&text);
+    let (_, faults) = tree::parse(&format!("a = {quoted}\n"));
+    assert!(faults.is_empty(), "{quoted} {faults:?}");
+    assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+}
+
+#[test]
 fn faults_as_json_are_json() {
     let (_folder, config) = with_folder("a\"b = 1\n\"\\u0000\" = 1\nlisten = 'x\ty'\n");
     let json = config.unwrap_err().to_json();
-    let faults: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let faults: serde_json::Value = serde_json::from_str(&json.to_string()).unwrap();
+    assert_eq!(faults, json);
     assert!(faults.as_array().unwrap().iter().all(|fault| fault["line"].is_u64()), "{json}");
 }
 

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value, json};
+
 use super::{
     History, Point,
     grown::{Counted, Figures},
 };
-use crate::observe::{
-    Anatomy, Ended, Route, Stage,
-    json::{Object, push_object},
-    stage::REQUEST_STAGES,
-};
+use crate::observe::{Anatomy, Ended, Route, Stage, stage::REQUEST_STAGES};
 
 /// The number of the shape. Members may be added under the same number.
 const FORMAT: u64 = 1;
@@ -81,55 +79,45 @@ impl Summary {
         }
     }
 
-    fn push(&self, point: &mut Object<'_>) {
-        point.number("requests", self.requests);
-        point.number_or_null("p50_ns", self.p50);
-        point.number_or_null("p99_ns", self.p99);
-        point.number("refused", self.refused);
-        point.number("failed", self.failed);
-        point.number("aborted", self.aborted);
-        point.number("timed_out", self.timed_out);
-        point.number("handshakes", self.handshakes);
-        point.number("failed_handshakes", self.failed_handshakes);
-        point.number("payload_bytes", self.payload);
-        point.number("lost_ns", self.lost);
-        point.number("connections", self.connections);
-        point.object("stages_ns", |stages| {
-            for (stage, time) in REQUEST_STAGES.into_iter().zip(self.parts) {
-                if time > 0 {
-                    stages.number(stage.name(), time);
-                }
-            }
-        });
+    fn to_value(&self, ago: Duration) -> Value {
+        let stages: Map<String, Value> = REQUEST_STAGES
+            .into_iter()
+            .zip(self.parts)
+            .filter(|(_, time)| *time > 0)
+            .map(|(stage, time)| (stage.name().to_owned(), time.into()))
+            .collect();
+        json!({
+            "seconds_ago": ago.as_millis() as f64 / 1e3,
+            "seconds": self.lasted.as_millis() as f64 / 1e3,
+            "requests": self.requests,
+            "p50_ns": self.p50,
+            "p99_ns": self.p99,
+            "refused": self.refused,
+            "failed": self.failed,
+            "aborted": self.aborted,
+            "timed_out": self.timed_out,
+            "handshakes": self.handshakes,
+            "failed_handshakes": self.failed_handshakes,
+            "payload_bytes": self.payload,
+            "lost_ns": self.lost,
+            "connections": self.connections,
+            "stages_ns": stages,
+        })
     }
 }
 
 impl History {
     /// The hour in a few figures for each moment that was kept, oldest first, as seen at `now`.
     pub(crate) fn to_json(&self, now: Duration) -> String {
-        let mut text = String::with_capacity(16 << 10);
-        push_object(&mut text, |report| {
-            report.number("format", FORMAT);
-            report.number("every_seconds", super::EVERY.as_secs());
-            report.array("points", |points| {
-                for (place, point) in self.points.iter().enumerate() {
-                    let before = place.checked_sub(1).and_then(|before| self.points.get(before));
-                    // What lies before the oldest one is not known, unless that is the start.
-                    if before.is_none() && self.forgotten {
-                        continue;
-                    }
-                    let ago = now.saturating_sub(point.at);
-                    let summary = summary(before, point);
-                    points.object(|each| {
-                        each.float("seconds_ago", ago.as_millis() as f64 / 1e3);
-                        each.float("seconds", summary.lasted.as_millis() as f64 / 1e3);
-                        summary.push(each);
-                    });
-                }
-            });
+        let points = self.points.iter().enumerate().filter_map(|(place, point)| {
+            let before = place.checked_sub(1).and_then(|before| self.points.get(before));
+            // What lies before the oldest one is not known, unless that is the start.
+            let known = before.is_some() || !self.forgotten;
+            known.then(|| summary(before, point).to_value(now.saturating_sub(point.at)))
         });
-        text.push('\n');
-        text
+        let points: Vec<Value> = points.collect();
+        let every = super::EVERY.as_secs();
+        format!("{}\n", json!({ "format": FORMAT, "every_seconds": every, "points": points }))
     }
 }
 

@@ -5,242 +5,194 @@ mod ledger;
 mod slow;
 mod worker;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
 
 use super::{
-    Anatomy, Stage, TAIL,
-    anatomy::days_left,
-    histograms::buckets,
-    json::{Array, Object, push_object},
-    log::push_time,
-    slow::Stall,
-    stage::REQUEST_STAGES,
+    Anatomy, Stage, TAIL, Work, anatomy::days_left, histograms::buckets, log::push_time,
+    slow::Stall, stage::REQUEST_STAGES,
 };
-use ledger::push_ledger;
-use slow::push_slow;
-use worker::{push_thread, push_worker};
 
 /// The number of the shape. Members may be added under the same number.
 const FORMAT: u64 = 2;
 
 impl Anatomy {
-    /// The report as JSON.
+    /// The report as JSON, with a line's end.
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(64 << 10);
-        push_object(&mut text, |report| {
-            report.number("format", FORMAT);
-            report.object("server", |server| self.push_server(server));
-            match self.window {
-                None => report.null("window"),
-                Some(window) => report.object("window", |object| {
-                    object.float("since_seconds", seconds(window.since));
-                    object.float("until_seconds", seconds(window.until));
-                    object.float("seconds", seconds(window.since.saturating_sub(window.until)));
-                }),
-            }
-            report.array("attention", |list| {
-                for attention in &self.attention {
-                    list.object(|each| {
-                        each.string("what", attention.what);
-                        each.boolean("bad", attention.bad);
-                        each.string("says", &attention.says);
-                    });
-                }
-            });
-            report.object("totals", |totals| self.push_totals(totals));
-            report.array("statuses", |statuses| {
-                for (status, count) in self.statuses.iter() {
-                    statuses.object(|each| {
-                        each.number("status", u64::from(status));
-                        each.number("count", count);
-                    });
-                }
-            });
-            report.array("ends", |ends| {
-                for (what, end, count) in self.ends.iter() {
-                    ends.object(|each| {
-                        each.string("of", what.name());
-                        each.string("code", &end.to_string());
-                        each.string("phase", end.phase.name());
-                        each.string("meaning", end.why.meaning());
-                        each.number("count", count);
-                    });
-                }
-            });
-            report.array("stages", |stages| self.push_stages(stages));
-            report.object("tail", |tail| self.push_tail(tail));
-            report.object("ledger", |ledger| {
-                push_ledger(ledger, &self.ledger, self.server.whole_records);
-            });
-            report.array("workers", |workers| {
-                let threads = self.threads.iter().copied().chain(std::iter::repeat(None));
-                for ((number, worker), thread) in self.workers.iter().enumerate().zip(threads) {
-                    let worker = worker.as_deref();
-                    workers.object(|each| {
-                        push_worker(each, number, worker);
-                        push_thread(each, worker, thread);
-                    });
-                }
-            });
-            report.object("kernel", |kernel| self.push_kernel(kernel));
-            report.array("slowest", |slowest| {
-                for slow in &self.slowest {
-                    slowest.object(|each| push_slow(each, slow, self.time));
-                }
-            });
-            match self.access_log {
-                None => report.null("access_log"),
-                Some(lines) => report.object("access_log", |log| {
-                    log.number("written", lines.written);
-                    log.number("dropped", lines.dropped);
-                    log.number("failed", lines.failed);
-                    log.number("reopened", lines.reopened);
-                }),
-            }
+        let threads = self.threads.iter().copied().chain(std::iter::repeat(None));
+        let workers = self.workers.iter().enumerate().zip(threads);
+        let report = json!({
+            "format": FORMAT,
+            "server": self.server_value(),
+            "window": self.window.map(|window| json!({
+                "since_seconds": seconds(window.since),
+                "until_seconds": seconds(window.until),
+                "seconds": seconds(window.since.saturating_sub(window.until)),
+            })),
+            "attention": each(&self.attention, |attention| json!({
+                "what": attention.what,
+                "bad": attention.bad,
+                "says": attention.says,
+            })),
+            "totals": self.totals(),
+            "statuses": each(self.statuses.iter(), |(status, count)| json!({
+                "status": status,
+                "count": count,
+            })),
+            "ends": each(self.ends.iter(), |(what, end, count)| json!({
+                "of": what.name(),
+                "code": end.to_string(),
+                "phase": end.phase.name(),
+                "meaning": end.why.meaning(),
+                "count": count,
+            })),
+            "stages": each(Stage::ALL, |stage| self.stage(stage)),
+            "tail": self.tail_value(),
+            "ledger": ledger::value(&self.ledger, self.server.whole_records),
+            "workers": each(workers, |((number, worker), thread)| {
+                worker::value(number, worker.as_deref(), thread)
+            }),
+            "kernel": self.kernel_value(),
+            "slowest": each(&self.slowest, |slow| slow::value(slow, self.time)),
+            "access_log": self.access_log.map(|lines| json!({
+                "written": lines.written,
+                "dropped": lines.dropped,
+                "failed": lines.failed,
+                "reopened": lines.reopened,
+            })),
         });
-        text.push('\n');
-        text
+        format!("{report}\n")
     }
 
-    fn push_server(&self, server: &mut Object<'_>) {
-        let mut time = String::new();
-        push_time(&mut time, self.time);
-        server.string("name", "Ringway");
-        server.string("version", env!("CARGO_PKG_VERSION"));
-        server.string("time", &time);
-        server.float("uptime_seconds", seconds(self.uptime));
-        server.number("workers", self.workers.len() as u64);
-        server.array("addresses", |addresses| {
-            for address in &self.server.addresses {
-                addresses.string(&address.to_string());
-            }
-        });
-        server.string("tls", &self.server.tls);
-        server.string("io", self.server.io);
-        server.boolean("anatomy", self.server.anatomy);
-        server.boolean("root_missing", self.server.root_missing);
-        server.number("root_replaced", self.server.root_replaced);
-        server.array("certificates", |certificates| {
-            for certificate in &self.server.certificates {
-                certificates.object(|each| {
-                    each.string("name", &certificate.name);
-                    each.string("file", &certificate.file);
-                    let days = certificate.not_after.map(|last| days_left(last, self.time));
-                    match days {
-                        None => each.null("days_left"),
-                        Some(days) => each.float("days_left", rounded(days)),
-                    }
-                });
-            }
-        });
+    fn server_value(&self) -> Value {
+        json!({
+            "name": "Ringway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "time": time(self.time),
+            "uptime_seconds": seconds(self.uptime),
+            "workers": self.workers.len(),
+            "addresses": each(&self.server.addresses, |address| address.to_string().into()),
+            "tls": self.server.tls,
+            "io": self.server.io,
+            "anatomy": self.server.anatomy,
+            "root_missing": self.server.root_missing,
+            "root_replaced": self.server.root_replaced,
+            "certificates": each(&self.server.certificates, |certificate| json!({
+                "name": certificate.name,
+                "file": certificate.file,
+                "days_left": certificate.not_after.map(|last| rounded(days_left(last, self.time))),
+            })),
+        })
     }
 
-    fn push_totals(&self, totals: &mut Object<'_>) {
+    fn totals(&self) -> Value {
         let counts = self.counts;
-        totals.number("accepted", counts.accepted);
-        totals.number("open", self.connections() as u64);
-        totals.number("handshakes", counts.handshakes);
-        totals.number("resumed", counts.resumed);
-        totals.number("failed_handshakes", counts.failed_handshakes);
-        totals.number("kernel_transmit", counts.kernel_transmit);
-        totals.number("kernel_receive", counts.kernel_receive);
-        totals.number("requests", counts.requests);
-        totals.number("refused", counts.refused);
-        totals.number("timed_out", counts.timed_out);
-        totals.number("refused_by_address", counts.refused_by_address);
-        totals.number("evicted", counts.evicted);
-        totals.number("evicted_silent", counts.evicted_silent);
-        totals.number("evicted_handshakes", counts.evicted_handshakes);
-        totals.number("defects", counts.defects);
-        totals.number("accept_pauses", counts.accept_pauses);
-        totals.number("unobserved", self.unobserved());
+        json!({
+            "accepted": counts.accepted,
+            "open": self.connections(),
+            "handshakes": counts.handshakes,
+            "resumed": counts.resumed,
+            "failed_handshakes": counts.failed_handshakes,
+            "kernel_transmit": counts.kernel_transmit,
+            "kernel_receive": counts.kernel_receive,
+            "requests": counts.requests,
+            "refused": counts.refused,
+            "timed_out": counts.timed_out,
+            "refused_by_address": counts.refused_by_address,
+            "evicted": counts.evicted,
+            "evicted_silent": counts.evicted_silent,
+            "evicted_handshakes": counts.evicted_handshakes,
+            "defects": counts.defects,
+            "accept_pauses": counts.accept_pauses,
+            "unobserved": self.unobserved(),
+        })
     }
 
-    fn push_stages(&self, stages: &mut Array<'_>) {
-        for stage in Stage::ALL {
-            let histogram = self.histograms.stage(stage);
-            let known = |value: u64| (!histogram.is_empty()).then_some(value);
-            stages.object(|each| {
-                each.string("name", stage.name());
-                each.string("title", stage.title());
-                let of = if stage.is_of_connection() { "connection" } else { "request" };
-                each.string("of", of);
-                each.string("basis", stage.basis().name());
-                each.string("kind", stage.kind().name());
-                each.string("meaning", stage.meaning());
-                each.number("count", histogram.len());
-                each.number("sum_ns", self.histograms.sum(stage));
-                each.number_or_null("min_ns", known(histogram.min()));
-                for (name, quantile) in
-                    [("p50_ns", 0.5), ("p90_ns", 0.9), ("p99_ns", 0.99), ("p999_ns", 0.999)]
-                {
-                    each.number_or_null(name, known(histogram.value_at_quantile(quantile)));
-                }
-                each.number_or_null("max_ns", known(histogram.max()));
-                each.array("buckets", |list| push_buckets(list, buckets(histogram)));
-                for (name, coarse) in [("aborted", &self.aborted), ("timed_out", &self.timed_out)] {
-                    each.object(name, |each| {
-                        each.number("count", coarse.len(stage));
-                        each.number("sum_ns", coarse.sum(stage));
-                        each.array("buckets", |list| push_buckets(list, coarse.buckets(stage)));
-                    });
-                }
-            });
-        }
+    fn stage(&self, stage: Stage) -> Value {
+        let histogram = self.histograms.stage(stage);
+        let known = |value: u64| (!histogram.is_empty()).then_some(value);
+        let quantile = |quantile| known(histogram.value_at_quantile(quantile));
+        let coarse = |of: &super::Coarse| {
+            json!({
+                "count": of.len(stage),
+                "sum_ns": of.sum(stage),
+                "buckets": each(of.buckets(stage), bucket),
+            })
+        };
+        json!({
+            "name": stage.name(),
+            "title": stage.title(),
+            "of": if stage.is_of_connection() { "connection" } else { "request" },
+            "basis": stage.basis().name(),
+            "kind": stage.kind().name(),
+            "meaning": stage.meaning(),
+            "count": histogram.len(),
+            "sum_ns": self.histograms.sum(stage),
+            "min_ns": known(histogram.min()),
+            "p50_ns": quantile(0.5),
+            "p90_ns": quantile(0.9),
+            "p99_ns": quantile(0.99),
+            "p999_ns": quantile(0.999),
+            "max_ns": known(histogram.max()),
+            "buckets": each(buckets(histogram), bucket),
+            "aborted": coarse(&self.aborted),
+            "timed_out": coarse(&self.timed_out),
+        })
     }
 
-    fn push_tail(&self, object: &mut Object<'_>) {
+    fn tail_value(&self) -> Value {
         let tail = &self.tail;
         let sum: u64 = tail.parts.iter().sum();
-        object.float("quantile", TAIL);
-        object.number_or_null("threshold_ns", (tail.threshold > 0).then_some(tail.threshold));
-        object.number("requests", tail.requests);
-        object.number("sum_ns", sum);
-        object.array("stages", |stages| {
-            for (stage, time) in REQUEST_STAGES.into_iter().zip(tail.parts) {
-                stages.object(|each| {
-                    each.string("name", stage.name());
-                    each.number("sum_ns", time);
-                    each.float("share", if sum == 0 { 0.0 } else { time as f64 / sum as f64 });
-                });
-            }
-        });
+        json!({
+            "quantile": TAIL,
+            "threshold_ns": (tail.threshold > 0).then_some(tail.threshold),
+            "requests": tail.requests,
+            "sum_ns": sum,
+            "stages": each(REQUEST_STAGES.into_iter().zip(tail.parts), |(stage, time)| json!({
+                "name": stage.name(),
+                "sum_ns": time,
+                "share": if sum == 0 { 0.0 } else { time as f64 / sum as f64 },
+            })),
+        })
     }
 
-    fn push_kernel(&self, object: &mut Object<'_>) {
+    fn kernel_value(&self) -> Value {
         let kernel = &self.kernel;
-        object.array("listeners", |listeners| {
-            for listener in &kernel.listeners {
-                listeners.object(|each| {
-                    each.string("address", &listener.address.to_string());
-                    each.number("worker", listener.worker as u64);
-                    each.number("queued", u64::from(listener.queued));
-                    each.number("limit", u64::from(listener.limit));
-                });
-            }
-        });
-        object.number_or_null("listen_overflows", kernel.listen_overflows);
-        object.number_or_null("listen_drops", kernel.listen_drops);
-        object.number_or_null("retransmitted_segments", kernel.retransmitted_segments);
-        object.number_or_null("syn_cookies_sent", kernel.syn_cookies_sent);
-        match &kernel.tls {
-            None => object.null("tls"),
-            Some(counters) => object.object("tls", |tls| {
-                for (name, count) in counters {
-                    tls.number(name, *count);
-                }
+        json!({
+            "listeners": each(&kernel.listeners, |listener| json!({
+                "address": listener.address.to_string(),
+                "worker": listener.worker,
+                "queued": listener.queued,
+                "limit": listener.limit,
+            })),
+            "listen_overflows": kernel.listen_overflows,
+            "listen_drops": kernel.listen_drops,
+            "retransmitted_segments": kernel.retransmitted_segments,
+            "syn_cookies_sent": kernel.syn_cookies_sent,
+            "tls": kernel.tls.as_ref().map(|counters| {
+                let counters = counters.iter().map(|(name, count)| (name.clone(), (*count).into()));
+                Value::Object(counters.collect())
             }),
-        }
+        })
     }
 }
 
-fn push_buckets(list: &mut Array<'_>, buckets: impl IntoIterator<Item = (u64, u64)>) {
-    for (bound, count) in buckets {
-        list.array(|pair| {
-            pair.number(bound);
-            pair.number(count);
-        });
-    }
+/// An array with one value for each of `items`.
+fn each<T>(items: impl IntoIterator<Item = T>, value: impl FnMut(T) -> Value) -> Value {
+    items.into_iter().map(value).collect()
+}
+
+/// A bound, and how many values lie up to it.
+fn bucket((bound, count): (u64, u64)) -> Value {
+    json!([bound, count])
+}
+
+/// In UTC as RFC 3339 has it.
+fn time(time: SystemTime) -> String {
+    let mut text = String::new();
+    push_time(&mut text, time);
+    text
 }
 
 /// With milliseconds, which is what a person wants of a time since.
@@ -252,10 +204,6 @@ fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-fn push_stall(object: &mut Object<'_>, stall: Stall) {
-    object.number("ns", stall.took);
-    match stall.work {
-        Some(work) => object.string("stage", work.name()),
-        None => object.null("stage"),
-    }
+fn stall(stall: Stall) -> Value {
+    json!({ "ns": stall.took, "stage": stall.work.map(Work::name) })
 }
