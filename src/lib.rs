@@ -85,8 +85,8 @@ mod write;
 pub use server::Server;
 #[cfg(feature = "service")]
 pub use service::{
-    Body, BodyError, Connection, Named, NamedService, Offload, OffloadError, WorkerInfo, endpoint,
-    offload,
+    Body, BodyError, Connection, FileBody, FileBodyError, Named, NamedService, Offload,
+    OffloadError, WorkerInfo, endpoint, native, offload, site,
 };
 #[cfg(feature = "tokio")]
 pub use service::{Persistent, ToTheEnd, to_the_end};

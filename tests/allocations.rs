@@ -150,8 +150,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// Asks for the file on a stream and reads frames until it ends; says how much content came.
 fn ask_stream(client: &mut Client, stream: u32, payload: &mut [u8]) -> usize {
-    let block = b"\x82\x87\x04\x09/file.bin\x01\x09localhost";
-    client.write_all(&frame(1, 5, stream, block)).unwrap();
+    ask_stream_at(client, stream, "/file.bin", payload)
+}
+
+fn ask_stream_at(client: &mut Client, stream: u32, path: &str, payload: &mut [u8]) -> usize {
+    let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
+    let block = [&path[..], b"\x01\x09localhost"].concat();
+    client.write_all(&frame(1, 5, stream, &block)).unwrap();
     let mut content = 0;
     loop {
         let mut head = [0; 9];
@@ -205,6 +210,94 @@ fn a_request_of_http2_for_a_file_at_hand_allocates_nothing() {
             })
             .min();
         assert_eq!(best, Some(0), "allocations for ten requests of {body} bytes");
+        drop(client);
+        server.handle().drain(Duration::from_secs(5));
+        server.wait().unwrap();
+    }
+}
+
+/// As [`ask`], for the answer of a native handler.
+fn ask_native(client: &mut Client, path: &str, answer: &mut [u8]) {
+    // In one record.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    client.read_exact(answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+}
+
+/// Content in the worker's memory, and requests that are passed on to a file.
+#[cfg(feature = "service")]
+#[test]
+fn a_native_handler_allocates_nothing() {
+    use ringway::native::{Head, Outcome, Reply};
+
+    let _alone = ALONE.lock().unwrap();
+    CLIENT.set(true);
+    let handler = |head: &Head<'_>, reply: &mut Reply| {
+        let length = match head.path() {
+            b"/0" => 0,
+            b"/1" => 1024,
+            b"/9" => 9000,
+            _ => return Outcome::Pass,
+        };
+        assert_eq!(head.field("x-absent"), None);
+        reply.field("Content-Type", "text/plain").body(&[b'x'; 9000][..length]);
+        Outcome::Done
+    };
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), 1024);
+    std::thread::sleep(Duration::from_millis(200));
+    let start = || {
+        Server::builder()
+            .root(folder.path())
+            .listen("127.0.0.1:0".parse().unwrap())
+            .handler_at("/", handler)
+            .workers(1)
+            .start()
+            .unwrap()
+    };
+    let best = |ask: &mut dyn FnMut()| {
+        (0..50).for_each(|_| ask());
+        let rounds = (0..40).map(|_| {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            (0..10).for_each(|_| ask());
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        });
+        rounds.min()
+    };
+    for (path, body) in [("/0", 0), ("/1", 1024), ("/9", 9000), ("/file.bin", 1024)] {
+        let server = start();
+        let mut client = connect(server.addresses()[0].port(), b"http/1.1");
+        write!(client, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let mut answer = vec![0; head.len() + body];
+        client.read_exact(&mut answer[..body]).unwrap();
+        let allocations = best(&mut || ask_native(&mut client, path, &mut answer));
+        assert_eq!(allocations, Some(0), "allocations for ten requests of {path} over HTTP/1.1");
+        drop(client);
+        server.handle().drain(Duration::from_secs(5));
+        server.wait().unwrap();
+
+        let server = start();
+        let mut client = connect(server.addresses()[0].port(), b"h2");
+        let begin = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            frame(4, 0, 0, &[&[0, 4], &0x7fff_ffff_u32.to_be_bytes()[..]].concat()),
+            frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()),
+        ];
+        client.write_all(&begin.concat()).unwrap();
+        let mut payload = vec![0; 16_384];
+        let mut streams = (1..).step_by(2);
+        let allocations = best(&mut || {
+            let stream = streams.next().unwrap();
+            let sent = ask_stream_at(&mut client, stream, path, &mut payload);
+            assert_eq!(sent, body);
+        });
+        assert_eq!(allocations, Some(0), "allocations for ten requests of {path} over HTTP/2");
         drop(client);
         server.handle().drain(Duration::from_secs(5));
         server.wait().unwrap();

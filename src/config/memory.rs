@@ -86,7 +86,11 @@ const UPSTREAM_STATE_BYTES: usize = 2 << 10;
 /// choose it. A worker has it twice while one configuration takes the place of another.
 const SITE_BYTES: usize = 4 << 10;
 
-/// Stack, ring and tables of a worker, and the descriptors of those who wait for room
+/// What an exchange with a service takes besides its head: one piece of the request's content, and what
+/// the service has written to a tunnel. What the service itself keeps is its own.
+const SERVICE_EXCHANGE_BYTES: usize = RECORD_PLAINTEXT_BYTES + (64 << 10);
+
+/// Stack, ring and tables of a worker, memory for the replies of native handlers, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
 
@@ -120,6 +124,15 @@ impl Config {
         if !self.pools.is_empty() {
             let bytes = self.upstream_bytes(workers) as u64;
             ceiling.parts.push(MemoryPart { what: "upstreams", bytes });
+        }
+        let is_service = |route: &super::Route| matches!(route.action, super::Action::Service(_));
+        if self.sites.iter().flat_map(|site| &site.routes).any(is_service) {
+            // A head is copied once, and its fields lie in a map that may be half empty.
+            let exchange = self.limits.head_bytes.saturating_mul(3);
+            let exchange = exchange.saturating_add(SERVICE_EXCHANGE_BYTES);
+            let connections = self.limits.connections_of(workers);
+            let bytes = connections.saturating_mul(exchange) as u64;
+            ceiling.parts.push(MemoryPart { what: "applications", bytes });
         }
         if !self.sites.is_empty() {
             let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();

@@ -16,6 +16,11 @@ use super::{
     sites::{Generation, Served, SitePlan},
     wall_time::WallTime,
 };
+#[cfg(feature = "service")]
+use crate::{
+    config::{Action, Route, ServiceId},
+    process::routes::Paths,
+};
 use crate::{
     config::{Config, Redirect},
     files::Stores,
@@ -56,6 +61,9 @@ pub(crate) struct Context {
     /// What answers in place of the folder.
     #[cfg(feature = "service")]
     pub(super) applications: crate::service::Mounted,
+    /// The numbers of native handlers by path; None: there are none.
+    #[cfg(feature = "service")]
+    pub(super) handlers: Option<Paths>,
     /// What connections of HTTP/2 share.
     pub(super) h2: super::h2::Shared,
     /// Who is served, and who makes room.
@@ -99,6 +107,8 @@ impl Context {
             pools: Rc::new(Pools::new(ring, &[])),
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
+            #[cfg(feature = "service")]
+            handlers: None,
             h2: super::h2::Shared::new(limits.head_bytes),
             occupancy: Occupancy::new(ring, limits.handshakes),
             time: WallTime::new(),
@@ -139,6 +149,16 @@ impl Context {
     #[cfg(feature = "service")]
     #[must_use]
     pub(crate) fn with_applications(mut self, applications: crate::service::Mounted) -> Self {
+        let paths = &applications.handler_paths;
+        if !paths.is_empty() {
+            let routes = paths.iter().enumerate().filter_map(|(number, path)| {
+                let path = path.parse();
+                // The builder has let no other pass.
+                let path = path.inspect_err(|_| self.defect(&"a handler has no path")).ok()?;
+                Some(Route::new(path, Action::Service(ServiceId(number))))
+            });
+            self.handlers = Some(Paths::new(&routes.collect::<Vec<_>>()));
+        }
         self.applications = applications;
         self
     }
@@ -223,14 +243,30 @@ impl Context {
         self.generation.borrow().refusing()
     }
 
-    /// Whether responders answer some requests.
+    /// Whether responders or handlers, which want all fields of a head, answer some requests.
     pub(super) fn streams(&self) -> bool {
+        #[cfg(feature = "service")]
+        if self.handlers.is_some() {
+            return true;
+        }
         self.generation.borrow().streams()
     }
 
     /// Whether some route can open a tunnel.
     pub(super) fn tunnels(&self) -> bool {
         self.generation.borrow().tunnels()
+    }
+
+    /// The route of files for a host and a path, whatever else answers there.
+    #[cfg(feature = "service")]
+    pub(super) fn choose_files(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
+        self.generation.borrow().choose_files(host, path)
+    }
+
+    /// Whether files are served somewhere.
+    #[cfg(feature = "service")]
+    pub(super) fn has_files(&self) -> bool {
+        self.generation.borrow().has_files()
     }
 
     /// Closes the connection that has gone longest without a whole ClientHello, if one is to make

@@ -59,7 +59,11 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Begins the head of an answer that is not our own: any status code of three digits.
+    #[inline]
     pub(crate) fn of_code(buffer: &'b mut [u8], code: u16) -> Self {
+        if let Some(status) = Status::from_code(code) {
+            return Self::new(buffer, status);
+        }
         let mut head = Self { buffer, used: 0, code, fault: None };
         if (100..1000).contains(&code) {
             let code = Decimal::new(u64::from(code));

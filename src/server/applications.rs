@@ -1,6 +1,6 @@
 //! What an embedding program says of its applications before the start.
 
-use std::{error::Error, future::Future, time::Duration};
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::{Builder, Prepared, StartError, start};
 use crate::{
     config::{Action, Config, ConfigError, Route, RoutePath, ServiceId},
-    service::{Applications, Body, WorkerInfo},
+    service::{Applications, Body, WorkerInfo, native::Handler},
 };
 
 /// Applications, in place of the folder or beside it.
@@ -80,6 +80,18 @@ impl Builder {
         self
     }
 
+    /// Asks a native handler first about requests whose path is `path` or lies below it, by whole
+    /// segments. It answers them at the cost of a file, or passes them on to what their path leads to
+    /// without it: a service, the folder, a pool. Of several handlers the one with the longest path is
+    /// asked.
+    ///
+    /// A start fails if `path` is not one that a [`Route`] can have.
+    #[must_use]
+    pub fn handler_at(mut self, path: &str, handler: impl Handler) -> Self {
+        self.applications.add_handler(path, Arc::new(handler));
+        self
+    }
+
     /// Gives a service so long for the head of an answer; beyond, its future is dropped and the client
     /// gets 503. Default: as long as it takes.
     #[must_use]
@@ -108,6 +120,9 @@ impl Builder {
 
 /// Adds a route for each application to every site, in place of one with the same path.
 fn add_routes(config: &mut Config, applications: &Applications) -> Result<(), ConfigError> {
+    for path in applications.handler_paths() {
+        let _: RoutePath = path.parse().map_err(|error| ConfigError::route_path(path, error))?;
+    }
     if applications.paths().len() == 0 {
         return Ok(());
     }

@@ -16,7 +16,9 @@ mod application;
 mod body;
 mod connection;
 mod endpoint;
+mod files;
 mod mounts;
+pub mod native;
 mod offload;
 mod panics;
 mod runtime;
@@ -30,6 +32,7 @@ mod watched;
 pub use body::{Body, BodyError};
 pub use connection::Connection;
 pub use endpoint::{Named, NamedService, endpoint};
+pub use files::{FileBody, FileBodyError, site};
 pub use mounts::WorkerInfo;
 pub use offload::{Offload, OffloadError, offload};
 #[cfg(feature = "tokio")]
@@ -39,6 +42,7 @@ pub(crate) use application::{Application, Call, CallError, Frame, Head};
 pub(crate) use body::Feeder;
 pub(crate) use connection::Facts;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use files::{OfSite, Token};
 pub(crate) use mounts::{Applications, Mounted};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::LocalTasks;

@@ -1,6 +1,7 @@
 //! Which application answers what, and how a worker gets its own.
 
 use std::{
+    cell::RefCell,
     fmt,
     future::Future,
     pin::Pin,
@@ -8,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Application, Endpoint, Runtime, RuntimeHandle, Watched, signal::Signal};
+use super::{
+    Application, Endpoint, Runtime, RuntimeHandle, Watched,
+    native::{Handler, Handlers, Memory, Native},
+    signal::Signal,
+};
 
 /// What an application can know of the worker that it is made for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +41,7 @@ struct Mount {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Applications {
     mounts: Vec<Mount>,
+    handlers: Vec<Native>,
     /// How long a handler may take for the head of its answer; None: as long as it likes.
     pub(crate) handler_timeout: Option<Duration>,
     /// The runtime that they find; None: the one that the server is started in, or one of its own.
@@ -50,7 +56,7 @@ impl Applications {
     /// There are no threads to be had.
     pub(crate) fn runtime(&self) -> std::io::Result<Runtime> {
         #[cfg(feature = "tokio")]
-        if !self.mounts.is_empty() {
+        if !self.is_empty() {
             return Runtime::choose(self.runtime.clone());
         }
         Ok(Runtime::default())
@@ -82,6 +88,21 @@ impl Applications {
         self.mounts.push(Mount { path: path.to_owned(), make });
     }
 
+    /// Registers a native handler, which is asked before anything else at its path.
+    pub(crate) fn add_handler(&mut self, path: &str, handler: Arc<dyn Handler>) {
+        self.handlers.push(Native { path: path.to_owned(), handler });
+    }
+
+    /// Whether nothing was registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mounts.is_empty() && self.handlers.is_empty()
+    }
+
+    /// The path of each native handler, in the order in which they were registered.
+    pub(crate) fn handler_paths(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.handlers.iter().map(|native| native.path.as_str())
+    }
+
     /// The path of each, in the order in which they were registered.
     pub(crate) fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
         self.mounts.iter().map(|mount| mount.path.as_str())
@@ -95,8 +116,20 @@ impl Applications {
             .map(|mount| (runtime.finish((mount.make)(worker)), Endpoint::named(&mount.path)));
         let drain = Signal::default();
         let made = made.collect();
-        let handler_timeout = self.handler_timeout;
-        Mounted { made, handler_timeout, worker, drain, watched: Arc::default() }
+        let handlers = self
+            .handlers
+            .iter()
+            .map(|native| (Arc::clone(&native.handler), Endpoint::named(&native.path)));
+        Mounted {
+            made,
+            handlers: handlers.collect(),
+            handler_paths: self.handler_paths().map(str::to_owned).collect(),
+            memory: RefCell::default(),
+            handler_timeout: self.handler_timeout,
+            worker,
+            drain,
+            watched: Arc::default(),
+        }
     }
 }
 
@@ -111,6 +144,11 @@ impl fmt::Debug for Mount {
 pub(crate) struct Mounted {
     /// Each with the path below which it answers.
     made: Vec<(Box<dyn Application>, Endpoint)>,
+    handlers: Handlers,
+    /// Where each of the handlers is.
+    pub(crate) handler_paths: Vec<String>,
+    /// What native handlers write into.
+    pub(crate) memory: RefCell<Memory>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) worker: WorkerInfo,
     /// The worker begins to stop.
@@ -129,7 +167,12 @@ impl Mounted {
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.made.is_empty()
+        self.made.is_empty() && self.handlers.is_empty()
+    }
+
+    /// The native handler with this number.
+    pub(crate) fn handler(&self, number: usize) -> Option<(&dyn Handler, Endpoint)> {
+        self.handlers.get(number).map(|(handler, endpoint)| (&**handler, *endpoint))
     }
 
     /// The application with this number, in the order in which they were registered.

@@ -22,7 +22,7 @@ impl Writer {
         source: &mut Source,
     ) -> Result<(), WriteError> {
         let mut filled = head;
-        let is_page = matches!(source, Source::Page(..));
+        let is_page = matches!(source, Source::Page(..) | Source::Shared(_));
         loop {
             let taken = match source.piece() {
                 None => return self.commit(filled),

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt, io, ops::Range, os::fd::OwnedFd, rc::Rc};
 
 use super::WriteError;
-use crate::ring::Pages;
+use crate::ring::{Chunk, Pages};
 
 /// Content that has not left.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) enum Source {
     Nothing,
     /// The rest of a small page, from this byte on.
     Page(Cow<'static, [u8]>, usize),
+    /// A few bytes of others, which are copied when they are sent.
+    Shared(Chunk),
     /// A range of bytes that never change.
     Pages(Rc<Pages>, Range<usize>),
     /// A range of an open file, which is read when it is sent.
@@ -58,6 +60,16 @@ impl Source {
         Self::Page(page, 0)
     }
 
+    /// Bytes of memory of its own that it holds, at most, apart from those of stores and files.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Nothing | Self::Pages(..) | Self::File(..) => 0,
+            Self::Page(page, _) => page.len(),
+            Self::Shared(chunk) => chunk.len(),
+            Self::Parts(_) => std::mem::size_of::<Parts>(),
+        }
+    }
+
     /// Bytes that have not been taken.
     pub(crate) fn remaining(&self) -> u64 {
         match self {
@@ -71,6 +83,7 @@ impl Source {
         let piece = match self {
             Self::Nothing => return None,
             Self::Page(page, from) => Piece::Copied(page.get(*from..)?),
+            Self::Shared(chunk) => Piece::Copied(chunk),
             Self::Pages(pages, range) => Piece::Lent(pages, range.clone()),
             Self::File(file, range) => Piece::Read(file, range.clone()),
             Self::Parts(parts) => parts.piece()?,
@@ -90,6 +103,7 @@ impl Source {
         match self {
             Self::Nothing => {}
             Self::Page(_, from) => *from += count as usize,
+            Self::Shared(chunk) => chunk.advance(count as usize),
             Self::Pages(_, range) => range.start += count as usize,
             Self::File(_, range) => range.start += count,
             Self::Parts(parts) => parts.advance(count)?,
@@ -290,6 +304,8 @@ mod tests {
             prop_assert_eq!(drain(Source::Pages(pages, from..26), &steps).unwrap(), &ALPHABET[from..]);
             let page = Source::Page(Cow::Borrowed(ALPHABET), from);
             prop_assert_eq!(drain(page, &steps).unwrap(), &ALPHABET[from..]);
+            let shared = Source::Shared(Chunk::from(ALPHABET[from..].to_vec()));
+            prop_assert_eq!(drain(shared, &steps).unwrap(), &ALPHABET[from..]);
         }
     }
 }

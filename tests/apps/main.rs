@@ -4,10 +4,12 @@
 mod answers;
 mod client;
 mod examples;
+mod files;
 mod held;
 mod http2;
 mod layers;
 mod leaving;
+mod native;
 mod requests;
 mod server;
 #[cfg(feature = "upgrade")]

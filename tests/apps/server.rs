@@ -19,7 +19,7 @@ use tower_service::Service;
 /// A server; it ends when it is dropped.
 pub(crate) struct Running {
     server: Option<RunningServer>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A server of an application with a worker.
@@ -49,7 +49,7 @@ pub(crate) fn configured(mut config: Config, build: impl FnOnce(Builder) -> Buil
         .certificate(&identity().0, &identity().1)
         .workers(1);
     let server = build(builder).start().unwrap();
-    Running { server: Some(server), _folder: folder }
+    Running { server: Some(server), folder }
 }
 
 /// A certificate for `localhost` and its key, as files that last as long as the process.
@@ -70,6 +70,11 @@ fn identity() -> &'static (std::path::PathBuf, std::path::PathBuf) {
 impl Running {
     pub(crate) fn address(&self) -> SocketAddr {
         self.get().addresses()[0]
+    }
+
+    /// The folder of files.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub(crate) fn get(&self) -> &RunningServer {

@@ -13,18 +13,26 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
 
-use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+use super::{
+    KeptAsked, Reply,
+    found::Finding,
+    reply::Given,
+    streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead},
+};
 #[cfg(feature = "upgrade")]
 use crate::service::Upgrade;
 use crate::{
-    conn::{Context, peer},
+    conn::{Context, peer, sites::Served},
     observe::{ConnectionClock, Why},
     parse::Version,
+    process::site::Asked,
     respond::Status,
     ring::{Chunk, Content, Socket},
     service::{
         Application, Body, Call, CallError, Connection, Endpoint, Facts, Feeder, Frame, Head,
+        OfSite, Token,
     },
+    write::Source,
 };
 
 /// Frames without content that are passed over in one poll.
@@ -37,7 +45,9 @@ const EMPTY_FRAMES: u32 = 16;
 /// offered.
 pub(super) fn begin(
     context: &Rc<Context>,
+    served: &Rc<Served>,
     (application, endpoint): (&dyn Application, Endpoint),
+    asked: &Asked<'_>,
     incoming: &Incoming<'_>,
     connection: Connection,
 ) -> Result<Box<dyn Responder>, Status> {
@@ -68,12 +78,15 @@ pub(super) fn begin(
     let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
     Ok(Box::new(Answering {
         context: Rc::clone(context),
+        served: Rc::clone(served),
         call: application.call(request),
         feeder,
         waker: context.ring.waker(),
         until,
         endpoint,
         trailers: None,
+        kept: context.has_files().then(|| KeptAsked::new(asked)),
+        finding: None,
         #[cfg(feature = "upgrade")]
         upgrade,
         #[cfg(feature = "upgrade")]
@@ -153,6 +166,7 @@ fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
 /// One call of an application.
 struct Answering {
     context: Rc<Context>,
+    served: Rc<Served>,
     call: Box<dyn Call>,
     /// Where the request's content goes; None once it has ended, or if there is none.
     feeder: Option<Feeder>,
@@ -162,6 +176,10 @@ struct Answering {
     /// Where in the application the request is, as far as it says so.
     endpoint: Endpoint,
     trailers: Option<HeaderMap>,
+    /// What was asked, for a file of the site, if there are any.
+    kept: Option<KeptAsked>,
+    /// The file of the site that is the answer.
+    finding: Option<Finding>,
     /// The upgrade that the request asks for. Once it was accepted it is the content.
     #[cfg(feature = "upgrade")]
     upgrade: Option<Upgrade>,
@@ -226,9 +244,55 @@ impl Answering {
         }
     }
 
-    fn failed(&self, error: &CallError) -> Failure {
-        self.context.warn(&format_args!("{error} ({})", self.endpoint.name()));
+    /// The answer, now that its head is there: its content may be a file.
+    fn answered(&mut self, mut head: Head) -> Result<Option<Answered>, Failure> {
+        if let Some(OfSite(path)) = head.parts.extensions.remove()
+            && head.parts.status == http::StatusCode::OK
+        {
+            let Some(kept) = self.kept.take() else {
+                return Err(self.unusable(&"an application names a file, and no files are served"));
+            };
+            remove_ours(&mut head.parts.headers);
+            let more = head.parts.headers;
+            self.finding = Some(Finding::new(&self.context, kept, path.into_bytes(), more));
+            return Ok(None);
+        }
+        let token: Option<Token> = head.parts.extensions.remove();
+        let file = token.and_then(|token| token.untouched(head.length));
+        let head = streamed(head).map_err(|what| self.unusable(&what))?;
+        let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
+            return Ok(Some(Answered::Streamed(head)));
+        };
+        let (mut lines, mut dated, mut named) = (Vec::new(), false, false);
+        head.fields.each(|name, value| {
+            dated |= name.eq_ignore_ascii_case("date");
+            named |= name.eq_ignore_ascii_case("server");
+            for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+                lines.extend_from_slice(piece);
+            }
+        });
+        let length = Some(range.end - range.start);
+        if head.length != length {
+            return Err(self.unusable(&"the length of a file is not what its fields say"));
+        }
+        let (code, lines) = (head.status, Rc::new(lines));
+        let given = Given { code, lines, length, dated, named, complete: false };
+        let source = match length {
+            Some(0) => Source::Nothing,
+            _ => Source::File(Rc::new(file.into()), range),
+        };
+        let reply = Reply::given(&self.served, given, source);
+        Ok(Some(Answered::Whole(Box::new(reply))))
+    }
+
+    /// What the application gave is no answer.
+    fn unusable(&self, what: &dyn std::fmt::Display) -> Failure {
+        self.context.warn(&format_args!("{what} ({})", self.endpoint.name()));
         Failure { status: Status::InternalServerError, why: Why::ServerError }
+    }
+
+    fn failed(&self, error: &CallError) -> Failure {
+        self.unusable(error)
     }
 }
 
@@ -247,34 +311,38 @@ fn bytes_of(piece: Chunk) -> Bytes {
 impl Responder for Answering {
     fn poll_head(
         &mut self,
-        _: &mut task::Context<'_>,
+        cx: &mut task::Context<'_>,
         intake: &mut Intake,
-    ) -> Poll<Result<StreamedHead, Failure>> {
-        match self.poll(intake, |call, cx| call.poll_head(cx)) {
-            Poll::Ready(Ok(head)) => {
-                #[cfg(feature = "upgrade")]
-                if !self.accepts(head.parts.status) {
-                    self.upgrade = None;
-                } else if let Some(upgrade) = &mut self.upgrade {
-                    upgrade.accept();
-                    if !self.connects {
-                        return Poll::Ready(Ok(switching(head)));
-                    }
-                }
-                Poll::Ready(streamed(head).map_err(|what| {
-                    self.context.warn(&what);
-                    Failure { status: Status::InternalServerError, why: Why::ServerError }
-                }))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(&error))),
-            Poll::Pending => match self.until {
-                Some(at) => {
+    ) -> Poll<Result<Answered, Failure>> {
+        if self.finding.is_none() {
+            let head = match self.poll(intake, |call, cx| call.poll_head(cx)) {
+                Poll::Ready(Ok(head)) => head,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
+                Poll::Pending => {
+                    let Some(at) = self.until else { return Poll::Pending };
                     ready!(self.context.ring.poll_until(at));
                     let (status, why) = (Status::ServiceUnavailable, Why::ServerTimeout);
-                    Poll::Ready(Err(Failure { status, why }))
+                    return Poll::Ready(Err(Failure { status, why }));
                 }
-                None => Poll::Pending,
-            },
+            };
+            #[cfg(feature = "upgrade")]
+            if !self.accepts(head.parts.status) {
+                self.upgrade = None;
+            } else if let Some(upgrade) = &mut self.upgrade {
+                upgrade.accept();
+                let head = match self.connects {
+                    true => streamed(head).map_err(|what| self.unusable(&what))?,
+                    false => switching(head),
+                };
+                return Poll::Ready(Ok(Answered::Streamed(head)));
+            }
+            if let Some(answered) = self.answered(head).transpose() {
+                return Poll::Ready(answered);
+            }
+        }
+        match &mut self.finding {
+            Some(finding) => finding.poll(&self.context, cx),
+            None => Poll::Pending,
         }
     }
 
@@ -397,88 +465,5 @@ fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse::{BodyLength, FieldStorage, HeadLimits, Target, request_head};
-
-    fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
-        let mut storage = FieldStorage::new();
-        let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
-        let (path, query) = match head.target {
-            Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
-            Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
-        };
-        let incoming = Incoming {
-            method: head.method.as_bytes(),
-            path,
-            query,
-            authority,
-            version: Some(head.version),
-            fields: &head.fields,
-            body: BodyLength::None,
-            secure: true,
-            protocol: None,
-        };
-        request_of(&incoming, Body::empty())
-    }
-
-    #[test]
-    fn a_request_has_all_that_its_head_has() {
-        let bytes =
-            b"BREW /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: \xff2\r\nEmpty:\r\n\r\n";
-        let request = request(bytes, None).unwrap();
-        assert_eq!(request.method().as_str(), "BREW");
-        assert_eq!(request.uri().to_string(), "/a%20b/c?d=e");
-        assert_eq!(request.version(), http::Version::HTTP_11);
-        assert_eq!(request.headers().len(), 4);
-        let ones: Vec<_> = request.headers().get_all("x-one").iter().collect();
-        assert_eq!(ones[0], "1");
-        assert_eq!(ones[1].as_bytes(), b"\xff2");
-        assert_eq!(request.headers()["empty"], "");
-    }
-
-    #[test]
-    fn an_authority_in_the_target_stands_in_the_uri() {
-        let bytes = b"GET /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\n\r\n";
-        let with = request(bytes, Some(b"example.org:8443")).unwrap();
-        assert_eq!(with.uri().to_string(), "https://example.org:8443/a%20b/c?d=e");
-        let star = request(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", None).unwrap();
-        assert_eq!(star.uri().path(), "*");
-    }
-
-    fn head(
-        fields: &[(&'static str, &str)],
-        length: Option<u64>,
-    ) -> Result<StreamedHead, &'static str> {
-        let mut response = http::Response::new(());
-        for (name, value) in fields {
-            response.headers_mut().append(*name, value.parse().unwrap());
-        }
-        streamed(Head { parts: response.into_parts().0, length })
-    }
-
-    #[test]
-    fn what_frames_the_message_is_ours() {
-        let given = [
-            ("connection", "close"),
-            ("transfer-encoding", "chunked"),
-            ("keep-alive", "timeout=5"),
-            ("x-mine", "1"),
-        ];
-        let answer = head(&given, Some(3)).unwrap();
-        let mut names = Vec::new();
-        answer.fields.each(|name, _| names.push(name.to_owned()));
-        assert_eq!(names, ["x-mine"]);
-        assert_eq!(answer.length, Some(3));
-        assert_eq!(head(&[("content-length", "7")], Some(0)).unwrap().length, Some(7));
-        assert!(head(&[("content-length", "+7")], None).is_err());
-        assert!(head(&[("content-length", "")], None).is_err());
-    }
-
-    #[test]
-    fn a_status_below_200_is_no_answer() {
-        let mut response = http::Response::new(());
-        *response.status_mut() = http::StatusCode::PROCESSING;
-        assert!(streamed(Head { parts: response.into_parts().0, length: None }).is_err());
-    }
-}
+#[path = "application_tests.rs"]
+mod tests;

@@ -2,15 +2,20 @@
 
 use std::rc::Rc;
 
-use super::streamed::{Incoming, Responder};
+use super::{
+    Decided, Lookups, decide,
+    streamed::{Incoming, Responder},
+};
 use crate::{
     conn::{
         Context,
         sites::{Act, Served},
     },
     observe::ConnectionClock,
+    process::site::Asked,
     respond::{Status, forward::Origin},
     ring::Socket,
+    write::WriteError,
 };
 
 /// What applications and servers learn of a connection, once one has answered on it.
@@ -20,6 +25,30 @@ pub(in crate::conn) struct About {
     pub(super) connection: Option<crate::service::Connection>,
     /// Where its requests come from, once one was passed on.
     pub(super) origin: Option<Box<Origin>>,
+}
+
+/// Decides the answer of a request that has just come: a native handler at its path is asked first.
+///
+/// # Errors
+/// As [`decide`].
+pub(in crate::conn) fn first<'l>(
+    context: &Rc<Context>,
+    socket: &Socket,
+    clock: &ConnectionClock,
+    about: &mut About,
+    asked: &Asked<'_>,
+    incoming: &Incoming<'_>,
+    lookups: &'l Lookups,
+) -> Result<Decided<'l>, WriteError> {
+    #[cfg(feature = "service")]
+    if let Some(decided) =
+        super::native::ask(context, socket, clock, about, asked, incoming, lookups)?
+    {
+        return Ok(decided);
+    }
+    #[cfg(not(feature = "service"))]
+    let _ = (socket, clock, about, incoming);
+    decide(context, asked, lookups)
 }
 
 /// Begins to answer a request that a route hands to a responder.
@@ -33,9 +62,12 @@ pub(in crate::conn) fn begin(
     socket: &Socket,
     #[cfg_attr(not(feature = "service"), allow(unused_variables))] clock: &ConnectionClock,
     about: &mut About,
-    served: &Served,
+    served: &Rc<Served>,
+    asked: &Asked<'_>,
     incoming: &Incoming<'_>,
 ) -> Result<Box<dyn Responder>, Status> {
+    #[cfg(not(feature = "service"))]
+    let _ = asked;
     match &served.act {
         #[cfg(feature = "service")]
         Act::Service(service) => {
@@ -47,7 +79,7 @@ pub(in crate::conn) fn begin(
                 .connection
                 .get_or_insert_with(|| super::application::about(context, socket, clock))
                 .clone();
-            super::application::begin(context, application, incoming, connection)
+            super::application::begin(context, served, application, asked, incoming, connection)
         }
         Act::Proxy(name) => {
             let pool = context

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{
     KeptAsked, Lookups, Reply,
     lookups::{Want, What},
+    streamed::Responder,
 };
 use crate::{
     config::{Fixed, Redirect, RedirectStatus},
@@ -24,7 +25,6 @@ use crate::{
 };
 
 /// What a request gets. Made and taken apart within one poll.
-#[derive(Debug)]
 pub(in crate::conn) enum Decided<'l> {
     /// This.
     Ready(Reply<'l>),
@@ -32,6 +32,20 @@ pub(in crate::conn) enum Decided<'l> {
     Wants(Want),
     /// What a pool's server or a service answers: its act is one of the two.
     Streamed(Rc<Served>),
+    /// What this responder answers, under a route.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    Begun(Rc<Served>, Box<dyn Responder>),
+}
+
+impl std::fmt::Debug for Decided<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Wants(_) => "Wants",
+            Self::Streamed(_) => "Streamed",
+            Self::Begun(..) => "Begun",
+        })
+    }
 }
 
 /// Decides a request's answer, if all that it depends on is known.
@@ -165,7 +179,7 @@ pub(in crate::conn) async fn find_out<'l>(
         match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => return Ok(reply),
             Decided::Wants(next) => want = next,
-            Decided::Streamed(_) => {
+            Decided::Streamed(_) | Decided::Begun(..) => {
                 return Err(WriteError::Defect("a look-up for what is not in a folder"));
             }
         }

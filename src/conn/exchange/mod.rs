@@ -9,14 +9,20 @@ mod application;
 mod asked;
 mod begin;
 mod decide;
+#[cfg(feature = "service")]
+mod found;
 mod lookups;
+#[cfg(feature = "service")]
+mod native;
 mod proxied;
 mod reply;
 mod streamed;
 
 pub(super) use asked::KeptAsked;
-pub(super) use begin::{About, begin};
+pub(super) use begin::{About, begin, first};
 pub(super) use decide::{Decided, decide, find_out};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
-pub(super) use streamed::{EachField, Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+pub(super) use streamed::{
+    Answered, EachField, Failure, Fields, Incoming, Intake, Responder, StreamedHead,
+};

@@ -5,7 +5,7 @@ use std::{
     task::{self, Poll},
 };
 
-use super::streamed::{Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+use super::streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead};
 use crate::{
     conn::{Context, peer},
     observe::{Stage, Why},
@@ -194,9 +194,9 @@ impl Responder for Proxied {
         &mut self,
         _: &mut task::Context<'_>,
         intake: &mut Intake,
-    ) -> Poll<Result<StreamedHead, Failure>> {
+    ) -> Poll<Result<Answered, Failure>> {
         self.exchange.poll_head(intake).map(|answer| match answer {
-            Ok(answer) => self.head(answer),
+            Ok(answer) => self.head(answer).map(Answered::Streamed),
             Err(reason) => Err(self.failed(reason)),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::{io, ops::Range, rc::Rc};
 
+use super::streamed::each_line;
 use crate::{
     conn::{Context, sites::Served},
     files::{FileContent, FileEntry, FileObject},
@@ -11,7 +12,7 @@ use crate::{
         page::Page,
         range::ByteRange,
     },
-    respond::Status,
+    respond::{Status, content_length_allowed},
     ring::Pages,
     write::{Division, Parts, Source, Whole, WriteError},
 };
@@ -19,10 +20,44 @@ use crate::{
 /// Pages up to this length are copied behind their head; longer ones are shared with the ring.
 const COPIED_PAGE: usize = 1024;
 
+/// Fields and content of handlers up to this length together share a record.
+#[cfg(feature = "service")]
+const SHORT: usize = 12 * 1024;
+
+/// What a `Content-Length` takes, at most.
+const LENGTH_LINE: usize = 40;
+
+/// Where a status and fields come from.
+#[derive(Debug)]
+enum Heading<'l> {
+    /// The decision on a file or a page.
+    Answer(AnswerHead<'l>),
+    /// A handler of the embedding program.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    Given(Given),
+}
+
+/// A status and fields that were given as lines.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Three digits, 200 or more.
+    pub(super) code: u16,
+    /// Lines of HTTP/1.1, each with its CRLF, whose names and values were checked.
+    pub(super) lines: Rc<Vec<u8>>,
+    /// Bytes of the content that a GET gets; None where the status has none, or the lines say it.
+    pub(super) length: Option<u64>,
+    /// The lines have a `Date`.
+    pub(super) dated: bool,
+    /// The lines have a `Server`.
+    pub(super) named: bool,
+    /// The fields of the route are among the lines.
+    pub(super) complete: bool,
+}
+
 /// Status, fields and content.
 #[derive(Debug)]
 pub(in crate::conn) struct Reply<'l> {
-    head: AnswerHead<'l>,
+    head: Heading<'l>,
     /// The route, whose fields it has.
     served: Rc<Served>,
     source: Source,
@@ -43,6 +78,7 @@ impl<'l> Reply<'l> {
         let mut shared_page = 0;
         let source = match content {
             Content::Nothing => {
+                let head = Heading::Answer(head);
                 return Ok(Self { head, served, source: Source::Nothing, shared_page });
             }
             Content::Page(page) => {
@@ -66,7 +102,57 @@ impl<'l> Reply<'l> {
         if length != Some(source.remaining()) {
             return Err(WriteError::Defect("content is not as long as its head promises"));
         }
-        Ok(Self { head, served, source, shared_page })
+        Ok(Self { head: Heading::Answer(head), served, source, shared_page })
+    }
+
+    /// An answer whose status, fields and content a handler has given.
+    #[cfg(feature = "service")]
+    pub(super) fn given(served: &Rc<Served>, given: Given, source: Source) -> Reply<'static> {
+        let head = Heading::Given(given);
+        Reply { head, served: Rc::clone(served), source, shared_page: 0 }
+    }
+
+    /// Content of a handler whose fields take so many bytes: a copy behind its head if both are short,
+    /// else in memory that the ring can share.
+    #[cfg(feature = "service")]
+    pub(super) fn content(
+        context: &Context,
+        lines: usize,
+        content: crate::ring::Content,
+    ) -> Source {
+        if content.is_empty() {
+            Source::Nothing
+        } else if lines + content.len() <= SHORT {
+            Source::Shared(content.into())
+        } else {
+            let mut copy = Pages::counted(content.len(), context.stores.listings());
+            copy.copy_from_slice(&content);
+            Source::Pages(Rc::new(copy), 0..content.len())
+        }
+    }
+
+    /// The same with further fields, owning all that it is made of. A field of `more` takes the place of
+    /// those with its name, unless it describes the content.
+    #[cfg(feature = "service")]
+    pub(super) fn with_fields(self, more: &http::HeaderMap) -> Reply<'static> {
+        let code = self.code();
+        let mut merged = Merged { lines: Vec::new(), code, more };
+        self.write_fields(&mut merged);
+        let mut lines = merged.lines;
+        for (name, value) in more.iter().filter(|(name, _)| !describes(name.as_str(), code)) {
+            push_line(&mut lines, name.as_str(), value.as_bytes());
+        }
+        let has = |name| more.contains_key(name);
+        let given = Given {
+            code,
+            lines: Rc::new(lines),
+            length: None,
+            dated: has(http::header::DATE),
+            named: has(http::header::SERVER),
+            complete: true,
+        };
+        let Self { served, source, shared_page, .. } = self;
+        Reply { head: Heading::Given(given), served, source, shared_page }
     }
 
     /// The answer to what cannot be understood or is not wanted.
@@ -76,6 +162,7 @@ impl<'l> Reply<'l> {
             Content::Page(page) => page_source(context, page),
             _ => Source::Nothing,
         };
+        let head = Heading::Answer(head);
         Self { head, served: context.refusing(), source, shared_page: 0 }
     }
 
@@ -86,9 +173,22 @@ impl<'l> Reply<'l> {
         self
     }
 
-    /// The status.
-    pub(in crate::conn) fn status(&self) -> Status {
-        self.head.status
+    /// The status, three digits.
+    pub(in crate::conn) fn code(&self) -> u16 {
+        match &self.head {
+            Heading::Answer(head) => head.status.code(),
+            Heading::Given(given) => given.code,
+        }
+    }
+
+    /// Whether the fields have a `Date`.
+    pub(in crate::conn) fn is_dated(&self) -> bool {
+        matches!(&self.head, Heading::Given(given) if given.dated)
+    }
+
+    /// Whether the fields have a `Server`.
+    pub(in crate::conn) fn names_server(&self) -> bool {
+        matches!(&self.head, Heading::Given(given) if given.named)
     }
 
     /// What follows the head.
@@ -103,18 +203,81 @@ impl<'l> Reply<'l> {
 
     /// Bytes that the fields take as lines of HTTP/1.1, at most.
     pub(in crate::conn) fn fields_bound(&self) -> usize {
-        self.head.fields_bound() + self.served.own_fields_len
+        match &self.head {
+            Heading::Answer(head) => head.fields_bound() + self.served.own_fields_len,
+            Heading::Given(given) => LENGTH_LINE + given.lines.len() + self.served.own_fields_len,
+        }
     }
 
     /// Writes the fields, but for those that every response has (`Date`, `Server`) and those of the
     /// connection.
     pub(in crate::conn) fn write_fields(&self, sink: &mut impl FieldSink) {
-        self.head.write_fields(&self.served.site, sink);
+        let site = &self.served.site;
+        let given = match &self.head {
+            Heading::Answer(head) => return head.write_fields(site, sink),
+            Heading::Given(given) => given,
+        };
+        each_line(&given.lines, |name, value| {
+            if given.complete || !site.leaves_out(name) {
+                sink.field(name, value);
+            }
+        });
+        if let Some(length) = given.length.filter(|_| content_length_allowed(given.code)) {
+            sink.field_u64("Content-Length", length);
+        }
+        if !given.complete {
+            site.write_own_fields(given.code < 400, sink);
+        }
     }
 
     /// What follows the head, to be taken. It owns what it is made of, and may outlive the reply.
     pub(in crate::conn) fn source_mut(&mut self) -> &mut Source {
         &mut self.source
+    }
+}
+
+#[cfg(feature = "service")]
+fn push_line(lines: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+        lines.extend_from_slice(piece);
+    }
+}
+
+/// Whether a field describes the content, which is not the handler's.
+#[cfg(feature = "service")]
+fn describes(name: &str, code: u16) -> bool {
+    let names = [
+        "content-length",
+        "content-range",
+        "content-encoding",
+        "accept-ranges",
+        "etag",
+        "last-modified",
+    ];
+    names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        // Another page stands in the place of the file.
+        || (code >= 300 && name.eq_ignore_ascii_case("content-type"))
+}
+
+/// Lines of those fields that no field of a handler takes the place of.
+#[cfg(feature = "service")]
+struct Merged<'m> {
+    lines: Vec<u8>,
+    code: u16,
+    more: &'m http::HeaderMap,
+}
+
+#[cfg(feature = "service")]
+impl FieldSink for Merged<'_> {
+    fn field(&mut self, name: &str, value: &[u8]) {
+        let stays = describes(name, self.code) || name.eq_ignore_ascii_case("vary");
+        if stays || !self.more.contains_key(name) {
+            push_line(&mut self.lines, name, value);
+        }
+    }
+
+    fn field_u64(&mut self, name: &str, number: u64) {
+        self.field(name, number.to_string().as_bytes());
     }
 }
 

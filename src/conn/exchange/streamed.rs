@@ -10,6 +10,7 @@
 
 use std::task::{self, Poll};
 
+use super::Reply;
 use crate::{
     observe::{Stage, Why},
     parse::{BodyLength, Version},
@@ -29,7 +30,7 @@ pub(in crate::conn) trait Responder {
         &mut self,
         cx: &mut task::Context<'_>,
         intake: &mut Intake,
-    ) -> Poll<Result<StreamedHead, Failure>>;
+    ) -> Poll<Result<Answered, Failure>>;
 
     /// Polls for the next content: never an empty chunk; None at its end. It is polled only while
     /// the client takes what came before.
@@ -54,6 +55,16 @@ pub(in crate::conn) trait Responder {
     fn take_trailers(&mut self) -> Fields {
         Fields::None
     }
+}
+
+/// What a responder has for an answer.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
+pub(in crate::conn) enum Answered {
+    /// A head, behind which content comes in chunks.
+    Streamed(StreamedHead),
+    /// A reply that owns all it is made of: the responder is not polled again.
+    Whole(Box<Reply<'static>>),
 }
 
 /// The head of an answer.
@@ -87,17 +98,7 @@ impl Fields {
     pub(in crate::conn) fn each(&self, mut field: impl FnMut(&str, &[u8])) {
         match self {
             Self::None => {}
-            Self::Lines(lines) => {
-                for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
-                    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
-                    let (name, value) = line.split_at(colon);
-                    let value = value.strip_prefix(b": ").unwrap_or(value);
-                    if let Ok(name) = str::from_utf8(name) {
-                        field(name, value);
-                    }
-                }
-            }
+            Self::Lines(lines) => each_line(lines, field),
             #[cfg(feature = "service")]
             Self::Map(map) => {
                 map.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
@@ -110,6 +111,19 @@ impl Fields {
         let mut bytes = 0;
         self.each(|name, value| bytes += name.len() + value.len() + 4);
         bytes
+    }
+}
+
+/// Each of the lines `Name: value`, in order.
+pub(super) fn each_line(lines: &[u8], mut field: impl FnMut(&str, &[u8])) {
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (name, value) = line.split_at(colon);
+        let value = value.strip_prefix(b": ").unwrap_or(value);
+        if let Ok(name) = str::from_utf8(name) {
+            field(name, value);
+        }
     }
 }
 
@@ -202,11 +216,11 @@ impl Intake {
 /// Every field line of a request, as it came.
 pub(in crate::conn) trait EachField {
     /// Calls `field` with each name and value, in order.
-    fn each(&self, field: &mut dyn FnMut(&str, &[u8]));
+    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8]));
 }
 
 impl EachField for crate::parse::Fields<'_, '_> {
-    fn each(&self, field: &mut dyn FnMut(&str, &[u8])) {
+    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
         self.iter().for_each(|(name, value)| field(name, value));
     }
 }

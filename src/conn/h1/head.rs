@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::{
     conn::{
         Context, Session,
-        exchange::{Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, decide},
+        exchange::{Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, first},
         sites::Served,
         why,
     },
@@ -92,7 +92,7 @@ pub(super) enum Examined<'l> {
 /// Parses a head and decides its answer, if what it asks for is known.
 ///
 /// # Errors
-/// [`WriteError::Defect`], as [`decide`] has it.
+/// [`WriteError::Defect`], as [`first`] has it.
 pub(super) fn examine<'l>(
     context: &Rc<Context>,
     socket: &Socket,
@@ -124,26 +124,28 @@ pub(super) fn examine<'l>(
     let (via, host) = (session.via, head.host);
     let asked = Asked { via, method: head.method, host, path, query, interest, now };
     let framing = Framing::of(&head);
-    Ok(match decide(context, &asked, lookups)? {
+    let authority = match head.target {
+        Target::Absolute { authority, .. } => Some(authority),
+        _ => None,
+    };
+    let incoming = Incoming {
+        method: head.method.as_bytes(),
+        path,
+        query,
+        authority,
+        version: Some(head.version),
+        fields: &head.fields,
+        body: head.body,
+        secure: via == Via::Tls,
+        protocol: None,
+    };
+    let Session { clock, about, .. } = session;
+    Ok(match first(context, socket, clock, about, &asked, &incoming, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
+        Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
         Decided::Streamed(served) => {
-            let authority = match head.target {
-                Target::Absolute { authority, .. } => Some(authority),
-                _ => None,
-            };
-            let incoming = Incoming {
-                protocol: None,
-                method: head.method.as_bytes(),
-                path,
-                query,
-                authority,
-                version: Some(head.version),
-                fields: &head.fields,
-                body: head.body,
-                secure: via == Via::Tls,
-            };
-            match begin(context, socket, &session.clock, &mut session.about, &served, &incoming) {
+            match begin(context, socket, clock, about, &served, &asked, &incoming) {
                 Ok(responder) => Examined::Streamed(framing, served, responder),
                 Err(status) => {
                     let reply = Reply::refusal(context, status);

@@ -160,7 +160,7 @@ async fn queue(
         return Err(Unsent::TooLong);
     }
     let more = !session.reader.plaintext().is_empty();
-    let status = reply.status();
+    let status = reply.code();
     let Session { reader, writer, clock, .. } = session;
     let queued = async {
         writer.reserve(socket, room, reply.source().remaining(), more).await?;
@@ -175,7 +175,7 @@ async fn queue(
         Ok::<_, WriteError>(Ok(()))
     };
     let queued = while_held_up(reader, pin!(queued)).await;
-    clock.answered(request, status.code(), writer.is_kernel(), writer.take_moved());
+    clock.answered(request, status, writer.is_kernel(), writer.take_moved());
     match queued {
         // It is answered anew, with an error.
         Ok(Err(fault)) => Err(Unsent::Head(fault)),
@@ -198,8 +198,13 @@ fn write_head(
     request: &RequestClock,
     plain: bool,
 ) -> Result<usize, HeadFault> {
-    let mut head = HeadWriter::new(room, reply.status());
-    head.server().date(&context.time.date());
+    let mut head = HeadWriter::of_code(room, reply.code());
+    if !reply.names_server() {
+        head.server();
+    }
+    if !reply.is_dated() {
+        head.date(&context.time.date());
+    }
     reply.write_fields(&mut Sink { head: &mut head, plain });
     if context.config.observe.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());

@@ -17,7 +17,7 @@ use crate::{
     close::Ending,
     conn::{
         Context, Session,
-        exchange::{Failure, Reply, Responder, StreamedHead},
+        exchange::{Answered, Failure, Reply, Responder, StreamedHead},
         session::{ended_by_write, while_held_up},
         sites::Served,
     },
@@ -112,7 +112,8 @@ impl Exchange<'_> {
         self.clock.enter(Stage::Respond);
         self.session.refresh_key(self.socket).await?;
         let head = match head {
-            Ok(head) => head,
+            Ok(Answered::Streamed(head)) => head,
+            Ok(Answered::Whole(reply)) => return self.send_whole(*reply, persists).await,
             Err(failure) => return self.fail(failure, persists).await,
         };
         let (mut delimited, persists) = self.delimited(&head, persists);
@@ -150,6 +151,16 @@ impl Exchange<'_> {
             None if self.framing.http10 => (Delimited::ByClose, false),
             None => (Delimited::Chunked, persists),
         }
+    }
+
+    /// Answers with what a handler has named, as with any file.
+    async fn send_whole(&mut self, reply: Reply<'_>, persists: bool) -> Result<bool, Stop> {
+        let to_head = self.framing.to_head;
+        let mut reply = if to_head { reply.head_only() } else { reply };
+        let connection = reply::Connection { persists, says_so: self.framing.says_keep_alive };
+        let Self { context, socket, session, clock, .. } = self;
+        reply::send(context, socket, session, clock, &mut reply, connection, to_head).await?;
+        Ok(persists)
     }
 
     /// Answers with an error; the connection goes on if it can.

@@ -37,6 +37,11 @@ pub(super) const MOST_ADDED: usize = 1 + ServerTiming::LONGEST_LINE + 8;
 /// What a page or multipart ranges take while they wait to be sent, at most.
 pub(super) const CONTENT_BYTES: usize = 2048;
 
+/// What content takes while it waits to be sent, apart from what stores and files hold.
+pub(super) fn content_bytes(source: &Source) -> usize {
+    source.held_bytes().max(CONTENT_BYTES)
+}
+
 /// The head of an answer is no frame.
 const NO_HEAD: Stop = Stop::defect("the head of an answer is no frame");
 
@@ -66,10 +71,14 @@ pub(super) fn write_head(
     empties_table: bool,
     stream: u32,
 ) -> Result<usize, HeadFault> {
-    let status = reply.status().code();
+    let status = reply.code();
     let mut head = HeadWriter::new(room, status, empties_table).ok_or(HeadFault::Overflow)?;
-    head.server();
-    head.date(&context.time.date());
+    if !reply.names_server() {
+        head.server();
+    }
+    if !reply.is_dated() {
+        head.date(&context.time.date());
+    }
     reply.write_fields(&mut Sink(&mut head));
     if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
         head.field("server-timing", ServerTiming::of(clock).as_bytes());
@@ -115,8 +124,8 @@ impl Connection<'_> {
         let content = if short { FRAME_HEAD + length as usize } else { 0 };
         let at_once = (short || length == 0) && facts.end_stream;
         let mut held = None;
-        if !at_once && matches!(reply.source(), Source::Page(..) | Source::Parts(_)) {
-            held = Held::take(context, CONTENT_BYTES);
+        if !at_once && reply.source().held_bytes() > 0 {
+            held = Held::take(context, content_bytes(reply.source()));
             if held.is_none() {
                 clock.abandon(crate::observe::Why::Http2Refused);
                 return self.refuse(facts.stream);
@@ -136,7 +145,7 @@ impl Connection<'_> {
         };
         self.filled += head;
         self.session.writer.gathering().holds_head();
-        let status = reply.status().code();
+        let status = reply.code();
         let how = self.how(reply.source());
         if at_once {
             if short {
@@ -172,14 +181,15 @@ impl Connection<'_> {
             Ok(length) => head.truncate(length),
             Err(fault) => return self.unwritable(facts, fault),
         }
-        let Some(held) = Held::take(self.context, room + CONTENT_BYTES) else {
+        let bytes = room + content_bytes(reply.source());
+        let Some(held) = Held::take(self.context, bytes) else {
             clock.abandon(crate::observe::Why::Http2Refused);
             return self.refuse(facts.stream);
         };
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
-        let status = reply.status().code();
+        let status = reply.code();
         let source = std::mem::take(reply.source_mut());
         self.keep_head(slot, Found { status, head, source, held })
     }
@@ -188,7 +198,7 @@ impl Connection<'_> {
     pub(super) fn keep_head(&mut self, slot: Slot, found: Found) -> Result<(), Stop> {
         let Found { status, mut head, source, mut held } = found;
         head.shrink_to_fit();
-        held.shrink(head.len() + CONTENT_BYTES);
+        held.shrink(head.len() + content_bytes(&source));
         let how = self.how(&source);
         let stream = self.streams.at(slot)?;
         stream.answering = Answering::Sending;
@@ -206,7 +216,7 @@ impl Connection<'_> {
         let head = stream.kept_head.take().ok_or(NO_HEAD)?;
         self.heads_waiting -= 1;
         if let Some(held) = &mut stream.held {
-            held.shrink(CONTENT_BYTES);
+            held.shrink(content_bytes(&stream.source));
         }
         let mut added = [0; MOST_ADDED];
         let mut fields = BlockWriter::new(&mut added);

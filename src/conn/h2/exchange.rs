@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Connection, Stop,
-    answers::{CONTENT_BYTES, sendable, write_head},
+    answers::{content_bytes, sendable, write_head},
     gather::Sent,
     lookups::Found,
     shared::Held,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     conn::{
-        exchange::{Failure, Fields, Intake, Reply, Responder, StreamedHead},
+        exchange::{Answered, Failure, Fields, Intake, Reply, Responder},
         sites::Served,
     },
     observe::{Stage, Why},
@@ -95,7 +95,7 @@ impl std::fmt::Debug for Exchange {
 /// What a poll has brought.
 enum Made {
     Nothing,
-    Head(Result<StreamedHead, Failure>),
+    Head(Result<Answered, Failure>),
     Chunk(Option<Result<Chunk, Failure>>),
 }
 
@@ -209,7 +209,10 @@ impl Connection<'_> {
                     self.note_wait(slot)?;
                     return Ok(moved);
                 }
-                Made::Head(Ok(head)) => self.begin_streamed(slot, &head)?,
+                Made::Head(Ok(Answered::Streamed(head))) => self.begin_streamed(slot, &head)?,
+                Made::Head(Ok(Answered::Whole(reply))) => {
+                    self.send_whole(slot, *reply, Why::ServerError)?;
+                }
                 Made::Head(Err(failure)) => self.fail(slot, failure)?,
                 Made::Chunk(Some(Ok(chunk))) => self.take_chunk(slot, chunk)?,
                 Made::Chunk(Some(Err(failure))) => self.cut(slot, failure.why)?,
@@ -334,15 +337,23 @@ impl Connection<'_> {
         }
         context.count(|counts| counts.refused += 1);
         stream.clock.refused(why);
-        stream.clock.enter(Stage::Respond);
-        let mut reply = Reply::refusal(context, status);
+        self.send_whole(slot, Reply::refusal(context, status), why)
+    }
+
+    /// Answers with what is there already; if there is no memory for its head, the stream is reset for
+    /// `why`.
+    fn send_whole(&mut self, slot: Slot, mut reply: Reply<'_>, why: Why) -> Result<(), Stop> {
+        let context = self.context;
+        let stream = self.streams.at(slot)?;
+        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
         if exchange.to_head {
             reply = reply.head_only();
         }
+        stream.clock.enter(Stage::Respond);
         let id = stream.id;
         self.drop_exchange(slot)?;
         let room = sendable(context, &mut reply)?;
-        let Some(held) = Held::take(context, room + CONTENT_BYTES) else {
+        let Some(held) = Held::take(context, room + content_bytes(reply.source())) else {
             return self.reset(id, ErrorCode::InternalError, why);
         };
         let mut head = vec![0; room];
@@ -353,7 +364,7 @@ impl Connection<'_> {
                 return self.reset(id, ErrorCode::InternalError, Why::ServerDefect);
             }
         }
-        let status = reply.status().code();
+        let status = reply.code();
         let source = std::mem::take(reply.source_mut());
         self.keep_head(slot, Found { status, head, source, held })
     }

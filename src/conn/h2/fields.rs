@@ -49,21 +49,45 @@ impl<'f> Iterator for KeptFields<'f> {
 }
 
 impl EachField for KeptFields<'_> {
-    /// Cookies come as one field: their pieces are those of HTTP/2 (RFC 9113 section 8.2.3).
-    fn each(&self, field: &mut dyn FnMut(&str, &[u8])) {
-        let mut crumbs = Vec::new();
-        for (name, value) in KeptFields(self.0) {
-            if name == FieldName::Cookie.text().as_bytes() {
-                crumbs.push(value);
-            } else if let Ok(name) = str::from_utf8(name) {
-                // A name that is checked is ASCII.
+    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
+        for (name, value) in KeptFields(self.0).filter(|(name, _)| name.first() != Some(&b':')) {
+            // A name that is checked is ASCII.
+            if let Ok(name) = str::from_utf8(name) {
                 field(name, value);
             }
         }
-        match &crumbs[..] {
-            [] => {}
-            [one] => field(FieldName::Cookie.text(), one),
-            many => field(FieldName::Cookie.text(), &many.join(&b"; "[..])),
+    }
+}
+
+/// Makes one cookie field of several, behind all other fields: pieces are those of HTTP/2 alone (RFC 9113
+/// section 8.2.3).
+pub(super) fn join_cookies(all: &mut Vec<u8>) {
+    let cookie = FieldName::Cookie.text().as_bytes();
+    let is_cookie = |name: &[u8]| name == cookie;
+    let pieces = || KeptFields(all).filter(|(name, _)| is_cookie(name));
+    let (count, bytes) =
+        pieces().fold((0, 0), |(count, bytes), (_, value)| (count + 1, bytes + value.len()));
+    if count < 2 {
+        return;
+    }
+    let (end, length) = (all.len(), bytes + 2 * (count - 1));
+    all.extend_from_slice(&(cookie.len() as u32).to_ne_bytes());
+    all.extend_from_slice(&(length as u32).to_ne_bytes());
+    all.extend_from_slice(cookie);
+    let (mut at, mut first) = (0, true);
+    while at < end {
+        let Some((name, value)) = KeptFields(&all[at..end]).next() else { return };
+        let (names_at, named) = (at + 8, is_cookie(name));
+        let value_at = names_at + name.len();
+        let values = value_at..value_at + value.len();
+        at = values.end;
+        if named {
+            if !std::mem::take(&mut first) {
+                all.extend_from_slice(b"; ");
+            }
+            all.extend_from_within(values);
+            // What belongs to the target is no field, and neither is this any more.
+            all[names_at] = b':';
         }
     }
 }
@@ -97,6 +121,7 @@ mod tests {
                 never_indexed: false
             }));
         }
+        join_cookies(&mut all);
         let mut seen = Vec::new();
         KeptFields(&all).each(&mut |name, value| seen.push((name.to_owned(), value.to_vec())));
         let expected: [(&str, &[u8]); 4] = [

@@ -58,7 +58,7 @@ impl Lookup {
                 }
             };
             head.truncate(length);
-            let status = reply.status().code();
+            let status = reply.code();
             Ok(Found { status, head, source: std::mem::take(reply.source_mut()), held })
         });
         Self { stream, future }

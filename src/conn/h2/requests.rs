@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{
     Connection, Stop,
     exchange::{EXCHANGE_BYTES, Exchange},
-    fields::{Keeping, KeptFields},
+    fields::{Keeping, KeptFields, join_cookies},
     heads::{Block, NO_BLOCK, undecodable},
     lookups::{Found, Lookup},
     shared::{Held, Scratch},
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     conn::{
-        exchange::{Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, decide},
+        Session,
+        exchange::{Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, first},
         received_ago,
     },
     decode::h2::ContentSum,
@@ -106,6 +107,7 @@ impl Connection<'_> {
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
         decoder.decode(bytes, huffman, &mut keeping).map_err(undecodable)?;
         let draft = keeping.draft;
+        join_cookies(fields);
         clock.enter(Stage::Decode);
         let mut facts = Facts {
             stream: *stream,
@@ -141,54 +143,55 @@ impl Connection<'_> {
         let host = Some(head.authority);
         let via = Via::Tls;
         let asked = Asked { via, method: head.method, host, path, query, interest, now };
-        Ok(match decide(context, &asked, lookups)? {
-            Decided::Ready(reply) => Examined::Decided(facts, reply),
-            Decided::Wants(want) => Examined::Wants(facts, KeptAsked::new(&asked), want),
-            Decided::Streamed(served) => {
-                let body = match head.content_length {
-                    // What follows an extended CONNECT is no content.
-                    _ if *end_stream || head.protocol.is_some() => BodyLength::None,
-                    Some(length) => BodyLength::Length(length),
-                    None => BodyLength::Chunked,
-                };
-                let incoming = Incoming {
-                    method: head.method.as_bytes(),
-                    path,
-                    query,
-                    authority: Some(head.authority),
-                    version: None,
-                    fields: &KeptFields(fields),
-                    body,
-                    secure: true,
-                    protocol: head.protocol,
-                };
-                let to_head = head.method == crate::parse::Method::Head;
-                let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
-                    return Ok(Examined::Decided(
-                        facts,
-                        refused(Status::ServiceUnavailable, to_head),
-                    ));
-                };
-                let begun =
-                    begin(context, socket, &session.clock, &mut session.about, &served, &incoming);
-                match begun {
-                    Ok(responder) => {
-                        let timeouts = &context.config.timeouts;
-                        let pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
-                        let intake = Intake::new(body);
-                        let mut exchange =
-                            Exchange::new(responder, intake, served, to_head, pace, held);
-                        exchange.expects_continue = head.expect_continue;
-                        exchange.connects = head.protocol.is_some();
-                        exchange.ends = *end_stream;
-                        exchange.is_two_way = is_grpc(KeptFields(fields));
-                        exchange.moved_at = context.ring.now();
-                        Examined::Streamed(facts, exchange)
-                    }
-                    Err(status) => Examined::Decided(facts, refused(status, to_head)),
+        let body = match head.content_length {
+            // What follows an extended CONNECT is no content.
+            _ if *end_stream || head.protocol.is_some() => BodyLength::None,
+            Some(length) => BodyLength::Length(length),
+            None => BodyLength::Chunked,
+        };
+        let incoming = Incoming {
+            method: head.method.as_bytes(),
+            path,
+            query,
+            authority: Some(head.authority),
+            version: None,
+            fields: &KeptFields(fields),
+            body,
+            secure: true,
+            protocol: head.protocol,
+        };
+        let to_head = head.method == crate::parse::Method::Head;
+        let Session { clock, about, .. } = &mut **session;
+        let (served, responder) =
+            match first(context, socket, clock, about, &asked, &incoming, lookups)? {
+                Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
+                Decided::Wants(want) => {
+                    return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
                 }
-            }
-        })
+                Decided::Begun(served, responder) => (served, Ok(responder)),
+                Decided::Streamed(served) => {
+                    let begun = begin(context, socket, clock, about, &served, &asked, &incoming);
+                    (served, begun)
+                }
+            };
+        let responder = match responder {
+            Ok(responder) => responder,
+            Err(status) => return Ok(Examined::Decided(facts, refused(status, to_head))),
+        };
+        let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
+            let refusal = refused(Status::ServiceUnavailable, to_head);
+            return Ok(Examined::Decided(facts, refusal));
+        };
+        let timeouts = &context.config.timeouts;
+        let pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
+        let intake = Intake::new(body);
+        let mut exchange = Exchange::new(responder, intake, served, to_head, pace, held);
+        exchange.expects_continue = head.expect_continue;
+        exchange.connects = head.protocol.is_some();
+        exchange.ends = *end_stream;
+        exchange.is_two_way = is_grpc(KeptFields(fields));
+        exchange.moved_at = context.ring.now();
+        Ok(Examined::Streamed(facts, exchange))
     }
 
     /// A responder answers.

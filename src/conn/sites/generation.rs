@@ -123,6 +123,26 @@ impl Generation {
         Rc::clone(chosen.unwrap_or(&self.stray))
     }
 
+    /// The route of files for a host and a path, whatever else answers there.
+    #[cfg(feature = "service")]
+    pub(in crate::conn) fn choose_files(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
+        let is_files = |route: usize| {
+            self.routes.get(route).is_some_and(|served| matches!(served.act, Act::Files { .. }))
+        };
+        let chosen = match self.plan.router.choose_among(host, path, is_files) {
+            Choice::Route(route) => self.routes.get(route),
+            Choice::NoRoute(site) => self.bare.get(site),
+            Choice::UnknownHost => None,
+        };
+        Rc::clone(chosen.unwrap_or(&self.stray))
+    }
+
+    /// Whether there are routes of files.
+    #[cfg(feature = "service")]
+    pub(in crate::conn) fn has_files(&self) -> bool {
+        !self.stores.is_empty()
+    }
+
     /// Whether responders answer some requests, which want all fields of a head.
     pub(in crate::conn) fn streams(&self) -> bool {
         self.streams

@@ -10,7 +10,7 @@ mod hosts;
 mod properties;
 mod tree;
 
-use crate::config::Site;
+use crate::config::{Route, Site};
 use hosts::Hosts;
 pub(crate) use hosts::host_alone;
 use tree::Tree;
@@ -24,6 +24,22 @@ pub(crate) enum Choice {
     NoRoute(usize),
     /// No site has the name, and none is for all others.
     UnknownHost,
+}
+
+/// Numbers by path, by the rules of routes: the longest path that fits, by whole segments.
+#[derive(Debug)]
+pub(crate) struct Paths(Tree);
+
+impl Paths {
+    /// Numbers for the paths of these routes, from 0.
+    pub(crate) fn new(routes: &[Route]) -> Self {
+        Self(Tree::new(routes, 0))
+    }
+
+    /// The number for the path of a target, as it was sent.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<usize> {
+        self.0.find(path, |_| true)
+    }
 }
 
 /// Chooses routes.
@@ -53,7 +69,22 @@ impl Router {
         if path == b"*" {
             return Choice::NoRoute(site);
         }
-        let route = self.trees.get(site).and_then(|tree| tree.find(path));
+        self.find(site, path, |_| true)
+    }
+
+    /// The same among the routes that are `wanted`.
+    pub(crate) fn choose_among(
+        &self,
+        host: Option<&[u8]>,
+        path: &[u8],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Choice {
+        let site = self.hosts.find(host);
+        site.map_or(Choice::UnknownHost, |site| self.find(site, path, wanted))
+    }
+
+    fn find(&self, site: usize, path: &[u8], wanted: impl Fn(usize) -> bool) -> Choice {
+        let route = self.trees.get(site).and_then(|tree| tree.find(path, wanted));
         route.map_or(Choice::NoRoute(site), Choice::Route)
     }
 

@@ -52,10 +52,11 @@ impl Tree {
         }
     }
 
-    /// The route for the path of a target, as it was sent.
-    pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
+    /// The route for the path of a target, as it was sent, among those that are `wanted`.
+    pub(super) fn find(&self, path: &[u8], wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let wanted = |route: &usize| wanted(*route);
         let mut node = self.nodes.first()?;
-        let mut best = node.below;
+        let mut best = node.below.filter(wanted);
         if node.children.is_empty() && node.exact.is_none() {
             return best;
         }
@@ -66,9 +67,9 @@ impl Tree {
                 return best;
             };
             node = next;
-            best = node.below.or(best);
+            best = node.below.filter(wanted).or(best);
         }
-        node.exact.or(best)
+        node.exact.filter(wanted).or(best)
     }
 }
 

@@ -1,0 +1,85 @@
+//! Requests and heads of applications.
+
+use super::*;
+use crate::parse::{BodyLength, FieldStorage, HeadLimits, Target, request_head};
+
+fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
+    let mut storage = FieldStorage::new();
+    let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
+    let (path, query) = match head.target {
+        Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
+        Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
+    };
+    let incoming = Incoming {
+        method: head.method.as_bytes(),
+        path,
+        query,
+        authority,
+        version: Some(head.version),
+        fields: &head.fields,
+        body: BodyLength::None,
+        secure: true,
+        protocol: None,
+    };
+    request_of(&incoming, Body::empty())
+}
+
+#[test]
+fn a_request_has_all_that_its_head_has() {
+    let bytes =
+        b"BREW /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: \xff2\r\nEmpty:\r\n\r\n";
+    let request = request(bytes, None).unwrap();
+    assert_eq!(request.method().as_str(), "BREW");
+    assert_eq!(request.uri().to_string(), "/a%20b/c?d=e");
+    assert_eq!(request.version(), http::Version::HTTP_11);
+    assert_eq!(request.headers().len(), 4);
+    let ones: Vec<_> = request.headers().get_all("x-one").iter().collect();
+    assert_eq!(ones[0], "1");
+    assert_eq!(ones[1].as_bytes(), b"\xff2");
+    assert_eq!(request.headers()["empty"], "");
+}
+
+#[test]
+fn an_authority_in_the_target_stands_in_the_uri() {
+    let bytes = b"GET /a%20b/c?d=e HTTP/1.1\r\nHost: h\r\n\r\n";
+    let with = request(bytes, Some(b"example.org:8443")).unwrap();
+    assert_eq!(with.uri().to_string(), "https://example.org:8443/a%20b/c?d=e");
+    let star = request(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", None).unwrap();
+    assert_eq!(star.uri().path(), "*");
+}
+
+fn head(
+    fields: &[(&'static str, &str)],
+    length: Option<u64>,
+) -> Result<StreamedHead, &'static str> {
+    let mut response = http::Response::new(());
+    for (name, value) in fields {
+        response.headers_mut().append(*name, value.parse().unwrap());
+    }
+    streamed(Head { parts: response.into_parts().0, length })
+}
+
+#[test]
+fn what_frames_the_message_is_ours() {
+    let given = [
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("keep-alive", "timeout=5"),
+        ("x-mine", "1"),
+    ];
+    let answer = head(&given, Some(3)).unwrap();
+    let mut names = Vec::new();
+    answer.fields.each(|name, _| names.push(name.to_owned()));
+    assert_eq!(names, ["x-mine"]);
+    assert_eq!(answer.length, Some(3));
+    assert_eq!(head(&[("content-length", "7")], Some(0)).unwrap().length, Some(7));
+    assert!(head(&[("content-length", "+7")], None).is_err());
+    assert!(head(&[("content-length", "")], None).is_err());
+}
+
+#[test]
+fn a_status_below_200_is_no_answer() {
+    let mut response = http::Response::new(());
+    *response.status_mut() = http::StatusCode::PROCESSING;
+    assert!(streamed(Head { parts: response.into_parts().0, length: None }).is_err());
+}
