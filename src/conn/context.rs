@@ -13,7 +13,7 @@ use super::{
     ktls_plan::KtlsPlan,
     log_limit::LogLimit,
     occupancy::Occupancy,
-    sites::{Generation, Served, SitePlan},
+    sites::{Generation, Served, SitePlan, Terms},
     wall_time::WallTime,
 };
 #[cfg(feature = "service")]
@@ -22,10 +22,8 @@ use crate::{
     process::routes::Paths,
 };
 use crate::{
-    config::{Config, Redirect},
     files::Stores,
     observe::{Counts, Observer},
-    parse::HeadLimits,
     ring::Ring,
     tls::SharedConfig,
     upstream::Pools,
@@ -40,8 +38,6 @@ pub(crate) const DRAIN_GRACE: u64 = 500;
 pub(crate) struct Context {
     /// The worker's ring.
     pub ring: Rc<Ring>,
-    /// The configuration, checked.
-    pub config: Arc<Config>,
     /// Certificates, suites and ticket keys, which may be replaced at any time.
     pub tls: Arc<SharedConfig>,
     /// What the kernel does for TLS.
@@ -54,8 +50,6 @@ pub(crate) struct Context {
     prepared: RefCell<Option<Rc<Generation>>>,
     /// Where the time goes, and the bytes.
     pub observer: Rc<Observer>,
-    /// Bounds of a request head.
-    pub head_limits: HeadLimits,
     /// The servers that requests are passed on to.
     pub(super) pools: Rc<Pools>,
     /// What answers in place of the folder.
@@ -70,8 +64,6 @@ pub(crate) struct Context {
     pub(crate) occupancy: Occupancy,
     /// The wall clock.
     pub(crate) time: WallTime,
-    /// Where listeners that redirect lead.
-    to_https: Redirect,
     /// When the worker began to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
     counts: Cell<Counts>,
@@ -82,19 +74,13 @@ impl Context {
     /// Gathers what was set up; serving begins at once.
     pub(crate) fn new(
         ring: &Rc<Ring>,
-        config: Arc<Config>,
         tls: Arc<SharedConfig>,
         ktls: KtlsPlan,
         stores: Rc<Stores>,
         generation: Generation,
         observer: Rc<Observer>,
     ) -> Self {
-        let limits = &config.limits;
-        let head_limits = HeadLimits {
-            max_head_bytes: limits.head_bytes,
-            max_fields: limits.head_fields,
-            max_target_bytes: limits.target_bytes,
-        };
+        let limits = generation.terms().limits.clone();
         Self {
             ring: Rc::clone(ring),
             tls,
@@ -103,7 +89,6 @@ impl Context {
             generation: RefCell::new(Rc::new(generation)),
             prepared: RefCell::default(),
             observer,
-            head_limits,
             pools: Rc::new(Pools::new(ring, &[])),
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
@@ -112,11 +97,9 @@ impl Context {
             h2: super::h2::Shared::new(limits.head_bytes),
             occupancy: Occupancy::new(ring, limits.handshakes),
             time: WallTime::new(),
-            to_https: Redirect::to_https(443),
             draining: Cell::new(None),
             counts: Cell::default(),
             log_limit: LogLimit::default(),
-            config,
         }
     }
 
@@ -126,16 +109,9 @@ impl Context {
         self.applications.is_empty()
     }
 
-    /// Has listeners that redirect lead to this port.
-    #[must_use]
-    pub(crate) fn with_https_port(mut self, port: u16) -> Self {
-        self.to_https = Redirect::to_https(port);
-        self
-    }
-
-    /// Where listeners that redirect lead.
-    pub(super) fn to_https(&self) -> &Redirect {
-        &self.to_https
+    /// The bounds of what begins now. A request keeps those of its route.
+    pub(crate) fn terms(&self) -> Rc<Terms> {
+        Rc::clone(self.generation.borrow().terms())
     }
 
     /// Has servers of these pools answer what routes pass on.
@@ -219,6 +195,10 @@ impl Context {
     /// Serves what was prepared, for requests whose route is not chosen yet.
     pub(crate) fn switch(&self) {
         if let Some(next) = self.prepared.take() {
+            let Terms { limits, timeouts, .. } = &**next.terms();
+            self.stores.set_limits(limits, timeouts);
+            self.occupancy.set_handshakes(limits.handshakes);
+            self.h2.set_head_bytes(limits.head_bytes);
             self.generation.replace(next);
         }
     }

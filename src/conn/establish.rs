@@ -253,7 +253,7 @@ async fn hand_over(
         counts.kernel_receive += u64::from(kernel_receive);
     });
     let ring = &context.ring;
-    let mut writer = Writer::new(ring, &transmit, kernel_transmit, &context.config.timeouts);
+    let mut writer = Writer::new(ring, &transmit, kernel_transmit, &context.terms().timeouts);
     let reader = Reader::new(ring, stream, receive, kernel_receive, early);
     let agreed = Agreed {
         resumed,

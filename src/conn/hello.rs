@@ -70,7 +70,7 @@ pub(crate) async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<He
     let clock = clock(context, &socket);
     let mut stream = ReceiveStream::single(&context.ring, &socket);
     let began = context.ring.now();
-    let limit = u64::try_from(context.config.timeouts.handshake.as_millis()).unwrap_or(u64::MAX);
+    let limit = u64::try_from(context.terms().timeouts.handshake.as_millis()).unwrap_or(u64::MAX);
     let deadline = began.saturating_add(limit);
     let waiting = context.occupancy.awaits_hello();
     let gathered = context.unless_draining(gather(&mut stream), began, DRAIN_GRACE);

@@ -69,7 +69,7 @@ pub(crate) fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = 
             // Boxed: a connection of HTTP/1 does not carry the state of the other.
             Protocol::Http2 => Box::pin(h2::serve(&context, &socket, &mut session)).await,
         };
-        let limit = context.config.timeouts.close;
+        let limit = context.terms().timeouts.close;
         conclude(&context, &socket, &mut session, ending);
         let Session { reader, writer, .. } = session;
         // Boxed for the same reason.

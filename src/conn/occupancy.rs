@@ -97,6 +97,11 @@ impl Occupancy {
         self.handshakes.taken()
     }
 
+    /// Has places for so many handshakes from here on; those in flight go on.
+    pub(super) fn set_handshakes(&self, limit: usize) {
+        self.handshakes.set_limit(limit);
+    }
+
     /// The places of handshakes.
     pub(super) fn handshake_places(&self) -> &Places {
         &self.handshakes

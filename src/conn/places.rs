@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The places of one worker.
 #[derive(Debug)]
 pub(super) struct Places {
-    limit: usize,
+    limit: Cell<usize>,
     taken: Cell<usize>,
     /// Handshakes that wait for their clients.
     stalled: Idle,
@@ -39,12 +39,17 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            limit,
+            limit: Cell::new(limit),
             taken: Cell::new(0),
             stalled: Idle::default(),
             line: RefCell::default(),
             next: Cell::new(0),
         }
+    }
+
+    /// Changes how many there are. Those that are taken stay so.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.set(limit);
     }
 
     /// Handshakes in flight.
@@ -85,7 +90,7 @@ impl Places {
     }
 
     fn is_free(&self) -> bool {
-        self.taken.get() < self.limit
+        self.taken.get() < self.limit.get()
     }
 
     fn occupy<'p>(&'p self, ring: &'p Ring) -> Place<'p> {

@@ -38,7 +38,7 @@ pub(crate) async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Opt
     let began = context.ring.now();
     let waiting = context.occupancy.awaits_hello();
     let received = context.unless_draining(stream.next(), began, DRAIN_GRACE);
-    let limit = context.config.timeouts.head;
+    let limit = context.terms().timeouts.head;
     let ended = context.ring.within(limit, waiting.unless_evicted(received)).await;
     drop(waiting);
     let error = match ended {
@@ -66,12 +66,12 @@ pub(crate) async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Vi
     let FirstBytes { stream, bytes, clock, socket } = first;
     let ring = &context.ring;
     let reader = Reader::plain(ring, stream, bytes);
-    let writer = Writer::plain(ring, &context.config.timeouts);
+    let writer = Writer::plain(ring, &context.terms().timeouts);
     let mut session = Session::plain(reader, writer, clock, via);
     let ending = h1::serve(&context, &socket, &mut session).await;
     conclude(&context, &socket, &mut session, ending);
     let Session { reader, writer, mut clock, .. } = session;
-    let limit = context.config.timeouts.close;
+    let limit = context.terms().timeouts.close;
     Box::pin(close::close(ring, socket, reader, writer, ending, limit)).await;
     clock.closed();
 }

@@ -40,6 +40,16 @@ impl Cache {
         }
     }
 
+    /// Goes by other limits from here on.
+    pub(super) fn set_limits(&mut self, max_entries: usize, max_bytes: usize) {
+        (self.max_entries, self.max_bytes) = (max_entries, max_bytes);
+        while (self.bytes > max_bytes
+            || self.entries > max_entries
+            || self.descriptors > max_entries)
+            && self.drop_least_used()
+        {}
+    }
+
     /// A number for a further folder.
     pub(super) fn open(&mut self) -> usize {
         self.unused.pop().unwrap_or_else(|| {

@@ -19,7 +19,7 @@ use super::{
     root::{Folder, Root},
 };
 use crate::{
-    config::{Config, LISTING_BYTES},
+    config::{Config, LISTING_BYTES, Limits, Timeouts},
     process::{listing::After, negotiate::Coding, path::SitePath, validator::FileStat},
     ring::{Elapsed, Pages, Ring},
 };
@@ -102,14 +102,14 @@ pub(crate) struct Listed {
 #[derive(Debug)]
 pub(crate) struct Stores {
     ring: Rc<Ring>,
-    max_file: usize,
+    max_file: Cell<usize>,
     /// Bytes of content in memory, in the cache or with those that it is sent to.
     alive: Rc<Cell<usize>>,
-    max_alive: usize,
+    max_alive: Cell<usize>,
     /// Bytes of listings, being made or on their way.
     listings: Rc<Cell<usize>>,
     /// For one look-up, or one listing.
-    limit: Duration,
+    limit: Cell<Duration>,
     pool: Pool,
     cache: RefCell<Cache>,
 }
@@ -120,14 +120,23 @@ impl Stores {
         let limits = &config.limits;
         Rc::new(Self {
             ring: Rc::clone(ring),
-            max_file: limits.file_cache_max_file,
+            max_file: Cell::new(limits.file_cache_max_file),
             alive: Rc::default(),
             listings: Rc::default(),
-            limit: config.timeouts.process,
+            limit: Cell::new(config.timeouts.process),
             pool,
-            max_alive: limits.file_cache_bytes.saturating_mul(2),
+            max_alive: Cell::new(limits.file_cache_bytes.saturating_mul(2)),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
+    }
+
+    /// Goes by other limits from here on: what is cached beyond them is dropped.
+    pub(crate) fn set_limits(&self, limits: &Limits, timeouts: &Timeouts) {
+        self.max_file.set(limits.file_cache_max_file);
+        self.max_alive.set(limits.file_cache_bytes.saturating_mul(2));
+        self.limit.set(timeouts.process);
+        let mut cache = self.cache.borrow_mut();
+        cache.set_limits(limits.file_cache_entries, limits.file_cache_bytes);
     }
 
     /// A store for a folder whose symbolic links are followed or not, and whose folders are answered
@@ -165,9 +174,10 @@ impl Stores {
         if self.ring.abandoned_files() >= MAX_ABANDONED {
             return Err(LookupError::DiskHangs);
         }
-        match self.ring.within(self.limit, work).await {
+        let limit = self.limit.get();
+        match self.ring.within(limit, work).await {
             Ok(done) => done,
-            Err(Elapsed) => Err(LookupError::Late(self.limit)),
+            Err(Elapsed) => Err(LookupError::Late(limit)),
         }
     }
 }
@@ -340,7 +350,7 @@ impl FileStore {
     ) -> FileObject {
         let date_before = kept.and_then(|kept| kept.date_before(stat));
         let same = kept.filter(|kept| kept.stat == *stat);
-        let is_long = stat.length > self.shared.max_file as u64;
+        let is_long = stat.length > self.shared.max_file.get() as u64;
         let kept = same.map(|kept| &kept.content);
         if let Some(content) = kept.filter(|kept| kept.cached().is_some() || is_long) {
             self.shared.ring.close(opened);
@@ -358,7 +368,7 @@ impl FileStore {
     /// an open file costs no memory.
     async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
-        if self.shared.alive.get().saturating_add(length) > self.shared.max_alive {
+        if self.shared.alive.get().saturating_add(length) > self.shared.max_alive.get() {
             return None;
         }
         let mut pages = Pages::counted(length, &self.shared.alive);

@@ -166,7 +166,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     })?;
     let sites =
         sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
-    let sites = Arc::new(sites);
+    let https_port = addresses.first().map_or(443, SocketAddr::port);
+    let sites = Arc::new(sites.with_https_port(https_port));
     let started = Instant::now();
     let (log, feeds) = access_log(prepared.log, &config, workers)?;
     let (spans, span_feeds) = span_exporter(&config, workers)?;
@@ -181,7 +182,6 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
     let upstreams = upstream::shared(&config);
-    let https_port = addresses.first().map_or(443, SocketAddr::port);
     let mut plain: Vec<Vec<(Via, Arc<OwnedFd>)>> = (0..workers).map(|_| Vec::new()).collect();
     let mut plain_addresses = Vec::new();
     for (via, bound, listeners) in prepared.plain {
@@ -209,7 +209,6 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             ktls: ktls.clone(),
             listeners,
             plain: std::mem::take(&mut plain[number]),
-            https_port,
             inbox: Arc::clone(&inboxes[number]),
             io,
             cpu: placement.cpu(number),

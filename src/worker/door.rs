@@ -57,7 +57,7 @@ impl Door {
     fn own_room(&self) -> usize {
         // A connection counts as live once its task has begun.
         let taken = self.context.occupancy.live() + self.spawner.waiting();
-        self.context.config.limits.connections.saturating_sub(taken)
+        self.context.terms().limits.connections.saturating_sub(taken)
     }
 
     /// Resets a connection that has no memory of ours yet, so that nothing of it stays in the kernel

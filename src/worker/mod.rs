@@ -69,8 +69,6 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<Arc<OwnedFd>>,
     /// Those without TLS.
     pub(crate) plain: Vec<(Via, Arc<OwnedFd>)>,
-    /// The port that listeners which redirect lead to.
-    pub(crate) https_port: u16,
     pub(crate) inbox: Arc<Inbox>,
     /// What its ring runs on.
     pub(crate) io: Io,
@@ -189,7 +187,7 @@ impl Worker {
         let generation = Generation::new(&plan.sites, &stores, None);
         let observer = observer(&ring, &config, plan.log, plan.spans);
         let context =
-            Context::new(&ring, config, plan.tls, plan.ktls, stores, generation, observer);
+            Context::new(&ring, plan.tls, plan.ktls, stores, generation, observer);
         #[cfg(feature = "service")]
         let context = {
             let Applied { applications, runtime, worker, watched } = plan.applications;
@@ -197,7 +195,6 @@ impl Worker {
             context.with_applications(applications.make(worker, &runtime).watched_by(watched))
         };
         let pools = Rc::new(Pools::new(&ring, &plan.upstreams));
-        let context = context.with_https_port(plan.https_port);
         let context = Rc::new(context.with_pools(&pools));
         // What wakes a task from another thread wakes the worker by its inbox.
         ring.ring_at(plan.inbox.event());

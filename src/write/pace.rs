@@ -3,6 +3,25 @@
 
 use std::time::Duration;
 
+use crate::config::Timeouts;
+
+/// What a peer that takes a response has to keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct SendBounds {
+    /// Bytes per second; 0 for none.
+    min_rate: u64,
+    /// Milliseconds between two advances, and before the rate is looked at.
+    pub(super) stall: u64,
+}
+
+impl SendBounds {
+    /// Those of a configuration.
+    pub fn of(timeouts: &Timeouts) -> Self {
+        let stall = u64::try_from(timeouts.response_stall.as_millis()).unwrap_or(u64::MAX);
+        Self { min_rate: timeouts.response_min_rate, stall }
+    }
+}
+
 /// The progress of one response against the minimum rate.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
@@ -19,6 +38,11 @@ impl Pace {
     pub(crate) fn new(min_rate: u64, grace: Duration) -> Self {
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         Self { min_rate, grace, begun: 0, bytes: 0 }
+    }
+
+    /// Goes by these bounds from here on, counting from where it began.
+    pub(super) fn set(&mut self, bounds: SendBounds) {
+        (self.min_rate, self.grace) = (bounds.min_rate, bounds.stall);
     }
 
     /// A response begins at `now` (milliseconds).

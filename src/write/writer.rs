@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Pace, WriteError,
+    Pace, SendBounds, WriteError,
     departure::Departure,
     file::Reading,
     memory::Waits,
@@ -97,6 +97,12 @@ impl Writer {
             next_keys: Box::default(),
             notes: Notes::default(),
         }
+    }
+
+    /// Goes by these bounds from here on: those of the response that is queued next.
+    pub fn goes_by(&mut self, bounds: SendBounds) {
+        self.pace.set(bounds);
+        self.stall = bounds.stall;
     }
 
     /// Most bytes that [`Self::queue_sealed`] takes.

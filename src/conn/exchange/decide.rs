@@ -61,7 +61,7 @@ pub(in crate::conn) fn decide<'l>(
     if asked.via == Via::Redirect {
         let served = context.refusing();
         let answer = match check_sound(asked.path) {
-            Ok(()) => redirected(asked, context.to_https(), 0),
+            Ok(()) => redirected(asked, &served.terms.to_https, 0),
             Err(error) => Answer::error(error.status()),
         };
         return Reply::new(context, &served, answer.to(asked.method)).map(Decided::Ready);

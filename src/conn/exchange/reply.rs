@@ -4,7 +4,10 @@ use std::{io, ops::Range, rc::Rc};
 
 use super::streamed::each_line;
 use crate::{
-    conn::{Context, sites::Served},
+    conn::{
+        Context,
+        sites::{Served, Terms},
+    },
     files::{FileContent, FileEntry, FileObject},
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
@@ -189,6 +192,11 @@ impl<'l> Reply<'l> {
     /// Whether the fields have a `Server`.
     pub(in crate::conn) fn names_server(&self) -> bool {
         matches!(&self.head, Heading::Given(given) if given.named)
+    }
+
+    /// The bounds of its configuration.
+    pub(in crate::conn) fn terms(&self) -> &Terms {
+        &self.served.terms
     }
 
     /// What follows the head.

@@ -11,6 +11,7 @@ use crate::{
     conn::{
         Context, Session,
         session::{ended_by_write, while_held_up},
+        sites::Terms,
         why,
     },
     decode::{BodyDecoder, BodyError},
@@ -26,15 +27,16 @@ pub(super) async fn discard(
     socket: &Socket,
     session: &mut Session,
     framing: &Framing,
+    terms: &Terms,
 ) -> Result<(), Stop> {
-    let timeouts = &context.config.timeouts;
+    let timeouts = &terms.timeouts;
     let refuse = |status, why| Stop::Refuse(Refusal { status, why, to_head: framing.to_head });
     let refused = |error: BodyError| {
         log::debug!("decode: {error}");
         refuse(error.status(), why::of_body(error))
     };
     let mut decoder =
-        BodyDecoder::new(framing.body, context.config.limits.body_bytes).map_err(refused)?;
+        BodyDecoder::new(framing.body, terms.limits.body_bytes).map_err(refused)?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
         send_continue(session, socket).await?;
     }

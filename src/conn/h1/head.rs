@@ -102,7 +102,8 @@ pub(super) fn examine<'l>(
 ) -> Result<Examined<'l>, WriteError> {
     let bytes = session.reader.plaintext();
     let mut storage = FieldStorage::new();
-    let head = match request_head(bytes, &mut storage, &context.head_limits) {
+    let terms = context.terms();
+    let head = match request_head(bytes, &mut storage, &terms.head_limits) {
         Ok(Some(head)) => head,
         Ok(None) => return Ok(Examined::Incomplete),
         Err(error) => {

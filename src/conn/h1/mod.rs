@@ -70,7 +70,6 @@ async fn requests(
     session: &mut Session,
     clock: &mut RequestClock,
 ) -> Result<Ending, Stop> {
-    let most = context.config.limits.requests_per_connection;
     let (mut number, mut in_turn) = (0, 0);
     // The first head has its time from the handshake, each further one from its
     // own first byte.
@@ -98,6 +97,7 @@ async fn requests(
         }
         *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
+        let most = context.terms().limits.requests_per_connection;
         if !request(context, socket, session, clock, began, number >= most).await? {
             session.clock.ends(match number >= most {
                 _ if context.is_draining() => Why::ServerDrain,
@@ -117,12 +117,14 @@ async fn first_bytes(
     session: &mut Session,
     first: bool,
 ) -> Result<Option<Why>, Ending> {
-    let timeouts = &context.config.timeouts;
     let now = context.ring.now();
     // A client that has completed its handshake has a request on its way. An idle connection may be
     // closed at any time (RFC 9112 section 9.5), but the next request of one that was answered just
     // now, without `Connection: close`, may be on its way too.
-    let limit = if first { timeouts.head } else { timeouts.idle };
+    let limit = {
+        let terms = context.terms();
+        if first { terms.timeouts.head } else { terms.timeouts.idle }
+    };
     let _idle = (!first).then(|| context.occupancy.idles());
     let over =
         |draining: u64| if first { draining.max(now) + DRAIN_GRACE } else { now + DRAIN_GRACE };
@@ -179,7 +181,7 @@ async fn request(
     };
     if framing.has_body() {
         clock.enter(Stage::Body);
-        Box::pin(body::discard(context, socket, session, &framing)).await?;
+        Box::pin(body::discard(context, socket, session, &framing, reply.terms())).await?;
         clock.resumes(Stage::Respond, || received_ago(socket));
     } else {
         clock.enter(Stage::Respond);
@@ -205,11 +207,12 @@ async fn gather_head(
     session: &mut Session,
     began: u64,
 ) -> Result<(), Stop> {
-    let limits = &context.head_limits;
+    let terms = context.terms();
+    let limits = &terms.head_limits;
     let refuse = |session: &Session, status, why| {
         Stop::Refuse(Refusal::of_head(status, why, session.reader.plaintext()))
     };
-    let until = began.saturating_add(context.config.timeouts.head.as_millis() as u64);
+    let until = began.saturating_add(terms.timeouts.head.as_millis() as u64);
     let mut scan = HeadScan::default();
     // What is there was found incomplete; this only takes note of its lines.
     let _ = scan.worth_parsing(session.reader.plaintext(), limits);

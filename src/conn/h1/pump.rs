@@ -19,7 +19,7 @@ use super::{
     head::{Framing, Refusal},
 };
 use crate::{
-    conn::{Context, Session, exchange::Intake, why},
+    conn::{Context, Session, exchange::Intake, sites::Terms, why},
     decode::{BodyDecoder, BodyError},
     observe::Why,
     parse::BodyLength,
@@ -44,6 +44,8 @@ pub(super) struct Pump {
     waited: u64,
     /// There is no HTTP any more.
     tunnel: bool,
+    /// The bounds of the request.
+    terms: Rc<Terms>,
 }
 
 /// What ended a wait.
@@ -61,9 +63,9 @@ enum Event<T> {
 impl Pump {
     /// # Errors
     /// 413 if the content is stated to be too long.
-    pub(super) fn new(context: &Context, framing: &Framing) -> Result<Self, Stop> {
-        let timeouts = &context.config.timeouts;
-        let limit = context.config.limits.body_bytes;
+    pub(super) fn new(framing: &Framing, terms: &Rc<Terms>) -> Result<Self, Stop> {
+        let timeouts = &terms.timeouts;
+        let limit = terms.limits.body_bytes;
         let refused = |error| Stop::Refuse(refusal(error, framing.to_head));
         let decoder = BodyDecoder::new(framing.body, limit).map_err(refused)?;
         let mut pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
@@ -76,6 +78,7 @@ impl Pump {
             pace,
             waited: 0,
             tunnel: false,
+            terms: Rc::clone(terms),
         })
     }
 
@@ -167,7 +170,7 @@ impl Pump {
         } else if gives_back_at.is_none() {
             *gives_back_at = Some(began.saturating_add(HELD_UP.as_millis() as u64));
         }
-        let until = began.saturating_add(context.config.timeouts.body_progress.as_millis() as u64);
+        let until = began.saturating_add(self.terms.timeouts.body_progress.as_millis() as u64);
         let tunnel = self.tunnel;
         let intake = &mut self.intake;
         let event = {
@@ -258,7 +261,7 @@ impl Pump {
             }
             if !session.fill_at_hand(socket)? {
                 session.flush(socket).await?;
-                let limit = context.config.timeouts.close;
+                let limit = self.terms.timeouts.close;
                 let Ok(filled) = context.ring.within(limit, session.fill(socket)).await else {
                     return Ok(false);
                 };

@@ -150,7 +150,7 @@ async fn queue(
     connection: Connection,
 ) -> Result<(), Unsent> {
     let mut room = OWN_LINES + reply.fields_bound();
-    if context.config.observe.server_timing {
+    if reply.terms().server_timing {
         room += ServerTiming::LONGEST_LINE;
     }
     if let Some(Piece::Copied(bytes)) = reply.source().piece() {
@@ -162,6 +162,7 @@ async fn queue(
     let more = !session.reader.plaintext().is_empty();
     let status = reply.code();
     let Session { reader, writer, clock, .. } = session;
+    writer.goes_by(reply.terms().sending);
     let queued = async {
         writer.reserve(socket, room, reply.source().remaining(), more).await?;
         let plain = writer.is_plain();
@@ -206,7 +207,7 @@ fn write_head(
         head.date(&context.time.date());
     }
     reply.write_fields(&mut Sink { head: &mut head, plain });
-    if context.config.observe.server_timing {
+    if reply.terms().server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }
     if !connection.persists {

@@ -22,7 +22,6 @@ use crate::{
         sites::Served,
     },
     observe::{RequestClock, ServerTiming, Stage, Why},
-    process::site::Site,
     respond::{HeadFault, HeadWriter, Status, content_length_allowed},
     ring::{Chunk, Socket},
     write::Frame,
@@ -82,7 +81,7 @@ pub(super) async fn answer(
 ) -> Result<bool, Stop> {
     let Begun { framing, served, mut responder, last } = begun;
     clock.enter(Stage::Process);
-    let pump = Pump::new(context, &framing)?;
+    let pump = Pump::new(&framing, &served.terms)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
     let persists = exchange.answer(&mut *responder, last).await?;
     // What the responder holds is let go before the connection waits for anything else.
@@ -191,12 +190,13 @@ impl Exchange<'_> {
         persists: bool,
     ) -> Result<(), Stop> {
         let mut room = OWN_LINES + head.fields.wire_bytes() + self.served.own_fields_len;
-        if self.context.config.observe.server_timing {
+        if self.served.terms.server_timing {
             room += ServerTiming::LONGEST_LINE;
         }
         if room > MAX_HEAD {
             return Err(self.cannot_be_sent(&"the head of an answer is longer than 64 KiB"));
         }
+        self.session.writer.goes_by(self.served.terms.sending);
         let long = room > SHORT_HEAD;
         let mut memory = vec![0; if long { room } else { 0 }];
         if !long {
@@ -210,7 +210,7 @@ impl Exchange<'_> {
         let place = if long { &mut memory[..] } else { self.session.writer.room() };
         let written = write_head(
             self.context,
-            &self.served.site,
+            &self.served,
             place,
             head,
             (delimited, persists, plain),
@@ -375,7 +375,7 @@ fn expected(delimited: Delimited) -> u64 {
 
 fn write_head(
     context: &Context,
-    site: &Site,
+    served: &Served,
     room: &mut [u8],
     streamed: &StreamedHead,
     (delimited, persists, plain): (Delimited, bool, bool),
@@ -383,18 +383,19 @@ fn write_head(
     request: &RequestClock,
 ) -> Result<usize, HeadFault> {
     let mut head = HeadWriter::of_code(room, streamed.status);
-    let (mut dated, mut served) = (false, false);
+    let Served { site, terms, .. } = served;
+    let (mut dated, mut named) = (false, false);
     streamed.fields.each(|name, value| {
         if site.leaves_out(name) {
             return;
         }
         dated |= name.eq_ignore_ascii_case("date");
-        served |= name.eq_ignore_ascii_case("server");
+        named |= name.eq_ignore_ascii_case("server");
         head.field(name, value);
     });
     let mut sink = reply::Sink { head: &mut head, plain };
     site.write_own_fields(streamed.status < 400, &mut sink);
-    if !served {
+    if !named {
         head.server();
     }
     if !dated {
@@ -408,7 +409,7 @@ fn write_head(
         (Delimited::Chunked, _) => _ = head.field("Transfer-Encoding", b"chunked"),
         (Delimited::Empty | Delimited::ByClose, _) => {}
     }
-    if context.config.observe.server_timing {
+    if terms.server_timing {
         head.field("Server-Timing", ServerTiming::of(request).as_bytes());
     }
     if streamed.status == 101 {

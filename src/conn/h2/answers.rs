@@ -80,7 +80,7 @@ pub(super) fn write_head(
         head.date(&context.time.date());
     }
     reply.write_fields(&mut Sink(&mut head));
-    if let Some(clock) = clock.filter(|_| context.config.observe.server_timing) {
+    if let Some(clock) = clock.filter(|_| reply.terms().server_timing) {
         head.field("server-timing", ServerTiming::of(clock).as_bytes());
     }
     head.finish(stream, reply.source().remaining() == 0)
@@ -89,7 +89,7 @@ pub(super) fn write_head(
 /// Room that the head of an answer takes, at most. An answer whose head is too long to be sent
 /// becomes 414: only a redirect repeats what the client sent.
 pub(super) fn sendable(context: &Context, reply: &mut Reply<'_>) -> Result<usize, WriteError> {
-    let timing = if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
+    let timing = if reply.terms().server_timing { ServerTiming::LONGEST_LINE } else { 0 };
     let own = FRAME_HEAD + OWN_FIELDS + timing;
     if own + reply.fields_bound() > MAX_HEAD_ROOM {
         let to_head = reply.source().remaining() == 0;
@@ -211,8 +211,8 @@ impl Connection<'_> {
 
     /// Gathers the head that was kept, for which there is room.
     pub(super) fn put_head(&mut self, slot: Slot) -> Result<(), Stop> {
-        let shows_timing = self.context.config.observe.server_timing;
         let stream = self.streams.at(slot)?;
+        let shows_timing = stream.terms.server_timing;
         let head = stream.kept_head.take().ok_or(NO_HEAD)?;
         self.heads_waiting -= 1;
         if let Some(held) = &mut stream.held {

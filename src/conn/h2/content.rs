@@ -136,8 +136,9 @@ impl Connection<'_> {
 
     /// When the client of a stream has to have sent more content, in milliseconds.
     pub(super) fn content_deadline(&self, slot: Slot) -> Option<u64> {
-        let exchange = self.streams.get(slot)?.exchange.as_ref()?;
-        let limit = self.context.config.timeouts.body_progress.as_millis() as u64;
+        let stream = self.streams.get(slot)?;
+        let exchange = stream.exchange.as_ref()?;
+        let limit = stream.terms.timeouts.body_progress.as_millis() as u64;
         let waited_for = exchange.wanted_since > 0 && !exchange.is_two_way;
         waited_for.then(|| exchange.wanted_since.saturating_add(limit))
     }
@@ -151,7 +152,7 @@ impl Connection<'_> {
             && (stream.remote_open || exchange.tunnel)
             && !exchange.has_chunk()
             && !exchange.responder.limits_silence();
-        let limit = self.context.config.timeouts.stream_idle.as_millis() as u64;
+        let limit = stream.terms.timeouts.stream_idle.as_millis() as u64;
         silent.then(|| exchange.moved_at.saturating_add(limit))
     }
 }

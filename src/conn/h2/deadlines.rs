@@ -140,7 +140,8 @@ impl Connection<'_> {
 
     /// The first of all deadlines.
     fn next_deadline(&self) -> u64 {
-        let timeouts = &self.context.config.timeouts;
+        let terms = self.context.terms();
+        let timeouts = &terms.timeouts;
         let after = |since: u64, limit: Duration| {
             since.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
         };
@@ -182,8 +183,8 @@ impl Connection<'_> {
     }
 
     fn own_deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
-        let timeouts = &self.context.config.timeouts;
         let stream = self.streams.get(slot).filter(|stream| stream.since > 0)?;
+        let timeouts = &stream.terms.timeouts;
         let limit = match stream.answering {
             Answering::Done if stream.cut => CUT_AFTER,
             Answering::Sending => timeouts.response_stall,
@@ -198,7 +199,8 @@ impl Connection<'_> {
     /// Acts on the deadlines that have passed.
     fn expire(&mut self) -> Result<(), Stop> {
         let now = self.now();
-        let timeouts = &self.context.config.timeouts;
+        let terms = self.context.terms();
+        let timeouts = &terms.timeouts;
         let passed = |since: u64, limit: Duration| {
             now.saturating_sub(since) >= u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
         };

@@ -76,7 +76,7 @@ impl Connection<'_> {
     /// A request was taken: the connection may have had as many as it may.
     pub(super) fn drain_if_used_up(&mut self) -> Result<(), Stop> {
         self.requests += 1;
-        let used_up = self.requests >= self.context.config.limits.requests_per_connection
+        let used_up = self.requests >= self.context.terms().limits.requests_per_connection
             || self.last_stream >= NONE_YET - 2 * IDS_KEPT;
         if used_up && self.drain == Drain::Serving {
             self.session.clock.ends(Why::ServerRequests);

@@ -250,8 +250,8 @@ impl Connection<'_> {
         }
         let Some(slot) = self.streams.find(id).filter(|_| id != 0) else { return Ok(()) };
         let now = self.now();
-        let most = self.context.config.limits.body_bytes;
         let stream = self.streams.at(slot)?;
+        let most = stream.terms.limits.body_bytes;
         if stream.answering == Answering::Done && !stream.cut {
             stream.since = now;
         }
@@ -296,7 +296,7 @@ impl Connection<'_> {
         let stream = self.streams.at(slot)?;
         // A tunnel's bytes are no content of the request.
         let endless = stream.exchange.as_ref().is_some_and(|exchange| exchange.connects);
-        let most = if endless { u64::MAX } else { self.context.config.limits.body_bytes };
+        let most = if endless { u64::MAX } else { stream.terms.limits.body_bytes };
         let summed = stream.sum.add(content.len(), most);
         match summed {
             Ok(()) => _ = self.take_content(slot, content, taken)?,

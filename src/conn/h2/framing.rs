@@ -36,7 +36,7 @@ impl Connection<'_> {
         let mut room = FRAME_HEAD + OWN_FIELDS + 2 * exchange.served.own_fields_len;
         head.fields.each(|name, value| room += name.len() + value.len() + MOST_FOR_A_FIELD);
         let timing =
-            if context.config.observe.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
+            if exchange.served.terms.server_timing { ServerTiming::LONGEST_LINE } else { 0 };
         let mut bytes = vec![0; room.min(MAX_HEAD_ROOM - timing)];
         let written = write_streamed(context, &exchange.served, &mut bytes, head, tunnel);
         let written = written.and_then(|writer| writer.finish(stream.id, ends));

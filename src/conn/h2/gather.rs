@@ -271,7 +271,7 @@ impl Connection<'_> {
             return Ok(());
         }
         // More than HTTP/1 would read is cut off.
-        let most = self.context.config.limits.body_bytes;
+        let most = stream.terms.limits.body_bytes;
         stream.cut = stream.sum.left().is_some_and(|left| left > most);
         (stream.answering, stream.since) = (Answering::Done, now.max(1));
         stream.held = None;

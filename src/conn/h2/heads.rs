@@ -116,7 +116,7 @@ impl Connection<'_> {
 
     /// Bytes of an encoded block: twice what it may hold, since it may be encoded badly.
     fn most_of_a_block(&self) -> usize {
-        2 * self.context.head_limits.max_head_bytes
+        2 * self.context.terms().head_limits.max_head_bytes
     }
 
     fn block(&mut self, stream: u32, end_stream: bool, block: Block) -> Result<(), Stop> {

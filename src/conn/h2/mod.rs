@@ -165,7 +165,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         table_lowered: false,
         acknowledged: false,
         connects: false,
-        streams: Streams::new(context.config.limits.h2_streams),
+        streams: Streams::new(context.terms().limits.h2_streams),
         schedule: Schedule::default(),
         window: SendWindow::new(INITIAL_WINDOW),
         receive: ReceiveWindow::default(),
@@ -229,11 +229,13 @@ impl Connection<'_> {
 
     /// Our SETTINGS, which leave with the first flush.
     fn greet(&mut self) -> Result<(), Stop> {
-        let limits = &self.context.config.limits;
+        let terms = self.context.terms();
+        let limits = &terms.limits;
         // Each field counts 32 bytes besides its text (RFC 9113 section 6.5.2).
         let fields = limits.head_fields + crate::parse::h2::MAX_CRUMBS;
         let list = limits.head_bytes.saturating_add(32 * fields);
-        let streams = u32::try_from(limits.h2_streams).unwrap_or(u32::MAX);
+        // What this connection was made with, whatever holds for others by now.
+        let streams = u32::try_from(self.streams.most()).unwrap_or(u32::MAX);
         self.connects = self.context.tunnels();
         let list = u32::try_from(list).unwrap_or(u32::MAX);
         self.reply(&respond::settings(streams, list, self.connects))

@@ -101,7 +101,8 @@ impl Connection<'_> {
         let Received { stream, end_stream, block } = received;
         let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
         fields.clear();
-        let draft = Draft::new(text, context.head_limits).with_protocol(*connects);
+        let terms = context.terms();
+        let draft = Draft::new(text, terms.head_limits).with_protocol(*connects);
         let all = context.streams().then_some(&mut *fields);
         let mut keeping = Keeping { draft, all };
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
@@ -130,7 +131,7 @@ impl Connection<'_> {
         note(clock, &head);
         facts.priority = recent.take_priority(*stream).unwrap_or(head.priority);
         facts.content_length = head.content_length.filter(|_| head.protocol.is_none());
-        if facts.content_length.is_some_and(|length| length > context.config.limits.body_bytes) {
+        if facts.content_length.is_some_and(|length| length > terms.limits.body_bytes) {
             let to_head = head.method == crate::parse::Method::Head;
             return Ok(Examined::Decided(facts, refused(Status::ContentTooLarge, to_head)));
         }
@@ -182,7 +183,7 @@ impl Connection<'_> {
             let refusal = refused(Status::ServiceUnavailable, to_head);
             return Ok(Examined::Decided(facts, refusal));
         };
-        let timeouts = &context.config.timeouts;
+        let timeouts = &served.terms.timeouts;
         let pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
         let intake = Intake::new(body);
         let mut exchange = Exchange::new(responder, intake, served, to_head, pace, held);
@@ -218,7 +219,9 @@ impl Connection<'_> {
         facts: Facts,
         clock: RequestClock,
     ) -> Option<super::streams::Slot> {
-        let slot = self.streams.open(facts.stream, self.peer.initial_window)?;
+        let terms = self.context.terms();
+        self.session.writer.goes_by(terms.sending);
+        let slot = self.streams.open(facts.stream, self.peer.initial_window, terms)?;
         let stream = self.streams.get_mut(slot)?;
         stream.priority = facts.priority;
         stream.remote_open = !facts.end_stream;
@@ -241,7 +244,7 @@ impl Connection<'_> {
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
         clock.enter(Stage::Process);
-        let Some(held) = Held::take(self.context, self.context.head_limits.max_head_bytes) else {
+        let Some(held) = Held::take(self.context, self.context.terms().head_limits.max_head_bytes) else {
             clock.abandon(crate::observe::Why::Http2Refused);
             return self.refuse(facts.stream);
         };

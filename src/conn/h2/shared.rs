@@ -25,16 +25,28 @@ pub(super) struct Scratch {
     pub(super) fields: Vec<u8>,
 }
 
-impl Shared {
+impl Scratch {
     /// For heads of at most so many bytes.
-    pub(in crate::conn) fn new(head_bytes: usize) -> Self {
+    fn new(head_bytes: usize) -> Self {
         let zeroed = |length| vec![0; length].into_boxed_slice();
-        let scratch = Scratch {
+        Self {
             huffman: zeroed(head_bytes.max(Decoder::MIN_SCRATCH)),
             text: zeroed(head_bytes),
             fields: Vec::new(),
-        };
-        Self { scratch: RefCell::new(scratch), held: Cell::new(0) }
+        }
+    }
+}
+
+impl Shared {
+    /// For heads of at most so many bytes.
+    pub(in crate::conn) fn new(head_bytes: usize) -> Self {
+        Self { scratch: RefCell::new(Scratch::new(head_bytes)), held: Cell::new(0) }
+    }
+
+    /// Heads have at most so many bytes from here on.
+    pub(in crate::conn) fn set_head_bytes(&self, head_bytes: usize) {
+        // Nothing in it outlives a poll, and this is a poll of its own.
+        self.scratch.replace(Scratch::new(head_bytes));
     }
 }
 

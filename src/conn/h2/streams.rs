@@ -3,7 +3,9 @@
 //! Most requests never come here: they are answered where they were read. The memory grows with
 //! the streams that are open at once and is given back when none are.
 
-use crate::{decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, write::Source};
+use std::rc::Rc;
+
+use crate::{conn::sites::Terms, decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, write::Source};
 
 use super::{
     Stop,
@@ -83,6 +85,8 @@ pub(super) struct Stream {
     pub(super) how: How,
     pub(super) status: u16,
     pub(super) head: u16,
+    /// The bounds of the configuration that its head met.
+    pub(super) terms: Rc<Terms>,
 }
 
 /// What is done with the content of an answer.
@@ -140,6 +144,11 @@ impl Streams {
         Self { slots: Vec::new(), index: Vec::new(), free: Vec::new(), most }
     }
 
+    /// Streams that may be open at once.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Streams that are open.
     pub(super) fn len(&self) -> usize {
         self.index.len()
@@ -156,7 +165,7 @@ impl Streams {
 
     /// Opens a stream, whose id must be larger than all before, with what may be sent on it. None if
     /// there is no room.
-    pub(super) fn open(&mut self, id: u32, window: u32) -> Option<Slot> {
+    pub(super) fn open(&mut self, id: u32, window: u32, terms: Rc<Terms>) -> Option<Slot> {
         if self.is_full() || self.index.last().is_some_and(|(last, _)| *last >= id) {
             return None;
         }
@@ -187,6 +196,7 @@ impl Streams {
             how: How::Page,
             status: 0,
             head: 0,
+            terms,
         };
         let slot = if let Some(slot) = self.free.pop() {
             *self.slots.get_mut(usize::from(slot))? = stream;
@@ -286,12 +296,12 @@ mod tests {
     #[test]
     fn places_are_few_and_come_back() {
         let mut streams = Streams::new(10);
-        let slots: Vec<_> = (0..10).map(|n| streams.open(2 * n + 1, 100).unwrap()).collect();
-        assert!(streams.is_full() && streams.open(21, 100).is_none());
+        let slots: Vec<_> = (0..10).map(|n| streams.open(2 * n + 1, 100, Rc::default()).unwrap()).collect();
+        assert!(streams.is_full() && streams.open(21, 100, Rc::default()).is_none());
         streams.close(slots[3]).unwrap();
         assert_eq!(streams.find(7), None);
-        assert!(streams.open(5, 100).is_none(), "ids rise");
-        let again = streams.open(21, 100).unwrap();
+        assert!(streams.open(5, 100, Rc::default()).is_none(), "ids rise");
+        let again = streams.open(21, 100, Rc::default()).unwrap();
         assert_eq!((again, streams.find(21)), (slots[3], Some(again)));
         streams.shrink();
         assert_eq!(streams.len(), 10);
@@ -312,7 +322,7 @@ mod tests {
             let mut next = 1;
             for (opens, index) in steps {
                 if opens {
-                    prop_assert_eq!(streams.open(next, 1).is_some(), open.len() < 20);
+                    prop_assert_eq!(streams.open(next, 1, Rc::default()).is_some(), open.len() < 20);
                     if open.len() < 20 {
                         open.push(next);
                     }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Act, Served, SitePlan};
+use super::{Act, Served, SitePlan, Terms};
 use crate::{
     config::{Action, FieldRules, FilesOptions, Site},
     files::{FileStore, Folder, Stores},
@@ -34,6 +34,7 @@ impl StoreKey {
 #[derive(Debug)]
 pub(crate) struct Generation {
     plan: Arc<SitePlan>,
+    terms: Rc<Terms>,
     /// As the router numbers them.
     routes: Vec<Rc<Served>>,
     /// For each site: what paths without a route get.
@@ -50,12 +51,14 @@ impl Generation {
     /// what it has cached.
     pub(crate) fn new(plan: &Arc<SitePlan>, stores: &Rc<Stores>, before: Option<&Self>) -> Self {
         let none = FieldRules::default();
+        let terms = Rc::new(plan.terms.clone());
         let mut generation = Self {
             routes: Vec::new(),
             bare: Vec::with_capacity(plan.sites.len()),
-            stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none)),
+            stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none, &terms)),
             stores: HashMap::new(),
             streams: false,
+            terms,
             plan: Arc::clone(plan),
         };
         for site in &plan.sites {
@@ -87,9 +90,9 @@ impl Generation {
             };
             self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_));
             let rules = site.headers.then(&route.headers);
-            self.routes.push(Rc::new(Served::new(route, act, &rules)));
+            self.routes.push(Rc::new(Served::new(route, act, &rules, &self.terms)));
         }
-        self.bare.push(Rc::new(Served::nothing(Status::NotFound, &site.headers)));
+        self.bare.push(Rc::new(Served::nothing(Status::NotFound, &site.headers, &self.terms)));
     }
 
     fn store(
@@ -141,6 +144,11 @@ impl Generation {
     #[cfg(feature = "service")]
     pub(in crate::conn) fn has_files(&self) -> bool {
         !self.stores.is_empty()
+    }
+
+    /// The bounds of what begins now.
+    pub(crate) fn terms(&self) -> &Rc<Terms> {
+        &self.terms
     }
 
     /// Whether responders answer some requests, which want all fields of a head.

@@ -7,7 +7,9 @@
 mod generation;
 mod plan;
 mod served;
+mod terms;
 
 pub(crate) use generation::Generation;
 pub(crate) use plan::SitePlan;
 pub(super) use served::{Act, Served};
+pub(crate) use terms::Terms;

@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Terms;
 use crate::{
-    config::{Action, Config, Site},
+    config::{Action, Config, Redirect, Site},
     files::Folder,
     process::routes::Router,
 };
@@ -17,6 +18,7 @@ use crate::{
 pub(crate) struct SitePlan {
     pub(super) router: Router,
     pub(super) sites: Vec<Site>,
+    pub(super) terms: Terms,
     folders: HashMap<PathBuf, Folder>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
@@ -36,7 +38,15 @@ impl SitePlan {
             folders.insert(path, folder);
         }
         let tunnels = sites.iter().any(|site| tunnels(config, site));
-        Ok(Self { router: Router::new(&sites), sites, folders, tunnels })
+        let terms = Terms::of(config);
+        Ok(Self { router: Router::new(&sites), sites, terms, folders, tunnels })
+    }
+
+    /// Has listeners that redirect lead to this port.
+    #[must_use]
+    pub(crate) fn with_https_port(mut self, port: u16) -> Self {
+        self.terms.to_https = Redirect::to_https(port);
+        self
     }
 
     /// The folder at a path, as it was opened.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::Terms;
 use crate::{
     config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
     files::FileStore,
@@ -46,22 +47,25 @@ pub(in crate::conn) struct Served {
     pub(in crate::conn) prefix: usize,
     /// Bytes that the operator's field lines take in a head.
     pub(in crate::conn) own_fields_len: usize,
+    /// The bounds of its configuration.
+    pub(in crate::conn) terms: Rc<Terms>,
 }
 
 impl Served {
     /// What no route is for, under these rules.
-    pub(super) fn nothing(status: Status, rules: &FieldRules) -> Self {
+    pub(super) fn nothing(status: Status, rules: &FieldRules, terms: &Rc<Terms>) -> Self {
         Self {
             act: Act::Nothing(status),
             site: presented(rules),
             depth: 0,
             prefix: 0,
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
+            terms: Rc::clone(terms),
         }
     }
 
     /// A route with its act, under these rules, which are the site's and the route's.
-    pub(super) fn new(route: &Route, act: Act, rules: &FieldRules) -> Self {
+    pub(super) fn new(route: &Route, act: Act, rules: &FieldRules, terms: &Rc<Terms>) -> Self {
         let mut site = presented(rules);
         if let Some(files) = route.action.files() {
             site.listing = files.listing;
@@ -75,6 +79,7 @@ impl Served {
             depth: segments.len(),
             prefix: letters + segments.len().saturating_sub(1),
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
+            terms: Rc::clone(terms),
         }
     }
 }

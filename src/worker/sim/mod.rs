@@ -164,7 +164,6 @@ impl Play {
             ktls: KtlsPlan::default(),
             listeners: vec![Arc::new(listener)],
             plain: Vec::new(),
-            https_port: 443,
             inbox: Arc::clone(&inbox),
             shared: SharedLimits {
                 total: Total::new(limits.connections_in_all),

@@ -1,0 +1,53 @@
+//! The bounds that a configuration sets to connections and requests.
+//!
+//! A request takes those of the configuration that its head met; what belongs to a connection (its
+//! handshake, its idle time, its close) goes by the configuration of the moment at which it begins.
+
+use crate::{
+    config::{Config, Limits, Redirect, Timeouts},
+    parse::HeadLimits,
+    write::SendBounds,
+};
+
+/// Bounds on time and size, and what else of a configuration concerns every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Bounds on time.
+    pub(crate) timeouts: Timeouts,
+    /// Bounds on counts and sizes, as far as a reload changes them.
+    pub(crate) limits: Limits,
+    /// Bounds of a request head, which are among the limits.
+    pub(in crate::conn) head_limits: HeadLimits,
+    /// Bounds on the time of a response, which are among the timeouts.
+    pub(in crate::conn) sending: SendBounds,
+    /// Clients are sent the stages of their requests.
+    pub(in crate::conn) server_timing: bool,
+    /// Where listeners that redirect lead.
+    pub(in crate::conn) to_https: Redirect,
+}
+
+impl Terms {
+    /// The terms of a configuration, which has been checked.
+    pub(super) fn of(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            timeouts: config.timeouts.clone(),
+            limits: limits.clone(),
+            head_limits: HeadLimits {
+                max_head_bytes: limits.head_bytes,
+                max_fields: limits.head_fields,
+                max_target_bytes: limits.target_bytes,
+            },
+            sending: SendBounds::of(&config.timeouts),
+            server_timing: config.observe.server_timing,
+            to_https: Redirect::to_https(config.listen.first().map_or(443, |first| first.port())),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Default for Terms {
+    fn default() -> Self {
+        Self::of(&Config::default())
+    }
+}
