@@ -8,7 +8,10 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// Locks of the table. Far more than threads that could want one at a time.
@@ -39,7 +42,7 @@ type Shard = HashMap<Prefix, usize>;
 /// choose addresses that meet in one place.
 #[derive(Debug)]
 pub(crate) struct PerAddress {
-    limit: usize,
+    limit: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
 }
@@ -48,7 +51,8 @@ impl PerAddress {
     /// A table that allows so many connections to each address; None for 0, which is no limit.
     pub(crate) fn new(limit: usize) -> Option<Arc<Self>> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        (limit > 0).then(|| Arc::new(Self { limit, shards, hasher: RandomState::new() }))
+        (limit > 0)
+            .then(|| Arc::new(Self { limit: limit.into(), shards, hasher: RandomState::new() }))
     }
 
     /// Counts a connection of this address for as long as the result lives. None if it has as many
@@ -58,16 +62,21 @@ impl PerAddress {
         let mut shard = self.shard(prefix);
         let open = shard.entry(prefix).or_insert(0);
         // An address without connections is not in the table, and the limit is at least 1.
-        if *open >= self.limit {
+        if *open >= self.limit() {
             return None;
         }
         *open += 1;
         Some(AddressPlace { table: Arc::clone(self), prefix })
     }
 
+    /// Changes the limit. Connections beyond a lower one stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
+    }
+
     /// The connections that one address may have.
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Relaxed)
     }
 
     fn shard(&self, prefix: Prefix) -> MutexGuard<'_, Shard> {

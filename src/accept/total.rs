@@ -15,20 +15,26 @@ use std::sync::{
 /// The connections of all workers together.
 #[derive(Debug)]
 pub(crate) struct Total {
-    limit: usize,
+    limit: AtomicUsize,
     open: AtomicUsize,
 }
 
 impl Total {
     /// A count that allows so many connections; None for 0, which is no limit.
     pub(crate) fn new(limit: usize) -> Option<Arc<Self>> {
-        (limit > 0).then(|| Arc::new(Self { limit, open: AtomicUsize::new(0) }))
+        (limit > 0).then(|| Arc::new(Self { limit: limit.into(), open: AtomicUsize::new(0) }))
+    }
+
+    /// Changes the limit. Connections beyond a lower one stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
     }
 
     /// Counts a connection for as long as the result lives. None if there are as many as there may
     /// be, whichever worker's they are.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<TotalPlace> {
-        let taken = |open| (open < self.limit).then_some(open + 1);
+        let limit = self.limit.load(Relaxed);
+        let taken = |open| (open < limit).then_some(open + 1);
         self.open.fetch_update(Acquire, Relaxed, taken).ok()?;
         Some(TotalPlace(Arc::clone(self)))
     }
@@ -36,7 +42,7 @@ impl Total {
     /// Further connections that there may be at this moment. Another worker may take them first, so
     /// [`Self::admit`] alone decides.
     pub(crate) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.open.load(Relaxed))
+        self.limit.load(Relaxed).saturating_sub(self.open.load(Relaxed))
     }
 }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag::register_conditional_shutdown;
@@ -96,7 +95,7 @@ pub(super) fn run_as(mut config: Config, log_level: LevelFilter, file: Option<&P
         Ok(reload) => reload,
         Err(error) => return complain(Exit::HostLacks, format_args!("a thread: {error}")),
     };
-    oversee(server, signals, config.timeouts.drain, reload.as_ref())
+    oversee(server, signals, reload.as_ref())
 }
 
 /// What reads the file again when that is asked for.
@@ -215,12 +214,7 @@ fn serves(config: &Config) -> String {
 }
 
 /// Waits for the server's end, and passes on signals until then.
-fn oversee(
-    server: RunningServer,
-    mut signals: Signals,
-    deadline: Duration,
-    reload: Option<&Reload>,
-) -> Exit {
+fn oversee(server: RunningServer, mut signals: Signals, reload: Option<&Reload>) -> Exit {
     let handle = server.handle();
     let ended = match await_end(server, signals.handle()) {
         Ok(ended) => ended,
@@ -242,8 +236,8 @@ fn oversee(
             }
             _ => {
                 draining = true;
+                let deadline = handle.drain_as_configured();
                 log::info!("draining for at most {deadline:?}; a second signal ends at once");
-                handle.drain(deadline);
             }
         }
     }
@@ -279,11 +273,10 @@ mod tests {
     use crate::config::{AccessLogTarget, ObserveOptions};
     use signal_hook::low_level::raise;
     use std::sync::{Mutex, MutexGuard};
+    use std::time::Duration;
 
     /// Signals are the process's, so these tests take turns.
     static TURN: Mutex<()> = Mutex::new(());
-
-    const DRAIN: Duration = Duration::from_secs(60);
 
     /// A server for a folder with an access log in it.
     fn server() -> (tempfile::TempDir, RunningServer) {
@@ -311,7 +304,7 @@ mod tests {
         let (_turn, signals) = turn();
         let (_folder, server) = server();
         raise(SIGTERM).unwrap();
-        assert_eq!(oversee(server, signals, DRAIN, None), Exit::Done);
+        assert_eq!(oversee(server, signals, None), Exit::Done);
     }
 
     #[test]
@@ -321,7 +314,7 @@ mod tests {
         let log = folder.path().join("access.log");
         std::fs::rename(&log, folder.path().join("access.log.1")).unwrap();
         let handle = server.handle();
-        let overseen = thread::spawn(move || oversee(server, signals, DRAIN, None));
+        let overseen = thread::spawn(move || oversee(server, signals, None));
         raise(SIGUSR1).unwrap();
         raise(SIGHUP).unwrap();
         let until = std::time::Instant::now() + Duration::from_secs(120);
@@ -330,7 +323,7 @@ mod tests {
             thread::sleep(Duration::from_millis(5));
         }
         assert!(!overseen.is_finished());
-        handle.drain(DRAIN);
+        handle.drain(Duration::from_secs(60));
         assert_eq!(overseen.join().unwrap(), Exit::Done);
     }
 
@@ -341,7 +334,7 @@ mod tests {
         raise(SIGTERM).unwrap();
         raise(SIGINT).unwrap();
         // Both are there at the first look, in no order.
-        let exit = oversee(server, signals, DRAIN, None);
+        let exit = oversee(server, signals, None);
         assert!(matches!(exit.code(), 130 | 143), "{exit:?}");
     }
 

@@ -23,6 +23,12 @@ pub struct ProcessOptions {
     /// Folders that may be read beside those that the configuration names, so that a later one may
     /// name what is below them. Default: none.
     pub allow_read: Vec<PathBuf>,
+    /// TCP ports that may be listened on beside those of the start, so that a later configuration may
+    /// name them; at most 64. Ports below 1024 need a right besides. Default: none.
+    pub allow_bind: Vec<u16>,
+    /// TCP ports of upstream servers that may be connected to beside those of the start, likewise; at
+    /// most 64. Default: none.
+    pub allow_connect: Vec<u16>,
     /// The Unix socket at which the program answers `ringway reload`, for its own user alone, at most
     /// 107 bytes. Default: none. A library has none.
     pub control: Option<PathBuf>,

@@ -1,36 +1,59 @@
-//! What a running server takes from a new configuration, and what only a new start does.
+//! What a running server does not take from a new configuration, and why.
 
 use super::{CertificateSource, Config};
 
 impl Config {
-    /// The settings in which `new` differs from this one and which only a start brings into force: they
-    /// made threads, memory, sockets or rules of confinement. Sites, certificates, authorities of
-    /// clients and ticket keys are not among them.
+    /// The settings in which `new` differs from this one and which only a start brings into force, each
+    /// with the reason. All others a running server takes, as far as its confinement allows.
     pub fn needs_restart(&self, new: &Self) -> Vec<String> {
+        const THREADS: &str = "threads and their rings are made at the start";
+        const MEMORY: &str = "its memory is taken at the start";
+        const GIVEN_UP: &str = "it decides what the process gives up, which nothing brings back";
+        const OPENED: &str = "it is opened before the process is confined";
+        const COUNTED: &str = "connections are counted from the start on, or not at all";
         let mut changed = Vec::new();
-        let mut note = |what: &str, differs: bool| {
+        let mut note = |key: &str, differs: bool, why: &str| {
             if differs {
-                changed.push(what.to_owned());
+                changed.push(format!("{key}: {why}; restart ringway"));
             }
         };
-        note("listen", self.listen != new.listen);
-        note("plain", self.plain != new.plain);
-        note("redirect", self.redirect != new.redirect);
-        note("workers", self.workers != new.workers);
-        note("pin", self.pin != new.pin);
-        note("io", self.io != new.io);
-        note("tls.ktls", self.ktls != new.ktls);
-        note("limits", self.limits != new.limits);
-        note("timeouts", self.timeouts != new.timeouts);
-        note("observe", self.observe != new.observe);
-        note("process", self.process != new.process);
-        note("log", self.log_format != new.log_format);
-        note("pool", self.pools != new.pools);
+        note("workers", self.workers != new.workers, THREADS);
+        note("pin", self.pin != new.pin, THREADS);
+        note("io", self.io != new.io, THREADS);
+        note("tls.ktls", self.ktls != new.ktls, "kernel TLS is tried at the start, as root");
+        let (old, now) = (&self.limits, &new.limits);
+        note("limits.receive_buffers", old.receive_buffers != now.receive_buffers, MEMORY);
+        let differs = old.receive_buffer_bytes != now.receive_buffer_bytes;
+        note("limits.receive_buffer_size", differs, MEMORY);
+        let differs = old.leases_per_connection != now.leases_per_connection;
+        note("limits.leases_per_connection", differs, MEMORY);
+        note("limits.send_memory", old.send_memory_bytes != now.send_memory_bytes, MEMORY);
+        let differs = (old.connections_in_all == 0) != (now.connections_in_all == 0);
+        note("limits.max_connections, from or to 0", differs, COUNTED);
+        let differs = (old.connections_per_address == 0) != (now.connections_per_address == 0);
+        note("limits.max_connections_per_address, from or to 0", differs, COUNTED);
+        let (old, now) = (&self.observe, &new.observe);
+        note("observe.admin", old.admin != now.admin, OPENED);
+        note("observe.access_log", old.access_log != now.access_log, OPENED);
+        let differs = old.access_log_one_in != now.access_log_one_in;
+        note("observe.access_log_sample", differs, THREADS);
+        note("observe.access_log_slow", old.access_log_slow != now.access_log_slow, THREADS);
+        note("observe.otlp", old.otlp != now.otlp, THREADS);
+        note("observe.otlp_slow", old.otlp_slow != now.otlp_slow, THREADS);
+        note("observe.anatomy", old.anatomy != now.anatomy, MEMORY);
+        let (old, now) = (&self.process, &new.process);
+        note("process.user", old.user != now.user, GIVEN_UP);
+        note("process.landlock", old.landlock != now.landlock, GIVEN_UP);
+        note("process.core_dumps", old.core_dumps != now.core_dumps, GIVEN_UP);
+        note("process.allow_read", old.allow_read != now.allow_read, GIVEN_UP);
+        note("process.allow_bind", old.allow_bind != now.allow_bind, GIVEN_UP);
+        note("process.allow_connect", old.allow_connect != now.allow_connect, GIVEN_UP);
+        note("process.control", old.control != now.control, OPENED);
+        note("log.format", self.log_format != new.log_format, "the log is opened at the start");
         // Ringway's own certificate is made by a start, before the process is confined.
         let own = |config: &Self| config.certificate_in_force() == CertificateSource::SelfSigned;
-        note("certificates, to one that Ringway makes itself", !own(self) && own(new));
-        // What lists folders has memory set aside for it.
-        note("listing, which no route had", !self.lists_folders() && new.lists_folders());
+        let differs = !own(self) && own(new);
+        note("tls.cert", differs, "Ringway makes its own certificate before it is confined");
         changed
     }
 }
@@ -49,8 +72,15 @@ mod tests {
         new.certificate = CertificateSource::pair("c", "d");
         new.ticket_keys = Some("keys".into());
         assert!(old.needs_restart(&new).is_empty());
-        new.limits.connections += 1;
+        new.limits.body_bytes += 1;
+        new.timeouts.idle *= 2;
         new.listen.pop();
-        assert_eq!(old.needs_restart(&new), ["listen", "limits"]);
+        new.observe.server_timing = true;
+        assert!(old.needs_restart(&new).is_empty());
+        new.workers = Some(3);
+        new.limits.send_memory_bytes *= 2;
+        let said = old.needs_restart(&new);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("workers: ") && said[1].starts_with("limits.send_memory: "));
     }
 }

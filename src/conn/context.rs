@@ -50,8 +50,8 @@ pub(crate) struct Context {
     prepared: RefCell<Option<Rc<Generation>>>,
     /// Where the time goes, and the bytes.
     pub observer: Rc<Observer>,
-    /// The servers that requests are passed on to.
-    pub(super) pools: Rc<Pools>,
+    /// The connections to servers that requests are passed on to.
+    pools: Rc<Pools>,
     /// What answers in place of the folder.
     #[cfg(feature = "service")]
     pub(super) applications: crate::service::Mounted,
@@ -78,9 +78,11 @@ impl Context {
         ktls: KtlsPlan,
         stores: Rc<Stores>,
         generation: Generation,
+        pools: Rc<Pools>,
         observer: Rc<Observer>,
     ) -> Self {
         let limits = generation.terms().limits.clone();
+        pools.switch(generation.pools().clone());
         Self {
             ring: Rc::clone(ring),
             tls,
@@ -89,7 +91,7 @@ impl Context {
             generation: RefCell::new(Rc::new(generation)),
             prepared: RefCell::default(),
             observer,
-            pools: Rc::new(Pools::new(ring, &[])),
+            pools,
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
             #[cfg(feature = "service")]
@@ -112,13 +114,6 @@ impl Context {
     /// The bounds of what begins now. A request keeps those of its route.
     pub(crate) fn terms(&self) -> Rc<Terms> {
         Rc::clone(self.generation.borrow().terms())
-    }
-
-    /// Has servers of these pools answer what routes pass on.
-    #[must_use]
-    pub(crate) fn with_pools(mut self, pools: &Rc<Pools>) -> Self {
-        self.pools = Rc::clone(pools);
-        self
     }
 
     /// Has applications answer beside the folder.
@@ -188,7 +183,8 @@ impl Context {
     /// Makes what is this worker's own of another plan, to be served from [`Self::switch`] on. What
     /// was prepared before is given up.
     pub(crate) fn prepare(&self, plan: &Arc<SitePlan>) {
-        let next = Generation::new(plan, &self.stores, Some(&self.generation.borrow()));
+        let next =
+            Generation::new(plan, &self.stores, &self.pools, Some(&self.generation.borrow()));
         self.prepared.replace(Some(Rc::new(next)));
     }
 
@@ -199,6 +195,7 @@ impl Context {
             self.stores.set_limits(limits, timeouts);
             self.occupancy.set_handshakes(limits.handshakes);
             self.h2.set_head_bytes(limits.head_bytes);
+            self.pools.switch(next.pools().clone());
             self.generation.replace(next);
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Allowed {
     pub append: Vec<PathBuf>,
     /// Removing files: a Unix socket at the end.
     pub remove: Vec<PathBuf>,
+    /// Binding TCP sockets to these ports: addresses of a later configuration.
+    pub bind: Vec<u16>,
     /// Connecting TCP sockets to these ports: those of upstream servers.
     pub connect: Vec<u16>,
 }
@@ -200,6 +202,9 @@ pub(crate) fn restrict(allowed: &Allowed) -> Result<Extent, LandlockError> {
             held.push(place);
         }
     }
+    for port in &allowed.bind {
+        ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
+    }
     for port in &allowed.connect {
         ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
@@ -283,6 +288,7 @@ mod tests {
             read: vec![read.clone(), "/proc/self/net".into(), "/no such folder".into()],
             append: vec![append.clone()],
             remove: vec![remove.clone()],
+            bind: Vec::new(),
             connect: vec![port],
         };
         let ran = confined(&allowed, |extent| {

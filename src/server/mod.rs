@@ -11,6 +11,8 @@ mod builder;
 mod error;
 pub(crate) mod host;
 mod ktls;
+mod listeners;
+mod live;
 pub(crate) mod memory;
 mod observe;
 mod patience;

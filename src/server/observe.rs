@@ -40,10 +40,12 @@ pub(super) struct Sources {
     pub(super) facts: ServerFacts,
     pub(super) started: Instant,
     pub(super) inboxes: Vec<Arc<Inbox>>,
-    pub(super) listeners: Vec<Listening>,
+    pub(super) listeners: Mutex<Vec<Listening>>,
     pub(super) log: Option<LogHandle>,
     pub(super) spans: Option<SpanHandle>,
-    pub(super) upstreams: Vec<Arc<Upstream>>,
+    /// The addresses with TLS, and the pools, as they are at present.
+    pub(super) addresses: Mutex<Vec<SocketAddr>>,
+    pub(super) upstreams: Mutex<Vec<Arc<Upstream>>>,
     pub(super) root: Arc<RootFigures>,
     pub(super) tls: Arc<Tls>,
     pub(super) history: Mutex<History>,
@@ -83,12 +85,14 @@ impl Sources {
             .into_iter()
             .map(|answer| answer.recv_timeout(until.saturating_duration_since(Instant::now())).ok())
             .collect();
-        let kernel = KernelFigures::sample(self.listeners.iter().filter_map(queue).collect());
+        let queues = locked(&self.listeners).iter().filter_map(queue).collect();
+        let kernel = KernelFigures::sample(queues);
         let log = self.log.as_ref().map(LogHandle::totals);
         let facts = ServerFacts {
             root_missing: self.root.missing.load(Ordering::Relaxed),
             root_replaced: self.root.replaced.load(Ordering::Relaxed),
-            pools: self.upstreams.iter().map(|pool| pool.figures()).collect(),
+            addresses: locked(&self.addresses).clone(),
+            pools: locked(&self.upstreams).iter().map(|pool| pool.figures()).collect(),
             certificates: self.tls.certificates().into_iter().map(certificate).collect(),
             ..self.facts.clone()
         };
@@ -160,6 +164,10 @@ fn certificate(served: ServedCertificate) -> CertificateFacts {
         file: served.file.display().to_string(),
         not_after: served.not_after,
     }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn queue(listening: &Listening) -> Option<ListenerQueue> {

@@ -10,16 +10,17 @@
 use std::{
     collections::HashSet,
     io,
-    net::SocketAddr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{RunningServer, StartError, patience::within, start, tls::Tls};
+use super::{RunningServer, StartError, listeners::Bound, patience::within, start, tls::Tls};
 use crate::{
-    config::{AccessLogTarget, AdminAddress, Collector, Config, IoMode, LandlockMode, PoolOptions},
-    conn::{KtlsPlan, Via},
+    config::{
+        AccessLogTarget, AdminAddress, Collector, Config, IoMode, LandlockMode, Limits, PoolOptions,
+    },
+    conn::KtlsPlan,
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
     ring::Choice,
@@ -29,14 +30,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Prepared {
     pub(super) config: Config,
+    /// The limits as they were asked for, before they were fitted to the host.
+    pub(super) asked: Limits,
     pub(super) workers: usize,
     pub(super) tls: Arc<Tls>,
     pub(super) ktls: KtlsPlan,
     pub(super) tls_path: String,
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) bound: Vec<Bound>,
+    /// Those of each worker, in the order of `bound`.
     pub(super) listeners: Vec<Vec<OwnedFd>>,
-    /// Those without TLS: their addresses, and the listeners of each worker.
-    pub(super) plain: Vec<(Via, Vec<SocketAddr>, Vec<Vec<OwnedFd>>)>,
     pub(super) log: Option<LogFile>,
     pub(super) admin: Option<AdminSocket>,
     pub(super) confinement: Option<Confinement>,
@@ -51,13 +53,18 @@ pub struct Prepared {
 #[derive(Debug)]
 pub struct Confinement {
     text: String,
-    _landlock: Option<Extent>,
+    landlock: Option<Extent>,
 }
 
 impl Confinement {
     /// For a person, on one line.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether only ports that were named at the start can be bound and connected to.
+    pub(super) fn denies_tcp(&self) -> bool {
+        self.landlock.as_ref().is_some_and(Extent::denies_tcp)
     }
 }
 
@@ -110,7 +117,7 @@ impl Prepared {
         };
         let dumps = if wanted.core_dumps { "core dumps allowed" } else { "no core dumps" };
         let text = format!("{user}; {extent}; {dumps}");
-        self.confinement = Some(Confinement { text, _landlock: landlock.ok() });
+        self.confinement = Some(Confinement { text, landlock: landlock.ok() });
         Ok(self)
     }
 
@@ -193,11 +200,9 @@ fn allowed(config: &Config) -> Allowed {
     let renewed = read_again(config).into_iter().flat_map(|file| folders_of(&file));
     read.extend(renewed);
     read.extend(folders.iter().flat_map(|folder| successors_of(folder)));
-    let pools = config.pools.values();
     let collector = config.observe.otlp.as_ref();
-    let named =
-        pools.clone().any(PoolOptions::is_named) || collector.is_some_and(Collector::is_named);
-    if named {
+    let named = collector.is_some_and(Collector::is_named);
+    if named || config.pools.values().any(PoolOptions::is_named) {
         read.extend(RESOLVER.map(PathBuf::from));
     }
     let mut seen = HashSet::new();
@@ -210,9 +215,16 @@ fn allowed(config: &Config) -> Allowed {
     };
     let socket = config.observe.admin.as_ref().and_then(AdminAddress::as_unix);
     let remove = socket.map(folder_of).into_iter().collect();
-    let ports = pools.flat_map(PoolOptions::ports).chain(collector.map(Collector::port));
-    let connect = ports.chain(named.then_some(DNS)).collect();
-    Allowed { read, append, remove, connect }
+    let collector = collector.map(Collector::port).into_iter().chain(named.then_some(DNS));
+    let connect = ports_of_pools(config).chain(collector).collect();
+    Allowed { read, append, remove, bind: config.process.allow_bind.clone(), connect }
+}
+
+/// The TCP ports that this configuration lets be connected to.
+pub(super) fn ports_of_pools(config: &Config) -> impl Iterator<Item = u16> + '_ {
+    let pools = config.pools.values();
+    let named = pools.clone().any(PoolOptions::is_named).then_some(DNS);
+    pools.flat_map(PoolOptions::ports).chain(named).chain(config.process.allow_connect.clone())
 }
 
 /// What is read again when it changes. Ringway's own certificate is not.

@@ -1,7 +1,7 @@
 //! Another configuration for a running server: everything that can fail first, then one step in which
 //! nothing does.
 //!
-//! The invariant: either every worker serves the new sites, or all serve the old ones; and a request
+//! The invariant: either every worker serves the new configuration, or all serve the old one; and a request
 //! is answered by the configuration that its head met.
 
 use std::{
@@ -14,8 +14,18 @@ use std::{
 
 use rustix::fs::{Access, Mode, OFlags};
 
-use super::{Handle, StartError, patience::within};
-use crate::{config::Config, conn::SitePlan, worker::Command};
+use super::{
+    Handle, StartError,
+    listeners::Listening,
+    live::{State, hand_out, https_port},
+    patience::within,
+};
+use crate::{
+    config::Config,
+    conn::SitePlan,
+    upstream::{self, Resolver},
+    worker::{Change, Command},
+};
 
 /// How long all workers together may take to make what is theirs of a configuration.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,50 +62,67 @@ impl From<StartError> for ReplaceError {
 }
 
 impl Handle {
-    /// Serves another configuration from here on: its sites, certificates, authorities of clients and
-    /// ticket keys. `before` is the one that the server was started with or that replaced it.
-    /// Connections go on; requests that have begun are finished under the old one.
+    /// Serves another configuration from here on: its sites, pools, certificates, authorities of
+    /// clients, ticket keys, addresses, times, and limits that made no memory at the start. `before` is
+    /// the one that the server was started with or that replaced it. Connections go on; requests that have
+    /// begun are finished under the old one.
     ///
     /// # Errors
     /// What keeps the server from it; nothing has changed then.
     pub fn replace(&self, before: &Config, new: &Config) -> Result<(), ReplaceError> {
         let _one_at_a_time = self.replacing();
-        let changed = before.needs_restart(new);
-        if !changed.is_empty() {
-            let refusals = changed
-                .iter()
-                .map(|what| format!("{what}: only a start brings it into force; restart ringway"));
-            return Err(ReplaceError { refusals: refusals.collect() });
-        }
-        let errors = new.check_all();
-        if !errors.is_empty() {
-            let refusals = errors.iter().map(ToString::to_string).collect();
+        let live = self.live();
+        let mut refusals = before.needs_restart(new);
+        refusals.extend(live.lacks(before, new));
+        refusals.extend(new.check_all().iter().map(ToString::to_string));
+        if !refusals.is_empty() {
             return Err(ReplaceError { refusals });
         }
-        let config = new.clone();
-        let plan = within("a folder of the new configuration", move || SitePlan::open(&config))?;
-        let plan = Arc::new(plan.map_err(ReplaceError::of)?);
+        let new = live.fitted(new)?;
+        let plan = within("a folder of the new configuration", {
+            let new = new.clone();
+            move || SitePlan::open(&new)
+        })?;
+        let plan = plan.map_err(ReplaceError::of)?;
         let refusals: Vec<_> =
             plan.folders().filter_map(|(path, folder)| unreadable(path, folder)).collect();
         if !refusals.is_empty() {
             return Err(ReplaceError { refusals });
         }
-        let tls = self.tls().prepare(new)?;
-        self.prepare(&plan)?;
+        let known = live.state().upstreams.clone();
+        let upstreams = within("a server name of the new configuration", {
+            let new = new.clone();
+            move || upstream::shared(&new, &known)
+        })?;
+        let resolver = Resolver::start(&upstreams).map_err(StartError::Thread)?;
+        let tls = self.tls().prepare(&new)?;
+        let bound = live.state().bound.clone();
+        let listening = Listening::bind(&new, &bound, live.workers)
+            .map_err(|error| ReplaceError::of(live.cannot_bind(&error)))?;
+        let plan = plan.with_https_port(https_port(&listening.bound));
+        let plan = Arc::new(plan.with_upstreams(upstreams.clone()));
+        let now = listening.bound.clone();
+        let gone = bound.iter().filter(|one| !now.contains(one));
+        let closes: Vec<_> = gone.map(|one| (one.via, one.address)).collect();
+        let (listeners, watched) = hand_out(listening);
+        let changes = listeners.into_iter().map(|opens| Change { opens, closes: closes.clone() });
+        self.prepare(&plan, changes.collect())?;
         // From here on nothing fails.
         for inbox in self.inboxes() {
             inbox.send(Command::Switch);
         }
         self.tls().put_to_use(tls);
-        self.root().watch(Arc::clone(&plan));
+        self.root().watch(plan);
+        live.switched(&new, State { bound: now, upstreams, resolver, drain: new.timeouts.drain });
+        live.watch(watched);
         Ok(())
     }
 
-    /// Has every worker make what is its own of a plan.
-    fn prepare(&self, plan: &Arc<SitePlan>) -> Result<(), ReplaceError> {
+    /// Has every worker make what is its own of a plan, and keep its change of listeners.
+    fn prepare(&self, plan: &Arc<SitePlan>, changes: Vec<Change>) -> Result<(), ReplaceError> {
         let (ready, prepared) = mpsc::sync_channel(self.inboxes().len());
-        for inbox in self.inboxes() {
-            inbox.send(Command::Prepare(Arc::clone(plan), ready.clone()));
+        for (inbox, change) in self.inboxes().iter().zip(changes) {
+            inbox.send(Command::Prepare(Arc::clone(plan), change, ready.clone()));
         }
         drop(ready);
         let until = Instant::now() + PATIENCE;

@@ -9,6 +9,8 @@ use std::{
 
 use super::{
     Confinement,
+    listeners::{Bound, Listening},
+    live::Live,
     observe::{Historian, Sources},
     placement::Placement,
     root::RootWatch,
@@ -25,7 +27,6 @@ use crate::{
         admin::{Admin, Source},
         spans::SpanExporter,
     },
-    upstream::Resolver,
     worker::{Command, Inbox},
 };
 
@@ -63,6 +64,7 @@ pub struct Handle {
     root: Arc<RootWatch>,
     /// Held while a configuration takes the place of another.
     replacing: Arc<Mutex<()>>,
+    live: Arc<Live>,
 }
 
 impl Handle {
@@ -71,12 +73,17 @@ impl Handle {
         log: Option<LogHandle>,
         tls: Arc<Tls>,
         root: Arc<RootWatch>,
+        live: Arc<Live>,
     ) -> Self {
-        Self { inboxes: inboxes.into(), log, tls, root, replacing: Arc::default() }
+        Self { inboxes: inboxes.into(), log, tls, root, replacing: Arc::default(), live }
     }
 
     pub(super) fn replacing(&self) -> MutexGuard<'_, ()> {
         self.replacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn live(&self) -> &Live {
+        &self.live
     }
 
     pub(super) fn inboxes(&self) -> &[Arc<Inbox>] {
@@ -89,6 +96,14 @@ impl Handle {
 
     pub(super) fn root(&self) -> &RootWatch {
         &self.root
+    }
+
+    /// Begins the drain, within the time that the configuration in force allows; see [`Self::drain`].
+    /// Returns that time.
+    pub fn drain_as_configured(&self) -> Duration {
+        let limit = self.live.state().drain;
+        self.drain(limit);
+        limit
     }
 
     /// Begins the drain and returns at once: no further connection is accepted, idle ones get
@@ -131,7 +146,7 @@ impl Handle {
 pub struct RunningServer {
     pub(super) config: Arc<Config>,
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) plain: Vec<(Via, SocketAddr)>,
+    pub(super) bound: Vec<Bound>,
     pub(super) tls_path: String,
     pub(super) placement: Placement,
     pub(super) io_path: String,
@@ -140,8 +155,6 @@ pub struct RunningServer {
     pub(super) sources: Arc<Sources>,
     pub(super) admin: Option<Admin>,
     pub(super) historian: Option<Historian>,
-    /// Resolves the names of upstream servers.
-    pub(super) _resolver: Option<Resolver>,
     pub(super) log: Option<AccessLog>,
     pub(super) spans: Option<SpanExporter>,
     pub(super) pool: Pool,
@@ -176,8 +189,7 @@ impl RunningServer {
     }
 
     fn by(&self, wanted: Via) -> Vec<SocketAddr> {
-        let wanted = self.plain.iter().filter(|(via, _)| *via == wanted);
-        wanted.map(|(_, address)| *address).collect()
+        Listening::addresses(&self.bound, wanted)
     }
 
     /// Its worker threads.
@@ -244,7 +256,7 @@ impl RunningServer {
     #[cfg(feature = "tokio")]
     pub async fn shutdown_on(self, signal: impl Future) -> Result<Counts, ServerError> {
         signal.await;
-        self.handle.drain(self.config.timeouts.drain);
+        self.handle.drain_as_configured();
         // The runtime goes on meanwhile: what drains may need it.
         tokio::task::spawn_blocking(move || self.wait()).await.map_err(|_| ServerError::Panicked)?
     }
@@ -261,7 +273,7 @@ impl RunningServer {
                 }
                 Err(error) => failed = Some(error),
             }
-            self.handle.drain(self.config.timeouts.drain);
+            self.handle.drain_as_configured();
         }
         self.pool.close(LAST_JOBS);
         #[cfg(feature = "service")]
@@ -270,6 +282,7 @@ impl RunningServer {
             self.watchdog = None;
         }
         self.admin = None;
+        self.handle.live.state().resolver = None;
         self.handle.tls.end();
         self.handle.root.end();
         if let Some(log) = self.log.take() {
@@ -285,7 +298,7 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         if !self.workers.is_empty() {
-            self.handle.drain(self.config.timeouts.drain);
+            self.handle.drain_as_configured();
             if let Err(error) = self.join() {
                 log::error!("{error}");
             }

@@ -1,8 +1,6 @@
 //! Starting: everything that can fail is tried before the first connection is accepted.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
-    os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -12,10 +10,13 @@ use std::{
 #[cfg(feature = "service")]
 use super::watchdog::Watchdog;
 use super::{
-    Handle, Prepared, RunningServer, StartError,
+    Confinement, Handle, Prepared, RunningServer, StartError,
     host::ControlGroups,
-    ktls, memory,
-    observe::{Historian, Listening, Sources},
+    ktls,
+    listeners::Listening,
+    live::{self, Live, State},
+    memory,
+    observe::{Historian, Sources},
     patience::within,
     placement::Placement,
     root::RootWatch,
@@ -23,8 +24,8 @@ use super::{
     tls::Tls,
 };
 use crate::{
-    accept::{self, Families, PerAddress, Total},
-    config::{Config, serves_both_families},
+    accept::{PerAddress, Total},
+    config::Config,
     conn::{SitePlan, Via},
     files::Pool,
     observe::{
@@ -58,28 +59,24 @@ fn folders_shown(config: &Config) -> String {
 pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     check(&config)?;
     let workers = config.worker_count();
+    let asked = config.limits.clone();
     fit(&mut config, workers)?;
 
     let tls = Tls::load(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls::plan(config.ktls)?;
-    let (addresses, listeners) = bind_all(&config.listen, workers)?;
-    let mut plain = Vec::new();
-    for (via, wanted) in [(Via::Plain, &config.plain), (Via::Redirect, &config.redirect)] {
-        let (addresses, listeners) = bind_all(wanted, workers)?;
-        plain.push((via, addresses, listeners));
-    }
+    let listening = Listening::bind(&config, &[], workers).map_err(StartError::Bind)?;
     let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
     let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
     Ok(Prepared {
         config,
+        asked,
         workers,
         tls,
         ktls,
         tls_path,
-        addresses,
-        listeners,
-        plain,
+        bound: listening.bound,
+        listeners: listening.sockets,
         log: None,
         admin,
         confinement: None,
@@ -90,7 +87,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
 }
 
 /// Lowers the limits to what the process may have of descriptors and memory.
-fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
+pub(super) fn fit(config: &mut Config, workers: usize) -> Result<(), StartError> {
     let open_files =
         rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // One of the folders is among what a worker needs.
@@ -150,7 +147,7 @@ fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError
 /// Everything from there on: threads, and rings on them.
 pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer, StartError> {
     let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
-    let Prepared { addresses, listeners, admin, confinement, .. } = prepared;
+    let Prepared { asked, bound, listeners, admin, confinement, .. } = prepared;
     #[cfg(feature = "service")]
     let applications = prepared.applications;
     #[cfg(feature = "service")]
@@ -166,8 +163,9 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     })?;
     let sites =
         sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
-    let https_port = addresses.first().map_or(443, SocketAddr::port);
-    let sites = Arc::new(sites.with_https_port(https_port));
+    let upstreams = upstream::shared(&config, &[]);
+    let sites = sites.with_https_port(live::https_port(&bound)).with_upstreams(upstreams.clone());
+    let sites = Arc::new(sites);
     let started = Instant::now();
     let (log, feeds) = access_log(prepared.log, &config, workers)?;
     let (spans, span_feeds) = span_exporter(&config, workers)?;
@@ -177,38 +175,24 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         per_address: PerAddress::new(config.limits.connections_per_address),
     };
     let config = Arc::new(config);
-    let mut watched = Vec::new();
     let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
-    let upstreams = upstream::shared(&config);
-    let mut plain: Vec<Vec<(Via, Arc<OwnedFd>)>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut plain_addresses = Vec::new();
-    for (via, bound, listeners) in prepared.plain {
-        plain_addresses.extend(bound.into_iter().map(|address| (via, address)));
-        for (worker, listeners) in plain.iter_mut().zip(listeners) {
-            worker.extend(listeners.into_iter().map(|listener| (via, Arc::new(listener))));
-        }
-    }
+    let listening = Listening { fresh: bound.clone(), bound, sockets: listeners };
+    let bound = listening.bound.clone();
+    let (listeners, watched) = live::hand_out(listening);
     let mut plans = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         #[cfg(feature = "service")]
         let own = Arc::default();
         #[cfg(feature = "service")]
         seen.push(Arc::clone(&own));
-        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-        watched.extend(addresses.iter().zip(&listeners).map(|(address, listener)| Listening {
-            address: *address,
-            worker: number,
-            listener: Arc::downgrade(listener),
-        }));
         plans.push(Plan {
             config: Arc::clone(&config),
             sites: Arc::clone(&sites),
             tls: tls.config(),
             ktls: ktls.clone(),
             listeners,
-            plain: std::mem::take(&mut plain[number]),
             inbox: Arc::clone(&inboxes[number]),
             io,
             cpu: placement.cpu(number),
@@ -216,7 +200,6 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             spans: span_feeds.next(),
             pool: pool.clone(),
             shared: shared.clone(),
-            upstreams: upstreams.clone(),
             neighbours: behind(number, &inboxes),
             #[cfg(feature = "service")]
             applications: worker::Applied {
@@ -230,7 +213,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let log_handle = log.as_ref().map(AccessLog::handle);
     let sources = Arc::new(Sources {
         facts: ServerFacts {
-            addresses: addresses.clone(),
+            addresses: Vec::new(),
             tls: tls_path.clone(),
             io: io.name(),
             anatomy: config.observe.anatomy,
@@ -240,24 +223,40 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
             pools: Vec::new(),
         },
-        upstreams: upstreams.clone(),
+        addresses: Mutex::new(Listening::addresses(&bound, Via::Tls)),
+        upstreams: Mutex::new(upstreams.clone()),
         started,
         inboxes: inboxes.clone(),
-        listeners: watched,
+        listeners: Mutex::new(watched),
         root: Arc::clone(root.figures()),
         log: log_handle.clone(),
         spans: spans.as_ref().map(SpanExporter::handle),
         tls: Arc::clone(&tls),
         history: Mutex::default(),
     });
+    let resolver = Resolver::start(&upstreams).map_err(StartError::Thread)?;
+    let live = Arc::new(Live {
+        start: Arc::clone(&config),
+        asked,
+        workers,
+        denies_tcp: confinement.as_ref().is_some_and(Confinement::denies_tcp),
+        shared: shared.clone(),
+        sources: Arc::clone(&sources),
+        state: Mutex::new(State {
+            bound: bound.clone(),
+            upstreams,
+            resolver,
+            drain: config.timeouts.drain,
+        }),
+    });
+    let addresses = Listening::addresses(&bound, Via::Tls);
     let mut server = RunningServer {
         config,
         addresses,
-        plain: plain_addresses,
+        bound,
         sources: Arc::clone(&sources),
         admin: None,
         historian: None,
-        _resolver: Resolver::start(&upstreams).map_err(StartError::Thread)?,
         log,
         spans,
         pool,
@@ -265,7 +264,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         placement,
         io_path,
         confinement,
-        handle: Handle::new(inboxes.clone(), log_handle, Arc::clone(&tls), Arc::clone(&root)),
+        handle: Handle::new(inboxes.clone(), log_handle, Arc::clone(&tls), Arc::clone(&root), live),
         workers: Vec::new(),
         #[cfg(feature = "service")]
         runtime,
@@ -327,36 +326,4 @@ fn span_exporter(
     let (exporter, feeds) =
         SpanExporter::start(to, config.observe.otlp_slow, workers).map_err(StartError::Thread)?;
     Ok((Some(exporter), feeds))
-}
-
-/// Listeners for each worker, all on the same addresses.
-fn bind_all(
-    wanted: &[SocketAddr],
-    workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), StartError> {
-    let mut addresses = Vec::new();
-    let mut each: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
-    for &address in wanted {
-        let both = serves_both_families(&address, wanted);
-        let families = if both { Families::Both } else { Families::Own };
-        let (bound, listeners) = match accept::bind(address, families, workers) {
-            Ok(bound) => bound,
-            // A host without IPv6 serves on what it has, if that is something.
-            Err(error) if address.is_ipv6() && error.lacks_address() && both => {
-                log::warn!("{error}; listening on IPv4 alone");
-                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-                accept::bind(address, Families::Own, workers).map_err(StartError::Bind)?
-            }
-            Err(error) if address.is_ipv6() && error.lacks_address() && wanted.len() > 1 => {
-                log::warn!("{error}");
-                continue;
-            }
-            Err(error) => return Err(StartError::Bind(error)),
-        };
-        addresses.push(bound);
-        for (worker, listener) in each.iter_mut().zip(listeners) {
-            worker.push(listener);
-        }
-    }
-    Ok((addresses, each))
 }

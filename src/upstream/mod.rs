@@ -30,7 +30,7 @@ mod talk;
 pub(crate) use exchange::{Answer, Exchange, Request, RequestContent, Waits};
 pub(crate) use failure::Reason;
 pub(crate) use names::Resolver;
-pub(crate) use pool::{Pool, Pools};
+pub(crate) use pool::{Pool, PoolMap, Pools};
 pub(crate) use shared::Shared;
 
 use std::{
@@ -40,15 +40,22 @@ use std::{
 
 use crate::config::Config;
 
-/// The pools of a configuration, for all workers.
-pub(crate) fn shared(config: &Config) -> Vec<Arc<Shared>> {
+/// The pools of a configuration, for all workers. Of those `before`, one with the same name and settings
+/// is kept as it is; one with other settings hands on its counts, and what is known of its servers.
+pub(crate) fn shared(config: &Config, before: &[Arc<Shared>]) -> Vec<Arc<Shared>> {
     // Of this process alone: a request that names it in `Via` has been here.
-    let pseudonym = format!("ringway-{:08x}", RandomState::new().hash_one(0_u8) as u32);
-    let pools = config.pools.iter();
-    let pools: Vec<_> =
-        pools.map(|(name, options)| Shared::new(name, &pseudonym, options.clone())).collect();
-    for pool in &pools {
+    let pseudonym = match before.first() {
+        Some(pool) => pool.pseudonym.to_string(),
+        None => format!("ringway-{:08x}", RandomState::new().hash_one(0_u8) as u32),
+    };
+    let pools = config.pools.iter().map(|(name, options)| {
+        let before = before.iter().find(|pool| *pool.name == **name);
+        if let Some(same) = before.filter(|pool| pool.options == *options) {
+            return Arc::clone(same);
+        }
+        let pool = Shared::new(name, &pseudonym, options.clone(), before.map(|before| &**before));
         pool.resolve_names();
-    }
-    pools
+        pool
+    });
+    pools.collect()
 }

@@ -35,8 +35,11 @@ struct Worker {
 /// The pools of a worker.
 pub(crate) struct Pools {
     worker: Rc<Worker>,
-    pools: BTreeMap<Box<str>, Rc<Pool>>,
+    pools: RefCell<PoolMap>,
 }
+
+/// Pools of a configuration by name.
+pub(crate) type PoolMap = BTreeMap<Box<str>, Rc<Pool>>;
 
 /// One of them.
 pub(crate) struct Pool {
@@ -48,6 +51,10 @@ pub(crate) struct Pool {
     lending: RefCell<Vec<Connection>>,
     pub(super) limits: HeadLimits,
     pub(crate) forward: Forward,
+    /// The keeper is among those that are woken for it.
+    kept: Cell<bool>,
+    /// Another configuration is in force: its connections end with their exchanges.
+    retired: Cell<bool>,
 }
 
 /// Bytes of request content that are held, until this is dropped.
@@ -57,8 +64,8 @@ pub(super) struct Held {
 }
 
 impl Pools {
-    /// The pools of the worker of this ring.
-    pub(crate) fn new(ring: &Rc<Ring>, shared: &[Arc<Shared>]) -> Self {
+    /// The pools of the worker of this ring; none yet.
+    pub(crate) fn new(ring: &Rc<Ring>) -> Self {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
         let worker = Rc::new(Worker {
             ring: Rc::clone(ring),
@@ -66,34 +73,51 @@ impl Pools {
             held: Cell::new(0),
             random: Cell::new(seed),
         });
-        let pools =
-            shared.iter().map(|shared| (shared.name.clone(), Rc::new(Pool::new(&worker, shared))));
-        Self { pools: pools.collect(), worker }
+        Self { pools: RefCell::default(), worker }
     }
 
-    /// The pool of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Rc<Pool>> {
-        self.pools.get(name)
+    /// The pools of another configuration. What they share with the present ones stays, connections
+    /// included.
+    pub(crate) fn prepare(&self, shared: &[Arc<Shared>]) -> PoolMap {
+        let present = self.pools.borrow();
+        let pools = shared.iter().map(|shared| {
+            let same = present.get(&shared.name).filter(|pool| Arc::ptr_eq(&pool.shared, shared));
+            let pool = same.map_or_else(|| Rc::new(Pool::new(&self.worker, shared)), Rc::clone);
+            (shared.name.clone(), pool)
+        });
+        pools.collect()
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pools.is_empty()
+    /// These are the pools from here on. Those that are left out end with their exchanges.
+    pub(crate) fn switch(&self, next: PoolMap) {
+        let before = self.pools.replace(next);
+        let pools = self.pools.borrow();
+        for (name, pool) in &before {
+            if !pools.get(name).is_some_and(|next| Rc::ptr_eq(next, pool)) {
+                pool.retired.set(true);
+                pool.close_unused();
+            }
+        }
+        if let Some(keeper) = self.worker.keeper.get() {
+            self.worker.ring.wake(keeper);
+        }
     }
 
     /// Watches unused connections until `is_over`, then closes them.
     pub(crate) async fn keep(self: Rc<Self>, is_over: impl Fn() -> bool) {
         let ring = Rc::clone(&self.worker.ring);
         self.worker.keeper.set(Some(ring.current()));
-        for pool in self.pools.values() {
-            pool.shared.add_keeper(ring.waker());
-        }
         poll_fn(|_| {
+            let pools = self.pools.borrow();
+            for pool in pools.values().filter(|pool| !pool.kept.replace(true)) {
+                pool.shared.add_keeper(ring.waker());
+            }
             if is_over() {
-                self.pools.values().for_each(|pool| pool.close_unused());
+                self.worker.keeper.set(None);
+                pools.values().for_each(|pool| pool.close_unused());
                 return Poll::Ready(());
             }
-            let next = self.pools.values().filter_map(|pool| pool.tend()).min();
+            let next = pools.values().filter_map(|pool| pool.tend()).min();
             if let Some(at) = next {
                 // Due next turn at the earliest: what was due now has been closed.
                 let _ = ring.poll_until(at.max(ring.now() + 1));
@@ -106,7 +130,7 @@ impl Pools {
 
 impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.pools.keys()).finish()
+        f.debug_set().entries(self.pools.borrow().keys()).finish()
     }
 }
 
@@ -146,6 +170,8 @@ impl Pool {
                 max_target_bytes: options.head_bytes,
             },
             forward,
+            kept: Cell::new(false),
+            retired: Cell::new(false),
             shared: Arc::clone(shared),
         }
     }
@@ -245,7 +271,10 @@ impl Pool {
             let Some(parcel) = self.shared.offer(parcel) else { return };
             connection = Connection::from_parcel(self.ring(), parcel);
         }
-        if options.keep == 0 || self.shared.keep_idle(server, connection.stated) == 0 {
+        if self.retired.get()
+            || options.keep == 0
+            || self.shared.keep_idle(server, connection.stated) == 0
+        {
             return;
         }
         match connection.poll_unused(keeper) {
@@ -368,7 +397,6 @@ impl Pool {
             }
         }
         self.lending.borrow_mut().clear();
-        self.worker.keeper.set(None);
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     line::{Full, Line, Ticket},
 };
 use crate::{
-    config::{Balance, PoolOptions, UpstreamAddress},
+    config::{Balance, PoolOptions, UpstreamAddress, UpstreamServer},
     monotonic::Monotonic,
 };
 
@@ -60,6 +60,36 @@ pub(super) struct Server {
     pub(super) learned_ms: AtomicU64,
 }
 
+impl Server {
+    fn new(server: &UpstreamServer) -> Self {
+        Self {
+            resolved: Mutex::new(server.address.literal()),
+            identity: identity(&server.address),
+            address: server.address.clone(),
+            weight: server.weight,
+            open: AtomicU32::new(0),
+            outstanding: AtomicU32::new(0),
+            unused: AtomicU32::new(0),
+            first_byte_us: AtomicU32::new(0),
+            blemished: AtomicBool::new(false),
+            health: Mutex::default(),
+            learned: Mutex::default(),
+            learned_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// It is the server that `known` was under other settings.
+    fn succeeding(self, known: &Self) -> Self {
+        *lock(&self.resolved) = *lock(&known.resolved);
+        *lock(&self.health) = *lock(&known.health);
+        *lock(&self.learned) = *lock(&known.learned);
+        self.blemished.store(known.blemished.load(Relaxed), Relaxed);
+        self.first_byte_us.store(known.first_byte_us.load(Relaxed), Relaxed);
+        self.learned_ms.store(known.learned_ms.load(Relaxed), Relaxed);
+        self
+    }
+}
+
 /// A pool, as all workers share it.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -67,7 +97,7 @@ pub(crate) struct Shared {
     pub(crate) options: PoolOptions,
     /// What this process is called in `Via`.
     pub(super) pseudonym: Box<str>,
-    pub(crate) counts: PoolCounts,
+    pub(crate) counts: Arc<PoolCounts>,
     pub(super) servers: Box<[Server]>,
     pub(super) line: Arc<Line<Grant>>,
     /// The keepers of the workers, woken when somebody waits while there are unused connections.
@@ -134,33 +164,35 @@ pub(super) struct Wish {
 }
 
 impl Shared {
-    /// A pool with these options, which were checked.
-    pub(super) fn new(name: &str, pseudonym: &str, options: PoolOptions) -> Arc<Self> {
-        let servers = options.servers.iter().map(|server| Server {
-            resolved: Mutex::new(server.address.literal()),
-            identity: identity(&server.address),
-            address: server.address.clone(),
-            weight: server.weight,
-            open: AtomicU32::new(0),
-            outstanding: AtomicU32::new(0),
-            unused: AtomicU32::new(0),
-            first_byte_us: AtomicU32::new(0),
-            blemished: AtomicBool::new(false),
-            health: Mutex::default(),
-            learned: Mutex::default(),
-            learned_ms: AtomicU64::new(0),
+    /// A pool with these options, which were checked. It goes on with the counts of the pool `before`,
+    /// and with what that knows of the servers that stay.
+    pub(super) fn new(
+        name: &str,
+        pseudonym: &str,
+        options: PoolOptions,
+        before: Option<&Self>,
+    ) -> Arc<Self> {
+        let servers = options.servers.iter().map(|server| {
+            let fresh = Server::new(server);
+            let known = before.and_then(|before| {
+                before.servers.iter().find(|known| known.address == server.address)
+            });
+            match known {
+                Some(known) => fresh.succeeding(known),
+                None => fresh,
+            }
         });
         Arc::new(Self {
             servers: servers.collect(),
             name: name.into(),
             pseudonym: pseudonym.into(),
-            counts: PoolCounts::default(),
+            counts: before.map_or_else(Arc::default, |before| Arc::clone(&before.counts)),
             line: Arc::new(Line::new(options.waiting)),
             keepers: Mutex::default(),
             budget: Mutex::new(Budget::new(0)),
             turn: AtomicU64::new(0),
             service_us: AtomicU32::new(0),
-            epoch: Monotonic::now(),
+            epoch: before.map_or_else(Monotonic::now, |before| before.epoch),
             options,
         })
     }

@@ -10,7 +10,7 @@ fn pool(servers: usize, max: u32, waiting: u32) -> Arc<Shared> {
         .map(|at| UpstreamServer::new(UpstreamAddress::Tcp("127.0.0.1".into(), 3000 + at as u16)));
     let mut options = PoolOptions::of(servers.collect());
     (options.max, options.waiting) = (max, waiting);
-    Shared::new("app", "ringway-1", options)
+    Shared::new("app", "ringway-1", options, None)
 }
 
 fn open(shared: &Shared) -> Vec<u32> {

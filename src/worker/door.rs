@@ -79,7 +79,7 @@ impl Door {
     ///
     /// # Errors
     /// As [`Admission::serve`] has it.
-    fn serve(&self, socket: OwnedFd, via: Via) -> Result<(), OwnedFd> {
+    pub(super) fn serve(&self, socket: OwnedFd, via: Via) -> Result<(), OwnedFd> {
         let context = Rc::clone(&self.context);
         let SharedLimits { total, per_address } = &self.limits;
         let in_all = match total.as_ref().map(Total::admit) {
@@ -161,52 +161,6 @@ impl Admission for Rc<Door> {
         if self.context.may_tell() {
             log::warn!("{what}");
         }
-    }
-}
-
-/// Admits connections of a listener without TLS, among all others.
-pub(super) struct PlainDoor {
-    door: Rc<Door>,
-    via: Via,
-}
-
-impl PlainDoor {
-    pub(super) fn new(door: &Rc<Door>, via: Via) -> Self {
-        Self { door: Rc::clone(door), via }
-    }
-}
-
-impl Admission for PlainDoor {
-    fn room(&self) -> usize {
-        self.door.room()
-    }
-
-    fn make_room(&self) -> bool {
-        self.door.make_room()
-    }
-
-    fn close_silent(&self) -> bool {
-        self.door.close_silent()
-    }
-
-    fn ask_others(&self, wanted: u32) {
-        self.door.ask_others(wanted);
-    }
-
-    fn is_draining(&self) -> bool {
-        self.door.is_draining()
-    }
-
-    fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
-        Door::serve(&self.door, socket, self.via)
-    }
-
-    fn paused(&self) {
-        self.door.paused();
-    }
-
-    fn warn(&self, what: &dyn fmt::Display) {
-        Admission::warn(&self.door, what);
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::Change;
 use crate::{conn::SitePlan, files::Folder, observe::WorkerSnapshot};
 
 /// A command to a worker.
@@ -24,8 +25,9 @@ pub(crate) enum Command {
     Drain(Duration),
     /// Serve this folder, which stands at this path now.
     Folder(Arc<Path>, Arc<Folder>),
-    /// Make what is this worker's own of a plan, and say when that is done.
-    Prepare(Arc<SitePlan>, SyncSender<()>),
+    /// Make what is this worker's own of a plan, with these changes of its listeners, and say when that
+    /// is done.
+    Prepare(Arc<SitePlan>, Change, SyncSender<()>),
     /// Serve what was prepared last.
     Switch,
     /// Give up what was prepared.

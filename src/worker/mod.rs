@@ -11,17 +11,17 @@
 mod door;
 mod executor;
 mod inbox;
+mod listeners;
 mod neighbours;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub(crate) mod sim;
 
-use std::{
-    cell::Cell, io, ops::ControlFlow, os::fd::OwnedFd, pin::pin, rc::Rc, sync::Arc, time::Duration,
-};
+use std::{cell::Cell, io, ops::ControlFlow, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 pub(crate) use door::SharedLimits;
 pub(crate) use inbox::{Command, Inbox};
+pub(crate) use listeners::{Change, Listener};
 
 #[cfg(feature = "tokio")]
 use crate::service::LocalTasks;
@@ -30,17 +30,18 @@ use crate::service::{Applications, RuntimeHandle, Watched, WorkerInfo};
 use crate::{
     accept,
     config::Config,
-    conn::{self, Context, Generation, KtlsPlan, SitePlan, Via},
+    conn::{self, Context, Generation, KtlsPlan, SitePlan},
     files::{Pool, Stores},
     observe::{
         Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed, spans::SpanFeed,
     },
     ring::{Counts as RingCounts, Io, Ring, RingConfig, RingOptions},
     tls::SharedConfig,
-    upstream::{Pools, Shared as Upstream},
+    upstream::Pools,
 };
-use door::{Door, PlainDoor};
+use door::Door;
 use executor::Executor;
+use listeners::Listeners;
 use neighbours::Neighbours;
 
 /// While draining, every task is woken so often, in milliseconds, to see whether it may go on.
@@ -66,9 +67,7 @@ pub(crate) struct Plan {
     pub(crate) sites: Arc<SitePlan>,
     pub(crate) tls: Arc<SharedConfig>,
     pub(crate) ktls: KtlsPlan,
-    pub(crate) listeners: Vec<Arc<OwnedFd>>,
-    /// Those without TLS.
-    pub(crate) plain: Vec<(Via, Arc<OwnedFd>)>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) inbox: Arc<Inbox>,
     /// What its ring runs on.
     pub(crate) io: Io,
@@ -80,8 +79,6 @@ pub(crate) struct Plan {
     pub(crate) pool: Pool,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
-    /// The pools of upstream servers, shared with the other workers.
-    pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// Theirs, beginning with the one to ask first.
     pub(crate) neighbours: Vec<Arc<Inbox>>,
     /// What answers beside the folder.
@@ -122,10 +119,15 @@ pub(crate) struct Worker {
     _local: Option<tokio::task::LocalEnterGuard>,
 }
 
+/// Whether a worker may connect to servers: those of its pools, or those that a reload may bring.
+pub(crate) fn connects(config: &Config) -> bool {
+    !config.pools.is_empty() || !config.process.allow_connect.is_empty()
+}
+
 /// The size of a worker's ring and pools under these limits.
 fn ring_config(config: &Config, rings: usize, io: Io) -> RingConfig {
     let limits = &config.limits;
-    let connects = !config.pools.is_empty();
+    let connects = connects(config);
     RingConfig {
         queues: RingOptions::default(),
         // A receive and a send for each connection, a read ahead, and as much again for what is
@@ -184,18 +186,25 @@ impl Worker {
     fn over(ring: Rc<Ring>, plan: Plan) -> Self {
         let config = plan.config;
         let stores = Stores::new(&ring, plan.pool, &config);
-        let generation = Generation::new(&plan.sites, &stores, None);
+        let pools = Rc::new(Pools::new(&ring));
+        let generation = Generation::new(&plan.sites, &stores, &pools, None);
         let observer = observer(&ring, &config, plan.log, plan.spans);
-        let context =
-            Context::new(&ring, plan.tls, plan.ktls, stores, generation, observer);
+        let context = Context::new(
+            &ring,
+            plan.tls,
+            plan.ktls,
+            stores,
+            generation,
+            Rc::clone(&pools),
+            observer,
+        );
         #[cfg(feature = "service")]
         let context = {
             let Applied { applications, runtime, worker, watched } = plan.applications;
             watched.of_this_thread();
             context.with_applications(applications.make(worker, &runtime).watched_by(watched))
         };
-        let pools = Rc::new(Pools::new(&ring, &plan.upstreams));
-        let context = Rc::new(context.with_pools(&pools));
+        let context = Rc::new(context);
         // What wakes a task from another thread wakes the worker by its inbox.
         ring.ring_at(plan.inbox.event());
         let executor = Executor::new(&ring);
@@ -203,14 +212,11 @@ impl Worker {
         let spawner = executor.spawner();
         let neighbours = Neighbours::new(plan.neighbours);
         let door = Rc::new(Door::new(&context, spawner, plan.shared, neighbours));
+        let listeners = Listeners::new(&ring, &door, spawner);
         for listener in plan.listeners {
-            spawner.spawn(accept::accept(Rc::clone(&ring), listener, Rc::clone(&door)));
+            listeners.open(listener);
         }
-        for (via, listener) in plan.plain {
-            let door = PlainDoor::new(&door, via);
-            spawner.spawn(accept::accept(Rc::clone(&ring), listener, door));
-        }
-        if !pools.is_empty() {
+        if connects(&config) {
             let context = Rc::clone(&context);
             spawner
                 .spawn(pools.keep(move || context.is_draining() && context.occupancy.live() == 0));
@@ -228,7 +234,8 @@ impl Worker {
             spawner.spawn(drive(local, Rc::clone(&context)));
             entered
         });
-        spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), door, Rc::clone(&drain_until)));
+        let doors = (door, listeners);
+        spawner.spawn(listen_to(plan.inbox, Rc::clone(&context), doors, Rc::clone(&drain_until)));
         Self {
             #[cfg(feature = "tokio")]
             _local: local,
@@ -301,7 +308,7 @@ impl Worker {
 async fn listen_to(
     inbox: Arc<Inbox>,
     context: Rc<Context>,
-    door: Rc<Door>,
+    (door, listeners): (Rc<Door>, Listeners),
     drain_until: Rc<Cell<Option<u64>>>,
 ) {
     loop {
@@ -315,13 +322,20 @@ async fn listen_to(
                 Command::Folder(path, folder) => {
                     context.generation().move_folder(&path, &folder);
                 }
-                Command::Prepare(plan, ready) => {
+                Command::Prepare(plan, change, ready) => {
                     context.prepare(&plan);
+                    listeners.prepare(change);
                     // The asker may have given up, and says so by another command.
                     let _ = ready.try_send(());
                 }
-                Command::Switch => context.switch(),
-                Command::Forget => context.forget(),
+                Command::Switch => {
+                    context.switch();
+                    listeners.switch();
+                }
+                Command::Forget => {
+                    context.forget();
+                    listeners.forget();
+                }
                 // The asker may have given up.
                 Command::Snapshot(reply) => _ = reply.try_send(Box::new(snapshot(&context))),
                 Command::Collect(reply) => {

@@ -7,7 +7,7 @@ use crate::config::Timeouts;
 
 /// What a peer that takes a response has to keep to.
 #[derive(Clone, Copy, Debug)]
-pub struct SendBounds {
+pub(crate) struct SendBounds {
     /// Bytes per second; 0 for none.
     min_rate: u64,
     /// Milliseconds between two advances, and before the rate is looked at.
@@ -16,7 +16,7 @@ pub struct SendBounds {
 
 impl SendBounds {
     /// Those of a configuration.
-    pub fn of(timeouts: &Timeouts) -> Self {
+    pub(crate) fn of(timeouts: &Timeouts) -> Self {
         let stall = u64::try_from(timeouts.response_stall.as_millis()).unwrap_or(u64::MAX);
         Self { min_rate: timeouts.response_min_rate, stall }
     }

@@ -100,7 +100,7 @@ impl Writer {
     }
 
     /// Goes by these bounds from here on: those of the response that is queued next.
-    pub fn goes_by(&mut self, bounds: SendBounds) {
+    pub(crate) fn goes_by(&mut self, bounds: SendBounds) {
         self.pace.set(bounds);
         self.stall = bounds.stall;
     }

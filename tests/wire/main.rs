@@ -45,6 +45,7 @@ mod ranges;
 mod records;
 mod refusals;
 mod reload_file;
+mod reload_settings;
 mod renewal;
 mod scarce;
 mod sites;

@@ -88,6 +88,12 @@ fn as_text(error: impl Display) -> String {
     error.to_string()
 }
 
+/// A TCP port.
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse::<std::num::NonZeroU16>();
+    port.map(Into::into).map_err(|_| "give a port, 1 to 65535".to_owned())
+}
+
 /// `[tls]`.
 pub(super) fn tls() -> Vec<Key<Draft>> {
     vec![
@@ -341,6 +347,22 @@ pub(super) fn process() -> Vec<Key<Config>> {
                 config.process.allow_read.push(text.into());
                 Ok(())
             },
+        ),
+        Key::text(
+            "allow_bind",
+            None,
+            Kind::Numbers,
+            "",
+            "TCP ports that may be listened on beside those of the start, so that a reload may name them",
+            |config, text| push(&mut config.process.allow_bind, port(text)),
+        ),
+        Key::text(
+            "allow_connect",
+            None,
+            Kind::Numbers,
+            "",
+            "TCP ports of servers in pools that may be connected to beside those of the start, likewise",
+            |config, text| push(&mut config.process.allow_connect, port(text)),
         ),
     ]
 }

@@ -83,6 +83,7 @@ fn takes(kind: Kind) -> String {
         Kind::Size => "bytes, or `\"64KiB\"`".to_owned(),
         Kind::Time => "a time, `\"10s\"`".to_owned(),
         Kind::Number => "a number".to_owned(),
+        Kind::Numbers => "a number or a list".to_owned(),
         Kind::Flag | Kind::NoFlag(_) => "`true` or `false`".to_owned(),
         Kind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
@@ -153,6 +154,10 @@ fn shape(kind: Kind) -> String {
                        \"pattern\": \"^[0-9]+ ?(ms|s|m|min|h)?$\""
             .to_owned(),
         Kind::Number => "\"type\": \"integer\", \"minimum\": 0".to_owned(),
+        Kind::Numbers => {
+            const NUMBER: &str = "{\"type\": \"integer\", \"minimum\": 0}";
+            format!("\"anyOf\": [{NUMBER}, {{\"type\": \"array\", \"items\": {NUMBER}}}]")
+        }
         Kind::Flag | Kind::NoFlag(_) => "\"type\": \"boolean\"".to_owned(),
         Kind::OneOf(words) => {
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();

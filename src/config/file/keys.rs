@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Time,
     /// A whole number.
     Number,
+    /// A list of whole numbers; a single one may stand by itself.
+    Numbers,
     /// True or false. The option takes no value and means true.
     Flag,
     /// True or false. The option takes no value, means false, and has this help.

@@ -81,7 +81,7 @@ impl Reader {
 
     /// Sets the text, or each of them.
     fn texts<T: 'static>(&mut self, item: &Item, kind: Kind, target: &mut T, set: &SetText<T>) {
-        let listed = matches!(kind, Kind::Texts(_) | Kind::Paths);
+        let listed = matches!(kind, Kind::Texts(_) | Kind::Paths | Kind::Numbers);
         match &item.value {
             Value::List(items) if listed => {
                 for item in items {
@@ -101,7 +101,9 @@ impl Reader {
                 Value::Text(text),
                 Kind::Text(_) | Kind::Size | Kind::Time | Kind::OneOf(_) | Kind::Texts(_),
             ) => text.clone(),
-            (Value::Number(number), Kind::Number | Kind::Size | Kind::Time) => number.clone(),
+            (Value::Number(number), Kind::Number | Kind::Numbers | Kind::Size | Kind::Time) => {
+                number.clone()
+            }
             (Value::Flag(flag), Kind::Flag | Kind::NoFlag(_)) => flag.to_string(),
             (value, kind) => {
                 let problem = format!("{} stands here", value.kind());
@@ -181,6 +183,7 @@ fn wanted(kind: Kind) -> &'static str {
         Kind::Size => "a size, such as \"64KiB\"",
         Kind::Time => "a time, such as \"10s\"",
         Kind::Number => "a whole number",
+        Kind::Numbers => "a whole number, or a list of them",
         Kind::Flag | Kind::NoFlag(_) => "true or false",
         Kind::Texts(_) | Kind::Paths => "a text in quotes, or a list of them",
         Kind::Lines => "a table of names and texts",

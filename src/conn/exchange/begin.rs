@@ -81,11 +81,7 @@ pub(in crate::conn) fn begin(
                 .clone();
             super::application::begin(context, served, application, asked, incoming, connection)
         }
-        Act::Proxy(name) => {
-            let pool = context
-                .pools
-                .get(name)
-                .ok_or_else(|| defect(context, "a route names a pool that is not there"))?;
+        Act::Proxy(pool) => {
             let origin = if let Some(origin) = &about.origin {
                 **origin
             } else {
@@ -95,6 +91,7 @@ pub(in crate::conn) fn begin(
             };
             super::proxied::begin(context, pool, incoming, origin)
         }
+        Act::Missing(what) => Err(defect(context, what)),
         _ => Err(defect(context, "a route without a responder is streamed")),
     }
 }

@@ -79,7 +79,9 @@ pub(in crate::conn) fn decide<'l>(
         }
         Act::Redirect(redirect) => redirected(asked, redirect, served.depth),
         Act::Fixed(fixed, status) => fixed_answer(fixed, *status),
-        Act::Proxy(_) | Act::Service(_) => return Ok(Decided::Streamed(Rc::clone(served))),
+        Act::Proxy(_) | Act::Service(_) | Act::Missing(_) => {
+            return Ok(Decided::Streamed(Rc::clone(served)));
+        }
     };
     Reply::new(context, served, answer.to(asked.method)).map(Decided::Ready)
 }

@@ -35,8 +35,7 @@ pub(super) async fn discard(
         log::debug!("decode: {error}");
         refuse(error.status(), why::of_body(error))
     };
-    let mut decoder =
-        BodyDecoder::new(framing.body, terms.limits.body_bytes).map_err(refused)?;
+    let mut decoder = BodyDecoder::new(framing.body, terms.limits.body_bytes).map_err(refused)?;
     if framing.expects_continue && session.reader.plaintext().is_empty() {
         send_continue(session, socket).await?;
     }

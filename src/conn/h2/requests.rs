@@ -244,7 +244,8 @@ impl Connection<'_> {
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
         clock.enter(Stage::Process);
-        let Some(held) = Held::take(self.context, self.context.terms().head_limits.max_head_bytes) else {
+        let Some(held) = Held::take(self.context, self.context.terms().head_limits.max_head_bytes)
+        else {
             clock.abandon(crate::observe::Why::Http2Refused);
             return self.refuse(facts.stream);
         };

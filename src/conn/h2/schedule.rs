@@ -134,7 +134,8 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(number, &(urgency, incremental))| {
-                let slot = streams.open(2 * number as u32 + 1, 65_535, std::rc::Rc::default()).unwrap();
+                let slot =
+                    streams.open(2 * number as u32 + 1, 65_535, std::rc::Rc::default()).unwrap();
                 streams.get_mut(slot).unwrap().priority = Priority { urgency, incremental };
                 slot
             })

@@ -5,7 +5,10 @@
 
 use std::rc::Rc;
 
-use crate::{conn::sites::Terms, decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority, write::Source};
+use crate::{
+    conn::sites::Terms, decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority,
+    write::Source,
+};
 
 use super::{
     Stop,
@@ -296,7 +299,8 @@ mod tests {
     #[test]
     fn places_are_few_and_come_back() {
         let mut streams = Streams::new(10);
-        let slots: Vec<_> = (0..10).map(|n| streams.open(2 * n + 1, 100, Rc::default()).unwrap()).collect();
+        let slots: Vec<_> =
+            (0..10).map(|n| streams.open(2 * n + 1, 100, Rc::default()).unwrap()).collect();
         assert!(streams.is_full() && streams.open(21, 100, Rc::default()).is_none());
         streams.close(slots[3]).unwrap();
         assert_eq!(streams.find(7), None);

@@ -13,6 +13,7 @@ use crate::{
     files::{FileStore, Folder, Stores},
     process::routes::Choice,
     respond::Status,
+    upstream::{PoolMap, Pools},
 };
 
 /// What distinguishes one store from another: routes that agree in it share one.
@@ -35,6 +36,7 @@ impl StoreKey {
 pub(crate) struct Generation {
     plan: Arc<SitePlan>,
     terms: Rc<Terms>,
+    pools: PoolMap,
     /// As the router numbers them.
     routes: Vec<Rc<Served>>,
     /// For each site: what paths without a route get.
@@ -49,7 +51,12 @@ pub(crate) struct Generation {
 impl Generation {
     /// Makes a worker's part of a plan. A store whose folder stays is taken over from `before`, with
     /// what it has cached.
-    pub(crate) fn new(plan: &Arc<SitePlan>, stores: &Rc<Stores>, before: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        plan: &Arc<SitePlan>,
+        stores: &Rc<Stores>,
+        pools: &Pools,
+        before: Option<&Self>,
+    ) -> Self {
         let none = FieldRules::default();
         let terms = Rc::new(plan.terms.clone());
         let mut generation = Self {
@@ -58,6 +65,7 @@ impl Generation {
             stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none, &terms)),
             stores: HashMap::new(),
             streams: false,
+            pools: pools.prepare(&plan.upstreams),
             terms,
             plan: Arc::clone(plan),
         };
@@ -85,10 +93,14 @@ impl Generation {
                     // The check lets no such status through.
                     None => Act::Nothing(Status::InternalServerError),
                 },
-                Action::Proxy { pool } => Act::Proxy(pool.as_str().into()),
+                Action::Proxy { pool } => match self.pools.get(pool.as_str()) {
+                    Some(pool) => Act::Proxy(Rc::clone(pool)),
+                    // The check of the configuration lets no such route through.
+                    None => Act::Missing("a route names a pool that is not there"),
+                },
                 Action::Service(service) => Act::Service(*service),
             };
-            self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_));
+            self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_) | Act::Missing(_));
             let rules = site.headers.then(&route.headers);
             self.routes.push(Rc::new(Served::new(route, act, &rules, &self.terms)));
         }
@@ -144,6 +156,11 @@ impl Generation {
     #[cfg(feature = "service")]
     pub(in crate::conn) fn has_files(&self) -> bool {
         !self.stores.is_empty()
+    }
+
+    /// Its pools.
+    pub(crate) fn pools(&self) -> &PoolMap {
+        &self.pools
     }
 
     /// The bounds of what begins now.

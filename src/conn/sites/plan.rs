@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::Terms;
@@ -11,6 +12,7 @@ use crate::{
     config::{Action, Config, Redirect, Site},
     files::Folder,
     process::routes::Router,
+    upstream,
 };
 
 /// Sites, their router, and their folders.
@@ -19,6 +21,7 @@ pub(crate) struct SitePlan {
     pub(super) router: Router,
     pub(super) sites: Vec<Site>,
     pub(super) terms: Terms,
+    pub(super) upstreams: Vec<Arc<upstream::Shared>>,
     folders: HashMap<PathBuf, Folder>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
@@ -39,7 +42,15 @@ impl SitePlan {
         }
         let tunnels = sites.iter().any(|site| tunnels(config, site));
         let terms = Terms::of(config);
-        Ok(Self { router: Router::new(&sites), sites, terms, folders, tunnels })
+        let upstreams = Vec::new();
+        Ok(Self { router: Router::new(&sites), sites, terms, upstreams, folders, tunnels })
+    }
+
+    /// Has servers of these pools answer what routes pass on.
+    #[must_use]
+    pub(crate) fn with_upstreams(mut self, upstreams: Vec<Arc<upstream::Shared>>) -> Self {
+        self.upstreams = upstreams;
+        self
     }
 
     /// Has listeners that redirect lead to this port.

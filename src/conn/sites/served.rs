@@ -8,6 +8,7 @@ use crate::{
     files::FileStore,
     process::site::Site,
     respond::Status,
+    upstream::Pool,
 };
 
 /// What is done for the requests of a route.
@@ -24,12 +25,13 @@ pub(in crate::conn) enum Act {
     Redirect(Redirect),
     /// Always the same answer, with this status.
     Fixed(Fixed, Status),
-    /// A server of the pool with this name answers.
-    #[allow(dead_code, reason = "until there are responders")]
-    Proxy(Rc<str>),
+    /// A server of this pool answers.
+    Proxy(Rc<Pool>),
     /// A service of the embedding program answers.
-    #[allow(dead_code, reason = "until there are responders")]
+    #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "there are no services"))]
     Service(ServiceId),
+    /// What the route names is not there: a defect.
+    Missing(&'static str),
     /// There is no route: an error with this status.
     Nothing(Status),
 }

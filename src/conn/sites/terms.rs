@@ -40,7 +40,9 @@ impl Terms {
             },
             sending: SendBounds::of(&config.timeouts),
             server_timing: config.observe.server_timing,
-            to_https: Redirect::to_https(config.listen.first().map_or(443, |first| first.port())),
+            to_https: Redirect::to_https(
+                config.listen.first().map_or(443, std::net::SocketAddr::port),
+            ),
         }
     }
 }

@@ -33,11 +33,11 @@ mod tests;
 
 use std::{os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
-use super::{Command, Inbox, Plan, SharedLimits, Worker, ring_config};
+use super::{Command, Inbox, Listener, Plan, SharedLimits, Worker, ring_config};
 use crate::{
     accept::Total,
     config::{Config, Limits, Timeouts},
-    conn::{KtlsPlan, SitePlan},
+    conn::{KtlsPlan, SitePlan, Via},
     files::Pool,
     ring::{
         Io, RingConfig, RingOptions,
@@ -162,14 +162,16 @@ impl Play {
             sites,
             tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),
             ktls: KtlsPlan::default(),
-            listeners: vec![Arc::new(listener)],
-            plain: Vec::new(),
+            listeners: vec![Listener {
+                via: Via::Tls,
+                address: ([127, 0, 0, 1], 443).into(),
+                socket: Arc::new(listener),
+            }],
             inbox: Arc::clone(&inbox),
             shared: SharedLimits {
                 total: Total::new(limits.connections_in_all),
                 per_address: None,
             },
-            upstreams: Vec::new(),
             neighbours: Vec::new(),
             io: Io::default(),
             cpu: None,
