@@ -95,10 +95,11 @@ impl Shares {
             }
         }
         // What is lost was lost in those stages: the server's first, then where bytes were on
-        // their way. While bytes of the client were awaited nothing was lost: what lies between their
-        // arrival and the worker's turn is the server's already.
+        // their way. While the client was awaited, or had shut its window, nothing was lost: the worker
+        // could not have done anything. What lies between the arrival of its bytes and the worker's turn
+        // is the server's already.
         let mut lost = lost;
-        for blame in [Blame::Server, Blame::Network, Blame::Upstream, Blame::Client] {
+        for blame in [Blame::Server, Blame::Network, Blame::Upstream] {
             let part = lost.min(shares.time[blame as usize]);
             *shares.of_mut(blame) -= part;
             *shares.of_mut(Blame::Host) += part;
@@ -112,7 +113,10 @@ impl Shares {
         &mut self.time[blame as usize]
     }
 
-    /// Divides the time until the last byte left as the kernel divides the connection's.
+    /// Divides the time until the last byte left as the kernel divides the connection's. What it says
+    /// is of the connection since it was last asked, so earlier answers may be in it: these left
+    /// soon, with the window open, and add to `busy` alone. Where nothing was on its way, the server had
+    /// given the kernel nothing to send.
     fn divide(&mut self, time: u64) {
         let Some(Delivery { busy, window_shut, buffer_empty, .. }) =
             self.delivery.filter(|delivery| delivery.busy > 0)
@@ -120,13 +124,13 @@ impl Shares {
             *self.of_mut(Blame::Client) += time;
             return;
         };
-        let share =
-            |of: u64| (u128::from(time) * u128::from(of.min(busy)) / u128::from(busy)) as u64;
-        let client = share(window_shut);
-        let server = share(buffer_empty).min(time - client);
+        let client = window_shut.min(time);
+        let starved = buffer_empty.min(time - client);
+        let under_way = busy.saturating_sub(window_shut).saturating_sub(buffer_empty);
+        let network = under_way.min(time - client - starved);
         *self.of_mut(Blame::Client) += client;
-        *self.of_mut(Blame::Server) += server;
-        *self.of_mut(Blame::Network) += time - client - server;
+        *self.of_mut(Blame::Network) += network;
+        *self.of_mut(Blame::Server) += time - client - network;
     }
 
     /// Whose most of it was.
@@ -173,10 +177,17 @@ mod tests {
             (&[(Stage::RunQueue, 10), (Stage::Head, 90)], 80, None, Blame::Client),
             (&[(Stage::RunQueue, 10), (Stage::Body, 90)], 80, None, Blame::Client),
             (&last(100), 0, None, Blame::Client),
-            (&last(100), 0, delivery(900, 0, 0), Blame::Client),
-            (&last(100), 0, delivery(26, 0, 62), Blame::Network),
-            (&last(100), 0, delivery(26, 800, 0), Blame::Server),
-            (&last(100), 90, delivery(900, 0, 0), Blame::Host),
+            (&last(1_000), 0, delivery(900, 0, 0), Blame::Client),
+            (&last(1_000), 0, delivery(26, 0, 62), Blame::Network),
+            (&last(1_000), 0, delivery(26, 800, 0), Blame::Server),
+            // Earlier answers on their way are in what the kernel says.
+            (&last(500), 0, delivery(400, 0, 0), Blame::Client),
+            // For most of its time the kernel had nothing to send.
+            (&last(5_000), 0, delivery(600, 0, 0), Blame::Server),
+            (&last(5_000), 4_000, delivery(600, 0, 0), Blame::Host),
+            // The worker did not run, and could not have done anything.
+            (&last(1_000), 900, delivery(900, 0, 0), Blame::Client),
+            (&last(1_000), 900, delivery(100, 0, 0), Blame::Host),
         ] {
             let shares = Shares::of(&parts(times), lost, delivery);
             assert_eq!(shares.blame(), blame, "{times:?} {lost} {delivery:?} {shares:?}");

@@ -42,6 +42,37 @@ fn parts(finished: &Finished) -> Vec<(Stage, u64)> {
     parts.filter(|(_, time)| *time > 0).collect()
 }
 
+/// A worker that wakes late while a disk is waited for loses nothing of the request's, but for the last
+/// time, when the disk had answered.
+#[test]
+fn what_is_lost_while_a_disk_is_waited_for_is_not_the_requests() {
+    const MS: u64 = 1_000_000;
+    let observer = observer();
+    let clock = connection(&observer);
+    turn(&observer, MS);
+    let mut request = begin(&clock, true);
+    request.enter(Stage::Process);
+    // Two timers come late, one while the disk is waited for, and one with its answer behind it.
+    for (due, next) in [(50, 150), (200, 230)] {
+        observer.expect(due);
+        observer.turn(Turn { next: next * MS, ..Turn::default() });
+        observer.script_clock(next * MS);
+        observer.turn(Turn { next: (next + 1) * MS, ..Turn::default() });
+        observer.script_clock((next + 1) * MS);
+    }
+    observer.expect(300);
+    observer.turn(Turn { next: 340 * MS, ..Turn::default() });
+    observer.script_clock(340 * MS);
+    let mut sending = Sending::default();
+    answer(&clock, request, &mut sending);
+    leave(&observer, &clock, &mut sending, [341 * MS, 341 * MS]);
+    let [finished] = &ended(&observer)[..] else { panic!("one request") };
+    assert!(observer.lost() >= 170 * MS, "{}", observer.lost());
+    // This thread may have waited for its processor besides.
+    assert!(finished.lost >= 40 * MS && finished.lost <= observer.lost() - 130 * MS);
+    assert_eq!(finished.shares.blame(), crate::observe::Blame::Server);
+}
+
 fn none() -> Option<u64> {
     unreachable!("the turn did not begin late")
 }

@@ -3,8 +3,11 @@
 
 mod bounds;
 mod ends;
+mod exemplars;
 mod pools;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 
@@ -35,6 +38,9 @@ impl Anatomy {
         let _ = text::encode_registry(&mut text, &registry)
             .and_then(|()| text::encode_registry(&mut text, &process))
             .and_then(|()| text::encode_eof(&mut text));
+        if exposition == Exposition::OpenMetrics {
+            text = exemplars::add(text, self);
+        }
         exposition.of(text)
     }
 }

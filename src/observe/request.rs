@@ -39,6 +39,8 @@ pub(super) struct OpenRequest {
     pub(super) requests_before: u64,
     pub(super) turns_before: u64,
     pub(super) lost_before: u64,
+    /// What the worker had lost when a wait began that is not for the worker.
+    lost_apart: u64,
     /// The identifier of its stream in HTTP/2, else 0.
     pub(super) stream: u32,
     pub(super) status: u16,
@@ -68,6 +70,7 @@ impl Default for OpenRequest {
             requests_before: 0,
             turns_before: 0,
             lost_before: 0,
+            lost_apart: 0,
             stream: 0,
             status: 0,
             end: None,
@@ -121,6 +124,17 @@ impl OpenRequest {
         }
         self.stage = stage;
         passed
+    }
+
+    /// A wait that is not for the worker begins, or ends if the request was in it: `left`. The worker has
+    /// lost so much until now, `in_turn` of it at the beginning of this turn. Of what it lost during such
+    /// a wait only that counts with which the present turn began, since the request could go on then.
+    pub(super) fn waits_apart(&mut self, left: Stage, lost: u64, in_turn: u64) {
+        if left.is_apart() {
+            let meanwhile = lost.saturating_sub(self.lost_apart);
+            self.lost_before += meanwhile.saturating_sub(in_turn);
+        }
+        self.lost_apart = lost.max(self.lost_before);
     }
 
     /// It is refused, or ends, for this reason. The first one counts.

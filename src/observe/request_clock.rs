@@ -76,8 +76,13 @@ impl RequestClock {
         let Some(connection) = &request.connection else { return };
         let observer = &connection.observer;
         let (now, left) = (observer.now(), request.stage());
-        if matches!(left, Stage::Parse | Stage::Decode) {
+        let computed = matches!(left, Stage::Parse | Stage::Decode);
+        if computed {
             observer.spent(Work::Stage(left), now.saturating_sub(request.entered()));
+        }
+        if stage.is_apart() || (!computed && left.is_apart()) {
+            let (lost, in_turn) = (observer.lost(), observer.lost_in_turn());
+            request.waits_apart(left, lost, in_turn);
         }
         request.enter(stage, now);
     }
@@ -92,6 +97,9 @@ impl RequestClock {
         let (now, arrived) = (connection.observer.now(), connection.observer.arrival(received_ago));
         connection.received.set(arrived.min(now));
         let opening = connection.opening.take();
+        // `arrival` has asked how late the turn began.
+        let (lost, in_turn) = (connection.observer.lost(), connection.observer.lost_in_turn());
+        request.waits_apart(request.stage(), lost, in_turn);
         request.enter(Stage::RunQueue, arrived.min(now));
         request.enter(stage, now);
         request.opened(opening);
@@ -219,6 +227,7 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     if let Some(sending) = sending {
         request.begins_to_leave(sending);
     }
+    request.waits_apart(request.stage(), observer.lost(), observer.lost_in_turn());
     request.enter(request.stage(), observer.now());
     observer.count_end();
     let noted = &mut *observer.noted.borrow_mut();

@@ -155,7 +155,7 @@ stages! {
     Decode "decode", "decode", always(Whose::Server), Counted, Compute,
         "deciding on the answer";
     Process "process", "process", seldom(Whose::Server), Counted, Kernel,
-        "waiting for a file to be looked up or read";
+        "waiting for a file to be looked up or read, or for an application to answer";
     Body "body", "request body", seldom(Whose::Client), Counted, Wait,
         "waiting for content that the client sends";
     Queue "queue", "queue", seldom(Whose::Server), Counted, Wait,
@@ -272,6 +272,22 @@ impl Stage {
             Some(part) if part < PARTS => Some(part),
             _ => None,
         }
+    }
+
+    /// Whether a request in it waits for something that is not the worker's, so that it loses nothing
+    /// while the worker does not run, but at the end of the wait.
+    pub(super) const fn is_apart(self) -> bool {
+        matches!(
+            self,
+            Self::Head
+                | Self::Process
+                | Self::Body
+                | Self::Queue
+                | Self::Connect
+                | Self::Upstream
+                | Self::UpstreamBody
+                | Self::Window
+        )
     }
 
     /// Whether there is one for each connection, and not for each request.

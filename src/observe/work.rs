@@ -14,6 +14,8 @@ pub enum Work {
     Enter,
     /// A copy for a report.
     Snapshot,
+    /// An application on the worker, whose handlers compute or block its thread.
+    Application,
     /// Nothing: the worker was ready to run, and others had its processor.
     Processor,
     /// Nothing: the worker neither ran nor was ready to run. It was stopped, or out of its share of
@@ -25,7 +27,7 @@ pub enum Work {
 impl Work {
     /// How many kinds are counted by turn: all but [`Self::Processor`] and
     /// [`Self::Stopped`], which are asked of the kernel.
-    pub(super) const COUNT: usize = Stage::COUNT + 3;
+    pub(super) const COUNT: usize = Stage::COUNT + 4;
 
     pub(super) const ALL: [Self; Self::COUNT] = {
         let mut all = [Self::Sendfile; Self::COUNT];
@@ -36,6 +38,7 @@ impl Work {
         }
         all[at + 1] = Self::Enter;
         all[at + 2] = Self::Snapshot;
+        all[at + 3] = Self::Application;
         all
     };
 
@@ -46,6 +49,7 @@ impl Work {
             Self::Sendfile => Stage::COUNT,
             Self::Enter => Stage::COUNT + 1,
             Self::Snapshot | Self::Processor | Self::Stopped => Stage::COUNT + 2,
+            Self::Application => Stage::COUNT + 3,
         }
     }
 
@@ -56,6 +60,7 @@ impl Work {
             Self::Sendfile => "sendfile",
             Self::Enter => "enter",
             Self::Snapshot => "snapshot",
+            Self::Application => "application",
             Self::Processor => "processor",
             Self::Stopped => "stopped",
         }

@@ -43,6 +43,24 @@ fn upload(length: usize) -> (tempfile::NamedTempFile, u64) {
     (file, bytes.iter().map(|byte| u64::from(*byte)).sum())
 }
 
+/// An application takes part in its client's trace.
+#[test]
+fn what_names_a_request_reaches_the_application() {
+    let named = |request: Request| async move {
+        let field = |name| request.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        ["traceparent", "tracestate", "x-request-id"].map(field).join(" ")
+    };
+    let server = serve(Router::new().route("/", get(named)));
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let field = format!("traceparent: {parent}");
+    for version in ["--http1.1", "--http2"] {
+        let fields = ["-H", &field, "-H", "tracestate: a=b,c=d", "-H", "x-request-id: mine"];
+        let answer = server.curl("/", &[&[version][..], &fields].concat());
+        assert!(answer.ends_with(&format!("\r\n\r\n{parent} a=b,c=d mine")), "{version}: {answer}");
+    }
+    assert_eq!(server.end().defects, 0);
+}
+
 #[test]
 fn uploads_arrive_whole_however_they_are_framed() {
     let server = serve(sum());

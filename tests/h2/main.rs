@@ -52,4 +52,5 @@ mod same;
 mod streams;
 mod stuck_disk;
 mod times;
+mod traces;
 mod tunnels;

@@ -23,7 +23,7 @@ use super::{
 use crate::service::Upgrade;
 use crate::{
     conn::{Context, peer, sites::Served},
-    observe::{ConnectionClock, Why},
+    observe::{ConnectionClock, Why, Work},
     parse::Version,
     process::site::Asked,
     respond::Status,
@@ -203,7 +203,9 @@ impl Answering {
             let mut cx = task::Context::from_waker(waker);
             let watched = &context.applications.watched;
             let live = context.occupancy.live();
+            let began = context.observer.now();
             let polled = watched.watch(endpoint, live, || poll(&mut **call, &mut cx));
+            context.observer.spend(Work::Application, began);
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
             }

@@ -288,7 +288,8 @@ fn note(clock: &mut RequestClock, head: &Head<'_>) {
         [
             (&b"Referer: "[..], fields(FieldName::Referer)),
             (b"User-Agent: ", fields(FieldName::UserAgent)),
-            (b"Traceparent: ", fields(FieldName::Traceparent)),
+            // Which of two counts cannot be known (Trace Context, section 3.2.1).
+            (b"Traceparent: ", head.only_field(FieldName::Traceparent).unwrap_or(b"")),
             (b"X-Request-Id: ", fields(FieldName::XRequestId)),
         ]
     });

@@ -91,11 +91,13 @@ impl Observer {
         }
     }
 
-    /// What at least half of a turn went to. What it did not run is lost.
+    /// What at least half of a turn went to. What it did not run is lost, but for the time in which an
+    /// application had the thread and may have blocked it by a call of its own.
     fn most_of(&self, took: u64, scheduled: Option<Scheduled>) -> Option<Work> {
         if let Some(Scheduled { ran, waited }) = scheduled {
-            let idle = took.saturating_sub(ran);
-            self.lost.set(self.lost.get() + idle);
+            let blocked = self.spent[Work::Application.index()].get();
+            let idle = took.saturating_sub(ran).saturating_sub(blocked);
+            self.lost.set(self.lost.get() + idle.max(waited.min(took.saturating_sub(ran))));
             if waited * 2 >= took {
                 return Some(Work::Processor);
             }
@@ -140,6 +142,9 @@ mod tests {
             (Some((Work::Enter, LONG)), Some([half, half]), Some(Work::Processor), half),
             (Some((Work::Enter, LONG)), Some([half, half - 1]), Some(Work::Stopped), half),
             (None, Some([half + 1, half - 1]), None, half - 1),
+            // A handler that slept, and one that had no processor.
+            (Some((Work::Application, LONG)), Some([0, 0]), Some(Work::Application), 0),
+            (Some((Work::Application, LONG)), Some([0, half]), Some(Work::Processor), half),
             // What it ran before the turn counts as well.
             (None, Some([LONG + 1, 0]), None, 0),
         ] {

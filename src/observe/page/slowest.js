@@ -10,7 +10,7 @@ function stageTitle(name) {
 
 /** What a stall of the loop was spent in: a stage, or something of the loop's own. */
 const LOOP_WORK = {
-  sendfile: "in sendfile(2)", enter: "in io_uring_enter(2)", snapshot: "for a report like this one",
+  sendfile: "in sendfile(2)", enter: "in io_uring_enter(2)", snapshot: "for a report like this one", application: "in a handler of an application",
   processor: "waiting for a processor", stopped: "stopped, or out of its share of the processor",
 };
 

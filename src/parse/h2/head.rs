@@ -114,6 +114,12 @@ impl<'s> Head<'s> {
         kept.iter().take(*count).map(|(name, place)| (*name, slice(text, *place)))
     }
 
+    /// The value of the only field of this name, if it is one that is kept. None if there are two.
+    pub fn only_field(&self, name: FieldName) -> Option<&'s [u8]> {
+        let mut values = self.fields().filter(|(token, _)| *token == name).map(|(_, value)| value);
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// The value of the first field of this name, if it is one that is kept.
     pub fn field(&self, name: FieldName) -> Option<&'s [u8]> {
         self.fields().find(|(token, _)| *token == name).map(|(_, value)| value)

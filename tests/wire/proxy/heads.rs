@@ -25,6 +25,24 @@ fn a_request_is_written_anew_and_says_who_it_was() {
     }
 }
 
+/// Traces of clients reach the upstream as they came, however they are written.
+#[test]
+fn what_names_a_request_goes_on() {
+    let upstream = Upstream::fixed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let server = Server::proxy(&[&upstream.address], &[]);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let fields = format!(
+        "TraceParent: {parent}\r\ntracestate: a=b\r\ntracestate: c=d\r\nX-Request-ID: mine\r\n"
+    );
+    let answer = ask(&mut server.connect(), "GET", "/", &fields, b"");
+    assert_eq!(answer.head.status, 200);
+    let requests = upstream.requests();
+    let request = &requests[0];
+    assert_eq!(request.fields("traceparent"), [parent]);
+    assert_eq!(request.fields("tracestate"), ["a=b", "c=d"]);
+    assert_eq!(request.fields("x-request-id"), ["mine"]);
+}
+
 #[test]
 fn a_response_loses_what_concerns_one_connection_and_keeps_the_rest() {
     let upstream = Upstream::fixed(

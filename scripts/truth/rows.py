@@ -1,0 +1,156 @@
+"""A row of the table: what a client waited, what each surface says of it, and whether that is so."""
+
+import re, time
+
+import client as clients
+
+#: What stands in a line of the log beside the parts of the total.
+NO_PART = ("total", "first_byte", "lost", "accept_queue", "handshake", "handshake_cpu")
+
+
+class Table:
+    def __init__(self, options):
+        self.options = options
+        self.rows = []
+        self.wrong = 0
+        if options.markdown:
+            print("| cause | client | reported | stage | blame | end | |\n|---|--:|--:|---|---|---|---|")
+        else:
+            print(f"{'cause':34} {'client':>9} {'reported':>9}  {'stage':13} {'blame':9} {'end':26} (ms)")
+
+    def add(self, cause, client_ms, told_ms, faults, line=None):
+        line = line or {}
+        self.wrong += bool(faults)
+        judged = "; ".join(faults) or "right"
+        stage, blame, end = longest_of(line) or "", line.get("blame", ""), line.get("end") or ""
+        if self.options.markdown:
+            print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | `{stage}` | {blame} | {end and f'`{end}`'} | {judged} |",
+                  flush=True)
+        else:
+            print(f"{cause:34} {client_ms:9.1f} {told_ms:9.1f}  {stage:13} {blame:9} {end:26} {judged}", flush=True)
+
+    def skip(self, cause, why):
+        if self.options.markdown:
+            print(f"| {cause} | | | | | | not here: {why} |", flush=True)
+        else:
+            print(f"{cause:34} skipped: {why}", flush=True)
+
+    def tried(self, cause, once):
+        """A row that is tried again while it is wrong, as often as the options allow: a busy machine keeps
+        the client from its own processor, which no server can know."""
+        for _ in range(self.options.tries):
+            client_ms, told_ms, faults, line = once()
+            if not faults:
+                break
+        self.add(cause, client_ms, told_ms, faults, line)
+
+
+def stages(line):
+    times = {name[:-3]: value for name, value in line.items() if name.endswith("_ns")}
+    return {name: value for name, value in times.items() if name not in NO_PART}
+
+
+def longest_of(line):
+    times = stages(line)
+    return max(times, key=times.get, default=None)
+
+
+def either(expected):
+    return expected if isinstance(expected, tuple) else (expected,)
+
+
+def compare(server, line, wait_ms, within, stage=None, blame=None, end=None, head=b"", total=True, seen=lambda line: 0):
+    """What every surface says of a request that its client waited `wait_ms` for, beside the clock's word.
+    `seen` says what else the server reports of that wait, in ms."""
+    if not line:
+        return ["no line in the log"]
+    faults = []
+    told = line["total_ns"] / 1e6
+    if total and abs(told + seen(line) - wait_ms) > within:
+        faults.append(f"log: total {told:.1f}")
+    times, longest = stages(line), longest_of(line)
+    if stage and longest not in either(stage):
+        faults.append(f"log: stage {longest}, not {stage}")
+    if blame and line["blame"] not in either(blame):
+        faults.append(f"log: blame {line['blame']}, not {blame}")
+    if end is not False and line["end"] != end:
+        faults.append(f"log: end {line['end']}, not {end}")
+    # Slowest requests, of all time and of the window that the page shows.
+    for query in ("", "?since=60"):
+        slowest = server.report(query)["slowest"]
+        slow = [one for one in slowest if (one["connection"], one["number"]) == (line["connection"], line["number"])]
+        if told > 50 and not slow:
+            faults.append(f"not among the slowest{query}")
+        for one in slow:
+            said = (one["end"], one["dominant"], one["blame"]["who"], one["total_ns"])
+            if said != (line["end"], longest, line["blame"], line["total_ns"]):
+                faults.append(f"slowest{query}: {said}")
+    if head and stage:
+        for name in either(stage):
+            if name in ("run_queue", "head", "body", "process", "upstream", "queue", "connect") and times[name] > 5e6:
+                timing = re.search(rf"\b{name};dur=([0-9.]+)".encode(), head)
+                if not timing or abs(float(timing[1]) - times[name] / 1e6) > 1:
+                    faults.append(f"Server-Timing: {timing and timing[0]}")
+    if told >= 50:
+        faults.extend(spans(server, line, times))
+        top = server.top()
+        if longest not in top and longest.replace("_", " ") not in top:
+            faults.append(f"top: no {longest}")
+    if line["end"]:
+        why = line["end"] if line["end"].split(".")[0] in ("request", "tls", "upstream", "http2") \
+            else line["end"].rsplit(".", 1)[0]
+        if not server.metric(rf'ringway_ends_total\{{[^}}]*why="{why}"[^}}]*\}}'):
+            faults.append(f"metrics: no {why}")
+    return faults
+
+
+def spans(server, line, times):
+    """The request as the collector has it."""
+    found = server.spans_of(line)
+    if found is None:
+        return []
+    if not found:
+        return ["spans: none"]
+    whole = found[""]
+    faults = []
+    if whole["end"] - whole["start"] != line["total_ns"]:
+        faults.append(f"spans: {(whole['end'] - whole['start']) / 1e6:.1f}")
+    if whole["attributes"]["ringway.blame"] != line["blame"]:
+        faults.append(f"spans: blame {whole['attributes']['ringway.blame']}")
+    parts = {name: one["end"] - one["start"] for name, one in found.items() if name}
+    if parts != {name: time for name, time in times.items() if time}:
+        faults.append(f"spans: {parts}")
+    return faults
+
+
+def summed(server, stage, before=0.0):
+    """Seconds of a stage in the metrics, of complete requests and others, since `before`."""
+    of = rf'\{{[^}}]*stage="{stage}"[^}}]*\}}'
+    return server.metric(f"ringway_stage_duration_seconds_sum{of}") - before
+
+
+def injected(server, table, cause, act, stage=None, blame=None, end=None, outside=0.0, first=clients.GET, total=True,
+             seen=lambda line: 0, how=None, so=None):
+    """Injects a cause, and adds its row. `outside` is what of the client's time is not the request's."""
+
+    def once():
+        client = clients.connect(server.port, first=first, **(how or {}))
+        time.sleep(0.2)
+        before, sum_before = len(server.lines()), summed(server, "total")
+        began = time.perf_counter()
+        head = act(client)
+        wait = (time.perf_counter() - began - outside) * 1e3
+        line = server.new_line(before, so or (lambda line: line["number"] > 0))
+        faults = compare(server, line, wait, table.options.within, stage, blame, end, head or b"", total, seen)
+        told = line.get("total_ns", 0) / 1e6
+        if line.get("complete") and so is None:
+            until = time.monotonic() + 5
+            while abs(summed(server, "total", sum_before) * 1e3 - told) > 0.01 and time.monotonic() < until:
+                time.sleep(0.05)
+            metrics = summed(server, "total", sum_before) * 1e3
+            if abs(metrics - told) > 0.01:
+                faults.append(f"metrics: total {metrics:.1f}")
+        client.close()
+        return wait, told, faults, line
+
+    table.tried(cause, once)
