@@ -41,7 +41,7 @@ def is_drawn(browser):
     is_live(browser)
     rows = browser.run("document.querySelectorAll('#stages tbody tr').length")
     assert rows >= STAGES, f"{rows} stages"
-    assert browser.run("document.querySelectorAll('#road circle').length") >= STAGES - 2
+    assert browser.run("document.querySelectorAll('#road circle').length") >= 10
     assert browser.run("document.querySelectorAll('#tiles dd').length") == 8
     assert browser.run("document.querySelectorAll('#workers tbody tr').length") > 0
     assert browser.run("document.querySelectorAll('#listeners tbody tr').length") > 0
@@ -132,7 +132,7 @@ def slow_requests_open(browser):
     browser.click("#slowest details summary")
     browser.until("document.querySelector('#slowest details[open] .waterfall tbody tr')", "it opens")
     rows = browser.run("document.querySelectorAll('#slowest details[open] .waterfall tbody tr').length")
-    assert rows == browser.run("answer.slowest[0].stages.length"), f"{rows} stages in a waterfall"
+    assert rows == browser.run("answer.slowest[0].stages.filter((stage) => stage.ns > 0).length"), f"{rows} stages in a waterfall"
     beside = browser.run("document.querySelector('#slowest details[open] .beside').innerText")
     for words in ("worker", "turns of the loop", "connection=", "number="):
         assert words in beside, beside

@@ -67,7 +67,7 @@ def load(port):
                for kind, count in kinds for _ in range(count)]
     wrk = shutil.which("wrk")
     runner = subprocess.Popen(
-        [wrk, "-t1", "-c32", "-d120s", f"https://127.0.0.1:{port}/"],
+        [wrk, "-t1", "-c32", "-d900s", f"https://127.0.0.1:{port}/"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if wrk else None
     for thread in threads:
         thread.start()
@@ -187,6 +187,8 @@ def click_through(browser, program, screenshots):
 
 def pictures(browser, folder):
     """What docs/anatomy.md shows."""
+    # The figure of the hour shows five minutes at least.
+    time.sleep(float(os.environ.get("RINGWAY_PICTURES_AFTER", "0")))
     browser.run("document.querySelector('.behind').open = false")
     browser.run("document.querySelectorAll('#slowest details').forEach((request) => request.open = false)")
     folder.mkdir(parents=True, exist_ok=True)

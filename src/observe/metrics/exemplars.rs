@@ -1,7 +1,7 @@
 //! Exemplars: beside the buckets of the total, the trace of the slowest request in each that has one
 //! (OpenMetrics 1.0, "Exemplars").
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{bounds::FINE, seconds};
 use crate::observe::{Anatomy, Stage};
@@ -29,7 +29,8 @@ pub(super) fn add(text: String, anatomy: &Anatomy) -> String {
         let labels = line.strip_prefix(begin).filter(|labels| labels.contains(&stage));
         let le = labels.and_then(|labels| labels.split("le=\"").nth(1)?.split('"').next());
         if let Some((trace, value)) = le.and_then(|le| of_bucket.get(le)) {
-            with.push_str(&format!(" # {{trace_id=\"{trace}\"}} {value:?}"));
+            // Writing to a string does not fail.
+            let _ = write!(with, " # {{trace_id=\"{trace}\"}} {value:?}");
         }
         with.push('\n');
     }

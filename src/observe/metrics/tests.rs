@@ -14,7 +14,9 @@ fn totals() -> Vec<u64> {
 
 fn anatomy(totals: &[u64]) -> Anatomy {
     let mut recorder = Recorder::default();
-    totals.iter().for_each(|total| recorder.record(Stage::Total, *total));
+    for total in totals {
+        recorder.record(Stage::Total, *total);
+    }
     Anatomy { histograms: recorder.histograms(), ..Anatomy::empty() }
 }
 

@@ -7,10 +7,10 @@ const LINES = [
   ["5xx, aborted, failed handshakes", "bad", (point) => point.failed + point.aborted + point.failed_handshakes, (value) => number(value)],
 ];
 const LINE = 62;
-const LEAST = 900;
+const LEAST = 300;
 let drag = null;
 
-/** The part of the hour that is drawn: from the oldest point, but a quarter of an hour at least. */
+/** The part of the hour that is drawn: from the oldest point, but five minutes at least. */
 function hourBegin(now) {
   const oldest = points.length ? points[0].at - points[0].seconds : now;
   return Math.max(now - 3600, Math.min(oldest, now - LEAST));
@@ -27,7 +27,8 @@ function drawHour(answer) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.dataset.begin = begin;
   svg.dataset.now = now;
-  const minutes = width < 500 ? 15 : now - begin > 1800 ? 10 : 5;
+  const [span, narrow] = [now - begin, width < 500];
+  const minutes = span > 1800 ? (narrow ? 15 : 10) : span > 600 ? 5 : narrow ? 2 : 1;
   const parts = [];
   for (let ago = 0; ago <= now - begin; ago += minutes * 60) {
     const anchor = ago === 0 ? "end" : ago + 30 > now - begin ? "start" : "middle";

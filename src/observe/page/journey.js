@@ -30,8 +30,19 @@ function drawJourney(now) {
   drawAxis(byId("axis"));
   const rows = now.stages.map((stage) => ({ stage, tail }));
   keyed(table.tBodies[0], rows, (row) => row.stage.name, stageRow, updateStage);
+  drawUnpassed(now);
   drawRoad();
   say(byId("tail-says"), tailSentence(now, tail));
+}
+
+/** Stages that no request of this time was in have no row, but their names. */
+function drawUnpassed(now) {
+  const unpassed = now.stages.filter((stage) => stage.of === "request" && stage.count > 0 && !stage.buckets.some(([bound]) => bound > 0));
+  const names = new Set(unpassed.map((stage) => stage.name));
+  for (const row of byId("stages").tBodies[0].rows) row.hidden = names.has(row.dataset.key);
+  const note = byId("unpassed");
+  note.hidden = unpassed.length === 0;
+  say(note, `No request of this time was in: ${unpassed.map((stage) => stage.title).join(", ")}.`);
 }
 
 function stagesHead() {
@@ -150,6 +161,7 @@ function drawRoad() {
   const frame = road.parentElement.getBoundingClientRect();
   const at = {};
   for (const row of byId("stages").tBodies[0].rows) {
+    if (row.hidden) continue;
     const name = row.querySelector("b").getBoundingClientRect();
     at[row.dataset.key] = { y: name.top + name.height / 2 - frame.top, kind: kindOf(row.dataset.key) };
   }
@@ -158,7 +170,7 @@ function drawRoad() {
   road.dataset.key = key;
   road.setAttribute("viewBox", `0 0 64 ${frame.height}`);
   road.style.height = `${frame.height}px`;
-  const stops = ["accept_queue", "handshake_full", "handshake_resumed", "hand_over", "first_byte", "last_write", "close"];
+  const stops = ["accept_queue", "handshake_full", "handshake_resumed", "hand_over", "first_byte", at.last_write ? "last_write" : "first_write", "close"];
   if (stops.some((name) => !at[name])) {
     road.replaceChildren();
     return;

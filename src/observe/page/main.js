@@ -102,6 +102,7 @@ function redraw() {
   drawSlowest(answer);
   drawLedger(answer, shownSeconds());
   drawWorkers(answer, shownSeconds());
+  drawPools(answer);
   drawKernel(answer);
   drawServer(answer);
 }

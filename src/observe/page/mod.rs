@@ -17,6 +17,7 @@ pub(super) const PAGE: &str = concat!(
     include_str!("journey.js"),
     include_str!("ledger.js"),
     include_str!("workers.js"),
+    include_str!("pools.js"),
     include_str!("slowest.js"),
     include_str!("main.js"),
     "</script>\n</body>\n</html>\n",

@@ -116,11 +116,11 @@ function slowRequest(request, now) {
 const BLAMED = { client: "the client", network: "the network", server: "the server", host: "the host", upstream: "the upstream server" };
 
 function waterfall(request) {
-  const rows = request.stages.map((stage) => {
+  const rows = request.stages.filter((stage) => stage.ns > 0).map((stage) => {
     const bar = make("span", { class: `bar ${kindOf(stage.name)}` });
     bar.style.marginLeft = `${stage.start_ns / request.total_ns * 100}%`;
     bar.style.width = `${stage.ns / request.total_ns * 100}%`;
-    return make("tr", { class: stage.ns > 0 ? "" : "empty" }, make("th", { scope: "row" }, stageTitle(stage.name)),
+    return make("tr", {}, make("th", { scope: "row" }, stageTitle(stage.name)),
       make("td", { class: "lane" }, bar), make("td", { class: "figure" }, time(stage.ns)));
   });
   const names = ["Stage", "From its first byte on", "Time"].map((name) => make("th", { scope: "col" }, name));

@@ -2,6 +2,7 @@
 //! member means; a test holds this to the example in `tests/fixtures/anatomy.json`.
 
 mod ledger;
+mod pools;
 mod slow;
 mod worker;
 
@@ -53,6 +54,7 @@ impl Anatomy {
             "workers": each(workers, |((number, worker), thread)| {
                 worker::value(number, worker.as_deref(), thread)
             }),
+            "pools": each(&self.server.pools, pools::value),
             "kernel": self.kernel_value(),
             "slowest": each(&self.slowest, |slow| slow::value(slow, self.time)),
             "access_log": self.access_log.map(|lines| json!({
