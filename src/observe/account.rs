@@ -1,10 +1,13 @@
 //! What a worker's ring and loop did, in plain numbers.
 
+/// Kinds of system calls that a ring's account has room for.
+pub(super) const CALL_KINDS: usize = 10;
+
 /// What one ring did since its start. The worker fills it in, so that nothing here knows rings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RingAccount {
-    /// Calls of io_uring_enter(2).
+    /// Calls of io_uring_enter(2); where the worker polls, its turns.
     pub enters: u64,
     /// Operations handed to the kernel.
     pub submissions: u64,
@@ -25,6 +28,9 @@ pub struct RingAccount {
     /// Turns that found completions held back in the kernel because the completion queue was full
     /// (`IORING_SQ_CQ_OVERFLOW`).
     pub completion_overflows: u64,
+    /// The system calls by name: `io_uring_enter` alone, or those of polling. What the backend has not
+    /// is named by nothing.
+    pub calls: [(&'static str, u64); CALL_KINDS],
     /// Operations in flight at present.
     pub in_flight: u32,
     /// Receive buffers of the pool.
@@ -52,7 +58,16 @@ impl RingAccount {
             overflows: since(|of| of.overflows),
             refused_enters: since(|of| of.refused_enters),
             completion_overflows: since(|of| of.completion_overflows),
+            calls: std::array::from_fn(|at| {
+                let (name, count) = self.calls[at];
+                (name, count.saturating_sub(earlier.calls[at].1))
+            }),
             ..self
         }
+    }
+
+    /// The system calls that this ring makes, by name.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.calls.into_iter().filter(|(name, _)| !name.is_empty())
     }
 }

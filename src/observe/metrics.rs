@@ -260,7 +260,7 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         up.encode_family(&labels)?.encode_gauge(&i64::from(worker.is_some()))?;
     }
     let counters: [(&str, &str, Figure); 11] = [
-        ("ring_enters", "Calls of io_uring_enter", |worker| worker.ring.enters),
+        ("ring_enters", "Calls of io_uring_enter, or turns of epoll", |worker| worker.ring.enters),
         ("ring_submissions", "Operations submitted", |worker| worker.ring.submissions),
         ("ring_completions", "Completions taken", |worker| worker.ring.completions),
         ("ring_cancels", "Cancels submitted", |worker| worker.ring.cancels),
@@ -288,6 +288,14 @@ fn workers(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             if let Some(worker) = worker {
                 count(&mut family, &[("worker", number.as_str())], figure(worker))?;
             }
+        }
+    }
+    let help = "System calls of the ring: io_uring_enter, or those of polling; `file` is an open or a \
+        read tried in the kernel's caches, `thread` one that a thread does";
+    let mut calls = to.encode_descriptor("ring_system_calls", help, None, MetricType::Counter)?;
+    for (number, worker) in &each {
+        for (name, value) in worker.iter().flat_map(|worker| worker.ring.calls()) {
+            count(&mut calls, &[("worker", number.as_str()), ("call", name)], value)?;
         }
     }
     let gauges: [(&str, &str, Figure); 7] = [

@@ -3,7 +3,7 @@
 /// What a ring has done; plain counts since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Calls of io_uring_enter(2).
+    /// Calls of io_uring_enter(2); where a ring polls, its turns.
     pub enters: u64,
     /// Operations handed to the kernel.
     pub submissions: u64,

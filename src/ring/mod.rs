@@ -24,6 +24,7 @@
 mod alarm;
 #[cfg(test)]
 mod awaited;
+mod calls;
 mod choice;
 mod clock;
 mod connect;
@@ -78,6 +79,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use calls::NamedCalls;
 pub(crate) use choice::Choice;
 pub(crate) use connect::{connect_unix, outgoing_socket};
 pub(crate) use content::{Chunk, Content};
@@ -259,6 +261,12 @@ impl Ring {
     /// What the ring has done.
     pub(crate) fn counts(&self) -> Counts {
         self.state.borrow().counts
+    }
+
+    /// The system calls that it has made, by name.
+    pub(crate) fn calls(&self) -> NamedCalls {
+        let state = self.state.borrow();
+        state.backend.calls(state.counts.enters)
     }
 
     /// Operations in flight, closes and cancels among them.

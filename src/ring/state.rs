@@ -7,7 +7,7 @@ use std::{collections::VecDeque, io, rc::Rc, time::Duration};
 #[cfg(any(test, feature = "fuzzing"))]
 use super::sim;
 use super::{
-    Counts, ReceivePool, TaskId,
+    Counts, NamedCalls, ReceivePool, TaskId, calls,
     op::{self, Kind, OpId, Submission, Wait},
     poll,
     table::{Effect, OpTable},
@@ -48,6 +48,16 @@ impl Backend {
             Self::Poll(poll) => poll.next(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.next(),
+        }
+    }
+
+    /// The system calls made, of which `enters` are known above.
+    pub(super) fn calls(&self, enters: u64) -> NamedCalls {
+        match self {
+            Self::Kernel(_) => calls::of_io_uring(enters),
+            Self::Poll(poll) => poll.calls(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Scripted(_) => NamedCalls::default(),
         }
     }
 

@@ -373,6 +373,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         overflows: counts.overflows,
         refused_enters: counts.refused_enters,
         completion_overflows: counts.completion_overflows,
+        calls: ring.calls(),
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
         receive_buffers_free: pool.available(),

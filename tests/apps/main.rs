@@ -7,6 +7,8 @@ mod examples;
 mod files;
 mod held;
 mod http2;
+#[path = "../support/io.rs"]
+mod io;
 mod layers;
 mod leaving;
 mod native;

@@ -44,6 +44,7 @@ pub(crate) fn configured(mut config: Config, build: impl FnOnce(Builder) -> Buil
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file.txt"), "a file\n").unwrap();
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.io = crate::io::io();
     let builder = Builder::from(config)
         .root(folder.path())
         .certificate(&identity().0, &identity().1)

@@ -6,6 +6,8 @@
 
 mod access_log;
 mod client;
+#[path = "../support/io.rs"]
+mod io;
 mod ledger;
 mod program;
 mod prometheus;
@@ -56,6 +58,7 @@ pub(crate) fn start(folder: &Path, change: impl FnOnce(&mut Config)) -> RunningS
     config.workers = Some(1);
     config.pin = false;
     config.ktls = KtlsMode::Off;
+    config.io = io::io();
     change(&mut config);
     Builder::from(config).start().unwrap()
 }

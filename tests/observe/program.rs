@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringway::config::IoMode;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
@@ -28,6 +29,7 @@ impl Program {
             .arg("serve")
             .arg(folder)
             .args(["--listen=127.0.0.1:0", "--workers=1", "--no-pin", "--ktls=off"])
+            .args((crate::io::io() == IoMode::Poll).then_some("--io=poll"))
             .args(options)
             .env("XDG_STATE_HOME", folder)
             .stdout(Stdio::piped())

@@ -30,11 +30,12 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Only workloads whose name contains this; may be given several times
+    /// Only workloads whose name contains this, or is it after a `=`; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) workload: Vec<String>,
 
-    /// Only peers whose name contains this, and Ringway; may be given several times
+    /// Only peers whose name contains this, or is it after a `=`, and Ringway; may be given several
+    /// times
     #[arg(long, value_name = "NAME")]
     pub(crate) peer: Vec<String>,
 
@@ -171,8 +172,13 @@ impl Options {
         words.join(" ")
     }
 
-    /// Whether `name` is wanted among `filters`, of which none means all.
+    /// Whether `name` is wanted among `filters`, of which none means all. One that begins with `=` is
+    /// the whole name, else a part of it.
     pub(crate) fn wanted(filters: &[String], name: &str) -> bool {
-        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+        let fits = |filter: &String| match filter.strip_prefix('=') {
+            Some(whole) => name == whole,
+            None => name.contains(filter.as_str()),
+        };
+        filters.is_empty() || filters.iter().any(fits)
     }
 }

@@ -28,6 +28,8 @@ enum Kind {
         cpus: usize,
         /// The value of `--ktls`.
         ktls: &'static str,
+        /// The value of `--io`.
+        io: &'static str,
     },
     Nginx {
         /// Whether OpenSSL may leave records to the kernel.
@@ -78,9 +80,12 @@ pub(crate) const TWO_ON_ONE: &str = "ringway-2-on-1";
 /// The name of Ringway over HTTP/1.1, beside itself over HTTP/2.
 pub(crate) const OVER_HTTP1: &str = "ringway-http1";
 
+/// The name of Ringway on epoll.
+pub(crate) const POLLING: &str = "ringway-poll";
+
 /// Whether this is Ringway once more, in another way than all others are measured.
 pub(crate) fn is_ringway_again(name: &str) -> bool {
-    [TWO_WORKERS, TWO_ON_ONE, OVER_HTTP1].contains(&name)
+    [TWO_WORKERS, TWO_ON_ONE, OVER_HTTP1, POLLING].contains(&name)
 }
 
 /// Whether this is a bound: a responder without HTTP, which shows what no server can save.
@@ -105,12 +110,18 @@ pub(crate) fn serious_in(results: &Results) -> Vec<&'static str> {
     serious().into_iter().filter(|name| present(name)).collect()
 }
 
-/// The peers that take part. Ringway always does.
+/// The peers that take part. Ringway always does, on epoll if that is asked for
+/// (`scripts/ring-or-epoll`).
 pub(crate) fn chosen(options: &Options) -> Vec<Peer> {
     let workloads = workloads::chosen(options);
     ALL.into_iter()
         .filter(|peer| {
-            matches!(peer.kind, Kind::Ringway { .. }) || Options::wanted(&options.peer, peer.name)
+            let wanted = Options::wanted(&options.peer, peer.name);
+            match peer.kind {
+                Kind::Ringway { .. } if peer.name == POLLING => wanted && !options.peer.is_empty(),
+                Kind::Ringway { .. } => true,
+                _ => wanted,
+            }
         })
         .filter(|peer| workloads.iter().any(|workload| peer.takes_part(workload)))
         .collect()
@@ -138,6 +149,9 @@ impl Peer {
             return self.http2;
         }
         let alone = workload.about == About::Workers;
+        if self.name == POLLING {
+            return !alone;
+        }
         let again = is_ringway_again(self.name);
         self.name == RINGWAY || again == alone && self.name != OVER_HTTP1
     }
@@ -199,11 +213,12 @@ impl Peer {
         };
         let mut command;
         match self.kind {
-            Kind::Ringway { workers, ktls, .. } => {
+            Kind::Ringway { workers, ktls, io, .. } => {
                 command = Command::new(&options.ringway);
                 command.arg("serve").arg(root).args(["--listen", &listen]);
                 command.args(["--workers", &workers.to_string()]);
                 command.arg("--cert").arg(cert).arg("--key").arg(key).args(["--ktls", ktls]);
+                command.args(["--io", io]);
             }
             Kind::Nginx { ktls } => {
                 let config = write("nginx.conf", &nginx(material, &listen, ktls))?;

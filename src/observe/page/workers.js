@@ -9,6 +9,7 @@ const WORKER_COLUMNS = [
   ["turn", "Turn p99", "of the loop"],
   ["stall", "Longest stall", "of the loop"],
   ["ring", "Ring, per request", "enters · submissions · completions"],
+  ["calls", "System calls, per request", "of the ring"],
   ["low", "Buffers left", "least ever"],
   ["queue", "In flight", "operations · bytes to write"],
   ["trouble", "Trouble", "of its ring"],
@@ -60,6 +61,8 @@ function updateWorker(element, { worker, passed }, most) {
   set("turn", time(worker.turn_p99_ns));
   set("stall", stall ? `${time(stall.ns)} ${stalledIn(stall)}, ${since(stall.seconds_ago)} ago` : "none");
   set("ring", [worker.enters, worker.submissions, worker.completions].map(per).join(" · "));
+  const calls = Object.entries(worker.calls || {}).filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one);
+  set("calls", calls.length ? calls.map(([name, count]) => `${per(count)} ${name}`).join(" · ") : "–");
   set("low", `${number(worker.receive_buffers_low_water)} of ${number(worker.receive_buffers)}`, worker.receive_buffers_low_water / worker.receive_buffers);
   set("queue", `${number(worker.operations_in_flight)} · ${bytes(worker.write_queue_bytes)}`);
   set("trouble", trouble.length ? trouble.join(", ") : "none");

@@ -29,6 +29,8 @@ pub(super) fn value(
         histogram.map(|histogram| histogram.value_at_quantile(quantile))
     };
     let longest = worker.and_then(|worker| Some((worker.longest_stall?, worker.now)));
+    let named = ring.calls().map(|(name, count)| (name.to_owned(), count.into()));
+    let calls: serde_json::Map<_, _> = named.collect();
     let in_turns = worker.map_or(0, |worker| worker.histograms.turns_sum());
     json!({
         "worker": number,
@@ -39,6 +41,7 @@ pub(super) fn value(
         "enters": ring.enters,
         "submissions": ring.submissions,
         "completions": ring.completions,
+        "calls": calls,
         "enters_per_request": per_request(ring.enters),
         "submissions_per_request": per_request(ring.submissions),
         "completions_per_request": per_request(ring.completions),

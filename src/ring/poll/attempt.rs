@@ -17,7 +17,7 @@ use super::{
     lines::{Direction, Lines},
     walk,
 };
-use crate::ring::{op::Submission, receive_pool::ReceivePool, table::own};
+use crate::ring::{calls::Call, op::Submission, receive_pool::ReceivePool, table::own};
 
 /// How a submission is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,25 @@ pub(super) fn place(submission: &Submission) -> Place {
         | Submission::ReadVectored { .. } => Place::File,
         Submission::Close { fd } => Place::Close(fd),
         Submission::Cancel { target } => Place::Cancel(target),
+    }
+}
+
+/// The kind of call by which a submission is tried.
+pub(super) fn call(submission: &Submission) -> Call {
+    match *submission {
+        Submission::AcceptMulti { .. } | Submission::Accept { .. } => Call::Accept,
+        Submission::Receive { .. }
+        | Submission::ReceiveMulti { .. }
+        | Submission::ReceiveMessage { .. } => Call::Receive,
+        Submission::Send { .. } | Submission::SendMessage { .. } => Call::Send,
+        Submission::Connect { .. } => Call::Connect,
+        // An eventfd is polled before it is read.
+        Submission::PollWritable { .. } | Submission::Read { offset: u64::MAX, .. } => Call::Poll,
+        Submission::OpenAt2 { .. }
+        | Submission::Read { .. }
+        | Submission::ReadFixed { .. }
+        | Submission::ReadVectored { .. } => Call::File,
+        Submission::Close { .. } | Submission::Cancel { .. } => Call::Close,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The threads that wait for disks and file servers, so that the worker does not.
 //!
-//! The invariants: a ring has at most [`MOST_THREADS`], each started when a job finds none idle; jobs
-//! are at most one for each slot of the op table; a job that has begun is carried out to its end, and
-//! its slot stays until the result was taken. A ring that goes away drops the jobs that have not begun.
+//! The invariants: a ring has [`USUAL_THREADS`] at most, each started when a job finds none idle, and up
+//! to [`MOST_THREADS`] while all of them are held up, so that a file server that does not answer holds up
+//! its own files alone; jobs are at most one for each slot of the op table; a job that has begun is
+//! carried out to its end, and its slot stays until the result was taken. A ring that goes away drops the jobs that have not begun.
 //! One that has begun finds its memory in place, since the ring leaks what is in flight; a descriptor
 //! that it opens is closed.
 
@@ -12,6 +13,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -22,8 +24,21 @@ use crate::ring::{
     table::own,
 };
 
-/// Threads of one ring. One that a file server does not answer is lost to the others.
-const MOST_THREADS: usize = 4;
+/// Threads of one ring whose disks answer.
+const USUAL_THREADS: usize = 4;
+
+/// Threads of one ring. More than the store lets operations hang (`MAX_ABANDONED` of `files/store.rs`), so
+/// that some are left for the files of others when all of those do. A stack touches 16 KiB or so.
+const MOST_THREADS: usize = 128 + USUAL_THREADS;
+
+/// A job that has taken so long is held up, and its thread is not counted on.
+pub(super) const HELD_UP: Duration = Duration::from_millis(20);
+
+/// After so long without a job a thread beyond the usual ones ends.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Bytes of a thread's stack; the calls below it are few and shallow.
+const STACK: usize = 128 << 10;
 
 struct Job {
     id: OpId,
@@ -37,8 +52,9 @@ unsafe impl Send for Job {}
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// What the threads carry out now.
-    begun: Vec<OpId>,
+    /// What the threads carry out now, and since when.
+    begun: Vec<(OpId, Instant)>,
+    threads: usize,
     /// Threads that wait for a job.
     idle: usize,
     done: Vec<(OpId, i32)>,
@@ -71,14 +87,15 @@ pub(super) enum Cancelled {
 /// The worker's side.
 pub(super) struct Helper {
     shared: Arc<Shared>,
-    threads: usize,
+    /// Jobs whose results were not taken.
+    outstanding: usize,
 }
 
 impl Helper {
     pub(super) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (state, called) = (Mutex::default(), Condvar::new());
-        Ok(Self { shared: Arc::new(Shared { state, called, event }), threads: 0 })
+        Ok(Self { shared: Arc::new(Shared { state, called, event }), outstanding: 0 })
     }
 
     /// What becomes readable when there are results.
@@ -89,11 +106,10 @@ impl Helper {
     /// Has an operation carried out. A negated errno if there is no thread and none can be made.
     pub(super) fn give(&mut self, id: OpId, submission: &Submission) -> Result<(), i32> {
         let mut state = self.shared.lock();
-        if state.idle <= state.jobs.len() && self.threads < MOST_THREADS {
-            let shared = Arc::clone(&self.shared);
-            match thread::Builder::new().name("disk".into()).spawn(move || run(&shared)) {
-                Ok(_) => self.threads += 1,
-                Err(error) if self.threads == 0 => {
+        if state.idle <= state.jobs.len() && state.threads < USUAL_THREADS {
+            match start(&self.shared) {
+                Ok(()) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
                     return Err(-error.raw_os_error().unwrap_or(libc::EAGAIN));
                 }
                 // Those that run will come to it.
@@ -102,28 +118,57 @@ impl Helper {
         }
         state.jobs.push_back(Job { id, submission: *submission });
         self.shared.called.notify_one();
+        self.outstanding += 1;
         Ok(())
     }
 
+    /// Whether jobs wait for a thread: then [`Helper::relieve`] is to be called within [`HELD_UP`].
+    pub(super) fn is_short_of_threads(&self) -> bool {
+        self.outstanding > USUAL_THREADS && !self.shared.lock().jobs.is_empty()
+    }
+
+    /// Starts a few more threads if jobs wait and all threads are held up.
+    pub(super) fn relieve(&mut self) {
+        let mut state = self.shared.lock();
+        let all_held_up = state.begun.len() == state.threads
+            && state.begun.iter().all(|(_, since)| since.elapsed() >= HELD_UP);
+        if state.jobs.is_empty() || !all_held_up {
+            return;
+        }
+        let more = state.jobs.len().min(USUAL_THREADS).min(MOST_THREADS - state.threads);
+        for _ in 0..more {
+            match start(&self.shared) {
+                Ok(()) => state.threads += 1,
+                // It is tried again while jobs wait.
+                Err(error) => return log::debug!("ring: no further thread for files: {error}"),
+            }
+        }
+    }
+
     /// Takes a job back, if it has not begun.
-    pub(super) fn cancel(&self, id: OpId) -> Cancelled {
-        if self.threads == 0 {
+    pub(super) fn cancel(&mut self, id: OpId) -> Cancelled {
+        if self.outstanding == 0 {
             return Cancelled::Unknown;
         }
         let state = &mut *self.shared.lock();
         if let Some(at) = state.jobs.iter().position(|job| job.id == id) {
             state.jobs.remove(at);
+            self.outstanding -= 1;
             return Cancelled::Taken;
         }
-        let has_begun = state.begun.contains(&id) || state.done.iter().any(|(done, _)| *done == id);
+        let mut known =
+            state.begun.iter().map(|(id, _)| id).chain(state.done.iter().map(|(id, _)| id));
+        let has_begun = known.any(|known| *known == id);
         if has_begun { Cancelled::TooLate } else { Cancelled::Unknown }
     }
 
     /// Takes the results.
-    pub(super) fn take_done(&self) -> Vec<(OpId, i32)> {
+    pub(super) fn take_done(&mut self) -> Vec<(OpId, i32)> {
         // Nothing to read is no error: the results were taken before.
         let _ = rustix::io::read(&self.shared.event, &mut [0; 8]);
-        std::mem::take(&mut self.shared.lock().done)
+        let done = std::mem::take(&mut self.shared.lock().done);
+        self.outstanding -= done.len();
+        done
     }
 }
 
@@ -146,6 +191,13 @@ fn discard(id: OpId, result: i32) {
     }
 }
 
+/// Starts a thread, which the caller counts while it holds the lock.
+fn start(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    let builder = thread::Builder::new().name("disk".into()).stack_size(STACK);
+    builder.spawn(move || run(&shared)).map(drop)
+}
+
 fn run(shared: &Shared) {
     let mut state = shared.lock();
     loop {
@@ -154,16 +206,22 @@ fn run(shared: &Shared) {
         }
         let Some(job) = state.jobs.pop_front() else {
             state.idle += 1;
-            state = shared.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let waited = shared.called.wait_timeout(state, IDLE);
+            let (woken, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
             state.idle -= 1;
+            if time.timed_out() && state.jobs.is_empty() && state.threads > USUAL_THREADS {
+                state.threads -= 1;
+                return;
+            }
             continue;
         };
-        state.begun.push(job.id);
+        state.begun.push((job.id, Instant::now()));
         drop(state);
         // A disk may make it wait, so there is always a result.
         let result = attempt::file(&job.submission, Disk::May).unwrap_or(-libc::EIO);
         state = shared.lock();
-        state.begun.retain(|begun| *begun != job.id);
+        state.begun.retain(|(begun, _)| *begun != job.id);
         if state.is_closed {
             discard(job.id, result);
             return;
@@ -230,7 +288,7 @@ mod tests {
         }
     }
 
-    fn results(helper: &Helper, count: usize) -> Vec<(OpId, i32)> {
+    fn results(helper: &mut Helper, count: usize) -> Vec<(OpId, i32)> {
         let deadline = Instant::now() + PATIENCE;
         let mut done = Vec::new();
         while done.len() < count {
@@ -245,19 +303,20 @@ mod tests {
     #[cfg_attr(miri, ignore)]
     fn a_server_that_does_not_answer_holds_some_threads_and_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
-        let pipes = Pipes::new(folder.path(), MOST_THREADS + 1);
+        let pipes = Pipes::new(folder.path(), USUAL_THREADS + 1);
         let mut helper = Helper::new().unwrap();
         assert_eq!(helper.cancel(id(0)), Cancelled::Unknown);
-        for at in 0..=MOST_THREADS {
+        for at in 0..=USUAL_THREADS {
             helper.give(id(at as u32), &pipes.open(at)).unwrap();
         }
         let deadline = Instant::now() + PATIENCE;
-        while helper.shared.lock().begun.len() < MOST_THREADS {
+        while helper.shared.lock().begun.len() < USUAL_THREADS {
             assert!(Instant::now() < deadline);
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!(helper.threads, MOST_THREADS);
-        let last = id(MOST_THREADS as u32);
+        assert_eq!(helper.shared.lock().threads, USUAL_THREADS);
+        assert!(helper.is_short_of_threads());
+        let last = id(USUAL_THREADS as u32);
         assert_eq!(helper.cancel(id(0)), Cancelled::TooLate);
         assert_eq!(helper.cancel(OpId { generation: 1, ..last }), Cancelled::Unknown);
         assert_eq!(helper.cancel(last), Cancelled::Taken);
@@ -265,18 +324,50 @@ mod tests {
         assert!(helper.take_done().is_empty());
         // One that answers at last serves the next operation.
         let _writer = pipes.release(0);
-        let [(done, fd)] = results(&helper, 1)[..] else { panic!("one result") };
+        let [(done, fd)] = results(&mut helper, 1)[..] else { panic!("one result") };
         assert!(done == id(0) && fd >= 0);
         discard(done, fd);
-        helper.give(last, &pipes.open(MOST_THREADS)).unwrap();
-        let _writer = pipes.release(MOST_THREADS);
-        assert_eq!(helper.threads, MOST_THREADS);
-        let [(done, fd)] = results(&helper, 1)[..] else { panic!("one result") };
+        helper.give(last, &pipes.open(USUAL_THREADS)).unwrap();
+        let _writer = pipes.release(USUAL_THREADS);
+        assert_eq!(helper.shared.lock().threads, USUAL_THREADS);
+        let [(done, fd)] = results(&mut helper, 1)[..] else { panic!("one result") };
         assert!(done == last && fd >= 0);
         discard(done, fd);
-        let _writers: Vec<_> = (1..MOST_THREADS).map(|at| pipes.release(at)).collect();
-        for (done, fd) in results(&helper, MOST_THREADS - 1) {
+        let _writers: Vec<_> = (1..USUAL_THREADS).map(|at| pipes.release(at)).collect();
+        for (done, fd) in results(&mut helper, USUAL_THREADS - 1) {
             discard(done, fd);
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn threads_that_are_held_up_are_not_counted_on_and_their_number_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipes = Pipes::new(folder.path(), MOST_THREADS + 8);
+        let mut helper = Helper::new().unwrap();
+        for at in 0..MOST_THREADS + 8 {
+            helper.give(id(at as u32), &pipes.open(at)).unwrap();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while helper.shared.lock().begun.len() < MOST_THREADS {
+            assert!(Instant::now() < deadline, "{:?}", helper.shared.lock().threads);
+            std::thread::sleep(Duration::from_millis(2));
+            helper.relieve();
+        }
+        std::thread::sleep(2 * HELD_UP);
+        helper.relieve();
+        assert_eq!(helper.shared.lock().threads, MOST_THREADS);
+        let writers: Vec<_> = (0..MOST_THREADS + 8).map(|at| pipes.release(at)).collect();
+        for (done, fd) in results(&mut helper, MOST_THREADS + 8) {
+            discard(done, fd);
+        }
+        drop(writers);
+        assert!(!helper.is_short_of_threads() && helper.outstanding == 0);
+        // Those beyond the usual ones end.
+        let deadline = Instant::now() + PATIENCE;
+        while helper.shared.lock().threads > USUAL_THREADS {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -30,6 +30,8 @@ use rustix::{
 };
 
 use super::{
+    NamedCalls,
+    calls::{Call, Calls},
     op::{Completion, OpId, Submission, Wait},
     receive_pool::ReceivePool,
 };
@@ -69,6 +71,7 @@ pub(super) struct Poll {
     events: Vec<epoll::Event>,
     /// The last enter did not ask epoll, since it had completions anyway.
     skipped: bool,
+    calls: Calls,
 }
 
 impl Poll {
@@ -90,7 +93,13 @@ impl Poll {
             helper,
             events: Vec::with_capacity(EVENTS),
             skipped: false,
+            calls: Calls::default(),
         })
+    }
+
+    /// The system calls made since the start.
+    pub(super) fn calls(&self) -> NamedCalls {
+        self.calls.named()
     }
 
     /// Queues a submission. False if the queue is full.
@@ -129,8 +138,15 @@ impl Poll {
             }),
             Wait::Forever => None,
         };
+        let timeout = if self.helper.is_short_of_threads() {
+            let soon = Timespec { tv_sec: 0, tv_nsec: helper::HELD_UP.subsec_nanos().into() };
+            Some(timeout.map_or(soon, |timeout| timeout.min(soon)))
+        } else {
+            timeout
+        };
         self.events.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.events);
+        self.calls.add(Call::Wait);
         match epoll::wait(&self.epoll, spare, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -144,6 +160,9 @@ impl Poll {
             }
         }
         self.events = events;
+        if self.helper.is_short_of_threads() {
+            self.helper.relieve();
+        }
         Ok(())
     }
 
@@ -162,20 +181,27 @@ impl Poll {
         match attempt::place(submission) {
             Place::Line(fd, direction) => self.try_or_wait(id, submission, fd, direction),
             Place::Wait(fd, direction) => self.wait_for(id, submission, fd, direction),
-            Place::File => match attempt::file(submission, attempt::Disk::Never) {
-                Some(result) => self.complete(id, result),
-                None => {
-                    if let Err(result) = self.helper.give(id, submission) {
-                        self.complete(id, result);
-                    }
-                }
-            },
+            Place::File => self.submit_file(id, submission),
             Place::Close(fd) => {
+                self.calls.add(Call::Close);
                 self.lines.forget(fd);
                 let result = attempt::close(fd);
                 self.complete(id, result);
             }
             Place::Cancel(target) => self.cancel(id, OpId::from_user_data(target)),
+        }
+    }
+
+    /// Tries a file in the kernel's caches; a thread does what may wait for a disk.
+    fn submit_file(&mut self, id: OpId, submission: &Submission) {
+        self.calls.add(Call::File);
+        if let Some(result) = attempt::file(submission, attempt::Disk::Never) {
+            self.complete(id, result);
+            return;
+        }
+        self.calls.add(Call::Thread);
+        if let Err(result) = self.helper.give(id, submission) {
+            self.complete(id, result);
         }
     }
 
@@ -223,6 +249,7 @@ impl Poll {
 
     /// Makes epoll report these, and nothing else, for a descriptor.
     fn register(&mut self, fd: RawFd, wanted: epoll::EventFlags) -> Result<(), Errno> {
+        self.calls.add(Call::Register);
         let data = epoll::EventData::new_u64(fd as u64);
         let known = !self.lines.registered(fd).is_empty();
         let file = attempt::borrow(&self.lines, fd).ok_or(Errno::BADF)?;
@@ -263,6 +290,7 @@ impl Poll {
             let _ = self.register(fd, wanted);
             return;
         }
+        self.calls.add(Call::Register);
         // Nobody owns the number any more, so the epoll instance is asked by number alone.
         attempt::unregister(self.epoll.as_fd(), fd);
         self.lines.forget(fd);
@@ -284,7 +312,9 @@ impl Poll {
             Submission::AcceptMulti { .. } => ACCEPTS_A_TURN,
             _ => RECEIVES_A_TURN,
         };
+        let call = attempt::call(submission);
         for _ in 0..most {
+            self.calls.add(call);
             match attempt::socket(submission, &self.pool, &mut self.head) {
                 Attempt::NotYet => return false,
                 Attempt::Ended { result, buffer } => {

@@ -9,6 +9,7 @@ mod deadlines;
 mod kernel;
 mod operations;
 mod owning;
+mod player;
 mod queues;
 mod random;
 mod receiving;

@@ -1,5 +1,6 @@
-//! The same cases on io_uring and on epoll: what is submitted completes in the same sequence, with
-//! the same results, bytes and ends. Descriptors are left out, since each run has its own.
+//! The same cases on io_uring, on epoll and on the scripted ring, whose script a player writes that
+//! knows only what io_uring's man pages say: what is submitted completes in the same sequence, with the
+//! same results, bytes and ends. Descriptors are left out, since each run has its own.
 
 use std::{
     io::{Read, Write},
@@ -12,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::config;
+use super::{config, player::Player, scripted};
 use crate::ring::{
-    Io, Ring, RingConfig,
+    Backend, Io, Ring, RingConfig,
     connect::ConnectAddress,
     file::{OpenRequest, OpenRules},
     message::ControlFrame,
@@ -31,6 +32,8 @@ type Seen = (u32, i32, bool, Vec<u8>);
 /// A backend without a table above it, and what it has completed.
 struct Stage {
     ring: Rc<Ring>,
+    /// The kernel of a scripted ring.
+    player: Option<Player>,
     seen: Vec<Seen>,
 }
 
@@ -61,6 +64,9 @@ impl Stage {
     fn enter(&mut self, wait: Wait) {
         let state = &mut *self.ring.state.borrow_mut();
         state.backend.enter(wait).unwrap();
+        if let (Some(player), Backend::Scripted(script)) = (&mut self.player, &mut state.backend) {
+            player.play(script, &self.ring.receive);
+        }
         while let Some(done) = state.backend.next() {
             let bytes = done.buffer.map(|buffer| {
                 self.ring.receive.taken();
@@ -80,17 +86,33 @@ impl Stage {
     }
 }
 
-/// Plays a case on both, and compares.
+/// Plays a case on io_uring, on epoll and on the scripted ring, and compares.
 fn same(case: fn(&mut Stage)) {
+    let ring = same_on_kernels(case);
+    let script = seen(case, scripted(&few_buffers()), Some(Player::default()));
+    assert_eq!(ring, script, "the scripted ring");
+}
+
+/// The same without the scripted ring, which closes descriptors ahead of what was submitted before.
+fn same_on_kernels(case: fn(&mut Stage)) -> Vec<Seen> {
     let [ring, poll] = [Io::Ring, Io::Poll].map(|io| {
-        // The buffers are few, and come back at the end only.
-        let ring = Ring::new(&RingConfig { io, receive_buffers: 4, ..config() }).unwrap();
-        let mut stage = Stage { ring, seen: Vec::new() };
-        case(&mut stage);
-        stage.seen
+        let ring = Ring::new(&RingConfig { io, ..few_buffers() }).expect("a small ring");
+        seen(case, ring, None)
     });
     assert_eq!(ring, poll);
     assert!(!ring.is_empty(), "the case shows something");
+    ring
+}
+
+fn seen(case: fn(&mut Stage), ring: Rc<Ring>, player: Option<Player>) -> Vec<Seen> {
+    let mut stage = Stage { ring, player, seen: Vec::new() };
+    case(&mut stage);
+    stage.seen
+}
+
+/// The buffers are few, and come back at the end only.
+fn few_buffers() -> RingConfig {
+    RingConfig { receive_buffers: 4, ..config() }
 }
 
 fn pair() -> (UnixStream, UnixStream) {
@@ -321,7 +343,7 @@ fn files_opened_and_read() {
 
 #[test]
 #[cfg_attr(miri, ignore)]
-fn a_counter_a_message_and_a_close() {
+fn a_counter_and_a_message() {
     same(|stage| {
         let flags = rustix::event::EventfdFlags::CLOEXEC;
         let event = rustix::event::eventfd(0, flags).unwrap();
@@ -344,8 +366,16 @@ fn a_counter_a_message_and_a_close() {
         stage.see(1);
         let (kind, bytes) = frame.into_record(8);
         stage.seen.push((99, i32::from(kind.is_some()), false, bytes.into()));
+    });
+}
 
-        // In the order of submissions: what was sent before has left.
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_close_in_the_order_of_submissions() {
+    same_on_kernels(|stage| {
+        let (ours, mut peer) = pair();
+        let socket = ours.as_raw_fd();
+        // What was sent before has left.
         send(stage, socket, b"last");
         let fd = std::os::fd::IntoRawFd::into_raw_fd(ours);
         stage.push(id(Kind::Plain, 3), Submission::Close { fd });

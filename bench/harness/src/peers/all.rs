@@ -1,6 +1,6 @@
 //! The list of those that are measured.
 
-use super::{Kind, OVER_HTTP1, Peer, RINGWAY, TWO_ON_ONE, TWO_WORKERS};
+use super::{Kind, OVER_HTTP1, POLLING, Peer, RINGWAY, TWO_ON_ONE, TWO_WORKERS};
 
 const CACHED: &str = "copy into rustls, seal, copy to the socket";
 
@@ -11,7 +11,7 @@ const NO_HTTP: &str = "it does no HTTP; no request is parsed, no file looked up,
     it shows what nobody can save, and is not there to be beaten";
 
 /// All that take part.
-pub(crate) const ALL: [Peer; 17] = [
+pub(crate) const ALL: [Peer; 18] = [
     Peer {
         name: RINGWAY,
         what: "files, metadata, Date; one worker",
@@ -20,7 +20,7 @@ pub(crate) const ALL: [Peer; 17] = [
         serious: true,
         quick: true,
         http2: true,
-        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" },
+        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto", io: "auto" },
     },
     Peer {
         name: TWO_WORKERS,
@@ -30,7 +30,7 @@ pub(crate) const ALL: [Peer; 17] = [
         serious: false,
         quick: true,
         http2: false,
-        kind: Kind::Ringway { workers: 2, cpus: 2, ktls: "auto" },
+        kind: Kind::Ringway { workers: 2, cpus: 2, ktls: "auto", io: "auto" },
     },
     Peer {
         name: TWO_ON_ONE,
@@ -40,7 +40,7 @@ pub(crate) const ALL: [Peer; 17] = [
         serious: false,
         quick: true,
         http2: false,
-        kind: Kind::Ringway { workers: 2, cpus: 1, ktls: "auto" },
+        kind: Kind::Ringway { workers: 2, cpus: 1, ktls: "auto", io: "auto" },
     },
     Peer {
         name: OVER_HTTP1,
@@ -50,7 +50,17 @@ pub(crate) const ALL: [Peer; 17] = [
         serious: false,
         quick: true,
         http2: true,
-        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" },
+        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto", io: "auto" },
+    },
+    Peer {
+        name: POLLING,
+        what: "the same on epoll (--io poll), beside itself on io_uring",
+        passes: "see its ledger",
+        spares: "",
+        serious: false,
+        quick: false,
+        http2: true,
+        kind: Kind::Ringway { workers: 1, cpus: 1, ktls: "auto", io: "poll" },
     },
     Peer {
         name: "h2o",
@@ -214,11 +224,13 @@ pub(crate) const ALL: [Peer; 17] = [
 ];
 
 /// Those whose instructions are counted where the kernel can do TLS: with its help and without.
-pub(crate) const COUNTED: [Peer; 6] = [
-    counted("ringway-off", "--ktls off", Kind::Ringway { workers: 1, cpus: 1, ktls: "off" }),
-    counted("ringway-on", "--ktls on", Kind::Ringway { workers: 1, cpus: 1, ktls: "on" }),
-    counted("ringway-send", "--ktls send", Kind::Ringway { workers: 1, cpus: 1, ktls: "send" }),
-    counted("ringway-auto", "--ktls auto", Kind::Ringway { workers: 1, cpus: 1, ktls: "auto" }),
+pub(crate) const COUNTED: [Peer; 8] = [
+    counted("ringway-off", "--ktls off", alone("off", "auto")),
+    counted("ringway-on", "--ktls on", alone("on", "auto")),
+    counted("ringway-send", "--ktls send", alone("send", "auto")),
+    counted("ringway-auto", "--ktls auto", alone("auto", "auto")),
+    counted("ringway-poll-off", "--io poll --ktls off", alone("off", "poll")),
+    counted("ringway-poll-on", "--io poll --ktls on", alone("on", "poll")),
     counted("nginx", "sendfile, open_file_cache", Kind::Nginx { ktls: false }),
     counted(
         "nginx-ktls",
@@ -226,6 +238,10 @@ pub(crate) const COUNTED: [Peer; 6] = [
         Kind::Nginx { ktls: true },
     ),
 ];
+
+const fn alone(ktls: &'static str, io: &'static str) -> Kind {
+    Kind::Ringway { workers: 1, cpus: 1, ktls, io }
+}
 
 const fn counted(name: &'static str, what: &'static str, kind: Kind) -> Peer {
     Peer { name, what, passes: "", spares: "", serious: false, quick: false, http2: false, kind }
