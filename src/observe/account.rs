@@ -28,9 +28,10 @@ pub struct RingAccount {
     /// Turns that found completions held back in the kernel because the completion queue was full
     /// (`IORING_SQ_CQ_OVERFLOW`).
     pub completion_overflows: u64,
-    /// The system calls by name: `io_uring_enter` alone, or those of polling. What the backend has not
-    /// is named by nothing.
-    pub calls: [(&'static str, u64); CALL_KINDS],
+    /// The names of its system calls: `io_uring_enter` alone, or those of polling.
+    pub call_names: &'static [&'static str],
+    /// How often each of them was made.
+    pub calls: [u64; CALL_KINDS],
     /// Operations in flight at present.
     pub in_flight: u32,
     /// Receive buffers of the pool.
@@ -58,16 +59,13 @@ impl RingAccount {
             overflows: since(|of| of.overflows),
             refused_enters: since(|of| of.refused_enters),
             completion_overflows: since(|of| of.completion_overflows),
-            calls: std::array::from_fn(|at| {
-                let (name, count) = self.calls[at];
-                (name, count.saturating_sub(earlier.calls[at].1))
-            }),
+            calls: std::array::from_fn(|at| self.calls[at].saturating_sub(earlier.calls[at])),
             ..self
         }
     }
 
     /// The system calls that this ring makes, by name.
     pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.calls.into_iter().filter(|(name, _)| !name.is_empty())
+        self.call_names.iter().copied().zip(self.calls)
     }
 }

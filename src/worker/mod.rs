@@ -361,7 +361,7 @@ async fn listen_to(
 
 fn snapshot(context: &Context) -> WorkerSnapshot {
     let (ring, pool) = (&context.ring, context.ring.receive_pool());
-    let counts = ring.counts();
+    let (counts, calls) = (ring.counts(), ring.calls());
     let account = RingAccount {
         enters: counts.enters,
         submissions: counts.submissions,
@@ -373,7 +373,8 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         overflows: counts.overflows,
         refused_enters: counts.refused_enters,
         completion_overflows: counts.completion_overflows,
-        calls: ring.calls(),
+        call_names: calls.names,
+        calls: calls.counts,
         in_flight: ring.in_flight(),
         receive_buffers: pool.count(),
         receive_buffers_free: pool.available(),

@@ -81,33 +81,43 @@ fn is_done(script: &mut Scripted, pool: &ReceivePool, id: OpId, submission: &Sub
             };
         }
         Submission::Accept { listener } => accept(listener),
-        // SAFETY, of all calls here: the test keeps descriptors and memory until the completion.
+        // SAFETY: the test keeps the descriptor and the memory until the completion.
         Submission::Send { socket, data, len } => result(unsafe {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
             libc::send(socket, data.cast(), len as usize, flags)
         }),
+        // SAFETY: the test keeps the descriptor and the memory until the completion.
         Submission::SendMessage { socket, header } => result(unsafe {
             libc::sendmsg(socket, header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
         }),
         Submission::ReceiveMessage { socket, header } => {
+            // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::recvmsg(socket, header, libc::MSG_DONTWAIT) })
         }
         Submission::Connect { socket, address, len } => {
+            // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::connect(socket, address, len) as isize })
         }
         Submission::PollWritable { socket } => {
             is_ready(socket, libc::POLLOUT).then_some(i32::from(libc::POLLOUT))
         }
-        Submission::Read { file, data, len, offset: u64::MAX } => is_ready(file, libc::POLLIN)
-            .then(|| result(unsafe { libc::read(file, data.cast(), len as usize) }))
-            .flatten(),
+        Submission::Read { file, .. } if is_event(submission) && !is_ready(file, libc::POLLIN) => {
+            None
+        }
+        Submission::Read { file, data, len, .. } if is_event(submission) => {
+            // SAFETY: the test keeps the descriptor and the memory until the completion.
+            result(unsafe { libc::read(file, data.cast(), len as usize) })
+        }
         Submission::Read { file, data, len, offset }
         | Submission::ReadFixed { file, data, len, offset } => {
+            // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::pread(file, data.cast(), len as usize, offset as i64) })
         }
         Submission::ReadVectored { file, vectors, count, offset } => {
+            // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::preadv(file, vectors, count as i32, offset as i64) })
         }
+        // SAFETY: the test keeps the descriptor and the memory until the completion.
         Submission::OpenAt2 { directory, path, how, .. } => result(unsafe {
             let size = size_of::<libc::open_how>();
             libc::syscall(libc::SYS_openat2, directory, path, how, size) as isize
@@ -120,6 +130,11 @@ fn is_done(script: &mut Scripted, pool: &ReceivePool, id: OpId, submission: &Sub
         script.complete(id, result, false);
     }
     once.is_some()
+}
+
+/// A read at no offset: of an eventfd.
+fn is_event(submission: &Submission) -> bool {
+    matches!(submission, Submission::Read { offset: u64::MAX, .. })
 }
 
 fn accept(listener: RawFd) -> Option<i32> {
