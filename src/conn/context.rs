@@ -66,7 +66,7 @@ pub(crate) struct Context {
     pub(crate) time: WallTime,
     /// When the worker began to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
-    counts: Cell<Counts>,
+    counts: RefCell<Counts>,
     log_limit: LogLimit,
 }
 
@@ -100,7 +100,7 @@ impl Context {
             occupancy: Occupancy::new(ring, limits.handshakes),
             time: WallTime::new(),
             draining: Cell::new(None),
-            counts: Cell::default(),
+            counts: RefCell::default(),
             log_limit: LogLimit::default(),
         }
     }
@@ -288,13 +288,11 @@ impl Context {
 
     /// Changes the counts.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
-        let mut counts = self.counts.get();
-        change(&mut counts);
-        self.counts.set(counts);
+        change(&mut self.counts.borrow_mut());
     }
 
     /// What the worker has done.
     pub(crate) fn counts(&self) -> Counts {
-        self.counts.get()
+        *self.counts.borrow()
     }
 }

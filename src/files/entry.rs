@@ -10,7 +10,7 @@ use crate::{
         negotiate::Coding,
         validator::FileStat,
     },
-    ring::Pages,
+    ring::{OpenFile, Pages},
     wall_clock::since_1970,
 };
 
@@ -40,7 +40,7 @@ pub(crate) enum FileContent {
     /// In memory.
     Cached(Rc<Pages>),
     /// In the open file, which is read when it is sent.
-    Open(Rc<OwnedFd>),
+    Open(Rc<OpenFile>),
 }
 
 impl FileContent {
@@ -53,7 +53,7 @@ impl FileContent {
     }
 
     /// The open file, if the content is not cached.
-    pub(crate) fn open(&self) -> Option<&Rc<OwnedFd>> {
+    pub(crate) fn open(&self) -> Option<&Rc<OpenFile>> {
         match self {
             Self::Cached(_) => None,
             Self::Open(file) => Some(file),

@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::{
     process::path,
-    ring::{OpenRules, Ring},
+    ring::{OpenFile, OpenRules, Ring},
 };
 
 /// Tries of an open that the kernel could not decide because of a rename at the same time
@@ -104,7 +104,7 @@ impl Root {
     ///
     /// # Errors
     /// What openat2(2) says of it; `NotFound` for what is hidden or may not be followed.
-    pub(super) async fn open_below(&self, ring: &Ring, path: &[u8]) -> io::Result<OwnedFd> {
+    pub(super) async fn open_below(&self, ring: &Ring, path: &[u8]) -> io::Result<OpenFile> {
         let path = if path.is_empty() { b"." } else { path };
         let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
         let mut rules = OpenRules { links: false, other_file_systems: !self.is_local };
@@ -116,7 +116,9 @@ impl Root {
                     ring.close(opened);
                     return Err(io::ErrorKind::NotFound.into());
                 }
-                Ok(opened) => return Ok(opened),
+                // What was found on the local file system of the folder is read without a server.
+                Ok(opened) if rules.other_file_systems => return Ok(OpenFile::remote(opened)),
+                Ok(opened) => return Ok(OpenFile::local(opened)),
                 Err(error) => error,
             };
             match error.raw_os_error() {

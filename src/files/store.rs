@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
-    os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
 };
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     config::{Config, LISTING_BYTES, Limits, Timeouts},
     process::{listing::After, negotiate::Coding, path::SitePath, validator::FileStat},
-    ring::{Elapsed, Pages, Ring},
+    ring::{Elapsed, OpenFile, Pages, Ring},
 };
 
 /// Operations on files that were given up and that the kernel has not ended: those of a disk that
@@ -264,14 +263,14 @@ impl FileStore {
         }
         let listing = shared.in_time(async {
             let folder = self.open(below).await?;
-            Ok(folder::list(&shared.ring, &shared.pool, folder, after).await?)
+            Ok(folder::list(&shared.ring, &shared.pool, folder.into_fd(), after).await?)
         });
         let page = listing.await?.into_page(path);
         place.set(page.capacity());
         Ok(Box::new(Listed { page, _place: place }))
     }
 
-    async fn open(&self, path: &[u8]) -> io::Result<OwnedFd> {
+    async fn open(&self, path: &[u8]) -> io::Result<OpenFile> {
         let root = self.root.borrow().clone();
         root.open_below(&self.shared.ring, path).await
     }
@@ -313,7 +312,7 @@ impl FileStore {
         if kind == FileType::RegularFile {
             return Ok(Opened::File(opened, stat));
         }
-        self.shared.ring.close(opened);
+        self.shared.ring.close(opened.into_fd());
         // Pipes, sockets and devices have no content that could be promised.
         Ok(if kind == FileType::Directory { Opened::Folder } else { Opened::Missing })
     }
@@ -321,7 +320,7 @@ impl FileStore {
     async fn file(
         &self,
         path: &[u8],
-        opened: OwnedFd,
+        opened: OpenFile,
         stat: &FileStat,
         old: Option<&FileEntry>,
     ) -> Result<FileEntry, LookupError> {
@@ -344,7 +343,7 @@ impl FileStore {
     /// small; else keeps the file open.
     async fn object(
         &self,
-        opened: OwnedFd,
+        opened: OpenFile,
         stat: &FileStat,
         kept: Option<&FileObject>,
     ) -> FileObject {
@@ -353,7 +352,7 @@ impl FileStore {
         let is_long = stat.length > self.shared.max_file.get() as u64;
         let kept = same.map(|kept| &kept.content);
         if let Some(content) = kept.filter(|kept| kept.cached().is_some() || is_long) {
-            self.shared.ring.close(opened);
+            self.shared.ring.close(opened.into_fd());
             return FileObject { stat: *stat, date_before, content: content.clone() };
         }
         let file = Rc::new(opened);
@@ -366,7 +365,7 @@ impl FileStore {
     /// then it is sent from the open file, and fails there if it must. None also if what slow
     /// readers hold of other files, which have left the cache, is as much as the cache may be:
     /// an open file costs no memory.
-    async fn read(&self, file: &Rc<OwnedFd>, stat: &FileStat) -> Option<Rc<Pages>> {
+    async fn read(&self, file: &Rc<OpenFile>, stat: &FileStat) -> Option<Rc<Pages>> {
         let length = usize::try_from(stat.length).ok()?;
         if self.shared.alive.get().saturating_add(length) > self.shared.max_alive.get() {
             return None;
@@ -391,7 +390,7 @@ impl FileStore {
 
 /// What stands at a path.
 enum Opened {
-    File(OwnedFd, FileStat),
+    File(OpenFile, FileStat),
     Folder,
     /// Nothing that is served.
     Missing,

@@ -56,6 +56,32 @@ counts! {
     defects,
     /// Requests that came over HTTP/2.
     http2_streams,
+    /// Streams that took a place, since their answer did not leave in the turn of their request.
+    http2_opened,
+    /// Of these, streams whose place is free again.
+    http2_closed,
+    /// Milliseconds for which content was held back by a window that its client had not opened.
+    http2_window_shut_ms,
+    /// Points of patience spent on requests that their client cancelled.
+    http2_patience_cancelled,
+    /// On streams that had to be reset for a fault of their client.
+    http2_patience_reset,
+    /// On streams beyond the limit.
+    http2_patience_refused,
+    /// On DATA without content.
+    http2_patience_empty_data,
+    /// On PRIORITY, PRIORITY_UPDATE, GOAWAY and unknown frames.
+    http2_patience_control,
+    /// On SETTINGS.
+    http2_patience_settings,
+    /// On PINGs.
+    http2_patience_ping,
+    /// On WINDOW_UPDATEs that open little or nothing.
+    http2_patience_window,
+    /// On DATA that a window has cut short.
+    http2_patience_small_frame,
+    /// On frames for streams that have ended.
+    http2_patience_closed,
     /// Streams that were refused with REFUSED_STREAM.
     http2_refused,
     /// Streams that their client reset before their answer was complete.
@@ -64,8 +90,20 @@ counts! {
     http2_reset_by_server,
     /// GOAWAYs without an error: drains and idle connections.
     http2_goaway,
-    /// GOAWAYs for a breach of the protocol.
-    http2_goaway_errors,
+    /// GOAWAYs with PROTOCOL_ERROR, and with codes that have no count of their own.
+    http2_goaway_protocol,
+    /// GOAWAYs with INTERNAL_ERROR: defects of this server.
+    http2_goaway_internal,
+    /// GOAWAYs with FLOW_CONTROL_ERROR.
+    http2_goaway_flow_control,
+    /// GOAWAYs with STREAM_CLOSED.
+    http2_goaway_stream_closed,
+    /// GOAWAYs with FRAME_SIZE_ERROR.
+    http2_goaway_frame_size,
+    /// GOAWAYs with COMPRESSION_ERROR.
+    http2_goaway_compression,
+    /// GOAWAYs with ENHANCE_YOUR_CALM: patience used up, or a bound on heads or on time.
+    http2_goaway_calm,
     /// Connections that used up their patience: GOAWAY(ENHANCE_YOUR_CALM).
     http2_floods,
     /// Times that accepting paused for want of descriptors or memory.

@@ -4,6 +4,7 @@
 mod bounds;
 mod ends;
 mod exemplars;
+mod http2;
 mod pools;
 mod process;
 #[cfg(test)]
@@ -135,22 +136,7 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "handshakes_evicted", help, counts.evicted_handshakes)?;
     let help = "Answers and connections given up because of a defect of the server";
     counter(to, "defects", help, counts.defects)?;
-    counter(to, "http2_requests", "Requests over HTTP/2", counts.http2_streams)?;
-    let mut ended = to.encode_descriptor(
-        "http2_streams_reset",
-        "Streams that ended without their whole answer, by whose doing",
-        None,
-        MetricType::Counter,
-    )?;
-    count(&mut ended, &[("by", "client")], counts.http2_reset_by_client)?;
-    count(&mut ended, &[("by", "server")], counts.http2_reset_by_server)?;
-    count(&mut ended, &[("by", "refusal")], counts.http2_refused)?;
-    let mut away =
-        to.encode_descriptor("http2_goaway", "GOAWAYs by their reason", None, MetricType::Counter)?;
-    let errors = counts.http2_goaway_errors.saturating_sub(counts.http2_floods);
-    count(&mut away, &[("reason", "no_error")], counts.http2_goaway)?;
-    count(&mut away, &[("reason", "error")], errors)?;
-    count(&mut away, &[("reason", "flood")], counts.http2_floods)?;
+    http2::totals(&counts, to)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {
         let mut log = to.encode_descriptor(

@@ -343,7 +343,7 @@ impl Observer {
     /// A copy of all that was noted, beside what the worker knows otherwise.
     pub(crate) fn snapshot(
         &self,
-        counts: Counts,
+        counts: &Counts,
         ring: RingAccount,
         connections: usize,
     ) -> WorkerSnapshot {
@@ -354,7 +354,7 @@ impl Observer {
             histograms: noted.recorder.histograms(),
             tail: noted.tail,
             ledger: noted.ledger.clone(),
-            counts,
+            counts: *counts,
             ring,
             connections,
             open_requests: noted.open.open() as u32,

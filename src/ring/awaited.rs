@@ -1,10 +1,10 @@
 //! Operations that the server polls as [`Flight`](super::Flight)s, in the form that the tests of the
 //! ring await.
 
-use std::{io, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{io, ops::Range, rc::Rc};
 
 use super::{
-    Descriptor, Message, Ring, SendBuf,
+    Descriptor, Message, OpenFile, Ring, SendBuf,
     file::Target,
     ops::{Op, into_target, mixed_up},
     table::Payload,
@@ -57,7 +57,7 @@ impl Ring {
     /// [`super::MAX_VECTORS`] ranges or one does not lie within the buffer.
     pub(crate) fn read_into(
         &self,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         buffer: SendBuf,
         ranges: Vec<Range<usize>>,
         offset: u64,

@@ -10,13 +10,15 @@ use std::{
     sync::Arc,
 };
 
-use super::Socket;
+use super::{OpenFile, Socket};
 
 /// An open descriptor with several owners; the last one closes it.
 #[derive(Clone, Debug)]
 pub(crate) enum Descriptor {
     /// Of this worker alone: sockets, files, folders.
     Local(Rc<OwnedFd>),
+    /// A file, with how it is read.
+    File(Rc<OpenFile>),
     /// Shared with other threads: listeners, eventfds.
     Shared(Arc<OwnedFd>),
 }
@@ -25,6 +27,7 @@ impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         match self {
             Self::Local(fd) => fd.as_raw_fd(),
+            Self::File(file) => file.as_raw_fd(),
             Self::Shared(fd) => fd.as_raw_fd(),
         }
     }
@@ -33,6 +36,12 @@ impl AsRawFd for Descriptor {
 impl From<&Rc<OwnedFd>> for Descriptor {
     fn from(fd: &Rc<OwnedFd>) -> Self {
         Self::Local(Rc::clone(fd))
+    }
+}
+
+impl From<&Rc<OpenFile>> for Descriptor {
+    fn from(file: &Rc<OpenFile>) -> Self {
+        Self::File(Rc::clone(file))
     }
 }
 

@@ -1,6 +1,11 @@
 //! Files through the ring: opening below a folder, and reading.
 
-use std::{ffi::CString, fmt, ops::Range, os::fd::RawFd};
+use std::{
+    ffi::CString,
+    fmt,
+    ops::{Deref, Range},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+};
 
 use super::{
     op::{Defect, Submission},
@@ -60,6 +65,50 @@ impl fmt::Debug for OpenRequest {
     }
 }
 
+/// An open file, and how it is read.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    fd: OwnedFd,
+    on_thread: bool,
+}
+
+impl OpenFile {
+    /// A file of a local file system, which never waits for anything but a disk.
+    pub(crate) fn local(fd: OwnedFd) -> Self {
+        Self { fd, on_thread: false }
+    }
+
+    /// A file that may lie on a file system with a server of its own, as NFS and FUSE have: a read waits
+    /// for that, on the thread that submits it unless another one does it.
+    pub(crate) fn remote(fd: OwnedFd) -> Self {
+        Self { fd, on_thread: true }
+    }
+
+    /// Whether a thread of the kernel has to read it.
+    pub(super) fn is_read_on_thread(&self) -> bool {
+        self.on_thread
+    }
+
+    /// The descriptor alone.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = OwnedFd;
+
+    fn deref(&self) -> &OwnedFd {
+        &self.fd
+    }
+}
+
 /// Where a read puts its bytes.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -86,14 +135,14 @@ impl FileRead {
         &mut self,
         file: RawFd,
         offset: u64,
-        registered: bool,
+        (registered, on_thread): (bool, bool),
     ) -> Result<Submission, Defect> {
         match &mut self.target {
             Target::Pages(bytes, filled) => {
                 let rest = bytes.get_mut(*filled..).filter(|rest| !rest.is_empty());
                 let rest = rest.ok_or(Defect::FullPages)?;
                 let (data, len) = (rest.as_mut_ptr(), clamp(rest.len()));
-                Ok(Submission::Read { file, data, len, offset })
+                Ok(Submission::Read { file, data, len, offset, on_thread })
             }
             Target::Buffer(buffer, ranges) => {
                 let base = buffer.as_mut_ptr();
@@ -111,11 +160,17 @@ impl FileRead {
                 }
                 let (vectors, count) = (self.vectors.as_ptr(), ranges.len() as u32);
                 if count > 1 || !registered {
-                    return Ok(Submission::ReadVectored { file, vectors, count, offset });
+                    return Ok(Submission::ReadVectored {
+                        file,
+                        vectors,
+                        count,
+                        offset,
+                        on_thread,
+                    });
                 }
                 let first = self.vectors[0];
                 let (data, len) = (first.iov_base.cast(), clamp(first.iov_len));
-                Ok(Submission::ReadFixed { file, data, len, offset })
+                Ok(Submission::ReadFixed { file, data, len, offset, on_thread })
             }
         }
     }

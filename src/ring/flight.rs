@@ -1,10 +1,10 @@
 //! Single operations that are polled and owned: their owner keeps them across waits for other things,
 //! and dropping a future that waited for one does not end it.
 
-use std::{fmt, io, marker::PhantomData, ops::Range, os::fd::OwnedFd, rc::Rc, task::Poll};
+use std::{fmt, io, marker::PhantomData, ops::Range, rc::Rc, task::Poll};
 
 use super::{
-    Descriptor, Message, Ring, SendBuf, SendClass,
+    Descriptor, Message, OpenFile, Ring, SendBuf, SendClass,
     file::Target,
     ops::{Op, into_target, mixed_up},
     send_pool::Taking,
@@ -160,7 +160,7 @@ impl Ring {
     /// As [`Ring::read_into`], owned.
     pub(crate) fn begin_read_into(
         self: &Rc<Self>,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         buffer: SendBuf,
         ranges: Vec<Range<usize>>,
         offset: u64,

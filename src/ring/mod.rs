@@ -85,7 +85,7 @@ pub(crate) use connect::{connect_unix, outgoing_socket};
 pub(crate) use content::{Chunk, Content};
 pub(crate) use counts::Counts;
 pub(crate) use descriptor::Descriptor;
-pub(crate) use file::{MAX_VECTORS, OpenRules};
+pub(crate) use file::{MAX_VECTORS, OpenFile, OpenRules};
 pub(crate) use flight::{Claim, ControlRecord, Flight, ReadInto};
 pub(crate) use message::Message;
 pub(crate) use pages::Pages;

@@ -160,11 +160,17 @@ pub(super) enum Submission {
         on_thread: bool,
     },
     /// pread(2) into any memory.
-    Read { file: RawFd, data: *mut u8, len: u32, offset: u64 },
+    Read { file: RawFd, data: *mut u8, len: u32, offset: u64, on_thread: bool },
     /// The same into registered memory.
-    ReadFixed { file: RawFd, data: *mut u8, len: u32, offset: u64 },
+    ReadFixed { file: RawFd, data: *mut u8, len: u32, offset: u64, on_thread: bool },
     /// preadv(2).
-    ReadVectored { file: RawFd, vectors: *const libc::iovec, count: u32, offset: u64 },
+    ReadVectored {
+        file: RawFd,
+        vectors: *const libc::iovec,
+        count: u32,
+        offset: u64,
+        on_thread: bool,
+    },
     /// close(2).
     Close { fd: RawFd },
     /// Cancel the operation with this `user_data`.

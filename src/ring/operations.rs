@@ -63,19 +63,30 @@ operations! {
     Submission::OpenAt2 { directory, path, how, on_thread } => "OPENAT2" OpenAt2:
         opcode::OpenAt2::new(Fd(directory), path, how.cast::<OpenHow>())
             .build()
-            .flags(if on_thread { squeue::Flags::ASYNC } else { squeue::Flags::empty() });
-    Submission::Read { file, data, len, offset } => "READ" Read:
-        opcode::Read::new(Fd(file), data, len).offset(offset).build();
-    Submission::ReadFixed { file, data, len, offset } => "READ_FIXED" ReadFixed:
-        opcode::ReadFixed::new(Fd(file), data, len, SEND_MEMORY).offset(offset).build();
-    Submission::ReadVectored { file, vectors, count, offset } => "READV" Readv:
-        opcode::Readv::new(Fd(file), vectors, count).offset(offset).build();
+            .flags(thread(on_thread));
+    Submission::Read { file, data, len, offset, on_thread } => "READ" Read:
+        opcode::Read::new(Fd(file), data, len).offset(offset).build().flags(thread(on_thread));
+    Submission::ReadFixed { file, data, len, offset, on_thread } => "READ_FIXED" ReadFixed:
+        opcode::ReadFixed::new(Fd(file), data, len, SEND_MEMORY)
+            .offset(offset)
+            .build()
+            .flags(thread(on_thread));
+    Submission::ReadVectored { file, vectors, count, offset, on_thread } => "READV" Readv:
+        opcode::Readv::new(Fd(file), vectors, count)
+            .offset(offset)
+            .build()
+            .flags(thread(on_thread));
     Submission::Close { fd } => "CLOSE" Close: opcode::Close::new(Fd(fd)).build();
     // By its name, which the kernel finds by a hash: a cancel by descriptor walks through every poll
     // of the ring, which is milliseconds with ten thousand connections (`io_poll_cancel`,
     // io_uring/poll.c).
     Submission::Cancel { target } => "ASYNC_CANCEL" AsyncCancel:
         opcode::AsyncCancel::new(target).build();
+}
+
+/// Whether a thread of the kernel does it from the start.
+fn thread(on_thread: bool) -> squeue::Flags {
+    if on_thread { squeue::Flags::ASYNC } else { squeue::Flags::empty() }
 }
 
 /// The operation that only a ring with upstream servers submits.
@@ -121,14 +132,18 @@ mod tests {
                 },
                 "OPENAT2",
             ),
-            (Submission::Read { file: fd, data, len: 1, offset: 0 }, "READ"),
-            (Submission::ReadFixed { file: fd, data, len: 1, offset: 0 }, "READ_FIXED"),
+            (Submission::Read { file: fd, data, len: 1, offset: 0, on_thread: true }, "READ"),
+            (
+                Submission::ReadFixed { file: fd, data, len: 1, offset: 0, on_thread: false },
+                "READ_FIXED",
+            ),
             (
                 Submission::ReadVectored {
                     file: fd,
                     vectors: std::ptr::null(),
                     count: 1,
                     offset: 0,
+                    on_thread: false,
                 },
                 "READV",
             ),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Descriptor, Message, Pages, Ring, SendBuf, SendClass,
+    Descriptor, Message, OpenFile, Pages, Ring, SendBuf, SendClass,
     connect::ConnectAddress,
     file::{FileRead, OpenRequest, OpenRules, Target},
     message::ControlFrame,
@@ -97,17 +97,18 @@ impl<R: Deref<Target = Ring>> Op<R> {
     }
 
     /// Reads a file from `offset` on.
-    pub(super) fn read(ring: R, file: &Rc<OwnedFd>, target: Target, offset: u64) -> Self {
+    pub(super) fn read(ring: R, file: &Rc<OpenFile>, target: Target, offset: u64) -> Self {
         let registered = match &target {
             Target::Buffer(buffer, _) => {
                 ring.send.is_within_last(ring.granted.registered_send_memory, buffer)
             }
             Target::Pages(..) => false,
         };
+        let on_thread = file.is_read_on_thread();
         let read = Payload::Read(FileRead::new(target));
         Self::begin(ring, Kind::Plain, file.into(), read, |file, payload| {
             let Payload::Read(read) = payload else { mixed_up() };
-            read.submission(file, offset, registered)
+            read.submission(file, offset, (registered, on_thread))
         })
     }
 
@@ -204,7 +205,7 @@ impl Ring {
     /// Reads a file into pages, behind their first `filled` bytes; may read less.
     pub(crate) fn read_pages(
         &self,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         pages: Pages,
         filled: usize,
         offset: u64,
@@ -229,7 +230,7 @@ impl Ring {
             let Payload::Counter(counter) = payload else { mixed_up() };
             let data = std::ptr::from_mut(&mut **counter).cast();
             // Offset -1: an eventfd has no position.
-            Ok(Submission::Read { file, data, len: 8, offset: u64::MAX })
+            Ok(Submission::Read { file, data, len: 8, offset: u64::MAX, on_thread: false })
         });
         async move {
             match op.await {

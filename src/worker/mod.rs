@@ -381,7 +381,7 @@ fn snapshot(context: &Context) -> WorkerSnapshot {
         receive_buffers_low_water: pool.low_water(),
         write_queue_bytes: ring.send_pool().taken() as u64,
     };
-    context.observer.snapshot(context.counts(), account, context.occupancy.live())
+    context.observer.snapshot(&context.counts(), account, context.occupancy.live())
 }
 
 /// Drives the tasks that applications spawn on this thread.

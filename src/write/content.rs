@@ -7,10 +7,10 @@
 //! | file in the page cache | sendfile(2) | read into send memory, sealed in place |
 //! | file on disk | read through the ring into send memory, then sent | the same, the next piece being read meanwhile |
 
-use std::{future::poll_fn, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{future::poll_fn, ops::Range, rc::Rc};
 
 use super::{Piece, Source, WriteError, Writer};
-use crate::ring::{Pages, Socket};
+use crate::ring::{OpenFile, Pages, Socket};
 
 impl Writer {
     /// Queues the first `head` bytes of [`Self::room`] and all of a source behind them. Sends as far
@@ -117,7 +117,7 @@ impl Writer {
     async fn queue_file(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         mut range: Range<u64>,
     ) -> Result<(), WriteError> {
         while !range.is_empty() {

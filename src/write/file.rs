@@ -3,7 +3,6 @@
 use std::{
     io,
     ops::Range,
-    os::fd::OwnedFd,
     rc::Rc,
     task::{Poll, ready},
 };
@@ -15,7 +14,7 @@ use super::{
     memory::WORTHWHILE,
     sealing::{Layout, Load, Places},
 };
-use crate::ring::{Flight, ReadInto, SendBuf, SendClass, Socket, is_cached};
+use crate::ring::{Flight, OpenFile, ReadInto, SendBuf, SendClass, Socket, is_cached};
 
 /// Bytes for one sendfile(2): encrypting them takes well under a millisecond, so that the
 /// worker's other connections do not wait longer for one.
@@ -25,7 +24,7 @@ const WINDOW: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Reading {
     flight: Flight<ReadInto>,
-    file: Rc<OwnedFd>,
+    file: Rc<OpenFile>,
     /// From where in the file.
     at: u64,
     /// When it was first waited for, in nanoseconds; it is read ahead before that.
@@ -42,7 +41,7 @@ impl Writer {
     pub(super) fn poll_file(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         range: Range<u64>,
     ) -> Poll<Result<u64, WriteError>> {
         ready!(self.poll_flush(socket))?;
@@ -65,7 +64,7 @@ impl Writer {
     fn poll_read(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         range: Range<u64>,
     ) -> Poll<Result<u64, WriteError>> {
         let (memory, places, count) =
@@ -95,7 +94,7 @@ impl Writer {
     pub(super) fn poll_piece(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         range: Range<u64>,
         layout: Layout,
     ) -> Poll<Result<(SendBuf, Places, usize), WriteError>> {
@@ -126,7 +125,7 @@ impl Writer {
     }
 
     /// Begins to read what of a range a buffer holds.
-    fn read(&mut self, file: &Rc<OwnedFd>, memory: SendBuf, range: Range<u64>, layout: Layout) {
+    fn read(&mut self, file: &Rc<OpenFile>, memory: SendBuf, range: Range<u64>, layout: Layout) {
         let rest = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let room = memory.len().min(self.open.max(WORTHWHILE));
         let places: Places = self.sealing.places(room, rest, layout, self.ring.now());
@@ -148,7 +147,7 @@ impl Writer {
     fn poll_cached(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         window: Range<u64>,
     ) -> Poll<Result<u64, WriteError>> {
         loop {

@@ -7,7 +7,6 @@
 use std::{
     io,
     ops::Range,
-    os::fd::OwnedFd,
     rc::Rc,
     task::{Poll, ready},
 };
@@ -17,7 +16,7 @@ use super::{
     memory::WORTHWHILE,
     sealing::{Layout, Places},
 };
-use crate::ring::{Flight, ReadInto, Ring, SendBuf, SendClass, Socket};
+use crate::ring::{Flight, OpenFile, ReadInto, Ring, SendBuf, SendClass, Socket};
 
 /// Bytes before each piece: the head of a frame.
 const GAP: usize = 9;
@@ -90,7 +89,7 @@ impl Writer {
     pub(crate) fn poll_framed_read(
         &mut self,
         socket: &Socket,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         range: Range<u64>,
         most: usize,
     ) -> Poll<Result<FramedRead, WriteError>> {

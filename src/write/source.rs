@@ -4,10 +4,10 @@
 //! [`Source::remaining`] said at first. So a response can stop anywhere and go on later, and
 //! nothing of the request or of the cache entry has to be kept for it.
 
-use std::{borrow::Cow, fmt, io, ops::Range, os::fd::OwnedFd, rc::Rc};
+use std::{borrow::Cow, fmt, io, ops::Range, rc::Rc};
 
 use super::WriteError;
-use crate::ring::{Chunk, Pages};
+use crate::ring::{Chunk, OpenFile, Pages};
 
 /// Content that has not left.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) enum Source {
     /// A range of bytes that never change.
     Pages(Rc<Pages>, Range<usize>),
     /// A range of an open file, which is read when it is sent.
-    File(Rc<OwnedFd>, Range<u64>),
+    File(Rc<OpenFile>, Range<u64>),
     /// Several ranges, each behind a head of its own.
     Parts(Box<Parts>),
 }
@@ -35,7 +35,7 @@ pub(crate) enum Piece<'s> {
     /// Bytes that never change: they may be lent to the kernel, or sealed where they lie.
     Lent(&'s Rc<Pages>, Range<usize>),
     /// Bytes that have to be read first.
-    Read(&'s Rc<OwnedFd>, Range<u64>),
+    Read(&'s Rc<OpenFile>, Range<u64>),
 }
 
 impl Piece<'_> {
@@ -135,7 +135,7 @@ pub(crate) enum Whole {
     /// Bytes that never change.
     Pages(Rc<Pages>),
     /// An open file.
-    File(Rc<OwnedFd>),
+    File(Rc<OpenFile>),
 }
 
 /// Several ranges of one content, each behind a head of its own, and an end.

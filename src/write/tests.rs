@@ -18,7 +18,8 @@ use crate::{
         TrafficKeys,
     },
     ring::{
-        MAX_UNSENT, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId, limit_unsent,
+        MAX_UNSENT, OpenFile, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId,
+        limit_unsent,
         sim::{Asked, SimKernel, socket_pair},
     },
 };
@@ -286,7 +287,7 @@ fn a_send_in_flight_has_the_response_timeout() {
 #[test]
 fn a_read_in_flight_has_the_response_timeout() {
     let (kernel, socket, mut writer, _theirs) = scripted();
-    let file = Rc::new(std::os::fd::OwnedFd::from(tempfile::tempfile().unwrap()));
+    let file = Rc::new(OpenFile::local(tempfile::tempfile().unwrap().into()));
     let (seconds, sent) = seconds_until_ended(&kernel, async {
         let mut source = Source::File(file, 0..1 << 20);
         writer.queue(&socket, 0, &mut source).await
@@ -375,7 +376,7 @@ fn a_key_that_is_used_up_is_replaced_in_the_middle_of_a_response() {
         || TrafficKeys::new(Suite::Aes128Gcm, TlsVersion::Tls13, &[3; 16], [4; 12], 0).unwrap();
     let file = tempfile::tempfile().unwrap();
     file.set_len(4 << 20).unwrap();
-    let file = Rc::new(std::os::fd::OwnedFd::from(file));
+    let file = Rc::new(OpenFile::local(file.into()));
     let pages = Rc::new(Pages::zeroed(4 << 20));
     for mut body in [Source::Pages(pages, 0..4 << 20), Source::File(file, 0..4 << 20)] {
         let mut bench = Bench::new(&Timeouts::default());

@@ -324,6 +324,10 @@ fn a_request_that_is_cancelled_ends_its_handler_and_nothing_else() {
         }
         assert_eq!(&ask(&mut sender, Method::GET, "/").await.body()[..], b"hello");
     });
+    let counts = server.end();
+    assert_eq!((counts.http2_reset_by_client, counts.http2_patience_cancelled), (3, 12));
+    assert_eq!(counts.http2_opened, counts.http2_closed, "streams are open without a client");
+    assert!(counts.http2_opened >= 3 && counts.http2_goaway_protocol == 0, "{counts:?}");
 }
 
 #[test]

@@ -183,7 +183,7 @@ mod tunnels {
 
     /// A masked frame with FIN.
     fn frame(opcode: u8, payload: &[u8]) -> Bytes {
-        let mut frame = vec![0x80 | opcode, 0x80 | 126];
+        let mut frame = vec![0x80 | opcode, 0xfe];
         frame.extend((payload.len() as u16).to_be_bytes());
         frame.extend([1, 2, 3, 4]);
         frame.extend(

@@ -8,7 +8,7 @@ use ringway_bench_h2::frame::{code, kind, setting};
 use crate::host::skip;
 use crate::server::PATIENCE;
 use crate::site::{HELLO, Site};
-use crate::stuck_disk::StuckDisk;
+use crate::stuck_disk::{Reads, StuckDisk};
 use crate::target::Target;
 
 const LONG: u64 = 256 << 20;
@@ -44,11 +44,21 @@ fn frames_are_read_while_a_send_waits() {
 
 #[test]
 fn a_file_that_does_not_come_delays_its_own_stream() {
+    delays_its_own_stream(Reads::Ahead);
+}
+
+/// Nor does it stop the worker, where the thread that submits a read would wait for a file server.
+#[test]
+fn a_file_server_that_does_not_answer_delays_its_own_stream() {
+    delays_its_own_stream(Reads::InLine);
+}
+
+fn delays_its_own_stream(reads: Reads) {
     let site = Site::new();
     site.noise("large.bin", 3 << 20);
     let root = site.root();
     let target = Target::start(site, &["--response-timeout", "600s"]);
-    let disk = match StuckDisk::mount(&root.join("stuck")) {
+    let disk = match StuckDisk::mount(&root.join("stuck"), reads) {
         Ok(disk) => disk,
         Err(error) => return skip(&format!("FUSE cannot be mounted: {error}")),
     };
@@ -75,10 +85,11 @@ fn a_file_that_does_not_come_delays_its_own_stream() {
 
 #[test]
 fn a_file_that_never_comes_costs_its_own_stream() {
+    let reads = Reads::Ahead;
     let site = Site::new();
     let root = site.root();
     let target = Target::start(site, &["--response-timeout", "1s"]);
-    let _disk = match StuckDisk::mount(&root.join("stuck")) {
+    let _disk = match StuckDisk::mount(&root.join("stuck"), reads) {
         Ok(disk) => disk,
         Err(error) => return skip(&format!("FUSE cannot be mounted: {error}")),
     };

@@ -1,4 +1,6 @@
 //! A disk whose files can be opened and never be read: a FUSE file system that answers all but READ.
+//! Whether the kernel waits for a page that it reads ahead is up to the file system: one may be a disk,
+//! the other a file server.
 //!
 //! The messages are those of `include/uapi/linux/fuse.h`.
 
@@ -19,6 +21,15 @@ const LENGTH: u64 = 8 << 20;
 
 const ROOT: u64 = 1;
 
+/// What a thread does that reads what is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// It has the pages read ahead, and may look again later.
+    Ahead,
+    /// It waits for the file system's server.
+    InLine,
+}
+
 /// The mounted file system. Dropping it fails all reads that wait.
 pub(crate) struct StuckDisk {
     place: PathBuf,
@@ -30,7 +41,7 @@ pub(crate) struct StuckDisk {
 impl StuckDisk {
     /// # Errors
     /// The host has no FUSE, or does not let the test mount it.
-    pub(crate) fn mount(place: &Path) -> io::Result<Self> {
+    pub(crate) fn mount(place: &Path, reads: Reads) -> io::Result<Self> {
         std::fs::create_dir_all(place)?;
         let device = File::options()
             .read(true)
@@ -40,9 +51,10 @@ impl StuckDisk {
         let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
         let data = std::ffi::CString::new(data)?;
         mount("stuck", place, c"fuse", MountFlags::NOSUID | MountFlags::NODEV, data.as_c_str())?;
+        let ahead = reads == Reads::Ahead;
         let (reads, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (counted, over) = (Arc::clone(&reads), Arc::clone(&ends));
-        let server = std::thread::spawn(move || serve(device, &counted, &over));
+        let server = std::thread::spawn(move || serve(device, &counted, &over, ahead));
         Ok(Self { place: place.to_owned(), reads, ends, server: Some(server) })
     }
 
@@ -65,12 +77,12 @@ impl Drop for StuckDisk {
     }
 }
 
-fn serve(mut device: File, reads: &AtomicUsize, ends: &AtomicBool) {
+fn serve(mut device: File, reads: &AtomicUsize, ends: &AtomicBool, ahead: bool) {
     let mut message = vec![0; 1 << 20];
     while !ends.load(Ordering::SeqCst) {
         match device.read(&mut message) {
             Ok(length) => {
-                if let Some(answer) = answer(&message[..length], reads) {
+                if let Some(answer) = answer(&message[..length], reads, ahead) {
                     let _ = device.write(&answer);
                 }
             }
@@ -83,7 +95,7 @@ fn serve(mut device: File, reads: &AtomicUsize, ends: &AtomicBool) {
     }
 }
 
-fn answer(message: &[u8], reads: &AtomicUsize) -> Option<Vec<u8>> {
+fn answer(message: &[u8], reads: &AtomicUsize, ahead: bool) -> Option<Vec<u8>> {
     let word = |at: usize| u32::from_ne_bytes(message[at..at + 4].try_into().unwrap());
     let node = u64::from_ne_bytes(message[16..24].try_into().unwrap());
     let unique = &message[8..16];
@@ -109,7 +121,7 @@ fn answer(message: &[u8], reads: &AtomicUsize) -> Option<Vec<u8>> {
             body[..4].copy_from_slice(&7_u32.to_ne_bytes());
             body[4..8].copy_from_slice(&31_u32.to_ne_bytes());
             // Reading ahead does not wait, as with a disk (FUSE_ASYNC_READ).
-            body[12..16].copy_from_slice(&1_u32.to_ne_bytes());
+            body[12..16].copy_from_slice(&u32::from(ahead).to_ne_bytes());
             body[16..18].copy_from_slice(&200_u16.to_ne_bytes());
             body[20..24].copy_from_slice(&4096_u32.to_ne_bytes());
             (0, body)

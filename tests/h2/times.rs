@@ -145,3 +145,22 @@ fn a_body_that_does_not_come_costs_its_stream_only() {
     assert!(peer.answers[&stream].reset.is_some(), "{:?}", peer.aways);
     peer.expect_alive();
 }
+
+/// Behind its answer, a request may neither pause nor dribble: nobody reads its content, but its place is
+/// held.
+#[test]
+fn a_body_that_nobody_reads_may_not_dribble() {
+    let target = Target::plain(&["--body-timeout", "1s", "--body-min-rate", "1000"]);
+    let mut peer = target.connect();
+    let fields = [&asking("POST", "/")[..], &[("content-length", "100000")]].concat();
+    let stream = peer.request(&fields, false);
+    let deadline = Instant::now() + PATIENCE;
+    while peer.answers[&stream].reset.is_none() && peer.end.is_none() {
+        assert!(Instant::now() < deadline, "ten bytes now and then keep a stream for ever");
+        peer.frame(kind::DATA, 0, stream, &[0; 10]);
+        peer.glance();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(peer.answers[&stream].reset, Some(code::NO_ERROR), "{:?}", peer.aways);
+    peer.expect_alive();
+}

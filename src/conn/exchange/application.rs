@@ -27,7 +27,7 @@ use crate::{
     parse::Version,
     process::site::Asked,
     respond::Status,
-    ring::{Chunk, Content, Socket},
+    ring::{Chunk, Content, OpenFile, Socket},
     service::{
         Application, Body, Call, CallError, Connection, Endpoint, Facts, Feeder, Frame, Head,
         OfSite, Token,
@@ -240,9 +240,10 @@ impl Answering {
     /// Whether an answer with this status accepts the upgrade that the request asks for.
     #[cfg(feature = "upgrade")]
     fn accepts(&self, status: http::StatusCode) -> bool {
-        match self.connects {
-            true => status.is_success(),
-            false => status == http::StatusCode::SWITCHING_PROTOCOLS,
+        if self.connects {
+            status.is_success()
+        } else {
+            status == http::StatusCode::SWITCHING_PROTOCOLS
         }
     }
 
@@ -281,7 +282,7 @@ impl Answering {
         let given = Given { code, lines, length, dated, named, complete: false };
         let source = match length {
             Some(0) => Source::Nothing,
-            _ => Source::File(Rc::new(file.into()), range),
+            _ => Source::File(Rc::new(OpenFile::remote(file.into())), range),
         };
         let reply = Reply::given(&self.served, given, source);
         Ok(Some(Answered::Whole(Box::new(reply))))
@@ -332,9 +333,10 @@ impl Responder for Answering {
                 self.upgrade = None;
             } else if let Some(upgrade) = &mut self.upgrade {
                 upgrade.accept();
-                let head = match self.connects {
-                    true => streamed(head).map_err(|what| self.unusable(&what))?,
-                    false => switching(head),
+                let head = if self.connects {
+                    streamed(head).map_err(|what| self.unusable(&what))?
+                } else {
+                    switching(head)
                 };
                 return Poll::Ready(Ok(Answered::Streamed(head)));
             }

@@ -22,7 +22,7 @@ use crate::{
         site::{Asked, Via},
     },
     respond::Status,
-    ring::{Chunk, Content, Socket},
+    ring::{Chunk, Content, OpenFile, Socket},
     service::native::{self, Answered as Outcome, Finished, Head, Late},
     write::{Source, WriteError},
 };
@@ -141,7 +141,9 @@ fn reply(context: &Context, finished: Finished) -> Reply<'static> {
             Reply::content(context, lines.len(), Content::Bytes(bytes))
         }
         native::Content::File(_, range) if range.is_empty() => Source::Nothing,
-        native::Content::File(file, range) => Source::File(Rc::new(file.into()), range),
+        native::Content::File(file, range) => {
+            Source::File(Rc::new(OpenFile::remote(file.into())), range)
+        }
         native::Content::Site(_) => Source::Nothing,
     };
     let length = Some(source.remaining());

@@ -113,7 +113,13 @@ impl Connection<'_> {
     fn go_away(&mut self, last: u32, code: ErrorCode, why: &str) -> Result<(), Stop> {
         self.context.count(|counts| match code {
             ErrorCode::NoError => counts.http2_goaway += 1,
-            _ => counts.http2_goaway_errors += 1,
+            ErrorCode::InternalError => counts.http2_goaway_internal += 1,
+            ErrorCode::FlowControlError => counts.http2_goaway_flow_control += 1,
+            ErrorCode::StreamClosed => counts.http2_goaway_stream_closed += 1,
+            ErrorCode::FrameSizeError => counts.http2_goaway_frame_size += 1,
+            ErrorCode::CompressionError => counts.http2_goaway_compression += 1,
+            ErrorCode::EnhanceYourCalm => counts.http2_goaway_calm += 1,
+            _ => counts.http2_goaway_protocol += 1,
         });
         self.reply(&respond::go_away(last, code, why))?;
         if why.is_empty() { Ok(()) } else { self.reply(why.as_bytes()) }
@@ -129,6 +135,8 @@ impl Connection<'_> {
 
     /// The end: says why, where that is owed.
     pub(super) async fn end(mut self, stop: Stop) -> Ending {
+        let open = self.streams.len() as u64;
+        self.context.count(|counts| counts.http2_closed += open);
         let (code, why, ending) = match stop {
             Stop::Close(ending) => return ending,
             Stop::Leave(ending) => (ErrorCode::NoError, "", ending),

@@ -263,6 +263,15 @@ impl Connection<'_> {
         if stream.answering == Answering::Done {
             stream.dropped += content.len() as u64;
             stream.cut |= stream.dropped > most;
+            let timeouts = &stream.terms.timeouts;
+            let taken = now.saturating_sub(stream.done_at);
+            let grace = timeouts.body_progress.as_millis() as u64;
+            let least = timeouts.body_min_rate.saturating_mul(taken) / 1000;
+            if !stream.cut && !end_stream && taken > grace && stream.dropped < least {
+                // Its client dribbles, and the answer is there: only the place is held.
+                self.context.count(|counts| counts.timed_out += 1);
+                return self.cut_off(id);
+            }
         }
         if !finished {
             return Ok(());

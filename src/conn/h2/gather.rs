@@ -37,7 +37,7 @@ pub(super) const NO_CONTENT: Stop = Stop::defect("content ends before its range"
 enum Next {
     Copied(usize),
     Lent(Rc<crate::ring::Pages>, std::ops::Range<usize>),
-    Read(Rc<std::os::fd::OwnedFd>, std::ops::Range<u64>),
+    Read(Rc<crate::ring::OpenFile>, std::ops::Range<u64>),
 }
 
 /// What came of a stream's turn.
@@ -274,6 +274,7 @@ impl Connection<'_> {
         let most = stream.terms.limits.body_bytes;
         stream.cut = stream.sum.left().is_some_and(|left| left > most);
         (stream.answering, stream.since) = (Answering::Done, now.max(1));
+        stream.done_at = now;
         stream.held = None;
         Ok(())
     }

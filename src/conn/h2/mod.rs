@@ -266,6 +266,10 @@ impl Connection<'_> {
     /// Pays for what the peer has done.
     fn spend(&mut self, cost: Cost) -> Result<(), Stop> {
         let now = self.now();
+        let price = self.patience.price(cost);
+        if price > 0 {
+            self.context.count(|counts| *cost.account(counts) += price);
+        }
         match self.patience.spend(cost, now) {
             Left::Enough => self.slow_until = 0,
             Left::Low => {
@@ -321,6 +325,7 @@ impl Connection<'_> {
     fn close_stream(&mut self, slot: streams::Slot) -> Result<RequestClock, Stop> {
         self.exchanges -= usize::from(self.streams.at(slot)?.exchange.take().is_some());
         let clock = self.streams.close(slot)?;
+        self.context.count(|counts| counts.http2_closed += 1);
         if self.streams.is_empty() {
             self.idle_since = self.now();
         }

@@ -4,6 +4,8 @@
 //! they spend. A low balance slows the connection down and sends the peer elsewhere; an empty one
 //! ends it.
 
+use crate::observe::Counts;
+
 /// The balance at the start, and the most.
 const MOST: i64 = 1_000;
 
@@ -71,6 +73,22 @@ impl Cost {
         }
     }
 
+    /// Where the points are counted that were spent on it.
+    pub(super) fn account(self, counts: &mut Counts) -> &mut u64 {
+        match self {
+            Self::ResetByPeer => &mut counts.http2_patience_cancelled,
+            Self::ResetForFault => &mut counts.http2_patience_reset,
+            Self::Refused => &mut counts.http2_patience_refused,
+            Self::EmptyData => &mut counts.http2_patience_empty_data,
+            Self::Control => &mut counts.http2_patience_control,
+            Self::Settings(_) => &mut counts.http2_patience_settings,
+            Self::Ping => &mut counts.http2_patience_ping,
+            Self::SmallWindow | Self::LateWindow => &mut counts.http2_patience_window,
+            Self::SmallFrame => &mut counts.http2_patience_small_frame,
+            Self::Closed => &mut counts.http2_patience_closed,
+        }
+    }
+
     /// Whether an answer is a reason for it.
     fn is_expected(self) -> bool {
         matches!(self, Self::Ping | Self::SmallWindow | Self::LateWindow)
@@ -120,6 +138,12 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(now: u64) -> Self {
         Self { points: MOST, expected: 0, bytes: 0, filled: now }
+    }
+
+    /// Points that something costs now: none if an answer was a reason for it.
+    pub(super) fn price(&self, cost: Cost) -> u64 {
+        let free = cost.is_expected() && self.expected > 0;
+        if free { 0 } else { cost.points().unsigned_abs() }
     }
 
     /// Pays for something at `now`.

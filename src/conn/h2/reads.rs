@@ -3,13 +3,14 @@
 //! A stream whose file is read stands outside of the schedule. What comes behind it waits for the
 //! read as long as a disk takes that works; beyond, only the stream itself waits.
 
-use std::{ops::Range, os::fd::OwnedFd, rc::Rc, task::Poll};
+use std::{ops::Range, rc::Rc, task::Poll};
 
 use super::{Connection, Stop, streams::Slot};
 use crate::{
     observe::{Stage, Why},
     parse::h2::ErrorCode,
     respond::h2 as respond,
+    ring::OpenFile,
     write::{FramedRead, Piece},
 };
 
@@ -35,7 +36,7 @@ pub(super) struct Reading {
 #[derive(Debug)]
 pub(super) struct Wish {
     slot: Slot,
-    file: Rc<OwnedFd>,
+    file: Rc<OpenFile>,
     range: Range<u64>,
 }
 
@@ -80,7 +81,7 @@ impl Connection<'_> {
     pub(super) fn begin_read(
         &mut self,
         slot: Slot,
-        file: &Rc<OwnedFd>,
+        file: &Rc<OpenFile>,
         range: Range<u64>,
     ) -> Result<bool, Stop> {
         if self.reads.flying.len() >= MOST {

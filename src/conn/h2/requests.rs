@@ -222,6 +222,7 @@ impl Connection<'_> {
         let terms = self.context.terms();
         self.session.writer.goes_by(terms.sending);
         let slot = self.streams.open(facts.stream, self.peer.initial_window, terms)?;
+        self.context.count(|counts| counts.http2_opened += 1);
         let stream = self.streams.get_mut(slot)?;
         stream.priority = facts.priority;
         stream.remote_open = !facts.end_stream;

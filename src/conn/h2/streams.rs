@@ -81,8 +81,9 @@ pub(super) struct Stream {
     /// The client sends more content than is worth reading: what is on its way is dropped for a
     /// moment, so that the client sees the answer before RST_STREAM(NO_ERROR).
     pub(super) cut: bool,
-    /// Content of the request that was dropped behind the answer.
+    /// Content of the request that was dropped behind the answer, and since when, in milliseconds.
     pub(super) dropped: u64,
+    pub(super) done_at: u64,
     /// Bytes of content that were gathered, and what was done with them.
     pub(super) content: u64,
     pub(super) how: How,
@@ -121,12 +122,14 @@ impl Stream {
         }
     }
 
-    /// It may send again.
-    pub(super) fn opened(&mut self, now: u64) {
-        if self.answering == Answering::Sending && self.since != 0 {
-            let shut = now.saturating_sub(std::mem::take(&mut self.since));
-            self.shut = self.shut.saturating_add(u32::try_from(shut).unwrap_or(u32::MAX));
+    /// It may send again. Returns the milliseconds for which it could not.
+    pub(super) fn opened(&mut self, now: u64) -> u64 {
+        if self.answering != Answering::Sending || self.since == 0 {
+            return 0;
         }
+        let shut = now.saturating_sub(std::mem::take(&mut self.since));
+        self.shut = self.shut.saturating_add(u32::try_from(shut).unwrap_or(u32::MAX));
+        shut
     }
 }
 
@@ -195,6 +198,7 @@ impl Streams {
             held: None,
             cut: false,
             dropped: 0,
+            done_at: 0,
             content: 0,
             how: How::Page,
             status: 0,

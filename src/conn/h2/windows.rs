@@ -14,7 +14,8 @@ impl Connection<'_> {
         let waits =
             stream.reading || stream.parked || stream.kept_head.is_some() || !stream.has_content();
         if stream.answering == Answering::Sending && !waits && stream.window.available() > 0 {
-            stream.opened(now);
+            let shut = stream.opened(now);
+            self.context.count(|counts| counts.http2_window_shut_ms += shut);
             self.schedule.insert(&mut self.streams, slot);
         }
         Ok(())
@@ -51,8 +52,9 @@ impl Connection<'_> {
             let slot = self.streams.nth(number)?;
             let stream = self.streams.at(slot)?;
             if stream.queued {
-                stream.opened(now);
+                let shut = stream.opened(now);
                 stream.clock.enter(Stage::Turn);
+                self.context.count(|counts| counts.http2_window_shut_ms += shut);
             }
         }
         Ok(())

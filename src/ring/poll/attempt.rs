@@ -164,12 +164,14 @@ pub(super) fn socket(submission: &Submission, pool: &ReceivePool, head: &mut u16
             0 => Attempt::NotYet,
             result => Attempt::Ended { result, buffer: None },
         },
-        Submission::Read { file, data, len, offset: u64::MAX } => match poll(file, libc::POLLIN) {
-            0 => Attempt::NotYet,
-            // SAFETY: the module's invariant. It is readable, and this ring alone reads it.
-            1.. => once(unsafe { libc::read(file, data.cast(), len as usize) as i64 }),
-            result => Attempt::Ended { result, buffer: None },
-        },
+        Submission::Read { file, data, len, offset: u64::MAX, .. } => {
+            match poll(file, libc::POLLIN) {
+                0 => Attempt::NotYet,
+                // SAFETY: the module's invariant. It is readable, and this ring alone reads it.
+                1.. => once(unsafe { libc::read(file, data.cast(), len as usize) as i64 }),
+                result => Attempt::Ended { result, buffer: None },
+            }
+        }
         Submission::OpenAt2 { .. }
         | Submission::Read { .. }
         | Submission::ReadFixed { .. }
@@ -262,12 +264,19 @@ pub(super) fn file(submission: &Submission, disk: Disk) -> Option<i32> {
                 )
             }
         }
-        Submission::Read { file, data, len, offset }
-        | Submission::ReadFixed { file, data, len, offset } => {
+        Submission::Read { on_thread: true, .. }
+        | Submission::ReadFixed { on_thread: true, .. }
+        | Submission::ReadVectored { on_thread: true, .. }
+            if disk == Disk::Never =>
+        {
+            return None;
+        }
+        Submission::Read { file, data, len, offset, .. }
+        | Submission::ReadFixed { file, data, len, offset, .. } => {
             let vector = libc::iovec { iov_base: data.cast(), iov_len: len as usize };
             read_at(file, &raw const vector, 1, offset, disk)
         }
-        Submission::ReadVectored { file, vectors, count, offset } => {
+        Submission::ReadVectored { file, vectors, count, offset, .. } => {
             read_at(file, vectors, count, offset, disk)
         }
         _ => return Some(-libc::EINVAL),

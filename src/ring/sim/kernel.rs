@@ -302,15 +302,15 @@ fn perform(submission: &Submission, most: usize) -> i32 {
             libc::syscall(libc::SYS_openat2, directory, path, how, size_of::<libc::open_how>())
         },
         // SAFETY: the slot keeps the `len` bytes at `data` for this operation alone.
-        Submission::Read { file, data, len, offset: u64::MAX } => unsafe {
+        Submission::Read { file, data, len, offset: u64::MAX, .. } => unsafe {
             libc::read(file, data.cast(), len as usize) as i64
         },
-        Submission::Read { file, data, len, offset }
+        Submission::Read { file, data, len, offset, .. }
         // SAFETY: as above.
-        | Submission::ReadFixed { file, data, len, offset } => unsafe {
+        | Submission::ReadFixed { file, data, len, offset, .. } => unsafe {
             libc::pread(file, data.cast(), most.min(len as usize), offset as i64) as i64
         },
-        Submission::ReadVectored { file, vectors, count, offset } => {
+        Submission::ReadVectored { file, vectors, count, offset, .. } => {
             // SAFETY: the slot keeps `count` vectors alive, and the memory that they name for
             // this operation alone; the copies below are no longer than they.
             unsafe {

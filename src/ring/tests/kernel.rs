@@ -378,7 +378,9 @@ fn files_are_opened_beneath_their_folder_only_and_read_in_pieces(io: Io) {
         let refused = ring.open_beneath(&proc, c"proc/version".into(), none).await.unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::EXDEV));
         ring.open_beneath(&proc, c"proc/version".into(), all).await.unwrap();
-        let file = Rc::new(ring.open_beneath(&root, c"page".into(), none).await.unwrap());
+        let file = Rc::new(crate::ring::OpenFile::local(
+            ring.open_beneath(&root, c"page".into(), none).await.unwrap(),
+        ));
         let buffer = ring.send_buffer(SendClass::Small).await;
         let (read, buffer, _) = ring.read_into(&file, buffer, vec![10..20, 100..300], 50).await;
         assert_eq!(read.unwrap(), 210);

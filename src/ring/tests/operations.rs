@@ -207,7 +207,7 @@ fn an_opened_file_is_closed_when_nobody_waits_for_it() {
 fn a_read_keeps_its_file_open_until_the_kernel_is_done_with_it() {
     let mut desk = Desk::new();
     let (witness, file) = Witness::owned();
-    let file = Rc::new(file);
+    let file = Rc::new(crate::ring::OpenFile::local(file));
     let ring = Rc::clone(&desk.ring);
     let buffer = desk.small_buffer();
     let read = desk.start({
@@ -241,7 +241,7 @@ fn a_read_that_does_not_fit_its_memory_is_refused_and_says_so() {
     ];
     for ranges in unfit {
         let mut desk = Desk::new();
-        let file = Rc::new(Witness::owned().1);
+        let file = Rc::new(crate::ring::OpenFile::local(Witness::owned().1));
         let (ring, buffer) = (Rc::clone(&desk.ring), desk.small_buffer());
         let asked = ranges.iter().map(|(start, end)| *start..*end).collect();
         let read = desk.start(async move { ring.read_into(&file, buffer, asked, 0).await.0 });
@@ -251,7 +251,8 @@ fn a_read_that_does_not_fit_its_memory_is_refused_and_says_so() {
         desk.assert_clean();
     }
     let mut desk = Desk::new();
-    let (ring, file) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
+    let (ring, file) =
+        (Rc::clone(&desk.ring), Rc::new(crate::ring::OpenFile::local(Witness::owned().1)));
     let full = desk.start(async move { ring.read_pages(&file, Pages::zeroed(8), 8, 0).await.0 });
     assert!(desk.nothing_submitted());
     assert_eq!(full.take().unwrap().unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
@@ -261,7 +262,8 @@ fn a_read_that_does_not_fit_its_memory_is_refused_and_says_so() {
 #[test]
 fn a_read_may_fill_its_buffer_to_the_last_byte() {
     let mut desk = Desk::new();
-    let (ring, file) = (Rc::clone(&desk.ring), Rc::new(Witness::owned().1));
+    let (ring, file) =
+        (Rc::clone(&desk.ring), Rc::new(crate::ring::OpenFile::local(Witness::owned().1)));
     let buffer = desk.small_buffer();
     let ranges: Vec<_> =
         (SendClass::SMALL_LEN - MAX_VECTORS..SendClass::SMALL_LEN).map(|at| at..at + 1).collect();

@@ -69,7 +69,10 @@ const STARTS: [(&str, Start); 10] = [
         })
     }),
     ("read_pages", |ring, fd, _| {
-        Box::pin(async move { drop(ring.read_pages(&Rc::new(fd), Pages::zeroed(8), 0, 0).await) })
+        Box::pin(async move {
+            let file = Rc::new(crate::ring::OpenFile::local(fd));
+            drop(ring.read_pages(&file, Pages::zeroed(8), 0, 0).await);
+        })
     }),
     ("read_counter", |ring, fd, _| {
         Box::pin(async move { drop(ring.read_counter(&Arc::new(fd)).await) })

@@ -108,12 +108,12 @@ fn is_done(script: &mut Scripted, pool: &ReceivePool, id: OpId, submission: &Sub
             // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::read(file, data.cast(), len as usize) })
         }
-        Submission::Read { file, data, len, offset }
-        | Submission::ReadFixed { file, data, len, offset } => {
+        Submission::Read { file, data, len, offset, .. }
+        | Submission::ReadFixed { file, data, len, offset, .. } => {
             // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::pread(file, data.cast(), len as usize, offset as i64) })
         }
-        Submission::ReadVectored { file, vectors, count, offset } => {
+        Submission::ReadVectored { file, vectors, count, offset, .. } => {
             // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::preadv(file, vectors, count as i32, offset as i64) })
         }

@@ -339,13 +339,13 @@ async fn open(ring: Rc<Ring>, folder: OwnedFd) {
         let Ok(file) = ring.open_beneath(&folder, c"x".into(), OpenRules::default()).await else {
             return;
         };
-        let file = Rc::new(file);
+        let file = Rc::new(crate::ring::OpenFile::local(file));
         let _ = ring.read_pages(&file, Pages::zeroed(32), 8, 0).await;
     }
 }
 
 async fn read(ring: Rc<Ring>, file: OwnedFd) {
-    let file = Rc::new(file);
+    let file = Rc::new(crate::ring::OpenFile::local(file));
     let (Some(one), two) = (
         ring.try_send_buffer(SendClass::Record),
         ring.within(Duration::from_millis(80), ring.send_buffer(SendClass::Record)).await,

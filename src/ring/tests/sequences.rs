@@ -319,7 +319,10 @@ fn files_opened_and_read() {
         let mut bytes = vec![0_u8; 64];
         for (len, offset) in [(4, 0), (64, 3), (64, 10), (64, 99)] {
             let data = bytes.as_mut_ptr();
-            stage.push(id(Kind::Plain, 2), Submission::Read { file, data, len, offset });
+            stage.push(
+                id(Kind::Plain, 2),
+                Submission::Read { file, data, len, offset, on_thread: false },
+            );
             stage.see(1);
             stage.seen.push((99, 0, false, bytes.clone()));
         }
@@ -329,13 +332,19 @@ fn files_opened_and_read() {
             iov_len: len,
         };
         let vectors = [vector(50, 3), vector(0, 5)];
-        let read =
-            Submission::ReadVectored { file, vectors: vectors.as_ptr(), count: 2, offset: 1 };
+        let read = Submission::ReadVectored {
+            file,
+            vectors: vectors.as_ptr(),
+            count: 2,
+            offset: 1,
+            on_thread: false,
+        };
         stage.push(id(Kind::Plain, 3), read);
         stage.see(1);
         stage.seen.push((99, 0, false, bytes.clone()));
         let data = bytes.as_mut_ptr();
-        let folder = Submission::Read { file: root.as_raw_fd(), data, len: 9, offset: 0 };
+        let folder =
+            Submission::Read { file: root.as_raw_fd(), data, len: 9, offset: 0, on_thread: false };
         stage.push(id(Kind::Plain, 2), folder);
         stage.see(1);
     });
@@ -350,7 +359,10 @@ fn a_counter_and_a_message() {
         let mut counter = Box::new(0_u64);
         let data = std::ptr::from_mut(&mut *counter).cast();
         let file = event.as_raw_fd();
-        stage.push(id(Kind::Plain, 1), Submission::Read { file, data, len: 8, offset: u64::MAX });
+        stage.push(
+            id(Kind::Plain, 1),
+            Submission::Read { file, data, len: 8, offset: u64::MAX, on_thread: false },
+        );
         stage.see(0);
         rustix::io::write(&event, &7_u64.to_ne_bytes()).unwrap();
         stage.see(1);
