@@ -86,7 +86,9 @@ pub use server::Server;
 #[cfg(feature = "service")]
 pub use service::{
     Body, BodyError, Connection, FileBody, FileBodyError, Named, NamedService, Offload,
-    OffloadError, WorkerInfo, endpoint, native, offload, site,
+    OffloadError, Probe, Probed, ProbedFuture, WorkerInfo, endpoint, layer, native, offload, site,
 };
+#[cfg(feature = "axum")]
+pub use service::{ByRoute, ByRouteService, endpoints_by_route};
 #[cfg(feature = "tokio")]
 pub use service::{Persistent, ToTheEnd, to_the_end};

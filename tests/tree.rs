@@ -53,7 +53,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "service",
         ],
     ),
-    ("service", &[]),
+    ("service", &["observe"]),
     ("accept", &["ring"]),
     ("handshake", &["tls", "record"]),
     ("read", &["tls", "record", "ring", "observe"]),

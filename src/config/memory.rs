@@ -57,7 +57,7 @@ pub(crate) const OBSERVER_BYTES: usize = 3 << 20;
 pub(crate) const SPANS_BYTES: usize = 8 << 20;
 
 /// What the last hour of a worker takes, at most, where there is an admin listener to ask for it.
-pub(crate) const HISTORY_BYTES: usize = 36 << 20;
+pub(crate) const HISTORY_BYTES: usize = 40 << 20;
 
 /// The times of a request that is not done, with the first line of its head.
 pub(crate) const OPEN_REQUEST_BYTES: usize = 512;

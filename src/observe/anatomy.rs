@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Attention, Coarse, Counts, Ends, Histograms, KernelFigures, Ledger, PoolFigures, Slow,
-    Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
+    Attention, Coarse, Counts, Endpoints, Ends, Histograms, KernelFigures, Ledger, PoolFigures,
+    Slow, Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
     spans::SpanTotals,
 };
 use crate::wall_clock::since_1970_at;
@@ -80,6 +80,8 @@ pub struct Anatomy {
     pub histograms: Histograms,
     /// The slowest requests of all.
     pub tail: Tail,
+    /// What the requests of each endpoint of an application took, since the start.
+    pub endpoints: Endpoints,
     /// The ledger of all.
     pub ledger: Ledger,
     /// What all have done.
@@ -156,6 +158,7 @@ impl Anatomy {
             threads: Vec::new(),
             histograms: Histograms::default(),
             tail: Tail::default(),
+            endpoints: Endpoints::default(),
             ledger: Ledger::default(),
             counts: Counts::default(),
             ends: Ends::default(),
@@ -185,6 +188,8 @@ impl Anatomy {
         let empty = Self { server, time: self.time, uptime: self.uptime, window, ..Self::empty() };
         let mut anatomy = Self { workers, threads, kernel, access_log, ..empty };
         anatomy.add_up();
+        // The history does not keep them.
+        anatomy.endpoints.clone_from(&self.endpoints);
         anatomy.rank(slowest);
         anatomy
     }
@@ -194,6 +199,7 @@ impl Anatomy {
         for snapshot in self.workers.iter().flatten() {
             self.histograms.add(&snapshot.histograms);
             self.tail.add(&snapshot.tail);
+            self.endpoints.add(&snapshot.endpoints);
             self.ledger.add(&snapshot.ledger);
             self.counts = self.counts.plus(snapshot.counts);
             self.ends.add(&snapshot.ends);

@@ -2,6 +2,7 @@
 //! Base units, seconds and bytes; counters end in `_total`.
 
 mod bounds;
+mod endpoints;
 mod ends;
 mod exemplars;
 mod http2;
@@ -58,7 +59,8 @@ impl Collector for Report {
         ledger(anatomy, to)?;
         workers(anatomy, to)?;
         kernel(anatomy, to)?;
-        pools::pools(anatomy, to)
+        pools::pools(anatomy, to)?;
+        endpoints::endpoints(anatomy, to)
     }
 }
 

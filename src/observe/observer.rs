@@ -13,7 +13,8 @@ use std::{
 };
 
 use super::{
-    Coarse, Counts, End, Ends, Ledger, RingAccount, Slow, Stage, Statuses, Work,
+    Coarse, Counts, End, Endpoint, Endpoints, Ends, Ledger, RingAccount, Slow, Stage, Statuses,
+    Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
@@ -27,8 +28,12 @@ use super::{
 use crate::{config::memory, tick_clock::TickClock};
 
 /// Memory of one worker's observer, without its requests that are not done.
-pub(crate) const OBSERVER_BYTES: usize =
-    HISTOGRAMS_BYTES + Ends::BYTES + Statuses::BYTES + 2 * Coarse::BYTES + (96 << 10);
+pub(crate) const OBSERVER_BYTES: usize = HISTOGRAMS_BYTES
+    + Ends::BYTES
+    + Statuses::BYTES
+    + Endpoints::BYTES
+    + 2 * Coarse::BYTES
+    + (96 << 10);
 
 // The memory ceiling has room for all of it.
 const _: () = {
@@ -58,15 +63,17 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Enters a request, if it is one of the slowest.
+    /// Enters a request, if it is one of the slowest; says whether it is.
     #[inline]
-    fn enter(&mut self, parts: &Parts, total: u64) {
-        if total >= self.threshold && self.threshold > 0 {
+    fn enter(&mut self, parts: &Parts, total: u64) -> bool {
+        let is_in = total >= self.threshold && self.threshold > 0;
+        if is_in {
             self.requests += 1;
             for (sum, time) in self.parts.iter_mut().zip(parts) {
                 *sum += time;
             }
         }
+        is_in
     }
 
     /// What was added since `earlier`.
@@ -97,6 +104,8 @@ pub struct WorkerSnapshot {
     pub histograms: Histograms,
     /// The slowest requests.
     pub tail: Tail,
+    /// What the requests of each endpoint of an application took.
+    pub endpoints: Endpoints,
     /// Which bytes went through which hands.
     pub ledger: Ledger,
     /// What the worker has done.
@@ -172,6 +181,7 @@ pub(super) struct Noted {
     pub(super) log: Option<Feed>,
     pub(super) spans: Option<SpanFeed>,
     pub(super) tail: Tail,
+    pub(super) endpoints: Endpoints,
     pub(super) slowest: Slowest,
     pub(super) ends: Ends,
     pub(super) statuses: Statuses,
@@ -221,6 +231,7 @@ impl Observer {
                 log,
                 spans: None,
                 tail: Tail::default(),
+                endpoints: Endpoints::default(),
                 slowest: Slowest::default(),
                 ends: Ends::default(),
                 statuses: Statuses::default(),
@@ -353,6 +364,7 @@ impl Observer {
         let snapshot = WorkerSnapshot {
             histograms: noted.recorder.histograms(),
             tail: noted.tail,
+            endpoints: noted.endpoints.clone(),
             ledger: noted.ledger.clone(),
             counts: *counts,
             ring,
@@ -379,7 +391,7 @@ impl Observer {
 impl Noted {
     /// Enters the durations of a request whose answer has left.
     #[inline]
-    pub(super) fn enter(&mut self, first_byte: u64, parts: &Parts, total: u64) {
+    pub(super) fn enter(&mut self, first_byte: u64, endpoint: Endpoint, parts: &Parts, total: u64) {
         let Self { recorder, tail, .. } = self;
         recorder.record(Stage::FirstByte, first_byte);
         recorder.record(Stage::Total, total);
@@ -394,7 +406,10 @@ impl Noted {
                 }
             }
         }
-        tail.enter(parts, total);
+        let in_tail = tail.enter(parts, total);
+        if endpoint.is_named() {
+            self.endpoints.enter(endpoint, parts, total, in_tail);
+        }
     }
 
     /// Enters the durations of a request that ended without its answer, or with a part of it.

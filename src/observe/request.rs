@@ -8,7 +8,8 @@
 use std::rc::Rc;
 
 use super::{
-    Delivery, End, Phase, Route, Sending, Stage, Why, connection::Connection, stage::REQUEST_STAGES,
+    Delivery, End, Endpoint, Phase, Route, Sending, Stage, Why, connection::Connection,
+    stage::REQUEST_STAGES,
 };
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
@@ -49,6 +50,8 @@ pub(super) struct OpenRequest {
     /// What the kernel said while its answer left, if it was asked.
     pub(super) delivery: Option<Delivery>,
     pub(super) route: Option<Route>,
+    /// The endpoint of an application that answers.
+    pub(super) endpoint: Endpoint,
     head_len: u8,
     head: [u8; HEAD_KEPT],
     /// More of it, if it is logged.
@@ -76,6 +79,7 @@ impl Default for OpenRequest {
             end: None,
             delivery: None,
             route: None,
+            endpoint: Endpoint::UNNAMED,
             head_len: 0,
             head: [0; HEAD_KEPT],
             logged: Vec::new(),
@@ -93,7 +97,7 @@ impl OpenRequest {
         self.parts = [0; REQUEST_STAGES.len()];
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
-        (self.end, self.delivery) = (None, None);
+        (self.end, self.delivery, self.endpoint) = (None, None, Endpoint::UNNAMED);
         self.head_len = 0;
     }
 

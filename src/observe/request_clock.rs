@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::{
-    End, Ended, Phase, Route, Sending, Shares, Stage, Why, Work,
+    End, Ended, Endpoint, Phase, Route, Sending, Shares, Stage, Why, Work,
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
@@ -139,6 +139,19 @@ impl RequestClock {
         }
     }
 
+    /// An endpoint of an application answers.
+    #[inline]
+    pub(crate) fn of(&mut self, endpoint: Endpoint) {
+        if let Some(request) = &mut self.0 {
+            request.endpoint = endpoint;
+        }
+    }
+
+    /// The endpoint of an application that answers.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.0.as_ref().map_or(Endpoint::UNNAMED, |request| request.endpoint)
+    }
+
     #[inline]
     pub(super) fn note_answer(&mut self, status: u16, route: Option<Route>, bytes: u64) {
         if let Some(request) = &mut self.0 {
@@ -198,7 +211,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     connection.answered(ended);
     connection.open.set(connection.open.get() - 1);
     let noted = &mut *observer.noted.borrow_mut();
-    noted.enter(request.first_byte, request.parts(), total);
+    noted.enter(request.first_byte, request.endpoint, request.parts(), total);
     noted.statuses.count(request.status);
     if observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
         noted.look_back(ended);
@@ -287,6 +300,7 @@ fn finished(
         lost,
         shares: Shares::of(request.parts(), lost, request.delivery),
         route: request.route,
+        endpoint: request.endpoint,
         stream: request.stream,
         end: request.end,
         complete,

@@ -22,6 +22,10 @@ impl ServerTiming {
     pub(crate) fn of(request: &RequestClock) -> Self {
         let mut timing = Self { text: [0; Self::LONGEST], len: 0 };
         request.so_far(|stage, nanoseconds| timing.push(stage, nanoseconds));
+        let endpoint = request.endpoint();
+        if endpoint.is_named() {
+            timing.push_endpoint(&endpoint.name());
+        }
         timing
     }
 
@@ -32,6 +36,20 @@ impl ServerTiming {
         let comma = if self.len == 0 { "" } else { ", " };
         let (ms, us) = (nanoseconds / 1_000_000, nanoseconds / 1_000 % 1_000);
         if write!(room, "{comma}{};dur={ms}.{us:03}", stage.name()).is_ok() {
+            self.len += before - room.len();
+        }
+    }
+
+    /// Appends the name of an endpoint, if it fits and a quoted string can hold it as it is.
+    fn push_endpoint(&mut self, name: &str) {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if !name.bytes().all(is_plain) {
+            return;
+        }
+        let mut room = self.text.get_mut(self.len..).unwrap_or_default();
+        let before = room.len();
+        let comma = if self.len == 0 { "" } else { ", " };
+        if write!(room, "{comma}endpoint;desc=\"{name}\"").is_ok() {
             self.len += before - room.len();
         }
     }

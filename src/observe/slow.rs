@@ -4,7 +4,7 @@
 //! own. A request that is faster than all of its class costs finding its class and a comparison.
 
 use super::{
-    Agreed, End, Route, Shares, Stage, Work,
+    Agreed, End, Endpoint, Route, Shares, Stage, Work,
     request::{HEAD_KEPT, Parts},
     stage::REQUEST_STAGES,
     trace::Trace,
@@ -53,6 +53,8 @@ pub struct Finished {
     pub lost: u64,
     /// The way that most of the content took.
     pub route: Option<Route>,
+    /// The endpoint of an application that answered.
+    pub endpoint: Endpoint,
     /// Its place on its connection, from 1.
     pub number: u64,
     /// The number of its connection on its worker, from 1.

@@ -158,6 +158,10 @@ stages! {
         "waiting for a file to be looked up or read, or for an application to answer";
     Body "body", "request body", seldom(Whose::Client), Counted, Wait,
         "waiting for content that the client sends";
+    Handler "handler", "handler", seldom(Whose::Server), Counted, Compute,
+        "in code of an application: the sum of its polls";
+    Waiting "waiting", "waiting", seldom(Whose::Server), Counted, Wait,
+        "waiting for what an application waits for: a timer, a task, a socket of its own";
     Queue "queue", "queue", seldom(Whose::Server), Counted, Wait,
         "waiting in the line of a pool for a place at one of its servers";
     Connect "connect", "connect", seldom(Whose::Upstream), Counted, Wait,

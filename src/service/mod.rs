@@ -21,6 +21,7 @@ mod mounts;
 pub mod native;
 mod offload;
 mod panics;
+mod probe;
 mod runtime;
 mod signal;
 #[cfg(feature = "tokio")]
@@ -31,17 +32,19 @@ mod watched;
 
 pub use body::{Body, BodyError};
 pub use connection::Connection;
+#[cfg(feature = "axum")]
+pub use endpoint::{ByRoute, ByRouteService, endpoints_by_route};
 pub use endpoint::{Named, NamedService, endpoint};
 pub use files::{FileBody, FileBodyError, site};
 pub use mounts::WorkerInfo;
 pub use offload::{Offload, OffloadError, offload};
+pub use probe::{Probe, Probed, ProbedFuture, layer};
 #[cfg(feature = "tokio")]
 pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
 
 pub(crate) use application::{Application, Call, CallError, Frame, Head};
 pub(crate) use body::Feeder;
 pub(crate) use connection::Facts;
-pub(crate) use endpoint::Endpoint;
 pub(crate) use files::{OfSite, Token};
 pub(crate) use mounts::{Applications, Mounted};
 #[cfg(feature = "tokio")]

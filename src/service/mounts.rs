@@ -10,10 +10,11 @@ use std::{
 };
 
 use super::{
-    Application, Endpoint, Runtime, RuntimeHandle, Watched,
+    Application, Runtime, RuntimeHandle, Watched,
     native::{Handler, Handlers, Memory, Native},
     signal::Signal,
 };
+use crate::observe::Endpoint;
 
 /// What an application can know of the worker that it is made for.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,7 +15,8 @@ use std::{
     },
 };
 
-use super::endpoint::Endpoint;
+use super::endpoint::{current, make_current};
+use crate::observe::Endpoint;
 
 /// What one worker shares with the watchdog.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ impl Watched {
         connections: usize,
         poll: impl FnOnce() -> T,
     ) -> T {
-        endpoint.make_current();
+        make_current(*endpoint);
         self.endpoint.store(u32::from(endpoint.number()), Relaxed);
         self.connections.store(connections, Relaxed);
         let polls = self.polls.load(Relaxed);
@@ -65,7 +66,7 @@ impl Watched {
         // A panic is caught within.
         let output = poll();
         self.polls.store(polls + 2, Release);
-        *endpoint = Endpoint::current();
+        *endpoint = current();
         output
     }
 
@@ -133,7 +134,7 @@ mod tests {
         let named = Endpoint::named("/held");
         watched.watch(&mut endpoint, 7, || {
             assert_eq!(suspect.look(3), None);
-            named.make_current();
+            make_current(named);
             renamed(named);
             assert_eq!(suspect.look(3), None);
             let held = Held { endpoint: named.name(), connections: 7 };

@@ -13,6 +13,7 @@ mod layers;
 mod leaving;
 mod native;
 mod requests;
+mod seen;
 mod server;
 #[cfg(feature = "upgrade")]
 mod sockets;

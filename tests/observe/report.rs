@@ -55,8 +55,16 @@ fn the_report_has_the_shape_of_the_example() {
     let surplus: Vec<_> = told.difference(&promised).filter(common).collect();
     assert!(surplus.is_empty(), "not in the example: {surplus:?}");
     // What depends on stalls, on kernel TLS and on what a client does may be absent.
-    let may_lack =
-        ["stall", ".kernel.tls", ".buckets[]", ".flows[]", ".window.", ".attention[]", ".pools[]"];
+    let may_lack = [
+        "stall",
+        ".kernel.tls",
+        ".buckets[]",
+        ".flows[]",
+        ".window.",
+        ".attention[]",
+        ".endpoints[]",
+        ".pools[]",
+    ];
     let lacking: Vec<_> = promised
         .difference(&told)
         .filter(common)

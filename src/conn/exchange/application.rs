@@ -23,14 +23,13 @@ use super::{
 use crate::service::Upgrade;
 use crate::{
     conn::{Context, peer, sites::Served},
-    observe::{ConnectionClock, Why, Work},
+    observe::{ConnectionClock, Endpoint, Stage, Why, Work},
     parse::Version,
     process::site::Asked,
     respond::Status,
     ring::{Chunk, Content, OpenFile, Socket},
     service::{
-        Application, Body, Call, CallError, Connection, Endpoint, Facts, Feeder, Frame, Head,
-        OfSite, Token,
+        Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head, OfSite, Token,
     },
     write::Source,
 };
@@ -375,6 +374,23 @@ impl Responder for Answering {
         }
         self.waker.wake_by_ref();
         Poll::Pending
+    }
+
+    fn works(&self) -> Option<Stage> {
+        Some(Stage::Handler)
+    }
+
+    fn waits(&self) -> Option<Stage> {
+        let wants_content = self.feeder.as_ref().is_some_and(Feeder::is_wanted);
+        Some(match &self.finding {
+            Some(_) => Stage::Process,
+            None if wants_content => Stage::Body,
+            None => Stage::Waiting,
+        })
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
     fn take_trailers(&mut self) -> Fields {

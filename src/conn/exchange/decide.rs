@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// What a request gets. Made and taken apart within one poll.
+#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
 pub(in crate::conn) enum Decided<'l> {
     /// This.
     Ready(Reply<'l>),

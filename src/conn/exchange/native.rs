@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     conn::Context,
-    observe::{ConnectionClock, Why},
+    observe::{ConnectionClock, Endpoint, Stage, Why},
     process::{
         path::check_sound,
         site::{Asked, Via},
@@ -71,7 +71,10 @@ pub(super) fn ask<'l>(
     Ok(match outcome {
         Ok(Outcome::Passed) => None,
         Ok(Outcome::Finished(finished)) => {
-            Some(answered(context, finished, asked, incoming, lookups)?)
+            Some(match answered(context, finished, asked, incoming, lookups)? {
+                Decided::Ready(reply) => Decided::Ready(reply.of(endpoint)),
+                decided => decided,
+            })
         }
         Ok(Outcome::Later(late)) => {
             let kept = context.has_files().then(|| KeptAsked::new(asked));
@@ -86,7 +89,7 @@ pub(super) fn ask<'l>(
         Err(what) => {
             context.warn(&format_args!("{what} ({})", endpoint.name()));
             let reply = Reply::refusal(context, Status::InternalServerError);
-            Some(Decided::Ready(to(reply, incoming)))
+            Some(Decided::Ready(to(reply, incoming).of(endpoint)))
         }
     })
 }
@@ -159,7 +162,7 @@ struct Later {
     state: State,
     /// When the reply has to be there, in milliseconds on the worker's clock.
     until: Option<u64>,
-    endpoint: crate::service::Endpoint,
+    endpoint: Endpoint,
 }
 
 enum State {
@@ -215,6 +218,21 @@ impl Responder for Later {
             State::Finding(finding) => finding.poll(context, cx),
             State::Making(..) => Poll::Pending,
         }
+    }
+
+    fn works(&self) -> Option<Stage> {
+        Some(Stage::Handler)
+    }
+
+    fn waits(&self) -> Option<Stage> {
+        match self.state {
+            State::Making(..) => Some(Stage::Waiting),
+            State::Finding(_) => Some(Stage::Process),
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
     fn poll_chunk(

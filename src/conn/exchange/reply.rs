@@ -9,6 +9,7 @@ use crate::{
         sites::{Served, Terms},
     },
     files::{FileContent, FileEntry, FileObject},
+    observe::Endpoint,
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
         multipart::Multipart,
@@ -65,6 +66,7 @@ pub(in crate::conn) struct Reply<'l> {
     served: Rc<Served>,
     source: Source,
     shared_page: usize,
+    endpoint: Endpoint,
 }
 
 impl<'l> Reply<'l> {
@@ -82,7 +84,8 @@ impl<'l> Reply<'l> {
         let source = match content {
             Content::Nothing => {
                 let head = Heading::Answer(head);
-                return Ok(Self { head, served, source: Source::Nothing, shared_page });
+                let (source, endpoint) = (Source::Nothing, Endpoint::UNNAMED);
+                return Ok(Self { head, served, source, shared_page, endpoint });
             }
             Content::Page(page) => {
                 let source = page_source(context, page);
@@ -105,14 +108,16 @@ impl<'l> Reply<'l> {
         if length != Some(source.remaining()) {
             return Err(WriteError::Defect("content is not as long as its head promises"));
         }
-        Ok(Self { head: Heading::Answer(head), served, source, shared_page })
+        let (head, endpoint) = (Heading::Answer(head), Endpoint::UNNAMED);
+        Ok(Self { head, served, source, shared_page, endpoint })
     }
 
     /// An answer whose status, fields and content a handler has given.
     #[cfg(feature = "service")]
     pub(super) fn given(served: &Rc<Served>, given: Given, source: Source) -> Reply<'static> {
         let head = Heading::Given(given);
-        Reply { head, served: Rc::clone(served), source, shared_page: 0 }
+        let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
+        Reply { head, served, source, shared_page: 0, endpoint }
     }
 
     /// Content of a handler whose fields take so many bytes: a copy behind its head if both are short,
@@ -154,8 +159,8 @@ impl<'l> Reply<'l> {
             named: has(http::header::SERVER),
             complete: true,
         };
-        let Self { served, source, shared_page, .. } = self;
-        Reply { head: Heading::Given(given), served, source, shared_page }
+        let Self { served, source, shared_page, endpoint, .. } = self;
+        Reply { head: Heading::Given(given), served, source, shared_page, endpoint }
     }
 
     /// The answer to what cannot be understood or is not wanted.
@@ -166,7 +171,8 @@ impl<'l> Reply<'l> {
             _ => Source::Nothing,
         };
         let head = Heading::Answer(head);
-        Self { head, served: context.refusing(), source, shared_page: 0 }
+        let (served, endpoint) = (context.refusing(), Endpoint::UNNAMED);
+        Self { head, served, source, shared_page: 0, endpoint }
     }
 
     /// The same without content, as a HEAD gets it.
@@ -174,6 +180,19 @@ impl<'l> Reply<'l> {
     pub(in crate::conn) fn head_only(mut self) -> Self {
         self.source = Source::Nothing;
         self
+    }
+
+    /// The same, of an endpoint of an application.
+    #[cfg(feature = "service")]
+    #[must_use]
+    pub(super) fn of(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = endpoint;
+        self
+    }
+
+    /// The endpoint of an application that has answered.
+    pub(in crate::conn) fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
     /// The status, three digits.

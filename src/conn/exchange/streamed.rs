@@ -12,7 +12,7 @@ use std::task::{self, Poll};
 
 use super::Reply;
 use crate::{
-    observe::{Stage, Why},
+    observe::{Endpoint, Stage, Why},
     parse::{BodyLength, Version},
     respond::Status,
     ring::Chunk,
@@ -39,6 +39,16 @@ pub(in crate::conn) trait Responder {
         cx: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Option<Result<Chunk, Failure>>>;
+
+    /// The stage that polls of the responder belong to; None: they are not distinguished from waits.
+    fn works(&self) -> Option<Stage> {
+        None
+    }
+
+    /// The endpoint of an application that answers, as far as it is known.
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::UNNAMED
+    }
 
     /// The stage that a wait for the head, or for more content, belongs to; None: the present one.
     fn waits(&self) -> Option<Stage> {

@@ -161,6 +161,9 @@ async fn queue(
     }
     let more = !session.reader.plaintext().is_empty();
     let status = reply.code();
+    if reply.endpoint().is_named() {
+        request.of(reply.endpoint());
+    }
     let Session { reader, writer, clock, .. } = session;
     writer.goes_by(reply.terms().sending);
     let queued = async {

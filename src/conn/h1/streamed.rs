@@ -80,7 +80,8 @@ pub(super) async fn answer(
     begun: Begun,
 ) -> Result<bool, Stop> {
     let Begun { framing, served, mut responder, last } = begun;
-    clock.enter(Stage::Process);
+    clock.of(responder.endpoint());
+    clock.enter(responder.works().unwrap_or(Stage::Process));
     let pump = Pump::new(&framing, &served.terms)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
     let persists = exchange.answer(&mut *responder, last).await?;
@@ -93,16 +94,18 @@ pub(super) async fn answer(
 impl Exchange<'_> {
     async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
         let Self { context, socket, session, pump, clock, .. } = self;
-        let mut waits = None;
+        let mut stage = responder.works();
         let head = pump
             .drive(context, socket, session, |cx, intake| {
+                enter(clock, &mut stage, responder.works());
                 let polled = responder.poll_head(cx, intake);
                 if polled.is_pending() {
-                    enter(clock, &mut waits, responder.waits());
+                    enter(clock, &mut stage, responder.waits());
                 }
                 polled
             })
             .await?;
+        clock.of(responder.endpoint());
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         // Whether a client that was not sent 100 sends its content now nobody knows.
         let persists = persists && !self.pump.awaits_continue();
@@ -257,18 +260,19 @@ impl Exchange<'_> {
         loop {
             let Self { context, socket, session, pump, clock, .. } = self;
             // What was queued leaves behind the first poll; only then the responder is waited for.
-            let (mut waits, mut polls) = (None, 0);
+            let (mut stage, mut polls) = (None, 0);
             let next = pump
                 .drive(context, socket, session, |cx, intake| {
+                    enter(clock, &mut stage, responder.works());
                     let polled = responder.poll_chunk(cx, intake);
                     polls += 1;
                     if polled.is_pending() && polls > 1 {
-                        enter(clock, &mut waits, responder.waits());
+                        enter(clock, &mut stage, responder.waits());
                     }
                     polled
                 })
                 .await;
-            if waits.is_some() {
+            if stage.is_some() {
                 clock.enter(Stage::Respond);
             }
             let chunk = match next.map_err(|stop| self.cut_for(stop))? {

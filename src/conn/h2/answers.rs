@@ -113,6 +113,7 @@ impl Connection<'_> {
     ) -> Result<(), Stop> {
         let context = self.context;
         clock.enter(Stage::Respond);
+        clock.of(reply.endpoint());
         let room = sendable(context, &mut reply)?;
         let length = reply.source().remaining();
         let short = length > 0

@@ -23,7 +23,7 @@ use crate::{
         exchange::{Answered, Failure, Fields, Intake, Reply, Responder},
         sites::Served,
     },
-    observe::{Stage, Why},
+    observe::{Endpoint, RequestClock, Stage, Why},
     parse::{
         BodyLength,
         h2::{ErrorCode, FRAME_HEAD},
@@ -154,7 +154,22 @@ impl Exchange {
         self.chunk.is_some()
     }
 
-    fn poll(&mut self) -> Made {
+    /// The endpoint of an application that answers.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.responder.endpoint()
+    }
+
+    fn poll(&mut self, clock: &mut RequestClock) -> Made {
+        if let Some(works) = self.responder.works() {
+            clock.enter(works);
+            self.waits = None;
+        }
+        let made = self.poll_step();
+        clock.of(self.responder.endpoint());
+        made
+    }
+
+    fn poll_step(&mut self) -> Made {
         // As the executor's: a responder that needs a waker has the ring's.
         let cx = &mut task::Context::from_waker(Waker::noop());
         let Self { responder, intake, .. } = self;
@@ -203,7 +218,7 @@ impl Connection<'_> {
             if exchange.chunk.is_some() {
                 return Ok(moved);
             }
-            match exchange.poll() {
+            match exchange.poll(&mut stream.clock) {
                 Made::Nothing if self.feed(slot)? => moved = true,
                 Made::Nothing => {
                     self.note_wait(slot)?;

@@ -203,6 +203,7 @@ impl Connection<'_> {
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
         clock.enter(Stage::Process);
+        clock.of(exchange.endpoint());
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };

@@ -143,6 +143,11 @@ fn push_text(
     if finished.stream > 0 {
         let _ = write!(text, " stream={}", finished.stream);
     }
+    if finished.endpoint.is_named() {
+        text.push_str(" endpoint=\"");
+        push_escaped(text, finished.endpoint.name().as_bytes());
+        text.push('"');
+    }
     if let Some(end) = finished.end {
         let _ = write!(text, " end={end}");
     }
@@ -201,6 +206,8 @@ fn push_json(
     string("parent_id", parent.as_bytes());
     string("group", finished.agreed.group.as_bytes());
     string("taken", route_name(finished.route).as_bytes());
+    let endpoint = finished.endpoint.is_named().then(|| finished.endpoint.name());
+    string("endpoint", endpoint.unwrap_or_default().as_bytes());
     let _ = write!(
         text,
         ",\"status\":{},\"bytes\":{},\"resumed\":{},\"number\":{},\"complete\":{},\

@@ -4,8 +4,8 @@
 //! difference of the first and the last moment, for each figure.
 
 use crate::observe::{
-    Coarse, Counts, Ends, Histograms, Ledger, RingAccount, Stage, Statuses, Tail, ThreadFigures,
-    WorkerSnapshot,
+    Coarse, Counts, Endpoints, Ends, Histograms, Ledger, RingAccount, Stage, Statuses, Tail,
+    ThreadFigures, WorkerSnapshot,
     coarse::{BUCKETS, bucket_of},
     histograms::HISTOGRAMS,
     slow::Stall,
@@ -195,6 +195,7 @@ impl Figures {
         WorkerSnapshot {
             histograms: Histograms::of_coarse(counted.complete(), &less(&self.sums, &earlier.sums)),
             tail: self.tail.since(&earlier.tail),
+            endpoints: Endpoints::default(),
             ledger: self.ledger.since(&earlier.ledger),
             counts: self.counts.since(earlier.counts),
             ring: self.ring.since(earlier.ring),

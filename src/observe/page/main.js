@@ -99,6 +99,7 @@ function redraw() {
   drawHour(answer);
   drawTiles(answer, shownSeconds());
   drawJourney(answer);
+  drawEndpoints(answer.endpoints);
   drawSlowest(answer);
   drawLedger(answer, shownSeconds());
   drawWorkers(answer, shownSeconds());

@@ -50,6 +50,7 @@ impl Anatomy {
             })),
             "stages": each(Stage::ALL, |stage| self.stage(stage)),
             "tail": self.tail_value(),
+            "endpoints": self.endpoints_value(),
             "ledger": ledger::value(&self.ledger, self.server.whole_records),
             "workers": each(workers, |((number, worker), thread)| {
                 worker::value(number, worker.as_deref(), thread)
@@ -156,6 +157,23 @@ impl Anatomy {
                 "sum_ns": time,
                 "share": if sum == 0 { 0.0 } else { time as f64 / sum as f64 },
             })),
+        })
+    }
+
+    fn endpoints_value(&self) -> Value {
+        let ranked = self.endpoints.ranked();
+        let tail: u64 = ranked.iter().map(|(_, figures)| figures.tail).sum();
+        each(ranked, |(endpoint, figures)| {
+            json!({
+                "name": endpoint.name(),
+                "requests": figures.requests,
+                "sum_ns": figures.total,
+                "handler_ns": figures.handler,
+                "waiting_ns": figures.waiting,
+                "tail_requests": figures.tail_requests,
+                "tail_ns": figures.tail,
+                "tail_share": if tail == 0 { 0.0 } else { figures.tail as f64 / tail as f64 },
+            })
         })
     }
 

@@ -24,6 +24,7 @@ pub(super) fn value(on: &SlowOnWorker, now: SystemTime) -> Value {
         "status": finished.status,
         "bytes": finished.bytes,
         "taken": finished.route.map(|_| route_name(finished.route)),
+        "endpoint": finished.endpoint.is_named().then(|| finished.endpoint.name()),
         "resumed": finished.agreed.resumed,
         "complete": finished.complete,
         "connection": format!("{}-{}", on.worker, finished.connection),

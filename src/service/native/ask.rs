@@ -11,9 +11,9 @@ use std::{
 };
 
 use super::{Finished, Handler, Head, Outcome, Reply};
-use crate::service::{
-    Endpoint,
-    panics::{caught, drop_caught},
+use crate::{
+    observe::Endpoint,
+    service::panics::{caught, drop_caught},
 };
 
 /// Content up to this length stays in the memory that a worker uses again.

@@ -1,0 +1,127 @@
+//! What is reported of applications: stages, endpoints, layers.
+
+use std::time::Duration;
+
+use axum::{Router, routing::get};
+use ringway::{
+    config::{AccessLogTarget, Config},
+    native::{Head, Outcome, Reply},
+    observe::{Anatomy, Stage},
+};
+
+use super::{
+    leaving::until,
+    server::{Running, configured},
+};
+
+fn handler(head: &Head<'_>, reply: &mut Reply) -> Outcome {
+    match head.path() {
+        b"/native" => {
+            reply.body(b"native");
+            Outcome::Done
+        }
+        b"/late" => Outcome::Later(Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Reply::new()
+        })),
+        _ => Outcome::Pass,
+    }
+}
+
+fn spin() {
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(5) {
+        std::hint::spin_loop();
+    }
+}
+
+fn server(log: &std::path::Path) -> Running {
+    let mut config = Config::default();
+    config.observe.access_log = Some(AccessLogTarget::File(log.to_owned()));
+    config.observe.server_timing = true;
+    let computes = get(|| async {
+        spin();
+        "computed"
+    });
+    let waits = get(|| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        "waited"
+    });
+    let app = Router::new()
+        .route("/computes", computes.layer(ringway::endpoint("/computes")))
+        .route("/waits", waits.layer(ringway::endpoint("/waits")))
+        .route("/plain", get(|| async { "plain" }))
+        .layer(ringway::layer("handlers of the test"));
+    configured(config, |builder| builder.handler_at("/", handler).service(app))
+}
+
+/// The report, once as many requests have been answered.
+fn report(server: &Running, requests: u64) -> Anatomy {
+    let answered = |anatomy: &Anatomy| anatomy.histograms.stage(Stage::Total).len();
+    until(|| answered(&server.get().anatomy()) >= requests);
+    server.get().anatomy()
+}
+
+#[test]
+fn endpoints_and_their_stages_are_reported_over_both_protocols() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let server = server(&log);
+    for protocol in ["--http1.1", "--http2"] {
+        let waited = server.curl("/waits", &[protocol]).to_lowercase();
+        assert!(
+            waited.contains("endpoint;desc=\"/waits\"") && waited.contains("waiting;dur="),
+            "{waited}"
+        );
+        let computed = server.curl("/computes", &[protocol]).to_lowercase();
+        assert!(computed.contains("handler;dur="), "{computed}");
+        for path in ["/plain", "/native", "/late"] {
+            server.curl(path, &[protocol]);
+        }
+    }
+    let anatomy = report(&server, 10);
+    let figures = |name: &str| {
+        let ranked = anatomy.endpoints.ranked();
+        let found = ranked.iter().find(|(endpoint, _)| endpoint.name() == name);
+        found.unwrap_or_else(|| panic!("{name} is not among {ranked:?}")).1
+    };
+    let (computes, waits) = (figures("/computes"), figures("/waits"));
+    assert_eq!((computes.requests, waits.requests), (2, 2));
+    assert!(computes.handler >= 10_000_000, "{computes:?}");
+    assert!(waits.waiting >= 40_000_000 && waits.waiting <= waits.total, "{waits:?}");
+    // Those of the path of the service, and of the native handler.
+    assert_eq!(figures("/").requests, 6);
+    assert!(figures("/").waiting >= 40_000_000);
+    let metrics = std::sync::Arc::new(anatomy).to_metrics(ringway::observe::Exposition::Prometheus);
+    assert!(
+        metrics.contains("ringway_endpoint_requests_total{endpoint=\"/waits\"} 2"),
+        "{metrics}"
+    );
+    let layer = metrics.lines().find_map(|line| {
+        line.strip_prefix("ringway_layer_seconds_total{layer=\"handlers of the test\"} ")
+    });
+    assert!(layer.unwrap().parse::<f64>().unwrap() >= 0.010, "{layer:?}");
+    let json: serde_json::Value = serde_json::from_str(&server.get().anatomy().to_json()).unwrap();
+    let slowest = json["slowest"].as_array().unwrap();
+    assert!(slowest.iter().any(|slow| slow["endpoint"] == "/waits"), "{slowest:?}");
+    assert_eq!(server.end().defects, 0);
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(lines.matches(" endpoint=\"/computes\" ").count(), 2, "{lines}");
+    assert!(lines.contains(" handler_us=") && lines.contains(" waiting_us="), "{lines}");
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn routes_of_axum_name_endpoints() {
+    let items = Router::new()
+        .route("/{id}", get(|| async { "item" }))
+        .route_layer(ringway::endpoints_by_route());
+    let server = super::server::serve(Router::new().nest("/items", items));
+    for id in 0..20 {
+        server.curl(&format!("/items/{id}"), &[]);
+    }
+    let anatomy = report(&server, 20);
+    let ranked = anatomy.endpoints.ranked();
+    let (endpoint, figures) = ranked[0];
+    assert_eq!((endpoint.name().as_str(), figures.requests), ("/items/{id}", 20));
+}
