@@ -28,8 +28,8 @@ use std::{
 
 pub(crate) use backoff::Backoff;
 pub(crate) use listener::{BindError, Families, bind};
-pub(crate) use per_address::PerAddress;
-pub(crate) use total::Total;
+pub(crate) use per_address::{AddressPlace, PerAddress};
+pub(crate) use total::{Total, TotalPlace};
 
 use crate::ring::{AcceptStream, Ring, TcpInfo};
 

@@ -108,6 +108,8 @@ impl Config {
         if let Some(workers) = self.workers {
             checks.note(within("workers", workers, 1, MAX_WORKERS));
         }
+        checks.note(within("proxy_protocol", self.proxy_protocol.len(), 0, MAX_LISTENERS));
+        self.check_peers(&mut checks);
         checks.note(self.check_tls());
         self.limits.check(&mut checks);
         self.timeouts.check(&mut checks);

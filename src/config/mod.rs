@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 pub(crate) mod memory;
 mod observe;
+mod peers;
 pub(crate) mod pool;
 mod process;
 mod reload;
@@ -37,6 +38,7 @@ pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
+pub use peers::ProxyProtocol;
 pub use pool::{
     Balance, ForwardedForm, Network, PoolOptions, UpstreamAddress, UpstreamAddressError,
     UpstreamServer,
@@ -77,6 +79,9 @@ pub struct Config {
     /// Addresses at which every request is sent to HTTPS by 308, at the port of the first of `listen`;
     /// at most 64. Default: none.
     pub redirect: Vec<SocketAddr>,
+    /// Listeners whose connections come from balancers that announce the client by a PROXY header, at
+    /// most 64. Default: none.
+    pub proxy_protocol: Vec<ProxyProtocol>,
     /// Where the certificates come from. Default: one that Ringway makes itself.
     pub certificate: CertificateSource,
     /// Whether clients are asked for certificates of their own. Default: yes.
@@ -127,6 +132,7 @@ impl Default for Config {
             ],
             plain: Vec::new(),
             redirect: Vec::new(),
+            proxy_protocol: Vec::new(),
             certificate: CertificateSource::SelfSigned,
             client_auth: None,
             ticket_keys: None,

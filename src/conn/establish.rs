@@ -10,6 +10,7 @@ use super::{
 use crate::{
     handshake::{Advance, Established, Handshake, HandshakeError, HandshakeState, offers_http2},
     observe::{Agreed, ConnectionClock},
+    parse::ProxyHeaderError,
     read::Reader,
     record::TlsVersion,
     ring::{Elapsed, ReceiveStream, Received, RecvBuf, SendClass, Socket},
@@ -35,11 +36,20 @@ pub(super) enum EstablishError {
     Draining,
     /// The client closed, or its connection failed.
     Socket(Option<io::Error>),
+    /// A balancer did not announce its client as it must: closed without a word.
+    Announcement(ProxyHeaderError),
+    /// The client sent a PROXY header, and is no balancer that may: closed without a word.
+    Untrusted,
     /// The handshake was refused; the client got the alert that belongs to it.
     Handshake(HandshakeError),
 }
 
 impl EstablishError {
+    /// Whether a PROXY header was at fault, or the lack of one.
+    pub(super) fn is_announcement(&self) -> bool {
+        matches!(self, Self::Announcement(_) | Self::Untrusted)
+    }
+
     /// Whether the client was refused for its certificate, or for the lack of one.
     pub(super) fn is_client_certificate(&self) -> bool {
         matches!(self, Self::Handshake(error) if error.is_client_certificate())
@@ -54,6 +64,14 @@ impl fmt::Display for EstablishError {
             Self::Draining => f.write_str("no ClientHello came before the worker stopped"),
             Self::Socket(None) => f.write_str("the client closed the connection"),
             Self::Socket(Some(error)) => write!(f, "the connection failed: {error}"),
+            Self::Announcement(error) => write!(
+                f,
+                "{error}; peers in the networks of [[proxy_protocol]] must announce their clients"
+            ),
+            Self::Untrusted => f.write_str(
+                "the connection begins with a PROXY header, which only peers in the networks of \
+                 [[proxy_protocol]] may send",
+            ),
             Self::Handshake(error) => write!(f, "{error}"),
         }
     }

@@ -5,12 +5,13 @@
 //! connections are short, the one that has gone longest without a whole ClientHello is closed (see
 //! [`Context::evict`]), so silent connections never keep newcomers out.
 
-use std::{os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc};
 
-use super::{Context, DRAIN_GRACE, clock, establish::EstablishError, failed};
+use super::{Accepted, Context, accepted::ended, establish::EstablishError};
 use crate::{
     handshake::is_partial_hello,
     observe::ConnectionClock,
+    parse::is_proxy_header,
     ring::{ReceiveStream, Received, RecvBuf, Socket},
 };
 
@@ -63,40 +64,47 @@ impl std::ops::Deref for HelloBytes {
 
 /// Waits for the ClientHello of an accepted connection. `None` if the connection ended first: it
 /// was closed, at the handshake's deadline, for a newcomer or for a drain.
-pub(crate) async fn await_hello(context: &Rc<Context>, fd: OwnedFd) -> Option<Hello> {
-    let _place = context.occupancy.admit();
-    context.count(|counts| counts.accepted += 1);
-    let socket = Socket::new(&context.ring, fd);
-    let clock = clock(context, &socket);
-    let mut stream = ReceiveStream::single(&context.ring, &socket);
-    let began = context.ring.now();
-    let limit = u64::try_from(context.terms().timeouts.handshake.as_millis()).unwrap_or(u64::MAX);
-    let deadline = began.saturating_add(limit);
-    let waiting = context.occupancy.awaits_hello();
-    let gathered = context.unless_draining(gather(&mut stream), began, DRAIN_GRACE);
-    let ended = context.ring.until(deadline, waiting.unless_evicted(gathered)).await;
-    drop(waiting);
-    let error = match ended {
-        Ok(Some(Some(Ok(bytes)))) => {
-            return Some(Hello { opening: Opening { stream, clock, bytes, deadline }, socket });
+#[allow(
+    clippy::manual_async_fn,
+    reason = "what an async block captures is there once, arguments of an async function twice"
+)]
+pub(crate) fn await_hello(
+    context: &Rc<Context>,
+    mut accepted: Accepted,
+) -> impl Future<Output = Option<Hello>> {
+    async move {
+        let _place = context.occupancy.admit();
+        let limit = context.terms().timeouts.handshake;
+        let began = accepted.began;
+        let early = accepted.take_early();
+        let hello = {
+            let hello = pin!(gather(&mut accepted.stream, early));
+            Accepted::first(context, began, limit, hello).await
+        };
+        match hello {
+            Ok(bytes) => {
+                let Accepted { stream, clock, socket, .. } = accepted;
+                let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                let deadline = began.saturating_add(limit);
+                Some(Hello { opening: Opening { stream, clock, bytes, deadline }, socket })
+            }
+            Err(error) => {
+                ended(context, &accepted.socket, &accepted.clock, &error);
+                None
+            }
         }
-        Ok(Some(Some(Err(error)))) => error,
-        Ok(Some(None)) => EstablishError::Draining,
-        Ok(None) => EstablishError::Evicted,
-        Err(elapsed) => elapsed.into(),
-    };
-    if matches!(error, EstablishError::Evicted) {
-        // By a reset, so that nothing of it stays in the kernel. Without it the connection ends by
-        // FIN, which is an end too.
-        let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
     }
-    failed(context, &socket, &clock, &error);
-    None
 }
 
-/// Receives until the ClientHello is whole. A receive buffer is held only if all is in it.
-async fn gather(stream: &mut ReceiveStream) -> Result<HelloBytes, EstablishError> {
-    let mut gathered = Vec::new();
+/// Receives until the ClientHello is whole. A receive buffer is held only if all is in it. `gathered`
+/// came with a PROXY header.
+async fn gather(
+    stream: &mut ReceiveStream,
+    mut gathered: Vec<u8>,
+) -> Result<HelloBytes, EstablishError> {
+    if !gathered.is_empty() && !is_partial_hello(&gathered) {
+        return unless_announcing(HelloBytes::Gathered(gathered));
+    }
     loop {
         let lease = match stream.next().await {
             Received::Data(lease) => lease,
@@ -104,7 +112,7 @@ async fn gather(stream: &mut ReceiveStream) -> Result<HelloBytes, EstablishError
             Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
         };
         if gathered.is_empty() && !is_partial_hello(&lease) {
-            return Ok(HelloBytes::Lease(lease));
+            return unless_announcing(HelloBytes::Lease(lease));
         }
         gathered.reserve_exact(lease.len());
         gathered.extend_from_slice(&lease);
@@ -112,4 +120,9 @@ async fn gather(stream: &mut ReceiveStream) -> Result<HelloBytes, EstablishError
             return Ok(HelloBytes::Gathered(gathered));
         }
     }
+}
+
+/// The bytes, unless they announce another client: a balancer that may do that has done it.
+fn unless_announcing(bytes: HelloBytes) -> Result<HelloBytes, EstablishError> {
+    if is_proxy_header(&bytes) { Err(EstablishError::Untrusted) } else { Ok(bytes) }
 }

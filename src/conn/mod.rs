@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod context;
 mod establish;
 mod exchange;
@@ -28,6 +29,7 @@ mod why;
 
 use std::{net::SocketAddr, rc::Rc};
 
+pub(crate) use accepted::{Accepted, await_announcement};
 pub(crate) use context::Context;
 pub(crate) use context::DRAIN_GRACE;
 pub(crate) use hello::{Hello, await_hello};
@@ -100,8 +102,14 @@ fn failed(context: &Context, socket: &Socket, clock: &ConnectionClock, error: &E
         context.count(|counts| counts.timed_out += 1);
     }
     if error.is_client_certificate() && context.may_tell() {
-        let peer = peer(socket).map_or_else(String::new, |peer| format!("{peer}: "));
+        let peer = client(socket, clock).map_or_else(String::new, |peer| format!("{peer}: "));
         log::info!("{peer}refused for the client's certificate: {error}");
+    } else if error.is_announcement() {
+        context.count(|counts| counts.refused_announcements += 1);
+        if context.may_tell() {
+            let peer = peer(socket).map_or_else(String::new, |peer| format!("{peer}: "));
+            log::warn!("accept: {peer}{error}");
+        }
     } else {
         log::debug!("handshake: {error}");
     }
@@ -113,6 +121,12 @@ fn clock(context: &Context, socket: &Socket) -> ConnectionClock {
     let peer = context.observer.logs().then(|| peer(socket)).flatten();
     let waited = sampled(context, socket).map(TcpInfo::unsent_for);
     ConnectionClock::accepted(&context.observer, peer, waited)
+}
+
+/// The client's address, as a balancer announced it, else that of the other end; None once the
+/// connection is gone.
+fn client(socket: &Socket, clock: &ConnectionClock) -> Option<SocketAddr> {
+    clock.announced().map(|(client, _)| client).or_else(|| peer(socket))
 }
 
 /// Who is at the other end; None once the connection is gone.
@@ -145,8 +159,8 @@ mod tests {
         }
         let bytes = size_of_future(super::serve);
         assert!(bytes <= 2400, "the task of a connection has grown to {bytes} bytes");
-        let bytes = size_of_future(|context, fd| async move {
-            super::await_hello(&context, fd).await;
+        let bytes = size_of_future(|context: std::rc::Rc<super::Context>, fd| async move {
+            super::await_hello(&context, super::Accepted::new(&context, fd)).await;
         });
         assert!(bytes <= 800, "the task of a silent connection has grown to {bytes} bytes");
     }

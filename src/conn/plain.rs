@@ -3,14 +3,13 @@
 //! Until its first bytes come, a connection is as little as one that has sent no ClientHello, and is
 //! closed for newcomers as those are.
 
-use std::{os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc};
 
-use super::{
-    Context, DRAIN_GRACE, Session, clock, conclude, establish::EstablishError, failed, h1,
-};
+use super::{Accepted, Context, Session, accepted::ended, conclude, establish::EstablishError, h1};
 use crate::{
     close,
     observe::ConnectionClock,
+    parse::is_proxy_header,
     process::site::Via,
     read::Reader,
     ring::{ReceiveStream, Received, RecvBuf, Socket},
@@ -23,49 +22,65 @@ pub(crate) struct FirstBytes {
     /// Dropped before the socket, since it receives from it.
     stream: ReceiveStream,
     bytes: RecvBuf,
+    /// Where in them the client's own begin: behind a PROXY header.
+    from: usize,
     clock: ConnectionClock,
     socket: Socket,
 }
 
 /// Waits for the first bytes of an accepted connection. `None` if the connection ended first: it was
 /// closed, at the deadline for a head, for a newcomer or for a drain.
-pub(crate) async fn await_first_bytes(context: &Rc<Context>, fd: OwnedFd) -> Option<FirstBytes> {
-    let _place = context.occupancy.admit();
-    context.count(|counts| counts.accepted += 1);
-    let socket = Socket::new(&context.ring, fd);
-    let mut clock = clock(context, &socket);
-    let mut stream = ReceiveStream::single(&context.ring, &socket);
-    let began = context.ring.now();
-    let waiting = context.occupancy.awaits_hello();
-    let received = context.unless_draining(stream.next(), began, DRAIN_GRACE);
-    let limit = context.terms().timeouts.head;
-    let ended = context.ring.within(limit, waiting.unless_evicted(received)).await;
-    drop(waiting);
-    let error = match ended {
-        Ok(Some(Some(Received::Data(bytes)))) => {
-            clock.without_tls();
-            return Some(FirstBytes { stream, bytes, clock, socket });
+#[allow(clippy::manual_async_fn, reason = "as for a ClientHello")]
+pub(crate) fn await_first_bytes(
+    context: &Rc<Context>,
+    mut accepted: Accepted,
+) -> impl Future<Output = Option<FirstBytes>> {
+    async move {
+        let _place = context.occupancy.admit();
+        let limit = context.terms().timeouts.head;
+        let early = accepted.early.take();
+        let first = {
+            let first = pin!(first_bytes(&mut accepted.stream, early));
+            Accepted::first(context, accepted.began, limit, first).await
+        };
+        match first {
+            Ok((bytes, from)) => {
+                let Accepted { stream, mut clock, socket, .. } = accepted;
+                clock.without_tls();
+                Some(FirstBytes { stream, bytes, from, clock, socket })
+            }
+            Err(error) => {
+                ended(context, &accepted.socket, &accepted.clock, &error);
+                None
+            }
         }
-        Ok(Some(Some(Received::End))) => EstablishError::Socket(None),
-        Ok(Some(Some(Received::Failed(error)))) => EstablishError::Socket(Some(error)),
-        Ok(Some(None)) => EstablishError::Draining,
-        Ok(None) => EstablishError::Evicted,
-        Err(elapsed) => elapsed.into(),
-    };
-    if matches!(error, EstablishError::Evicted) {
-        // As it is done before a ClientHello.
-        let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
     }
-    failed(context, &socket, &clock, &error);
-    None
+}
+
+/// Receives once, unless bytes came with a PROXY header: they begin at that byte of their buffer.
+async fn first_bytes(
+    stream: &mut ReceiveStream,
+    early: Option<(RecvBuf, usize)>,
+) -> Result<(RecvBuf, usize), EstablishError> {
+    let (lease, from) = match early {
+        Some(early) => early,
+        None => match stream.next().await {
+            Received::Data(lease) => (lease, 0),
+            Received::End => return Err(EstablishError::Socket(None)),
+            Received::Failed(error) => return Err(EstablishError::Socket(Some(error))),
+        },
+    };
+    // A balancer that may announce a client has done it.
+    let announces = lease.get(from..).is_some_and(is_proxy_header);
+    if announces { Err(EstablishError::Untrusted) } else { Ok((lease, from)) }
 }
 
 /// Serves a connection without TLS from its first bytes to its end.
 pub(crate) async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Via) {
     let _place = context.occupancy.admit();
-    let FirstBytes { stream, bytes, clock, socket } = first;
+    let FirstBytes { stream, bytes, from, clock, socket } = first;
     let ring = &context.ring;
-    let reader = Reader::plain(ring, stream, bytes);
+    let reader = Reader::plain(ring, stream, bytes, from);
     let writer = Writer::plain(ring, &context.terms().timeouts);
     let mut session = Session::plain(reader, writer, clock, via);
     let ending = h1::serve(&context, &socket, &mut session).await;

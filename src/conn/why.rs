@@ -2,7 +2,11 @@
 
 use super::establish::EstablishError;
 use crate::{
-    decode::BodyError, handshake::HandshakeError, observe::Why, parse::HeadError, read::ReadError,
+    decode::BodyError,
+    handshake::HandshakeError,
+    observe::Why,
+    parse::{HeadError, ProxyHeaderError},
+    read::ReadError,
     write::WriteError,
 };
 
@@ -15,6 +19,9 @@ pub(super) fn of_establish(error: &EstablishError) -> Why {
             Why::ClientClose
         }
         EstablishError::Socket(Some(_)) => Why::ClientReset,
+        EstablishError::Announcement(ProxyHeaderError::Missing) => Why::BalancerNoHeader,
+        EstablishError::Announcement(_) => Why::BalancerHeader,
+        EstablishError::Untrusted => Why::BalancerUntrusted,
         EstablishError::Handshake(error) => of_handshake(error),
     }
 }

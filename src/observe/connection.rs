@@ -4,7 +4,11 @@
 //! may serve many requests at a time; each knows its connection, so the order in which they end
 //! does not matter.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc};
+use std::{
+    cell::{Cell, OnceCell},
+    net::SocketAddr,
+    rc::Rc,
+};
 
 use super::{
     Delivery, End, Ended, Moved, Observer, Phase, Sending, Stage, Taken, Why, Work,
@@ -36,7 +40,9 @@ pub(super) struct Connection {
     pub(super) observer: Rc<Observer>,
     /// Its number on its worker, from 1.
     id: u64,
-    pub(super) peer: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
+    /// The client, and the address that it connected to, as a balancer announced them.
+    announced: OnceCell<Box<(SocketAddr, SocketAddr)>>,
     pub(super) accepted: u64,
     pub(super) accept_queue: Option<u64>,
     pub(super) handshake_cpu: Cell<u64>,
@@ -61,6 +67,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The client's address, if it is logged.
+    pub(super) fn client(&self) -> Option<&SocketAddr> {
+        self.announced.get().map(|announced| &announced.0).or(self.peer.as_ref())
+    }
+
     /// A request's answer left at `ended`.
     pub(super) fn answered(&self, ended: u64) {
         self.since.set(self.since.get().max(ended));
@@ -123,7 +134,7 @@ impl Drop for Connection {
                 end: Some(end),
                 ..facts
             };
-            log.push(&finished, self.peer.as_ref(), b"");
+            log.push(&finished, self.client(), b"");
         }
     }
 }
@@ -148,6 +159,7 @@ impl ConnectionClock {
             observer: Rc::clone(observer),
             id: observer.next_connection(),
             peer,
+            announced: OnceCell::new(),
             accepted: observer.turn_began(),
             accept_queue,
             handshake_cpu: Cell::new(0),
@@ -162,6 +174,17 @@ impl ConnectionClock {
             phase: Cell::new(Phase::Handshake),
             delivery: Cell::default(),
         }))
+    }
+
+    /// A balancer has announced the client, and the address that it connected to. The first
+    /// announcement counts.
+    pub(crate) fn announce(&self, client: SocketAddr, local: SocketAddr) {
+        self.0.announced.get_or_init(|| Box::new((client, local)));
+    }
+
+    /// The client and the address that it connected to, if a balancer announced them.
+    pub(crate) fn announced(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.0.announced.get().map(|announced| **announced)
     }
 
     /// The worker's clock.

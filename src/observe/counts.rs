@@ -46,6 +46,10 @@ counts! {
     timed_out,
     /// Connections closed as soon as they were accepted, because their address had too many.
     refused_by_address,
+    /// Connections whose client a balancer announced by a PROXY header.
+    announced,
+    /// Connections refused for a PROXY header: missing, malformed, or from a peer that is not trusted.
+    refused_announcements,
     /// Idle connections that were closed to make room for others.
     evicted,
     /// Connections without a whole ClientHello that were closed to make room for others.

@@ -131,6 +131,10 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
     let help = "Connections refused because their address had too many";
     counter(to, "connections_refused_by_address", help, counts.refused_by_address)?;
+    let help = "Connections whose client a balancer announced by a PROXY header";
+    counter(to, "connections_announced", help, counts.announced)?;
+    let help = "Connections refused for a PROXY header: missing, malformed or not trusted";
+    counter(to, "announcements_refused", help, counts.refused_announcements)?;
     counter(to, "connections_evicted", "Idle connections closed for others", counts.evicted)?;
     let help = "Connections without a whole ClientHello closed for others";
     counter(to, "silent_connections_evicted", help, counts.evicted_silent)?;

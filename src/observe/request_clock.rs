@@ -268,10 +268,10 @@ fn tell(
     let Noted { log, slowest, spans, .. } = noted;
     let finished = finished(connection, request, total, complete);
     if let Some(log) = log.as_mut().filter(|_| logged) {
-        log.push(&finished, connection.peer.as_ref(), request.logged_head());
+        log.push(&finished, connection.client(), request.logged_head());
     }
     if let Some(spans) = spans.as_ref().filter(|spans| spans.wants(&finished)) {
-        spans.push(&finished, connection.peer.as_ref(), request.logged_head());
+        spans.push(&finished, connection.client(), request.logged_head());
     }
     if slowest.wants(finished.class(), finished.waited()) {
         let logged = request.logged_head();

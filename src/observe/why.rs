@@ -54,6 +54,9 @@ reasons! {
     UpstreamCut "upstream.cut" "The server behind this one ended its connection before the end of its response.",
     UpstreamProtocol "upstream.protocol" "The server behind this one sent a malformed response.",
     UpstreamBusy "upstream.busy" "The line for the pool was full, or took too long.",
+    BalancerNoHeader "balancer.no_header" "A trusted balancer sent no PROXY header.",
+    BalancerHeader "balancer.header" "The PROXY header of a trusted balancer is malformed.",
+    BalancerUntrusted "balancer.untrusted" "A PROXY header came from a peer that is no trusted balancer.",
     TlsPlainHttp "tls.plain_http" "The client sent HTTP without TLS.",
     TlsNotTls "tls.not_tls" "The first bytes are no TLS record.",
     TlsNoSharedVersion "tls.no_shared_version" "Client and server have no version of TLS in common.",
@@ -259,7 +262,7 @@ mod tests {
         for why in Why::ALL {
             let party = why.name().split_once('.').map(|(party, _)| party);
             assert!(
-                ["client", "server", "upstream", "tls", "request", "http2"]
+                ["client", "server", "upstream", "balancer", "tls", "request", "http2"]
                     .map(Some)
                     .contains(&party),
                 "{why:?}"

@@ -14,6 +14,7 @@ mod fields;
 pub(crate) mod h2;
 mod head;
 mod method;
+mod proxy_protocol;
 pub(crate) mod response;
 mod scan;
 mod target;
@@ -30,6 +31,10 @@ pub use fields::{FieldStorage, MAX_FIELDS};
 pub use head::request_head;
 pub(crate) use head::{RequestHead, Version};
 pub use method::Method;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use proxy_protocol::hold as proxy_protocol_hold;
+pub(crate) use proxy_protocol::{Announced, ProxyHeaderError, is_proxy_header, proxy_header};
 pub use scan::HeadScan;
 pub use target::Target;
 pub(crate) use token::is_token;

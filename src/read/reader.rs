@@ -84,9 +84,16 @@ impl Reader {
         Self { held, taken, ..Self::over(ring, stream, decrypt, version) }
     }
 
-    /// A connection without TLS, whose first bytes have come.
-    pub(crate) fn plain(ring: &Rc<Ring>, stream: ReceiveStream, first: RecvBuf) -> Self {
-        let held = Some(Held::opened(Arrived::Lease(first)));
+    /// A connection without TLS, whose first bytes have come: those from the byte `from` on.
+    pub(crate) fn plain(
+        ring: &Rc<Ring>,
+        stream: ReceiveStream,
+        first: RecvBuf,
+        from: usize,
+    ) -> Self {
+        let mut held = Held::opened(Arrived::Lease(first));
+        held.consume(from);
+        let held = Some(held);
         Self { held, ..Self::over(ring, stream, Decrypt::Plain, TlsVersion::Tls13) }
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Bound {
     /// How its connections are served.
     pub(super) via: Via,
     /// As the configuration has it.
-    wanted: SocketAddr,
+    pub(super) wanted: SocketAddr,
     families: Families,
     /// Where it is, with its real port.
     pub(super) address: SocketAddr,

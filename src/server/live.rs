@@ -159,7 +159,7 @@ pub(super) fn hand_out(listening: Listening) -> (Vec<Vec<Listener>>, Vec<observe
                     listener: Arc::downgrade(&socket),
                 });
             }
-            own.push(Listener { via, address, socket });
+            own.push(Listener { via, wanted: bound.wanted, address, socket });
         }
         workers.push(own);
     }

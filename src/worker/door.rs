@@ -12,8 +12,9 @@ use std::{
 
 use super::{executor::Spawner, neighbours::Neighbours};
 use crate::{
-    accept::{Admission, PerAddress, Total},
-    conn::{self, Context, Via},
+    accept::{AddressPlace, Admission, PerAddress, Total, TotalPlace},
+    config::ProxyProtocol,
+    conn::{self, Accepted, Context, Via},
 };
 
 /// Least time between two log lines about refused connections of an address, in milliseconds.
@@ -60,13 +61,9 @@ impl Door {
         self.context.terms().limits.connections.saturating_sub(taken)
     }
 
-    /// Resets a connection that has no memory of ours yet, so that nothing of it stays in the kernel
-    /// either.
-    fn refuse(&self, socket: OwnedFd, address: IpAddr, limit: usize) {
+    /// A connection of this address is refused.
+    fn refused(&self, address: IpAddr, limit: usize) {
         self.context.count(|counts| counts.refused_by_address += 1);
-        // Should this fail, the connection ends by FIN.
-        let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-        self.context.ring.close(socket);
         if let Some(refused) = self.refusals.to_be_said(self.context.ring.now()) {
             log::warn!(
                 "accept: {refused} connections refused, the last of {address}, which has \
@@ -75,54 +72,115 @@ impl Door {
         }
     }
 
-    /// Serves a connection that came in by a listener of this kind.
+    /// A place among the connections of an address, where these are limited.
+    ///
+    /// # Errors
+    /// The address has as many as it may have, which is counted.
+    fn place_of(&self, address: IpAddr) -> Result<Option<AddressPlace>, Refused> {
+        let Some(table) = &self.limits.per_address else { return Ok(None) };
+        let place = table.admit(address);
+        if place.is_none() {
+            self.refused(address, table.limit());
+            return Err(Refused);
+        }
+        Ok(place)
+    }
+
+    /// Serves a connection that came in by a listener of this kind, which is `wanted` in the
+    /// configuration.
     ///
     /// # Errors
     /// As [`Admission::serve`] has it.
-    pub(super) fn serve(&self, socket: OwnedFd, via: Via) -> Result<(), OwnedFd> {
+    pub(super) fn serve(
+        self: &Rc<Self>,
+        socket: OwnedFd,
+        via: Via,
+        wanted: Option<&SocketAddr>,
+    ) -> Result<(), OwnedFd> {
         let context = Rc::clone(&self.context);
-        let SharedLimits { total, per_address } = &self.limits;
-        let in_all = match total.as_ref().map(Total::admit) {
+        let in_all = match self.limits.total.as_ref().map(Total::admit) {
             Some(None) => return Err(socket),
             place => place.flatten(),
         };
+        let terms = context.terms();
+        let announces =
+            wanted.and_then(|wanted| ProxyProtocol::of_listener(&terms.proxy_protocol, wanted));
         let mut of_address = None;
-        if let Some(table) = per_address {
+        if announces.is_some() || self.limits.per_address.is_some() {
             let Some(address) = peer(&socket) else {
                 // It was reset before it was accepted.
                 context.ring.close(socket);
                 return Ok(());
             };
-            of_address = table.admit(address);
-            if of_address.is_none() {
-                self.refuse(socket, address, table.limit());
+            if announces.is_some_and(|setting| setting.trusts(address)) {
+                self.serve_announced(socket, via, in_all);
                 return Ok(());
             }
+            let Ok(place) = self.place_of(address) else {
+                // By a reset, as it has no memory of ours yet, so that nothing of it stays in the
+                // kernel either. Should that fail, the connection ends by FIN.
+                let _ = rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+                context.ring.close(socket);
+                return Ok(());
+            };
+            of_address = place;
         }
-        // The tasks own the places: however a task ends, they are free then.
-        let (spawner, places) = (self.spawner.clone(), (in_all, of_address));
-        if via != Via::Tls {
+        let places = (in_all, of_address);
+        self.go_on(move |context| Accepted::new(context, socket), via, places);
+        Ok(())
+    }
+
+    /// Serves a connection whose balancer has to announce the client first: the limit of addresses
+    /// holds for that client.
+    fn serve_announced(self: &Rc<Self>, socket: OwnedFd, via: Via, in_all: Option<TotalPlace>) {
+        let door = Rc::clone(self);
+        self.spawner.spawn(async move {
+            let accepted = Accepted::new(&door.context, socket);
+            let announced = conn::await_announcement(&door.context, accepted).await;
+            let Some(accepted) = announced else { return };
+            let Some(client) = accepted.client() else { return };
+            let Ok(of_address) = door.place_of(client) else { return accepted.refuse() };
+            door.go_on(move |_| accepted, via, (in_all, of_address));
+        });
+    }
+
+    /// Waits for what a connection sends first, by a task; another one then serves it. The tasks own
+    /// the places: however a task ends, they are free then.
+    fn go_on(
+        &self,
+        accepted: impl FnOnce(&Context) -> Accepted + 'static,
+        via: Via,
+        places: Places,
+    ) {
+        let (context, spawner) = (Rc::clone(&self.context), self.spawner.clone());
+        if via == Via::Tls {
             self.spawner.spawn(async move {
-                if let Some(first) = conn::await_first_bytes(&context, socket).await {
+                if let Some(hello) = conn::await_hello(&context, accepted(&context)).await {
                     spawner.spawn(async move {
-                        conn::serve_plain(context, first, via).await;
+                        conn::serve(context, hello).await;
                         drop(places);
                     });
                 }
             });
-            return Ok(());
+            return;
         }
         self.spawner.spawn(async move {
-            if let Some(hello) = conn::await_hello(&context, socket).await {
+            if let Some(first) = conn::await_first_bytes(&context, accepted(&context)).await {
                 spawner.spawn(async move {
-                    conn::serve(context, hello).await;
+                    conn::serve_plain(context, first, via).await;
                     drop(places);
                 });
             }
         });
-        Ok(())
     }
 }
+
+/// The address has as many connections as it may have.
+#[derive(Debug)]
+struct Refused;
+
+/// Places among all connections, and among those of an address.
+type Places = (Option<TotalPlace>, Option<AddressPlace>);
 
 impl Admission for Rc<Door> {
     fn room(&self) -> usize {
@@ -150,7 +208,7 @@ impl Admission for Rc<Door> {
     }
 
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
-        Door::serve(self, socket, Via::Tls)
+        Door::serve(self, socket, Via::Tls, None)
     }
 
     fn paused(&self) {

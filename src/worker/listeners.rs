@@ -22,6 +22,8 @@ use crate::{
 pub(crate) struct Listener {
     /// How its connections are served.
     pub(crate) via: Via,
+    /// Its address as the configuration has it.
+    pub(crate) wanted: SocketAddr,
     /// Where it is bound, by which it is closed again.
     pub(crate) address: SocketAddr,
     /// The socket.
@@ -49,6 +51,7 @@ pub(super) struct Listeners {
 /// One of them.
 struct Open {
     via: Via,
+    wanted: SocketAddr,
     address: SocketAddr,
     closed: Cell<bool>,
     /// The task that accepts, once it has run.
@@ -69,8 +72,9 @@ impl Listeners {
 
     /// Accepts on a listener from here on.
     pub(super) fn open(&self, listener: Listener) {
-        let Listener { via, address, socket } = listener;
-        let open = Rc::new(Open { via, address, closed: Cell::new(false), task: Cell::new(None) });
+        let Listener { via, wanted, address, socket } = listener;
+        let (closed, task) = (Cell::new(false), Cell::new(None));
+        let open = Rc::new(Open { via, wanted, address, closed, task });
         self.open.borrow_mut().push(Rc::clone(&open));
         let gate = Gate { ring: Rc::clone(&self.ring), door: Rc::clone(&self.door), open };
         self.spawner.spawn(accept::accept(Rc::clone(&self.ring), socket, gate));
@@ -135,7 +139,7 @@ impl Admission for Gate {
     }
 
     fn serve(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
-        Door::serve(&self.door, socket, self.open.via)
+        self.door.serve(socket, self.open.via, Some(&self.open.wanted))
     }
 
     fn paused(&self) {

@@ -102,10 +102,18 @@ impl Client {
 
     /// The same under another name; an address is not told to the server.
     pub(crate) fn connect_to(port: u16, config: Arc<ClientConfig>, name: &str) -> io::Result<Self> {
-        let socket = connect(port)?;
+        Ok(Self::named(connect(port)?, config, name))
+    }
+
+    /// A client on a connection on which something else may have been sent before.
+    pub(crate) fn over(socket: TcpStream, config: Arc<ClientConfig>) -> Self {
+        Self::named(socket, config, "localhost")
+    }
+
+    fn named(socket: TcpStream, config: Arc<ClientConfig>, name: &str) -> Self {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let tls = ClientConnection::new(config, name).unwrap();
-        Ok(Self { tls, socket, reader: ResponseReader::default() })
+        Self { tls, socket, reader: ResponseReader::default() }
     }
 
     /// Completes the handshake.

@@ -28,6 +28,7 @@ mod delivery;
 mod deploy;
 mod floods;
 mod framing;
+mod guard;
 mod hostile;
 mod hung;
 mod ktls;

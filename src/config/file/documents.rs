@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     fault::quoted,
     keys::{Kind, Row, rows},
-    pools, settings, sites,
+    peers, pools, settings, sites,
 };
 
 /// A file that shows the usual settings.
@@ -37,6 +37,12 @@ fn parts() -> Vec<Part> {
             parts.push(Part { title, name, rows: rows(&section.keys) });
         }
     }
+    let proxy_protocol = rows(&peers::proxy_protocol());
+    parts.push(Part {
+        title: "`[[proxy_protocol]]`",
+        name: "proxy_protocol",
+        rows: proxy_protocol,
+    });
     parts.push(Part { title: "`[[site]]`", name: "site", rows: sites::site_rows() });
     parts.push(Part { title: "`[[site.route]]`", name: "site.route", rows: sites::route_rows() });
     parts.push(Part { title: "`[headers.NAME]`", name: "headers", rows: sites::rules_rows() });

@@ -8,6 +8,7 @@ mod declared;
 pub(crate) mod documents;
 mod fault;
 pub(crate) mod keys;
+mod peers;
 pub(crate) mod pools;
 mod reader;
 pub(crate) mod settings;

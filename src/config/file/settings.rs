@@ -5,7 +5,7 @@ use std::{fmt::Display, path::PathBuf};
 use super::{
     declared::{limits, log, observe, process, process_wide, shared_headers, timeouts, tls},
     keys::{Key, Kind, Row, rows, within},
-    pools,
+    peers, pools,
     reader::Reader,
     sites,
     tree::{Item, Value},
@@ -212,6 +212,9 @@ pub(super) fn section_of(key: &str) -> Option<String> {
     if fits(sites::route_rows()) {
         return Some("a route, [[site.route]]".to_owned());
     }
+    if fits(rows(&peers::proxy_protocol())) {
+        return Some("a balancer's setting, [[proxy_protocol]]".to_owned());
+    }
     fits(rows(&pools::pool())).then(|| "a pool, [pool.NAME]".to_owned())
 }
 
@@ -255,6 +258,14 @@ pub(super) fn top() -> Vec<Key<Draft>> {
             "Bounds on time",
             |draft: &mut Draft, item, reader, place| {
                 inner(item, reader, place, "[timeouts]", &timeouts(), &mut draft.config.timeouts);
+            },
+        ),
+        Key::item(
+            "proxy_protocol",
+            Kind::Tables("proxy_protocol"),
+            "Balancers that announce the client of a connection by a PROXY header",
+            |draft: &mut Draft, item, reader, place| {
+                peers::proxy_protocols(&mut draft.config.proxy_protocol, item, reader, place);
             },
         ),
         Key::item(

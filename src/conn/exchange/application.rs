@@ -22,7 +22,7 @@ use super::{
 #[cfg(feature = "upgrade")]
 use crate::service::Upgrade;
 use crate::{
-    conn::{Context, peer, sites::Served},
+    conn::{Context, client, sites::Served},
     observe::{ConnectionClock, Endpoint, Stage, Why, Work},
     parse::Version,
     process::site::Asked,
@@ -96,10 +96,10 @@ pub(super) fn begin(
 /// What applications learn of a connection.
 pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock) -> Connection {
     let agreed = clock.agreed();
-    let local = rustix::net::getsockname(socket).ok();
-    let local = local.and_then(|local| SocketAddr::try_from(local).ok());
+    let own = || SocketAddr::try_from(rustix::net::getsockname(socket).ok()?).ok();
+    let local = clock.announced().map(|(_, local)| local).or_else(own);
     Connection::new(Facts {
-        peer: peer(socket),
+        peer: client(socket, clock),
         local: local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port())),
         tls_version: agreed.version,
         protocol: agreed.protocol,

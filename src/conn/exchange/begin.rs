@@ -86,7 +86,7 @@ pub(in crate::conn) fn begin(
                 **origin
             } else {
                 // A client that is gone needs no answer.
-                let origin = super::proxied::origin(socket).ok_or(Status::BadRequest)?;
+                let origin = super::proxied::origin(socket, clock).ok_or(Status::BadRequest)?;
                 **about.origin.insert(Box::new(origin))
             };
             super::proxied::begin(context, pool, incoming, origin)

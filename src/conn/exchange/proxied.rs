@@ -7,8 +7,8 @@ use std::{
 
 use super::streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead};
 use crate::{
-    conn::{Context, peer},
-    observe::{Stage, Why},
+    conn::{Context, client},
+    observe::{ConnectionClock, Stage, Why},
     parse::{BodyLength, Version, response::ResponseError},
     respond::{
         Status,
@@ -122,10 +122,15 @@ pub(super) fn begin(
 }
 
 /// Where the requests of a connection come from; None if the client has left.
-pub(super) fn origin(socket: &Socket) -> Option<Origin> {
-    let local = rustix::net::getsockname(socket).ok()?;
-    let local = std::net::SocketAddr::try_from(local).ok()?;
-    Some(Origin { peer: peer(socket)?, trusted: false, secure: true, port: local.port() })
+pub(super) fn origin(socket: &Socket, clock: &ConnectionClock) -> Option<Origin> {
+    let local = if let Some((_, local)) = clock.announced() {
+        local
+    } else {
+        let local = rustix::net::getsockname(socket).ok()?;
+        std::net::SocketAddr::try_from(local).ok()?
+    };
+    let peer = client(socket, clock)?;
+    Some(Origin { peer, trusted: false, secure: true, port: local.port() })
 }
 
 /// An exchange with a server of a pool.

@@ -4,7 +4,7 @@
 //! handshake, its idle time, its close) goes by the configuration of the moment at which it begins.
 
 use crate::{
-    config::{Config, Limits, Redirect, Timeouts},
+    config::{Config, Limits, ProxyProtocol, Redirect, Timeouts},
     parse::HeadLimits,
     write::SendBounds,
 };
@@ -16,6 +16,8 @@ pub(crate) struct Terms {
     pub(crate) timeouts: Timeouts,
     /// Bounds on counts and sizes, as far as a reload changes them.
     pub(crate) limits: Limits,
+    /// Balancers that announce the client of a connection.
+    pub(crate) proxy_protocol: Vec<ProxyProtocol>,
     /// Bounds of a request head, which are among the limits.
     pub(in crate::conn) head_limits: HeadLimits,
     /// Bounds on the time of a response, which are among the timeouts.
@@ -33,6 +35,7 @@ impl Terms {
         Self {
             timeouts: config.timeouts.clone(),
             limits: limits.clone(),
+            proxy_protocol: config.proxy_protocol.clone(),
             head_limits: HeadLimits {
                 max_head_bytes: limits.head_bytes,
                 max_fields: limits.head_fields,

@@ -103,6 +103,8 @@ impl Anatomy {
             "refused": counts.refused,
             "timed_out": counts.timed_out,
             "refused_by_address": counts.refused_by_address,
+            "announced": counts.announced,
+            "refused_announcements": counts.refused_announcements,
             "evicted": counts.evicted,
             "evicted_silent": counts.evicted_silent,
             "evicted_handshakes": counts.evicted_handshakes,

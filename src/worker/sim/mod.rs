@@ -165,6 +165,7 @@ impl Play {
             listeners: vec![Listener {
                 via: Via::Tls,
                 address: ([127, 0, 0, 1], 443).into(),
+                wanted: ([127, 0, 0, 1], 443).into(),
                 socket: Arc::new(listener),
             }],
             inbox: Arc::clone(&inbox),
