@@ -100,7 +100,10 @@ def unreachable(program, table):
     def drain():
         time.sleep(0.5)
         while not served.is_set():
-            stream, _ = listener.accept()
+            try:
+                stream, _ = listener.accept()
+            except OSError:
+                return  # It is closed.
             threading.Thread(target=Upstream.serve, args=(None, stream), daemon=True).start()
 
     try:

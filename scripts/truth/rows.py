@@ -24,7 +24,7 @@ class Table:
         judged = "; ".join(faults) or "right"
         stage, blame, end = longest_of(line) or "", line.get("blame", ""), line.get("end") or ""
         if self.options.markdown:
-            print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | `{stage}` | {blame} | {end and f'`{end}`'} | {judged} |",
+            print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | {stage and f'`{stage}`'} | {blame} | {end and f'`{end}`'} | {judged} |",
                   flush=True)
         else:
             print(f"{cause:34} {client_ms:9.1f} {told_ms:9.1f}  {stage:13} {blame:9} {end:26} {judged}", flush=True)

@@ -143,6 +143,53 @@ fn empty_lines_before_a_request_are_not_its_head() {
     assert!(slow.head.starts_with(b"GET / HTTP/1.1\r\n"));
 }
 
+/// Deadlines are counted where they end something, and an idle connection's end is none.
+#[test]
+fn deadlines_are_counted_and_idle_ends_are_not() {
+    let folder = folder();
+    let server = start(folder.path(), |config| {
+        config.timeouts.handshake = WAIT;
+        config.timeouts.idle = WAIT;
+    });
+    let ended = |code: &str| {
+        let anatomy = server.anatomy();
+        let mut ends = anatomy.ends.iter().filter(|(of, ..)| *of == Ended::Connection);
+        ends.any(|(_, end, _)| end.to_string() == code)
+    };
+    let _silent = TcpStream::connect(server.addresses()[0]).unwrap();
+    wait_until("the handshake's deadline passes", || ended("server.timeout.handshake"));
+    assert_eq!(server.anatomy().counts.timed_out, 1);
+    assert_eq!(server.anatomy().timed_out.len(Stage::HandshakeFull), 1);
+    let mut client = connect(&server);
+    assert_eq!(client.get("/").0, 200);
+    wait_until("the idle connection ends", || ended("server.idle.idle"));
+    let anatomy = server.anatomy();
+    assert_eq!((anatomy.counts.timed_out, anatomy.timed_out.len(Stage::Total)), (1, 0));
+    stop(server);
+}
+
+/// A client that does not read has shut its window, which is what the kernel says of the connection.
+#[test]
+fn a_client_that_does_not_read_has_the_blame() {
+    const LONG: usize = 64 << 20;
+    let folder = folder();
+    fs::File::create(folder.path().join("long.bin")).unwrap().set_len(LONG as u64).unwrap();
+    let server = start(folder.path(), |_| {});
+    let mut client = connect(&server);
+    client.send(Client::asked("/long.bin").as_bytes());
+    std::thread::sleep(WAIT * 12);
+    assert_eq!(client.response().1.len(), LONG);
+    client.close();
+    let anatomy = settled(&server, 1);
+    let shares = anatomy.slowest[0].slow.finished.shares;
+    let delivery = shares.delivery.expect("the kernel was asked");
+    // Filling the buffers between them took a part of the time.
+    let least = (WAIT * 4).as_nanos() as u64;
+    assert!(delivery.window_shut > least, "{delivery:?}");
+    assert!(shares.time[ringway::observe::Blame::Client as usize] > least, "{shares:?}");
+    stop(server);
+}
+
 /// The longest stage of each request in a log.
 fn longest_stages(log: &str) -> Vec<Stage> {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

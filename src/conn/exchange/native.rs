@@ -30,7 +30,7 @@ use crate::{
 /// Asks the native handler at a request's path, if there is one. None: the request is for others.
 ///
 /// # Errors
-/// As [`super::decide`].
+/// As [`super::decide()`].
 pub(super) fn ask<'l>(
     context: &Rc<Context>,
     socket: &Socket,

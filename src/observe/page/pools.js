@@ -21,7 +21,7 @@ function drawPools(now) {
     table.append(make("thead", {}, make("tr", {}, ...names)), make("tbody"));
   }
   keyed(table.tBodies[0], rows, ({ pool, server }) => `${pool.name} ${server.address}`,
-    () => make("tr", {}, ...POOL_COLUMNS.map(([name], place) => make(place === 1 ? "th" : "td", { class: name }))),
+    () => make("tr", {}, ...POOL_COLUMNS.map(([name, title], place) => make(place === 1 ? "th" : "td", { class: name, "data-name": title }))),
     (row, of) => updateServer(row, of));
 }
 
