@@ -114,6 +114,10 @@ impl Config {
         self.limits.check(&mut checks);
         self.timeouts.check(&mut checks);
         self.check_sites(&mut checks);
+        checks.note(within("rate", self.rates.len(), 0, 1_000));
+        for (name, rate) in &self.rates {
+            checks.note_of(format_args!("rate.{name}"), rate.check());
+        }
         for (name, pool) in &self.pools {
             checks.note_of(format_args!("pool.{name}"), pool.check());
         }

@@ -137,6 +137,11 @@ impl Config {
             let bytes = connections.saturating_mul(exchange) as u64;
             ceiling.parts.push(MemoryPart { what: "applications", bytes });
         }
+        if !self.rates.is_empty() {
+            // Those in use, those of the same plan that were not needed, and those of the next one.
+            let bytes = self.rate_bytes().saturating_mul(3) as u64;
+            ceiling.parts.push(MemoryPart { what: "rates", bytes });
+        }
         if !self.sites.is_empty() {
             let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();
             let each = self.sites.len().saturating_add(routes).saturating_mul(SITE_BYTES);

@@ -17,6 +17,7 @@ mod observe;
 mod peers;
 pub(crate) mod pool;
 mod process;
+mod rate;
 mod reload;
 mod site;
 pub(crate) mod sites;
@@ -38,12 +39,13 @@ pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES, REQUEST_STATE_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
-pub use peers::ProxyProtocol;
+pub use peers::{ForwardedOptions, ProxyProtocol};
 pub use pool::{
     Balance, ForwardedForm, Network, PoolOptions, UpstreamAddress, UpstreamAddressError,
     UpstreamServer,
 };
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
+pub use rate::{RateKey, RateKeyError, RateOptions};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use sites::{
     Action, FieldRules, FilesOptions, Fixed, Redirect, RedirectPart, RedirectStatus,
@@ -82,6 +84,8 @@ pub struct Config {
     /// Listeners whose connections come from balancers that announce the client by a PROXY header, at
     /// most 64. Default: none.
     pub proxy_protocol: Vec<ProxyProtocol>,
+    /// Proxies that are believed when they name the client of a request. Default: none.
+    pub forwarded: Option<ForwardedOptions>,
     /// Where the certificates come from. Default: one that Ringway makes itself.
     pub certificate: CertificateSource,
     /// Whether clients are asked for certificates of their own. Default: yes.
@@ -114,6 +118,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// Pools of upstream servers by their names. Default: none, and the server opens no connection.
     pub pools: BTreeMap<String, PoolOptions>,
+    /// Rates by their names, which routes refer to, at most 1,000. Default: none.
+    pub rates: BTreeMap<String, RateOptions>,
     /// What the server reports about itself.
     pub observe: ObserveOptions,
     /// What the program gives up of its process.
@@ -133,6 +139,7 @@ impl Default for Config {
             plain: Vec::new(),
             redirect: Vec::new(),
             proxy_protocol: Vec::new(),
+            forwarded: None,
             certificate: CertificateSource::SelfSigned,
             client_auth: None,
             ticket_keys: None,
@@ -147,6 +154,7 @@ impl Default for Config {
             site: SiteOptions::default(),
             sites: Vec::new(),
             pools: BTreeMap::new(),
+            rates: BTreeMap::new(),
             observe: ObserveOptions::default(),
             process: ProcessOptions::default(),
             log_format: LogFormat::Text,
@@ -182,6 +190,11 @@ impl Config {
             let uses = |action: &Action| matches!(action, Action::Proxy { pool: of } if of == pool);
             if !routes().any(|route| uses(&route.action)) {
                 lints.push(format!("no route uses the pool {pool:?}; leave it out"));
+            }
+        }
+        for rate in self.rates.keys() {
+            if !routes().any(|route| route.rate.as_ref() == Some(rate)) {
+                lints.push(format!("no route uses the rate {rate:?}; leave it out"));
             }
         }
         lints

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Config, Network,
+    Config, ForwardedForm, Network,
     check::{Checks, ConfigError, within},
 };
 
@@ -44,8 +44,31 @@ impl ProxyProtocol {
     }
 }
 
+/// Proxies that are believed when they name the client of a request: for the log and for rates. What
+/// upstream servers get is a setting of their pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ForwardedOptions {
+    /// The networks of the proxies, 1 to 1,000. The client is the rightmost address in the field that
+    /// is in none of them.
+    pub trusted: Vec<Network>,
+    /// The field that is read, `X-Forwarded-For` by default. The other one is ignored.
+    pub form: ForwardedForm,
+}
+
+impl ForwardedOptions {
+    /// Whether a peer is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+}
+
 impl Config {
     pub(super) fn check_peers(&self, checks: &mut Checks) {
+        if let Some(forwarded) = &self.forwarded {
+            let number = forwarded.trusted.len();
+            checks.note_of("forwarded", within("trusted", number, 1, MAX_NETWORKS));
+        }
         let listeners = || self.listen.iter().chain(&self.plain).chain(&self.redirect);
         for (number, setting) in self.proxy_protocol.iter().enumerate() {
             let place = format!("proxy_protocol.{number}");

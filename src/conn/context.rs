@@ -221,12 +221,12 @@ impl Context {
     }
 
     /// Whether responders or handlers, which want all fields of a head, answer some requests.
-    pub(super) fn streams(&self) -> bool {
+    pub(super) fn wants_all_fields(&self) -> bool {
         #[cfg(feature = "service")]
         if self.handlers.is_some() {
             return true;
         }
-        self.generation.borrow().streams()
+        self.generation.borrow().terms().forwarded.is_some() || self.generation.borrow().streams()
     }
 
     /// Whether some route can open a tunnel.

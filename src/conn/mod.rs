@@ -9,9 +9,11 @@
 #![forbid(unsafe_code)]
 
 mod accepted;
+mod client;
 mod context;
 mod establish;
 mod exchange;
+mod guard;
 mod h1;
 mod h2;
 mod hello;

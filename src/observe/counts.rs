@@ -42,6 +42,8 @@ counts! {
     requests,
     /// Requests that were refused as malformed or too large.
     refused,
+    /// Requests that came more often than a rate allows.
+    rate_limited,
     /// Connections that ended by a deadline.
     timed_out,
     /// Connections closed as soon as they were accepted, because their address had too many.

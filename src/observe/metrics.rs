@@ -127,6 +127,8 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     count(&mut kernel_tls, &[("direction", "receive")], counts.kernel_receive)?;
     counter(to, "requests", "Requests answered, refusals among them", counts.requests)?;
     counter(to, "requests_refused", "Requests refused as malformed or too large", counts.refused)?;
+    let help = "Requests that came more often than a rate allows";
+    counter(to, "requests_rate_limited", help, counts.rate_limited)?;
     counter(to, "requests_unobserved", "Requests without a clock", anatomy.unobserved())?;
     counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
     let help = "Connections refused because their address had too many";

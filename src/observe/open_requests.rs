@@ -6,7 +6,7 @@
 use super::request::OpenRequest;
 
 /// Memory of a request that is not done, without the head that is logged.
-pub(crate) const OPEN_REQUEST_BYTES: usize = 448;
+pub(crate) const OPEN_REQUEST_BYTES: usize = 496;
 
 /// The places for requests that are not done.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! last change to the stage that it leaves; how the answer left is noted by the [`Sending`] of its
 //! batch.
 
-use std::rc::Rc;
+use std::{net::IpAddr, rc::Rc};
 
 use super::{
     Delivery, End, Endpoint, Phase, Route, Sending, Stage, Why, connection::Connection,
@@ -52,6 +52,8 @@ pub(super) struct OpenRequest {
     pub(super) route: Option<Route>,
     /// The endpoint of an application that answers.
     pub(super) endpoint: Endpoint,
+    /// The client that a proxy in front names, if it is another than the connection's.
+    pub(super) client: Option<IpAddr>,
     head_len: u8,
     head: [u8; HEAD_KEPT],
     /// More of it, if it is logged.
@@ -80,6 +82,7 @@ impl Default for OpenRequest {
             delivery: None,
             route: None,
             endpoint: Endpoint::UNNAMED,
+            client: None,
             head_len: 0,
             head: [0; HEAD_KEPT],
             logged: Vec::new(),
@@ -98,6 +101,7 @@ impl OpenRequest {
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
         (self.end, self.delivery, self.endpoint) = (None, None, Endpoint::UNNAMED);
+        self.client = None;
         self.head_len = 0;
     }
 

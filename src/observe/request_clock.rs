@@ -4,7 +4,10 @@
 //! The invariant: every request that began ends exactly once. It ends when the batch with its last
 //! byte has left ([`Sending::carries`](super::Sending::carries)), or when its clock is dropped.
 
-use std::rc::Rc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use super::{
     End, Ended, Endpoint, Phase, Route, Sending, Shares, Stage, Why, Work,
@@ -129,6 +132,13 @@ impl RequestClock {
             if logged > 0 {
                 request.keep_fields(&fields(), logged);
             }
+        }
+    }
+
+    /// A proxy in front names this client.
+    pub(crate) fn comes_from(&mut self, client: IpAddr) {
+        if let Some(request) = &mut self.0 {
+            request.client = Some(client);
         }
     }
 
@@ -267,11 +277,14 @@ fn tell(
 ) {
     let Noted { log, slowest, spans, .. } = noted;
     let finished = finished(connection, request, total, complete);
+    // A proxy names no port, or none that is of use.
+    let named = request.client.map(|client| SocketAddr::new(client, 0));
+    let client = named.as_ref().or(connection.client());
     if let Some(log) = log.as_mut().filter(|_| logged) {
-        log.push(&finished, connection.client(), request.logged_head());
+        log.push(&finished, client, request.logged_head());
     }
     if let Some(spans) = spans.as_ref().filter(|spans| spans.wants(&finished)) {
-        spans.push(&finished, connection.client(), request.logged_head());
+        spans.push(&finished, client, request.logged_head());
     }
     if slowest.wants(finished.class(), finished.waited()) {
         let logged = request.logged_head();

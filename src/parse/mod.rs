@@ -11,6 +11,7 @@ mod authority;
 mod error;
 mod facts;
 mod fields;
+mod forwarded;
 pub(crate) mod h2;
 mod head;
 mod method;
@@ -19,6 +20,8 @@ pub(crate) mod response;
 mod scan;
 mod target;
 mod token;
+
+pub(crate) use forwarded::{HopForm, Hops};
 
 #[cfg(test)]
 mod properties;

@@ -103,8 +103,8 @@ struct Fields<'f> {
     location: Option<Vec<u8>>,
     /// `Allow`, with the methods that files have.
     allow: bool,
-    /// `Retry-After: 1`: what was short may be there again in a moment (RFC 9110 section 10.2.3).
-    retry: bool,
+    /// `Retry-After`, in seconds (RFC 9110 section 10.2.3). What was short may be there again in one.
+    retry: Option<u64>,
     /// The operator's fields on caching, which are meant for the site's files.
     cacheable: bool,
     /// `X-Content-Type-Options: nosniff`, for what might be anything else.
@@ -232,7 +232,7 @@ impl<'f, F: File> Answer<'f, F> {
         let fields = Fields {
             content_length: Some(content.len() as u64),
             content_type: Some(media_type),
-            retry: status == Status::ServiceUnavailable,
+            retry: (status == Status::ServiceUnavailable).then_some(1),
             nosniff: true,
             cacheable: true,
             ..Fields::default()
@@ -250,8 +250,15 @@ impl<'f, F: File> Answer<'f, F> {
     pub fn error(status: Status) -> Self {
         let mut answer = Self::page(status, Page::Borrowed(status.page().as_bytes()));
         answer.head.fields.allow = status == Status::MethodNotAllowed;
-        answer.head.fields.retry = status == Status::ServiceUnavailable;
+        answer.head.fields.retry = (status == Status::ServiceUnavailable).then_some(1);
         answer
+    }
+
+    /// The same for a client that may come again after so many seconds.
+    #[must_use]
+    pub(crate) fn retrying(mut self, after: Option<u64>) -> Self {
+        self.head.fields.retry = after.or(self.head.fields.retry);
+        self
     }
 
     /// 200 with the page that [`super::listing::Listing::into_page`] made.
@@ -358,8 +365,8 @@ impl Fields<'_> {
         if self.allow {
             sink.field("Allow", ALLOW);
         }
-        if self.retry {
-            sink.field("Retry-After", b"1");
+        if let Some(seconds) = self.retry {
+            sink.field_u64("Retry-After", seconds);
         }
         if self.inert {
             sink.field("Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'");

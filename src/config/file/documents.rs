@@ -43,9 +43,11 @@ fn parts() -> Vec<Part> {
         name: "proxy_protocol",
         rows: proxy_protocol,
     });
+    parts.push(Part { title: "`[forwarded]`", name: "forwarded", rows: rows(&peers::forwarded()) });
     parts.push(Part { title: "`[[site]]`", name: "site", rows: sites::site_rows() });
     parts.push(Part { title: "`[[site.route]]`", name: "site.route", rows: sites::route_rows() });
     parts.push(Part { title: "`[headers.NAME]`", name: "headers", rows: sites::rules_rows() });
+    parts.push(Part { title: "`[rate.NAME]`", name: "rate", rows: rows(&peers::rate()) });
     parts.push(Part { title: "`[pool.NAME]`", name: "pool", rows: rows(&pools::pool()) });
     parts
 }

@@ -215,6 +215,9 @@ pub(super) fn section_of(key: &str) -> Option<String> {
     if fits(rows(&peers::proxy_protocol())) {
         return Some("a balancer's setting, [[proxy_protocol]]".to_owned());
     }
+    if fits(rows(&peers::rate())) {
+        return Some("a rate, [rate.NAME]".to_owned());
+    }
     fits(rows(&pools::pool())).then(|| "a pool, [pool.NAME]".to_owned())
 }
 
@@ -266,6 +269,22 @@ pub(super) fn top() -> Vec<Key<Draft>> {
             "Balancers that announce the client of a connection by a PROXY header",
             |draft: &mut Draft, item, reader, place| {
                 peers::proxy_protocols(&mut draft.config.proxy_protocol, item, reader, place);
+            },
+        ),
+        Key::item(
+            "forwarded",
+            Kind::Table("forwarded"),
+            "Proxies that name the client of a request",
+            |draft: &mut Draft, item, reader, place| {
+                peers::read_forwarded(&mut draft.config.forwarded, item, reader, place);
+            },
+        ),
+        Key::item(
+            "rate",
+            Kind::Named("rate"),
+            "How often requests may come, by name",
+            |draft: &mut Draft, item, reader, place| {
+                peers::rates(&mut draft.config.rates, item, reader, place);
             },
         ),
         Key::item(

@@ -65,6 +65,7 @@ struct RouteDraft {
     status: Option<u16>,
     media_type: Option<String>,
     proxy: Option<String>,
+    rate: Option<String>,
     headers: FieldRules,
     cache_control: Option<FieldLine>,
 }
@@ -81,6 +82,7 @@ impl Default for RouteDraft {
             status: None,
             media_type: None,
             proxy: None,
+            rate: None,
             headers: FieldRules::default(),
             cache_control: None,
         }
@@ -124,6 +126,9 @@ fn route() -> Vec<Key<RouteDraft>> {
         "proxy" Kind::Text("POOL"), "" =>
             |draft, text| put(&mut draft.proxy, Ok::<_, String>(Some(text.to_owned()))),
             "A pool, [pool.NAME], whose servers answer";
+        "rate" Kind::Text("RATE"), "" =>
+            |draft, text| put(&mut draft.rate, Ok::<_, String>(Some(text.to_owned()))),
+            "How often requests may come, [rate.NAME]";
         "cache_control" Kind::Text("VALUE"), "" =>
             |draft, text| put(&mut draft.cache_control, FieldLine::new("Cache-Control", text).map(Some)),
             "Cache-Control of files, redirects and fixed answers, never of errors";
@@ -179,6 +184,7 @@ impl RouteDraft {
         };
         let mut route = Route::new(path.unwrap_or_default(), action);
         route.exact = exact;
+        route.rate = self.rate;
         route.headers = self.headers;
         route.headers.set.extend(self.cache_control);
         Some(route)

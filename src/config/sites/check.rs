@@ -76,6 +76,10 @@ impl Config {
                 }
                 checks.note_of(&place, check_rules(&site.headers.then(&route.headers)));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
+                if let Some(rate) = &route.rate {
+                    let known = self.rates.keys().map(String::as_str);
+                    checks.note_of(&place, named("rate", rate, known));
+                }
             }
         }
     }
@@ -104,6 +108,24 @@ impl Config {
             Action::Proxy { .. } | Action::Redirect(_) | Action::Service(_) => Ok(()),
         }
     }
+}
+
+/// Checks that a name which a route refers to is defined.
+fn named<'n>(
+    key: &'static str,
+    name: &str,
+    mut known: impl Iterator<Item = &'n str> + Clone,
+) -> Result<(), ConfigError> {
+    if known.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let first = known.next().unwrap_or("none").to_owned();
+    let known = known.fold(first, |all, name| all + ", " + name);
+    Err(ConfigError::new(
+        key,
+        format_args!("no {key} is called {name:?}"),
+        format_args!("define it by [{key}.{name}]; known: {known}"),
+    ))
 }
 
 /// Checks the field lines that come on one response.

@@ -19,6 +19,9 @@ pub struct Route {
     pub exact: bool,
     /// What they get.
     pub action: Action,
+    /// The name of the rate that its requests are limited to, of
+    /// [`Config::rates`](crate::config::Config::rates). Default: none.
+    pub rate: Option<String>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
 }
@@ -26,7 +29,7 @@ pub struct Route {
 impl Route {
     /// A route without further rules.
     pub fn new(path: RoutePath, action: Action) -> Self {
-        Self { path, exact: false, action, headers: FieldRules::default() }
+        Self { path, exact: false, action, rate: None, headers: FieldRules::default() }
     }
 }
 

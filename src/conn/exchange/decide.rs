@@ -11,9 +11,11 @@ use crate::{
     config::{Fixed, Redirect, RedirectStatus},
     conn::{
         Context,
+        client::Sender,
         sites::{Act, Served},
     },
     files::{FileEntry, FileStore},
+    observe::Why,
     process::{
         answer::Answer,
         path::check_sound,
@@ -67,8 +69,7 @@ pub(in crate::conn) fn decide<'l>(
         };
         return Reply::new(context, &served, answer.to(asked.method)).map(Decided::Ready);
     }
-    // The choice is made once, whatever the worker serves by the time a look-up ends.
-    let served = lookups.served.get_or_init(|| context.choose(asked.host, asked.path));
+    let served = lookups.route(context, asked.host, asked.path);
     let answer = match &served.act {
         Act::Files { store, .. } => return decide_file(context, asked, lookups, store, served),
         Act::Nothing(status) => nothing(asked, *status),
@@ -161,6 +162,26 @@ fn fixed_answer(fixed: &Fixed, status: Status) -> Answer<'_, FileEntry> {
         None if status == Status::Ok => Answer::fixed(status, &fixed.media_type, Vec::new()),
         None => Answer::error(status),
     }
+}
+
+/// Has a request pass the guard of its route. If it does not: what its client gets, and why.
+///
+/// # Errors
+/// As [`decide`].
+pub(in crate::conn) fn guard<'l>(
+    context: &Context,
+    asked: &Asked<'_>,
+    lookups: &'l Lookups,
+    sender: &Sender<'_>,
+) -> Result<Option<(Reply<'l>, Why)>, WriteError> {
+    if asked.via == Via::Redirect {
+        return Ok(None);
+    }
+    let served = lookups.route(context, asked.host, asked.path);
+    let Err(refused) = served.guard.pass(sender) else { return Ok(None) };
+    context.count(|counts| counts.rate_limited += 1);
+    let answer = Answer::error(refused.status).retrying(refused.retry_after).to(asked.method);
+    Ok(Some((Reply::new(context, served, answer)?, refused.why)))
 }
 
 /// Looks up what the answer to a request depends on, `want` first, and decides it. What cannot be

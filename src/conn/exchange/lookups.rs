@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    conn::sites::{Act, Served},
+    conn::{
+        Context,
+        sites::{Act, Served},
+    },
     files::{Entry, FileStore, Listed, LookupError},
     process::{
         listing::After,
@@ -52,6 +55,17 @@ fn below<'p>(path: &'p SitePath<'_>, want: &Want) -> Result<&'p [u8], LookupErro
 }
 
 impl Lookups {
+    /// The route of a request. The choice is made once, whatever the worker serves by the time that a
+    /// look-up ends.
+    pub(in crate::conn) fn route(
+        &self,
+        context: &Context,
+        host: Option<&[u8]>,
+        path: &[u8],
+    ) -> &Rc<Served> {
+        self.served.get_or_init(|| context.choose(host, path))
+    }
+
     /// Looks up what is wanted for this request.
     pub(super) async fn fetch(&self, asked: &Asked<'_>, want: &Want) -> Result<(), LookupError> {
         let Act::Files { store, spa } = &want.served.act else { return Ok(()) };

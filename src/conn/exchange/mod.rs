@@ -20,7 +20,7 @@ mod streamed;
 
 pub(super) use asked::KeptAsked;
 pub(super) use begin::{About, begin, first};
-pub(super) use decide::{Decided, decide, find_out};
+pub(super) use decide::{Decided, decide, find_out, guard};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
 pub(super) use streamed::{

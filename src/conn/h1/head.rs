@@ -7,7 +7,10 @@ use std::rc::Rc;
 use crate::{
     conn::{
         Context, Session,
-        exchange::{Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, first},
+        client::Sender,
+        exchange::{
+            Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, first, guard,
+        },
         sites::Served,
         why,
     },
@@ -140,6 +143,12 @@ pub(super) fn examine<'l>(
         secure: via == Via::Tls,
         protocol: None,
     };
+    let (own, about) = (&session.clock, &session.about);
+    let sender = Sender::new(context, socket, own, about, &head.fields, clock);
+    if let Some((reply, why)) = guard(context, &asked, lookups, &sender)? {
+        clock.refused(why);
+        return Ok(Examined::Decided(framing, reply));
+    }
     let Session { clock, about, .. } = session;
     Ok(match first(context, socket, clock, about, &asked, &incoming, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),

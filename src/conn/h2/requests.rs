@@ -14,7 +14,10 @@ use super::{
 use crate::{
     conn::{
         Session,
-        exchange::{Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, first},
+        client::Sender,
+        exchange::{
+            Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, first, guard,
+        },
         received_ago,
     },
     decode::h2::ContentSum,
@@ -103,7 +106,7 @@ impl Connection<'_> {
         fields.clear();
         let terms = context.terms();
         let draft = Draft::new(text, terms.head_limits).with_protocol(*connects);
-        let all = context.streams().then_some(&mut *fields);
+        let all = context.wants_all_fields().then_some(&mut *fields);
         let mut keeping = Keeping { draft, all };
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
         decoder.decode(bytes, huffman, &mut keeping).map_err(undecodable)?;
@@ -162,6 +165,12 @@ impl Connection<'_> {
             protocol: head.protocol,
         };
         let to_head = head.method == crate::parse::Method::Head;
+        let sender =
+            Sender::new(context, socket, &session.clock, &session.about, incoming.fields, clock);
+        if let Some((reply, why)) = guard(context, &asked, lookups, &sender)? {
+            clock.refused(why);
+            return Ok(Examined::Decided(facts, reply));
+        }
         let Session { clock, about, .. } = &mut **session;
         let (served, responder) =
             match first(context, socket, clock, about, &asked, &incoming, lookups)? {

@@ -10,6 +10,7 @@ use std::{
 use super::{Act, Served, SitePlan, Terms};
 use crate::{
     config::{Action, FieldRules, FilesOptions, Site},
+    conn::guard::{Guard, Rate},
     files::{FileStore, Folder, Stores},
     process::routes::Choice,
     respond::Status,
@@ -44,6 +45,8 @@ pub(crate) struct Generation {
     /// What unknown hosts get.
     stray: Rc<Served>,
     stores: HashMap<StoreKey, Rc<FileStore>>,
+    /// Rates by name, with what clients have used up of them.
+    rates: HashMap<String, Arc<Rate>>,
     /// A route hands its requests to a responder.
     streams: bool,
 }
@@ -64,6 +67,7 @@ impl Generation {
             bare: Vec::with_capacity(plan.sites.len()),
             stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none, &terms)),
             stores: HashMap::new(),
+            rates: rates(plan, before),
             streams: false,
             pools: pools.prepare(&plan.upstreams),
             terms,
@@ -100,9 +104,12 @@ impl Generation {
                 },
                 Action::Service(service) => Act::Service(*service),
             };
+            let rate = route.rate.as_ref().and_then(|name| self.rates.get(name)).cloned();
+            let guard = Guard { rate };
             self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_) | Act::Missing(_));
+            self.streams |= !guard.is_open();
             let rules = site.headers.then(&route.headers);
-            self.routes.push(Rc::new(Served::new(route, act, &rules, &self.terms)));
+            self.routes.push(Rc::new(Served::new(route, act, guard, &rules, &self.terms)));
         }
         self.bare.push(Rc::new(Served::nothing(Status::NotFound, &site.headers, &self.terms)));
     }
@@ -168,7 +175,8 @@ impl Generation {
         &self.terms
     }
 
-    /// Whether responders answer some requests, which want all fields of a head.
+    /// Whether some requests are answered by responders or pass a guard, which want all fields of a
+    /// head.
     pub(in crate::conn) fn streams(&self) -> bool {
         self.streams
     }
@@ -194,4 +202,15 @@ impl Generation {
             }
         }
     }
+}
+
+/// The rates of a plan. One that stays as it was keeps what clients have used up of it: all workers
+/// take it from the same plan before.
+fn rates(plan: &SitePlan, before: Option<&Generation>) -> HashMap<String, Arc<Rate>> {
+    let kept = |(name, rate): (&String, &Arc<Rate>)| {
+        let old = before.and_then(|before| before.rates.get(name));
+        let same = old.filter(|old| old.options() == rate.options());
+        (name.clone(), Arc::clone(same.unwrap_or(rate)))
+    };
+    plan.rates.iter().map(kept).collect()
 }

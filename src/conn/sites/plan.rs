@@ -10,6 +10,7 @@ use std::{
 use super::Terms;
 use crate::{
     config::{Action, Config, Redirect, Site},
+    conn::guard::Rate,
     files::Folder,
     process::routes::Router,
     upstream,
@@ -22,6 +23,8 @@ pub(crate) struct SitePlan {
     pub(super) sites: Vec<Site>,
     pub(super) terms: Terms,
     pub(super) upstreams: Vec<Arc<upstream::Shared>>,
+    /// By name, as they were made for this plan.
+    pub(super) rates: HashMap<String, Arc<Rate>>,
     folders: HashMap<PathBuf, Folder>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
@@ -43,7 +46,9 @@ impl SitePlan {
         let tunnels = sites.iter().any(|site| tunnels(config, site));
         let terms = Terms::of(config);
         let upstreams = Vec::new();
-        Ok(Self { router: Router::new(&sites), sites, terms, upstreams, folders, tunnels })
+        let rates = config.rates.iter().map(|(name, rate)| (name.clone(), Rate::new(rate)));
+        let rates = rates.collect();
+        Ok(Self { router: Router::new(&sites), sites, terms, rates, upstreams, folders, tunnels })
     }
 
     /// Has servers of these pools answer what routes pass on.

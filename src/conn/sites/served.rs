@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::Terms;
 use crate::{
     config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
+    conn::guard::Guard,
     files::FileStore,
     process::site::Site,
     respond::Status,
@@ -41,6 +42,8 @@ pub(in crate::conn) enum Act {
 pub(in crate::conn) struct Served {
     /// What is done.
     pub(in crate::conn) act: Act,
+    /// What requests have to pass first.
+    pub(in crate::conn) guard: Guard,
     /// How files are presented, and the operator's fields.
     pub(in crate::conn) site: Site,
     /// Segments of the route's path.
@@ -58,6 +61,7 @@ impl Served {
     pub(super) fn nothing(status: Status, rules: &FieldRules, terms: &Rc<Terms>) -> Self {
         Self {
             act: Act::Nothing(status),
+            guard: Guard::default(),
             site: presented(rules),
             depth: 0,
             prefix: 0,
@@ -67,7 +71,13 @@ impl Served {
     }
 
     /// A route with its act, under these rules, which are the site's and the route's.
-    pub(super) fn new(route: &Route, act: Act, rules: &FieldRules, terms: &Rc<Terms>) -> Self {
+    pub(super) fn new(
+        route: &Route,
+        act: Act,
+        guard: Guard,
+        rules: &FieldRules,
+        terms: &Rc<Terms>,
+    ) -> Self {
         let mut site = presented(rules);
         if let Some(files) = route.action.files() {
             site.listing = files.listing;
@@ -77,6 +87,7 @@ impl Served {
         let letters: usize = segments.iter().map(String::len).sum();
         Self {
             act,
+            guard,
             site,
             depth: segments.len(),
             prefix: letters + segments.len().saturating_sub(1),

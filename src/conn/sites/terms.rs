@@ -4,7 +4,7 @@
 //! handshake, its idle time, its close) goes by the configuration of the moment at which it begins.
 
 use crate::{
-    config::{Config, Limits, ProxyProtocol, Redirect, Timeouts},
+    config::{Config, ForwardedOptions, Limits, ProxyProtocol, Redirect, Timeouts},
     parse::HeadLimits,
     write::SendBounds,
 };
@@ -18,6 +18,8 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     /// Balancers that announce the client of a connection.
     pub(crate) proxy_protocol: Vec<ProxyProtocol>,
+    /// Proxies that name the client of a request.
+    pub(in crate::conn) forwarded: Option<ForwardedOptions>,
     /// Bounds of a request head, which are among the limits.
     pub(in crate::conn) head_limits: HeadLimits,
     /// Bounds on the time of a response, which are among the timeouts.
@@ -36,6 +38,7 @@ impl Terms {
             timeouts: config.timeouts.clone(),
             limits: limits.clone(),
             proxy_protocol: config.proxy_protocol.clone(),
+            forwarded: config.forwarded.clone(),
             head_limits: HeadLimits {
                 max_head_bytes: limits.head_bytes,
                 max_fields: limits.head_fields,

@@ -101,6 +101,7 @@ impl Anatomy {
             "kernel_receive": counts.kernel_receive,
             "requests": counts.requests,
             "refused": counts.refused,
+            "rate_limited": counts.rate_limited,
             "timed_out": counts.timed_out,
             "refused_by_address": counts.refused_by_address,
             "announced": counts.announced,

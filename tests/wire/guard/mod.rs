@@ -1,6 +1,7 @@
 //! What stands before the answer to a request: who the client is, and what it may.
 
 mod announced;
+mod limited;
 
 use std::{
     io::{Read, Write},
