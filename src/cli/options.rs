@@ -386,13 +386,15 @@ impl Settings {
             let written: Vec<_> = texts.iter().map(|text| to_value(row.kind, text)).collect();
             let value = match (row.kind, written.as_slice()) {
                 (Kind::Texts(_) | Kind::Paths, [_, _, ..]) => format!("[{}]", written.join(", ")),
-                (_, written) => written.last().cloned().unwrap_or_default(),
+                (_, [.., last]) => last.clone(),
+                // An option that was given has a text.
+                (_, []) => continue,
             };
             let _ = writeln!(lines, "{} = {value}", row.key);
         }
-        let mut file = tables.remove("").unwrap_or_default();
-        let route = tables.remove("site.route").unwrap_or_default();
-        let site = tables.remove("site").unwrap_or_default();
+        let mut file = tables.remove("").unwrap_or_else(String::new);
+        let route = tables.remove("site.route").unwrap_or_else(String::new);
+        let site = tables.remove("site").unwrap_or_else(String::new);
         for (table, lines) in tables {
             let _ = write!(file, "\n[{table}]\n{lines}");
         }

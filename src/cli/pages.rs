@@ -30,7 +30,7 @@ fn render(page: &mut Vec<u8>) -> io::Result<()> {
         let part = Man::new(subcommand.clone());
         let heading = format!("RINGWAY {}", subcommand.get_name().to_uppercase());
         Roff::new().control("SH", [heading.as_str()]).to_writer(page)?;
-        let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+        let about = subcommand.get_about().map_or_else(String::new, ToString::to_string);
         Roff::new().text([roman(format!("{about}."))]).to_writer(page)?;
         if subcommand.get_arguments().next().is_some() {
             part.render_options_section(page)?;

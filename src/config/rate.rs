@@ -55,7 +55,7 @@ impl FromStr for RateKey {
         if text == "client" {
             return Ok(Self::Client);
         }
-        let name = text.strip_prefix("field:").unwrap_or_default();
+        let name = text.strip_prefix("field:").ok_or(RateKeyError)?;
         let is_token = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
         if is_token { Ok(Self::Field(name.to_owned())) } else { Err(RateKeyError) }

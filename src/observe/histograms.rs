@@ -92,7 +92,7 @@ impl Recorder {
     /// What all but a `share` of the durations of a stage did not exceed, to two significant
     /// digits; 0 without durations.
     pub(super) fn above(&self, stage: Stage, share: f64) -> u64 {
-        let counts = self.counts.chunks_exact(BUCKETS).nth(stage.index()).unwrap_or_default();
+        let counts = &self.counts[stage.index() * BUCKETS..][..BUCKETS];
         let all: u64 = counts.iter().sum();
         let (most, mut beyond) = ((all as f64 * share) as u64, 0);
         for (bucket, count) in counts.iter().enumerate().rev() {

@@ -57,8 +57,8 @@ impl ThreadFigures {
         let [ran, waited] = schedstat(&text)?;
         let name = format!("iou-wrk-{thread}");
         let named = |task: fs::DirEntry| {
-            let comm = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            comm.trim_end() == name
+            // A thread that has ended meanwhile has no name.
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
         };
         let tasks = fs::read_dir("/proc/self/task").ok()?;
         let kernel_workers = tasks.filter_map(Result::ok).map(named);
@@ -116,8 +116,9 @@ impl KernelFigures {
 
     /// Reads the counters; `listeners` are what the server knows of its own.
     pub fn sample(listeners: Vec<ListenerQueue>) -> Self {
-        let netstat = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
-        let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap_or_default();
+        let netstat =
+            fs::read_to_string("/proc/self/net/netstat").unwrap_or_else(|_| String::new());
+        let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap_or_else(|_| String::new());
         let tls = fs::read_to_string("/proc/self/net/tls_stat").ok();
         Self {
             listeners,

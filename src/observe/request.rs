@@ -167,7 +167,7 @@ impl OpenRequest {
 
     /// The beginning of its head.
     pub(super) fn head(&self) -> &[u8] {
-        self.head.get(..usize::from(self.head_len)).unwrap_or_default()
+        &self.head[..usize::from(self.head_len)]
     }
 
     /// As much of its head as is logged.

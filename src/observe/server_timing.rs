@@ -31,7 +31,7 @@ impl ServerTiming {
 
     /// Appends a stage; one that does not fit is left out.
     fn push(&mut self, stage: Stage, nanoseconds: u64) {
-        let mut room = self.text.get_mut(self.len..).unwrap_or_default();
+        let mut room = &mut self.text[self.len..];
         let before = room.len();
         let comma = if self.len == 0 { "" } else { ", " };
         let (ms, us) = (nanoseconds / 1_000_000, nanoseconds / 1_000 % 1_000);
@@ -46,7 +46,7 @@ impl ServerTiming {
         if !name.bytes().all(is_plain) {
             return;
         }
-        let mut room = self.text.get_mut(self.len..).unwrap_or_default();
+        let mut room = &mut self.text[self.len..];
         let before = room.len();
         let comma = if self.len == 0 { "" } else { ", " };
         if write!(room, "{comma}endpoint;desc=\"{name}\"").is_ok() {
@@ -56,7 +56,7 @@ impl ServerTiming {
 
     /// The value of the field.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.text.get(..self.len).unwrap_or_default()
+        &self.text[..self.len]
     }
 }
 

@@ -240,8 +240,7 @@ impl Slowest {
             stall,
         };
         slow.head_len = head.len().min(HEAD_KEPT);
-        let kept = head.get(..slow.head_len).unwrap_or_default();
-        slow.head.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
+        slow.head[..slow.head_len].copy_from_slice(&head[..slow.head_len]);
         let class = finished.class();
         self.kept.retain(|slow| slow.finished.ended + REMEMBERED > finished.ended);
         let of_class = |slow: &&mut Slow| slow.finished.class() == class;

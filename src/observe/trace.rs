@@ -1,6 +1,8 @@
 //! What a client says of the trace that its request is a part of: the field `traceparent` (W3C
 //! Trace Context, section 3.2), and `X-Request-Id`, which has no standard. Pure.
 
+use std::fmt;
+
 /// A `traceparent` of version 00, or of a later one as far as that is compatible with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Trace {
@@ -11,25 +13,24 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    const ID: usize = 32;
-    const PARENT: usize = 16;
+    const ID: usize = 16;
+    const PARENT: usize = 8;
 
     /// Takes a value apart. None for one that the specification wants ignored.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (version, rest) = value.split_first_chunk::<2>()?;
-        let (id, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<{ Self::ID }>()?;
-        let (parent, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<{ Self::PARENT }>()?;
+        let (id, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<{ 2 * Self::ID }>()?;
+        let (parent, rest) =
+            rest.strip_prefix(b"-")?.split_first_chunk::<{ 2 * Self::PARENT }>()?;
         let (flags, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<2>()?;
         let is_hex = |text: &[u8]| text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let is_zero = |text: &[u8]| text.iter().all(|byte| *byte == b'0');
         let whole =
             if version == b"00" { rest.is_empty() } else { rest.is_empty() || rest[0] == b'-' };
-        let valid = [&version[..], id, parent, flags].into_iter().all(is_hex)
-            && version != b"ff"
-            && !is_zero(id)
-            && !is_zero(parent);
-        let last = char::from(flags[1]).to_digit(16).unwrap_or(0);
-        (whole && valid).then_some(Self { id: *id, parent: *parent, sampled: last & 1 == 1 })
+        let valid = [&version[..], id, parent, flags].into_iter().all(is_hex) && version != b"ff";
+        let (id, parent) = (bytes_of(id)?, bytes_of(parent)?);
+        let not_zero = id != [0; Self::ID] && parent != [0; Self::PARENT];
+        let sampled = digit(flags[1])? & 1 == 1;
+        (whole && valid && not_zero).then_some(Self { id, parent, sampled })
     }
 
     /// Of a head in the form of HTTP/1: its only `traceparent`. Two are ignored, as the
@@ -46,33 +47,51 @@ impl Trace {
     }
 
     /// The trace's id, in hexadecimal digits.
-    pub(super) fn id(&self) -> &str {
-        std::str::from_utf8(&self.id).unwrap_or_default()
+    pub(super) fn id(&self) -> impl fmt::Display {
+        Hex(self.id)
     }
 
     /// The same as bytes.
-    pub(super) fn id_bytes(&self) -> [u8; Self::ID / 2] {
-        bytes_of(&self.id)
+    pub(super) fn id_bytes(&self) -> [u8; Self::ID] {
+        self.id
     }
 
     /// The id of the caller's part as bytes.
-    pub(super) fn parent_bytes(&self) -> [u8; Self::PARENT / 2] {
-        bytes_of(&self.parent)
+    pub(super) fn parent_bytes(&self) -> [u8; Self::PARENT] {
+        self.parent
     }
 
-    /// The id of the caller's part.
-    pub(super) fn parent(&self) -> &str {
-        std::str::from_utf8(&self.parent).unwrap_or_default()
+    /// The id of the caller's part, in hexadecimal digits.
+    pub(super) fn parent(&self) -> impl fmt::Display {
+        Hex(self.parent)
     }
 }
 
-/// What hexadecimal digits stand for, two for each byte.
-fn bytes_of<const COUNT: usize>(digits: &[u8]) -> [u8; COUNT] {
-    let digit = |at: usize| digits.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-    std::array::from_fn(|at| {
-        let [high, low] = [digit(2 * at), digit(2 * at + 1)].map(|digit| digit.unwrap_or(0) as u8);
-        high << 4 | low
-    })
+fn digit(text: u8) -> Option<u8> {
+    char::from(text).to_digit(16).map(|digit| digit as u8)
+}
+
+/// What hexadecimal digits stand for, two for each byte. None for another number of them, and for
+/// what is no digit.
+fn bytes_of<const COUNT: usize>(digits: &[u8]) -> Option<[u8; COUNT]> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let mut bytes = [0; COUNT];
+    if !rest.is_empty() || pairs.len() != COUNT {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+/// Bytes, shown as hexadecimal digits in lower case.
+struct Hex<const COUNT: usize>([u8; COUNT]);
+
+impl<const COUNT: usize> fmt::Display for Hex<COUNT> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +108,11 @@ mod tests {
         {
             let value = value.replace("ID", ID).replace("PARENT", PARENT);
             let trace = Trace::parse(value.as_bytes()).unwrap();
-            assert_eq!((trace.id(), trace.parent(), trace.sampled), (ID, PARENT, sampled));
+            assert_eq!(
+                (trace.id().to_string(), trace.parent().to_string()),
+                (ID.into(), PARENT.into())
+            );
+            assert_eq!(trace.sampled, sampled);
             assert_eq!(trace.parent_bytes(), [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
             assert_eq!(trace.id_bytes()[14..], [0x31, 0x9c]);
         }
@@ -119,8 +142,9 @@ mod tests {
     fn it_is_found_in_a_head() {
         let one = format!("TraceParent:\t00-{ID}-{PARENT}-01 \r\n");
         let head = |lines: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
-        let id =
-            |lines: &str| Trace::of_head(head(lines).as_bytes()).map(|trace| trace.id().to_owned());
+        let id = |lines: &str| {
+            Trace::of_head(head(lines).as_bytes()).map(|trace| trace.id().to_string())
+        };
         assert_eq!(id(&one).as_deref(), Some(ID));
         assert_eq!(id(&format!("{one}{one}")), None, "two of them");
         assert_eq!(id(&one.replace("TraceParent", "traceparents")), None);

@@ -114,7 +114,8 @@ impl Account {
             (gid, vec![gid])
         } else {
             let gid = own.ok_or_else(|| AccountError::NeedsGroup(name.to_owned()))?;
-            (gid, groups_of(group, login.unwrap_or_default(), gid))
+            // A user without an entry is a member of no further group.
+            (gid, login.map_or_else(|| vec![gid], |login| groups_of(group, login, gid)))
         };
         Ok(Self { name: name.to_owned(), uid, gid, groups })
     }

@@ -108,7 +108,8 @@ pub(crate) fn successors_of(path: &Path) -> Vec<PathBuf> {
 }
 
 fn here() -> PathBuf {
-    std::env::current_dir().unwrap_or_default()
+    // A working folder that is gone leaves relative paths as they are: opening them fails and says so.
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::new())
 }
 
 /// Its names, `..` and a leading `/` among them.

@@ -30,7 +30,7 @@ pub(crate) struct ControlGroups {
 impl ControlGroups {
     /// Reads them below `root`, which is `/` but in tests.
     pub(crate) fn read(root: &Path) -> Self {
-        let groups = text(&root.join("proc/self/cgroup")).unwrap_or_default();
+        let groups = text(&root.join("proc/self/cgroup")).unwrap_or_else(String::new);
         let top = root.join("sys/fs/cgroup");
         let unified = folders(&top, own_group(&groups, ""));
         let memory_v1 = folders(&top.join("memory"), own_group(&groups, "memory"));

@@ -26,9 +26,9 @@ pub(super) fn plan(mode: KtlsMode) -> Result<(KtlsPlan, String), StartError> {
         let obstacle = support.unavailable();
         let why = obstacle.map_or_else(|| "the kernel refuses it".to_owned(), |o| o.to_string());
         if mode != KtlsMode::Auto {
-            let remedy =
-                obstacle.and_then(crate::tls::kernel::Obstacle::remedy).map(|r| format!("; {r}"));
-            return Err(StartError::KernelTls(why + &remedy.unwrap_or_default()));
+            let remedy = obstacle.and_then(crate::tls::kernel::Obstacle::remedy);
+            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
+            return Err(StartError::KernelTls(why + &remedy));
         }
         return Ok(user_space(&why));
     }

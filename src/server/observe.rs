@@ -160,7 +160,7 @@ impl Drop for Historian {
 
 fn certificate(served: ServedCertificate) -> CertificateFacts {
     CertificateFacts {
-        name: served.names.into_iter().next().unwrap_or_default(),
+        name: served.names.into_iter().next().unwrap_or_else(String::new),
         file: served.file.display().to_string(),
         not_after: served.not_after,
     }

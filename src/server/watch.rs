@@ -92,11 +92,11 @@ impl Watch {
     /// # Errors
     /// The text says which cannot.
     pub(super) fn check(&self, look: &[Stamp]) -> Result<(), String> {
-        match look.iter().position(|stamp| *stamp == Stamp::Unrepeatable) {
-            Some(place) => Err(format!(
-                "{}: not a file that can be read again",
-                self.files.get(place).map(|file| file.display().to_string()).unwrap_or_default()
-            )),
+        let mut looked = self.files.iter().zip(look);
+        match looked.find(|(_, stamp)| **stamp == Stamp::Unrepeatable) {
+            Some((file, _)) => {
+                Err(format!("{}: not a file that can be read again", file.display()))
+            }
             None => Ok(()),
         }
     }

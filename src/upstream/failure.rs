@@ -33,8 +33,6 @@ pub(crate) enum Reason {
     ReadTimeout,
     /// The line is full, or took too long.
     Busy,
-    /// As many connections have switched protocols as may.
-    Tunnels,
     /// This host cannot open a connection.
     Local,
 }
@@ -54,7 +52,7 @@ impl Reason {
             Self::SendTimeout => "connection_write_timeout",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ReadTimeout => "connection_read_timeout",
-            Self::Busy | Self::Tunnels => "connection_limit_reached",
+            Self::Busy => "connection_limit_reached",
             Self::Local => "proxy_internal_error",
         }
     }
@@ -65,7 +63,7 @@ impl Reason {
             Self::ConnectTimeout | Self::SendTimeout | Self::ResponseTimeout => {
                 Status::GatewayTimeout
             }
-            Self::Busy | Self::Tunnels | Self::Local => Status::ServiceUnavailable,
+            Self::Busy | Self::Local => Status::ServiceUnavailable,
             Self::Refused
             | Self::Unroutable
             | Self::NameUnknown

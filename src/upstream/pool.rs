@@ -29,9 +29,6 @@ struct Worker {
     keeper: Cell<Option<TaskId>>,
     /// Bytes of request content that are held.
     held: Cell<usize>,
-    /// Connections that have switched protocols, or ask to; and how many may.
-    tunnels: Cell<usize>,
-    most_tunnels: usize,
     random: Cell<u64>,
 }
 
@@ -66,30 +63,14 @@ pub(super) struct Held {
     bytes: usize,
 }
 
-/// The place of a connection that switches protocols, until this is dropped.
-pub(super) struct Tunnel {
-    worker: Rc<Worker>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.worker.tunnels.set(self.worker.tunnels.get().saturating_sub(1));
-        self.shared.counts.tunnels.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Pools {
-    /// The pools of the worker of this ring; none yet. Of its connections `most_tunnels` may switch
-    /// protocols at a time.
-    pub(crate) fn new(ring: &Rc<Ring>, most_tunnels: usize) -> Self {
+    /// The pools of the worker of this ring; none yet.
+    pub(crate) fn new(ring: &Rc<Ring>) -> Self {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
         let worker = Rc::new(Worker {
             ring: Rc::clone(ring),
             keeper: Cell::new(None),
             held: Cell::new(0),
-            tunnels: Cell::new(0),
-            most_tunnels,
             random: Cell::new(seed),
         });
         Self { pools: RefCell::default(), worker }
@@ -162,15 +143,15 @@ impl fmt::Debug for Pool {
 impl Pool {
     fn new(worker: &Rc<Worker>, shared: &Arc<Shared>) -> Self {
         let options = &shared.options;
-        let first = shared.servers().first();
-        let default_host = first.map(|server| match &server.address {
+        // The check of the configuration lets no pool through without a server.
+        let default_host = match &shared.servers()[0].address {
             UpstreamAddress::Tcp(host, port) => format!("{host}:{port}"),
             UpstreamAddress::Unix(_) => "localhost".to_owned(),
-        });
+        };
         let forward = Forward {
             path: PathRule { as_sent: options.path_as_sent, ..PathRule::default() },
             host: options.host.as_ref().map(|host| host.as_bytes().into()),
-            default_host: default_host.unwrap_or_default().into_bytes().into(),
+            default_host: default_host.into_bytes().into(),
             keeps_underscores: options.underscores,
             forwarding: match options.forwarded {
                 ForwardedForm::XForwarded => Forwarding::XForwarded,
@@ -208,27 +189,6 @@ impl Pool {
     /// Whether a request may switch to this protocol.
     pub(crate) fn allows_switch(&self, protocol: &str) -> bool {
         self.shared.options.upgrade.iter().any(|allowed| allowed == protocol)
-    }
-
-    /// A place for a connection that switches protocols, if there is one: such connections last, and
-    /// leave room for others.
-    pub(super) fn open_tunnel(&self) -> Option<Tunnel> {
-        let (worker, counts) = (&self.worker, &self.shared.counts);
-        let most = u64::from(self.shared.options.tunnels);
-        let more = |open: u64| (open < most).then_some(open + 1);
-        if worker.tunnels.get() >= worker.most_tunnels
-            || counts.tunnels.fetch_update(Relaxed, Relaxed, more).is_err()
-        {
-            counts.tunnels_refused.fetch_add(1, Relaxed);
-            return None;
-        }
-        worker.tunnels.set(worker.tunnels.get() + 1);
-        Some(Tunnel { worker: Rc::clone(worker), shared: Arc::clone(&self.shared) })
-    }
-
-    /// Whether clients get the reason why a server did not answer.
-    pub(crate) fn tells_reasons(&self) -> bool {
-        self.shared.options.proxy_status
     }
 
     /// Field lines were dropped for a `_` in their names.

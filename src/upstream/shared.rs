@@ -244,7 +244,7 @@ impl Shared {
         let draw = Draw { random: wish.random, key: wish.key, turn, except: wish.except };
         let chosen = choose(self.policy(), count, &load, &draw).unwrap_or_else(|| {
             let due = |at: &usize| lock(&self.servers[*at].health).due();
-            (0..count).min_by_key(due).unwrap_or(0)
+            (1..count).fold(0, |first, at| if due(&at) < due(&first) { at } else { first })
         });
         let server = &self.servers[chosen];
         if fitness(server, now) == Fitness::Due {

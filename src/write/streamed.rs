@@ -4,7 +4,10 @@
 //! ones are sealed from where they lie, or lent to the kernel. Nothing leaves until there is no room
 //! for more or the caller flushes.
 
-use super::{WriteError, Writer, sealing::COPIED};
+use super::{
+    WriteError, Writer,
+    sealing::{COPIED, Lasting},
+};
 use crate::ring::{Chunk, Socket};
 
 /// Framing around a chunk: what stands before it, and what behind it. A few bytes each.
@@ -35,7 +38,8 @@ impl Writer {
             range.start += {
                 let (now, open) = (self.ring.now(), self.open);
                 let moved = &mut self.notes.moved;
-                self.sealing.lend_content(content, range.clone(), open, now, moved)?
+                let lasting = Lasting::Content(content);
+                self.sealing.lend(lasting, range.clone(), open, now, moved)?
             };
             if range.is_empty() {
                 break;

@@ -18,7 +18,7 @@ use super::{
     memory::Waits,
     observed::Notes,
     rekey::NextKeys,
-    sealing::{Load, Sealing},
+    sealing::{Lasting, Load, Sealing},
 };
 use crate::{
     config::Timeouts,
@@ -261,7 +261,7 @@ impl Writer {
         range: Range<usize>,
     ) -> Result<usize, WriteError> {
         let now = self.ring.now();
-        self.sealing.lend(pages, range, self.open, now, &mut self.notes.moved)
+        self.sealing.lend(Lasting::Pages(pages), range, self.open, now, &mut self.notes.moved)
     }
 
     /// Sends all that waits, and gives its memory back. May be dropped and called again.

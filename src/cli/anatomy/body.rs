@@ -84,8 +84,8 @@ impl Chunked {
     /// The state after one byte outside of a chunk's data.
     fn step(&self, byte: u8) -> Result<Self, &'static str> {
         Ok(match (self, byte) {
-            (Self::Size(size, _), digit) if digit.is_ascii_hexdigit() => {
-                let digit = char::from(digit).to_digit(16).unwrap_or_default();
+            (Self::Size(size, _), byte) if byte.is_ascii_hexdigit() => {
+                let digit = char::from(byte).to_digit(16).ok_or("a digit that is none")?;
                 let size = size.checked_mul(16).and_then(|size| size.checked_add(digit.into()));
                 Self::Size(size.ok_or("a chunk of more than 16 EiB")?, true)
             }

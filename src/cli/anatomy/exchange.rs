@@ -140,7 +140,7 @@ fn agreed(tls: &ClientConnection) -> Agreed {
     let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     Agreed {
         version,
-        suite: suite.unwrap_or_default(),
+        suite: suite.unwrap_or_else(|| "none".to_owned()),
         group: tls.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
         resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         retried: tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest),

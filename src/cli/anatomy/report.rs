@@ -188,7 +188,7 @@ fn tls(summary: &Summary<'_>) -> String {
 
 fn response(exchange: &Exchange) -> String {
     let head = &exchange.head;
-    let server = head.server.as_deref().map(|name| format!(" from {name}")).unwrap_or_default();
+    let server = head.server.as_deref().map_or_else(String::new, |name| format!(" from {name}"));
     let ending = match exchange.ending {
         Ending::Notified => "closed with close_notify",
         Ending::Silent => "closed without close_notify",

@@ -55,13 +55,13 @@ impl HeadReader {
                 }
                 Err(error) => return Err(error.to_string()),
             };
-            let status = parsed.code.unwrap_or_default();
+            let status = parsed.code.ok_or("a head without a status")?;
             if (100..200).contains(&status) && status != 101 {
                 self.gathered.drain(..bytes);
                 continue;
             }
             let body = self.body(status, parsed.headers)?;
-            let head = head(&parsed, bytes);
+            let head = head(&parsed, status, bytes);
             return Ok(Some((head, body, self.gathered.split_off(bytes))));
         }
     }
@@ -88,10 +88,10 @@ impl HeadReader {
     }
 }
 
-fn head(parsed: &httparse::Response<'_, '_>, bytes: usize) -> Head {
+fn head(parsed: &httparse::Response<'_, '_>, status: u16, bytes: usize) -> Head {
     Head {
-        status: parsed.code.unwrap_or_default(),
-        reason: printable(parsed.reason.unwrap_or_default()),
+        status,
+        reason: printable(parsed.reason.unwrap_or("")),
         bytes,
         server: values(parsed.headers, "server").next().map(|name| printable(&name)),
         metrics: values(parsed.headers, "server-timing")

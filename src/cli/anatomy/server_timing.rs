@@ -128,7 +128,7 @@ mod tests {
         #[test]
         fn nothing_in_a_field_reaches_the_terminal_as_control(text in "\\PC*|[\\x00-\\xff]*") {
             for metric in parse(&text) {
-                let text = metric.name + &metric.description.unwrap_or_default();
+                let text = metric.name + metric.description.as_deref().unwrap_or("");
                 prop_assert!(!text.chars().any(char::is_control));
             }
         }

@@ -46,7 +46,7 @@ impl FromStr for Target {
             }
             _ => text,
         };
-        let rest = rest.split('#').next().unwrap_or_default();
+        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (authority, path) = match rest.find(['/', '?']) {
             Some(at) if rest[at..].starts_with('/') => (&rest[..at], rest[at..].to_owned()),
             Some(at) => (&rest[..at], format!("/{}", &rest[at..])),

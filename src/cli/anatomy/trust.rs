@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use crate::cli::{Exit, complain};
 use crate::tls::identity::SelfSigned;
 
 /// A client configuration, and what there is to say about whom it trusts.
@@ -42,7 +43,10 @@ impl Trust {
         // was given may be all that is needed, and the handshake says if it was not.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(own) = SelfSigned::kept_file().filter(|file| file.exists()) {
-            roots.add_parsable_certificates(read(&own).unwrap_or_default());
+            match read(&own) {
+                Ok(certificates) => drop(roots.add_parsable_certificates(certificates)),
+                Err(why) => drop(complain(Exit::Done, format_args!("warning: {why}"))),
+            }
         }
         for file in files {
             let certificates = read(file)?;

@@ -42,8 +42,8 @@ impl Wait {
     /// Whether so much is left that it deserves a look: more than a slow system call and most of
     /// the wait.
     pub(super) fn is_suspect(&self) -> bool {
-        let rest = self.unexplained().unwrap_or_default();
-        rest > Duration::from_millis(5) && rest * 2 > self.ours
+        self.unexplained()
+            .is_some_and(|rest| rest > Duration::from_millis(5) && rest * 2 > self.ours)
     }
 }
 

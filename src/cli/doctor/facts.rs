@@ -63,12 +63,12 @@ impl Facts {
     pub(super) fn gather(root: &Path) -> Self {
         let host = Host { root };
         let name = rustix::system::uname();
-        let cpuinfo = host.text("proc/cpuinfo").unwrap_or_default();
+        let cpuinfo = host.text("proc/cpuinfo").unwrap_or_else(String::new);
         let locked = getrlimit(Resource::Memlock);
         let files = getrlimit(Resource::Nofile);
         let groups = ControlGroups::read(root);
         let release = host.text("proc/sys/kernel/osrelease");
-        let status = host.text("proc/self/status").unwrap_or_default();
+        let status = host.text("proc/self/status").unwrap_or_else(String::new);
         Self {
             release: release.or_else(|| Some(name.release().to_string_lossy().into_owned())),
             machine: Some(name.machine().to_string_lossy().into_owned()),

@@ -69,7 +69,7 @@ fn exchange(mut stream: impl Read + Write, path: &str) -> io::Result<Vec<u8>> {
 fn report(answer: &[u8]) -> Result<Value, String> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let (head, body) = answer.split_at(end.ok_or("what it sends is not HTTP")? + 4);
-    let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let status = head.split(|byte| *byte == b' ').nth(1).ok_or("its answer has no status")?;
     if status != b"200" {
         return Err(format!("it answers {}", String::from_utf8_lossy(status)));
     }

@@ -79,15 +79,13 @@ impl Faults {
 impl Placed {
     fn new(text: &str, fault: Fault) -> Self {
         let start = floor(text, fault.at.start);
-        let before = text.get(..start).unwrap_or_default();
+        let (before, after) = text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line_text = text.get(line_start..).unwrap_or_default();
-        let line_text = line_text.lines().next().unwrap_or_default();
+        let line_text = text[line_start..].lines().next().unwrap_or("");
         let line = before.matches('\n').count() + 1;
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        let column = before[line_start..].chars().count() + 1;
         let end = floor(text, fault.at.end).max(start);
-        let marked = text.get(start..end).unwrap_or_default();
-        let marked = marked.lines().next().unwrap_or_default().chars().count();
+        let marked = after[..end - start].lines().next().map_or(0, |line| line.chars().count());
         let Fault { problem, advice, .. } = fault;
         Self { line, column, text: line_text.to_owned(), width: marked.max(1), problem, advice }
     }

@@ -40,9 +40,10 @@ impl Clients {
     /// There is a mode and no authority.
     pub(super) fn finish(&self) -> Result<Option<ClientAuth>, &'static str> {
         match (&self.ca, self.mode) {
-            (Some(ca), mode) => {
-                Ok(Some(ClientAuth { ca: ca.clone(), mode: mode.unwrap_or_default() }))
-            }
+            (Some(ca), mode) => Ok(Some(ClientAuth {
+                ca: ca.clone(),
+                mode: mode.unwrap_or_else(ClientAuthMode::default),
+            })),
             (None, Some(_)) => Err("client_auth needs client_ca, the file of the authorities"),
             (None, None) => Ok(None),
         }

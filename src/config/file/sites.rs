@@ -182,7 +182,7 @@ impl RouteDraft {
             }
             Action::Fixed(fixed)
         };
-        let mut route = Route::new(path.unwrap_or_default(), action);
+        let mut route = Route::new(path.unwrap_or_else(RoutePath::default), action);
         route.exact = exact;
         route.rate = self.rate;
         route.headers = self.headers;

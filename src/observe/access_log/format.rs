@@ -50,11 +50,11 @@ impl<'h> Asked<'h> {
         let _ = request.parse(head);
         let (Some(method), Some(target)) = (request.method, request.path) else {
             let line = head.split(|byte| *byte == b'\r' || *byte == b'\n').find(|l| !l.is_empty());
-            return Self { target: line.unwrap_or_default(), ..Self::default() };
+            return Self { target: line.unwrap_or(b""), ..Self::default() };
         };
         let field = |name: &str| {
             let line = request.headers.iter().find(|line| line.name.eq_ignore_ascii_case(name));
-            line.map(|line| cut(line.value, FIELD)).unwrap_or_default()
+            line.map_or(&b""[..], |line| cut(line.value, FIELD))
         };
         Self {
             method: method.as_bytes(),
@@ -192,7 +192,7 @@ fn push_json(
         let _ = write!(text, ",\"{name}\":");
         json::push_string(text, &String::from_utf8_lossy(value));
     };
-    let peer = line.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    let peer = line.peer.map_or_else(String::new, |peer| peer.to_string());
     string("peer", peer.as_bytes());
     string("method", asked.method);
     string("target", asked.target);
@@ -200,14 +200,14 @@ fn push_json(
     string("referer", asked.referer);
     string("user_agent", asked.user_agent);
     string("request_id", asked.request_id);
-    let ids = asked.trace.as_ref().map(|trace| (trace.id(), trace.parent()));
-    let (trace, parent) = ids.unwrap_or_default();
-    string("trace_id", trace.as_bytes());
+    let id = asked.trace.as_ref().map_or_else(String::new, |trace| trace.id().to_string());
+    let parent = asked.trace.as_ref().map_or_else(String::new, |trace| trace.parent().to_string());
+    string("trace_id", id.as_bytes());
     string("parent_id", parent.as_bytes());
     string("group", finished.agreed.group.as_bytes());
     string("taken", route_name(finished.route).as_bytes());
     let endpoint = finished.endpoint.is_named().then(|| finished.endpoint.name());
-    string("endpoint", endpoint.unwrap_or_default().as_bytes());
+    string("endpoint", endpoint.unwrap_or_else(String::new).as_bytes());
     let _ = write!(
         text,
         ",\"status\":{},\"bytes\":{},\"resumed\":{},\"number\":{},\"complete\":{},\

@@ -289,7 +289,7 @@ impl Writing {
             }
             let (wall, now) = (SystemTime::now(), batch.start.elapsed());
             for line in &batch.lines {
-                let head = batch.heads.get(line.head.clone()).unwrap_or_default();
+                let head = &batch.heads[line.head.clone()];
                 let ago = Duration::from_nanos(now.saturating_sub(line.finished.ended));
                 self.format.push_line(&mut text, line, head, (batch.worker, wall - ago));
             }

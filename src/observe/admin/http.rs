@@ -44,7 +44,7 @@ pub(super) fn ask(stream: &mut impl Read, local_names: bool) -> io::Result<Asked
         if count == 0 {
             return Ok(Asked::Gone);
         }
-        bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+        bytes.extend_from_slice(&piece[..count]);
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(&bytes) {
@@ -68,11 +68,11 @@ fn judge(request: &httparse::Request<'_, '_>, local_names: bool) -> Asked {
         Some("HEAD") => true,
         _ => return Asked::Refused(405),
     };
-    let target = request.path.unwrap_or_default();
+    let target = request.path.unwrap_or("");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (path, query) = (path.to_owned(), query.to_owned());
     let accept = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("accept"));
-    let exposition = Exposition::wanted(accept.map(|field| field.value).unwrap_or_default());
+    let exposition = Exposition::wanted(accept.map_or(&b""[..], |field| field.value));
     Asked::Path { path, query, head_only, exposition }
 }
 
@@ -105,8 +105,8 @@ pub(super) fn span(query: &str) -> Result<Option<Span>, &'static str> {
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+        Some(rest) => rest.split_once(']').map_or(rest, |(name, _)| name),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
     };
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -10,7 +10,7 @@ mod summary;
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Anatomy, SlowOnWorker,
+    Anatomy, SlowOnWorker, ThreadFigures,
     access_log::Totals,
     anatomy::slowest_of,
     kernel::KernelCounters,
@@ -113,7 +113,7 @@ impl History {
             at: anatomy.uptime,
             workers: workers.collect(),
             kernel: anatomy.kernel.counters(),
-            log: anatomy.access_log.unwrap_or_default(),
+            log: anatomy.access_log.unwrap_or_else(Totals::default),
             slowest: slowest_of(anatomy.uncollected.clone(), 1, |one, other| {
                 one.worker == other.worker
                     && one.slow.finished.class() == other.slow.finished.class()
@@ -195,7 +195,10 @@ impl History {
             let earlier = earlier.as_deref().unwrap_or(&nothing);
             let clock = worker.as_ref().map_or(0, |worker| worker.now);
             let thread = later.as_ref().and_then(|later| later.scheduled);
-            threads.push(thread.map(|now| now.since(earlier.scheduled.unwrap_or_default())));
+            threads
+                .push(thread.map(|now| {
+                    now.since(earlier.scheduled.unwrap_or_else(ThreadFigures::default))
+                }));
             workers
                 .push(later.map(|later| Box::new(later.snapshot(earlier, &counted, stall, clock))));
         }
@@ -209,11 +212,11 @@ impl History {
         if last.is_none() {
             slowest.extend(now.uncollected.iter().copied());
         }
-        let earlier = first_point.map(|point| point.kernel).unwrap_or_default();
+        let earlier = first_point.map_or_else(KernelCounters::default, |point| point.kernel);
         let later = last_point.map_or_else(|| now.kernel.counters(), |point| point.kernel);
         let log = now.access_log.map(|log| {
             let later = last_point.map_or(log, |point| point.log);
-            later.since(first_point.map(|point| point.log).unwrap_or_default())
+            later.since(first_point.map_or_else(Totals::default, |point| point.log))
         });
         let kernel = match first_point {
             // Nothing is known of the kernel's counters at the start.

@@ -15,7 +15,7 @@ pub(super) fn add(text: String, anatomy: &Anatomy) -> String {
             let bound = FINE.get(FINE.partition_point(|bound| *bound < total));
             let le = bound.map_or("+Inf".to_owned(), |bound| format!("{:?}", seconds(*bound)));
             // Slower ones come later, and take the place of those before.
-            of_bucket.insert(le, (trace.id().to_owned(), seconds(total)));
+            of_bucket.insert(le, (trace.id().to_string(), seconds(total)));
         }
     }
     if of_bucket.is_empty() {

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::{each, seconds, stall, time};
 use crate::observe::{
     Blame, SlowOnWorker, request_clock::route_name, slow::Finished, stage::REQUEST_STAGES,
-    trace::Trace,
 };
 
 /// A slow request, as seen from `now`.
@@ -32,7 +31,7 @@ pub(super) fn value(on: &SlowOnWorker, now: SystemTime) -> Value {
         "tls": finished.agreed.version,
         "protocol": finished.agreed.protocol,
         "stream": finished.stream,
-        "trace_id": on.slow.trace.as_ref().map(Trace::id),
+        "trace_id": on.slow.trace.as_ref().map(|trace| trace.id().to_string()),
         "group": finished.agreed.group,
         "end": finished.end.map(|end| end.to_string()),
         "blame": blame(finished),
@@ -78,8 +77,8 @@ fn method_and_path(head: &[u8]) -> (String, String) {
     let line_end = head.iter().position(|byte| *byte == b'\r' || *byte == b'\n');
     let line = &head[..line_end.unwrap_or(head.len())];
     let mut words = line.split(|byte| *byte == b' ');
-    let method = String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
-    let path = words.next().unwrap_or_default();
+    let method = String::from_utf8_lossy(words.next().unwrap_or(b"")).into_owned();
+    let path = words.next().unwrap_or(b"");
     // A path that nothing follows, in a line that does not end, goes on beyond what was kept.
     let cut = path.len() > PATH || (line_end.is_none() && words.next().is_none());
     let path = path.get(..PATH).unwrap_or(path);

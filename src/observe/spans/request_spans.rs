@@ -120,7 +120,7 @@ impl Asked {
 /// "Status").
 fn status(finished: &Finished) -> Option<Status> {
     let failed = finished.status >= 500 || !finished.complete;
-    let message = finished.end.map(|end| end.to_string()).unwrap_or_default();
+    let message = finished.end.map_or_else(String::new, |end| end.to_string());
     failed.then(|| Status { message, code: Code::Error.into() })
 }
 

@@ -53,7 +53,7 @@ impl Memory {
     /// Memory that nobody uses, emptied; new if there is none.
     fn take(&mut self) -> Rc<Vec<u8>> {
         let free = self.0.iter().position(|memory| Rc::strong_count(memory) == 1);
-        let mut memory = free.map(|at| self.0.swap_remove(at)).unwrap_or_default();
+        let mut memory = free.map_or_else(Rc::default, |at| self.0.swap_remove(at));
         Rc::make_mut(&mut memory).clear();
         memory
     }

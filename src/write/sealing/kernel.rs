@@ -3,13 +3,13 @@
 
 #![expect(clippy::unused_self, reason = "both ways of sealing have the same methods")]
 
-use std::{ops::Range, os::fd::AsFd, rc::Rc};
+use std::{ops::Range, os::fd::AsFd};
 
-use super::{Layout, Load, Places};
+use super::{Lasting, Layout, Load, Places};
 use crate::{
     observe::Moved,
     record::{ContentType, MAX_PLAINTEXT, Suite, TrafficKeys},
-    ring::{Content, MAX_VECTORS, Message, Pages, Ring, SendBuf, SendClass, Socket},
+    ring::{MAX_VECTORS, Message, Ring, SendBuf, SendClass, Socket},
     tls::kernel,
     write::WriteError,
 };
@@ -132,36 +132,11 @@ impl KernelSealing {
 
     pub(super) fn lend(
         &mut self,
-        pages: &Rc<Pages>,
+        lasting: Lasting<'_>,
         range: Range<usize>,
         open: usize,
         _now: u64,
         moved: &mut Moved,
-    ) -> Result<usize, WriteError> {
-        self.lend_part(range, open, moved, |message, range| {
-            message.push_shared(Rc::clone(pages), range)
-        })
-    }
-
-    pub(super) fn lend_content(
-        &mut self,
-        content: &Content,
-        range: Range<usize>,
-        open: usize,
-        _now: u64,
-        moved: &mut Moved,
-    ) -> Result<usize, WriteError> {
-        self.lend_part(range, open, moved, |message, range| {
-            message.push_content(content.clone(), range)
-        })
-    }
-
-    fn lend_part(
-        &mut self,
-        range: Range<usize>,
-        open: usize,
-        moved: &mut Moved,
-        push: impl FnOnce(&mut Message, Range<usize>) -> bool,
     ) -> Result<usize, WriteError> {
         let Some(held) = &mut self.held else { return Ok(0) };
         let waiting = held.message.remaining();
@@ -175,7 +150,7 @@ impl KernelSealing {
         if len == 0 || !held.message.has_room() {
             return Ok(0);
         }
-        if !push(&mut held.message, range.start..range.start + len) {
+        if !lasting.push(&mut held.message, range.start..range.start + len) {
             return Err(FULL);
         }
         moved.lent += len as u64;

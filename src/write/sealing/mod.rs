@@ -57,6 +57,30 @@ impl Layout {
     pub(super) const PLAIN: Self = Self { gap: 0, most: usize::MAX };
 }
 
+/// Bytes that never change and that a message can keep: pages of a file, or content of any kind.
+#[derive(Clone, Copy)]
+pub(super) enum Lasting<'c> {
+    Pages(&'c Rc<Pages>),
+    Content(&'c Content),
+}
+
+impl<'c> Lasting<'c> {
+    fn bytes(self) -> &'c [u8] {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Content(content) => content,
+        }
+    }
+
+    /// Adds a range to what a message sends. False if that has no room for it, or it does not exist.
+    fn push(self, message: &mut Message, range: Range<usize>) -> bool {
+        match self {
+            Self::Pages(pages) => message.push_shared(Rc::clone(pages), range),
+            Self::Content(content) => message.push_content(content.clone(), range),
+        }
+    }
+}
+
 /// What waits to leave, and who seals it.
 #[derive(Debug)]
 pub(super) enum Sealing {
@@ -179,28 +203,13 @@ impl Sealing {
     /// What the record layer says.
     pub(super) fn lend(
         &mut self,
-        pages: &Rc<Pages>,
+        lasting: Lasting<'_>,
         range: Range<usize>,
         open: usize,
         now: u64,
         moved: &mut Moved,
     ) -> Result<usize, WriteError> {
-        each!(self, sealing => sealing.lend(pages, range, open, now, moved))
-    }
-
-    /// The same for content of any kind.
-    ///
-    /// # Errors
-    /// What the record layer says.
-    pub(super) fn lend_content(
-        &mut self,
-        content: &Content,
-        range: Range<usize>,
-        open: usize,
-        now: u64,
-        moved: &mut Moved,
-    ) -> Result<usize, WriteError> {
-        each!(self, sealing => sealing.lend_content(content, range, open, now, moved))
+        each!(self, sealing => sealing.lend(lasting, range, open, now, moved))
     }
 
     /// Gathers a record of another type than application data. Nothing else may wait.

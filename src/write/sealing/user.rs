@@ -2,13 +2,13 @@
 
 #![expect(clippy::unused_self, reason = "both ways of sealing have the same methods")]
 
-use std::{ops::Range, rc::Rc};
+use std::ops::Range;
 
-use super::{COPIED, Layout, Load, Places, class_of};
+use super::{COPIED, Lasting, Layout, Load, Places, class_of};
 use crate::{
     observe::Moved,
     record::{ContentType, MAX_OVERHEAD, MAX_PLAINTEXT, Sealer, TrafficKeys},
-    ring::{Content, MAX_VECTORS, Pages, Ring, SendBuf, SendClass, Socket},
+    ring::{MAX_VECTORS, Ring, SendBuf, SendClass, Socket},
     write::{RecordSizing, WriteError},
 };
 
@@ -122,35 +122,13 @@ impl UserSealing {
 
     pub(super) fn lend(
         &mut self,
-        pages: &Rc<Pages>,
-        range: Range<usize>,
-        open: usize,
-        now: u64,
-        moved: &mut Moved,
-    ) -> Result<usize, WriteError> {
-        self.seal_from(pages, range, open, now, moved)
-    }
-
-    pub(super) fn lend_content(
-        &mut self,
-        content: &Content,
-        range: Range<usize>,
-        open: usize,
-        now: u64,
-        moved: &mut Moved,
-    ) -> Result<usize, WriteError> {
-        self.seal_from(content, range, open, now, moved)
-    }
-
-    fn seal_from(
-        &mut self,
-        bytes: &[u8],
+        lasting: Lasting<'_>,
         mut range: Range<usize>,
         open: usize,
         now: u64,
         moved: &mut Moved,
     ) -> Result<usize, WriteError> {
-        let whole = range.len();
+        let (bytes, whole) = (lasting.bytes(), range.len());
         let Some(held) = &mut self.held else { return Ok(0) };
         held.close(&mut self.sealer, &mut self.sizing)?;
         while !range.is_empty() {
