@@ -8,7 +8,6 @@
 
 mod authority;
 mod beside;
-mod both;
 mod client;
 mod configured;
 mod host;
@@ -41,6 +40,7 @@ mod paths;
 mod per_address;
 mod plain;
 mod polling;
+mod port;
 mod privilege;
 mod proxy;
 mod ranges;

@@ -106,9 +106,8 @@ fn a_server_that_does_not_answer_is_504_and_one_that_is_not_there_502() {
     assert_eq!(silent.connections(), 2, "a late answer is not asked for again");
     server.expect_logged("http_response_timeout", 2);
 
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let reserved = crate::port::Reserved::new();
+    let gone = format!("http://127.0.0.1:{}", reserved.number);
     let server = Server::proxy(&[&gone], &[]);
     assert_eq!(ask(&mut server.connect(), "GET", "/", "", b"").head.status, 502);
     server.expect_logged("connection_refused", 1);
