@@ -148,7 +148,7 @@ def handled(example, table):
         def add(cause, act, *expected, **more):
             rows.injected(server, table, cause, act, *expected, first=get("/"), **more)
 
-        add("handler that waits", asks("/wait"), "process", "server")
-        add("handler that blocks", asks("/block"), "process", "server")
+        add("handler that waits", asks("/wait"), "waiting", "server")
+        add("handler that blocks", asks("/block"), "handler", "server")
         add("beside a handler that blocks", beside, "run_queue", "server", outside=0.05,
             so=lambda line: line["target"].endswith("beside"))

@@ -155,7 +155,7 @@ stages! {
     Decode "decode", "decode", always(Whose::Server), Counted, Compute,
         "deciding on the answer";
     Process "process", "process", seldom(Whose::Server), Counted, Kernel,
-        "waiting for a file to be looked up or read, or for an application to answer";
+        "waiting for a file to be looked up or read";
     Body "body", "request body", seldom(Whose::Client), Counted, Wait,
         "waiting for content that the client sends";
     Handler "handler", "handler", seldom(Whose::Server), Counted, Compute,
@@ -285,6 +285,7 @@ impl Stage {
             self,
             Self::Head
                 | Self::Process
+                | Self::Waiting
                 | Self::Body
                 | Self::Queue
                 | Self::Connect

@@ -9,9 +9,9 @@ function drawEndpoints(endpoints) {
     row.append(make("th", { scope: "row" }), ...Array.from({ length: 5 }, () => make("td")));
     return row;
   }, (row, endpoint) => {
-    const mean = (time) => time(endpoint.requests ? time / endpoint.requests : 0);
+    const mean = (ns) => time(endpoint.requests ? ns / endpoint.requests : 0);
     const cells = [
-      endpoint.name, `${Math.round(endpoint.tail_share * 100)} %`, endpoint.requests.toLocaleString(),
+      endpoint.name, `${Math.round(endpoint.tail_share * 100)} %`, number(endpoint.requests),
       mean(endpoint.sum_ns), mean(endpoint.handler_ns), mean(endpoint.waiting_ns),
     ];
     cells.forEach((text, at) => say(row.children[at], text));
