@@ -41,8 +41,13 @@ impl Drop for Hung {
 
 #[test]
 fn a_disk_that_does_not_answer_costs_a_503_and_nothing_else() {
-    let options = ["--listing", "--process-timeout", "300ms"];
-    let mut server = Server::start(Site::new(), &options);
+    costs_a_503_and_nothing_else(Server::start(Site::new(), &OPTIONS));
+}
+
+/// For a server that is started with these.
+pub(crate) const OPTIONS: [&str; 3] = ["--listing", "--process-timeout", "300ms"];
+
+pub(crate) fn costs_a_503_and_nothing_else(mut server: Server) {
     // Dropped before the site, which could not be removed else.
     let _hung = match Hung::mount(&server.site.root().join("hung")) {
         Ok(hung) => hung,

@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
 use crate::host::skip;
+use crate::hung;
 use crate::identity::Identity;
 use crate::proxy::upstream::Upstream;
 use crate::server::{PROGRAM, Server};
@@ -195,6 +196,18 @@ fn files_and_proxy_work_with_the_calls_of_linux_4_18_alone() {
     let server = serves_files(&["451=38"], &["--io=poll"]);
     let block = &server.start_block;
     assert!(block.contains("(--io poll). This host has no cachestat(2)"), "{block}");
+}
+
+/// Without openat2(2) every open passes through a thread: those of a dead disk hold up no others.
+#[test]
+fn a_disk_that_does_not_answer_is_apart_with_the_calls_of_linux_4_18_alone() {
+    if !can_filter() {
+        return;
+    }
+    let site = Site::new();
+    let identity = Identity::ecdsa(site.outside());
+    let program = filtered(LINUX_4_18, &[PROGRAM]);
+    hung::costs_a_503_and_nothing_else(Server::start_by(program, site, identity, &hung::OPTIONS));
 }
 
 #[test]
