@@ -143,7 +143,7 @@ impl Ring {
         flight(Op::send(Rc::clone(self), socket.into(), buffer, range))
     }
 
-    /// As [`Ring::send_message`], owned.
+    /// Sends what remains of a message; may send less. sendmsg(2).
     pub(crate) fn begin_message(
         self: &Rc<Self>,
         socket: impl Into<Descriptor>,
@@ -152,12 +152,15 @@ impl Ring {
         flight(Op::send_message(Rc::clone(self), socket.into(), message))
     }
 
-    /// As [`Ring::writable`], owned.
+    /// Waits until a socket takes bytes again, or failed.
     pub(crate) fn begin_writable(self: &Rc<Self>, socket: impl Into<Descriptor>) -> Flight<()> {
         flight(Op::writable(Rc::clone(self), socket.into()))
     }
 
-    /// As [`Ring::read_into`], owned.
+    /// Reads a file into ranges of a send buffer, one after the other; may read less.
+    ///
+    /// Fails with `InvalidInput`, and reads nothing, if there are more than
+    /// [`super::MAX_VECTORS`] ranges or one does not lie within the buffer.
     pub(crate) fn begin_read_into(
         self: &Rc<Self>,
         file: &Rc<OpenFile>,

@@ -32,7 +32,7 @@ pub(in crate::conn) struct About {
 /// Decides the answer of a request that has just come: a native handler at its path is asked first.
 ///
 /// # Errors
-/// As [`decide`].
+/// As [`decide()`].
 pub(in crate::conn) fn first<'l>(
     context: &Rc<Context>,
     socket: &Socket,
