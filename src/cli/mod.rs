@@ -9,6 +9,7 @@
 mod anatomy;
 mod check;
 mod doctor;
+mod hash_password;
 mod open_files;
 mod options;
 mod pages;
@@ -71,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(options) => doctor::run(options.json),
         Command::Anatomy(options) => anatomy::run(&options),
         Command::Top(options) => top::run(&options),
+        Command::HashPassword { name } => hash_password::run(&name),
         Command::Man => print(&pages::manual()),
         Command::Completions { shell } => print(&pages::completions(shell)),
     };

@@ -67,6 +67,11 @@ pub(super) enum Command {
     Anatomy(Anatomy),
     /// Watch a running server in the terminal: rates, stages, ends, workers, slowest requests
     Top(Top),
+    /// Read a password from standard input and print a line for [auth.NAME]
+    HashPassword {
+        /// The name of the user
+        name: String,
+    },
     /// Print the man page
     Man,
     /// Print the completions of a shell

@@ -118,6 +118,10 @@ impl Config {
         for (name, rate) in &self.rates {
             checks.note_of(format_args!("rate.{name}"), rate.check());
         }
+        checks.note(within("auth", self.auths.len(), 0, 1_000));
+        for (name, auth) in &self.auths {
+            checks.note_of(format_args!("auth.{name}"), auth.load().map(drop));
+        }
         for (name, pool) in &self.pools {
             checks.note_of(format_args!("pool.{name}"), pool.check());
         }

@@ -90,6 +90,17 @@ const SITE_BYTES: usize = 4 << 10;
 /// the service has written to a tunnel. What the service itself keeps is its own.
 const SERVICE_EXCHANGE_BYTES: usize = RECORD_PLAINTEXT_BYTES + (64 << 10);
 
+/// Threads that compute hashes of passwords.
+pub(crate) const HASHING_THREADS: usize = 2;
+
+/// Passwords that wait for one of them; beyond, 503.
+pub(crate) const HASHING_WAITING: usize = 32;
+
+/// What hashing takes, and users with their hashes: twice while one configuration takes the place of
+/// another.
+const PASSWORDS_BYTES: usize =
+    HASHING_THREADS * ((super::auth::MAX_ARGON2_KIB as usize) << 10) + (32 << 20);
+
 /// Stack, ring and tables of a worker, memory for the replies of native handlers, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -138,6 +149,10 @@ impl Config {
             // Those in use, those of the same plan that were not needed, and those of the next one.
             let bytes = self.rate_bytes().saturating_mul(3) as u64;
             ceiling.parts.push(MemoryPart { what: "rates", bytes });
+        }
+        if !self.auths.is_empty() {
+            let bytes = PASSWORDS_BYTES as u64;
+            ceiling.parts.push(MemoryPart { what: "passwords", bytes });
         }
         if !self.sites.is_empty() {
             let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();

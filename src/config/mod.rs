@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod auth;
 mod check;
 mod collector;
 #[cfg(feature = "cli")]
@@ -29,6 +30,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use auth::AuthOptions;
+pub(crate) use auth::{AuthUser, PasswordHash};
 pub use check::ConfigError;
 pub use collector::{Collector, CollectorError};
 pub use limits::Limits;
@@ -37,6 +40,7 @@ pub(crate) use listen::{ListenAddress, serves_both_families};
 #[cfg(test)]
 pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES};
+pub(crate) use memory::{HASHING_THREADS, HASHING_WAITING};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};
@@ -120,6 +124,8 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolOptions>,
     /// Rates by their names, which routes refer to, at most 1,000. Default: none.
     pub rates: BTreeMap<String, RateOptions>,
+    /// Users with passwords, by names that routes refer to, at most 1,000. Default: none.
+    pub auths: BTreeMap<String, AuthOptions>,
     /// What the server reports about itself.
     pub observe: ObserveOptions,
     /// What the program gives up of its process.
@@ -155,6 +161,7 @@ impl Default for Config {
             sites: Vec::new(),
             pools: BTreeMap::new(),
             rates: BTreeMap::new(),
+            auths: BTreeMap::new(),
             observe: ObserveOptions::default(),
             process: ProcessOptions::default(),
             log_format: LogFormat::Text,
@@ -196,6 +203,14 @@ impl Config {
             if !routes().any(|route| route.rate.as_ref() == Some(rate)) {
                 lints.push(format!("no route uses the rate {rate:?}; leave it out"));
             }
+        }
+        for auth in self.auths.keys() {
+            if !routes().any(|route| route.auth.as_ref() == Some(auth)) {
+                lints.push(format!("no route uses auth {auth:?}; leave it out"));
+            }
+        }
+        if !self.plain.is_empty() && routes().any(|route| route.auth.is_some()) {
+            lints.push("passwords cross the listeners of plain in the clear".to_owned());
         }
         lints
     }

@@ -22,7 +22,7 @@ use crate::{
     process::routes::Paths,
 };
 use crate::{
-    files::Stores,
+    files::{Pool, Stores},
     observe::{Counts, Observer},
     ring::Ring,
     tls::SharedConfig,
@@ -52,6 +52,8 @@ pub(crate) struct Context {
     pub observer: Rc<Observer>,
     /// The connections to servers that requests are passed on to.
     pools: Rc<Pools>,
+    /// Threads that compute hashes of passwords.
+    pub(super) hashing: Pool,
     /// What answers in place of the folder.
     #[cfg(feature = "service")]
     pub(super) applications: crate::service::Mounted,
@@ -92,6 +94,7 @@ impl Context {
             prepared: RefCell::default(),
             observer,
             pools,
+            hashing: Pool::default(),
             #[cfg(feature = "service")]
             applications: crate::service::Mounted::default(),
             #[cfg(feature = "service")]
@@ -103,6 +106,13 @@ impl Context {
             counts: RefCell::default(),
             log_limit: LogLimit::default(),
         }
+    }
+
+    /// Has these threads compute hashes of passwords.
+    #[must_use]
+    pub(crate) fn with_hashing(mut self, hashing: Pool) -> Self {
+        self.hashing = hashing;
+        self
     }
 
     /// Whether nothing but files, redirects and the like is served.

@@ -23,11 +23,21 @@ const MAX_WAITING: usize = 64;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool, shared by the workers of a server.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Pool(Arc<Shared>);
 
-#[derive(Default)]
+impl Default for Pool {
+    /// The pool for what waits for disks.
+    fn default() -> Self {
+        Self::of("files", MAX_THREADS, MAX_WAITING)
+    }
+}
+
 struct Shared {
+    /// Threads that run jobs, and jobs that wait for one, at most.
+    bounds: (usize, usize),
+    /// What its threads are called.
+    name: &'static str,
     state: Mutex<State>,
     /// There is a job, or the pool closes.
     called: Condvar,
@@ -53,17 +63,23 @@ impl Shared {
 }
 
 impl Pool {
+    /// A pool of at most so many threads, and so many jobs that wait for one.
+    pub(crate) fn of(name: &'static str, threads: usize, waiting: usize) -> Self {
+        let (state, called, ended) = Default::default();
+        Self(Arc::new(Shared { bounds: (threads, waiting), name, state, called, ended }))
+    }
+
     /// Runs a job on one of the threads, as soon as one is free.
     ///
     /// # Errors
     /// `ResourceBusy`: too many jobs wait, or the pool is closed. Or there is no thread and none
     /// can be made.
-    pub(super) fn run(&self, job: Job) -> io::Result<()> {
+    pub(crate) fn run(&self, job: Job) -> io::Result<()> {
         let mut state = self.0.lock();
-        if state.closed || state.jobs.len() >= MAX_WAITING {
+        if state.closed || state.jobs.len() >= self.0.bounds.1 {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "too many jobs wait"));
         }
-        if state.idle <= state.jobs.len() && state.live < MAX_THREADS {
+        if state.idle <= state.jobs.len() && state.live < self.0.bounds.0 {
             match self.start() {
                 Ok(thread) => {
                     state.live += 1;
@@ -82,7 +98,7 @@ impl Pool {
 
     fn start(&self) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(&self.0);
-        thread::Builder::new().name("files".into()).spawn(move || {
+        thread::Builder::new().name(self.0.name.into()).spawn(move || {
             let live = Live(shared);
             while let Some(job) = live.next() {
                 // What a job leaves half done is dropped with it.

@@ -44,6 +44,8 @@ counts! {
     refused,
     /// Requests that came more often than a rate allows.
     rate_limited,
+    /// Requests without a name and password that their route accepts.
+    unauthorized,
     /// Connections that ended by a deadline.
     timed_out,
     /// Connections closed as soon as they were accepted, because their address had too many.

@@ -129,6 +129,8 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "requests_refused", "Requests refused as malformed or too large", counts.refused)?;
     let help = "Requests that came more often than a rate allows";
     counter(to, "requests_rate_limited", help, counts.rate_limited)?;
+    let help = "Requests without a name and password that their route accepts";
+    counter(to, "requests_unauthorized", help, counts.unauthorized)?;
     counter(to, "requests_unobserved", "Requests without a clock", anatomy.unobserved())?;
     counter(to, "connections_timed_out", "Connections ended by a deadline", counts.timed_out)?;
     let help = "Connections refused because their address had too many";

@@ -38,6 +38,7 @@ reasons! {
     ClientCancel "client.cancel" "The client cancelled the request (RST_STREAM in HTTP/2).",
     ClientFlood "client.flood" "The client sent more control messages, or more requests without reading answers, than are tolerated.",
     ClientRate "client.rate" "The client asked more often than a rate of the route allows.",
+    ClientCredentials "client.credentials" "The client gave no name and password that the route accepts.",
     ServerTimeout "server.timeout" "A deadline passed.",
     ServerTooSlow "server.too_slow" "The client sent or took less than the minimum rate.",
     ServerIdle "server.idle" "No request came within the idle timeout.",

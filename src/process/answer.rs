@@ -105,6 +105,8 @@ struct Fields<'f> {
     allow: bool,
     /// `Retry-After`, in seconds (RFC 9110 section 10.2.3). What was short may be there again in one.
     retry: Option<u64>,
+    /// `WWW-Authenticate` (RFC 9110 section 11.6.1).
+    challenge: Option<&'f str>,
     /// The operator's fields on caching, which are meant for the site's files.
     cacheable: bool,
     /// `X-Content-Type-Options: nosniff`, for what might be anything else.
@@ -261,6 +263,13 @@ impl<'f, F: File> Answer<'f, F> {
         self
     }
 
+    /// The same with a challenge, at most 128 bytes.
+    #[must_use]
+    pub(crate) fn challenging(mut self, challenge: Option<&'f str>) -> Self {
+        self.head.fields.challenge = challenge;
+        self
+    }
+
     /// 200 with the page that [`super::listing::Listing::into_page`] made.
     pub fn listing(page: String) -> Self {
         Self::page(Status::Ok, page.into_bytes().into())
@@ -367,6 +376,9 @@ impl Fields<'_> {
         }
         if let Some(seconds) = self.retry {
             sink.field_u64("Retry-After", seconds);
+        }
+        if let Some(challenge) = self.challenge {
+            sink.field("WWW-Authenticate", challenge.as_bytes());
         }
         if self.inert {
             sink.field("Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'");

@@ -72,6 +72,7 @@ pub enum Plan<'r, F: 'static = FileFacts> {
 
 /// What a request gets.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
 pub enum Decision<'f, F = FileFacts> {
     /// This answer.
     Answer(Answer<'f, F>),

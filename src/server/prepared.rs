@@ -234,6 +234,7 @@ fn read_again(config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<_> = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
     files.extend(config.client_auth.as_ref().map(|clients| clients.ca.clone()));
     files.extend(config.ticket_keys.clone());
+    files.extend(config.auths.values().filter_map(|auth| auth.file.clone()));
     files
 }
 

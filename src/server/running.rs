@@ -158,6 +158,7 @@ pub struct RunningServer {
     pub(super) log: Option<AccessLog>,
     pub(super) spans: Option<SpanExporter>,
     pub(super) pool: Pool,
+    pub(super) hashing: Pool,
     pub(super) workers: Vec<WorkerThread>,
     /// What applications have of tokio. Ended behind the workers.
     #[cfg(feature = "service")]
@@ -276,6 +277,7 @@ impl RunningServer {
             self.handle.drain_as_configured();
         }
         self.pool.close(LAST_JOBS);
+        self.hashing.close(LAST_JOBS);
         #[cfg(feature = "service")]
         {
             self.runtime.end();

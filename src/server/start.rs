@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     accept::{PerAddress, Total},
-    config::Config,
+    config::{Config, HASHING_THREADS, HASHING_WAITING},
     conn::{SitePlan, Via},
     files::Pool,
     observe::{
@@ -178,6 +178,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
+    let hashing = Pool::of("passwords", HASHING_THREADS, HASHING_WAITING);
     let listening = Listening { fresh: bound.clone(), bound, sockets: listeners };
     let bound = listening.bound.clone();
     let (listeners, watched) = live::hand_out(listening);
@@ -199,6 +200,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             log: feeds.next(),
             spans: span_feeds.next(),
             pool: pool.clone(),
+            hashing: hashing.clone(),
             shared: shared.clone(),
             neighbours: behind(number, &inboxes),
             #[cfg(feature = "service")]
@@ -260,6 +262,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         log,
         spans,
         pool,
+        hashing,
         tls_path,
         placement,
         io_path,

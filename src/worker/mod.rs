@@ -77,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) spans: Option<SpanFeed>,
     /// Threads for what would block, shared with the other workers.
     pub(crate) pool: Pool,
+    /// Threads that compute hashes of passwords, shared likewise.
+    pub(crate) hashing: Pool,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
     /// Theirs, beginning with the one to ask first.
@@ -198,6 +200,7 @@ impl Worker {
             Rc::clone(&pools),
             observer,
         );
+        let context = context.with_hashing(plan.hashing);
         #[cfg(feature = "service")]
         let context = {
             let Applied { applications, runtime, worker, watched } = plan.applications;

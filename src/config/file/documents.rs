@@ -47,6 +47,7 @@ fn parts() -> Vec<Part> {
     parts.push(Part { title: "`[[site]]`", name: "site", rows: sites::site_rows() });
     parts.push(Part { title: "`[[site.route]]`", name: "site.route", rows: sites::route_rows() });
     parts.push(Part { title: "`[headers.NAME]`", name: "headers", rows: sites::rules_rows() });
+    parts.push(Part { title: "`[auth.NAME]`", name: "auth", rows: rows(&peers::auth()) });
     parts.push(Part { title: "`[rate.NAME]`", name: "rate", rows: rows(&peers::rate()) });
     parts.push(Part { title: "`[pool.NAME]`", name: "pool", rows: rows(&pools::pool()) });
     parts

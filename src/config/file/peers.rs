@@ -9,7 +9,8 @@ use super::{
     tree::Item,
 };
 use crate::config::{
-    ForwardedForm, ForwardedOptions, ListenAddress, ProxyProtocol, RateOptions, units::time,
+    AuthOptions, ForwardedForm, ForwardedOptions, ListenAddress, ProxyProtocol, RateOptions,
+    units::time,
 };
 
 /// `[[proxy_protocol]]`.
@@ -160,5 +161,56 @@ pub(super) fn rates(
             reader.table(table, &keys, &mut rate, &place, "a rate");
         }
         rates.insert(entry.key.clone(), rate);
+    }
+}
+
+/// `[auth.NAME]`.
+pub(super) fn auth() -> Vec<Key<AuthOptions>> {
+    vec![
+        Key::text(
+            "realm",
+            None,
+            Kind::Text("TEXT"),
+            "restricted",
+            "What clients show when they ask for name and password",
+            |auth: &mut AuthOptions, text| put(&mut auth.realm, Ok::<_, String>(text.to_owned())),
+        ),
+        Key::text(
+            "users",
+            None,
+            Kind::Texts("NAME:HASH"),
+            "",
+            "Users, each with the hash of a password by bcrypt or argon2id",
+            |auth: &mut AuthOptions, text| push(&mut auth.users, Ok::<_, String>(text.to_owned())),
+        ),
+        Key::text(
+            "file",
+            None,
+            Kind::Path,
+            "",
+            "A file of such lines, as `ringway hash-password` and `htpasswd -B` write them; read at the \
+             start and at each reload",
+            |auth: &mut AuthOptions, text| put(&mut auth.file, Ok::<_, String>(Some(text.into()))),
+        ),
+    ]
+}
+
+/// Reads all users.
+pub(super) fn auths(
+    auths: &mut BTreeMap<String, AuthOptions>,
+    item: &Item,
+    reader: &mut Reader,
+    place: &str,
+) {
+    let Some(table) = reader.as_table(item) else { return };
+    let keys = auth();
+    for entry in &table.entries {
+        let place = format!("{place}.{}", entry.key);
+        reader.stands(&place, &entry.at);
+        let mut auth = AuthOptions::default();
+        if let Some(table) = reader.as_table(&entry.item) {
+            reader.table(table, &keys, &mut auth, &place, "an [auth.NAME]");
+        }
+        auths.insert(entry.key.clone(), auth);
     }
 }

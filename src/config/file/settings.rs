@@ -289,6 +289,14 @@ pub(super) fn top() -> Vec<Key<Draft>> {
             },
         ),
         Key::item(
+            "auth",
+            Kind::Named("auth"),
+            "Users with passwords, by name",
+            |draft: &mut Draft, item, reader, place| {
+                peers::auths(&mut draft.config.auths, item, reader, place);
+            },
+        ),
+        Key::item(
             "headers",
             Kind::Named("headers"),
             "Field rules by name, for sites and routes that refer to them",

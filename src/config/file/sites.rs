@@ -66,6 +66,7 @@ struct RouteDraft {
     media_type: Option<String>,
     proxy: Option<String>,
     rate: Option<String>,
+    auth: Option<String>,
     headers: FieldRules,
     cache_control: Option<FieldLine>,
 }
@@ -83,6 +84,7 @@ impl Default for RouteDraft {
             media_type: None,
             proxy: None,
             rate: None,
+            auth: None,
             headers: FieldRules::default(),
             cache_control: None,
         }
@@ -129,6 +131,9 @@ fn route() -> Vec<Key<RouteDraft>> {
         "rate" Kind::Text("RATE"), "" =>
             |draft, text| put(&mut draft.rate, Ok::<_, String>(Some(text.to_owned()))),
             "How often requests may come, [rate.NAME]";
+        "auth" Kind::Text("AUTH"), "" =>
+            |draft, text| put(&mut draft.auth, Ok::<_, String>(Some(text.to_owned()))),
+            "The users that it is for, [auth.NAME]";
         "cache_control" Kind::Text("VALUE"), "" =>
             |draft, text| put(&mut draft.cache_control, FieldLine::new("Cache-Control", text).map(Some)),
             "Cache-Control of files, redirects and fixed answers, never of errors";
@@ -185,6 +190,7 @@ impl RouteDraft {
         let mut route = Route::new(path.unwrap_or_else(RoutePath::default), action);
         route.exact = exact;
         route.rate = self.rate;
+        route.auth = self.auth;
         route.headers = self.headers;
         route.headers.set.extend(self.cache_control);
         Some(route)

@@ -76,6 +76,15 @@ impl Config {
                 }
                 checks.note_of(&place, check_rules(&site.headers.then(&route.headers)));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
+                if let Some(auth) = &route.auth {
+                    let known = self.auths.keys().map(String::as_str);
+                    checks.note_of(&place, named("auth", auth, known));
+                    if matches!(route.action, Action::Service(_)) {
+                        let problem = "a service checks its clients itself";
+                        let error = ConfigError::new("auth", problem, "leave it out");
+                        checks.note_of(&place, Err(error));
+                    }
+                }
                 if let Some(rate) = &route.rate {
                     let known = self.rates.keys().map(String::as_str);
                     checks.note_of(&place, named("rate", rate, known));

@@ -22,6 +22,9 @@ pub struct Route {
     /// The name of the rate that its requests are limited to, of
     /// [`Config::rates`](crate::config::Config::rates). Default: none.
     pub rate: Option<String>,
+    /// The name of the users that it is for, of [`Config::auths`](crate::config::Config::auths).
+    /// Default: none, and it is for all. Services check their clients themselves.
+    pub auth: Option<String>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
 }
@@ -29,7 +32,7 @@ pub struct Route {
 impl Route {
     /// A route without further rules.
     pub fn new(path: RoutePath, action: Action) -> Self {
-        Self { path, exact: false, action, rate: None, headers: FieldRules::default() }
+        Self { path, exact: false, action, rate: None, auth: None, headers: FieldRules::default() }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     conn::{
         Context,
         client::Sender,
+        guard::{Refused, Verification},
         sites::{Act, Served},
     },
     files::{FileEntry, FileStore},
@@ -23,6 +24,7 @@ use crate::{
         site::{Asked, Decision, Plan, Via},
     },
     respond::Status,
+    ring::Elapsed,
     write::WriteError,
 };
 
@@ -98,7 +100,10 @@ fn decide_file<'l>(
     store: &FileStore,
     served: &Rc<Served>,
 ) -> Result<Decided<'l>, WriteError> {
-    let wants = |what| Ok(Decided::Wants(Want { what, served: Rc::clone(served) }));
+    let wants = |what| {
+        let served = Rc::clone(served);
+        Ok(Decided::Wants(Want { what, served, verification: None }))
+    };
     let decision = match asked.plan() {
         Plan::Decided(decision) => decision,
         Plan::Find(path) => {
@@ -164,7 +169,7 @@ fn fixed_answer(fixed: &Fixed, status: Status) -> Answer<'_, FileEntry> {
     }
 }
 
-/// Has a request pass the guard of its route. If it does not: what its client gets, and why.
+/// Has a request pass the guard of its route.
 ///
 /// # Errors
 /// As [`decide`].
@@ -173,15 +178,45 @@ pub(in crate::conn) fn guard<'l>(
     asked: &Asked<'_>,
     lookups: &'l Lookups,
     sender: &Sender<'_>,
-) -> Result<Option<(Reply<'l>, Why)>, WriteError> {
+) -> Result<Passage<'l>, WriteError> {
     if asked.via == Via::Redirect {
-        return Ok(None);
+        return Ok(Passage::Through(None));
     }
     let served = lookups.route(context, asked.host, asked.path);
-    let Err(refused) = served.guard.pass(sender) else { return Ok(None) };
-    context.count(|counts| counts.rate_limited += 1);
-    let answer = Answer::error(refused.status).retrying(refused.retry_after).to(asked.method);
-    Ok(Some((Reply::new(context, served, answer)?, refused.why)))
+    match served.guard.pass(context, sender) {
+        Ok(verification) if served.act.is_streamed() => Ok(Passage::Through(verification)),
+        Ok(Some(verification)) => Ok(Passage::Wants(Want::verified(verification, served))),
+        Ok(None) => Ok(Passage::Through(None)),
+        Err(refused) => {
+            Ok(Passage::Refused(refusal(context, asked, served, refused)?, refused.why))
+        }
+    }
+}
+
+/// What becomes of a request at the guard of its route.
+pub(in crate::conn) enum Passage<'l> {
+    /// It goes on; its responder, once these credentials are found right.
+    Through(Option<Verification>),
+    /// It goes on once its credentials are found right.
+    Wants(Want),
+    /// It does not: what its client gets, and why.
+    Refused(Reply<'l>, Why),
+}
+
+/// What a request gets that does not pass its guard.
+fn refusal<'l>(
+    context: &Context,
+    asked: &Asked<'_>,
+    served: &'l Rc<Served>,
+    refused: Refused<'l>,
+) -> Result<Reply<'l>, WriteError> {
+    context.count(|counts| {
+        counts.rate_limited += u64::from(refused.status == Status::TooManyRequests);
+        counts.unauthorized += u64::from(refused.status == Status::Unauthorized);
+    });
+    let answer =
+        Answer::error(refused.status).retrying(refused.retry_after).challenging(refused.challenge);
+    Reply::new(context, served, answer.to(asked.method))
 }
 
 /// Looks up what the answer to a request depends on, `want` first, and decides it. What cannot be
@@ -194,6 +229,17 @@ pub(in crate::conn) async fn find_out<'l>(
 ) -> Result<Reply<'l>, WriteError> {
     let asked = kept.asked();
     let served = lookups.served.get_or_init(|| Rc::clone(&want.served));
+    if let Some(verification) = want.verification.take() {
+        let limit = served.terms.timeouts.process;
+        let refused = match context.ring.within(limit, verification).await {
+            Ok(true) => None,
+            Ok(false) => served.guard.auth.as_deref().map(Refused::unauthorized),
+            Err(Elapsed) => Some(Refused::busy()),
+        };
+        if let Some(refused) = refused {
+            return refusal(context, &asked, served, refused);
+        }
+    }
     loop {
         if let Err(error) = lookups.fetch(&asked, &want).await {
             context.warn(&error);

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     conn::{
         Context,
+        guard::Verification,
         sites::{Act, Served},
     },
     files::{Entry, FileStore, Listed, LookupError},
@@ -31,15 +32,27 @@ pub(in crate::conn) struct Lookups {
 }
 
 /// What has to be looked up before there is an answer, and for which route.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::conn) struct Want {
     pub(super) what: What,
     pub(super) served: Rc<Served>,
+    /// Credentials that have to be found right before.
+    pub(super) verification: Option<Verification>,
+}
+
+impl Want {
+    /// An answer is decided once these credentials are found right.
+    pub(in crate::conn) fn verified(verification: Verification, served: &Rc<Served>) -> Self {
+        let (what, served) = (What::Credentials, Rc::clone(served));
+        Self { what, served, verification: Some(verification) }
+    }
 }
 
 /// What has to be looked up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
+    /// Nothing but whether the credentials are right.
+    Credentials,
     /// What stands at the path that is asked for.
     Path,
     /// The file in the place of a missing one.
@@ -70,6 +83,7 @@ impl Lookups {
     pub(super) async fn fetch(&self, asked: &Asked<'_>, want: &Want) -> Result<(), LookupError> {
         let Act::Files { store, spa } = &want.served.act else { return Ok(()) };
         match want.what {
+            What::Credentials => {}
             What::Path => {
                 if let Ok(path) = SitePath::resolve(asked.path) {
                     let entry = store.find(below(&path, want)?).await?;

@@ -17,12 +17,30 @@ mod native;
 mod proxied;
 mod reply;
 mod streamed;
+mod verified;
 
 pub(super) use asked::KeptAsked;
 pub(super) use begin::{About, begin, first};
-pub(super) use decide::{Decided, decide, find_out, guard};
+pub(super) use decide::{Decided, Passage, decide, find_out, guard};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
 pub(super) use streamed::{
     Answered, EachField, Failure, Fields, Incoming, Intake, Responder, StreamedHead,
 };
+
+use std::rc::Rc;
+
+use super::{Context, guard::Verification};
+use verified::Verified;
+
+/// A responder that begins once these credentials are found right, if they are to be checked.
+pub(super) fn behind(
+    context: &Rc<Context>,
+    verification: Option<Verification>,
+    responder: Box<dyn Responder>,
+) -> Box<dyn Responder> {
+    match verification {
+        Some(verification) => Box::new(Verified::new(context, verification, responder)),
+        None => responder,
+    }
+}

@@ -3,50 +3,98 @@
 //! The invariant: a request passes its route's guard once, with all its fields, before a file is looked
 //! up, a responder begins or an answer is made; what is refused costs neither.
 
+mod auth;
 mod gcra;
 mod rate;
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
+pub(crate) use auth::{Auth, Keeper, Verification};
 pub(crate) use rate::Rate;
 
-use super::client::Sender;
+use auth::Checked;
+
+use super::{Context, client::Sender};
 use crate::{observe::Why, respond::Status};
 
 /// What a route demands.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     pub(super) rate: Option<Arc<Rate>>,
+    pub(super) auth: Option<Rc<Keeper>>,
 }
 
 /// Why a request does not pass, and what its client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct Refused<'g> {
     pub(super) status: Status,
     pub(super) why: Why,
     /// Seconds after which the same request would pass.
     pub(super) retry_after: Option<u64>,
+    /// `WWW-Authenticate`.
+    pub(super) challenge: Option<&'g str>,
+}
+
+impl<'g> Refused<'g> {
+    /// Credentials are missing or wrong.
+    pub(super) fn unauthorized(keeper: &'g Keeper) -> Self {
+        Self {
+            status: Status::Unauthorized,
+            why: Why::ClientCredentials,
+            retry_after: None,
+            challenge: Some(keeper.challenge()),
+        }
+    }
+
+    /// Too many others are being checked.
+    pub(super) fn busy() -> Self {
+        let (status, why) = (Status::ServiceUnavailable, Why::ServerBusy);
+        Self { status, why, retry_after: Some(1), challenge: None }
+    }
 }
 
 impl Guard {
     /// Whether every request passes.
     pub(super) fn is_open(&self) -> bool {
-        self.rate.is_none()
+        self.rate.is_none() && self.auth.is_none()
     }
 
-    /// Lets a request pass.
+    /// Lets a request pass; one whose credentials are yet to be checked, once these are found right.
     ///
     /// # Errors
     /// It does not.
-    pub(super) fn pass(&self, sender: &Sender<'_>) -> Result<(), Refused> {
-        let Some(rate) = &self.rate else { return Ok(()) };
-        // A client that is gone needs no answer.
-        let Some(key) = key(rate, sender) else { return Ok(()) };
-        rate.admit(key).map_err(|seconds| Refused {
-            status: Status::TooManyRequests,
-            why: Why::ClientRate,
-            retry_after: Some(seconds),
-        })
+    pub(super) fn pass(
+        &self,
+        context: &Context,
+        sender: &Sender<'_>,
+    ) -> Result<Option<Verification>, Refused<'_>> {
+        // First, so that it bounds guesses at passwords too. A client that is gone needs no answer.
+        if let Some(rate) = &self.rate
+            && let Some(key) = key(rate, sender)
+        {
+            rate.admit(key).map_err(|seconds| Refused {
+                status: Status::TooManyRequests,
+                why: Why::ClientRate,
+                retry_after: Some(seconds),
+                challenge: None,
+            })?;
+        }
+        let Some(keeper) = &self.auth else { return Ok(None) };
+        let mut checked = None;
+        sender.fields.each(&mut |name, value| {
+            if name.eq_ignore_ascii_case("authorization") {
+                checked = Some(match checked {
+                    None => keeper.check(value, &context.ring, &context.hashing),
+                    Some(_) => Checked::Wrong,
+                });
+            }
+        });
+        match checked {
+            Some(Checked::Right) => Ok(None),
+            Some(Checked::Wait(verification)) => Ok(Some(verification)),
+            Some(Checked::Busy) => Err(Refused::busy()),
+            Some(Checked::Wrong) | None => Err(Refused::unauthorized(keeper)),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
         Context, Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, KeptAsked, Lookups, Reply, Responder, Want, begin, first, guard,
+            Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want, begin, behind,
+            first, guard,
         },
         sites::Served,
         why,
@@ -145,10 +146,16 @@ pub(super) fn examine<'l>(
     };
     let (own, about) = (&session.clock, &session.about);
     let sender = Sender::new(context, socket, own, about, &head.fields, clock);
-    if let Some((reply, why)) = guard(context, &asked, lookups, &sender)? {
-        clock.refused(why);
-        return Ok(Examined::Decided(framing, reply));
-    }
+    let verification = match guard(context, &asked, lookups, &sender)? {
+        Passage::Through(verification) => verification,
+        Passage::Wants(want) => {
+            return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
+        }
+        Passage::Refused(reply, why) => {
+            clock.refused(why);
+            return Ok(Examined::Decided(framing, reply));
+        }
+    };
     let Session { clock, about, .. } = session;
     Ok(match first(context, socket, clock, about, &asked, &incoming, lookups)? {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
@@ -156,7 +163,10 @@ pub(super) fn examine<'l>(
         Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
         Decided::Streamed(served) => {
             match begin(context, socket, clock, about, &served, &asked, &incoming) {
-                Ok(responder) => Examined::Streamed(framing, served, responder),
+                Ok(responder) => {
+                    let responder = behind(context, verification, responder);
+                    Examined::Streamed(framing, served, responder)
+                }
                 Err(status) => {
                     let reply = Reply::refusal(context, status);
                     let reply = if framing.to_head { reply.head_only() } else { reply };

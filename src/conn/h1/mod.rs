@@ -175,7 +175,11 @@ async fn request(
             Examined::Wants(framing, kept, want) => {
                 take_head(session, clock, framing.head);
                 clock.enter(Stage::Process);
-                break (framing, Box::pin(find_out(context, kept, want, &lookups)).await?);
+                let reply = Box::pin(find_out(context, kept, want, &lookups)).await?;
+                if reply.code() == Status::Unauthorized.code() {
+                    clock.refused(Why::ClientCredentials);
+                }
+                break (framing, reply);
             }
         }
     };

@@ -16,7 +16,8 @@ use crate::{
         Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, Intake, KeptAsked, Lookups, Reply, Want, begin, first, guard,
+            Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want, begin, behind,
+            first, guard,
         },
         received_ago,
     },
@@ -167,10 +168,16 @@ impl Connection<'_> {
         let to_head = head.method == crate::parse::Method::Head;
         let sender =
             Sender::new(context, socket, &session.clock, &session.about, incoming.fields, clock);
-        if let Some((reply, why)) = guard(context, &asked, lookups, &sender)? {
-            clock.refused(why);
-            return Ok(Examined::Decided(facts, reply));
-        }
+        let verification = match guard(context, &asked, lookups, &sender)? {
+            Passage::Through(verification) => verification,
+            Passage::Wants(want) => {
+                return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
+            }
+            Passage::Refused(reply, why) => {
+                clock.refused(why);
+                return Ok(Examined::Decided(facts, reply));
+            }
+        };
         let Session { clock, about, .. } = &mut **session;
         let (served, responder) =
             match first(context, socket, clock, about, &asked, &incoming, lookups)? {
@@ -185,7 +192,7 @@ impl Connection<'_> {
                 }
             };
         let responder = match responder {
-            Ok(responder) => responder,
+            Ok(responder) => behind(context, verification, responder),
             Err(status) => return Ok(Examined::Decided(facts, refused(status, to_head))),
         };
         let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
@@ -277,6 +284,9 @@ impl Connection<'_> {
         if open.answering == Answering::Orphaned {
             drop(self.close_stream(slot)?);
             return Ok(());
+        }
+        if found.status == Status::Unauthorized.code() {
+            open.clock.refused(crate::observe::Why::ClientCredentials);
         }
         open.clock.enter(Stage::Respond);
         self.keep_head(slot, found)

@@ -10,7 +10,7 @@ use std::{
 use super::{Act, Served, SitePlan, Terms};
 use crate::{
     config::{Action, FieldRules, FilesOptions, Site},
-    conn::guard::{Guard, Rate},
+    conn::guard::{Guard, Keeper, Rate},
     files::{FileStore, Folder, Stores},
     process::routes::Choice,
     respond::Status,
@@ -47,6 +47,8 @@ pub(crate) struct Generation {
     stores: HashMap<StoreKey, Rc<FileStore>>,
     /// Rates by name, with what clients have used up of them.
     rates: HashMap<String, Arc<Rate>>,
+    /// Users by name, with what was found right of their credentials under this configuration.
+    auths: HashMap<String, Rc<Keeper>>,
     /// A route hands its requests to a responder.
     streams: bool,
 }
@@ -68,6 +70,11 @@ impl Generation {
             stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none, &terms)),
             stores: HashMap::new(),
             rates: rates(plan, before),
+            auths: plan
+                .auths
+                .iter()
+                .map(|(name, auth)| (name.clone(), Rc::new(Keeper::new(auth))))
+                .collect(),
             streams: false,
             pools: pools.prepare(&plan.upstreams),
             terms,
@@ -105,7 +112,8 @@ impl Generation {
                 Action::Service(service) => Act::Service(*service),
             };
             let rate = route.rate.as_ref().and_then(|name| self.rates.get(name)).cloned();
-            let guard = Guard { rate };
+            let auth = route.auth.as_ref().and_then(|name| self.auths.get(name)).cloned();
+            let guard = Guard { rate, auth };
             self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_) | Act::Missing(_));
             self.streams |= !guard.is_open();
             let rules = site.headers.then(&route.headers);

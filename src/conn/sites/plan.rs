@@ -10,7 +10,7 @@ use std::{
 use super::Terms;
 use crate::{
     config::{Action, Config, Redirect, Site},
-    conn::guard::Rate,
+    conn::guard::{Auth, Rate},
     files::Folder,
     process::routes::Router,
     upstream,
@@ -25,6 +25,8 @@ pub(crate) struct SitePlan {
     pub(super) upstreams: Vec<Arc<upstream::Shared>>,
     /// By name, as they were made for this plan.
     pub(super) rates: HashMap<String, Arc<Rate>>,
+    /// By name.
+    pub(super) auths: HashMap<String, Arc<Auth>>,
     folders: HashMap<PathBuf, Folder>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
@@ -48,7 +50,24 @@ impl SitePlan {
         let upstreams = Vec::new();
         let rates = config.rates.iter().map(|(name, rate)| (name.clone(), Rate::new(rate)));
         let rates = rates.collect();
-        Ok(Self { router: Router::new(&sites), sites, terms, rates, upstreams, folders, tunnels })
+        let mut auths = HashMap::new();
+        for (name, options) in &config.auths {
+            let auth = Auth::load(options).map_err(|error| FolderError {
+                path: options.file.clone().unwrap_or_else(|| name.into()),
+                error: io::Error::other(error),
+            })?;
+            auths.insert(name.clone(), auth);
+        }
+        Ok(Self {
+            router: Router::new(&sites),
+            sites,
+            terms,
+            rates,
+            auths,
+            upstreams,
+            folders,
+            tunnels,
+        })
     }
 
     /// Has servers of these pools answer what routes pass on.

@@ -37,6 +37,13 @@ pub(in crate::conn) enum Act {
     Nothing(Status),
 }
 
+impl Act {
+    /// Whether a responder does it.
+    pub(in crate::conn) fn is_streamed(&self) -> bool {
+        matches!(self, Self::Proxy(_) | Self::Service(_))
+    }
+}
+
 /// A route as a worker serves it.
 #[derive(Debug)]
 pub(in crate::conn) struct Served {

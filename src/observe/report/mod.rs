@@ -102,6 +102,7 @@ impl Anatomy {
             "requests": counts.requests,
             "refused": counts.refused,
             "rate_limited": counts.rate_limited,
+            "unauthorized": counts.unauthorized,
             "timed_out": counts.timed_out,
             "refused_by_address": counts.refused_by_address,
             "announced": counts.announced,

@@ -179,6 +179,7 @@ impl Play {
             log: None,
             spans: None,
             pool: Pool::default(),
+            hashing: Pool::default(),
         };
         let worker = Worker::over(Rc::clone(kernel.ring()), plan);
         Self {

@@ -2,6 +2,7 @@
 
 mod announced;
 mod limited;
+mod passwords;
 
 use std::{
     io::{Read, Write},
