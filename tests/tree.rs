@@ -288,3 +288,37 @@ fn imports_are_read_rightly() {
     let expected = ["config", "conn", "observe", "ring"].map(str::to_owned);
     assert_eq!(named, BTreeSet::from(expected));
 }
+
+/// Crates that a program has which embeds Ringway with these features.
+fn crates(features: &str) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = std::process::Command::new(cargo)
+        .args(["tree", "--quiet", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{p}", "--no-default-features", "--features", features])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// A program pays for what it asks for.
+#[test]
+fn an_embedding_program_has_no_command_line() {
+    let program = ["clap", "clap_complete", "clap_mangen", "rcgen", "signal-hook", "toml"];
+    // `ktls` brings tokio and bytes whatever is asked for.
+    let applications = ["http", "http-body", "tower-service", "hyper", "axum"];
+    let files = crates("");
+    for absent in program.iter().chain(&applications) {
+        assert!(!files.contains(*absent), "a server of files alone has {absent}");
+    }
+    for features in ["service", "tokio", "axum", "tokio,upgrade"] {
+        let crates = crates(features);
+        assert!(crates.contains("rustls") && crates.contains("http"), "{crates:?}");
+        for absent in program {
+            assert!(!crates.contains(absent), "{features} brings {absent}");
+        }
+    }
+    assert!(crates("self-signed").contains("rcgen"), "the test sees what is there");
+}

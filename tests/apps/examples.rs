@@ -19,7 +19,13 @@ struct Example {
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--examples"]).status();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--examples"]);
+        let features = [("axum", cfg!(feature = "axum")), ("upgrade", cfg!(feature = "upgrade"))];
+        for (feature, _) in features.into_iter().filter(|(_, has)| *has) {
+            build.args(["--features", feature]);
+        }
+        let built = build.status();
         assert!(built.unwrap().success(), "the examples do not build");
         let tests = std::env::current_exe().unwrap();
         tests.parent().and_then(Path::parent).unwrap().join("examples")
@@ -114,6 +120,95 @@ fn offload() {
     let example = Example::start("offload", &[]);
     assert_eq!(example.curl("/primes/100000", &["--http1.1"]), "9592\n 200");
     assert_eq!(example.curl("/", &["--http1.1"]), "at once\n 200");
+}
+
+#[test]
+fn login() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("private")).unwrap();
+    std::fs::write(folder.path().join("private/secret.txt"), "a secret").unwrap();
+    let example = Example::start("login", &[folder.path().to_str().unwrap()]);
+    let jar = tempfile::NamedTempFile::new().unwrap();
+    let jar = jar.path().to_str().unwrap();
+    for protocol in ["--http1.1", "--http2"] {
+        let ask = |path: &str, more: &[&str]| example.curl(path, &[&[protocol], more].concat());
+        assert!(ask("/private/secret.txt", &[]).ends_with(" 303"));
+        let forged = ask("/private/secret.txt", &["-H", "Cookie: session=0123"]);
+        assert!(forged.ends_with(" 303"), "{forged}");
+        assert!(ask("/login", &["-d", "name=you&password=wrong"]).ends_with(" 403"));
+        assert!(ask("/login", &["-c", jar, "-d", "name=you&password=secret"]).ends_with(" 303"));
+        assert_eq!(ask("/private/secret.txt", &["-b", jar]), "a secret 200");
+        assert_eq!(ask("/private/secret.txt", &["-b", jar, "-r", "2-4"]), "sec 206");
+        assert!(ask("/private/%2e%2e/private/secret.txt", &["--path-as-is"]).ends_with(" 400"));
+        assert!(ask("//private//secret.txt", &["--path-as-is"]).ends_with(" 303"));
+    }
+}
+
+/// Two members of the chat, whose frames Python writes byte by byte (RFC 6455 section 5.2).
+#[cfg(feature = "upgrade")]
+const MEMBERS: &str = r#"
+import base64, hashlib, os, socket, ssl, struct, sys
+
+class Member:
+    def __init__(self, port):
+        context = ssl._create_unverified_context()
+        plain = socket.create_connection(("127.0.0.1", port), 120)
+        self.stream = context.wrap_socket(plain, server_hostname="localhost")
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.stream.sendall((f"GET /chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n").encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.stream.recv(1)
+        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+        assert head.startswith(b"HTTP/1.1 101 ") and accept in head, head
+
+    def send(self, opcode, payload):
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+        self.stream.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+
+    def exactly(self, count):
+        data = b""
+        while len(data) < count:
+            more = self.stream.recv(count - len(data))
+            assert more, "cut"
+            data += more
+        return data
+
+    def receive(self):
+        first, length = self.exactly(2)
+        return first & 15, self.exactly(length)
+
+port = int(sys.argv[1])
+one, two = Member(port), Member(port)
+# A pong says that the member is listening.
+for member in (one, two):
+    member.send(9, b"there?")
+    assert member.receive() == (10, b"there?")
+for number in range(50):
+    one.send(1, b"from one %d" % number)
+    assert two.receive() == (1, b"from one %d" % number)
+two.send(1, "grüße".encode())
+assert one.receive() == (1, "grüße".encode())
+two.send(8, struct.pack("!H", 1000))
+assert two.receive()[0] == 8
+one.send(9, b"still?")
+assert one.receive() == (10, b"still?")
+print("they have talked")
+"#;
+
+#[cfg(feature = "upgrade")]
+#[test]
+fn chat() {
+    let example = Example::start("chat", &[]);
+    let talked = Command::new("python3").args(["-c", MEMBERS, &example.port]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&talked.stdout),
+        "they have talked\n",
+        "{}",
+        String::from_utf8_lossy(&talked.stderr)
+    );
 }
 
 /// Reads events with Python's own client, until it has seen two.

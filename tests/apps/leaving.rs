@@ -90,8 +90,10 @@ fn a_client_that_leaves_ends_its_handler() {
 /// missing afterwards.
 #[test]
 fn whatever_clients_leave_behind_is_given_back() {
-    const ROUNDS: usize = 30;
     const CLIENTS: usize = 60;
+    let rounds = std::env::var("RINGWAY_LEAVING_ROUNDS").ok();
+    // The nightly run has 10,000 clients.
+    let rounds: usize = rounds.map_or(30, |rounds| rounds.parse().expect("a number"));
     let live = Arc::new(AtomicUsize::new(0));
     let counts = [(); 3].map(|()| Arc::clone(&live));
     let [waits, reads, sends] = counts;
@@ -135,7 +137,7 @@ fn whatever_clients_leave_behind_is_given_back() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let open = descriptors();
     let config = super::server::client_config();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut clients: Vec<_> =
             (0..CLIENTS).map(|_| Client::connect_with(&server, Arc::clone(&config))).collect();
         for (at, client) in clients.iter_mut().enumerate() {
