@@ -105,7 +105,9 @@ impl Server {
             .unwrap();
         let (start_block, port) = read_start_block(&mut child);
         let mut server = Self { child, port: 0, start_block, site, identity, log };
-        server.port = port.unwrap_or_else(|| panic!("no start block: {}", server.start_block));
+        server.port = port.unwrap_or_else(|| {
+            panic!("no start block: {}; its log: {}", server.start_block, server.log())
+        });
         server
     }
 
