@@ -77,7 +77,10 @@ pub(crate) const LISTING_BYTES: usize = 64 << 20;
 pub(crate) const HELD_REQUESTS: usize = 32 << 20;
 
 /// The state of an exchange, and what Ringway's own fields add to a head.
-const REQUEST_STATE_BYTES: usize = 4 << 10;
+pub(crate) const REQUEST_STATE_BYTES: usize = 4 << 10;
+
+/// Trailers of a request, at most (`decode::MAX_TRAILER_BYTES`), as they came and as they go on.
+const TRAILERS_BYTES: usize = 2 * (8 << 10);
 
 /// The state of a connection to a server.
 const UPSTREAM_STATE_BYTES: usize = 2 << 10;
@@ -165,21 +168,28 @@ impl Config {
 }
 
 impl Config {
-    /// What exchanges with upstream servers take: what is held of requests, a head of a request for each
-    /// connection of a client, and for each connection to a server a head of a response, as it came
-    /// (gathered in a vector that may have grown to twice what it holds) and as it goes on, and what
-    /// was moved out of one receive buffer.
+    /// What exchanges with upstream servers take: what is held of requests whose clients are waited for,
+    /// their heads included; a head of a request for each place at a server and in line; and for each
+    /// connection to a server a head of a response, as it came (gathered in a vector that may have
+    /// grown to twice what it holds) and as it goes on, and what was moved out of one receive buffer.
     fn upstream_bytes(&self, workers: usize) -> usize {
         let connections = self.limits.connections_of(workers);
-        let request = self.limits.head_bytes.saturating_add(REQUEST_STATE_BYTES);
-        let requests = connections.saturating_mul(request);
+        let streams = if self.http2 { self.limits.h2_streams.max(1) } else { 1 };
+        let most_requests = connections.saturating_mul(streams);
+        let own = REQUEST_STATE_BYTES + TRAILERS_BYTES;
+        let request = self.limits.head_bytes.saturating_add(own);
+        let places =
+            |pool: &super::PoolOptions| (pool.max as usize).saturating_mul(pool.servers.len());
+        let waiting = |pool: &super::PoolOptions| pool.waiting as usize;
+        let begun = self.pools.values().map(|pool| places(pool).saturating_add(waiting(pool)));
+        let begun = begun.fold(0, usize::saturating_add).min(most_requests);
+        let requests = begun.saturating_mul(request);
         let held = HELD_REQUESTS.saturating_mul(workers);
         let of_pool = |pool: &super::PoolOptions| {
             let moved = self.limits.receive_buffer_bytes.saturating_add(UPSTREAM_STATE_BYTES);
             let response = pool.head_bytes.saturating_mul(3).saturating_add(moved);
-            let most = (pool.max as usize).saturating_mul(pool.servers.len());
-            // No more of them are in use than there are clients; those that are kept hold no head.
-            response.saturating_mul(most.min(connections))
+            // No more of them are in use than there are requests; those that are kept hold no head.
+            response.saturating_mul(places(pool).min(most_requests))
         };
         let responses = self.pools.values().map(of_pool).fold(0, usize::saturating_add);
         [requests, held, responses].into_iter().fold(0, usize::saturating_add)

@@ -71,6 +71,12 @@ pub struct PoolOptions {
     /// How long a connection that has switched may be silent on both sides, 1 s to 24 h. Default 1 h.
     /// Beyond: closed.
     pub tunnel_idle: Duration,
+    /// Connections that have switched protocols at a time, of the whole process, 0 to 1,000,000.
+    /// Default 5,000, and half of the connections of each worker at most. Beyond: 503.
+    pub tunnels: u32,
+    /// Whether an error that Ringway answers with names its reason to the client (`Proxy-Status`,
+    /// RFC 9209). Default: no, only the log does.
+    pub proxy_status: bool,
     /// Paths that two servers could read differently (dot segments, `%2f`) are passed on as sent.
     /// Default: no, and the client gets 400.
     pub path_as_sent: bool,
@@ -103,6 +109,8 @@ impl Default for PoolOptions {
             trusted: Vec::new(),
             upgrade: vec!["websocket".to_owned()],
             tunnel_idle: Duration::from_secs(3_600),
+            tunnels: 5_000,
+            proxy_status: false,
             path_as_sent: false,
         }
     }
@@ -152,6 +160,22 @@ impl PoolOptions {
         within("interim", self.interim, 0, 100)?;
         within("hold_request", self.hold_request, 0, 16 << 20)?;
         within("tries", self.tries, 0, 10)?;
+        within("tunnels", self.tunnels, 0, 1_000_000)?;
+        within("upgrade", self.upgrade.len(), 0, 16)?;
+        // A server that takes h2c reads requests that nobody has checked.
+        let refused = |name: &&String| {
+            let plain = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._+".contains(&byte)
+            };
+            name.is_empty() || !name.bytes().all(plain) || *name == "h2c"
+        };
+        if let Some(name) = self.upgrade.iter().find(refused) {
+            return Err(ConfigError::new(
+                "upgrade",
+                format_args!("{name:?} is no protocol that a connection may switch to"),
+                "give names in lower case, such as websocket; h2c is none of them",
+            ));
+        }
         let host = self.host.as_deref().unwrap_or("host");
         if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ConfigError::new(
@@ -414,7 +438,7 @@ mod tests {
         let pool = PoolOptions::of(vec![server]);
         assert_eq!(pool.check(), Ok(()));
         assert_eq!(pool.ports().collect::<Vec<_>>(), [3000]);
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 11] = [
             ("servers", |pool| pool.servers.clear()),
             ("max", |pool| pool.max = 0),
             ("wait", |pool| pool.wait = Duration::ZERO),
@@ -422,6 +446,9 @@ mod tests {
             ("lifetime", |pool| pool.lifetime = MILLISECOND),
             ("head_bytes", |pool| pool.head_bytes = 10),
             ("tries", |pool| pool.tries = 11),
+            ("tunnels", |pool| pool.tunnels = 1_000_001),
+            ("upgrade", |pool| pool.upgrade = vec!["h2c".to_owned()]),
+            ("tunnel_idle", |pool| pool.tunnel_idle = DAY * 2),
             ("host", |pool| pool.host = Some("a b".into())),
         ];
         for (option, change) in cases {

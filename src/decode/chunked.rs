@@ -1,8 +1,8 @@
 //! The chunked coding (RFC 9112 section 7.1), one byte of framing at a time.
 //!
-//! Extensions and trailers are checked, bounded and dropped. A recipient may drop both (RFC 9112
-//! section 7.1.1, RFC 9110 section 6.5.1), and a trailer that is dropped can change neither
-//! framing nor routing, whatever its name.
+//! Extensions and trailers are checked and bounded. Extensions are dropped, trailers are dropped unless
+//! they are asked for (RFC 9112 section 7.1.1, RFC 9110 section 6.5.1): a trailer that is dropped can
+//! change neither framing nor routing, whatever its name.
 
 use super::{
     BodyError, MAX_EXTENSION_LINE, MAX_EXTENSION_TOTAL, MAX_TRAILER_BYTES, MAX_TRAILER_FIELDS,
@@ -24,6 +24,8 @@ pub(super) struct Chunked {
     line: u32,
     /// Bytes of extensions in all lines; or trailer lines.
     total: u32,
+    /// The trailer lines as they came, where they are wanted.
+    trailers: Option<Vec<u8>>,
 }
 
 /// What the next byte is.
@@ -61,7 +63,19 @@ enum State {
 
 impl Chunked {
     pub(super) const fn new(max_body: u64) -> Self {
-        Self { state: State::Size, remaining: 0, room: max_body, line: 0, total: 0 }
+        Self { state: State::Size, remaining: 0, room: max_body, line: 0, total: 0, trailers: None }
+    }
+
+    pub(super) fn keep_trailers(&mut self) {
+        self.trailers = Some(Vec::new());
+    }
+
+    /// The trailer lines, each with its CRLF, once the body has ended.
+    pub(super) fn take_trailers(&mut self) -> Vec<u8> {
+        match self.trailers.take() {
+            Some(lines) if self.is_finished() => lines,
+            _ => Vec::new(),
+        }
     }
 
     pub(super) const fn is_finished(&self) -> bool {
@@ -176,6 +190,14 @@ impl Chunked {
         self.line += 1;
         if self.line > MAX_TRAILER_BYTES {
             return Err(BodyError::TrailerTooLong);
+        }
+        if let Some(lines) = &mut self.trailers
+            && !matches!(
+                (self.state, byte),
+                (State::TrailerStart, b'\r') | (State::LastLineFeed, _)
+            )
+        {
+            lines.push(byte);
         }
         match (self.state, byte) {
             (State::TrailerStart, b'\r') => Ok(State::LastLineFeed),

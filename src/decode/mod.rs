@@ -116,6 +116,21 @@ impl BodyDecoder {
         }
     }
 
+    /// Keeps the trailer lines of chunked content, [`MAX_TRAILER_BYTES`] at most.
+    pub(crate) fn keep_trailers(&mut self) {
+        if let Framing::Chunked(chunked) = &mut self.0 {
+            chunked.keep_trailers();
+        }
+    }
+
+    /// The trailer lines that were kept, each with its CRLF; empty before the body has ended.
+    pub(crate) fn take_trailers(&mut self) -> Vec<u8> {
+        match &mut self.0 {
+            Framing::Length(_) => Vec::new(),
+            Framing::Chunked(chunked) => chunked.take_trailers(),
+        }
+    }
+
     /// Content that never ends and has no bound: what follows an upgrade.
     pub(crate) const fn endless() -> Self {
         Self(Framing::Length(u64::MAX))

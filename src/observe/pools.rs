@@ -28,6 +28,10 @@ pub struct PoolFigures {
     pub desync: u64,
     /// Requests that found the line full, or waited too long.
     pub refused: u64,
+    /// Connections that have switched protocols, or ask to.
+    pub tunnels: u64,
+    /// Requests to switch that found no place.
+    pub tunnels_refused: u64,
     /// Field lines of requests that were dropped for a `_` in their names.
     pub underscores: u64,
     /// Its servers.

@@ -42,6 +42,12 @@ impl Socket {
         self.fd.take().and_then(Rc::into_inner)
     }
 
+    /// Ends the direction to the peer, which gets a FIN behind what was sent (shutdown(2) itself).
+    pub(crate) fn shut_down_sending(&self) {
+        // It fails only for a connection that has ended.
+        let _ = rustix::net::shutdown(self, rustix::net::Shutdown::Write);
+    }
+
     /// Ends both directions at once (shutdown(2) itself: the ring's goes to a thread of the kernel),
     /// so that the peer learns of it and every operation on it ends, however many there are.
     pub(crate) fn shut_down(&self) {

@@ -95,6 +95,13 @@ impl Connection {
         self.socket.as_ref().map(|socket| self.ring.begin_message(socket, message))
     }
 
+    /// Nothing more is sent: the server gets a FIN.
+    pub(super) fn end_sending(&self) {
+        if let Some(socket) = &self.socket {
+            socket.shut_down_sending();
+        }
+    }
+
     /// The next bytes, or the end.
     pub(super) fn poll_receive(&mut self) -> Poll<Received> {
         self.receive.poll_next()

@@ -10,13 +10,15 @@ use super::{
     attempt::{Attempt, Attempted},
     connection::Connection,
     failure::Reason,
-    pool::{Held, Pool},
+    pool::{Held, Pool, Tunnel},
+    sender::Outgoing,
     shared::{Grant, NoPlace, Outstanding, Place, Taken, Wish},
     talk::{Talk, Talked},
 };
 use crate::{
+    config::REQUEST_STATE_BYTES,
     parse::BodyLength,
-    respond::forward::{Hop, end_of_request},
+    respond::forward::{Hop, TrailersOf, end_of_request, trailer_fields},
     ring::{Chunk, Content},
 };
 
@@ -26,6 +28,8 @@ pub(crate) trait RequestContent {
     fn poll_piece(&mut self) -> Poll<Option<Chunk>>;
     /// Whether nothing comes behind what was handed over.
     fn is_ended(&self) -> bool;
+    /// The trailer lines behind the content, once it has ended, as the client sent them.
+    fn take_trailers(&mut self) -> Box<[u8]>;
 }
 
 /// A request, ready to be sent.
@@ -36,6 +40,10 @@ pub(crate) struct Request {
     pub(crate) is_head: bool,
     /// The protocol that it asks to switch to.
     pub(crate) switch: Option<String>,
+    /// The client gets interim responses.
+    pub(crate) interim: bool,
+    /// The client accepts trailers behind the response.
+    pub(crate) trailers: bool,
     /// It may run twice (RFC 9110 section 9.2.2).
     pub(crate) is_idempotent: bool,
     /// Servers do not expect content with its method.
@@ -48,7 +56,7 @@ pub(crate) struct Request {
 /// The head of a response, as the client gets it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 200 to 599.
+    /// 100 to 599: interim heads come before the final one, where they are wanted.
     pub(crate) status: u16,
     /// Field lines, each with its CRLF.
     pub(crate) lines: Vec<u8>,
@@ -90,6 +98,10 @@ pub(crate) struct Exchange {
     /// Only a fresh connection will do: a second try.
     fresh_only: bool,
     outstanding: Option<Outstanding>,
+    /// The place of a request that asks to switch.
+    tunnel: Option<Tunnel>,
+    /// Trailer lines of content that is held whole; then those of the response.
+    trailers: Vec<u8>,
 }
 
 enum Stage {
@@ -120,6 +132,8 @@ impl Exchange {
             except: None,
             fresh_only: false,
             outstanding: None,
+            tunnel: None,
+            trailers: Vec::new(),
         }
     }
 
@@ -145,7 +159,7 @@ impl Exchange {
                     if self.poll_hold(content).is_pending() {
                         return Poll::Pending;
                     }
-                    self.frame();
+                    self.frame(content);
                     self.stage = Stage::Choosing;
                 }
                 Stage::Choosing => {
@@ -183,7 +197,13 @@ impl Exchange {
                         return Poll::Pending;
                     };
                     match talked {
+                        Talked::Head(answer) if answer.status < 200 && answer.status != 101 => {
+                            return Poll::Ready(Ok(answer));
+                        }
                         Talked::Head(answer) => {
+                            if answer.status != 101 {
+                                self.tunnel = None;
+                            }
                             // Nobody asks for content that is not there.
                             if talk.is_over() {
                                 self.finish();
@@ -237,12 +257,18 @@ impl Exchange {
 
     /// Gives back the connection, if the response has no content or all of it was read.
     fn finish(&mut self) {
-        if let Stage::Talking(talk) = std::mem::replace(&mut self.stage, Stage::Over)
-            && let Some(connection) = talk.into_reusable(!self.request.content_is_unusual)
-        {
-            self.pool.give_back(connection);
+        if let Stage::Talking(mut talk) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.trailers = talk.take_trailers();
+            if let Some(connection) = talk.into_reusable(!self.request.content_is_unusual) {
+                self.pool.give_back(connection);
+            }
         }
         self.outstanding = None;
+    }
+
+    /// The trailer lines of the response, once it is over.
+    pub(crate) fn take_trailers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailers)
     }
 
     fn fail(&mut self, reason: Reason) -> Poll<Result<Answer, Reason>> {
@@ -273,7 +299,8 @@ impl Exchange {
             let piece = match content.poll_piece() {
                 Poll::Pending => {
                     // A receive buffer is not to wait for a slow client.
-                    return if self.copy_held() { Poll::Pending } else { Poll::Ready(()) };
+                    let holds = self.count_held() && self.copy_held();
+                    return if holds { Poll::Pending } else { Poll::Ready(()) };
                 }
                 Poll::Ready(None) => {
                     self.whole = true;
@@ -290,6 +317,21 @@ impl Exchange {
         }
     }
 
+    /// Counts what is held: content and, while the client is waited for, the head. HTTP/2 has many such
+    /// requests on a connection. False if the worker holds as much as it may.
+    fn count_held(&mut self) -> bool {
+        let of_head = match self.stage {
+            Stage::Holding => self.request.head.capacity() + REQUEST_STATE_BYTES,
+            _ => 0,
+        };
+        let bytes = self.held_bytes + of_head;
+        if let Some(held) = &mut self.holding {
+            return held.grow(bytes.saturating_sub(held.bytes()));
+        }
+        self.holding = self.pool.hold(bytes);
+        self.holding.is_some()
+    }
+
     /// Moves what is held into one piece of memory. False if the worker holds as much as it may: then
     /// the request streams.
     fn copy_held(&mut self) -> bool {
@@ -298,14 +340,7 @@ impl Exchange {
         {
             return true;
         }
-        let more = self.held_bytes.saturating_sub(self.holding.as_ref().map_or(0, Held::bytes));
-        let counted = if let Some(held) = &mut self.holding {
-            held.grow(more)
-        } else {
-            self.holding = self.pool.hold(more);
-            self.holding.is_some()
-        };
-        if !counted {
+        if !self.count_held() {
             return false;
         }
         let mut bytes = Vec::new();
@@ -326,8 +361,13 @@ impl Exchange {
     }
 
     /// Decides how the content is framed, and ends the head.
-    fn frame(&mut self) {
+    fn frame(&mut self, content: &mut impl RequestContent) {
+        if self.whole {
+            self.trailers = trailer_fields(&content.take_trailers(), TrailersOf::Request);
+        }
         self.framed = match self.request.body {
+            // Nothing else has trailers.
+            _ if !self.trailers.is_empty() => BodyLength::Chunked,
             BodyLength::None => BodyLength::None,
             // Held whole, chunked content goes on with its length: many applications read none
             // without one.
@@ -341,7 +381,7 @@ impl Exchange {
             None if options.keep == 0 || options.keep_idle.is_zero() => Hop::Closes,
             None => Hop::Persists,
         };
-        end_of_request(&mut head, self.framed, hop);
+        end_of_request(&mut head, self.framed, hop, self.request.trailers);
         self.head = Some(Content::Gathered(Rc::new(head)));
     }
 
@@ -349,6 +389,9 @@ impl Exchange {
     fn choose(&mut self) -> Result<(), Reason> {
         let pool = Rc::clone(&self.pool);
         let shared = &pool.shared;
+        if self.request.switch.is_some() && self.tunnel.is_none() {
+            self.tunnel = Some(pool.open_tunnel().ok_or(Reason::Tunnels)?);
+        }
         let wish = Wish { random: pool.random(), key: self.request.key, except: self.except };
         let server = shared.choose(&wish);
         if !self.fresh_only
@@ -416,17 +459,14 @@ impl Exchange {
             self.copy_held();
         }
         let Some(head) = self.head.clone() else { return };
-        let talk = Talk::new(
-            &self.pool,
-            connection,
-            fresh,
-            self.request.is_head,
-            self.request.switch.clone(),
-            self.framed,
+        let outgoing = Outgoing {
+            framed: self.framed,
             head,
-            &self.held,
-            self.whole,
-        );
+            held: &self.held,
+            whole: self.whole,
+            trailers: &self.trailers,
+        };
+        let talk = Talk::new(&self.pool, connection, fresh, &self.request, outgoing);
         self.stage = Stage::Talking(Box::new(talk));
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Reason {
     ReadTimeout,
     /// The line is full, or took too long.
     Busy,
+    /// As many connections have switched protocols as may.
+    Tunnels,
     /// This host cannot open a connection.
     Local,
 }
@@ -52,7 +54,7 @@ impl Reason {
             Self::SendTimeout => "connection_write_timeout",
             Self::ResponseTimeout => "http_response_timeout",
             Self::ReadTimeout => "connection_read_timeout",
-            Self::Busy => "connection_limit_reached",
+            Self::Busy | Self::Tunnels => "connection_limit_reached",
             Self::Local => "proxy_internal_error",
         }
     }
@@ -63,7 +65,7 @@ impl Reason {
             Self::ConnectTimeout | Self::SendTimeout | Self::ResponseTimeout => {
                 Status::GatewayTimeout
             }
-            Self::Busy | Self::Local => Status::ServiceUnavailable,
+            Self::Busy | Self::Tunnels | Self::Local => Status::ServiceUnavailable,
             Self::Refused
             | Self::Unroutable
             | Self::NameUnknown

@@ -23,6 +23,9 @@ pub(crate) struct PoolCounts {
     pub(crate) desync: AtomicU64,
     /// Requests that found the line full, or waited too long.
     pub(crate) refused: AtomicU64,
+    /// Connections that have switched protocols, or ask to, and requests that found no place to.
+    pub(crate) tunnels: AtomicU64,
+    pub(crate) tunnels_refused: AtomicU64,
     /// Field lines of requests that were dropped for a `_` in their names.
     pub(crate) underscores: AtomicU64,
 }
@@ -54,6 +57,8 @@ impl Shared {
             closed_while_unused: count(&counts.closed_while_unused),
             desync: count(&counts.desync),
             refused: count(&counts.refused),
+            tunnels: count(&counts.tunnels),
+            tunnels_refused: count(&counts.tunnels_refused),
             underscores: count(&counts.underscores),
             servers: servers.collect(),
         }

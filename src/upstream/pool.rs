@@ -29,6 +29,9 @@ struct Worker {
     keeper: Cell<Option<TaskId>>,
     /// Bytes of request content that are held.
     held: Cell<usize>,
+    /// Connections that have switched protocols, or ask to; and how many may.
+    tunnels: Cell<usize>,
+    most_tunnels: usize,
     random: Cell<u64>,
 }
 
@@ -63,14 +66,30 @@ pub(super) struct Held {
     bytes: usize,
 }
 
+/// The place of a connection that switches protocols, until this is dropped.
+pub(super) struct Tunnel {
+    worker: Rc<Worker>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.worker.tunnels.set(self.worker.tunnels.get().saturating_sub(1));
+        self.shared.counts.tunnels.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Pools {
-    /// The pools of the worker of this ring; none yet.
-    pub(crate) fn new(ring: &Rc<Ring>) -> Self {
+    /// The pools of the worker of this ring; none yet. Of its connections `most_tunnels` may switch
+    /// protocols at a time.
+    pub(crate) fn new(ring: &Rc<Ring>, most_tunnels: usize) -> Self {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
         let worker = Rc::new(Worker {
             ring: Rc::clone(ring),
             keeper: Cell::new(None),
             held: Cell::new(0),
+            tunnels: Cell::new(0),
+            most_tunnels,
             random: Cell::new(seed),
         });
         Self { pools: RefCell::default(), worker }
@@ -189,6 +208,27 @@ impl Pool {
     /// Whether a request may switch to this protocol.
     pub(crate) fn allows_switch(&self, protocol: &str) -> bool {
         self.shared.options.upgrade.iter().any(|allowed| allowed == protocol)
+    }
+
+    /// A place for a connection that switches protocols, if there is one: such connections last, and
+    /// leave room for others.
+    pub(super) fn open_tunnel(&self) -> Option<Tunnel> {
+        let (worker, counts) = (&self.worker, &self.shared.counts);
+        let most = u64::from(self.shared.options.tunnels);
+        let more = |open: u64| (open < most).then_some(open + 1);
+        if worker.tunnels.get() >= worker.most_tunnels
+            || counts.tunnels.fetch_update(Relaxed, Relaxed, more).is_err()
+        {
+            counts.tunnels_refused.fetch_add(1, Relaxed);
+            return None;
+        }
+        worker.tunnels.set(worker.tunnels.get() + 1);
+        Some(Tunnel { worker: Rc::clone(worker), shared: Arc::clone(&self.shared) })
+    }
+
+    /// Whether clients get the reason why a server did not answer.
+    pub(crate) fn tells_reasons(&self) -> bool {
+        self.shared.options.proxy_status
     }
 
     /// Field lines were dropped for a `_` in their names.

@@ -6,8 +6,21 @@ use std::{rc::Rc, task::Poll};
 use super::{connection::Connection, exchange::RequestContent};
 use crate::{
     parse::BodyLength,
+    respond::forward::{TrailersOf, trailer_fields},
     ring::{Chunk, Content, Flight, Message, Ring},
 };
+
+/// What is sent of a request.
+pub(super) struct Outgoing<'e> {
+    pub(super) framed: BodyLength,
+    pub(super) head: Content,
+    /// Content that is here.
+    pub(super) held: &'e [Chunk],
+    /// It is all of it.
+    pub(super) whole: bool,
+    /// The trailer lines behind it, if it is.
+    pub(super) trailers: &'e [u8],
+}
 
 /// A request on its way.
 pub(super) struct Sender {
@@ -16,7 +29,11 @@ pub(super) struct Sender {
     next: Next,
     /// What was held, to be sent behind the head.
     head: Option<(Content, Vec<Chunk>)>,
+    /// Trailer lines of content that is held.
+    trailers: Vec<u8>,
     whole: bool,
+    /// Bytes of the client are passed on as they are.
+    tunnel: bool,
     sent_any: bool,
     streamed: bool,
     had_content: bool,
@@ -35,8 +52,11 @@ enum Next {
 }
 
 impl Sender {
-    pub(super) fn new(framed: BodyLength, head: Content, held: &[Chunk], whole: bool) -> Self {
+    pub(super) fn new(outgoing: Outgoing<'_>) -> Self {
+        let Outgoing { framed, head, held, whole, trailers } = outgoing;
         Self {
+            trailers: trailers.to_vec(),
+            tunnel: false,
             flight: None,
             framed,
             next: Next::Head,
@@ -53,6 +73,7 @@ impl Sender {
     /// The request has ended with HTTP: what the client sends from here on is passed on as it is.
     pub(super) fn open_tunnel(&mut self) {
         self.framed = BodyLength::Length(u64::MAX);
+        self.tunnel = true;
         self.next = Next::Content;
     }
 
@@ -109,7 +130,7 @@ impl Sender {
                 }
                 continue;
             }
-            let Some(message) = self.next_message(ring, content) else { break };
+            let Some(message) = self.next_message(ring, connection, content) else { break };
             self.flight = connection.begin_send(message);
         }
         moved
@@ -119,6 +140,7 @@ impl Sender {
     fn next_message(
         &mut self,
         ring: &Rc<Ring>,
+        connection: &Connection,
         content: &mut impl RequestContent,
     ) -> Option<Box<Message>> {
         self.waits = false;
@@ -127,7 +149,15 @@ impl Sender {
             Next::End => {
                 self.next = Next::Nothing;
                 let mut message = ring.message();
-                push(&mut message, Chunk::from(Content::Fixed(b"0\r\n\r\n")));
+                if self.trailers.is_empty() {
+                    self.trailers = trailer_fields(&content.take_trailers(), TrailersOf::Request);
+                }
+                let end = if self.trailers.is_empty() {
+                    Chunk::from(Content::Fixed(b"0\r\n\r\n"))
+                } else {
+                    Chunk::from([b"0\r\n", &*self.trailers, b"\r\n"].concat())
+                };
+                push(&mut message, end);
                 Some(message)
             }
             Next::Head => {
@@ -158,7 +188,11 @@ impl Sender {
                 Poll::Ready(None) => {
                     let chunked = self.framed == BodyLength::Chunked;
                     self.next = if chunked { Next::End } else { Next::Nothing };
-                    if chunked { self.next_message(ring, content) } else { None }
+                    if self.tunnel {
+                        // The client has ended its side.
+                        connection.end_sending();
+                    }
+                    if chunked { self.next_message(ring, connection, content) } else { None }
                 }
             },
         }

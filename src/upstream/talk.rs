@@ -10,10 +10,10 @@ use std::{
 
 use super::{
     connection::Connection,
-    exchange::{Answer, RequestContent, Waits},
+    exchange::{Answer, Request, RequestContent, Waits},
     failure::Reason,
     pool::Pool,
-    sender::Sender,
+    sender::{Outgoing, Sender},
 };
 use crate::{
     decode::BodyDecoder,
@@ -24,7 +24,7 @@ use crate::{
             Answered, ContentEnd, ResponseError, ResponseHead, keep_alive_timeout, response_head,
         },
     },
-    respond::forward::response_fields,
+    respond::forward::{TrailersOf, response_fields, trailer_fields},
     ring::{Chunk, Content, Received, RecvBuf},
 };
 
@@ -35,6 +35,10 @@ pub(super) struct Talk {
     connection: Connection,
     fresh: bool,
     is_head: bool,
+    /// The client gets interim responses.
+    interim: bool,
+    /// The client accepts trailers; and those that have come.
+    trailers: Option<Vec<u8>>,
     /// The protocol that the request asks to switch to.
     switch: Option<String>,
     /// HTTP has ended: bytes of both sides are passed on as they are.
@@ -93,25 +97,22 @@ pub(super) enum Talked {
 }
 
 impl Talk {
-    #[expect(clippy::too_many_arguments, reason = "all that an attempt is made of")]
     pub(super) fn new(
         pool: &Pool,
         connection: Connection,
         fresh: bool,
-        is_head: bool,
-        switch: Option<String>,
-        framed: BodyLength,
-        head: Content,
-        held: &[Chunk],
-        whole: bool,
+        request: &Request,
+        outgoing: Outgoing<'_>,
     ) -> Self {
         let until = pool.ring().now().saturating_add(pool.shared.options.send.as_millis() as u64);
         Self {
-            sender: Sender::new(framed, head, held, whole),
+            sender: Sender::new(outgoing),
             connection,
             fresh,
-            is_head,
-            switch,
+            is_head: request.is_head,
+            interim: request.interim,
+            trailers: request.trailers.then(Vec::new),
+            switch: request.switch.clone(),
             tunnel: false,
             stash: Vec::new(),
             scan: HeadScan::default(),
@@ -142,6 +143,14 @@ impl Talk {
     ) -> Poll<Talked> {
         loop {
             self.send(pool, content);
+            // What came behind an interim response.
+            if let Some(input) = self.input.take() {
+                match self.take(pool, input) {
+                    Ok(Some(answer)) => return Poll::Ready(Talked::Head(answer)),
+                    Ok(None) => {}
+                    Err(reason) => return self.failed(reason),
+                }
+            }
             match self.connection.poll_receive() {
                 Poll::Ready(Received::Data(lease)) => {
                     self.responded = true;
@@ -227,8 +236,18 @@ impl Talk {
             if self.interims > pool.shared.options.interim {
                 return Err(Reason::Interim);
             }
+            // One that we did not wait for ourselves says something of the answer.
+            let answer = (self.interim && head.status != 100).then(|| {
+                let mut lines = Vec::with_capacity(head.length);
+                response_fields(&mut lines, head.fields);
+                Answer { status: head.status, lines, length: None }
+            });
             input.advance(length);
             self.scan = HeadScan::default();
+            if answer.is_some() {
+                self.input = (!input.is_empty()).then_some(input);
+                return Ok(answer);
+            }
             if input.is_empty() {
                 return Ok(None);
             }
@@ -250,7 +269,11 @@ impl Talk {
             }
             ContentEnd::Chunked => {
                 let decoder = BodyDecoder::new(BodyLength::Chunked, u64::MAX);
-                (Ends::By(decoder.map_err(|_| Reason::Framing)?), None)
+                let mut decoder = decoder.map_err(|_| Reason::Framing)?;
+                if self.trailers.is_some() {
+                    decoder.keep_trailers();
+                }
+                (Ends::By(decoder), None)
             }
             ContentEnd::Close => (Ends::Close, None),
         };
@@ -360,6 +383,9 @@ impl Talk {
             input.advance(step.consumed);
             let behind = !input.is_empty();
             if step.finished {
+                if let Some(trailers) = &mut self.trailers {
+                    *trailers = trailer_fields(&decoder.take_trailers(), TrailersOf::Response);
+                }
                 self.content = Ends::Over;
                 self.reusable &= !behind;
             }
@@ -374,6 +400,11 @@ impl Talk {
             }
         }
         Ok(None)
+    }
+
+    /// The trailer lines of the response, once it is over, as they go on.
+    pub(super) fn take_trailers(&mut self) -> Vec<u8> {
+        self.trailers.take().unwrap_or_default()
     }
 
     /// The connection, if it can be used again. `usual`: the request had no content that servers do

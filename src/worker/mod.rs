@@ -188,7 +188,7 @@ impl Worker {
     fn over(ring: Rc<Ring>, plan: Plan) -> Self {
         let config = plan.config;
         let stores = Stores::new(&ring, plan.pool, &config);
-        let pools = Rc::new(Pools::new(&ring));
+        let pools = Rc::new(Pools::new(&ring, (config.limits.connections / 2).max(1)));
         let generation = Generation::new(&plan.sites, &stores, &pools, None);
         let observer = observer(&ring, &config, plan.log, plan.spans);
         let context = Context::new(

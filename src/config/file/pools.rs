@@ -69,6 +69,9 @@ pub(super) fn pool() -> Vec<Key<PoolOptions>> {
         head_fields Number number "100": "Most field lines of a response head; beyond them 502";
         interim Number number "8": "Most interim responses (1xx) before a final one; beyond them 502";
         hold_request Size memory "64KiB": "Request content that is held before a connection is taken; longer content streams";
+        tunnels Number number "5000": "Connections that have switched protocols at a time, of the whole process, and half of the connections of each worker at most; beyond, 503";
+        tunnel_idle Time time "1h": "How long such a connection may be silent on both sides; beyond, it is closed";
+        proxy_status Flag flag "false": "Whether a 502, 503 or 504 of Ringway names its reason to the client (Proxy-Status, RFC 9209)";
         tries Number number "1": "Second tries of a request that may be sent again";
         underscores Flag flag "false": "Whether fields with _ in their names are passed on";
         path_as_sent Flag flag "false": "Whether paths that two servers could read differently are passed on, instead of 400";
@@ -85,6 +88,14 @@ pub(super) fn pool() -> Vec<Key<PoolOptions>> {
                     ("forwarded", ForwardedForm::Forwarded),
                 ];
                 put(&mut pool.forwarded, word(text, &words))
+            }),
+        Key::text("upgrade", None, Kind::Texts("PROTOCOL"), "websocket",
+            "Protocols that a request may switch to, in lower case; [] for none",
+            |pool: &mut PoolOptions, text| {
+                if !pool.upgrade.iter().any(|known| known == text) {
+                    pool.upgrade.push(text.to_owned());
+                }
+                Ok(())
             }),
         Key::text("trusted", None, Kind::Texts("NETWORK"), "",
             "Networks of peers whose forwarding fields are believed, such as 10.0.0.0/8",
@@ -107,6 +118,10 @@ pub(super) fn pools(
         reader.stands(&place, &entry.at);
         let mut pool = PoolOptions::default();
         if let Some(table) = reader.as_table(&entry.item) {
+            // What is given takes the place of the usual protocols.
+            if table.entries.iter().any(|entry| entry.key == "upgrade") {
+                pool.upgrade.clear();
+            }
             reader.table(table, &keys, &mut pool, &place, "a pool");
         }
         pools.insert(entry.key.clone(), pool);

@@ -12,7 +12,10 @@ use crate::{
     parse::{BodyLength, Version, response::ResponseError},
     respond::{
         Status,
-        forward::{ForwardError, Origin, Outgoing, Spoken, asks_to_switch, request, websocket},
+        forward::{
+            ForwardError, Origin, Outgoing, Spoken, accepts_trailers, asks_to_switch, request,
+            websocket,
+        },
     },
     ring::{Chunk, Socket},
     upstream::{Answer, Exchange, Pool, Reason, Request, RequestContent, Waits},
@@ -108,6 +111,8 @@ pub(super) fn begin(
         head,
         switch,
         is_head: method == b"HEAD",
+        interim: incoming.version == Some(Version::Http11),
+        trailers: incoming.version != Some(Version::Http10) && accepts_trailers(outgoing.fields),
         is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         content_is_unusual: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE"),
         body: match incoming.body {
@@ -118,7 +123,13 @@ pub(super) fn begin(
         key: pool.key(origin.peer.ip(), &target),
     };
     let exchange = Exchange::new(pool, request);
-    Ok(Box::new(Proxied { context: Rc::clone(context), pool: Rc::clone(pool), exchange, key }))
+    Ok(Box::new(Proxied {
+        context: Rc::clone(context),
+        pool: Rc::clone(pool),
+        exchange,
+        key,
+        failed: None,
+    }))
 }
 
 /// Where the requests of a connection come from; None if the client has left.
@@ -140,10 +151,13 @@ struct Proxied {
     exchange: Exchange,
     /// The key of a WebSocket that a client of HTTP/2 has asked for.
     key: Option<String>,
+    /// Why there is no answer.
+    failed: Option<Reason>,
 }
 
 impl Proxied {
-    fn failed(&self, reason: Reason) -> Failure {
+    fn failed(&mut self, reason: Reason) -> Failure {
+        self.failed = Some(reason);
         self.context.warn(&format_args!("pool {}: {reason}", self.pool.name()));
         Failure { status: reason.status(), why: why(reason) }
     }
@@ -152,7 +166,7 @@ impl Proxied {
 impl Proxied {
     /// The head of an answer. A client of HTTP/2 that has asked for a WebSocket gets 200 for 101, and
     /// 502 for another success: for it that would open the tunnel (RFC 8441 section 5).
-    fn head(&self, answer: Answer) -> Result<StreamedHead, Failure> {
+    fn head(&mut self, answer: Answer) -> Result<StreamedHead, Failure> {
         let Answer { mut status, mut lines, mut length } = answer;
         if let Some(key) = &self.key {
             let accepted = websocket::accepted(&lines, key);
@@ -180,7 +194,7 @@ fn why(reason: Reason) -> Why {
         | Reason::ReadTimeout => Why::UpstreamTimeout,
         Reason::Terminated | Reason::Incomplete => Why::UpstreamCut,
         Reason::Head(_) | Reason::Interim | Reason::Framing => Why::UpstreamProtocol,
-        Reason::Busy => Why::UpstreamBusy,
+        Reason::Busy | Reason::Tunnels => Why::UpstreamBusy,
     }
 }
 
@@ -191,6 +205,14 @@ impl RequestContent for Intake {
 
     fn is_ended(&self) -> bool {
         self.is_drained()
+    }
+
+    fn take_trailers(&mut self) -> Box<[u8]> {
+        match Intake::take_trailers(self) {
+            Fields::Lines(lines) => lines,
+            // Over HTTP they are lines.
+            _ => Box::default(),
+        }
     }
 }
 
@@ -209,6 +231,18 @@ impl Responder for Proxied {
     /// `between` and `tunnel_idle` of the pool.
     fn limits_silence(&self) -> bool {
         true
+    }
+
+    fn answers_half_closed(&self) -> bool {
+        true
+    }
+
+    fn proxy_error(&self) -> Option<&'static str> {
+        self.failed.filter(|_| self.pool.tells_reasons()).map(Reason::name)
+    }
+
+    fn take_trailers(&mut self) -> Fields {
+        Fields::Lines(self.exchange.take_trailers().into_boxed_slice())
     }
 
     fn waits(&self) -> Option<Stage> {

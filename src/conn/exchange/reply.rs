@@ -58,6 +58,12 @@ pub(super) struct Given {
     pub(super) complete: bool,
 }
 
+/// What stands before the reason in `Proxy-Status`.
+const OURSELVES: &[u8] = b"ringway; error=";
+
+/// Bytes of that line besides the reason, at most.
+const PROXY_STATUS: usize = 64;
+
 /// Status, fields and content.
 #[derive(Debug)]
 pub(in crate::conn) struct Reply<'l> {
@@ -67,6 +73,8 @@ pub(in crate::conn) struct Reply<'l> {
     source: Source,
     shared_page: usize,
     endpoint: Endpoint,
+    /// Why a server behind this one did not answer.
+    proxy_error: Option<&'static str>,
 }
 
 impl<'l> Reply<'l> {
@@ -85,7 +93,7 @@ impl<'l> Reply<'l> {
             Content::Nothing => {
                 let head = Heading::Answer(head);
                 let (source, endpoint) = (Source::Nothing, Endpoint::UNNAMED);
-                return Ok(Self { head, served, source, shared_page, endpoint });
+                return Ok(Self { head, served, source, shared_page, endpoint, proxy_error: None });
             }
             Content::Page(page) => {
                 let source = page_source(context, page);
@@ -109,7 +117,7 @@ impl<'l> Reply<'l> {
             return Err(WriteError::Defect("content is not as long as its head promises"));
         }
         let (head, endpoint) = (Heading::Answer(head), Endpoint::UNNAMED);
-        Ok(Self { head, served, source, shared_page, endpoint })
+        Ok(Self { head, served, source, shared_page, endpoint, proxy_error: None })
     }
 
     /// An answer whose status, fields and content a handler has given.
@@ -117,7 +125,7 @@ impl<'l> Reply<'l> {
     pub(super) fn given(served: &Rc<Served>, given: Given, source: Source) -> Reply<'static> {
         let head = Heading::Given(given);
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
-        Reply { head, served, source, shared_page: 0, endpoint }
+        Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None }
     }
 
     /// Content of a handler whose fields take so many bytes: a copy behind its head if both are short,
@@ -160,7 +168,14 @@ impl<'l> Reply<'l> {
             complete: true,
         };
         let Self { served, source, shared_page, endpoint, .. } = self;
-        Reply { head: Heading::Given(given), served, source, shared_page, endpoint }
+        Reply {
+            head: Heading::Given(given),
+            served,
+            source,
+            shared_page,
+            endpoint,
+            proxy_error: None,
+        }
     }
 
     /// The answer to what cannot be understood or is not wanted.
@@ -172,7 +187,15 @@ impl<'l> Reply<'l> {
         };
         let head = Heading::Answer(head);
         let (served, endpoint) = (context.refusing(), Endpoint::UNNAMED);
-        Self { head, served, source, shared_page: 0, endpoint }
+        Self { head, served, source, shared_page: 0, endpoint, proxy_error: None }
+    }
+
+    /// The same with the reason in `Proxy-Status` (RFC 9209), if there is one: a word of its section
+    /// 2.3.
+    #[must_use]
+    pub(in crate::conn) fn with_proxy_error(mut self, error: Option<&'static str>) -> Self {
+        self.proxy_error = error;
+        self
     }
 
     /// The same without content, as a HEAD gets it.
@@ -230,15 +253,21 @@ impl<'l> Reply<'l> {
 
     /// Bytes that the fields take as lines of HTTP/1.1, at most.
     pub(in crate::conn) fn fields_bound(&self) -> usize {
+        let proxy = self.proxy_error.map_or(0, |error| PROXY_STATUS + error.len());
+        let own = self.served.own_fields_len + proxy;
         match &self.head {
-            Heading::Answer(head) => head.fields_bound() + self.served.own_fields_len,
-            Heading::Given(given) => LENGTH_LINE + given.lines.len() + self.served.own_fields_len,
+            Heading::Answer(head) => head.fields_bound() + own,
+            Heading::Given(given) => LENGTH_LINE + given.lines.len() + own,
         }
     }
 
     /// Writes the fields, but for those that every response has (`Date`, `Server`) and those of the
     /// connection.
     pub(in crate::conn) fn write_fields(&self, sink: &mut impl FieldSink) {
+        if let Some(error) = self.proxy_error {
+            let value = [OURSELVES, error.as_bytes()].concat();
+            sink.field("Proxy-Status", &value);
+        }
         let site = &self.served.site;
         let given = match &self.head {
             Heading::Answer(head) => return head.write_fields(site, sink),

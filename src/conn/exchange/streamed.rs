@@ -21,7 +21,8 @@ use crate::{
 /// What makes the answer to one request. Dropping it ends the exchange: the answer is complete, or
 /// the client has left.
 pub(in crate::conn) trait Responder {
-    /// Polls for the head of the answer, by the task of the connection. Futures of the ring wake
+    /// Polls for the head of the answer, by the task of the connection. Interim heads (a status below
+    /// 200, but 101) may come before the final one, where [`Incoming::version`] is HTTP/1.1. Futures of the ring wake
     /// that task; others need [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes nobody.
     ///
     /// Deadlines other than the client's are the responder's own
@@ -61,6 +62,17 @@ pub(in crate::conn) trait Responder {
         false
     }
 
+    /// Whether the request is answered although the client has ended its side with close_notify: it
+    /// may still read (RFC 8446 section 6.1). Else that ends the exchange.
+    fn answers_half_closed(&self) -> bool {
+        false
+    }
+
+    /// Why there is no answer, for the client, in a word of RFC 9209 section 2.3.
+    fn proxy_error(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The trailer fields, once the content has ended. Asked for once.
     fn take_trailers(&mut self) -> Fields {
         Fields::None
@@ -80,8 +92,8 @@ pub(in crate::conn) enum Answered {
 /// The head of an answer.
 #[derive(Debug)]
 pub(in crate::conn) struct StreamedHead {
-    /// Three digits, 200 or more; or 101, behind which both sides send what they like until one of
-    /// them closes: the chunks and the intake are that.
+    /// Three digits; below 200 it is an interim head, to which nothing but its fields belongs. Behind 101 both sides send what
+    /// they like until one of them closes: the chunks and the intake are that.
     pub(in crate::conn) status: u16,
     /// All fields but those of the connection (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
     /// `Upgrade`) and `Content-Length`. A `Date` or a `Server` takes the place of ours.

@@ -19,11 +19,20 @@ use super::{
     head::{Framing, Refusal},
 };
 use crate::{
-    conn::{Context, Session, exchange::Intake, sites::Terms, why},
+    close::Ending,
+    conn::{
+        Context, Session,
+        exchange::{Fields, Intake, Responder},
+        sites::Terms,
+        why,
+    },
     decode::{BodyDecoder, BodyError},
     observe::Why,
     parse::BodyLength,
-    respond::Status,
+    respond::{
+        Status,
+        forward::{TrailersOf, trailer_fields},
+    },
     ring::Socket,
     write::{HELD_UP, Pace},
 };
@@ -46,6 +55,10 @@ pub(super) struct Pump {
     tunnel: bool,
     /// The bounds of the request.
     terms: Rc<Terms>,
+    /// The responder answers a client that has ended its side.
+    answers_half_closed: bool,
+    /// The client has ended its side: nothing more is received.
+    half_closed: bool,
 }
 
 /// What ended a wait.
@@ -63,11 +76,16 @@ enum Event<T> {
 impl Pump {
     /// # Errors
     /// 413 if the content is stated to be too long.
-    pub(super) fn new(framing: &Framing, terms: &Rc<Terms>) -> Result<Self, Stop> {
+    pub(super) fn new(
+        framing: &Framing,
+        terms: &Rc<Terms>,
+        responder: &dyn Responder,
+    ) -> Result<Self, Stop> {
         let timeouts = &terms.timeouts;
         let limit = terms.limits.body_bytes;
         let refused = |error| Stop::Refuse(refusal(error, framing.to_head));
-        let decoder = BodyDecoder::new(framing.body, limit).map_err(refused)?;
+        let mut decoder = BodyDecoder::new(framing.body, limit).map_err(refused)?;
+        decoder.keep_trailers();
         let mut pace = Pace::new(timeouts.body_min_rate, timeouts.body_progress);
         pace.begin(0);
         Ok(Self {
@@ -79,6 +97,8 @@ impl Pump {
             waited: 0,
             tunnel: false,
             terms: Rc::clone(terms),
+            answers_half_closed: responder.answers_half_closed(),
+            half_closed: false,
         })
     }
 
@@ -98,6 +118,11 @@ impl Pump {
     /// Whether all of the content has been read.
     pub(super) fn is_finished(&self) -> bool {
         self.decoder.is_finished()
+    }
+
+    /// Whether the client has ended its side: its connection ends with the answer.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed
     }
 
     /// A final head is about to be sent: no 100 may follow it.
@@ -164,15 +189,17 @@ impl Pump {
         let wants = self.intake.is_wanted();
         let holds = !session.reader.plaintext().is_empty();
         // A client that has more here than was asked for is not looked at until that is wanted.
-        let reads = wants || !holds;
-        if reads {
+        let reads = !self.half_closed && (wants || !holds);
+        if reads || !holds {
             *gives_back_at = None;
         } else if gives_back_at.is_none() {
             *gives_back_at = Some(began.saturating_add(HELD_UP.as_millis() as u64));
         }
         let until = began.saturating_add(self.terms.timeouts.body_progress.as_millis() as u64);
         let tunnel = self.tunnel;
-        let intake = &mut self.intake;
+        // An end within content is none that an answer could follow.
+        let may_end = self.answers_half_closed && (tunnel || self.decoder.is_finished());
+        let (intake, half_closed) = (&mut self.intake, &mut self.half_closed);
         let event = {
             let mut fill = pin!(async {
                 if reads { session.fill(socket).await } else { std::future::pending().await }
@@ -184,8 +211,16 @@ impl Pump {
                 if intake.is_wanted() != wants {
                     return Poll::Ready(Ok(Event::Moved));
                 }
-                if let Poll::Ready(filled) = fill.as_mut().poll(cx) {
-                    return Poll::Ready(filled.map(|()| Event::Moved));
+                match fill.as_mut().poll(cx) {
+                    Poll::Ready(Err(Ending::Closed)) if may_end => {
+                        *half_closed = true;
+                        if tunnel {
+                            intake.end();
+                        }
+                        return Poll::Ready(Ok(Event::Moved));
+                    }
+                    Poll::Ready(filled) => return Poll::Ready(filled.map(|()| Event::Moved)),
+                    Poll::Pending => {}
                 }
                 if wants && !tunnel && ring.poll_until(until).is_ready() {
                     return Poll::Ready(Ok(Event::Late));
@@ -226,7 +261,12 @@ impl Pump {
             self.intake.put(piece);
         }
         if step.finished {
-            self.intake.end();
+            let trailers = trailer_fields(&self.decoder.take_trailers(), TrailersOf::Request);
+            self.intake.end_with(if trailers.is_empty() {
+                Fields::None
+            } else {
+                Fields::Lines(trailers.into_boxed_slice())
+            });
         }
         Ok(step.consumed > 0 || step.finished)
     }

@@ -82,7 +82,7 @@ pub(super) async fn answer(
     let Begun { framing, served, mut responder, last } = begun;
     clock.of(responder.endpoint());
     clock.enter(responder.works().unwrap_or(Stage::Process));
-    let pump = Pump::new(&framing, &served.terms)?;
+    let pump = Pump::new(&framing, &served.terms, &*responder)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
     let persists = exchange.answer(&mut *responder, last).await?;
     // What the responder holds is let go before the connection waits for anything else.
@@ -95,18 +95,29 @@ impl Exchange<'_> {
     async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
         let Self { context, socket, session, pump, clock, .. } = self;
         let mut stage = responder.works();
-        let head = pump
-            .drive(context, socket, session, |cx, intake| {
-                enter(clock, &mut stage, responder.works());
-                let polled = responder.poll_head(cx, intake);
-                if polled.is_pending() {
-                    enter(clock, &mut stage, responder.waits());
+        let head = loop {
+            let head = pump
+                .drive(context, socket, session, |cx, intake| {
+                    enter(clock, &mut stage, responder.works());
+                    let polled = responder.poll_head(cx, intake);
+                    if polled.is_pending() {
+                        enter(clock, &mut stage, responder.waits());
+                    }
+                    polled
+                })
+                .await?;
+            match head {
+                Ok(Answered::Streamed(interim))
+                    if interim.status < 200 && interim.status != 101 =>
+                {
+                    send_interim(session, socket, &interim).await?;
                 }
-                polled
-            })
-            .await?;
+                head => break head,
+            }
+        };
         clock.of(responder.endpoint());
         let persists = self.framing.persistent && !last && !self.context.is_draining();
+        let persists = persists && !self.pump.is_half_closed();
         // Whether a client that was not sent 100 sends its content now nobody knows.
         let persists = persists && !self.pump.awaits_continue();
         self.pump.answered();
@@ -116,7 +127,7 @@ impl Exchange<'_> {
         let head = match head {
             Ok(Answered::Streamed(head)) => head,
             Ok(Answered::Whole(reply)) => return self.send_whole(*reply, persists).await,
-            Err(failure) => return self.fail(failure, persists).await,
+            Err(failure) => return self.fail(failure, responder.proxy_error(), persists).await,
         };
         let (mut delimited, persists) = self.delimited(&head, persists);
         if head.status == 101 {
@@ -134,7 +145,7 @@ impl Exchange<'_> {
         match sent {
             Ok(()) => {
                 session.writer.carry(socket, clock, 0);
-                Ok(persists)
+                Ok(persists && !self.pump.is_half_closed())
             }
             Err(stop) => {
                 session.writer.breaks_off(clock);
@@ -166,24 +177,33 @@ impl Exchange<'_> {
     }
 
     /// Answers with an error; the connection goes on if it can.
-    async fn fail(&mut self, failure: Failure, persists: bool) -> Result<bool, Stop> {
+    async fn fail(
+        &mut self,
+        failure: Failure,
+        proxy_error: Option<&'static str>,
+        persists: bool,
+    ) -> Result<bool, Stop> {
         let Failure { status, why } = failure;
         let to_head = self.framing.to_head;
-        if !persists || !self.pump.is_finished() || status == Status::InternalServerError {
+        let persists = persists && self.pump.is_finished();
+        if proxy_error.is_none() && (!persists || status == Status::InternalServerError) {
             // It is counted where it is sent.
             self.context.count(|counts| counts.requests -= 1);
             return Err(Stop::Refuse(Refusal { status, why, to_head }));
         }
         self.context.count(|counts| counts.refused += 1);
         self.clock.refused(why);
-        let mut reply = Reply::refusal(self.context, status);
+        if !persists {
+            self.session.clock.ends(why);
+        }
+        let mut reply = Reply::refusal(self.context, status).with_proxy_error(proxy_error);
         if to_head {
             reply = reply.head_only();
         }
         let connection = reply::Connection { persists, says_so: self.framing.says_keep_alive };
         let Self { context, socket, session, clock, .. } = self;
         reply::send(context, socket, session, clock, &mut reply, connection, to_head).await?;
-        Ok(true)
+        Ok(persists)
     }
 
     async fn send_head(
@@ -366,6 +386,31 @@ fn enter(clock: &mut RequestClock, before: &mut Option<Stage>, stage: Option<Sta
         clock.enter(stage);
         *before = Some(stage);
     }
+}
+
+/// Sends an interim head at once (RFC 9110 section 15.2): an answer follows it.
+async fn send_interim(
+    session: &mut Session,
+    socket: &Socket,
+    interim: &StreamedHead,
+) -> Result<(), Stop> {
+    session.refresh_key(socket).await?;
+    let mut memory = vec![0; OWN_LINES + interim.fields.wire_bytes()];
+    let mut head = HeadWriter::of_code(&mut memory, interim.status);
+    interim.fields.each(|name, value| _ = head.field(name, value));
+    // One that cannot be written is none that a client needs.
+    let Ok(length) = head.finish() else { return Ok(()) };
+    memory.truncate(length);
+    let Session { reader, writer, clock, .. } = session;
+    let sent = async {
+        writer.queue_bytes(socket, &memory).await?;
+        writer.flush(socket).await
+    };
+    let sent = while_held_up(reader, pin!(sent)).await;
+    sent.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?;
+    // It was no answer: how it left says nothing of the answer.
+    writer.gathering().reset();
+    Ok(())
 }
 
 /// Bytes of content that are worth room behind the head.

@@ -352,7 +352,9 @@ impl Connection<'_> {
         }
         context.count(|counts| counts.refused += 1);
         stream.clock.refused(why);
-        self.send_whole(slot, Reply::refusal(context, status), why)
+        let proxy_error = exchange.responder.proxy_error();
+        let reply = Reply::refusal(context, status).with_proxy_error(proxy_error);
+        self.send_whole(slot, reply, why)
     }
 
     /// Answers with what is there already; if there is no memory for its head, the stream is reset for

@@ -13,7 +13,7 @@ use crate::observe::{Anatomy, PoolFigures, UpstreamFigures};
 type OfPool<T> = (&'static str, &'static str, fn(&PoolFigures) -> T);
 type OfServer = (&'static str, &'static str, fn(&UpstreamFigures) -> f64);
 
-const COUNTERS: [OfPool<u64>; 8] = [
+const COUNTERS: [OfPool<u64>; 9] = [
     ("pool_requests", "Requests that were passed on", |pool| pool.requests),
     ("pool_second_tries", "Second tries of requests", |pool| pool.second_tries),
     ("pool_connections_opened", "Connections that were opened", |pool| pool.opened),
@@ -25,12 +25,18 @@ const COUNTERS: [OfPool<u64>; 8] = [
     }),
     ("pool_desync", "Connections with bytes that nobody had asked for", |pool| pool.desync),
     ("pool_refused", "Requests that found the line full, or waited too long", |pool| pool.refused),
+    ("pool_tunnels_refused", "Requests to switch protocols that found no place", |pool| {
+        pool.tunnels_refused
+    }),
     ("pool_underscores_dropped", "Field lines dropped for a _ in their names", |pool| {
         pool.underscores
     }),
 ];
 
-const GAUGES: [OfPool<u32>; 3] = [
+const GAUGES: [OfPool<u32>; 4] = [
+    ("pool_tunnels", "Connections that have switched protocols, or ask to", |pool| {
+        pool.tunnels as u32
+    }),
     ("pool_waiting", "Requests in line", |pool| pool.waiting),
     ("pool_waiting_limit", "Requests that may be in line", |pool| pool.waiting_limit),
     ("pool_second_tries_left", "Second tries that the budget has left", |pool| pool.budget as u32),

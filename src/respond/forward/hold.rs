@@ -38,7 +38,7 @@ pub fn a_request_keeps_its_meaning(bytes: &[u8]) {
     if request(&mut out, &outgoing, &rules).is_err() {
         return;
     }
-    end_of_request(&mut out, head.body, Hop::Persists);
+    end_of_request(&mut out, head.body, Hop::Persists, false);
     // As many fields as the client's and our own, and as many bytes.
     let limits =
         HeadLimits { max_head_bytes: 1 << 20, max_target_bytes: 1 << 20, ..HeadLimits::default() };

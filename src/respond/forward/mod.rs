@@ -13,6 +13,7 @@ mod origin;
 mod path;
 mod request;
 mod response;
+mod trailers;
 pub(crate) mod websocket;
 
 #[cfg(test)]
@@ -22,8 +23,11 @@ use std::fmt;
 
 pub(crate) use origin::{Forwarding, Origin};
 pub(crate) use path::PathRule;
-pub(crate) use request::{Forward, Hop, Outgoing, Spoken, asks_to_switch, end_of_request, request};
+pub(crate) use request::{
+    Forward, Hop, Outgoing, Spoken, accepts_trailers, asks_to_switch, end_of_request, request,
+};
 pub(crate) use response::response_fields;
+pub(crate) use trailers::{TrailersOf, trailer_fields};
 
 /// Visits the fields of a head, in their order.
 pub(crate) type Visit<'v> = dyn Fn(&mut dyn FnMut(&str, &[u8])) + 'v;

@@ -94,6 +94,17 @@ pub(crate) enum Hop<'h> {
     Switches(&'h str),
 }
 
+/// Whether the sender of a request accepts trailers behind the response (`TE: trailers`, RFC 9110
+/// section 10.1.4).
+pub(crate) fn accepts_trailers(fields: &Visit<'_>) -> bool {
+    let mut accepts = false;
+    fields(&mut |name, value| {
+        accepts |= name.eq_ignore_ascii_case("te")
+            && super::elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    });
+    accepts
+}
+
 /// The protocol that a request asks to switch to: one, by `Upgrade` and `Connection`.
 pub(crate) fn asks_to_switch(fields: &Visit<'_>) -> Option<String> {
     let mut asked = None;
@@ -108,15 +119,22 @@ pub(crate) fn asks_to_switch(fields: &Visit<'_>) -> Option<String> {
     asked.filter(|text| lines == 1 && is_token(text) && Options::of(fields).name("upgrade"))
 }
 
-/// Ends the head of a request: how its content is framed, and what it says of the connection.
-pub(crate) fn end_of_request(out: &mut Vec<u8>, body: BodyLength, hop: Hop<'_>) {
+/// Ends the head of a request: how its content is framed, what it says of the connection, and whether
+/// trailers are accepted behind the response.
+pub(crate) fn end_of_request(out: &mut Vec<u8>, body: BodyLength, hop: Hop<'_>, trailers: bool) {
     match body {
         BodyLength::None => {}
         BodyLength::Length(length) => line(out, "Content-Length", Decimal::new(length).as_bytes()),
         BodyLength::Chunked => line(out, "Transfer-Encoding", b"chunked"),
     }
+    if trailers {
+        line(out, "TE", b"trailers");
+    }
+    // `Connection` has to name TE (RFC 9110 section 10.1.4).
     match hop {
+        Hop::Persists if trailers => line(out, "Connection", b"TE"),
         Hop::Persists => {}
+        Hop::Closes if trailers => line(out, "Connection", b"close, TE"),
         Hop::Closes => line(out, "Connection", b"close"),
         Hop::Switches(protocol) => {
             line(out, "Connection", b"Upgrade");

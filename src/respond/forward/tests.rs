@@ -40,7 +40,7 @@ fn forwarded(text: &[u8], rules: &Forward, trusted: bool) -> Result<(String, u32
     };
     let mut out = Vec::new();
     let underscores = request(&mut out, &outgoing, rules)?;
-    end_of_request(&mut out, head.body, Hop::Persists);
+    end_of_request(&mut out, head.body, Hop::Persists, false);
     Ok((String::from_utf8(out).unwrap(), underscores))
 }
 
@@ -94,7 +94,7 @@ fn one_protocol_can_be_asked_for() {
         assert_eq!(asks_to_switch(&fields).as_deref(), expected, "{lines:?}");
     }
     let mut out = Vec::new();
-    end_of_request(&mut out, BodyLength::None, Hop::Switches("websocket"));
+    end_of_request(&mut out, BodyLength::None, Hop::Switches("websocket"), false);
     assert_eq!(out, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 

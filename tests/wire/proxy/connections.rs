@@ -53,8 +53,7 @@ fn a_connection_is_used_again_only_after_an_ordinary_exchange() {
 fn a_connection_that_ends_while_unused_costs_nobody_a_request() {
     for stray in [&b""[..], b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"x"] {
         let upstream = Upstream::raw(move |stream, note| {
-            let (head, body) = read_request(stream).unwrap();
-            note(super::upstream::Request { head, body, number: 0 });
+            note(read_request(stream).unwrap());
             let _ = stream.write_all(OK);
             thread::sleep(Duration::from_millis(20));
             let _ = stream.write_all(stray);
@@ -85,8 +84,8 @@ fn what_may_run_twice_is_tried_again_on_a_fresh_connection_and_nothing_else_is()
     ] {
         let upstream = Upstream::raw(|stream, note| {
             for number in 0.. {
-                let Some((head, body)) = read_request(stream) else { return };
-                note(super::upstream::Request { head, body, number });
+                let Some(read) = read_request(stream) else { return };
+                note(super::upstream::Request { number, ..read });
                 if number == 1 {
                     return;
                 }
@@ -125,7 +124,7 @@ fn a_server_that_fails_is_answered_by_another() {
 fn a_client_that_leaves_ends_its_exchange() {
     let upstream = Upstream::raw(|stream, note| {
         let head = read_head(stream).unwrap();
-        note(super::upstream::Request { head, body: Vec::new(), number: 0 });
+        note(super::upstream::Request { head, ..Default::default() });
         // The end of the connection, which comes with the client's.
         assert!(read_head(stream).is_none());
     });

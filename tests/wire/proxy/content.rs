@@ -51,12 +51,11 @@ fn chunked_content_that_is_held_gets_a_length_and_longer_content_streams() {
             client
                 .send(&[format!("{:x};x=y\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat());
         }
-        client.send(b"0\r\nX-Trailer: dropped\r\n\r\n");
+        client.send(b"0\r\n\r\n");
         let answer = answer(&mut client, "POST").unwrap();
         assert!(answer.body == content);
         let requests = upstream.requests();
         assert_eq!(requests.last().unwrap().fields(framing).len(), 1, "{bytes}");
-        assert!(requests.last().unwrap().fields("x-trailer").is_empty());
     }
 }
 
@@ -190,7 +189,7 @@ fn a_response_that_is_cut_anywhere_never_looks_whole() {
 #[test]
 fn a_response_may_come_byte_by_byte() {
     let whole =
-        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n\
+        b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n\
                   5\r\nabcde\r\n00a\r\n0123456789\r\n0\r\n\r\n";
     let upstream = Upstream::start(move |_, stream| {
         for byte in whole {

@@ -1,5 +1,6 @@
 //! Requests that are passed on to other servers: `ringway proxy` before servers of our own.
 
+mod closing;
 mod connections;
 mod content;
 mod heads;
@@ -7,12 +8,25 @@ mod hostile;
 mod limits;
 mod real;
 mod switch;
+mod trailers;
 pub(crate) mod upstream;
 
 use std::io;
 
 use crate::client::{Client, End};
+use crate::configured::Configured;
 use crate::response::Response;
+use upstream::Upstream;
+
+/// A server whose only pool is this upstream, with these settings of the pool and of the route.
+fn of_file(upstream: &Upstream, pool: &str, route: &str) -> Configured {
+    let text = format!(
+        "[[site]]\n[[site.route]]\npath = '/'\nproxy = 'app'\n{route}\n\
+         [pool.app]\nservers = '{}'\n{pool}\n",
+        upstream.address
+    );
+    Configured::start(&text, |_| {})
+}
 
 /// An answer as it came, and how its content ended.
 struct Answer {

@@ -21,7 +21,7 @@ fn echo() -> Upstream {
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let mut early = [0; 100];
         let early = stream.read(&mut early).unwrap_or(0);
-        note(super::upstream::Request { head, body: vec![0; early], number: 0 });
+        note(super::upstream::Request { head, body: vec![0; early], ..Default::default() });
         stream.set_read_timeout(Some(crate::server::PATIENCE)).unwrap();
         let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                       Upgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\nhello";

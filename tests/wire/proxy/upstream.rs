@@ -16,11 +16,13 @@ use rustix::net::RecvFlags;
 use crate::server::PATIENCE;
 
 /// A request as the server read it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     /// Request line and field lines, without the empty line.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// The lines behind chunked content.
+    pub(crate) trailers: Vec<String>,
     /// Which request of its connection it is.
     pub(crate) number: usize,
 }
@@ -90,8 +92,8 @@ impl Upstream {
         let script: Arc<Script> = Arc::new(script);
         Self::raw(move |stream, seen| {
             for number in 0.. {
-                let Some((head, body)) = read_request(stream) else { return };
-                let request = Request { head, body, number };
+                let Some(read) = read_request(stream) else { return };
+                let request = Request { number, ..read };
                 seen(request.clone());
                 if script(&request, stream) == Then::Close {
                     return;
@@ -173,29 +175,35 @@ impl Upstream {
 }
 
 /// Reads one request, strictly. None at the end of the connection.
-pub(crate) fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+pub(crate) fn read_request(stream: &mut TcpStream) -> Option<Request> {
     let head = read_head(stream)?;
     let field = |name: &str| {
         let mut lines = head.split("\r\n").filter_map(|line| line.split_once(": "));
         lines.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
     };
-    let mut body = Vec::new();
+    let (mut body, mut trailers) = (Vec::new(), Vec::new());
     if let Some(length) = field("Content-Length") {
         body = vec![0; length.parse().unwrap()];
         stream.read_exact(&mut body).ok()?;
     } else if field("Transfer-Encoding").is_some() {
         loop {
             let size = usize::from_str_radix(&read_line(stream)?, 16).unwrap();
+            if size == 0 {
+                loop {
+                    match read_line(stream)? {
+                        line if line.is_empty() => break,
+                        line => trailers.push(line),
+                    }
+                }
+                break;
+            }
             let mut chunk = vec![0; size];
             stream.read_exact(&mut chunk).ok()?;
             body.extend_from_slice(&chunk);
             assert_eq!(read_line(stream)?, "", "a chunk ends with CRLF");
-            if size == 0 {
-                break;
-            }
         }
     }
-    Some((head, body))
+    Some(Request { head, body, trailers, number: 0 })
 }
 
 /// Reads a head byte by byte, and nothing behind it.
