@@ -19,7 +19,7 @@ const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 /// Answers a handshake as the path says; a tunnel gives back what comes, until a byte 0.
 fn serve(stream: &mut TcpStream, seen: &dyn Fn(Request)) {
     let Some(head) = read_head(stream) else { return };
-    let request = Request { head, body: Vec::new(), number: 0 };
+    let request = Request { head, ..Request::default() };
     seen(request.clone());
     let keys = request.fields("sec-websocket-key");
     assert_eq!(keys.len(), 1, "one key, which is ours: {}", request.head);
