@@ -1,6 +1,6 @@
 //! `ringway proxy`: HTTPS in front of application servers, without a configuration file.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use log::LevelFilter;
@@ -18,7 +18,7 @@ const POOL: &str = "app";
 #[derive(Debug, Args)]
 #[command(after_help = "Sizes: 512, 64KiB, 1MiB. Times: 250ms, 10s, 2m, 1h.")]
 pub(super) struct Proxy {
-    /// The servers that answer, as http://HOST:PORT or unix:/path
+    /// The servers that answer, as http://HOST:PORT, https://HOST or unix:/path
     #[arg(value_name = "SERVER", required = true)]
     servers: Vec<UpstreamAddress>,
     /// Least level to log: off, error, warn, info, debug or trace
@@ -43,7 +43,7 @@ macro_rules! pool_flags {
 
         impl PoolFlags {
             fn apply(&self, pool: &mut PoolOptions) {
-                $(if let Some(value) = self.$option { pool.$field = value; })*
+                $(if let Some(value) = self.$option.clone() { pool.$field = value.into(); })*
             }
         }
     };
@@ -70,6 +70,11 @@ pool_flags! {
     keep "keep" "N": usize = number::<usize> => keep,
     /// Request content that is held before a server gets it; longer content streams [default: 64KiB]
     hold_request "hold-request" "SIZE": usize = units::memory => hold_request,
+    /// Authorities, in PEM, by which certificates of https:// servers are believed [default: those of
+    /// the system]
+    ca "upstream-ca" "FILE": PathBuf = clap::value_parser!(PathBuf) => ca,
+    /// The name that https:// servers must have in their certificates [default: the host of the URL]
+    server_name "upstream-name" "NAME": String = clap::value_parser!(String) => server_name,
     /// Second tries of a request [default: 1]
     tries "tries" "N": u32 = number::<u32> => tries,
 }
@@ -124,7 +129,7 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         assert_eq!(config.pools[POOL].servers.len(), 1);
         assert!(Cli::try_parse_from(["ringway", "proxy"]).is_err());
-        assert!(Cli::try_parse_from(["ringway", "proxy", "https://a"]).is_err());
+        assert!(Cli::try_parse_from(["ringway", "proxy", "ftp://a"]).is_err());
     }
 
     #[test]

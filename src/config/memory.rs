@@ -82,6 +82,10 @@ pub(crate) const REQUEST_STATE_BYTES: usize = 4 << 10;
 /// Trailers of a request, at most (`decode::MAX_TRAILER_BYTES`), as they came and as they go on.
 const TRAILERS_BYTES: usize = 2 * (8 << 10);
 
+/// A session with a server that speaks TLS: what rustls has, a record in each direction as it came and
+/// as it was opened or sealed.
+const UPSTREAM_TLS_BYTES: usize = 128 << 10;
+
 /// The state of a connection to a server.
 const UPSTREAM_STATE_BYTES: usize = 2 << 10;
 
@@ -179,7 +183,7 @@ impl Config {
         let own = REQUEST_STATE_BYTES + TRAILERS_BYTES;
         let request = self.limits.head_bytes.saturating_add(own);
         let places =
-            |pool: &super::PoolOptions| (pool.max as usize).saturating_mul(pool.servers.len());
+            |pool: &super::PoolOptions| (pool.max as usize).saturating_mul(pool.most_servers());
         let waiting = |pool: &super::PoolOptions| pool.waiting as usize;
         let begun = self.pools.values().map(|pool| places(pool).saturating_add(waiting(pool)));
         let begun = begun.fold(0, usize::saturating_add).min(most_requests);
@@ -187,6 +191,8 @@ impl Config {
         let held = HELD_REQUESTS.saturating_mul(workers);
         let of_pool = |pool: &super::PoolOptions| {
             let moved = self.limits.receive_buffer_bytes.saturating_add(UPSTREAM_STATE_BYTES);
+            let tls = if pool.is_secured() { UPSTREAM_TLS_BYTES } else { 0 };
+            let moved = moved.saturating_add(tls);
             let response = pool.head_bytes.saturating_mul(3).saturating_add(moved);
             // No more of them are in use than there are requests; those that are kept hold no head.
             response.saturating_mul(places(pool).min(most_requests))

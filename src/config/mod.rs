@@ -12,6 +12,7 @@ mod collector;
 #[cfg(feature = "cli")]
 pub(crate) mod file;
 mod limits;
+mod lints;
 mod listen;
 pub(crate) mod memory;
 mod observe;
@@ -44,9 +45,10 @@ pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES, REQUEST_STA
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};
+pub(crate) use pool::NAME_ADDRESSES;
 pub use pool::{
-    Balance, ForwardedForm, Network, PoolOptions, UpstreamAddress, UpstreamAddressError,
-    UpstreamServer,
+    Balance, ForwardedForm, HealthOptions, Network, PoolOptions, UpstreamAddress,
+    UpstreamAddressError, UpstreamServer,
 };
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use rate::{RateKey, RateKeyError, RateOptions};
@@ -212,6 +214,7 @@ impl Config {
         if !self.plain.is_empty() && routes().any(|route| route.auth.is_some()) {
             lints.push("passwords cross the listeners of plain in the clear".to_owned());
         }
+        lints::of_pools(self, &mut lints);
         lints
     }
 

@@ -77,6 +77,23 @@ pub struct PoolOptions {
     /// Whether an error that Ringway answers with names its reason to the client (`Proxy-Status`,
     /// RFC 9209). Default: no, only the log does.
     pub proxy_status: bool,
+    /// The authorities whose certificates are believed of servers that speak TLS, a file in PEM. Default:
+    /// those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name that is asked for (SNI) and must be in their certificates. Default: the host of the URL.
+    pub server_name: Option<String>,
+    /// How often names of servers are resolved, 1 s to 1 h. Default 10 s. Each of up to 8 addresses is a
+    /// server.
+    pub resolve_every: Duration,
+    /// What stands in front of Ringway gives up after so long; for `ringway check` alone. Default: unknown.
+    pub in_front: Option<Duration>,
+    /// The servers close unused connections after so long; for `ringway check` alone. Default: unknown.
+    pub server_idle: Option<Duration>,
+    /// Whether each connection begins with a header of the PROXY protocol, version 2, that names the
+    /// client. It then serves one request. Default: no.
+    pub send_proxy: bool,
+    /// Health checks. Default: none, only exchanges show how a server fares.
+    pub health: HealthOptions,
     /// Paths that two servers could read differently (dot segments, `%2f`) are passed on as sent.
     /// Default: no, and the client gets 400.
     pub path_as_sent: bool,
@@ -109,6 +126,13 @@ impl Default for PoolOptions {
             trusted: Vec::new(),
             upgrade: vec!["websocket".to_owned()],
             tunnel_idle: Duration::from_secs(3_600),
+            ca: None,
+            server_name: None,
+            resolve_every: Duration::from_secs(10),
+            in_front: None,
+            server_idle: None,
+            send_proxy: false,
+            health: HealthOptions::default(),
             tunnels: 5_000,
             proxy_status: false,
             path_as_sent: false,
@@ -144,6 +168,9 @@ impl PoolOptions {
             ("keep_idle", self.keep_idle, Duration::ZERO, HOUR),
             ("lifetime", self.lifetime, Duration::from_secs(1), DAY),
             ("tunnel_idle", self.tunnel_idle, Duration::from_secs(1), DAY),
+            ("resolve_every", self.resolve_every, Duration::from_secs(1), HOUR),
+            ("health_interval", self.health.interval, MILLISECOND * 100, HOUR),
+            ("health_timeout", self.health.timeout, MILLISECOND * 10, HOUR),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ConfigError::new(
@@ -160,6 +187,32 @@ impl PoolOptions {
         within("interim", self.interim, 0, 100)?;
         within("hold_request", self.hold_request, 0, 16 << 20)?;
         within("tries", self.tries, 0, 10)?;
+        if self.send_proxy && self.is_secured() {
+            return Err(ConfigError::new(
+                "send_proxy",
+                "a server speaks TLS",
+                "leave it out, or give http:// servers: the header stands in front of HTTP",
+            ));
+        }
+        within("health_fall", self.health.fall, 1, 100)?;
+        within("health_rise", self.health.rise, 1, 100)?;
+        let path = self.health.path.as_deref().unwrap_or("/");
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ConfigError::new(
+                "health",
+                format_args!("{path:?} is no path"),
+                "give a path such as /health",
+            ));
+        }
+        if let Some(name) = &self.server_name
+            && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
+        {
+            return Err(ConfigError::new(
+                "server_name",
+                format_args!("{name:?} is no name of a host"),
+                "give a name such as app.example, or an address",
+            ));
+        }
         within("tunnels", self.tunnels, 0, 1_000_000)?;
         within("upgrade", self.upgrade.len(), 0, 16)?;
         // A server that takes h2c reads requests that nobody has checked.
@@ -190,16 +243,59 @@ impl PoolOptions {
     /// Whether an address of a server has to be resolved.
     pub fn is_named(&self) -> bool {
         let resolved = |server: &UpstreamServer| server.address.literal().is_none();
-        let tcp = |server: &&UpstreamServer| matches!(server.address, UpstreamAddress::Tcp(..));
+        let tcp = |server: &&UpstreamServer| !matches!(server.address, UpstreamAddress::Unix(_));
         self.servers.iter().filter(tcp).any(resolved)
+    }
+
+    /// Whether a server speaks TLS.
+    pub fn is_secured(&self) -> bool {
+        self.servers.iter().any(|server| matches!(server.address, UpstreamAddress::Tls(..)))
+    }
+
+    /// Servers at most: a name may have [`NAME_ADDRESSES`] addresses.
+    pub(crate) fn most_servers(&self) -> usize {
+        let each =
+            |server: &UpstreamServer| if server.address.is_name() { NAME_ADDRESSES } else { 1 };
+        self.servers.iter().map(each).sum()
     }
 
     /// The TCP ports that its servers listen on.
     pub fn ports(&self) -> impl Iterator<Item = u16> + '_ {
         self.servers.iter().filter_map(|server| match &server.address {
-            UpstreamAddress::Tcp(_, port) => Some(*port),
+            UpstreamAddress::Tcp(_, port) | UpstreamAddress::Tls(_, port) => Some(*port),
             UpstreamAddress::Unix(_) => None,
         })
+    }
+}
+
+/// Servers that a name may stand for; further addresses of it are not used.
+pub(crate) const NAME_ADDRESSES: usize = 8;
+
+/// Health checks: a GET to each server now and then, which 2xx and 3xx pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthOptions {
+    /// The path that is asked for. Default: none, and there are no checks.
+    pub path: Option<String>,
+    /// Between two checks of a server, within a tenth of it, 100 ms to 1 h. Default 5 s.
+    pub interval: Duration,
+    /// For a check, 10 ms to 1 h. Default 2 s.
+    pub timeout: Duration,
+    /// Failed checks in a row that take a server out, 1 to 100. Default 3.
+    pub fall: u32,
+    /// Passed checks in a row that take it in again, 1 to 100. Default 2.
+    pub rise: u32,
+}
+
+impl Default for HealthOptions {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            fall: 3,
+            rise: 2,
+        }
     }
 }
 
@@ -254,6 +350,8 @@ impl UpstreamServer {
 pub enum UpstreamAddress {
     /// A host, as address or name, and a port.
     Tcp(String, u16),
+    /// The same, which speaks TLS.
+    Tls(String, u16),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -262,9 +360,16 @@ impl UpstreamAddress {
     /// The address, if it needs no resolving.
     pub fn literal(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(host, port) => Some(SocketAddr::new(host.parse().ok()?, *port)),
+            Self::Tcp(host, port) | Self::Tls(host, port) => {
+                Some(SocketAddr::new(host.parse().ok()?, *port))
+            }
             Self::Unix(_) => None,
         }
+    }
+
+    /// Whether it is the name of a host, which has to be resolved.
+    pub fn is_name(&self) -> bool {
+        !matches!(self, Self::Unix(_)) && self.literal().is_none()
     }
 }
 
@@ -273,6 +378,8 @@ impl fmt::Display for UpstreamAddress {
         match self {
             Self::Tcp(host, port) if host.contains(':') => write!(f, "http://[{host}]:{port}"),
             Self::Tcp(host, port) => write!(f, "http://{host}:{port}"),
+            Self::Tls(host, port) if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Tls(host, port) => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -286,7 +393,8 @@ impl fmt::Display for UpstreamAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no server; give http://127.0.0.1:3000, 127.0.0.1:3000 or unix:/run/app.sock",
+            "{:?} is no server; give http://127.0.0.1:3000, https://app.example, 127.0.0.1:3000 or \
+             unix:/run/app.sock",
             self.0
         )
     }
@@ -297,7 +405,7 @@ impl std::error::Error for UpstreamAddressError {}
 impl FromStr for UpstreamAddress {
     type Err = UpstreamAddressError;
 
-    /// `http://HOST[:PORT][/]`, `HOST:PORT`, or `unix:/PATH`.
+    /// `http://HOST[:PORT][/]`, `https://HOST[:PORT][/]`, `HOST:PORT`, or `unix:/PATH`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || UpstreamAddressError(text.to_owned());
         if let Some(path) = text.strip_prefix("unix:") {
@@ -306,8 +414,13 @@ impl FromStr for UpstreamAddress {
             let fits = absolute && path.len() < 108;
             return if fits { Ok(Self::Unix(path.into())) } else { Err(refused()) };
         }
-        let (authority, default_port) = match text.strip_prefix("http://") {
-            Some(rest) => (rest.strip_suffix('/').unwrap_or(rest), Some(80)),
+        let secured = text.strip_prefix("https://");
+        let url = secured.or(text.strip_prefix("http://"));
+        let (authority, default_port) = match url {
+            Some(rest) => {
+                let port = if secured.is_some() { 443 } else { 80 };
+                (rest.strip_suffix('/').unwrap_or(rest), Some(port))
+            }
             None => (text, None),
         };
         let (host, port) = match authority.strip_prefix('[') {
@@ -327,7 +440,11 @@ impl FromStr for UpstreamAddress {
         };
         let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         let named = !host.is_empty() && host.len() < 254 && host.bytes().all(name);
-        if named { Ok(Self::Tcp(host.to_owned(), port)) } else { Err(refused()) }
+        match named {
+            true if secured.is_some() => Ok(Self::Tls(host.to_owned(), port)),
+            true => Ok(Self::Tcp(host.to_owned(), port)),
+            false => Err(refused()),
+        }
     }
 }
 
@@ -387,6 +504,8 @@ mod tests {
             ("app.example:8080", "http://app.example:8080"),
             ("[::1]:3000", "http://[::1]:3000"),
             ("http://[::1]", "http://[::1]:80"),
+            ("https://app.example", "https://app.example:443"),
+            ("https://[::1]:8443/", "https://[::1]:8443"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
         ] {
             assert_eq!(text.parse::<UpstreamAddress>().unwrap().to_string(), shown);
@@ -398,7 +517,8 @@ mod tests {
             "http://a/b",
             "http://a:0",
             "http://a:65536",
-            "https://a",
+            "https://",
+            "ftp://a",
             "http://a b",
             "unix:run",
             "unix:/",

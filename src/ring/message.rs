@@ -120,6 +120,21 @@ impl Message {
         self.record_type = Some(record_type);
     }
 
+    /// A copy of all its bytes.
+    pub(crate) fn gather(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.remaining());
+        for part in &self.parts {
+            let (whole, range): (&[u8], _) = match part {
+                Part::Buffered(range) => (self.buffer.as_deref().unwrap_or(&[]), range),
+                Part::Shared(pages, range) => (pages, range),
+                Part::Lent(content, range) => (content, range),
+            };
+            // Each range was checked when its part was appended.
+            bytes.extend_from_slice(whole.get(range.clone()).unwrap_or(&[]));
+        }
+        bytes
+    }
+
     /// Bytes that have not left.
     pub(crate) fn remaining(&self) -> usize {
         self.parts.iter().map(Part::len).sum::<usize>() - self.sent

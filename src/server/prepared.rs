@@ -24,6 +24,7 @@ use crate::{
     observe::{access_log::LogFile, admin::AdminSocket},
     privilege::{self, Account, Allowed, Extent, folder_of, folders_of, successors_of},
     ring::Choice,
+    upstream::Trust,
 };
 
 /// A server that has been prepared; dropping it gives all of it back.
@@ -34,6 +35,8 @@ pub struct Prepared {
     pub(super) asked: Limits,
     pub(super) workers: usize,
     pub(super) tls: Arc<Tls>,
+    /// What servers of pools are believed by.
+    pub(super) trust: Trust,
     pub(super) ktls: KtlsPlan,
     pub(super) tls_path: String,
     pub(super) bound: Vec<Bound>,

@@ -19,6 +19,7 @@ use super::{
     listeners::Listening,
     live::{State, hand_out, https_port},
     patience::within,
+    start::trust,
 };
 use crate::{
     config::Config,
@@ -91,8 +92,8 @@ impl Handle {
         }
         let known = live.state().upstreams.clone();
         let upstreams = within("a server name of the new configuration", {
-            let new = new.clone();
-            move || upstream::shared(&new, &known)
+            let (new, trust) = (new.clone(), trust(&new)?);
+            move || upstream::shared(&new, &trust, &known)
         })?;
         let resolver = Resolver::start(&upstreams).map_err(StartError::Thread)?;
         let tls = self.tls().prepare(&new)?;

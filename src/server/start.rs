@@ -36,7 +36,8 @@ use crate::{
     },
     record,
     ring::{Choice, Io},
-    upstream::{self, Resolver},
+    tls::client_config,
+    upstream::{self, Resolver, Trust},
     worker::{self, Inbox, Plan, SharedLimits},
 };
 
@@ -63,6 +64,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     fit(&mut config, workers)?;
 
     let tls = Tls::load(&config)?;
+    let trust = trust(&config)?;
     // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls::plan(config.ktls)?;
     let listening = Listening::bind(&config, &[], workers).map_err(StartError::Bind)?;
@@ -73,6 +75,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         asked,
         workers,
         tls,
+        trust,
         ktls,
         tls_path,
         bound: listening.bound,
@@ -84,6 +87,14 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
         #[cfg(feature = "service")]
         applications: crate::service::Applications::default(),
     })
+}
+
+/// What the servers of pools are believed by that speak TLS.
+pub(super) fn trust(config: &Config) -> Result<Trust, StartError> {
+    let secured = config.pools.iter().filter(|(_, pool)| pool.is_secured());
+    let each = secured
+        .map(|(name, pool)| client_config(pool.ca.as_deref()).map(|config| (name.clone(), config)));
+    each.collect::<Result<_, _>>().map_err(StartError::Credentials)
 }
 
 /// Lowers the limits to what the process may have of descriptors and memory.
@@ -146,7 +157,7 @@ fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError
 
 /// Everything from there on: threads, and rings on them.
 pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer, StartError> {
-    let Prepared { config, workers, tls, ktls, tls_path, .. } = prepared;
+    let Prepared { config, workers, tls, trust, ktls, tls_path, .. } = prepared;
     let Prepared { asked, bound, listeners, admin, confinement, .. } = prepared;
     #[cfg(feature = "service")]
     let applications = prepared.applications;
@@ -163,7 +174,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     })?;
     let sites =
         sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
-    let upstreams = upstream::shared(&config, &[]);
+    let upstreams = upstream::shared(&config, &trust, &[]);
     let sites = sites.with_https_port(live::https_port(&bound)).with_upstreams(upstreams.clone());
     let sites = Arc::new(sites);
     let started = Instant::now();

@@ -260,6 +260,7 @@ impl fmt::Debug for Tls {
 /// # Errors
 /// What would keep a server from starting.
 pub(crate) fn try_tls(config: &Config) -> Result<Vec<String>, StartError> {
+    super::start::trust(config)?;
     if config.certificate_in_force() == CertificateSource::SelfSigned {
         return Ok(Vec::new());
     }

@@ -9,11 +9,13 @@
 //! | `provider`, `hashing` | suites and groups, and what hashes for them |
 //! | `protocol` | ALPN |
 //! | `config` | all of these as one configuration of rustls, replaced as a whole |
+//! | `client` | whom connections to upstream servers believe |
 //! | `keys` | rustls's secrets as keys of the record layer, and those that follow them |
 //! | [`kernel`] | handing keys to the kernel, and whether that works and pays |
 
 #![deny(unsafe_code)]
 
+mod client;
 mod config;
 mod files;
 mod hashing;
@@ -26,6 +28,7 @@ mod protocol;
 mod provider;
 mod tickets;
 
+pub(crate) use client::client_config;
 #[cfg(test)]
 pub(crate) use config::server_config;
 pub(crate) use config::{Offer, SharedConfig, TlsParts, own_tickets};

@@ -2,7 +2,10 @@
 
 use std::{io, task::Poll};
 
-use super::{connection::Connection, failure::Reason, pool::Pool, shared::Place};
+use super::{
+    connection::Connection, failure::Reason, pool::Pool, secured::Secured, securing::Securing,
+    shared::Place,
+};
 use crate::{
     config::UpstreamAddress,
     ring::{Flight, connect_unix, outgoing_socket},
@@ -30,6 +33,7 @@ enum Step {
         flight: Flight<()>,
         connection: Connection,
     },
+    Securing(Securing, Connection),
     Failed(Reason),
 }
 
@@ -72,7 +76,16 @@ impl Attempt {
         match std::mem::replace(&mut self.step, Step::Failed(Reason::Local)) {
             Step::Failed(reason) => failed(reason),
             Step::Connecting { mut flight, connection } => match flight.poll() {
-                Poll::Ready((Ok(_), ())) => Poll::Ready(Attempted::Connected(connection)),
+                Poll::Ready((Ok(_), ())) => match secured(pool, self.server) {
+                    None => Poll::Ready(Attempted::Connected(connection)),
+                    Some(Err(reason)) => failed(reason),
+                    Some(Ok(session)) => {
+                        let mut connection = connection;
+                        connection.secure(session);
+                        self.step = Step::Securing(Securing::default(), connection);
+                        self.poll(pool)
+                    }
+                },
                 Poll::Ready((Err(error), ())) => failed(Reason::of_connect(&error)),
                 Poll::Pending if ring.poll_until(self.until).is_ready() => {
                     failed(Reason::ConnectTimeout)
@@ -82,6 +95,19 @@ impl Attempt {
                     Poll::Pending
                 }
             },
+            Step::Securing(mut securing, mut connection) => {
+                match securing.poll(ring, &mut connection) {
+                    Poll::Ready(Ok(())) => Poll::Ready(Attempted::Connected(connection)),
+                    Poll::Ready(Err(reason)) => failed(reason),
+                    Poll::Pending if ring.poll_until(self.until).is_ready() => {
+                        failed(Reason::ConnectTimeout)
+                    }
+                    Poll::Pending => {
+                        self.step = Step::Securing(securing, connection);
+                        Poll::Pending
+                    }
+                }
+            }
             Step::Unix { place, at, pause } => {
                 if ring.poll_until(at.min(self.until)).is_pending() {
                     self.step = Step::Unix { place, at, pause };
@@ -108,6 +134,17 @@ impl Attempt {
             }
         }
     }
+}
+
+/// A session with a server, if it speaks TLS.
+fn secured(pool: &Pool, server: usize) -> Option<Result<Secured, Reason>> {
+    let name = pool.shared.servers().get(server)?.tls_name.clone();
+    let is_tls = matches!(pool.shared.servers().get(server)?.address, UpstreamAddress::Tls(..));
+    is_tls.then(|| match (&pool.shared.tls, name) {
+        (Some(config), Some(name)) => Secured::new(config, name),
+        // The check of the configuration lets no such pool through.
+        _ => Err(Reason::Local),
+    })
 }
 
 fn connect(pool: &Pool, server: usize) -> io::Result<std::os::fd::OwnedFd> {

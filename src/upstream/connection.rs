@@ -6,8 +6,34 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc, task::Poll};
 
-use super::shared::{Parcel, Place};
-use crate::ring::{Flight, Message, ReceiveStream, Received, Ring, Socket, TaskId};
+use super::{
+    failure::Reason,
+    secured::Secured,
+    shared::{Parcel, Place},
+};
+use crate::ring::{
+    Chunk, Content, Flight, Message, ReceiveStream, Received, RecvBuf, Ring, Socket, TaskId,
+};
+
+/// What has come of a response.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    Data(Chunk),
+    /// The server has ended its side, in order.
+    End,
+    Failed,
+}
+
+/// What has come, where it lies. While receive buffers are scarce it moves into memory of its own, so
+/// that clients who read slowly keep no more than three quarters of them.
+fn content_of(ring: &Ring, lease: RecvBuf) -> Content {
+    let buffers = ring.receive_pool();
+    if buffers.available() < buffers.count() / 4 {
+        Content::Gathered(Rc::new(lease.to_vec()))
+    } else {
+        Content::Lease(Rc::new(lease))
+    }
+}
 
 /// A connection, connected or about to be.
 #[derive(Debug)]
@@ -25,6 +51,9 @@ pub(super) struct Connection {
     pub(super) exchanges: u32,
     /// Milliseconds for which the server said that it keeps it unused; 0: it did not.
     pub(super) stated: u64,
+    /// The session, where the server speaks TLS; and whether the server has ended it.
+    tls: Option<Box<Secured>>,
+    closed: bool,
 }
 
 impl Connection {
@@ -42,18 +71,21 @@ impl Connection {
             unused_since: now,
             exchanges: 0,
             stated: 0,
+            tls: None,
+            closed: false,
         }
     }
 
     /// Takes a connection of another worker.
     pub(super) fn from_parcel(ring: &Rc<Ring>, parcel: Parcel) -> Self {
-        let Parcel { socket, place, age, unused, exchanges, stated } = parcel;
+        let Parcel { socket, place, age, unused, exchanges, stated, tls } = parcel;
         let now = ring.now();
         let mut connection = Self::new(ring, socket, place);
         connection.born = now.saturating_sub(age);
         connection.unused_since = now.saturating_sub(unused);
         connection.exchanges = exchanges;
         connection.stated = stated;
+        connection.tls = tls;
         connection
     }
 
@@ -63,10 +95,11 @@ impl Connection {
         let (age, unused) = (self.age(now), now.saturating_sub(self.unused_since));
         let (exchanges, stated) = (self.exchanges, self.stated);
         let (socket, place) = self.socket.take().zip(self.place.take())?;
+        let tls = self.tls.take();
         // The stream owns the socket too.
         drop(self);
         let socket = socket.into_descriptor()?;
-        Some(Parcel { socket, place, age, unused, exchanges, stated })
+        Some(Parcel { socket, place, age, unused, exchanges, stated, tls })
     }
 
     /// Closes it and keeps its place for another one.
@@ -102,14 +135,98 @@ impl Connection {
         }
     }
 
-    /// The next bytes, or the end.
-    pub(super) fn poll_receive(&mut self) -> Poll<Received> {
-        self.receive.poll_next()
+    /// Begins a session of TLS, over a connection that is made.
+    pub(super) fn secure(&mut self, session: Secured) {
+        self.tls = Some(Box::new(session));
     }
 
-    /// The same for a connection that is unused: its keeper is woken for what comes.
+    /// Whether a handshake is not over.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Records of the handshake that have to be sent.
+    pub(super) fn handshake_records(&mut self) -> Result<Vec<u8>, Reason> {
+        self.tls.as_mut().map_or(Ok(Vec::new()), |tls| tls.outgoing())
+    }
+
+    /// Takes the next records of the handshake.
+    pub(super) fn poll_handshake(&mut self) -> Poll<Result<(), Reason>> {
+        let Some(tls) = &mut self.tls else { return Poll::Ready(Err(Reason::Local)) };
+        self.receive.poll_next().map(|received| match received {
+            Received::Data(lease) => match tls.open(&lease)? {
+                // A server does not speak first.
+                opened if opened.closed || !opened.bytes.is_empty() => Err(Reason::TlsProtocol),
+                _ => Ok(()),
+            },
+            Received::End | Received::Failed(_) => Err(Reason::TlsProtocol),
+        })
+    }
+
+    /// Makes a message ready to be sent, of which nothing has left: sealed, where the server speaks TLS.
+    pub(super) fn protect(&mut self, message: Box<Message>) -> Result<Box<Message>, Reason> {
+        let Some(tls) = &mut self.tls else { return Ok(message) };
+        let records = tls.seal(&message.gather())?;
+        self.ring.put_back_message(message);
+        let mut sealed = self.ring.message();
+        let (content, range) = Chunk::from(records).into_parts();
+        if sealed.push_content(content, range) { Ok(sealed) } else { Err(Reason::Local) }
+    }
+
+    /// The next bytes of the response, or the end.
+    pub(super) fn poll_arrived(&mut self) -> Poll<Arrived> {
+        loop {
+            if self.closed {
+                return Poll::Ready(Arrived::End);
+            }
+            let received = std::task::ready!(self.receive.poll_next());
+            return Poll::Ready(match (received, &mut self.tls) {
+                (Received::Data(lease), None) => {
+                    Arrived::Data(content_of(&self.ring, lease).into())
+                }
+                (Received::Data(lease), Some(tls)) => match tls.open(&lease) {
+                    Ok(opened) => {
+                        self.closed = opened.closed;
+                        if opened.bytes.is_empty() {
+                            continue;
+                        }
+                        Arrived::Data(Chunk::from(opened.bytes))
+                    }
+                    Err(_) => Arrived::Failed,
+                },
+                (Received::End, None) => Arrived::End,
+                // Cut off: without close_notify nobody knows whether that was all.
+                (Received::End, Some(_)) | (Received::Failed(_), _) => Arrived::Failed,
+            });
+        }
+    }
+
+    /// What comes on a connection that is unused, for which its keeper is woken.
     pub(super) fn poll_unused(&mut self, keeper: TaskId) -> Poll<Received> {
-        self.receive.poll_next_for(keeper)
+        self.poll_unasked(|receive| receive.poll_next_for(keeper))
+    }
+
+    /// The same for the present task, which is about to use it.
+    pub(super) fn poll_unused_here(&mut self) -> Poll<Received> {
+        self.poll_unasked(ReceiveStream::poll_next)
+    }
+
+    fn poll_unasked(
+        &mut self,
+        mut poll: impl FnMut(&mut ReceiveStream) -> Poll<Received>,
+    ) -> Poll<Received> {
+        loop {
+            let received = std::task::ready!(poll(&mut self.receive));
+            let (Received::Data(lease), Some(tls)) = (&received, &mut self.tls) else {
+                return Poll::Ready(received);
+            };
+            match tls.open(lease) {
+                // Tickets, or new keys.
+                Ok(opened) if opened.bytes.is_empty() && !opened.closed => {}
+                Ok(opened) if opened.bytes.is_empty() => return Poll::Ready(Received::End),
+                _ => return Poll::Ready(received),
+            }
+        }
     }
 
     /// Stops receiving. Once that is done: whether nothing had come.

@@ -35,6 +35,8 @@ pub(crate) trait RequestContent {
 /// A request, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Request {
+    /// What its connection begins with, which serves nothing else then; empty: nothing.
+    pub(crate) preface: Vec<u8>,
     /// Its head but for the end ([`end_of_request`]).
     pub(crate) head: Vec<u8>,
     pub(crate) is_head: bool,
@@ -122,6 +124,7 @@ impl Exchange {
             framed: request.body,
             tries_left: pool.shared.options.tries,
             pool: Rc::clone(pool),
+            fresh_only: !request.preface.is_empty(),
             request,
             stage: Stage::Holding,
             held: Vec::new(),
@@ -130,7 +133,6 @@ impl Exchange {
             head: None,
             whole: false,
             except: None,
-            fresh_only: false,
             outstanding: None,
             tunnel: None,
             trailers: Vec::new(),
@@ -259,7 +261,10 @@ impl Exchange {
     fn finish(&mut self) {
         if let Stage::Talking(mut talk) = std::mem::replace(&mut self.stage, Stage::Over) {
             self.trailers = talk.take_trailers();
-            if let Some(connection) = talk.into_reusable(!self.request.content_is_unusual) {
+            let shared = !self.pool.sends_proxy();
+            if let Some(connection) =
+                talk.into_reusable(!self.request.content_is_unusual).filter(|_| shared)
+            {
                 self.pool.give_back(connection);
             }
         }
@@ -374,11 +379,17 @@ impl Exchange {
             BodyLength::Chunked if self.whole => BodyLength::Length(self.held_bytes as u64),
             other => other,
         };
-        let mut head = std::mem::take(&mut self.request.head);
+        let mut head = std::mem::take(&mut self.request.preface);
+        let alone = !head.is_empty();
+        if alone {
+            head.append(&mut self.request.head);
+        } else {
+            head = std::mem::take(&mut self.request.head);
+        }
         let options = &self.pool.shared.options;
         let hop = match &self.request.switch {
             Some(protocol) => Hop::Switches(protocol),
-            None if options.keep == 0 || options.keep_idle.is_zero() => Hop::Closes,
+            None if alone || options.keep == 0 || options.keep_idle.is_zero() => Hop::Closes,
             None => Hop::Persists,
         };
         end_of_request(&mut head, self.framed, hop, self.request.trailers);

@@ -15,6 +15,10 @@ pub(crate) enum Reason {
     NameUnknown,
     /// It was not connected in time.
     ConnectTimeout,
+    /// Its certificate is not believed.
+    TlsCertificate,
+    /// The handshake with it failed, or a record was malformed.
+    TlsProtocol,
     /// It ended before a whole head.
     Terminated,
     /// It ended within the content.
@@ -47,6 +51,8 @@ impl Reason {
             Self::Unroutable => "destination_ip_unroutable",
             Self::NameUnknown => "dns_error",
             Self::ConnectTimeout => "connection_timeout",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::TlsProtocol => "tls_protocol_error",
             Self::Terminated => "connection_terminated",
             Self::Incomplete => "http_response_incomplete",
             Self::Head(error) => error.reason(),
@@ -69,6 +75,8 @@ impl Reason {
             Self::Refused
             | Self::Unroutable
             | Self::NameUnknown
+            | Self::TlsCertificate
+            | Self::TlsProtocol
             | Self::Terminated
             | Self::Incomplete
             | Self::Head(_)

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{
     health::Fitness,
-    shared::{Shared, fitness, lock},
+    shared::{Shared, lock},
 };
 use crate::observe::{PoolFigures, UpstreamFigures};
 
@@ -35,12 +35,13 @@ impl Shared {
     pub(crate) fn figures(&self) -> PoolFigures {
         let (counts, now) = (&self.counts, self.now());
         let count = |of: &AtomicU64| of.load(Relaxed);
-        let servers = self.servers.iter().map(|server| UpstreamFigures {
-            address: server.address.to_string(),
+        let present = self.servers.iter().filter(|server| server.present.load(Relaxed));
+        let servers = present.map(|server| UpstreamFigures {
+            address: server.shown(),
             open: server.open.load(Relaxed),
             unused: server.unused.load(Relaxed),
             outstanding: server.outstanding.load(Relaxed),
-            healthy: fitness(server, now) == Fitness::In,
+            healthy: server.fitness(now) == Fitness::In,
             learned_idle_ms: server.learned_ms.load(Relaxed),
             first_byte_us: server.first_byte_us.load(Relaxed),
         });

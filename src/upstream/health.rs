@@ -19,6 +19,10 @@ pub(crate) struct Health {
     passive: Passive,
     /// How often it was taken out since it last served.
     outs: u32,
+    /// Health checks in a row that said the opposite of `down`.
+    against: u32,
+    /// It is out by its health checks.
+    down: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,7 @@ impl Health {
     /// What it may get at this time, in milliseconds.
     pub(crate) fn fitness(&self, now: u64) -> Fitness {
         match self.passive {
+            _ if self.down => Fitness::Out,
             Passive::In { .. } => Fitness::In,
             Passive::Out { until } if now >= until => Fitness::Due,
             Passive::Trial { since } if now >= since.saturating_add(TRIAL) => Fitness::Due,
@@ -61,6 +66,8 @@ impl Health {
     /// When it is due, for choosing among servers that are all out.
     pub(crate) fn due(&self) -> u64 {
         match self.passive {
+            // Behind those whose time is known.
+            _ if self.down => u64::MAX,
             Passive::In { .. } => 0,
             Passive::Out { until } => until,
             Passive::Trial { since } => since.saturating_add(TRIAL),
@@ -69,7 +76,10 @@ impl Health {
 
     /// Whether it is not as a server that never failed.
     pub(crate) fn is_blemished(&self) -> bool {
-        self.outs > 0 || !matches!(self.passive, Passive::In { failures: 0 })
+        self.down
+            || self.against > 0
+            || self.outs > 0
+            || !matches!(self.passive, Passive::In { failures: 0 })
     }
 
     /// A request is sent to a server that is due.
@@ -94,6 +104,22 @@ impl Health {
         let spread = time * 4 / 5 + random % (time * 2 / 5);
         self.outs = self.outs.saturating_add(1);
         self.passive = Passive::Out { until: now.saturating_add(spread) };
+        true
+    }
+
+    /// A health check was passed or not: `fall` in a row that are not take it out, `rise` that are take
+    /// it in. Whether that changes something.
+    pub(crate) fn checked(&mut self, good: bool, fall: u32, rise: u32) -> bool {
+        if good != self.down {
+            self.against = 0;
+            return false;
+        }
+        self.against += 1;
+        let enough = if self.down { rise } else { fall };
+        if self.against < enough {
+            return false;
+        }
+        *self = Self { down: !self.down, ..Self::default() };
         true
     }
 
@@ -140,6 +166,24 @@ mod tests {
         }
         assert!(failed(&mut health, now));
         assert_eq!(health.fitness(now + 1_200), Fitness::Due, "it begins with a second again");
+    }
+
+    #[test]
+    fn checks_in_a_row_take_a_server_out_and_in() {
+        let mut health = Health::default();
+        let mut checks = |good: bool| health.checked(good, 3, 2);
+        assert!(![false, false, true, false, false].map(&mut checks).contains(&true));
+        assert!(checks(false), "the third in a row");
+        assert_eq!(health.fitness(0), Fitness::Out);
+        let mut checks = |good: bool| health.checked(good, 3, 2);
+        assert!(![true, false, true].map(&mut checks).contains(&true));
+        assert!(checks(true));
+        assert_eq!(health.fitness(0), Fitness::In);
+        assert!(!health.is_blemished());
+        // What exchanges show counts beside it.
+        (0..3).for_each(|_| _ = failed(&mut health, 0));
+        assert!(!health.checked(true, 3, 2));
+        assert_eq!(health.fitness(0), Fitness::Out);
     }
 
     #[test]

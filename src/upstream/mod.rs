@@ -23,7 +23,11 @@ mod learned;
 mod line;
 mod names;
 mod pool;
+mod prober;
+mod secured;
+mod securing;
 mod sender;
+mod server;
 mod shared;
 mod talk;
 
@@ -34,15 +38,19 @@ pub(crate) use pool::{Pool, PoolMap, Pools};
 pub(crate) use shared::Shared;
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
 use crate::config::Config;
 
+/// What the servers of pools are believed by that speak TLS, by the names of the pools.
+pub(crate) type Trust = BTreeMap<String, Arc<rustls::ClientConfig>>;
+
 /// The pools of a configuration, for all workers. Of those `before`, one with the same name and settings
 /// is kept as it is; one with other settings hands on its counts, and what is known of its servers.
-pub(crate) fn shared(config: &Config, before: &[Arc<Shared>]) -> Vec<Arc<Shared>> {
+pub(crate) fn shared(config: &Config, trust: &Trust, before: &[Arc<Shared>]) -> Vec<Arc<Shared>> {
     // Of this process alone: a request that names it in `Via` has been here.
     let pseudonym = match before.first() {
         Some(pool) => pool.pseudonym.to_string(),
@@ -53,7 +61,9 @@ pub(crate) fn shared(config: &Config, before: &[Arc<Shared>]) -> Vec<Arc<Shared>
         if let Some(same) = before.filter(|pool| pool.options == *options) {
             return Arc::clone(same);
         }
-        let pool = Shared::new(name, &pseudonym, options.clone(), before.map(|before| &**before));
+        let tls = trust.get(name).cloned();
+        let pool =
+            Shared::new(name, &pseudonym, options.clone(), tls, before.map(|before| &**before));
         pool.resolve_names();
         pool
     });

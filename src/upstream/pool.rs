@@ -164,7 +164,10 @@ impl Pool {
         let options = &shared.options;
         // The check of the configuration lets no pool through without a server.
         let default_host = match &shared.servers()[0].address {
-            UpstreamAddress::Tcp(host, port) => format!("{host}:{port}"),
+            UpstreamAddress::Tls(host, 443) => host.clone(),
+            UpstreamAddress::Tcp(host, port) | UpstreamAddress::Tls(host, port) => {
+                format!("{host}:{port}")
+            }
             UpstreamAddress::Unix(_) => "localhost".to_owned(),
         };
         let forward = Forward {
@@ -224,6 +227,11 @@ impl Pool {
         }
         worker.tunnels.set(worker.tunnels.get() + 1);
         Some(Tunnel { worker: Rc::clone(worker), shared: Arc::clone(&self.shared) })
+    }
+
+    /// Whether connections begin with a header that names their client.
+    pub(crate) fn sends_proxy(&self) -> bool {
+        self.shared.options.send_proxy
     }
 
     /// Whether clients get the reason why a server did not answer.
@@ -286,7 +294,7 @@ impl Pool {
             let mut connection = queue.pop_back()?;
             drop(unused);
             self.shared.note_unused(server, false);
-            match connection.poll_receive() {
+            match connection.poll_unused_here() {
                 Poll::Pending => return Some(connection),
                 Poll::Ready(what) => self.ended(&connection, &what, now),
             }

@@ -106,7 +106,7 @@ impl Sender {
     pub(super) fn drive(
         &mut self,
         ring: &Rc<Ring>,
-        connection: &Connection,
+        connection: &mut Connection,
         content: &mut impl RequestContent,
     ) -> bool {
         let mut moved = false;
@@ -131,7 +131,10 @@ impl Sender {
                 continue;
             }
             let Some(message) = self.next_message(ring, connection, content) else { break };
-            self.flight = connection.begin_send(message);
+            match connection.protect(message) {
+                Ok(message) => self.flight = connection.begin_send(message),
+                Err(_) => self.failed = true,
+            }
         }
         moved
     }

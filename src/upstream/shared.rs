@@ -11,7 +11,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicBool, AtomicU32, AtomicU64,
+            AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -19,75 +19,21 @@ use std::{
 };
 
 use super::{
-    balance::{Draw, Load, Policy, choose, mix},
+    balance::{Draw, Policy, choose},
     budget::Budget,
     figures::PoolCounts,
-    health::{Fitness, Health},
-    learned::Learned,
+    health::Fitness,
     line::{Full, Line, Ticket},
+    secured::Secured,
+    server::{Server, servers},
 };
 use crate::{
-    config::{Balance, PoolOptions, UpstreamAddress, UpstreamServer},
+    config::{Balance, PoolOptions},
     monotonic::Monotonic,
 };
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A server of a pool. On cache lines of its own, as its numbers change with every exchange.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(super) struct Server {
-    pub(super) address: UpstreamAddress,
-    pub(super) weight: u32,
-    pub(super) identity: u64,
-    /// Places that are taken: connections, and attempts to connect.
-    pub(super) open: AtomicU32,
-    /// Exchanges that are not over.
-    pub(super) outstanding: AtomicU32,
-    /// Unused connections of all workers.
-    pub(super) unused: AtomicU32,
-    /// Decayed mean, in microseconds.
-    pub(super) first_byte_us: AtomicU32,
-    /// Its health is not that of a server that never failed.
-    pub(super) blemished: AtomicBool,
-    pub(super) health: Mutex<Health>,
-    /// What its name was resolved to; the first is tried first.
-    pub(super) resolved: Mutex<Option<SocketAddr>>,
-    pub(super) learned: Mutex<Learned>,
-    /// Milliseconds after which it closes an unused connection, as far as that is learned; 0: not.
-    pub(super) learned_ms: AtomicU64,
-}
-
-impl Server {
-    fn new(server: &UpstreamServer) -> Self {
-        Self {
-            resolved: Mutex::new(server.address.literal()),
-            identity: identity(&server.address),
-            address: server.address.clone(),
-            weight: server.weight,
-            open: AtomicU32::new(0),
-            outstanding: AtomicU32::new(0),
-            unused: AtomicU32::new(0),
-            first_byte_us: AtomicU32::new(0),
-            blemished: AtomicBool::new(false),
-            health: Mutex::default(),
-            learned: Mutex::default(),
-            learned_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// It is the server that `known` was under other settings.
-    fn succeeding(self, known: &Self) -> Self {
-        *lock(&self.resolved) = *lock(&known.resolved);
-        *lock(&self.health) = *lock(&known.health);
-        *lock(&self.learned) = *lock(&known.learned);
-        self.blemished.store(known.blemished.load(Relaxed), Relaxed);
-        self.first_byte_us.store(known.first_byte_us.load(Relaxed), Relaxed);
-        self.learned_ms.store(known.learned_ms.load(Relaxed), Relaxed);
-        self
-    }
 }
 
 /// A pool, as all workers share it.
@@ -99,6 +45,7 @@ pub(crate) struct Shared {
     pub(super) pseudonym: Box<str>,
     pub(crate) counts: Arc<PoolCounts>,
     pub(super) servers: Box<[Server]>,
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) line: Arc<Line<Grant>>,
     /// The keepers of the workers, woken when somebody waits while there are unused connections.
     pub(super) keepers: Mutex<Vec<Waker>>,
@@ -126,6 +73,7 @@ pub(super) struct Parcel {
     pub(super) exchanges: u32,
     /// Milliseconds for which the server said that it keeps an unused connection; 0: it did not.
     pub(super) stated: u64,
+    pub(super) tls: Option<Box<Secured>>,
 }
 
 /// What the head of the line gets.
@@ -165,25 +113,18 @@ pub(super) struct Wish {
 
 impl Shared {
     /// A pool with these options, which were checked. It goes on with the counts of the pool `before`,
-    /// and with what that knows of the servers that stay.
+    /// and with what that knows of the servers that stay. `tls`: what its servers are believed by, if
+    /// they speak TLS.
     pub(super) fn new(
         name: &str,
         pseudonym: &str,
         options: PoolOptions,
+        tls: Option<Arc<rustls::ClientConfig>>,
         before: Option<&Self>,
     ) -> Arc<Self> {
-        let servers = options.servers.iter().map(|server| {
-            let fresh = Server::new(server);
-            let known = before.and_then(|before| {
-                before.servers.iter().find(|known| known.address == server.address)
-            });
-            match known {
-                Some(known) => fresh.succeeding(known),
-                None => fresh,
-            }
-        });
         Arc::new(Self {
-            servers: servers.collect(),
+            servers: servers(&options, before.map_or(&[][..], |before| &before.servers)),
+            tls,
             name: name.into(),
             pseudonym: pseudonym.into(),
             counts: before.map_or_else(Arc::default, |before| Arc::clone(&before.counts)),
@@ -227,16 +168,7 @@ impl Shared {
             return 0;
         }
         let now = self.now();
-        let load = |at: usize| {
-            let server = &self.servers[at];
-            Load {
-                usable: fitness(server, now) != Fitness::Out,
-                outstanding: server.outstanding.load(Relaxed),
-                weight: server.weight,
-                first_byte_us: server.first_byte_us.load(Relaxed),
-                identity: server.identity,
-            }
-        };
+        let load = |at: usize| self.servers[at].load(now);
         let turn = match self.options.balance {
             Balance::RoundRobin => self.turn.fetch_add(1, Relaxed),
             _ => 0,
@@ -244,10 +176,14 @@ impl Shared {
         let draw = Draw { random: wish.random, key: wish.key, turn, except: wish.except };
         let chosen = choose(self.policy(), count, &load, &draw).unwrap_or_else(|| {
             let due = |at: &usize| lock(&self.servers[*at].health).due();
-            (1..count).fold(0, |first, at| if due(&at) < due(&first) { at } else { first })
+            let first = |first: usize, at: usize| {
+                let earlier = self.servers[at].present.load(Relaxed) && due(&at) < due(&first);
+                if earlier || !self.servers[first].present.load(Relaxed) { at } else { first }
+            };
+            (1..count).fold(0, first)
         });
         let server = &self.servers[chosen];
-        if fitness(server, now) == Fitness::Due {
+        if server.fitness(now) == Fitness::Due {
             lock(&server.health).begin_trial(now);
         }
         chosen
@@ -255,7 +191,7 @@ impl Shared {
 
     /// Takes a place of a server, if it has one left.
     fn reserve(self: &Arc<Self>, at: usize) -> Option<Place> {
-        let server = self.server(at)?;
+        let server = self.server(at).filter(|server| server.present.load(Relaxed))?;
         let most = self.options.max;
         let more = |open: u32| (open < most).then_some(open + 1);
         server.open.fetch_update(SeqCst, SeqCst, more).ok()?;
@@ -297,14 +233,30 @@ impl Shared {
         self.reserve(first).or_else(|| {
             let now = self.now();
             let others = (0..self.servers.len()).filter(|at| *at != first);
-            let mut fit = others.filter(|at| fitness(&self.servers[*at], now) == Fitness::In);
+            let mut fit = others.filter(|at| self.servers[*at].fitness(now) == Fitness::In);
             fit.find_map(|at| self.reserve(at))
         })
     }
 
+    /// A place of a server that is fit, or of any, if none is.
+    fn any_fit_place(self: &Arc<Self>) -> Option<Place> {
+        let (now, mut any_fit) = (self.now(), false);
+        for at in 0..self.servers.len() {
+            if self.servers[at].fitness(now) == Fitness::In {
+                any_fit = true;
+                if let Some(place) = self.reserve(at) {
+                    return Some(place);
+                }
+            }
+        }
+        let mut rest = (0..self.servers.len()).filter(|_| !any_fit);
+        rest.find_map(|at| self.reserve(at))
+    }
+
     /// Whether a request that joins the line now would wait longer than it may.
     fn is_hopeless(&self) -> bool {
-        let places = u64::from(self.options.max) * self.servers.len() as u64;
+        let present = self.servers.iter().filter(|server| server.present.load(Relaxed)).count();
+        let places = u64::from(self.options.max) * present as u64;
         let ahead = u64::from(self.line.len()) + 1;
         let wait_us = ahead * u64::from(self.service_us.load(Relaxed)) / places.max(1);
         u128::from(wait_us) > self.options.wait.as_micros()
@@ -312,7 +264,7 @@ impl Shared {
 
     /// Grants free places to those in line.
     pub(super) fn serve_line(self: &Arc<Self>) {
-        while self.line.grant(|| self.any_place(0).map(Grant::Room)) {}
+        while self.line.grant(|| self.any_fit_place().map(Grant::Room)) {}
     }
 
     /// Whether requests wait in line.
@@ -368,7 +320,8 @@ impl Shared {
         if server.blemished.load(Relaxed) {
             let mut health = lock(&server.health);
             if health.served() {
-                log::info!("pool {}: {} serves again", self.name, server.address);
+                server.begin_ramp(self.now());
+                log::info!("pool {}: {} serves again", self.name, server.shown());
             }
             server.blemished.store(health.is_blemished(), Relaxed);
         }
@@ -378,16 +331,17 @@ impl Shared {
     pub(super) fn failed(&self, at: usize, random: u64) {
         let Some(server) = self.server(at) else { return };
         let now = self.now();
-        let others = self.servers.iter().filter(|other| !std::ptr::eq(*other, server));
-        let out = others.filter(|other| fitness(other, now) != Fitness::In).count();
-        let may_leave = (out + 1) * 2 <= self.servers.len();
+        let present = || self.servers.iter().filter(|other| other.present.load(Relaxed));
+        let others = present().filter(|other| !std::ptr::eq(*other, server));
+        let out = others.filter(|other| other.fitness(now) != Fitness::In).count();
+        let may_leave = (out + 1) * 2 <= present().count();
         let mut health = lock(&server.health);
         server.blemished.store(true, Relaxed);
         if health.failed(now, random, may_leave) {
             log::warn!(
                 "pool {}: {} fails and gets no requests for a while",
                 self.name,
-                server.address
+                server.shown()
             );
         }
     }
@@ -413,7 +367,7 @@ impl Shared {
             log::info!(
                 "pool {}: {} closes unused connections after about {seconds:.1} s",
                 self.name,
-                server.address
+                server.shown()
             );
         }
     }
@@ -421,6 +375,9 @@ impl Shared {
     /// Milliseconds for which an unused connection may be kept, if its server stated `stated` (0: it
     /// did not).
     pub(super) fn keep_idle(&self, at: usize, stated: u64) -> u64 {
+        if self.server(at).is_some_and(|server| !server.present.load(Relaxed)) {
+            return 0;
+        }
         let setting = u64::try_from(self.options.keep_idle.as_millis()).unwrap_or(u64::MAX);
         let learned = self.server(at).map_or(0, |server| server.learned_ms.load(Relaxed));
         let learned = if learned == 0 { u64::MAX } else { learned * 4 / 5 };
@@ -432,18 +389,6 @@ impl Shared {
     pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
         self.server(at).and_then(|server| *lock(&server.resolved))
     }
-}
-
-/// What a server may get at this time.
-pub(super) fn fitness(server: &Server, now: u64) -> Fitness {
-    if server.blemished.load(Relaxed) { lock(&server.health).fitness(now) } else { Fitness::In }
-}
-
-/// A number that belongs to an address (FNV-1a, spread).
-fn identity(address: &UpstreamAddress) -> u64 {
-    let text = address.to_string();
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    mix(text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 /// Moves a decayed mean an eighth of the way to a value.

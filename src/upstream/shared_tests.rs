@@ -3,14 +3,14 @@ use std::collections::VecDeque;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::config::UpstreamServer;
+use crate::config::{UpstreamAddress, UpstreamServer};
 
 fn pool(servers: usize, max: u32, waiting: u32) -> Arc<Shared> {
     let servers = (0..servers)
         .map(|at| UpstreamServer::new(UpstreamAddress::Tcp("127.0.0.1".into(), 3000 + at as u16)));
     let mut options = PoolOptions::of(servers.collect());
     (options.max, options.waiting) = (max, waiting);
-    Shared::new("app", "ringway-1", options, None)
+    Shared::new("app", "ringway-1", options, None, None)
 }
 
 fn open(shared: &Shared) -> Vec<u32> {
@@ -19,7 +19,7 @@ fn open(shared: &Shared) -> Vec<u32> {
 
 fn parcel(place: Place) -> Parcel {
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    Parcel { socket: socket.into(), place, age: 0, unused: 0, exchanges: 1, stated: 0 }
+    Parcel { socket: socket.into(), place, age: 0, unused: 0, exchanges: 1, stated: 0, tls: None }
 }
 
 fn wait(taken: Result<Taken, NoPlace>) -> Ticket<Grant> {
@@ -72,7 +72,7 @@ fn the_last_server_and_half_of_them_stay() {
             (0..5).for_each(|_| shared.failed(at, 0));
         }
         let now = shared.now();
-        let out = shared.servers.iter().filter(|server| fitness(server, now) == Fitness::Out);
+        let out = shared.servers.iter().filter(|server| server.fitness(now) == Fitness::Out);
         assert_eq!(out.count(), may_leave, "of {servers}");
     }
 }

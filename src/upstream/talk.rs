@@ -3,13 +3,10 @@
 //! The invariant: the response is read from the start, also while the request is sent, so that an early
 //! answer is seen; nothing is read beyond what the client takes.
 
-use std::{
-    rc::Rc,
-    task::{Poll, ready},
-};
+use std::task::{Poll, ready};
 
 use super::{
-    connection::Connection,
+    connection::{Arrived, Connection},
     exchange::{Answer, Request, RequestContent, Waits},
     failure::Reason,
     pool::Pool,
@@ -25,7 +22,7 @@ use crate::{
         },
     },
     respond::forward::{TrailersOf, response_fields, trailer_fields},
-    ring::{Chunk, Content, Received, RecvBuf},
+    ring::Chunk,
 };
 
 /// A request and its response on one connection.
@@ -58,17 +55,6 @@ pub(super) struct Talk {
     content: Ends,
     /// So far, the connection can be used again.
     reusable: bool,
-}
-
-/// What has come, where it lies. While receive buffers are scarce it moves into memory of its own, so
-/// that clients who read slowly keep no more than three quarters of them.
-fn content_of(pool: &Pool, lease: RecvBuf) -> Content {
-    let buffers = pool.ring().receive_pool();
-    if buffers.available() < buffers.count() / 4 {
-        Content::Gathered(Rc::new(lease.to_vec()))
-    } else {
-        Content::Lease(Rc::new(lease))
-    }
 }
 
 /// Where the content of the response ends.
@@ -151,16 +137,16 @@ impl Talk {
                     Err(reason) => return self.failed(reason),
                 }
             }
-            match self.connection.poll_receive() {
-                Poll::Ready(Received::Data(lease)) => {
+            match self.connection.poll_arrived() {
+                Poll::Ready(Arrived::Data(input)) => {
                     self.responded = true;
-                    match self.take(pool, content_of(pool, lease).into()) {
+                    match self.take(pool, input) {
                         Ok(Some(answer)) => return Poll::Ready(Talked::Head(answer)),
                         Ok(None) => {}
                         Err(reason) => return self.failed(reason),
                     }
                 }
-                Poll::Ready(Received::End | Received::Failed(_)) => {
+                Poll::Ready(Arrived::End | Arrived::Failed) => {
                     return self.failed(Reason::Terminated);
                 }
                 Poll::Pending => {
@@ -197,7 +183,7 @@ impl Talk {
     fn send(&mut self, pool: &Pool, content: &mut impl RequestContent) {
         let options = &pool.shared.options;
         let (moved, done) =
-            (self.sender.drive(pool.ring(), &self.connection, content), self.sender.is_done());
+            (self.sender.drive(pool.ring(), &mut self.connection, content), self.sender.is_done());
         if done && self.asked.is_none() {
             self.asked = Some(Monotonic::now());
             self.until = pool.ring().now().saturating_add(options.first_byte.as_millis() as u64);
@@ -342,19 +328,19 @@ impl Talk {
                 return Poll::Ready(Ok(None));
             }
             // A server may answer while it reads.
-            if self.sender.drive(pool.ring(), &self.connection, content) && self.tunnel {
+            if self.sender.drive(pool.ring(), &mut self.connection, content) && self.tunnel {
                 self.until = self.next_deadline(pool);
             }
-            match self.connection.poll_receive() {
-                Poll::Ready(Received::Data(lease)) => {
+            match self.connection.poll_arrived() {
+                Poll::Ready(Arrived::Data(input)) => {
                     self.until = self.next_deadline(pool);
-                    self.input = Some(content_of(pool, lease).into());
+                    self.input = Some(input);
                 }
-                Poll::Ready(Received::End) if matches!(self.content, Ends::Close) => {
+                Poll::Ready(Arrived::End) if matches!(self.content, Ends::Close) => {
                     self.content = Ends::Over;
                     self.reusable = false;
                 }
-                Poll::Ready(Received::End | Received::Failed(_)) => {
+                Poll::Ready(Arrived::End | Arrived::Failed) => {
                     return Poll::Ready(Err(Reason::Incomplete));
                 }
                 Poll::Pending => {
@@ -404,7 +390,11 @@ impl Talk {
 
     /// The trailer lines of the response, once it is over, as they go on.
     pub(super) fn take_trailers(&mut self) -> Vec<u8> {
-        self.trailers.take().unwrap_or_default()
+        let mut lines = Vec::new();
+        if let Some(kept) = &mut self.trailers {
+            lines.append(kept);
+        }
+        lines
     }
 
     /// The connection, if it can be used again. `usual`: the request had no content that servers do

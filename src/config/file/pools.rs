@@ -33,7 +33,7 @@ fn time_or_none(text: &str) -> Result<Duration, String> {
 pub(super) fn pool() -> Vec<Key<PoolOptions>> {
     let mut keys = vec![
         Key::text("servers", None, Kind::Texts("SERVER"), "",
-            "The servers: http://127.0.0.1:3000, 127.0.0.1:3000 or unix:/run/app.sock",
+            "The servers: http://127.0.0.1:3000, https://app.example, 127.0.0.1:3000 or unix:/run/app.sock; each address of a name is a server",
             |pool: &mut PoolOptions, text| {
                 push(&mut pool.servers, text.parse().map(UpstreamServer::new))
             }),
@@ -77,6 +77,37 @@ pub(super) fn pool() -> Vec<Key<PoolOptions>> {
         path_as_sent Flag flag "false": "Whether paths that two servers could read differently are passed on, instead of 400";
     });
     keys.extend([
+        Key::text("resolve_every", None, Kind::Time, "10s",
+            "How often names of servers are resolved",
+            |pool: &mut PoolOptions, text| put(&mut pool.resolve_every, time(text))),
+        Key::text("ca", None, Kind::Path, "those of the system",
+            "Authorities, in PEM, by which certificates of https:// servers are believed",
+            |pool, text| put(&mut pool.ca, Ok::<_, String>(Some(text.into())))),
+        Key::text("server_name", None, Kind::Text("NAME"), "the host of the URL",
+            "The name that https:// servers are asked for and must have in their certificates",
+            |pool, text| put(&mut pool.server_name, Ok::<_, String>(Some(text.to_owned())))),
+        Key::text("in_front", None, Kind::Time, "not known",
+            "After how long what stands in front of Ringway gives up; `ringway check` compares",
+            |pool, text| put(&mut pool.in_front, time(text).map(Some))),
+        Key::text("server_idle", None, Kind::Time, "not known",
+            "After how long the servers close unused connections; `ringway check` compares",
+            |pool, text| put(&mut pool.server_idle, time(text).map(Some))),
+        Key::text("send_proxy", None, Kind::OneOf(&["no", "v2"]), "no",
+            "Whether connections begin with a header of the PROXY protocol that names the client; each then serves one request",
+            |pool, text| put(&mut pool.send_proxy, word(text, &[("no", false), ("v2", true)]))),
+        Key::text("health", None, Kind::Text("PATH"), "no checks",
+            "Path that each server is asked for now and then; 2xx and 3xx pass",
+            |pool, text| put(&mut pool.health.path, Ok::<_, String>(Some(text.to_owned())))),
+        Key::text("health_interval", None, Kind::Time, "5s", "Between two health checks of a server",
+            |pool, text| put(&mut pool.health.interval, time(text))),
+        Key::text("health_timeout", None, Kind::Time, "2s", "For one health check",
+            |pool, text| put(&mut pool.health.timeout, time(text))),
+        Key::text("health_fall", None, Kind::Number, "3",
+            "Failed health checks in a row that take a server out",
+            |pool, text| put(&mut pool.health.fall, number(text))),
+        Key::text("health_rise", None, Kind::Number, "2",
+            "Passed health checks in a row that take it in again",
+            |pool, text| put(&mut pool.health.rise, number(text))),
         Key::text("host", None, Kind::Text("HOST"), "as the client sent it",
             "What replaces Host",
             |pool: &mut PoolOptions, text| put(&mut pool.host, Ok::<_, String>(Some(text.to_owned())))),

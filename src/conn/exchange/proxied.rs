@@ -13,8 +13,8 @@ use crate::{
     respond::{
         Status,
         forward::{
-            ForwardError, Origin, Outgoing, Spoken, accepts_trailers, asks_to_switch, request,
-            websocket,
+            ForwardError, Origin, Outgoing, Spoken, accepts_trailers, asks_to_switch, proxy_header,
+            request, websocket,
         },
     },
     ring::{Chunk, Socket},
@@ -108,6 +108,12 @@ pub(super) fn begin(
     let switch = switch.filter(|protocol| pool.allows_switch(protocol));
     let switch = if connects { Some(WEBSOCKET.to_owned()) } else { switch };
     let request = Request {
+        // What is connected to cannot be unknown: the client has connected to it.
+        preface: if pool.sends_proxy() {
+            proxy_header(origin.peer, origin.local)
+        } else {
+            Vec::new()
+        },
         head,
         switch,
         is_head: method == b"HEAD",
@@ -141,7 +147,7 @@ pub(super) fn origin(socket: &Socket, clock: &ConnectionClock) -> Option<Origin>
         std::net::SocketAddr::try_from(local).ok()?
     };
     let peer = client(socket, clock)?;
-    Some(Origin { peer, trusted: false, secure: true, port: local.port() })
+    Some(Origin { peer, local, trusted: false, secure: true, port: local.port() })
 }
 
 /// An exchange with a server of a pool.
@@ -185,9 +191,12 @@ impl Proxied {
 /// The reason as it is counted.
 fn why(reason: Reason) -> Why {
     match reason {
-        Reason::Refused | Reason::Unroutable | Reason::NameUnknown | Reason::Local => {
-            Why::UpstreamConnect
-        }
+        Reason::Refused
+        | Reason::Unroutable
+        | Reason::NameUnknown
+        | Reason::TlsCertificate
+        | Reason::TlsProtocol
+        | Reason::Local => Why::UpstreamConnect,
         Reason::ConnectTimeout
         | Reason::SendTimeout
         | Reason::ResponseTimeout

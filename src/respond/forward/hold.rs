@@ -28,6 +28,7 @@ pub fn a_request_keeps_its_meaning(bytes: &[u8]) {
         fields: &|visit| head.fields.iter().for_each(|(name, value)| visit(name, value)),
         origin: Origin {
             peer: ([192, 0, 2, 7], 1).into(),
+            local: ([192, 0, 2, 1], 443).into(),
             trusted: false,
             secure: true,
             port: 443,

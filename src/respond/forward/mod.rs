@@ -11,6 +11,7 @@ pub mod hold;
 mod hops;
 mod origin;
 mod path;
+mod proxy_protocol;
 mod request;
 mod response;
 mod trailers;
@@ -23,6 +24,7 @@ use std::fmt;
 
 pub(crate) use origin::{Forwarding, Origin};
 pub(crate) use path::PathRule;
+pub(crate) use proxy_protocol::proxy_header;
 pub(crate) use request::{
     Forward, Hop, Outgoing, Spoken, accepts_trailers, asks_to_switch, end_of_request, request,
 };

@@ -16,6 +16,8 @@ pub(crate) struct Origin {
     pub(crate) trusted: bool,
     /// It came by TLS.
     pub(crate) secure: bool,
+    /// The end of that connection at this host.
+    pub(crate) local: SocketAddr,
     /// The port on which it was accepted.
     pub(crate) port: u16,
 }

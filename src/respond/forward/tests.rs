@@ -15,7 +15,8 @@ fn rules() -> Forward {
 }
 
 fn origin(trusted: bool) -> Origin {
-    Origin { peer: PEER.parse::<SocketAddr>().unwrap(), trusted, secure: true, port: 443 }
+    let peer = PEER.parse::<SocketAddr>().unwrap();
+    Origin { peer, local: peer, trusted, secure: true, port: 443 }
 }
 
 /// The head that goes upstream for one that came.

@@ -3,10 +3,12 @@
 mod closing;
 mod connections;
 mod content;
+mod faults;
 mod heads;
 mod hostile;
 mod limits;
 mod real;
+mod secured;
 mod switch;
 mod trailers;
 pub(crate) mod upstream;

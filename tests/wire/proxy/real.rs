@@ -148,6 +148,63 @@ fn uvicorn() -> Option<Real> {
     })
 }
 
+fn php() -> Option<Real> {
+    start("php", |folder, port| {
+        write(folder, "index.php", "<?php file_get_contents('php://input'); echo 'hello';");
+        vec![
+            "-S".to_owned(),
+            format!("127.0.0.1:{port}"),
+            "-t".to_owned(),
+            folder.display().to_string(),
+        ]
+    })
+}
+
+fn uwsgi(protocol: &'static str) -> Option<Real> {
+    start("uwsgi", |folder, port| {
+        write(folder, "app.py", WSGI);
+        let address = format!("127.0.0.1:{port}");
+        let callable = ["--plugin", "python3", "--module", "app:app", "--processes", "2"];
+        [&["--master", "--need-app", protocol, &address][..], &callable]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    })
+}
+
+fn apache() -> Option<Real> {
+    start("apache2", |folder, port| {
+        let shown = folder.display();
+        fs::create_dir(folder.join("root")).unwrap();
+        write(&folder.join("root"), "index.html", "hello");
+        let modules = "/usr/lib/apache2/modules";
+        let text = format!(
+            "ServerRoot {shown}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {shown}/pid\n\
+             ErrorLog {shown}/error.log\nLoadModule mpm_prefork_module {modules}/mod_mpm_prefork.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             LoadModule dir_module {modules}/mod_dir.so\nDirectoryIndex index.html\n\
+             DocumentRoot {shown}/root\nKeepAliveTimeout 1\nMaxRequestWorkers 2\n"
+        );
+        let config = write(folder, "apache.conf", &text);
+        ["-D", "FOREGROUND", "-f", &config].map(str::to_owned).to_vec()
+    })
+}
+
+/// net/http, compiled here.
+fn go() -> Option<Real> {
+    start("go", |folder, port| {
+        let text = format!(
+            "package main\nimport (\"io\"; \"net/http\")\nfunc main() {{\n\
+             http.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) {{\n\
+             io.Copy(io.Discard, r.Body)\nw.Header().Set(\"Trailer\", \"X-Sum\")\n\
+             w.WriteHeader(200)\nio.WriteString(w, \"hello\")\nw.Header().Set(\"X-Sum\", \"7\")\n}})\n\
+             http.ListenAndServe(\"127.0.0.1:{port}\", nil)\n}}\n"
+        );
+        vec!["run".to_owned(), write(folder, "main.go", &text)]
+    })
+}
+
 /// Requests one after the other over several connections, as fast as they go.
 fn serves(real: Option<Real>, posts: bool, options: &[&str]) {
     let Some(real) = real else { return };
@@ -191,6 +248,29 @@ fn caddy_is_served() {
 #[test]
 fn pythons_own_server_is_served() {
     serves(python(), false, &[]);
+}
+
+#[test]
+fn phps_own_server_is_served() {
+    serves(php(), true, &["--max", "1", "--wait", "60s"]);
+}
+
+/// Answers of HTTP/1.0 whose content lasts until the end, and such with lengths.
+#[test]
+fn uwsgi_is_served() {
+    serves(uwsgi("--http-socket"), true, &["--max", "2", "--wait", "60s"]);
+    serves(uwsgi("--http"), true, &["--max", "2", "--wait", "60s"]);
+}
+
+/// As many connections as it has workers: the line is the proxy's.
+#[test]
+fn apache_is_served_with_as_many_connections_as_it_has_workers() {
+    serves(apache(), false, &["--max", "2", "--wait", "60s"]);
+}
+
+#[test]
+fn gos_own_server_is_served() {
+    serves(go(), true, &[]);
 }
 
 #[test]
