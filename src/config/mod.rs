@@ -26,6 +26,7 @@ pub(crate) mod sites;
 mod timeouts;
 mod tls;
 pub(crate) mod units;
+mod upstreams;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -46,10 +47,7 @@ pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};
 pub(crate) use pool::NAME_ADDRESSES;
-pub use pool::{
-    Balance, ForwardedForm, HealthOptions, Network, PoolOptions, UpstreamAddress,
-    UpstreamAddressError, UpstreamServer,
-};
+pub use pool::{Balance, ForwardedForm, HealthOptions, PoolOptions};
 pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use rate::{RateKey, RateKeyError, RateOptions};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
@@ -60,6 +58,7 @@ pub use sites::{
 };
 pub use timeouts::Timeouts;
 pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
+pub use upstreams::{Network, UpstreamAddress, UpstreamAddressError, UpstreamServer};
 
 /// Everything that a server needs to know before it starts.
 ///
