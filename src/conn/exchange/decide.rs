@@ -194,6 +194,7 @@ pub(in crate::conn) fn guard<'l>(
 }
 
 /// What becomes of a request at the guard of its route.
+#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
 pub(in crate::conn) enum Passage<'l> {
     /// It goes on; its responder, once these credentials are found right.
     Through(Option<Verification>),
