@@ -53,10 +53,11 @@ impl<'r> Sender<'r> {
     }
 
     fn peer(&self) -> Option<SocketAddr> {
-        let known = self.about.peer.get();
-        let peer = known.or_else(|| client(self.socket, self.clock));
-        self.about.peer.set(peer);
-        peer
+        if let Some(peer) = self.about.peer.get() {
+            return Some(**peer);
+        }
+        let peer = client(self.socket, self.clock)?;
+        Some(**self.about.peer.get_or_init(|| Box::new(peer)))
     }
 
     /// The client's address; None if the connection is gone, and there is nobody to answer.

@@ -1,6 +1,6 @@
 //! Who answers a streamed exchange.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc};
+use std::{cell::OnceCell, net::SocketAddr, rc::Rc};
 
 use super::{
     Decided, Lookups, decide,
@@ -21,8 +21,8 @@ use crate::{
 /// What applications and servers learn of a connection, once one has answered on it.
 #[derive(Debug, Default)]
 pub(in crate::conn) struct About {
-    /// The client of the connection, once it was asked for.
-    pub(in crate::conn) peer: Cell<Option<SocketAddr>>,
+    /// The client of the connection, once it was asked for. Boxed, since few connections have it.
+    pub(in crate::conn) peer: OnceCell<Box<SocketAddr>>,
     #[cfg(feature = "service")]
     pub(super) connection: Option<crate::service::Connection>,
     /// Where its requests come from, once one was passed on.
