@@ -1,7 +1,7 @@
 //! A server of a pool: one address, or one place for an address of a name.
 //!
 //! A name may have several addresses, and each is a server of its own. Their number is not known before,
-//! so each name has [`ADDRESSES`] places, of which those are present that have an address.
+//! so each name has [`NAME_ADDRESSES`] places, of which those are present that have an address.
 
 use std::{
     net::SocketAddr,
