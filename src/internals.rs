@@ -13,6 +13,8 @@ pub mod hpack {
 }
 
 pub mod parse {
+    #[cfg(feature = "fuzzing")]
+    pub use crate::parse::proxy_protocol_hold;
     pub use crate::parse::{
         BodyLength, FieldStorage, HeadLimits, HeadScan, MAX_FIELDS, Method, Target, is_token_byte,
         request_head,

@@ -3,6 +3,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringway::parse::proxy_protocol_hold;
+use ringway::internals::parse::proxy_protocol_hold;
 
 fuzz_target!(|bytes: &[u8]| proxy_protocol_hold::a_header_has_one_meaning(bytes));
