@@ -142,16 +142,16 @@ fn slow_readers_leave_receive_buffers_to_others() {
         while stream.write_all(&piece).is_ok() {}
         Then::Close
     });
-    let options = ["--receive-buffers", "16", "--leases-per-connection", "1", "--workers", "1"];
+    let options = ["--receive-buffers", "16", "--leases-per-connection", "1"];
     let server = Server::proxy(&[&upstream.address], &options);
-    let slow: Vec<_> = (0..40)
+    let slow: Vec<_> = (0..80)
         .map(|_| {
             let mut client = server.connect();
             client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         })
         .collect();
-    upstream.expect_requests(40);
+    upstream.expect_requests(80);
     thread::sleep(Duration::from_millis(300));
     for _ in 0..20 {
         assert_eq!(ask(&mut server.connect(), "GET", "/small", "", b"").body, b"ok");

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -47,6 +48,8 @@ fn start(name: &str, prepare: impl FnOnce(&Path, u16) -> Vec<String>) -> Option<
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Apache ends its whole process group.
+        .process_group(0)
         .spawn();
     let Ok(mut child) = child else {
         skip(&format!("this host has no {name}"));
