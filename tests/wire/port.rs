@@ -2,10 +2,7 @@
 
 use std::{net::Ipv4Addr, os::fd::OwnedFd};
 
-use rustix::net::{
-    AddressFamily, SocketAddrV4, SocketType, bind, getsockname, socket,
-    sockopt::set_socket_reuseport,
-};
+use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, getsockname, socket};
 
 /// A port at which nobody listens: connections to it are refused. It is free again when this is
 /// dropped.
@@ -15,11 +12,9 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Bound, so that the kernel gives the port to nobody else; a server of the same user that sets
-    /// `SO_REUSEPORT`, as Ringway does, may listen at it beside.
+    /// Bound and not listening, so that the kernel gives the port to nobody else.
     pub(crate) fn new() -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        set_socket_reuseport(&socket, true).unwrap();
         bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address: std::net::SocketAddr = getsockname(&socket).unwrap().try_into().unwrap();
         Self { _socket: socket, number: address.port() }
