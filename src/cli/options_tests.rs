@@ -139,6 +139,7 @@ fn every_limit_and_timeout_is_an_option() {
         "--response-timeout=6s",
         "--response-min-rate=7KiB",
         "--close-timeout=800ms",
+        "--drain-delay=19s",
         "--drain-timeout=1h",
     ]);
     let limits = Limits {
@@ -171,6 +172,7 @@ fn every_limit_and_timeout_is_an_option() {
         response_stall: Duration::from_secs(6),
         response_min_rate: 7 << 10,
         close: Duration::from_millis(800),
+        drain_delay: Duration::from_secs(19),
         drain: Duration::from_secs(3_600),
     };
     assert_eq!((config.limits, config.timeouts), (limits, timeouts));

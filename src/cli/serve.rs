@@ -236,8 +236,24 @@ fn oversee(server: RunningServer, mut signals: Signals, reload: Option<&Reload>)
             }
             _ => {
                 draining = true;
-                let deadline = handle.drain_as_configured();
-                log::info!("draining for at most {deadline:?}; a second signal ends at once");
+                let delay = handle.leave();
+                let fallback = handle.clone();
+                let handle = handle.clone();
+                let drain = move || {
+                    thread::sleep(delay);
+                    let deadline = handle.drain_as_configured();
+                    log::info!("draining for at most {deadline:?}; a second signal ends at once");
+                };
+                if delay.is_zero() {
+                    drain();
+                    continue;
+                }
+                log::info!("serving for {delay:?} before the drain; a second signal ends at once");
+                let later = thread::Builder::new().name("drain-delay".to_owned());
+                if let Err(error) = later.spawn(drain) {
+                    log::error!("drain: a thread: {error}; draining at once");
+                    fallback.drain_as_configured();
+                }
             }
         }
     }

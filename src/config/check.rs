@@ -188,6 +188,9 @@ impl Limits {
     }
 }
 
+/// The longest delay of a drain.
+const MAX_DRAIN_DELAY: Duration = Duration::from_secs(3_600);
+
 impl Timeouts {
     fn check(&self, checks: &mut Checks) {
         for (option, value) in [
@@ -208,6 +211,13 @@ impl Timeouts {
                     "give a time from 1ms to 24h",
                 ));
             }
+        }
+        if self.drain_delay > MAX_DRAIN_DELAY {
+            checks.found.push(ConfigError::new(
+                "drain-delay",
+                format_args!("{:?} is out of bounds", self.drain_delay),
+                "give a time of at most 1h",
+            ));
         }
         checks.note(within("body-min-rate", self.body_min_rate, 0, 1 << 30));
         checks.note(within("response-min-rate", self.response_min_rate, 0, 1 << 30));
@@ -289,7 +299,7 @@ mod tests {
     #[test]
     fn each_refusal_names_its_option() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 28] = [
+        let cases: [(&str, Change); 29] = [
             ("folder", |c| c.root = "/proc/self/no-such-folder".into()),
             ("folder", |c| c.root = "/proc/self/status".into()),
             ("listen", |c| c.listen.clear()),
@@ -319,6 +329,7 @@ mod tests {
             ("file-cache-max-file", |c| c.limits.file_cache_bytes = 4_096),
             ("handshake-timeout", |c| c.timeouts.handshake = Duration::ZERO),
             ("drain-timeout", |c| c.timeouts.drain = LONGEST + SHORTEST),
+            ("drain-delay", |c| c.timeouts.drain_delay = Duration::from_secs(3_601)),
             ("spa", |c| c.site.spa = Some("../secret".into())),
             ("spa", |c| c.site.spa = Some("no-such-file.html".into())),
             ("index", |c| c.site.index = "a/b".into()),

@@ -57,7 +57,9 @@ pub use sites::{
     SiteName, SiteNameError,
 };
 pub use timeouts::Timeouts;
-pub use tls::{CertificatePair, CertificateSource, ClientAuth, ClientAuthMode};
+pub use tls::{
+    CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Demand, SiteClients,
+};
 pub use upstreams::{Network, UpstreamAddress, UpstreamAddressError, UpstreamServer};
 
 /// Everything that a server needs to know before it starts.

@@ -39,6 +39,9 @@ pub struct Timeouts {
     /// meanwhile is dropped, up to 64 MiB, so that no reset overtakes the answer. Default 2 s.
     /// Beyond: closed, which resets a peer that still sends.
     pub close: Duration,
+    /// How long a server that has to stop serves on as before, from 0 to 1 hour, while its readiness
+    /// says 503, so that balancers which learn late send nothing to a closed address. Default 0.
+    pub drain_delay: Duration,
     /// For the requests in flight when the server stops. Default 30 s. Beyond: reset.
     pub drain: Duration,
 }
@@ -56,6 +59,7 @@ impl Default for Timeouts {
             response_stall: Duration::from_secs(30),
             response_min_rate: 500,
             close: Duration::from_secs(2),
+            drain_delay: Duration::ZERO,
             drain: Duration::from_secs(30),
         }
     }

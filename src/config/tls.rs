@@ -87,6 +87,47 @@ impl ClientAuth {
     }
 }
 
+/// What is demanded of a client's certificate, in a form that is compared at once: equal for the same
+/// mode and the same file of authorities, and that alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Demand([u8; 16]);
+
+impl Demand {
+    /// No certificate is asked for.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl ClientAuth {
+    /// What it demands. The file counts by its path: a connection stays what it was when the file's
+    /// content changes, as it does where the whole server has one demand.
+    pub(crate) fn demand(&self) -> Demand {
+        let mode: &[u8] = match self.mode {
+            ClientAuthMode::Optional => b"optional ",
+            ClientAuthMode::Required => b"required ",
+        };
+        let text = [mode, self.ca.as_os_str().as_encoded_bytes()].concat();
+        let mut demand = [0; 16];
+        demand.copy_from_slice(&<sha2::Sha256 as sha2::Digest>::digest(&text)[..16]);
+        Demand(demand)
+    }
+}
+
+/// What a site demands of clients' certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SiteClients {
+    /// What the whole server demands, [`Config::client_auth`](super::Config::client_auth).
+    #[default]
+    AsServer,
+    /// Nothing.
+    NotAsked,
+    /// This.
+    Asked(ClientAuth),
+}
+
+/// Most demands on clients' certificates: each has a configuration of TLS of its own.
+const MAX_DEMANDS: usize = 256;
+
 /// Whether a client may come without a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,7 +164,39 @@ impl super::Config {
         if let Some(keys) = &self.ticket_keys {
             named("ticket-keys", keys)?;
         }
+        let demands = self.demands().len();
+        if demands > MAX_DEMANDS {
+            return Err(ConfigError::new(
+                "client-ca",
+                format_args!("sites have {demands} different demands on clients' certificates"),
+                format_args!("have at most {MAX_DEMANDS}"),
+            ));
+        }
         Ok(())
+    }
+
+    /// What a site demands of clients' certificates, if anything.
+    pub(crate) fn clients_of<'c>(&'c self, site: &'c super::Site) -> Option<&'c ClientAuth> {
+        match &site.clients {
+            SiteClients::AsServer => self.client_auth.as_ref(),
+            SiteClients::NotAsked => None,
+            SiteClients::Asked(clients) => Some(clients),
+        }
+    }
+
+    /// The demand of the whole server, which holds for names that no site has, then those of sites, each
+    /// once; None among them where nothing is demanded.
+    pub(crate) fn demands(&self) -> Vec<Option<ClientAuth>> {
+        let mut demands = vec![self.client_auth.clone()];
+        let mut seen: std::collections::HashSet<_> =
+            [self.client_auth.as_ref().map(ClientAuth::demand)].into();
+        for site in self.sites.iter().filter(|site| site.clients != SiteClients::AsServer) {
+            let clients = self.clients_of(site);
+            if seen.insert(clients.map(ClientAuth::demand)) {
+                demands.push(clients.cloned());
+            }
+        }
+        demands
     }
 }
 

@@ -16,17 +16,18 @@ use super::{
     sites::{Generation, Served, SitePlan, Terms},
     wall_time::WallTime,
 };
-#[cfg(feature = "service")]
 use crate::{
-    config::{Action, Route, ServiceId},
-    process::routes::Paths,
-};
-use crate::{
+    config::Demand,
     files::{Pool, Stores},
     observe::{Counts, Observer},
     ring::Ring,
     tls::SharedConfig,
     upstream::Pools,
+};
+#[cfg(feature = "service")]
+use crate::{
+    config::{Action, Route, ServiceId},
+    process::routes::Paths,
 };
 
 /// How long a stopping worker waits, in milliseconds: for a ClientHello, for the first request of a
@@ -69,6 +70,8 @@ pub(crate) struct Context {
     /// When the worker began to stop, in milliseconds on its clock.
     draining: Cell<Option<u64>>,
     counts: RefCell<Counts>,
+    /// The server has to stop, and serves on for a while.
+    leaving: Cell<bool>,
     log_limit: LogLimit,
 }
 
@@ -104,6 +107,7 @@ impl Context {
             time: WallTime::new(),
             draining: Cell::new(None),
             counts: RefCell::default(),
+            leaving: Cell::new(false),
             log_limit: LogLimit::default(),
         }
     }
@@ -150,6 +154,16 @@ impl Context {
         self.draining.set(Some(self.ring.now()));
         #[cfg(feature = "service")]
         self.applications.drain.set();
+    }
+
+    /// From now on readiness says no, and everything else is as before.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
+    }
+
+    /// Whether the server wants no further requests.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get() || self.is_draining()
     }
 
     /// Whether the worker is stopping.
@@ -220,9 +234,15 @@ impl Context {
         Rc::clone(&self.generation.borrow())
     }
 
-    /// The route that a request takes for its host and path.
-    pub(super) fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
-        self.generation.borrow().choose(host, path)
+    /// What a handshake demands of a client's certificate that says this of its names.
+    pub(super) fn demand(&self, hello: &[u8]) -> Demand {
+        self.generation.borrow().demand(hello)
+    }
+
+    /// The route that a request takes for its host and path, on a connection whose handshake demanded this
+    /// of the client's certificate.
+    pub(super) fn choose(&self, host: Option<&[u8]>, path: &[u8], demand: Demand) -> Rc<Served> {
+        self.generation.borrow().choose(host, path, demand)
     }
 
     /// What a request gets whose head is not understood.

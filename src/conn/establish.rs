@@ -126,7 +126,11 @@ async fn shake_hands(
     hello: HelloBytes,
     mut clock: ConnectionClock,
 ) -> Result<Session, EstablishError> {
-    let mut handshake = Handshake::new(context.tls.current(offers_http2(&hello)))?;
+    let demand = context.demand(&hello);
+    let config = context.tls.current(demand, offers_http2(&hello));
+    let config =
+        config.ok_or(HandshakeError::Defect("a site's demand has no TLS configuration"))?;
+    let mut handshake = Handshake::new(config)?;
     let mut flight = Vec::with_capacity(USUAL_FLIGHT);
     let advanced = step(context, &mut handshake, &hello, &mut flight, &mut clock).await;
     drop(hello);
@@ -146,7 +150,8 @@ async fn shake_hands(
             let early = (consumed < lease.len()).then_some((lease, consumed));
             let established = handshake.finish()?;
             let shaken = Shaken { established, flight, stream, early };
-            return hand_over(context, socket, shaken, clock).await;
+            let session = hand_over(context, socket, shaken, clock).await?;
+            return Ok(session.demanding(demand));
         }
         drop(lease);
         let sent = send_flight(context, socket, &mut flight).await;

@@ -11,6 +11,7 @@ use std::{
 use super::{exchange::About, why};
 use crate::{
     close::Ending,
+    config::Demand,
     observe::{ConnectionClock, Why},
     process::site::Via,
     read::{Filled, ReadError, Reader},
@@ -34,6 +35,8 @@ pub(super) struct Session {
     schedule: Option<Rc<RefCell<KeySchedule>>>,
     /// What the connection came in by.
     pub(super) via: Via,
+    /// What the handshake demanded of the client's certificate.
+    pub(super) demand: Demand,
     /// The kernel takes new keys for the directions that it protects.
     kernel_rekeys: bool,
 }
@@ -54,9 +57,16 @@ impl Session {
             let schedule = Rc::clone(&schedule);
             writer.derive_keys_by(move || schedule.borrow_mut().next_transmit_keys().ok());
         }
-        let (about, via) = (About::default(), Via::Tls);
+        let (about, via, demand) = (About::default(), Via::Tls, Demand::NONE);
         let schedule = Some(schedule);
-        Self { reader, writer, clock, protocol, about, schedule, via, kernel_rekeys }
+        Self { reader, writer, clock, protocol, about, schedule, via, demand, kernel_rekeys }
+    }
+
+    /// The same after a handshake that demanded this of the client's certificate.
+    #[must_use]
+    pub(super) fn demanding(mut self, demand: Demand) -> Self {
+        self.demand = demand;
+        self
     }
 
     /// A connection without TLS.
@@ -69,6 +79,7 @@ impl Session {
             about: About::default(),
             schedule: None,
             via,
+            demand: Demand::NONE,
             kernel_rekeys: false,
         }
     }

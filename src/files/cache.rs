@@ -175,7 +175,7 @@ mod tests {
         };
         let content = FileContent::Cached(Rc::new(Pages::zeroed(bytes)));
         let object = FileObject { stat, date_before: None, content };
-        Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new())), 0))
+        Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new(), false)), 0))
     }
 
     fn of_one_folder(entries: usize) -> Cache {

@@ -8,7 +8,7 @@ use crate::{
     process::{
         facts::{File, FileFacts, Found},
         negotiate::Coding,
-        validator::FileStat,
+        validator::{EntityTag, FileStat},
     },
     ring::{OpenFile, Pages},
     wall_clock::since_1970,
@@ -92,13 +92,23 @@ pub(crate) struct FileEntry {
 }
 
 impl FileEntry {
-    pub(super) fn new(name: &[u8], identity: FileObject, coded: Vec<(Coding, FileObject)>) -> Self {
+    pub(super) fn new(
+        name: &[u8],
+        identity: FileObject,
+        coded: Vec<(Coding, FileObject)>,
+        shared_etags: bool,
+    ) -> Self {
         let mut facts = FileFacts::new(name, &identity.stat);
         for (coding, object) in &coded {
             facts = facts.with_sibling(*coding, &object.stat);
         }
         let plain = [(Coding::Identity, &identity)];
         let all = coded.iter().map(|(coding, object)| (*coding, object)).chain(plain);
+        if shared_etags {
+            for (coding, object) in all.clone() {
+                facts = facts.with_tag(coding, EntityTag::shared(&object.stat, coding));
+            }
+        }
         for (coding, _) in all.filter(|(_, object)| !object.is_dated()) {
             facts = facts.without_date(coding);
         }

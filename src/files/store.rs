@@ -151,6 +151,7 @@ impl Stores {
             number: self.cache.borrow_mut().open(),
             root: RefCell::new(Root::new(folder, follows_links)),
             index: index.as_bytes().to_vec(),
+            shared_etags: false,
         }
     }
 
@@ -189,6 +190,8 @@ pub(crate) struct FileStore {
     number: usize,
     root: RefCell<Root>,
     index: Vec<u8>,
+    /// Entity tags are made of length and time of modification alone.
+    shared_etags: bool,
 }
 
 impl Drop for FileStore {
@@ -202,6 +205,13 @@ impl FileStore {
     #[cfg(test)]
     pub(super) fn listings(&self) -> &Rc<Cell<usize>> {
         self.shared.listings()
+    }
+
+    /// Has entity tags made of length and time of modification alone, or not.
+    #[must_use]
+    pub(crate) fn with_etags(mut self, shared: bool) -> Self {
+        self.shared_etags = shared;
+        self
     }
 
     /// Serves another folder from here on. Look-ups that have begun end in the old one.
@@ -336,7 +346,7 @@ impl FileStore {
             }
         }
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-        Ok(FileEntry::new(name, identity, coded))
+        Ok(FileEntry::new(name, identity, coded, self.shared_etags))
     }
 
     /// Takes over cached content if it is of this version of the file; else reads it, if it is

@@ -29,6 +29,9 @@ const FALLBACK_SCSV: [u8; 2] = [0x56, 0x00];
 /// `supported_versions` (RFC 8446 section 4.2.1).
 const SUPPORTED_VERSIONS: [u8; 2] = [0, 43];
 
+/// `server_name` (RFC 6066 section 3).
+const SERVER_NAME: [u8; 2] = [0, 0];
+
 /// `application_layer_protocol_negotiation` (RFC 7301 section 3.1).
 const ALPN: [u8; 2] = [0, 16];
 
@@ -66,6 +69,15 @@ pub(crate) fn offers_http2(bytes: &[u8]) -> bool {
     match first(bytes) {
         First::Whole(hello) => names_http2(&hello).unwrap_or(false),
         First::Part | First::Other => false,
+    }
+}
+
+/// The name that the ClientHello in `bytes` asks for (RFC 6066 section 3), as it was sent. None if
+/// there is none.
+pub(crate) fn server_name(bytes: &[u8]) -> Option<Vec<u8>> {
+    match first(bytes) {
+        First::Whole(hello) => named(&hello).map(<[u8]>::to_vec),
+        First::Part | First::Other => None,
     }
 }
 
@@ -135,6 +147,18 @@ fn names_http2(hello: &[u8]) -> Option<bool> {
         names = rest;
     }
     Some(false)
+}
+
+/// The first name of a host. rustls refuses a ClientHello that is malformed or has several.
+fn named(hello: &[u8]) -> Option<&[u8]> {
+    const HOST_NAME: u8 = 0;
+    let (_, extensions) = lists(hello)?;
+    let (names, _) = list(extension(extensions, SERVER_NAME)??, 2)?;
+    let (&kind, rest) = names.split_first()?;
+    if kind != HOST_NAME {
+        return None;
+    }
+    list(rest, 2).map(|(name, _)| name)
 }
 
 /// The cipher suites and the extensions, of which there may be none.

@@ -17,7 +17,7 @@ mod established;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use client_hello::{is_partial_hello, offers_http2};
+pub(crate) use client_hello::{is_partial_hello, offers_http2, server_name};
 pub(crate) use drive::{Advance, Handshake, HandshakeState};
 pub(crate) use error::HandshakeError;
 pub(crate) use established::Established;

@@ -113,6 +113,8 @@ struct Fields<'f> {
     nosniff: bool,
     /// A policy that lets the page do nothing but have a style.
     inert: bool,
+    /// The content is our page of an error.
+    own_error: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -253,6 +255,7 @@ impl<'f, F: File> Answer<'f, F> {
         let mut answer = Self::page(status, Page::Borrowed(status.page().as_bytes()));
         answer.head.fields.allow = status == Status::MethodNotAllowed;
         answer.head.fields.retry = (status == Status::ServiceUnavailable).then_some(1);
+        answer.head.fields.own_error = true;
         answer
     }
 
@@ -267,6 +270,26 @@ impl<'f, F: File> Answer<'f, F> {
     #[must_use]
     pub(crate) fn challenging(mut self, challenge: Option<&'f str>) -> Self {
         self.head.fields.challenge = challenge;
+        self
+    }
+
+    /// Whether its content is our page of an error, which [`Self::with_page`] replaces.
+    pub fn is_own_error(&self) -> bool {
+        self.head.fields.own_error
+    }
+
+    /// The same with another page. What else is known of it stays: the methods in `Allow`, the length in
+    /// `Content-Range`.
+    #[must_use]
+    pub fn with_page(mut self, media_type: &'static str, page: &[u8]) -> Self {
+        let fields = &mut self.head.fields;
+        fields.content_length = Some(page.len() as u64);
+        fields.content_type = Some(media_type);
+        (fields.inert, fields.own_error) = (false, false);
+        // The answer to a HEAD has no content.
+        if matches!(self.content, Content::Page(_)) {
+            self.content = Content::Page(page.to_vec().into());
+        }
         self
     }
 

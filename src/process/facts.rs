@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::media_type;
 use super::negotiate::{Coding, Siblings};
-use super::validator::{FileStat, Validators};
+use super::validator::{EntityTag, FileStat, Validators};
 
 /// One representation: the bytes of one file.
 #[derive(Clone, Debug)]
@@ -112,6 +112,20 @@ impl FileFacts {
         };
         if let Some(representation) = known {
             representation.validators = representation.validators.without_date();
+            representation.made = OnceCell::new();
+        }
+        self
+    }
+
+    /// The same with another entity tag for a coding.
+    #[must_use]
+    pub fn with_tag(mut self, coding: Coding, tag: EntityTag) -> Self {
+        let known = match sibling_index(coding) {
+            Some(index) => self.coded.get_mut(index).and_then(Option::as_mut),
+            None => Some(&mut self.identity),
+        };
+        if let Some(representation) = known {
+            representation.validators.entity_tag = tag;
             representation.made = OnceCell::new();
         }
         self

@@ -21,6 +21,7 @@ use super::multipart::{Boundaries, Multipart};
 use super::negotiate;
 use super::path::{self, SitePath};
 use super::range::{self, Selection};
+use crate::config::Demand;
 use crate::parse::Method;
 use crate::respond::Status;
 
@@ -47,6 +48,8 @@ pub enum Via {
 pub struct Asked<'r> {
     /// What it came in by.
     pub via: Via,
+    /// What its connection's handshake demanded of the client's certificate.
+    pub demand: Demand,
     /// Its method.
     pub method: Method<'r>,
     /// The host that it is for, perhaps with a port, as it came. None, or empty, where it names none.

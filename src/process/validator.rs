@@ -65,6 +65,12 @@ impl EntityTag {
         Self { text, len }
     }
 
+    /// The tag of a file by its length and the time of its last change of content alone: equal for equal
+    /// files on different machines, where a deploy keeps their times.
+    pub fn shared(stat: &FileStat, coding: Coding) -> Self {
+        Self::new(&FileStat { device: 0, inode: 0, changed: 0, changed_nanos: 0, ..*stat }, coding)
+    }
+
     /// The tag as it stands in a field value, with its quotes.
     pub fn as_bytes(&self) -> &[u8] {
         // `len` is what was written of it.

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) resolver: Option<Resolver>,
     /// For the requests in flight when the server stops.
     pub(super) drain: Duration,
+    /// For which it serves on before that.
+    pub(super) drain_delay: Duration,
 }
 
 impl Live {

@@ -4,7 +4,11 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -49,6 +53,8 @@ pub(super) struct Sources {
     pub(super) root: Arc<RootFigures>,
     pub(super) tls: Arc<Tls>,
     pub(super) history: Mutex<History>,
+    /// The server has been asked to stop.
+    pub(super) leaving: AtomicBool,
 }
 
 /// How long slow requests are reported if no time is asked for.
@@ -117,6 +123,10 @@ impl Source for Sources {
         let mut within = history.within(&now, span);
         within.attention = attention(&history, &now);
         within
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.leaving.load(Ordering::Relaxed)
     }
 
     fn history(&self) -> String {

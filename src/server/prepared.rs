@@ -196,6 +196,7 @@ fn allowed(config: &Config) -> Allowed {
     let mut read = folders.clone();
     read.push(PathBuf::from("/proc/self/net"));
     read.extend_from_slice(&config.process.allow_read);
+    read.extend(config.error_files().into_iter().flat_map(|file| folders_of(file)));
     if config.observe.anatomy {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));
@@ -235,7 +236,7 @@ fn read_again(config: &Config) -> Vec<PathBuf> {
     let source = config.certificate_in_force();
     let pairs = source.pairs().iter();
     let mut files: Vec<_> = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
-    files.extend(config.client_auth.as_ref().map(|clients| clients.ca.clone()));
+    files.extend(config.demands().into_iter().flatten().map(|clients| clients.ca));
     files.extend(config.ticket_keys.clone());
     files.extend(config.auths.values().filter_map(|auth| auth.file.clone()));
     files

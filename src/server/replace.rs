@@ -108,13 +108,14 @@ impl Handle {
         let (listeners, watched) = hand_out(listening);
         let changes = listeners.into_iter().map(|opens| Change { opens, closes: closes.clone() });
         self.prepare(&plan, changes.collect())?;
-        // From here on nothing fails.
+        // From here on nothing fails. Handshakes of both configurations find theirs meanwhile.
+        self.tls().put_to_use(tls);
         for inbox in self.inboxes() {
             inbox.send(Command::Switch);
         }
-        self.tls().put_to_use(tls);
         self.root().watch(plan);
-        live.switched(&new, State { bound: now, upstreams, resolver, drain: new.timeouts.drain });
+        let (drain, drain_delay) = (new.timeouts.drain, new.timeouts.drain_delay);
+        live.switched(&new, State { bound: now, upstreams, resolver, drain, drain_delay });
         live.watch(watched);
         Ok(())
     }

@@ -98,6 +98,17 @@ impl Handle {
         &self.root
     }
 
+    /// Says by readiness that the server is about to stop: routes of that kind and `/readyz` of the admin
+    /// listener answer 503 from here on. Everything else goes on. Returns for how long the configuration in
+    /// force wants that.
+    pub fn leave(&self) -> Duration {
+        self.live.sources.leaving.store(true, std::sync::atomic::Ordering::Relaxed);
+        for inbox in self.inboxes.iter() {
+            inbox.send(Command::Leave);
+        }
+        self.live.state().drain_delay
+    }
+
     /// Begins the drain, within the time that the configuration in force allows; see [`Self::drain`].
     /// Returns that time.
     pub fn drain_as_configured(&self) -> Duration {

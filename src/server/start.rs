@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
     thread,
     time::Instant,
 };
@@ -246,6 +246,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         spans: spans.as_ref().map(SpanExporter::handle),
         tls: Arc::clone(&tls),
         history: Mutex::default(),
+        leaving: AtomicBool::default(),
     });
     let resolver = Resolver::start(&upstreams).map_err(StartError::Thread)?;
     let live = Arc::new(Live {
@@ -260,6 +261,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             upstreams,
             resolver,
             drain: config.timeouts.drain,
+            drain_delay: config.timeouts.drain_delay,
         }),
     });
     let addresses = Listening::addresses(&bound, Via::Tls);

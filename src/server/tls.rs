@@ -22,7 +22,7 @@ use super::{
     watched::{Outcome, Watched},
 };
 use crate::{
-    config::{CertificatePair, CertificateSource, Config, TlsVersion},
+    config::{CertificatePair, CertificateSource, Config, Demand, TlsVersion},
     record,
     tls::{
         ClientPolicy, Offer, SharedConfig, SharedTickets, TlsParts,
@@ -79,7 +79,8 @@ struct State {
     /// Empty for a certificate of our own.
     pairs: Vec<Watched<Certificate>>,
     own: Option<Arc<Certificate>>,
-    clients: Option<Watched<ClientPolicy>>,
+    /// What is demanded of clients, somewhere; the first is for names that no site has.
+    clients: Vec<(Demand, Option<Watched<ClientPolicy>>)>,
     tickets: Option<Watched<SharedTickets>>,
     own_tickets: Arc<dyn ProducesTickets>,
     make: fn(TlsParts, Offer) -> Result<Arc<rustls::ServerConfig>, rustls::Error>,
@@ -112,7 +113,7 @@ impl Tls {
         }
         let built = state.build().map_err(StartError::Tls)?;
         Ok(Arc::new(Self {
-            config: Arc::new(SharedConfig::new(built)),
+            config: Arc::new(SharedConfig::of(built)),
             state: Mutex::new(state),
             errand: Mutex::new(Errand::Look),
             called: Condvar::new(),
@@ -245,8 +246,11 @@ impl Tls {
 /// What another configuration says of TLS, ready to be put to use.
 pub(super) struct NewTls {
     state: State,
-    built: Arc<rustls::ServerConfig>,
+    built: Built,
 }
+
+/// A configuration for each demand on clients.
+type Built = Vec<(Demand, Arc<rustls::ServerConfig>)>;
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -262,6 +266,9 @@ impl fmt::Debug for Tls {
 pub(crate) fn try_tls(config: &Config) -> Result<Vec<String>, StartError> {
     super::start::trust(config)?;
     if config.certificate_in_force() == CertificateSource::SelfSigned {
+        for clients in config.demands().into_iter().flatten() {
+            ClientPolicy::load(&clients).map_err(StartError::Credentials)?;
+        }
         return Ok(Vec::new());
     }
     let state = State::load(config)?;
@@ -289,7 +296,7 @@ impl State {
             files: Vec::new(),
             pairs: Vec::new(),
             own: None,
-            clients: None,
+            clients: Vec::new(),
             tickets: None,
             own_tickets: own_tickets().map_err(StartError::Tls)?,
             make: TlsParts::server_config,
@@ -312,11 +319,16 @@ impl State {
                 }
             }
         }
-        if let Some(clients) = config.client_auth.clone() {
+        for clients in config.demands() {
+            let Some(clients) = clients else {
+                state.clients.push((Demand::NONE, None));
+                continue;
+            };
+            let demand = clients.demand();
             let asked = clients.clone();
             let load = move || (Watch::new(vec![asked.ca.clone()]), ClientPolicy::load(&asked));
             let (watch, policy) = within(clients.ca.display(), load)?;
-            state.clients = Some(Watched {
+            let watched = Watched {
                 what: "authorities of clients",
                 watch,
                 value: Arc::new(policy.map_err(StartError::Credentials)?),
@@ -330,7 +342,8 @@ impl State {
                     let line = format!("replaced by the {count} in {file}");
                     Ok(Some((new, line)))
                 }),
-            });
+            };
+            state.clients.push((demand, Some(watched)));
         }
         if let Some(file) = config.ticket_keys.clone() {
             let keys = file.clone();
@@ -355,7 +368,9 @@ impl State {
     }
 
     fn watches_any(&self) -> bool {
-        !self.pairs.is_empty() || self.clients.is_some() || self.tickets.is_some()
+        !self.pairs.is_empty()
+            || self.clients.iter().any(|(_, clients)| clients.is_some())
+            || self.tickets.is_some()
     }
 
     /// In the order of the configuration.
@@ -369,7 +384,7 @@ impl State {
         for pair in &mut self.pairs {
             pair.refresh(forced, &mut outcome);
         }
-        if let Some(clients) = &mut self.clients {
+        for clients in self.clients.iter_mut().filter_map(|(_, clients)| clients.as_mut()) {
             clients.refresh(forced, &mut outcome);
         }
         if let Some(tickets) = &mut self.tickets {
@@ -383,7 +398,7 @@ impl State {
         for pair in &mut self.pairs {
             pair.settle(built);
         }
-        if let Some(clients) = &mut self.clients {
+        for clients in self.clients.iter_mut().filter_map(|(_, clients)| clients.as_mut()) {
             clients.settle(built);
         }
         if let Some(tickets) = &mut self.tickets {
@@ -391,17 +406,21 @@ impl State {
         }
     }
 
-    fn build(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    fn build(&self) -> Result<Built, rustls::Error> {
         let tickets = match &self.tickets {
             Some(shared) => Arc::clone(&shared.value) as Arc<dyn ProducesTickets>,
             None => Arc::clone(&self.own_tickets),
         };
-        let parts = TlsParts {
-            certificates: Certificates::new(self.certificates()),
-            clients: self.clients.as_ref().map(|clients| Arc::clone(&clients.value)),
-            tickets,
-        };
-        (self.make)(parts, self.offer)
+        let certificates = Arc::new(Certificates::new(self.certificates()));
+        let built = self.clients.iter().map(|(demand, clients)| {
+            let parts = TlsParts {
+                certificates: Arc::clone(&certificates),
+                clients: clients.as_ref().map(|clients| Arc::clone(&clients.value)),
+                tickets: Arc::clone(&tickets),
+            };
+            Ok((*demand, (self.make)(parts, self.offer)?))
+        });
+        built.collect()
     }
 }
 

@@ -38,6 +38,11 @@ fn start() -> (Folder, Arc<Tls>, [String; 2]) {
     (folder, tls, fingerprints)
 }
 
+fn current(tls: &Tls) -> Arc<rustls::ServerConfig> {
+    let demand = tls.state().clients[0].0;
+    tls.config().current(demand, false).unwrap()
+}
+
 fn served(tls: &Tls) -> Vec<String> {
     tls.certificates().into_iter().map(|one| one.fingerprint).collect()
 }
@@ -47,9 +52,9 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
     let (folder, tls, [a, b]) = start();
     assert_eq!(served(&tls), [a.clone(), b.clone()]);
     assert_eq!(tls.certificates()[1].names, ["b.example"]);
-    let before = tls.config().current(false);
+    let before = current(&tls);
     assert_eq!(tls.refresh(true), Ok(0), "nothing has changed");
-    assert!(Arc::ptr_eq(&before, &tls.config().current(false)), "so nothing is built anew");
+    assert!(Arc::ptr_eq(&before, &current(&tls)), "so nothing is built anew");
 
     std::fs::write(folder.path("a.example.pem"), "no longer").unwrap();
     let new = folder.pair("b.example");
@@ -57,7 +62,7 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
     assert!(error.refusals()[0].contains("a.example.pem"), "{error}");
     assert_eq!(error.refusals().len(), 1);
     assert_eq!(served(&tls), [a, new.clone()]);
-    assert!(!Arc::ptr_eq(&before, &tls.config().current(false)));
+    assert!(!Arc::ptr_eq(&before, &current(&tls)));
 
     let newer = folder.pair("a.example");
     folder.pair("ca");
@@ -69,7 +74,7 @@ fn what_is_good_is_replaced_and_what_is_bad_is_kept() {
 #[test]
 fn the_old_configuration_goes_with_its_last_user() {
     let (folder, tls, _) = start();
-    let user = tls.config().current(false);
+    let user = current(&tls);
     let old = Arc::downgrade(&user);
     folder.pair("a.example");
     assert_eq!(tls.refresh(true), Ok(1));
@@ -81,12 +86,12 @@ fn the_old_configuration_goes_with_its_last_user() {
 #[test]
 fn what_cannot_be_built_is_given_up_and_tried_again() {
     let (folder, tls, [a, b]) = start();
-    let before = tls.config().current(false);
+    let before = current(&tls);
     let new = folder.pair("a.example");
     tls.state().make = |_, _| Err(rustls::Error::General("no".to_owned()));
     assert!(tls.refresh(true).is_err());
     assert_eq!(served(&tls), [a.clone(), b.clone()], "what is in use");
-    assert!(Arc::ptr_eq(&before, &tls.config().current(false)));
+    assert!(Arc::ptr_eq(&before, &current(&tls)));
     tls.state().make = TlsParts::server_config;
     assert_eq!(tls.refresh(true), Ok(1));
     assert_eq!(served(&tls), [new, b]);

@@ -5,7 +5,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
@@ -19,6 +22,7 @@ use super::policy::{ClientPolicy, NO_POLICY};
 use super::protocol::Protocol;
 use super::provider::provider;
 use super::tickets::BoundTickets;
+use crate::config::Demand;
 use crate::record::TlsVersion;
 
 /// Tickets with each handshake of TLS 1.3 for a client that will speak HTTP/1. A ticket is used once,
@@ -44,7 +48,7 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct TlsParts {
     /// The certificates to choose from.
-    pub certificates: Certificates,
+    pub certificates: Arc<Certificates>,
     /// What is demanded of clients; `None` if they are not asked for certificates.
     pub clients: Option<Arc<ClientPolicy>>,
     /// What makes tickets: [`own_tickets`], or [`SharedTickets`](super::SharedTickets).
@@ -76,7 +80,7 @@ impl TlsParts {
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(self.certificates));
+            .with_cert_resolver(self.certificates);
         config.alpn_protocols = Protocol::offered(offer.http2);
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -97,7 +101,7 @@ pub(crate) fn server_config(
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let certificate = Arc::new(Certificate::new(credentials)?);
     let parts = TlsParts {
-        certificates: Certificates::new(vec![certificate]),
+        certificates: Arc::new(Certificates::new(vec![certificate])),
         clients: None,
         tickets: own_tickets()?,
     };
@@ -118,7 +122,16 @@ pub(crate) fn own_tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 /// A lock that is only ever written when certificates are replaced costs a reader two atomic
 /// operations, less than a thousandth of a handshake.
 #[derive(Debug)]
-pub(crate) struct SharedConfig(RwLock<Variants>);
+pub(crate) struct SharedConfig(RwLock<Configs>);
+
+/// By what is demanded of clients.
+#[derive(Debug, Default)]
+struct Configs {
+    present: HashMap<Demand, Variants>,
+    /// Of the ones before, those that the present ones lack: workers that have not switched to another
+    /// configuration yet ask for them.
+    leaving: HashMap<Demand, Variants>,
+}
 
 /// One configuration with as many tickets as the clients of each protocol need.
 #[derive(Debug)]
@@ -143,24 +156,39 @@ impl Variants {
 }
 
 impl SharedConfig {
-    /// Begins with this one.
+    /// Begins with one that demands nothing of clients.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn new(config: Arc<ServerConfig>) -> Self {
-        Self(RwLock::new(Variants::of(config)))
+        Self::of(vec![(Demand::NONE, config)])
     }
 
-    /// The present one, for a client whose ClientHello offers HTTP/2, or does not.
-    pub(crate) fn current(&self, offers_http2: bool) -> Arc<ServerConfig> {
-        let variants = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(if offers_http2 { &variants.http2 } else { &variants.http1 })
+    /// Begins with these, each for what is demanded of clients.
+    pub(crate) fn of(configs: Vec<(Demand, Arc<ServerConfig>)>) -> Self {
+        let shared = Self(RwLock::default());
+        shared.replace(configs);
+        shared
     }
 
-    /// Puts another one in its place. The old one goes with the last handshake that has it.
-    pub(crate) fn replace(&self, config: Arc<ServerConfig>) {
-        let variants = Variants::of(config);
+    /// The present one for what is demanded of a client, whose ClientHello offers HTTP/2, or does not. None
+    /// if nothing demands that.
+    pub(crate) fn current(&self, demand: Demand, offers_http2: bool) -> Option<Arc<ServerConfig>> {
+        let configs = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let variants = configs.present.get(&demand).or_else(|| configs.leaving.get(&demand))?;
+        Some(Arc::clone(if offers_http2 { &variants.http2 } else { &variants.http1 }))
+    }
+
+    /// Puts others in their place. An old one goes with the last handshake that has it; one for which there
+    /// is no other stays until the next replacement.
+    pub(crate) fn replace(&self, configs: Vec<(Demand, Arc<ServerConfig>)>) {
+        let present: HashMap<_, _> =
+            configs.into_iter().map(|(demand, config)| (demand, Variants::of(config))).collect();
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *current, variants);
-        // Taking it apart is not for handshakes to wait for.
+        let mut old = std::mem::replace(&mut current.present, present);
+        let leaving: HashMap<_, _> =
+            old.extract_if(|demand, _| !current.present.contains_key(demand)).collect();
+        let gone = std::mem::replace(&mut current.leaving, leaving);
+        // Taking them apart is not for handshakes to wait for.
         drop(current);
-        drop(old);
+        drop((old, gone));
     }
 }

@@ -21,6 +21,8 @@ use crate::{conn::SitePlan, files::Folder, observe::WorkerSnapshot};
 /// A command to a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
+    /// Say by readiness that the server is about to stop.
+    Leave,
     /// Accept nothing more, finish what is in flight within this time, then end.
     Drain(Duration),
     /// Serve this folder, which stands at this path now.

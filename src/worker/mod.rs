@@ -322,6 +322,7 @@ async fn listen_to(
                     drain_until.set(Some(context.ring.now().saturating_add(limit)));
                     context.begin_drain();
                 }
+                Command::Leave => context.leave(),
                 Command::Folder(path, folder) => {
                     context.generation().move_folder(&path, &folder);
                 }

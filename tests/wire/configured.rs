@@ -116,11 +116,22 @@ impl H2 {
     pub(crate) fn connect(server: &Configured) -> Self {
         let options = ClientOptions { alpn: vec![b"h2".to_vec()], ..ClientOptions::default() };
         let client = Client::connect(server.port, options.config(&server.identity)).unwrap();
+        Self::over(client).unwrap()
+    }
+
+    /// Over a connection whose ALPN offers HTTP/2.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub(crate) fn over(client: Client) -> std::io::Result<Self> {
         let mut this = Self { client, decoder: Decoder::default(), next: 1 };
+        this.client.handshake()?;
         let mut bytes = frame::PREFACE.to_vec();
         frame::put_settings(&mut bytes, &[]);
-        assert!(this.client.send(&bytes));
-        this
+        if !this.client.send(&bytes) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(this)
     }
 
     /// Status and content of what a GET gets.

@@ -17,6 +17,8 @@ mod sealed;
 mod server;
 mod silent;
 mod site;
+mod site_answers;
+mod site_clients;
 #[path = "../support/trusting.rs"]
 mod trusting;
 

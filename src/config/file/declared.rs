@@ -441,6 +441,8 @@ pub(super) fn timeouts() -> Vec<Key<Timeouts>> {
             "Least bytes per second of a response, 0 for none";
         "close" "close-timeout" Time time "2s" => close:
             "For the last bytes of a connection to leave";
+        "drain_delay" "drain-delay" Time time "0s" => drain_delay:
+            "How long a server serves on after SIGTERM, while readiness says 503, before it drains";
         "drain" "drain-timeout" Time time "30s" => drain:
             "For requests in flight when the server stops";
     }

@@ -105,6 +105,7 @@ fn takes(kind: Kind) -> String {
         Kind::Tables(name) => format!("`[[{name}]]`"),
         Kind::Named(name) => format!("`[{name}.NAME]`"),
         Kind::Headers => "a name, a list, or a table".to_owned(),
+        Kind::Errors => "`{ 404 = \"404.html\" }`".to_owned(),
         Kind::Pairs => "`{ cert = \"…\", key = \"…\" }`, or a list".to_owned(),
     }
 }
@@ -187,6 +188,10 @@ fn shape(kind: Kind) -> String {
         Kind::Headers => format!(
             "\"anyOf\": [{TEXT}, {{\"type\": \"array\", \"items\": {TEXT}}}, {}]",
             refers("headers")
+        ),
+        Kind::Errors => format!(
+            "\"type\": \"object\", \"additionalProperties\": false, \"patternProperties\": \
+             {{\"^[45][0-9][0-9]$\": {TEXT}}}"
         ),
         Kind::Pairs => {
             let pair = format!(

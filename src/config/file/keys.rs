@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     Named(&'static str),
     /// A name or several of `[headers.NAME]`, or such a table in place.
     Headers,
+    /// Files by status.
+    Errors,
     /// Pairs of certificate and key: a table with both, or a list of them.
     Pairs,
 }

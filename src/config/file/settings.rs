@@ -74,7 +74,7 @@ impl Draft {
         config.client_auth = clients
             .finish()
             .map_err(|advice| ConfigError::new("client-auth", "there is no authority", advice))?;
-        let FilesOptions { root, spa, listing, follow_links, index } = files;
+        let FilesOptions { root, spa, listing, follow_links, index, .. } = files;
         config.root = root;
         config.site.spa = spa;
         (config.site.listing, config.site.follow_links) = (listing, follow_links);

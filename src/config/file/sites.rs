@@ -1,14 +1,17 @@
 //! The keys of sites, of their routes, and of field rules.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use super::{
+    declared::client_mode,
     keys::{Key, Kind, Row, rows, within},
     reader::Reader,
-    settings::{flag, inner, number, pairs, push, put},
+    settings::{flag, inner, number, pairs, push, put, word},
     tree::{Item, Value},
 };
 use crate::config::{
-    Action, FieldLine, FieldRules, FilesOptions, Fixed, Redirect, RedirectStatus, RedirectTarget,
-    Route, RoutePath, Site, sites::STRICT,
+    Action, ClientAuth, FieldLine, FieldRules, FilesOptions, Fixed, Redirect, RedirectStatus,
+    RedirectTarget, Route, RoutePath, Site, SiteClients, sites::STRICT,
 };
 
 /// How the files of a folder are presented: keys of a route, and options of `serve DIR`.
@@ -50,6 +53,17 @@ pub(super) fn files() -> Vec<Key<FilesOptions>> {
             "Name of the file that answers for its folder",
             |files, text| put(&mut files.index, Ok::<_, String>(text.to_owned())),
         ),
+        Key::text(
+            "etags",
+            None,
+            Kind::OneOf(&["host", "shared"]),
+            "host",
+            "What entity tags are made of: what the host knows of a file, so that no tag has two contents; \
+             or its length and time of modification alone, equal on all machines whose deploy keeps times",
+            |files, text| {
+                put(&mut files.shared_etags, word(text, &[("host", false), ("shared", true)]))
+            },
+        ),
     ]
 }
 
@@ -67,8 +81,10 @@ struct RouteDraft {
     proxy: Option<String>,
     rate: Option<String>,
     auth: Option<String>,
+    ready: bool,
     headers: FieldRules,
     cache_control: Option<FieldLine>,
+    errors: BTreeMap<u16, PathBuf>,
 }
 
 impl Default for RouteDraft {
@@ -85,8 +101,10 @@ impl Default for RouteDraft {
             proxy: None,
             rate: None,
             auth: None,
+            ready: false,
             headers: FieldRules::default(),
             cache_control: None,
+            errors: BTreeMap::new(),
         }
     }
 }
@@ -125,6 +143,8 @@ fn route() -> Vec<Key<RouteDraft>> {
         "type" Kind::Text("TYPE"), "text/plain; charset=utf-8" =>
             |draft, text| put(&mut draft.media_type, Ok::<_, String>(Some(text.to_owned()))),
             "The media type of a fixed answer";
+        "ready" Kind::Flag, "false" => |draft, text| put(&mut draft.ready, flag(text)),
+            "Answer 200 while this server wants requests and 503 from SIGTERM on, for balancers";
         "proxy" Kind::Text("POOL"), "" =>
             |draft, text| put(&mut draft.proxy, Ok::<_, String>(Some(text.to_owned()))),
             "A pool, [pool.NAME], whose servers answer";
@@ -146,8 +166,35 @@ fn route() -> Vec<Key<RouteDraft>> {
             draft.headers = rules(item, reader);
         },
     ));
+    keys.push(Key::item(
+        "errors",
+        Kind::Errors,
+        ERRORS,
+        |draft: &mut RouteDraft, item, reader, _| {
+            error_pages(&mut draft.errors, item, reader);
+        },
+    ));
     keys.extend(within(files(), |draft: &mut RouteDraft| &mut draft.files));
     keys
+}
+
+/// What `errors` means at a site and at a route.
+const ERRORS: &str = "Files that are the content of errors, by status: { 404 = \"404.html\" }; a route's come \
+                      before its site's. They are read at the start and by a reload, at most 64 KiB each";
+
+/// Reads files by status.
+fn error_pages(pages: &mut BTreeMap<u16, PathBuf>, item: &Item, reader: &mut Reader) {
+    let Some(table) = reader.as_table(item) else { return };
+    for entry in &table.entries {
+        let Ok(status) = entry.key.parse() else {
+            let problem = format!("{:?} is no status", entry.key);
+            reader.fault(&entry.at, problem, "give a number, such as 404");
+            continue;
+        };
+        if let Some(file) = reader.text(&entry.item) {
+            pages.insert(status, reader.path(file));
+        }
+    }
 }
 
 /// What `headers` means at a site and at a route.
@@ -158,9 +205,9 @@ impl RouteDraft {
     fn finish(self, item: &Item, reader: &mut Reader) -> Option<Route> {
         let Self { path, exact, serves, files, redirect, respond, status, .. } = self;
         let answers = respond.is_some() || (status.is_some() && redirect.is_none());
-        let actions = [serves, redirect.is_some(), self.proxy.is_some(), answers];
+        let actions = [serves, redirect.is_some(), self.proxy.is_some(), self.ready, answers];
         if actions.iter().filter(|action| **action).count() != 1 {
-            let advice = "give one of files, redirect, respond or proxy";
+            let advice = "give one of files, redirect, respond, ready or proxy";
             reader.fault(&item.at, "a route does one thing", advice);
             return None;
         }
@@ -177,6 +224,8 @@ impl RouteDraft {
                 redirect.status = status;
             }
             Action::Redirect(redirect)
+        } else if self.ready {
+            Action::Ready
         } else if let Some(pool) = self.proxy {
             Action::Proxy { pool }
         } else {
@@ -191,6 +240,7 @@ impl RouteDraft {
         route.exact = exact;
         route.rate = self.rate;
         route.auth = self.auth;
+        route.errors = self.errors;
         route.headers = self.headers;
         route.headers.set.extend(self.cache_control);
         Some(route)
@@ -215,8 +265,49 @@ fn site() -> Vec<Key<Site>> {
              client gets goes by the names in the certificates",
             |site: &mut Site, item, reader, _| pairs(&mut site.certificates, item, reader),
         ),
+        Key::text(
+            "client_ca",
+            None,
+            Kind::Path,
+            "that of [tls]",
+            "Ask clients of the site for a certificate by an authority in this PEM file; a request that \
+             comes on a connection with another demand gets 421",
+            |site: &mut Site, text| {
+                match &mut site.clients {
+                    SiteClients::Asked(clients) => clients.ca = text.into(),
+                    clients => *clients = SiteClients::Asked(ClientAuth::required(text)),
+                }
+                Ok(())
+            },
+        ),
+        Key::text(
+            "client_auth",
+            None,
+            Kind::OneOf(&["none", "optional", "required"]),
+            "that of [tls], or \"required\" with client_ca",
+            "Whether a client of the site may come without a certificate, or is not asked for one",
+            |site: &mut Site, text| {
+                if text == "none" {
+                    site.clients = SiteClients::NotAsked;
+                    return Ok(());
+                }
+                let mode = client_mode(text)?;
+                match &mut site.clients {
+                    SiteClients::Asked(clients) => clients.mode = mode,
+                    clients => {
+                        let mut asked = ClientAuth::required("");
+                        asked.mode = mode;
+                        *clients = SiteClients::Asked(asked);
+                    }
+                }
+                Ok(())
+            },
+        ),
         Key::item("headers", Kind::Headers, HEADERS, |site: &mut Site, item, reader, _| {
             site.headers = rules(item, reader);
+        }),
+        Key::item("errors", Kind::Errors, ERRORS, |site: &mut Site, item, reader, _| {
+            error_pages(&mut site.errors, item, reader);
         }),
         Key::item("route", Kind::Tables("site.route"), "Routes", |site, item, reader, place| {
             let keys = route();

@@ -1,13 +1,13 @@
 //! The check of sites and routes: each by itself, and against each other.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    path::Component,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Component, PathBuf},
 };
 
 use super::{Action, FieldRules, FilesOptions, Fixed};
 use crate::config::{
-    Config, ConfigError,
+    Config, ConfigError, SiteClients,
     check::{Checks, within},
 };
 
@@ -41,6 +41,16 @@ impl Config {
         for (number, site) in sites.iter().enumerate() {
             let place =
                 if self.sites.is_empty() { String::new() } else { format!("site.{number}") };
+            if let SiteClients::Asked(clients) = &site.clients
+                && clients.ca.as_os_str().is_empty()
+            {
+                let nobody = ConfigError::new(
+                    "client-ca",
+                    "there is no authority for clients' certificates",
+                    "name the file of the authorities by client_ca at the site",
+                );
+                checks.note_of(&place, Err(nobody));
+            }
             checks.note_of(&place, within("names", site.names.len(), 0, MAX_NAMES));
             for name in site.names.iter().filter(|name| !names.insert(*name)) {
                 let twice = ConfigError::new(
@@ -58,6 +68,7 @@ impl Config {
                 );
                 checks.note_of(&place, Err(second));
             }
+            checks.note_of(&place, check_errors(&site.errors));
             checks.note_of(&place, within("route", site.routes.len(), 1, MAX_ROUTES));
             let mut paths = BTreeSet::new();
             for (number, route) in site.routes.iter().enumerate() {
@@ -75,6 +86,7 @@ impl Config {
                     checks.note_of(&place, Err(twice));
                 }
                 checks.note_of(&place, check_rules(&site.headers.then(&route.headers)));
+                checks.note_of(&place, check_errors(&route.errors));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
                 if let Some(auth) = &route.auth {
                     let known = self.auths.keys().map(String::as_str);
@@ -114,7 +126,9 @@ impl Config {
                     format_args!("define it by [pool.{pool}] with servers; known: {known}"),
                 ))
             }
-            Action::Proxy { .. } | Action::Redirect(_) | Action::Service(_) => Ok(()),
+            Action::Ready | Action::Proxy { .. } | Action::Redirect(_) | Action::Service(_) => {
+                Ok(())
+            }
         }
     }
 }
@@ -135,6 +149,39 @@ fn named<'n>(
         format_args!("no {key} is called {name:?}"),
         format_args!("define it by [{key}.{name}]; known: {known}"),
     ))
+}
+
+/// Checks the pages of errors.
+fn check_errors(errors: &BTreeMap<u16, PathBuf>) -> Result<(), ConfigError> {
+    for (status, file) in errors {
+        let shown = file.display();
+        if !(400..=599).contains(status) {
+            return Err(ConfigError::new(
+                "errors",
+                format_args!("{status} is no status of an error"),
+                "give a status of 400 to 599, such as 404",
+            ));
+        }
+        let length = match std::fs::metadata(file) {
+            Ok(found) if found.is_file() => found.len(),
+            Ok(_) => {
+                return Err(ConfigError::new(
+                    "errors",
+                    format_args!("{shown} is no file"),
+                    "name a file with the page",
+                ));
+            }
+            Err(error) => {
+                return Err(ConfigError::new(
+                    "errors",
+                    format_args!("{shown}: {error}"),
+                    "name a file with the page",
+                ));
+            }
+        };
+        within("errors", length, 0, MAX_FIXED_BYTES as u64)?;
+    }
+    Ok(())
 }
 
 /// Checks the field lines that come on one response.

@@ -9,7 +9,11 @@ mod redirect;
 mod route;
 mod rules;
 
-use std::{borrow::Cow, collections::HashSet, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+};
 
 pub use name::{SiteName, SiteNameError};
 pub use redirect::{Redirect, RedirectPart, RedirectStatus, RedirectTarget, RedirectTargetError};
@@ -18,7 +22,7 @@ pub use rules::FieldRules;
 #[cfg(feature = "cli")]
 pub(crate) use rules::STRICT;
 
-use super::{CertificatePair, CertificateSource, Config};
+use super::{CertificatePair, CertificateSource, Config, SiteClients};
 
 /// A site: the names that it answers to, and its routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +33,13 @@ pub struct Site {
     /// Certificates with their keys, beside those of [`Config::certificate`]: which one a client gets
     /// goes by the names in the certificates. Default: none.
     pub certificates: Vec<CertificatePair>,
+    /// What is demanded of clients' certificates. Default: what the whole server demands.
+    pub clients: SiteClients,
     /// Changes to the field lines of every response of the site. Each route changes the result.
     pub headers: FieldRules,
+    /// Files that are the content of errors, by status (400 to 599): HTML or what their names say, at most
+    /// 64 KiB each. They are read at the start and by a reload. Default: none, and Ringway's own pages.
+    pub errors: BTreeMap<u16, PathBuf>,
     /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
     /// stand. A path that fits none is answered with 404.
     pub routes: Vec<Route>,
@@ -65,6 +74,7 @@ impl Config {
             listing: self.site.listing,
             follow_links: self.site.follow_links,
             index: self.site.index.clone(),
+            shared_etags: false,
         };
         let headers = FieldRules { add: self.site.headers.clone(), ..FieldRules::default() };
         let route = Route::new(RoutePath::default(), Action::Files(files));
@@ -88,6 +98,16 @@ impl Config {
         let routes = sites.iter().flat_map(|site| &site.routes);
         let folders = routes.filter_map(|route| route.action.files()).map(|files| &files.root);
         folders.filter(|folder| seen.insert(*folder)).cloned().collect()
+    }
+
+    /// The files of all error pages.
+    pub(crate) fn error_files(&self) -> Vec<&PathBuf> {
+        let mut files = Vec::new();
+        for site in &self.sites {
+            files.extend(site.errors.values());
+            files.extend(site.routes.iter().flat_map(|route| route.errors.values()));
+        }
+        files
     }
 
     /// Whether any route lists folders.

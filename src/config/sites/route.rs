@@ -1,6 +1,7 @@
 //! Routes: a path, and what requests below it get.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -25,6 +26,10 @@ pub struct Route {
     /// The name of the users that it is for, of [`Config::auths`](crate::config::Config::auths).
     /// Default: none, and it is for all. Services check their clients themselves.
     pub auth: Option<String>,
+    /// Files that are the content of errors, by status (400 to 599): HTML or what their names say, at most
+    /// 64 KiB each. They are read at the start and by a reload. A site's hold where a route has none.
+    /// Default: none.
+    pub errors: BTreeMap<u16, PathBuf>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
 }
@@ -32,7 +37,8 @@ pub struct Route {
 impl Route {
     /// A route without further rules.
     pub fn new(path: RoutePath, action: Action) -> Self {
-        Self { path, exact: false, action, rate: None, auth: None, headers: FieldRules::default() }
+        let (errors, headers) = (BTreeMap::new(), FieldRules::default());
+        Self { path, exact: false, action, rate: None, auth: None, errors, headers }
     }
 }
 
@@ -133,6 +139,8 @@ pub enum Action {
     Redirect(Redirect),
     /// Always the same answer.
     Fixed(Fixed),
+    /// Whether this server wants requests: 200, or 503 once it has to stop.
+    Ready,
     /// What a server of this pool answers.
     Proxy {
         /// The pool's name.
@@ -147,7 +155,11 @@ impl Action {
     pub(crate) fn files(&self) -> Option<&FilesOptions> {
         match self {
             Self::Files(files) => Some(files),
-            Self::Redirect(_) | Self::Fixed(_) | Self::Proxy { .. } | Self::Service(_) => None,
+            Self::Redirect(_)
+            | Self::Fixed(_)
+            | Self::Ready
+            | Self::Proxy { .. }
+            | Self::Service(_) => None,
         }
     }
 }
@@ -172,6 +184,9 @@ pub struct FilesOptions {
     pub follow_links: bool,
     /// The name of the file that answers for its folder. Default: `index.html`.
     pub index: String,
+    /// Whether entity tags are made of length and time of modification alone, so that machines with equal
+    /// files have equal tags. Default: no, since files of equal length and time may differ.
+    pub shared_etags: bool,
 }
 
 impl FilesOptions {
@@ -183,6 +198,7 @@ impl FilesOptions {
             listing: false,
             follow_links: true,
             index: "index.html".to_owned(),
+            shared_etags: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A request that outlives a wait.
 
 use crate::{
+    config::Demand,
     parse::Method,
     process::{
         interest::Interest,
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::conn) struct KeptAsked {
     via: Via,
+    demand: Demand,
     /// Method, host, path, query and field values, one behind the other.
     text: Box<[u8]>,
     method: usize,
@@ -38,6 +40,7 @@ impl KeptAsked {
         });
         Self {
             via: asked.via,
+            demand: asked.demand,
             text: text.into_boxed_slice(),
             method: method.len(),
             host: asked.host.map(<[u8]>::len),
@@ -62,6 +65,7 @@ impl KeptAsked {
         }
         Asked {
             via: self.via,
+            demand: self.demand,
             method: Method::from_token(method),
             host: self.host.map(|_| host),
             path,
@@ -99,6 +103,7 @@ mod tests {
                     let host = query.map(|_| &b"a.example:1"[..]);
                     let asked = Asked {
                         via: Via::Plain,
+                        demand: Demand::NONE,
                         method,
                         host,
                         path: b"/a/b",

@@ -21,7 +21,7 @@ use crate::{
         answer::Answer,
         path::check_sound,
         redirect::{Places, location},
-        site::{Asked, Decision, Plan, Via},
+        site::{Asked, Decision, Plan, StandIn, Via},
     },
     respond::Status,
     ring::Elapsed,
@@ -71,17 +71,19 @@ pub(in crate::conn) fn decide<'l>(
         };
         return Reply::new(context, &served, answer.to(asked.method)).map(Decided::Ready);
     }
-    let served = lookups.route(context, asked.host, asked.path);
+    let served = lookups.route(context, asked.host, asked.path, asked.demand);
     let answer = match &served.act {
         Act::Files { store, .. } => return decide_file(context, asked, lookups, store, served),
         Act::Nothing(status) => nothing(asked, *status),
         // A pool says itself which paths it takes.
-        Act::Redirect(_) | Act::Fixed(..) | Act::Service(_)
+        Act::Redirect(_) | Act::Fixed(..) | Act::Ready | Act::Service(_)
             if let Err(error) = check_sound(asked.path) =>
         {
             Answer::error(error.status())
         }
         Act::Redirect(redirect) => redirected(asked, redirect, served.depth),
+        Act::Ready if context.is_leaving() => Answer::error(Status::ServiceUnavailable),
+        Act::Ready => Answer::fixed(Status::Ok, "text/plain; charset=utf-8", b"ready\n".to_vec()),
         Act::Fixed(fixed, status) => fixed_answer(fixed, *status),
         Act::Proxy(_) | Act::Service(_) | Act::Missing(_) => {
             return Ok(Decided::Streamed(Rc::clone(served)));
@@ -127,6 +129,12 @@ fn decide_file<'l>(
             }
             None => return wants(What::Listing),
         },
+        // The operator's page comes before the folder's.
+        Decision::StandIn(StandIn::NotFoundPage)
+            if served.error_page(Status::NotFound).is_some() =>
+        {
+            Answer::error(Status::NotFound).to(asked.method)
+        }
         Decision::StandIn(stand_in) => {
             let Some(entry) = lookups.stand_in.get() else {
                 return wants(What::StandIn(stand_in));
@@ -182,7 +190,7 @@ pub(in crate::conn) fn guard<'l>(
     if asked.via == Via::Redirect {
         return Ok(Passage::Through(None));
     }
-    let served = lookups.route(context, asked.host, asked.path);
+    let served = lookups.route(context, asked.host, asked.path, asked.demand);
     match served.guard.pass(context, sender) {
         Ok(verification) if served.act.is_streamed() => Ok(Passage::Through(verification)),
         Ok(Some(verification)) => Ok(Passage::Wants(Want::verified(verification, served))),

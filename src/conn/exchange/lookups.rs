@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    config::Demand,
     conn::{
         Context,
         guard::Verification,
@@ -75,8 +76,9 @@ impl Lookups {
         context: &Context,
         host: Option<&[u8]>,
         path: &[u8],
+        demand: Demand,
     ) -> &Rc<Served> {
-        self.served.get_or_init(|| context.choose(host, path))
+        self.served.get_or_init(|| context.choose(host, path, demand))
     }
 
     /// Looks up what is wanted for this request.

@@ -86,7 +86,7 @@ impl<'l> Reply<'l> {
         answer: Answer<'l, FileEntry>,
     ) -> Result<Self, WriteError> {
         let served = Rc::clone(served);
-        let Answer { head, content } = answer;
+        let Answer { head, content } = paged(&served, answer);
         let length = head.content_length();
         let mut shared_page = 0;
         let source = match content {
@@ -180,14 +180,21 @@ impl<'l> Reply<'l> {
 
     /// The answer to what cannot be understood or is not wanted.
     pub(in crate::conn) fn refusal(context: &Context, status: Status) -> Self {
-        let Answer { head, content }: Answer<'_, FileEntry> = Answer::error(status);
+        Self::failure(context, &context.refusing(), status)
+    }
+
+    /// The error of a request that has a route.
+    pub(in crate::conn) fn failure(context: &Context, served: &Rc<Served>, status: Status) -> Self {
+        let answer: Answer<'_, FileEntry> = Answer::error(status);
+        let Answer { head, content } = paged(served, answer);
         let source = match content {
             Content::Page(page) => page_source(context, page),
             _ => Source::Nothing,
         };
         let head = Heading::Answer(head);
-        let (served, endpoint) = (context.refusing(), Endpoint::UNNAMED);
-        Self { head, served, source, shared_page: 0, endpoint, proxy_error: None }
+        let shared_page = if let Source::Pages(_, range) = &source { range.len() } else { 0 };
+        let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
+        Self { head, served, source, shared_page, endpoint, proxy_error: None }
     }
 
     /// The same with the reason in `Proxy-Status` (RFC 9209), if there is one: a word of its section
@@ -334,6 +341,17 @@ impl FieldSink for Merged<'_> {
 
     fn field_u64(&mut self, name: &str, number: u64) {
         self.field(name, number.to_string().as_bytes());
+    }
+}
+
+/// An error with the operator's page of it, if there is one.
+fn paged<'l>(served: &Served, answer: Answer<'l, FileEntry>) -> Answer<'l, FileEntry> {
+    if !answer.is_own_error() {
+        return answer;
+    }
+    match served.error_page(answer.head.status) {
+        Some(page) => answer.with_page(page.media_type, &page.content),
+        None => answer,
     }
 }
 

@@ -126,8 +126,8 @@ pub(super) fn examine<'l>(
     };
     let interest = Interest::collect(head.fields.iter());
     let now = context.time.unix_seconds() as i64;
-    let (via, host) = (session.via, head.host);
-    let asked = Asked { via, method: head.method, host, path, query, interest, now };
+    let (via, demand, host) = (session.via, session.demand, head.host);
+    let asked = Asked { via, demand, method: head.method, host, path, query, interest, now };
     let framing = Framing::of(&head);
     let authority = match head.target {
         Target::Absolute { authority, .. } => Some(authority),
@@ -168,7 +168,7 @@ pub(super) fn examine<'l>(
                     Examined::Streamed(framing, served, responder)
                 }
                 Err(status) => {
-                    let reply = Reply::refusal(context, status);
+                    let reply = Reply::failure(context, &served, status);
                     let reply = if framing.to_head { reply.head_only() } else { reply };
                     Examined::Decided(framing, reply)
                 }

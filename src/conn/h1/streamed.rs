@@ -196,7 +196,8 @@ impl Exchange<'_> {
         if !persists {
             self.session.clock.ends(why);
         }
-        let mut reply = Reply::refusal(self.context, status).with_proxy_error(proxy_error);
+        let mut reply =
+            Reply::failure(self.context, &self.served, status).with_proxy_error(proxy_error);
         if to_head {
             reply = reply.head_only();
         }

@@ -350,10 +350,10 @@ impl Connection<'_> {
         if exchange.step != Step::Head {
             return self.cut(slot, why);
         }
+        let reply = Reply::failure(context, &exchange.served, status);
         context.count(|counts| counts.refused += 1);
         stream.clock.refused(why);
-        let proxy_error = exchange.responder.proxy_error();
-        let reply = Reply::refusal(context, status).with_proxy_error(proxy_error);
+        let reply = reply.with_proxy_error(exchange.responder.proxy_error());
         self.send_whole(slot, reply, why)
     }
 

@@ -146,8 +146,8 @@ impl Connection<'_> {
         let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
         let now = context.time.unix_seconds() as i64;
         let host = Some(head.authority);
-        let via = Via::Tls;
-        let asked = Asked { via, method: head.method, host, path, query, interest, now };
+        let (via, demand) = (Via::Tls, session.demand);
+        let asked = Asked { via, demand, method: head.method, host, path, query, interest, now };
         let body = match head.content_length {
             // What follows an extended CONNECT is no content.
             _ if *end_stream || head.protocol.is_some() => BodyLength::None,

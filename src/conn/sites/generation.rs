@@ -1,17 +1,18 @@
 //! What a worker serves from one configuration to the next.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
 };
 
-use super::{Act, Served, SitePlan, Terms};
+use super::{Act, ErrorPage, Served, SitePlan, Terms};
 use crate::{
-    config::{Action, FieldRules, FilesOptions, Site},
+    config::{Action, Demand, FieldRules, FilesOptions, Site},
     conn::guard::{Guard, Keeper, Rate},
     files::{FileStore, Folder, Stores},
+    handshake,
     process::routes::Choice,
     respond::Status,
     upstream::{PoolMap, Pools},
@@ -23,12 +24,14 @@ struct StoreKey {
     root: PathBuf,
     follow_links: bool,
     index: String,
+    shared_etags: bool,
 }
 
 impl StoreKey {
     fn of(files: &FilesOptions) -> Self {
-        let FilesOptions { root, follow_links, index, .. } = files;
-        Self { root: root.clone(), follow_links: *follow_links, index: index.clone() }
+        let FilesOptions { root, follow_links, index, shared_etags, .. } = files;
+        let (follow_links, shared_etags) = (*follow_links, *shared_etags);
+        Self { root: root.clone(), follow_links, index: index.clone(), shared_etags }
     }
 }
 
@@ -80,13 +83,13 @@ impl Generation {
             terms,
             plan: Arc::clone(plan),
         };
-        for site in &plan.sites {
-            generation.add(site, stores, before);
+        for (site, demand) in plan.sites.iter().zip(&plan.demands) {
+            generation.add(site, *demand, stores, before);
         }
         generation
     }
 
-    fn add(&mut self, site: &Site, stores: &Rc<Stores>, before: Option<&Self>) {
+    fn add(&mut self, site: &Site, demand: Demand, stores: &Rc<Stores>, before: Option<&Self>) {
         for route in &site.routes {
             let act = match &route.action {
                 Action::Files(files) => match self.store(files, stores, before) {
@@ -104,6 +107,7 @@ impl Generation {
                     // The check lets no such status through.
                     None => Act::Nothing(Status::InternalServerError),
                 },
+                Action::Ready => Act::Ready,
                 Action::Proxy { pool } => match self.pools.get(pool.as_str()) {
                     Some(pool) => Act::Proxy(Rc::clone(pool)),
                     // The check of the configuration lets no such route through.
@@ -117,9 +121,28 @@ impl Generation {
             self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_) | Act::Missing(_));
             self.streams |= !guard.is_open();
             let rules = site.headers.then(&route.headers);
-            self.routes.push(Rc::new(Served::new(route, act, guard, &rules, &self.terms)));
+            let errors = self.errors(&site.errors, &route.errors);
+            let served = Served::new(route, act, guard, &rules, &self.terms).demanding(demand);
+            let served = served.with_errors(errors);
+            self.routes.push(Rc::new(served));
         }
-        self.bare.push(Rc::new(Served::nothing(Status::NotFound, &site.headers, &self.terms)));
+        let bare = Served::nothing(Status::NotFound, &site.headers, &self.terms);
+        let errors = self.errors(&site.errors, &BTreeMap::new());
+        self.bare.push(Rc::new(bare.demanding(demand).with_errors(errors)));
+    }
+
+    /// The pages of errors of a route, which come before those of its site.
+    fn errors(
+        &self,
+        site: &BTreeMap<u16, PathBuf>,
+        route: &BTreeMap<u16, PathBuf>,
+    ) -> Vec<(u16, Arc<ErrorPage>)> {
+        let of_site = site.iter().filter(|(status, _)| !route.contains_key(status));
+        let pages = route.iter().chain(of_site).filter_map(|(status, path)| {
+            // The plan has read each.
+            self.plan.pages.get(path).map(|page| (*status, Arc::clone(page)))
+        });
+        pages.collect()
     }
 
     fn store(
@@ -137,19 +160,43 @@ impl Generation {
             store
         } else {
             let folder = self.plan.folder(&files.root)?;
-            Rc::new(stores.open(folder, files.follow_links, &files.index))
+            Rc::new(
+                stores
+                    .open(folder, files.follow_links, &files.index)
+                    .with_etags(files.shared_etags),
+            )
         };
         self.stores.insert(key, Rc::clone(&store));
         Some(store)
     }
 
-    /// What a request takes for its host, perhaps with a port, and the path of its target.
-    pub(in crate::conn) fn choose(&self, host: Option<&[u8]>, path: &[u8]) -> Rc<Served> {
+    /// What a handshake demands of a client's certificate, by its ClientHello.
+    pub(in crate::conn) fn demand(&self, hello: &[u8]) -> Demand {
+        let SitePlan { router, demands, demand, demands_differ, .. } = &*self.plan;
+        if !demands_differ {
+            return *demand;
+        }
+        let name = handshake::server_name(hello);
+        let site = router.site(name.as_deref());
+        site.and_then(|site| demands.get(site)).copied().unwrap_or(*demand)
+    }
+
+    /// What a request takes for its host, perhaps with a port, and the path of its target, on a connection
+    /// whose handshake demanded this of the client's certificate. With another demand than the site's it is
+    /// misdirected.
+    pub(in crate::conn) fn choose(
+        &self,
+        host: Option<&[u8]>,
+        path: &[u8],
+        demand: Demand,
+    ) -> Rc<Served> {
         let chosen = match self.plan.router.choose(host, path) {
             Choice::Route(route) => self.routes.get(route),
             Choice::NoRoute(site) => self.bare.get(site),
             Choice::UnknownHost => None,
         };
+        // Else SNI for an open site and Host for a closed one would lead around its demand.
+        let chosen = chosen.filter(|served| served.demand == demand);
         Rc::clone(chosen.unwrap_or(&self.stray))
     }
 

@@ -10,6 +10,7 @@ mod served;
 mod terms;
 
 pub(crate) use generation::Generation;
+pub(super) use plan::ErrorPage;
 pub(crate) use plan::SitePlan;
 pub(super) use served::{Act, Served};
 pub(crate) use terms::Terms;

@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::Terms;
 use crate::{
-    config::{Action, Config, Redirect, Site},
+    config::{Action, ClientAuth, Config, Demand, Redirect, Site},
     conn::guard::{Auth, Rate},
     files::Folder,
-    process::routes::Router,
+    process::{media_type, routes::Router},
     upstream,
 };
 
@@ -22,12 +23,20 @@ pub(crate) struct SitePlan {
     pub(super) router: Router,
     pub(super) sites: Vec<Site>,
     pub(super) terms: Terms,
+    /// What each site demands of clients' certificates.
+    pub(super) demands: Vec<Demand>,
+    /// What is demanded for names that no site has.
+    pub(super) demand: Demand,
+    /// Not all of them are equal.
+    pub(super) demands_differ: bool,
     pub(super) upstreams: Vec<Arc<upstream::Shared>>,
     /// By name, as they were made for this plan.
     pub(super) rates: HashMap<String, Arc<Rate>>,
     /// By name.
     pub(super) auths: HashMap<String, Arc<Auth>>,
     folders: HashMap<PathBuf, Folder>,
+    /// Pages of errors by their files.
+    pub(super) pages: HashMap<PathBuf, Arc<ErrorPage>>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
 }
@@ -45,8 +54,19 @@ impl SitePlan {
             let folder = folder.map_err(|error| FolderError { path: path.clone(), error })?;
             folders.insert(path, folder);
         }
+        let mut pages = HashMap::new();
+        for path in config.error_files() {
+            let page = ErrorPage::read(path);
+            let page = page.map_err(|error| FolderError { path: path.clone(), error })?;
+            pages.insert(path.clone(), Arc::new(page));
+        }
         let tunnels = sites.iter().any(|site| tunnels(config, site));
         let terms = Terms::of(config);
+        let demand =
+            |clients: Option<&ClientAuth>| clients.map_or(Demand::NONE, ClientAuth::demand);
+        let demands: Vec<_> = sites.iter().map(|site| demand(config.clients_of(site))).collect();
+        let demand = demand(config.client_auth.as_ref());
+        let demands_differ = demands.iter().any(|one| *one != demand);
         let upstreams = Vec::new();
         let rates = config.rates.iter().map(|(name, rate)| (name.clone(), Rate::new(rate)));
         let rates = rates.collect();
@@ -62,10 +82,14 @@ impl SitePlan {
             router: Router::new(&sites),
             sites,
             terms,
+            demands,
+            demand,
+            demands_differ,
+            upstreams,
             rates,
             auths,
-            upstreams,
             folders,
+            pages,
             tunnels,
         })
     }
@@ -102,11 +126,32 @@ fn tunnels(config: &Config, site: &Site) -> bool {
         Action::Proxy { pool } => {
             config.pools.get(pool).is_some_and(|pool| !pool.upgrade.is_empty())
         }
-        Action::Files(_) | Action::Redirect(_) | Action::Fixed(_) => false,
+        Action::Files(_) | Action::Redirect(_) | Action::Fixed(_) | Action::Ready => false,
     })
 }
 
-/// A folder that cannot be opened.
+/// The longest page of an error, in bytes, as the check of the configuration has it.
+const MAX_PAGE: u64 = 64 << 10;
+
+/// The content of an error.
+#[derive(Debug)]
+pub(crate) struct ErrorPage {
+    pub(in crate::conn) media_type: &'static str,
+    pub(in crate::conn) content: Vec<u8>,
+}
+
+impl ErrorPage {
+    fn read(path: &Path) -> io::Result<Self> {
+        let mut content = Vec::new();
+        std::fs::File::open(path)?.take(MAX_PAGE).read_to_end(&mut content)?;
+        // Its extension alone counts.
+        let name = path.as_os_str().as_encoded_bytes();
+        let media_type = media_type::known(name).unwrap_or(media_type::HTML);
+        Ok(Self { media_type, content })
+    }
+}
+
+/// A folder, or the page of an error, that cannot be opened.
 #[derive(Debug)]
 pub(crate) struct FolderError {
     /// Its path.
@@ -117,7 +162,7 @@ pub(crate) struct FolderError {
 
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "folder {}: {}", self.path.display(), self.error)
+        write!(f, "{}: {}", self.path.display(), self.error)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a request takes: a route with what it needs on this worker.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use super::Terms;
+use super::{ErrorPage, Terms};
 use crate::{
-    config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
+    config::{Demand, FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
     conn::guard::Guard,
     files::FileStore,
     process::site::Site,
@@ -26,6 +26,8 @@ pub(in crate::conn) enum Act {
     Redirect(Redirect),
     /// Always the same answer, with this status.
     Fixed(Fixed, Status),
+    /// Whether the server wants requests.
+    Ready,
     /// A server of this pool answers.
     Proxy(Rc<Pool>),
     /// A service of the embedding program answers.
@@ -61,6 +63,10 @@ pub(in crate::conn) struct Served {
     pub(in crate::conn) own_fields_len: usize,
     /// The bounds of its configuration.
     pub(in crate::conn) terms: Rc<Terms>,
+    /// What the site demands of clients' certificates.
+    pub(super) demand: Demand,
+    /// The operator's pages of errors, by status.
+    errors: Vec<(u16, Arc<ErrorPage>)>,
 }
 
 impl Served {
@@ -74,7 +80,27 @@ impl Served {
             prefix: 0,
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
             terms: Rc::clone(terms),
+            demand: Demand::NONE,
+            errors: Vec::new(),
         }
+    }
+
+    /// The same with pages of errors.
+    pub(super) fn with_errors(mut self, errors: Vec<(u16, Arc<ErrorPage>)>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// The operator's page of an error, if there is one.
+    pub(in crate::conn) fn error_page(&self, status: Status) -> Option<&ErrorPage> {
+        let found = self.errors.iter().find(|(of, _)| *of == status.code());
+        found.map(|(_, page)| &**page)
+    }
+
+    /// The same at a site that demands this of clients' certificates.
+    pub(super) fn demanding(mut self, demand: Demand) -> Self {
+        self.demand = demand;
+        self
     }
 
     /// A route with its act, under these rules, which are the site's and the route's.
@@ -100,6 +126,8 @@ impl Served {
             prefix: letters + segments.len().saturating_sub(1),
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
             terms: Rc::clone(terms),
+            demand: Demand::NONE,
+            errors: Vec::new(),
         }
     }
 }

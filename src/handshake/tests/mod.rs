@@ -22,6 +22,7 @@ use rustls::{
 };
 
 use super::*;
+use crate::config::Demand;
 use crate::record::{
     AlertDescription, ContentType, Control, KEY_UPDATE, Opener, RecordError, RecordHeader, Sealer,
     TlsVersion, encode_alert, parse_control,
@@ -72,7 +73,9 @@ impl Bed {
         roots.add(chain[0].clone()).unwrap();
         let credentials = Credentials { chain, key, warnings: Vec::new() };
         let parts = TlsParts {
-            certificates: Certificates::new(vec![Arc::new(Certificate::new(credentials).unwrap())]),
+            certificates: Arc::new(Certificates::new(vec![Arc::new(
+                Certificate::new(credentials).unwrap(),
+            )])),
             clients: None,
             tickets: own_tickets().unwrap(),
         };
@@ -102,7 +105,8 @@ impl Bed {
     pub(crate) fn connect(&self) -> Link {
         let mut client = self.client();
         let mut flight = sent(&mut client);
-        let config = SharedConfig::new(Arc::clone(&self.server)).current(offers_http2(&flight));
+        let config = SharedConfig::new(Arc::clone(&self.server));
+        let config = config.current(Demand::NONE, offers_http2(&flight)).unwrap();
         let mut handshake = Handshake::new(config).unwrap();
         loop {
             let mut output = Vec::new();

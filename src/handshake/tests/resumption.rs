@@ -38,7 +38,9 @@ fn bed(suite: SupportedCipherSuite) -> Bed {
     let server_key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let credentials = Credentials { chain, key: server_key, warnings: Vec::new() };
     let parts = TlsParts {
-        certificates: Certificates::new(vec![Arc::new(Certificate::new(credentials).unwrap())]),
+        certificates: Arc::new(Certificates::new(vec![Arc::new(
+            Certificate::new(credentials).unwrap(),
+        )])),
         clients: Some(Arc::new(policy.unwrap())),
         tickets: own_tickets().unwrap(),
     };

@@ -54,6 +54,9 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// What happened within a time of the last hour.
     fn within(&self, span: Span) -> Anatomy;
 
+    /// Whether the server wants requests.
+    fn is_ready(&self) -> bool;
+
     /// The last hour in a few figures for each of its parts, as JSON.
     fn history(&self) -> String;
 }
@@ -308,13 +311,15 @@ fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::
             Ok(Some(span)) => (200, "application/json", source.within(span).to_json()),
             Err(text) => (400, "text/plain; charset=utf-8", text.to_owned()),
         },
+        "/readyz" if source.is_ready() => (200, "text/plain; charset=utf-8", "ready\n".to_owned()),
+        "/readyz" => (503, "text/plain; charset=utf-8", "stopping\n".to_owned()),
         "/history.json" => (200, "application/json", source.history()),
         "/metrics" => {
             let text = Arc::new(source.anatomy()).to_metrics(exposition);
             (200, exposition.media_type(), text)
         }
         _ => {
-            let text = "There are /, /metrics, /anatomy.json and /history.json here.\n";
+            let text = "There are /, /metrics, /anatomy.json, /history.json and /readyz here.\n";
             (404, "text/plain; charset=utf-8", text.to_owned())
         }
     };

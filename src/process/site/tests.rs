@@ -46,6 +46,7 @@ fn asked<'r>(method: Method<'r>, path: &'r str, fields: &[(&'r str, &'r str)]) -
     let interest = Interest::collect(fields.iter().map(|(name, value)| (*name, value.as_bytes())));
     Asked {
         via: super::Via::Tls,
+        demand: crate::config::Demand::NONE,
         method,
         host: None,
         path: path.as_bytes(),

@@ -62,7 +62,7 @@ pub(super) fn identity() -> &'static Identity {
         let credentials = Credentials { chain, key, warnings: Vec::new() };
         let certificate = Certificate::new(credentials).expect("a certificate");
         let parts = TlsParts {
-            certificates: Certificates::new(vec![Arc::new(certificate)]),
+            certificates: Arc::new(Certificates::new(vec![Arc::new(certificate)])),
             clients: None,
             tickets: own_tickets().expect("keys of tickets"),
         };

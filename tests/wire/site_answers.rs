@@ -1,0 +1,153 @@
+//! Answers that sites have of their own: pages of errors, readiness, entity tags.
+
+use std::{fs, thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    configured::{Configured, H2, write},
+    reload_file::reload,
+    server::{PATIENCE, run},
+};
+
+fn kill(server: &Configured) {
+    kill_process(Pid::from_raw(server.pid() as i32).unwrap(), Signal::TERM).unwrap();
+}
+
+const PAGES: &str = "[process]\ncontrol = 'control'\n\
+    [limits]\nmax_body = 10\n\
+    [[site]]\nerrors = { 404 = 'missing.html', 405 = 'no.txt', 413 = 'missing.html' }\n\
+    [[site.route]]\npath = '/files'\nfiles = 'www'\n\
+    [[site.route]]\npath = '/gone'\nstatus = 410\nerrors = { 410 = 'gone.html' }\n\
+    [[site.route]]\npath = '/own'\nfiles = 'www'\nerrors = { 404 = 'gone.html' }\n\
+    [[site.route]]\npath = '/said'\nstatus = 404\nrespond = 'said'\n";
+
+fn pages() -> Configured {
+    Configured::start(PAGES, |folder| {
+        fs::create_dir(folder.join("www")).unwrap();
+        fs::write(folder.join("www/a.txt"), "0123456789").unwrap();
+        fs::write(folder.join("www/404.html"), "the folder's").unwrap();
+        fs::write(folder.join("missing.html"), "<p>missing").unwrap();
+        fs::write(folder.join("no.txt"), "not so").unwrap();
+        fs::write(folder.join("gone.html"), "g".repeat(5_000)).unwrap();
+    })
+}
+
+#[test]
+fn errors_have_the_pages_of_their_route_else_of_their_site() {
+    let server = pages();
+    let long = "g".repeat(5_000);
+    let expected = [
+        ("/nowhere", 404, "<p>missing"),
+        ("/files/none", 404, "<p>missing"),
+        ("/own/none", 404, &long),
+        ("/gone", 410, &long),
+        // What an operator has a route say stays.
+        ("/said", 404, "said"),
+    ];
+    let (mut h1, mut h2) = (server.connect(), H2::connect(&server));
+    for (path, status, page) in expected {
+        let response = h1.get(path);
+        assert_eq!((response.status, &*response.text()), (status, page), "{path}");
+        let kind = if path == "/said" { "text/plain" } else { "text/html" };
+        assert!(response.need("Content-Type").starts_with(kind), "{path}");
+        assert_eq!(h2.get("localhost", path).unwrap(), (status, page.to_owned()), "{path}");
+        // The head is that of a GET, without content.
+        let head = h1.request("HEAD", path, "");
+        assert_eq!((head.status, head.promised()), (status, page.len() as u64), "{path}");
+        assert_eq!(head.text(), "");
+        // An error has no ranges.
+        let ranged = h1.request("GET", path, "Range: bytes=0-1\r\n");
+        assert_eq!((ranged.status, &*ranged.text()), (status, page), "{path}");
+    }
+    let refused = h1.request("PUT", "/files/a.txt", "Content-Length: 0\r\n");
+    assert_eq!((refused.status, &*refused.text()), (405, "not so"));
+    assert_eq!(refused.need("Content-Type"), "text/plain; charset=utf-8");
+    assert!(refused.lists("Allow", "GET"), "what is known of the error stays");
+    let ranged = h1.request("GET", "/files/a.txt", "Range: bytes=99-\r\n");
+    assert_eq!(ranged.status, 416);
+    assert_eq!(ranged.need("Content-Range"), "bytes */10");
+}
+
+#[test]
+fn pages_of_errors_are_read_by_a_reload() {
+    let server = pages();
+    fs::write(server.folder.path().join("missing.html"), "another").unwrap();
+    assert_eq!(server.connect().get("/nowhere").text(), "<p>missing");
+    write(server.folder.path(), PAGES);
+    assert_eq!(reload(&server).0, Some(0));
+    assert_eq!(server.connect().get("/nowhere").text(), "another");
+}
+
+#[test]
+fn a_page_that_is_not_there_is_found_by_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ringway.toml");
+    for (errors, says) in [
+        ("{ 404 = 'none.html' }", "none.html"),
+        ("{ 200 = 'none.html' }", "no status of an error"),
+        ("{ x = 'none.html' }", "is no status"),
+        ("{ 404 = '.' }", "is no file"),
+    ] {
+        let text = format!("[[site]]\nerrors = {errors}\n[[site.route]]\nrespond = ''\n");
+        fs::write(&file, text).unwrap();
+        let output = run(&["check", file.to_str().unwrap()]);
+        let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(says), "{says}: {said}");
+    }
+}
+
+/// A balancer that learns late finds the server as before, but for readiness.
+#[test]
+fn a_server_that_is_told_to_stop_serves_on_and_is_not_ready() {
+    let server = Configured::start(
+        "[timeouts]\ndrain_delay = '2s'\n[[site]]\n[[site.route]]\nrespond = 'yes'\n\
+         [[site.route]]\npath = '/healthz'\nexact = true\nready = true\n",
+        |_| {},
+    );
+    let (mut h1, mut h2) = (server.connect(), H2::connect(&server));
+    assert_eq!((h1.get("/healthz").status, h1.get("/").status), (200, 200));
+    assert_eq!(h2.get("localhost", "/healthz").unwrap(), (200, "ready\n".to_owned()));
+    kill(&server);
+    let until = std::time::Instant::now() + PATIENCE;
+    while h1.get("/healthz").status != 503 {
+        assert!(std::time::Instant::now() < until, "it stays ready");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(h1.get("/").status, 200, "requests are served as before");
+    assert_eq!(h2.get("localhost", "/healthz").unwrap().0, 503);
+    assert_eq!(server.connect().get("/").status, 200, "connections are accepted as before");
+    let until = std::time::Instant::now() + PATIENCE;
+    while !server.log().contains("draining for at most") {
+        assert!(std::time::Instant::now() < until, "{}", server.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    h1.expect_close();
+}
+
+/// Two copies of a file with the same time are one representation, if the operator says so.
+#[test]
+fn entity_tags_are_equal_where_files_are_if_that_is_wanted() {
+    let server = Configured::start(
+        "[[site]]\n[[site.route]]\npath = '/a'\nfiles = 'a'\n[[site.route]]\npath = '/b'\nfiles = 'b'\n\
+         [[site.route]]\npath = '/c'\nfiles = 'a'\netags = 'shared'\n\
+         [[site.route]]\npath = '/d'\nfiles = 'b'\netags = 'shared'\n",
+        |folder| {
+            let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            for place in ["a", "b"] {
+                fs::create_dir(folder.join(place)).unwrap();
+                let file = fs::File::create(folder.join(place).join("x.txt")).unwrap();
+                std::io::Write::write_all(&mut &file, b"the same").unwrap();
+                file.set_modified(time).unwrap();
+            }
+        },
+    );
+    let mut client = server.connect();
+    let mut tag = |path: &str| client.get(path).need("ETag").to_owned();
+    assert_ne!(tag("/a/x.txt"), tag("/b/x.txt"));
+    let shared = tag("/c/x.txt");
+    assert_eq!(shared, tag("/d/x.txt"));
+    let fields = format!("If-None-Match: {shared}\r\n");
+    assert_eq!(client.request("GET", "/d/x.txt", &fields).status, 304);
+}
