@@ -360,7 +360,8 @@ impl Shared {
     pub(super) fn closed_unused(&self, at: usize, age: u64) {
         let Some(server) = self.server(at) else { return };
         self.counts.closed_while_unused.fetch_add(1, Relaxed);
-        let learned = lock(&server.learned).closed(self.now(), age).unwrap_or(0);
+        // 0 stands for not learned; a server that closes at once does so within a millisecond.
+        let learned = lock(&server.learned).closed(self.now(), age).map_or(0, |idle| idle.max(1));
         let before = server.learned_ms.swap(learned, Relaxed);
         if learned > 0 && before == 0 {
             let seconds = learned as f64 / 1_000.0;
