@@ -290,6 +290,12 @@ fn every_example_is_valid() {
             std::fs::create_dir_all(path).unwrap();
             std::fs::write(format!("{path}/index.html"), "x").unwrap();
         }
+        for line in text.lines().filter(|line| line.starts_with("errors = ")) {
+            for path in line.split('"').skip(1).step_by(2).map(std::path::Path::new) {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "x").unwrap();
+            }
+        }
         let config = read(&text, &folder.path().join("ringway.toml"));
         if let Err(faults) = config {
             panic!("{faults}\n\n{example}");
