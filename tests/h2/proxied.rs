@@ -65,7 +65,9 @@ fn answers_of_another_server_come_whole() {
     assert_eq!(request.fields("x-a"), ["b"]);
     assert_eq!(request.fields("cookie"), ["a=b; c=d"]);
     assert_eq!(request.fields("host").len(), 1);
-    assert!(request.fields("te").is_empty() && !request.head.contains("\n:"));
+    // It accepts trailers, and says so for this hop.
+    assert_eq!(request.fields("te"), ["trailers"]);
+    assert!(!request.head.contains("\n:"));
     let head = peer.request(&asking("HEAD", "/"), true);
     assert_eq!(peer.answer(head).field("content-length"), Some("5"));
     // All at once, in any order.

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, net::SocketAddr, rc::Rc};
 
 use super::{
-    Decided, Lookups, decide,
+    Decided, Lookups,
     streamed::{Incoming, Responder},
 };
 use crate::{
@@ -29,11 +29,14 @@ pub(in crate::conn) struct About {
     pub(super) origin: Option<Box<Origin>>,
 }
 
-/// Decides the answer of a request that has just come: a native handler at its path is asked first.
+/// Asks the native handler at the path of a request that has just come. None: a route decides.
+///
+/// No guard of a route is passed before: a handler is asked before there is a route, and checks what
+/// it answers itself. What it passes on meets the guard of its route.
 ///
 /// # Errors
-/// As [`decide()`].
-pub(in crate::conn) fn first<'l>(
+/// As [`decide()`](super::decide()).
+pub(in crate::conn) fn ask_handler<'l>(
     context: &Rc<Context>,
     socket: &Socket,
     clock: &ConnectionClock,
@@ -41,16 +44,14 @@ pub(in crate::conn) fn first<'l>(
     asked: &Asked<'_>,
     incoming: &Incoming<'_>,
     lookups: &'l Lookups,
-) -> Result<Decided<'l>, WriteError> {
+) -> Result<Option<Decided<'l>>, WriteError> {
     #[cfg(feature = "service")]
-    if let Some(decided) =
-        super::native::ask(context, socket, clock, about, asked, incoming, lookups)?
-    {
-        return Ok(decided);
-    }
+    return super::native::ask(context, socket, clock, about, asked, incoming, lookups);
     #[cfg(not(feature = "service"))]
-    let _ = (socket, clock, about, incoming);
-    decide(context, asked, lookups)
+    {
+        let _ = (context, socket, clock, about, asked, incoming, lookups);
+        Ok(None)
+    }
 }
 
 /// Begins to answer a request that a route hands to a responder.

@@ -41,8 +41,7 @@ pub(super) fn ask<'l>(
     lookups: &'l Lookups,
 ) -> Result<Option<Decided<'l>>, WriteError> {
     let Some(paths) = &context.handlers else { return Ok(None) };
-    // A look-up on its way has passed here.
-    if asked.via == Via::Redirect || lookups.served.get().is_some() {
+    if asked.via == Via::Redirect {
         return Ok(None);
     }
     let Some(number) = paths.find(asked.path) else { return Ok(None) };

@@ -9,8 +9,8 @@ use crate::{
         Context, Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want, begin, behind,
-            first, guard,
+            Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want, ask_handler,
+            begin, behind, decide, guard,
         },
         sites::Served,
         why,
@@ -96,7 +96,7 @@ pub(super) enum Examined<'l> {
 /// Parses a head and decides its answer, if what it asks for is known.
 ///
 /// # Errors
-/// [`WriteError::Defect`], as [`first`] has it.
+/// [`WriteError::Defect`], as [`decide`] has it.
 pub(super) fn examine<'l>(
     context: &Rc<Context>,
     socket: &Socket,
@@ -144,25 +144,32 @@ pub(super) fn examine<'l>(
         secure: via == Via::Tls,
         protocol: None,
     };
-    let (own, about) = (&session.clock, &session.about);
-    let sender = Sender::new(context, socket, own, about, &head.fields, clock);
-    let verification = match guard(context, &asked, lookups, &sender)? {
-        Passage::Through(verification) => verification,
-        Passage::Wants(want) => {
-            return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
-        }
-        Passage::Refused(reply, why) => {
-            clock.refused(why);
-            return Ok(Examined::Decided(framing, reply));
-        }
-    };
-    let Session { clock, about, .. } = session;
-    Ok(match first(context, socket, clock, about, &asked, &incoming, lookups)? {
+    let Session { clock: own, about, .. } = session;
+    let (decided, verification) =
+        match ask_handler(context, socket, own, about, &asked, &incoming, lookups)? {
+            Some(decided) => (decided, None),
+            None => {
+                let sender = Sender::new(context, socket, own, about, &head.fields, clock);
+                match guard(context, &asked, lookups, &sender)? {
+                    Passage::Through(verification) => {
+                        (decide(context, &asked, lookups)?, verification)
+                    }
+                    Passage::Wants(want) => {
+                        return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
+                    }
+                    Passage::Refused(reply, why) => {
+                        clock.refused(why);
+                        return Ok(Examined::Decided(framing, reply));
+                    }
+                }
+            }
+        };
+    Ok(match decided {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
         Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
         Decided::Streamed(served) => {
-            match begin(context, socket, clock, about, &served, &asked, &incoming) {
+            match begin(context, socket, own, about, &served, &asked, &incoming) {
                 Ok(responder) => {
                     let responder = behind(context, verification, responder);
                     Examined::Streamed(framing, served, responder)

@@ -16,8 +16,8 @@ use crate::{
         Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want, begin, behind,
-            first, guard,
+            Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want, ask_handler,
+            begin, behind, decide, guard,
         },
         received_ago,
     },
@@ -166,31 +166,37 @@ impl Connection<'_> {
             protocol: head.protocol,
         };
         let to_head = head.method == crate::parse::Method::Head;
-        let sender =
-            Sender::new(context, socket, &session.clock, &session.about, incoming.fields, clock);
-        let verification = match guard(context, &asked, lookups, &sender)? {
-            Passage::Through(verification) => verification,
-            Passage::Wants(want) => {
-                return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
-            }
-            Passage::Refused(reply, why) => {
-                clock.refused(why);
-                return Ok(Examined::Decided(facts, reply));
-            }
-        };
-        let Session { clock, about, .. } = &mut **session;
-        let (served, responder) =
-            match first(context, socket, clock, about, &asked, &incoming, lookups)? {
-                Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
-                Decided::Wants(want) => {
-                    return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
-                }
-                Decided::Begun(served, responder) => (served, Ok(responder)),
-                Decided::Streamed(served) => {
-                    let begun = begin(context, socket, clock, about, &served, &asked, &incoming);
-                    (served, begun)
+        let Session { clock: own, about, .. } = &mut **session;
+        let (decided, verification) =
+            match ask_handler(context, socket, own, about, &asked, &incoming, lookups)? {
+                Some(decided) => (decided, None),
+                None => {
+                    let sender = Sender::new(context, socket, own, about, incoming.fields, clock);
+                    match guard(context, &asked, lookups, &sender)? {
+                        Passage::Through(verification) => {
+                            (decide(context, &asked, lookups)?, verification)
+                        }
+                        Passage::Wants(want) => {
+                            return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
+                        }
+                        Passage::Refused(reply, why) => {
+                            clock.refused(why);
+                            return Ok(Examined::Decided(facts, reply));
+                        }
+                    }
                 }
             };
+        let (served, responder) = match decided {
+            Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
+            Decided::Wants(want) => {
+                return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
+            }
+            Decided::Begun(served, responder) => (served, Ok(responder)),
+            Decided::Streamed(served) => {
+                let begun = begin(context, socket, own, about, &served, &asked, &incoming);
+                (served, begun)
+            }
+        };
         let responder = match responder {
             Ok(responder) => behind(context, verification, responder),
             Err(status) => return Ok(Examined::Decided(facts, refused(status, to_head))),
