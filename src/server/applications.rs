@@ -83,7 +83,8 @@ impl Builder {
     /// Asks a native handler first about requests whose path is `path` or lies below it, by whole
     /// segments. It answers them at the cost of a file, or passes them on to what their path leads to
     /// without it: a service, the folder, a pool. Of several handlers the one with the longest path is
-    /// asked.
+    /// asked. It is asked before users and rates of a route are looked at: those guard what it passes
+    /// on, and what it answers it guards itself.
     ///
     /// A start fails if `path` is not one that a [`Route`] can have.
     #[must_use]
