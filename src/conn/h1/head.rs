@@ -145,25 +145,22 @@ pub(super) fn examine<'l>(
         protocol: None,
     };
     let Session { clock: own, about, .. } = session;
-    let (decided, verification) =
-        match ask_handler(context, socket, own, about, &asked, &incoming, lookups)? {
-            Some(decided) => (decided, None),
-            None => {
-                let sender = Sender::new(context, socket, own, about, &head.fields, clock);
-                match guard(context, &asked, lookups, &sender)? {
-                    Passage::Through(verification) => {
-                        (decide(context, &asked, lookups)?, verification)
-                    }
-                    Passage::Wants(want) => {
-                        return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
-                    }
-                    Passage::Refused(reply, why) => {
-                        clock.refused(why);
-                        return Ok(Examined::Decided(framing, reply));
-                    }
-                }
+    let handled = ask_handler(context, socket, own, about, &asked, &incoming, lookups)?;
+    let (decided, verification) = if let Some(decided) = handled {
+        (decided, None)
+    } else {
+        let sender = Sender::new(context, socket, own, about, &head.fields, clock);
+        match guard(context, &asked, lookups, &sender)? {
+            Passage::Through(verification) => (decide(context, &asked, lookups)?, verification),
+            Passage::Wants(want) => {
+                return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
             }
-        };
+            Passage::Refused(reply, why) => {
+                clock.refused(why);
+                return Ok(Examined::Decided(framing, reply));
+            }
+        }
+    };
     Ok(match decided {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),

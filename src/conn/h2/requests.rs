@@ -167,25 +167,22 @@ impl Connection<'_> {
         };
         let to_head = head.method == crate::parse::Method::Head;
         let Session { clock: own, about, .. } = &mut **session;
-        let (decided, verification) =
-            match ask_handler(context, socket, own, about, &asked, &incoming, lookups)? {
-                Some(decided) => (decided, None),
-                None => {
-                    let sender = Sender::new(context, socket, own, about, incoming.fields, clock);
-                    match guard(context, &asked, lookups, &sender)? {
-                        Passage::Through(verification) => {
-                            (decide(context, &asked, lookups)?, verification)
-                        }
-                        Passage::Wants(want) => {
-                            return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
-                        }
-                        Passage::Refused(reply, why) => {
-                            clock.refused(why);
-                            return Ok(Examined::Decided(facts, reply));
-                        }
-                    }
+        let handled = ask_handler(context, socket, own, about, &asked, &incoming, lookups)?;
+        let (decided, verification) = if let Some(decided) = handled {
+            (decided, None)
+        } else {
+            let sender = Sender::new(context, socket, own, about, incoming.fields, clock);
+            match guard(context, &asked, lookups, &sender)? {
+                Passage::Through(verification) => (decide(context, &asked, lookups)?, verification),
+                Passage::Wants(want) => {
+                    return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
                 }
-            };
+                Passage::Refused(reply, why) => {
+                    clock.refused(why);
+                    return Ok(Examined::Decided(facts, reply));
+                }
+            }
+        };
         let (served, responder) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
