@@ -313,7 +313,9 @@ impl Pool {
         let lifetime = options.lifetime.as_millis() as u64;
         let lifetime = lifetime - lifetime / 10 + (server as u64 * 7919 % 100) * lifetime / 500;
         let used_up = connection.exchanges >= options.exchanges || connection.age(now) >= lifetime;
-        let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up) else { return };
+        // Its request said that it ends: the server closes it, whoever waits.
+        let ends = options.keep == 0 || options.keep_idle.is_zero();
+        let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up && !ends) else { return };
         if self.shared.is_waited_for() {
             let Some(parcel) = connection.into_parcel() else { return };
             let Some(parcel) = self.shared.offer(parcel) else { return };

@@ -134,3 +134,27 @@ fn unused_connections_end_after_their_time() {
     assert_eq!(ask(&mut server.connect(), "GET", "/", "", b"").head.status, 200);
     upstream.expect_ended(1);
 }
+
+/// A connection whose request said that it ends is not handed to who waits in line: its server is about to
+/// close it, and what must not run twice would fail.
+#[test]
+fn a_connection_that_ends_is_not_handed_on() {
+    let upstream = Upstream::start(|_, stream| {
+        thread::sleep(Duration::from_millis(5));
+        let _ = stream.write_all(OK);
+        Then::Close
+    });
+    let options = ["--max", "1", "--wait", "60s", "--keep", "0", "--tries", "0"];
+    let server = Server::proxy(&[&upstream.address], &options);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                for _ in 0..10 {
+                    assert_eq!(ask(&mut client, "POST", "/", "", b"content").head.status, 200);
+                }
+            });
+        }
+    });
+    assert_eq!(upstream.connections(), 40);
+}
