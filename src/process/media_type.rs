@@ -33,35 +33,6 @@ pub(crate) fn known(file_name: &[u8]) -> Option<&'static str> {
     (dot > 0).then(|| TABLE[found].1)
 }
 
-/// Whether files of this type gain from a content coding: text of any kind, and the few binary
-/// formats that are not compressed inside.
-#[allow(dead_code, reason = "until content is compressed as it is sent")]
-pub(crate) fn is_compressible(media_type: &str) -> bool {
-    let essence = media_type.split_once(';').map_or(media_type, |(essence, _)| essence);
-    essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || matches!(
-            essence,
-            "application/json"
-                | "application/jsonl"
-                | "application/rtf"
-                | "application/sql"
-                | "application/toml"
-                | "application/vnd.ms-fontobject"
-                | "application/wasm"
-                | "application/xml"
-                | "application/yaml"
-                | "application/x-tar"
-                | "font/otf"
-                | "font/ttf"
-                | "image/bmp"
-                | "image/vnd.microsoft.icon"
-                | "model/obj"
-                | "model/stl"
-        )
-}
-
 /// Extensions and their types, sorted by extension.
 #[rustfmt::skip]
 const TABLE: &[(&str, &str)] = &[
@@ -204,7 +175,7 @@ const TABLE: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT, HTML, MAX_EXTENSION, MAX_MEDIA_TYPE, TABLE, is_compressible, known, of};
+    use super::{DEFAULT, HTML, MAX_EXTENSION, MAX_MEDIA_TYPE, TABLE, known, of};
 
     #[test]
     fn the_table_keeps_its_invariant() {
@@ -232,16 +203,6 @@ mod tests {
         {
             assert_eq!(of(name), DEFAULT, "{}", name.escape_ascii());
             assert_eq!(known(name), None);
-        }
-    }
-
-    #[test]
-    fn what_gains_from_compression() {
-        for name in ["a.html", "a.css", "a.js", "a.json", "a.svg", "a.wasm", "a.xml", "a.ttf"] {
-            assert!(is_compressible(of(name.as_bytes())), "{name}");
-        }
-        for name in ["a.png", "a.woff2", "a.zip", "a.mp4", "a.gz", "a.bin", "a.pdf"] {
-            assert!(!is_compressible(of(name.as_bytes())), "{name}");
         }
     }
 }

@@ -313,7 +313,7 @@ impl Pool {
         let lifetime = options.lifetime.as_millis() as u64;
         let lifetime = lifetime - lifetime / 10 + (server as u64 * 7919 % 100) * lifetime / 500;
         let used_up = connection.exchanges >= options.exchanges || connection.age(now) >= lifetime;
-        // Its request said that it ends: the server closes it, whoever waits.
+        // Its request said that it ends: the server closes it, and no request in the line gets it.
         let ends = options.keep == 0 || options.keep_idle.is_zero();
         let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up && !ends) else { return };
         if self.shared.is_waited_for() {

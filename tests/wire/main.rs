@@ -8,6 +8,7 @@
 
 mod authority;
 mod beside;
+mod both;
 mod client;
 mod configured;
 mod host;
