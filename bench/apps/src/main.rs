@@ -1,0 +1,130 @@
+//! One axum router on Ringway, and on hyper over tokio's current-thread and multi-thread runtimes, with
+//! one worker each and the same certificate.
+//!
+//! Paths: `/trivial` (1 KB of text), `/json` (1 KB by serde), `/upload` (content is read and counted),
+//! `/events` (a stream of events that never come), `/wait` (a byte is sent over a Unix socket and
+//! comes back). On Ringway also `/native` (1 KB by a native handler) and `/1k` (a file).
+
+#![forbid(unsafe_code)]
+
+mod app;
+
+use std::{error::Error, net::SocketAddr, path::PathBuf};
+
+use axum::Router;
+use clap::{Parser, ValueEnum};
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use ringway::native::{Head, Outcome, Reply};
+use ringway_bench_peer::{Options as Peer, exit_on_error};
+use tokio_rustls::TlsAcceptor;
+
+/// Who serves.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum On {
+    Ringway,
+    Current,
+    Multi,
+    /// Nobody: answers the bytes of `/wait`.
+    Echo,
+}
+
+#[derive(Clone, Debug, Parser)]
+struct Options {
+    #[arg(value_enum)]
+    on: On,
+
+    /// The folder of files
+    #[arg(long)]
+    root: PathBuf,
+
+    #[arg(long)]
+    listen: SocketAddr,
+
+    #[arg(long)]
+    cert: PathBuf,
+
+    #[arg(long)]
+    key: PathBuf,
+
+    /// The Unix socket of `/wait`
+    #[arg(long)]
+    echo: PathBuf,
+}
+
+fn main() {
+    let options = Options::parse();
+    exit_on_error(match options.on {
+        On::Ringway => ringway(&options),
+        On::Current => tokio(&options, tokio::runtime::Builder::new_current_thread()),
+        On::Multi => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1);
+            tokio(&options, builder)
+        }
+        On::Echo => app::echo(&options.echo).map_err(Into::into),
+    });
+}
+
+fn native(_: &Head<'_>, reply: &mut Reply) -> Outcome {
+    reply.field("Content-Type", "text/plain; charset=utf-8").body(app::TEXT.as_bytes());
+    Outcome::Done
+}
+
+fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut config = ringway::config::Config::default();
+    config.listen = vec![options.listen];
+    config.limits.body_bytes = 16 << 20;
+    config.limits.connections = 20_000;
+    // As the peers: HTTP/1.1, no observation.
+    config.http2 = false;
+    let mut builder = ringway::server::Builder::from(config)
+        .root(&options.root)
+        .certificate(&options.cert, &options.key)
+        .ktls(ringway::config::KtlsMode::Off)
+        .handler_at("/native", native)
+        .workers(1);
+    for path in ["/trivial", "/json", "/upload", "/events", "/wait"] {
+        builder = builder.service_at(path, app::router(&options.echo));
+    }
+    builder.start()?.wait()?;
+    Ok(())
+}
+
+fn tokio(
+    options: &Options,
+    mut builder: tokio::runtime::Builder,
+) -> Result<(), Box<dyn Error>> {
+    let peer = Peer {
+        dir: options.root.clone(),
+        listen: options.listen,
+        cert: options.cert.clone(),
+        key: options.key.clone(),
+        read_files: false,
+    };
+    let router = app::router(&options.echo);
+    builder.enable_all().build()?.block_on(async move {
+        let acceptor = TlsAcceptor::from(peer.shared_tls()?);
+        let listener = tokio::net::TcpListener::from_std(peer.listener()?)?;
+        // On a worker of the runtime, not on the thread that blocks.
+        tokio::spawn(accept(acceptor, listener, router)).await??;
+        Ok(())
+    })
+}
+
+async fn accept(
+    acceptor: TlsAcceptor,
+    listener: tokio::net::TcpListener,
+    router: Router,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        tokio::spawn(async move {
+            // A client may break off at any time.
+            let Ok(stream) = acceptor.accept(socket).await else { return };
+            let service = TowerToHyperService::new(router);
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
