@@ -30,17 +30,6 @@ impl std::error::Error for HeadFault {}
 
 /// Writes one response head. The first fault is kept and comes out of [`finish`](Self::finish);
 /// until then every call is safe and cheap.
-///
-/// ```
-/// use ringway::respond::{DateCache, HeadWriter, Status};
-///
-/// let mut buffer = [0; 256];
-/// let mut head = HeadWriter::new(&mut buffer, Status::Ok);
-/// head.server().date(&DateCache::new()).field("Content-Type", b"text/plain").content_length(5);
-/// let length = head.finish()?;
-/// assert!(buffer[..length].ends_with(b"Content-Length: 5\r\n\r\n"));
-/// # Ok::<(), ringway::respond::HeadFault>(())
-/// ```
 #[derive(Debug)]
 pub struct HeadWriter<'b> {
     buffer: &'b mut [u8],
