@@ -167,8 +167,8 @@ fn files_and_proxy_work_under_dockers_default_filter() {
     let block = &server.start_block;
     assert!(block.contains("  I/O          epoll, which costs more CPU"), "{block}");
     assert!(block.contains("seccomp") && block.contains("docker run --security-opt"), "{block}");
-    // It permits the newer calls that polling uses.
-    assert!(!block.contains("This host has no"), "{block}");
+    // It permits the newer calls that polling uses; what the kernel itself lacks is another matter.
+    assert!(!block.contains("no openat2(2)"), "{block}");
     assert!(server.connect().get("/folder/").body == b"folder");
     drop(server);
     passes_on(&["docker"]);
@@ -299,7 +299,7 @@ fn the_doctor_says_that_it_would_poll() {
 fn who_wants_to_poll_does_and_reports_say_so() {
     let server = Server::plain(&["--io=poll", "--admin=127.0.0.1:0"]);
     let block = &server.start_block;
-    assert!(block.contains("  I/O          epoll, as asked for (--io poll)\n"), "{block}");
+    assert!(block.contains("  I/O          epoll, as asked for (--io poll)"), "{block}");
     assert!(!server.log().contains("workers run on"), "nobody is warned of what was asked for");
     assert_eq!(server.connect().get("/hello.txt").body, HELLO);
     let tasks = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();

@@ -107,7 +107,7 @@ fn tokio(
         let acceptor = TlsAcceptor::from(peer.shared_tls()?);
         let listener = tokio::net::TcpListener::from_std(peer.listener()?)?;
         // On a worker of the runtime, not on the thread that blocks.
-        tokio::spawn(accept(acceptor, listener, router)).await??;
+        tokio::spawn(accept(acceptor, listener, router)).await?.map_err(|error| error.to_string())?;
         Ok(())
     })
 }
