@@ -3,7 +3,7 @@
 
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringway_load::observe;
 
@@ -29,16 +29,16 @@ pub(crate) fn count(pid: u32, delay: Duration, window: Duration) -> Result<PerSe
     sleep(delay);
     let family = observe::family(&[pid]).map_err(|error| error.to_string())?;
     let pids: Vec<String> = family.iter().map(u32::to_string).collect();
-    let began = Instant::now();
     let output = Command::new("perf")
         .args(["stat", "-x", ",", "-e", ALL, "-e", ENTERS, "-p", &pids.join(",")])
         .args(["--", "sleep", &window.as_secs_f64().to_string()])
         .output()
         .map_err(|error| format!("perf: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let window = began.elapsed().min(window * 2).max(window).as_secs_f64();
+    // Not the time that perf ran: it takes a while to begin, and counts while `sleep` runs alone.
     let event = |name| {
-        counted(&text, name).map(|count| count / window).ok_or_else(|| format!("perf: {text}"))
+        let count = counted(&text, name).ok_or_else(|| format!("perf: {text}"));
+        count.map(|count| count / window.as_secs_f64())
     };
     Ok(PerSecond { all: event(ALL)?, enters: event(ENTERS)? })
 }
