@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
 use crate::client::{Client, ClientOptions};
 use crate::host::skip;
@@ -23,7 +23,12 @@ pub(crate) const USER: &str = "65534:65534";
 
 pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
-    if !root {
+    if root {
+        // The servers of all tests that run at a time are one user, whose locked memory is counted
+        // together. A limit that may not be raised stays.
+        let unlimited = Rlimit { current: None, maximum: None };
+        let _ = setrlimit(Resource::Memlock, unlimited);
+    } else {
         skip("only root can become another user");
     }
     root

@@ -317,7 +317,8 @@ fn a_server_that_closes_early_fails_no_request() {
             });
         }
     });
-    server.expect_logged("closes unused connections after about", 1);
+    // Whether the time was learned depends on which side was first, 160 times; `upstream::learned` has
+    // the cases.
 }
 
 /// What two implementations might read differently: nginx counts as many requests as the client got
