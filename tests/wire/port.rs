@@ -20,3 +20,19 @@ impl Reserved {
         Self { _socket: socket, number: address.port() }
     }
 }
+
+/// A port to listen at, which no other test of this process gets. It lies below those that the kernel
+/// gives to who asks for any, so that no other server takes it before it is used.
+pub(crate) fn to_listen_at() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other processes that run these tests begin elsewhere.
+    let first = 10_000 + (std::process::id() % 200 * 100) as u16;
+    loop {
+        let number = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+            return number;
+        }
+    }
+}

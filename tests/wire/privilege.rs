@@ -1,5 +1,6 @@
 //! What the server gives up, seen from outside and by what it can no longer do.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -7,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::Signal;
 
 use crate::client::{Client, ClientOptions};
 use crate::host::skip;
@@ -24,14 +26,23 @@ pub(crate) const USER: &str = "65534:65534";
 pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if root {
-        // The servers of all tests that run at a time are one user, whose locked memory is counted
-        // together. A limit that may not be raised stays.
-        let unlimited = Rlimit { current: None, maximum: None };
-        let _ = setrlimit(Resource::Memlock, unlimited);
+        one_at_a_time();
     } else {
         skip("only root can become another user");
     }
     root
+}
+
+/// Keeps other tests whose servers are of the same user from running until this one ends: the locked
+/// memory of a user is counted together, and its limit may be small.
+fn one_at_a_time() {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+    }
+    HELD.with_borrow_mut(|held| {
+        held.get_or_insert_with(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    });
 }
 
 /// A site that everyone may enter, with a folder that is the other user's, and a key that is not.
@@ -223,6 +234,7 @@ fn root_writes_no_certificate_where_a_user_leads_it() {
 #[test]
 fn who_is_not_root_cannot_become_another() {
     let (site, identity, as_user) = if rustix::process::geteuid().is_root() {
+        one_at_a_time();
         let (site, identity, _) = open_site();
         fs::set_permissions(&identity.key, fs::Permissions::from_mode(0o644)).unwrap();
         (site, identity, Some(NOBODY))

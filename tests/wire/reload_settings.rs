@@ -86,7 +86,7 @@ fn a_request_keeps_its_bounds() {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    crate::port::to_listen_at()
 }
 
 /// A file with these addresses, whole.

@@ -22,7 +22,7 @@ use crate::{
 
 /// A port that is free now.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    crate::port::to_listen_at()
 }
 
 /// The port of the listener without TLS.
