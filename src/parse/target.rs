@@ -32,6 +32,16 @@ pub enum Target<'b> {
 }
 
 impl<'b> Target<'b> {
+    /// The path and query; `*` for a target that has none.
+    pub(crate) fn path_and_query(self) -> (&'b [u8], Option<&'b [u8]>) {
+        match self {
+            Self::Origin { path, query } | Self::Absolute { path, query, .. } => (path, query),
+            Self::Asterisk | Self::Authority(_) => (b"*", None),
+        }
+    }
+}
+
+impl<'b> Target<'b> {
     /// Reads a target that is not empty and holds no space.
     pub(super) fn parse(method: Method<'_>, text: &'b [u8]) -> Result<Self, HeadError> {
         if has_forbidden_byte(text) {

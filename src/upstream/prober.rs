@@ -13,7 +13,10 @@ use std::{
 };
 
 use super::{Shared, server::Server, shared::lock};
-use crate::config::{HealthOptions, UpstreamAddress};
+use crate::{
+    config::{HealthOptions, UpstreamAddress},
+    ring::connect_unix,
+};
 
 /// Bytes of a response that are looked at.
 const STATUS_LINE: usize = 12;
@@ -109,8 +112,8 @@ fn probe(pool: &Shared, server: &Server, health: &HealthOptions, path: &str) -> 
          Connection: close\r\n\r\n"
     );
     if let UpstreamAddress::Unix(socket) = &server.address {
-        // A full backlog makes it wait: that is a sign too, and bounded by the kernel's send timeout.
-        let stream = UnixStream::connect(socket)?;
+        // A full backlog would make a blocking connect(2) wait without a limit: it is a failed check.
+        let stream = UnixStream::from(connect_unix(socket)?);
         return ask(Timed::Unix(stream, until), &request);
     }
     let address = lock(&server.resolved).ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -178,5 +181,35 @@ impl Write for Timed {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixListener, path::Path};
+
+    use super::*;
+    use crate::config::{PoolOptions, UpstreamServer};
+
+    /// A listener that never accepts, and connections that fill its backlog.
+    fn full(path: &Path) -> (UnixListener, Vec<std::os::fd::OwnedFd>) {
+        let listener = UnixListener::bind(path).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let waiting = std::iter::from_fn(|| connect_unix(path).ok()).take(100).collect::<Vec<_>>();
+        assert!(waiting.len() < 100, "the backlog has no end");
+        (listener, waiting)
+    }
+
+    #[test]
+    fn a_full_backlog_is_a_failed_check_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _full = full(&path);
+        let server = UpstreamServer::new(UpstreamAddress::Unix(path));
+        let options = PoolOptions::of(vec![server]);
+        let pool = Shared::new("app", "us", options, None, None);
+        let health = HealthOptions { timeout: Duration::from_hours(1), ..Default::default() };
+        let error = probe(&pool, &pool.servers()[0], &health, "/").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

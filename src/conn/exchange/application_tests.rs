@@ -1,15 +1,12 @@
 //! Requests and heads of applications.
 
 use super::*;
-use crate::parse::{BodyLength, FieldStorage, HeadLimits, Target, request_head};
+use crate::parse::{BodyLength, FieldStorage, HeadLimits, request_head};
 
 fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
     let mut storage = FieldStorage::new();
     let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
-    let (path, query) = match head.target {
-        Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
-        Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
-    };
+    let (path, query) = head.target.path_and_query();
     let incoming = Incoming {
         method: head.method.as_bytes(),
         path,

@@ -19,7 +19,6 @@ use crate::{
     parse::Method,
     process::site::Asked,
     respond::Status,
-    ring::Chunk,
     write::WriteError,
 };
 
@@ -101,14 +100,5 @@ impl Responder for Found {
         _: &mut Intake,
     ) -> Poll<Result<Answered, Failure>> {
         self.finding.poll(&self.context, cx)
-    }
-
-    fn poll_chunk(
-        &mut self,
-        _: &mut task::Context<'_>,
-        _: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>> {
-        // All of it was in the answer.
-        Poll::Ready(None)
     }
 }

@@ -22,7 +22,7 @@ use crate::{
         site::{Asked, Via},
     },
     respond::Status,
-    ring::{Chunk, Content, OpenFile, Socket},
+    ring::{Content, OpenFile, Socket},
     service::native::{self, Answered as Outcome, Finished, Head, Late},
     write::{Source, WriteError},
 };
@@ -213,10 +213,12 @@ impl Responder for Later {
             let finding = Finding::new(context, kept, path.clone(), map(&finished.lines));
             *state = State::Finding(finding);
         }
-        match state {
-            State::Finding(finding) => finding.poll(context, cx),
-            State::Making(..) => Poll::Pending,
-        }
+        let State::Finding(finding) = state else {
+            context.defect(&"a native handler has replied, and is still waited for");
+            let (status, why) = (Status::InternalServerError, Why::ServerDefect);
+            return Poll::Ready(Err(Failure { status, why }));
+        };
+        finding.poll(context, cx)
     }
 
     fn works(&self) -> Option<Stage> {
@@ -232,14 +234,5 @@ impl Responder for Later {
 
     fn endpoint(&self) -> Endpoint {
         self.endpoint
-    }
-
-    fn poll_chunk(
-        &mut self,
-        _: &mut task::Context<'_>,
-        _: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>> {
-        // All of it was in the answer.
-        Poll::Ready(None)
     }
 }

@@ -34,12 +34,14 @@ pub(in crate::conn) trait Responder {
     ) -> Poll<Result<Answered, Failure>>;
 
     /// Polls for the next content: never an empty chunk; None at its end. It is polled only while
-    /// the client takes what came before.
+    /// the client takes what came before. A whole answer has no content besides.
     fn poll_chunk(
         &mut self,
-        cx: &mut task::Context<'_>,
-        intake: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>>;
+        _cx: &mut task::Context<'_>,
+        _intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>> {
+        Poll::Ready(None)
+    }
 
     /// The stage that polls of the responder belong to; None: they are not distinguished from waits.
     fn works(&self) -> Option<Stage> {

@@ -10,7 +10,7 @@ use std::{
 use super::streamed::{Answered, Failure, Fields, Intake, Responder, StreamedHead};
 use crate::{
     conn::{Context, guard::Verification},
-    observe::{Stage, Why},
+    observe::{Endpoint, Stage, Why},
     respond::Status,
     ring::Chunk,
 };
@@ -105,6 +105,19 @@ impl Responder for Verified {
 
     fn works(&self) -> Option<Stage> {
         if self.verification.is_some() || self.refused { None } else { self.inner.works() }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        if self.refused { Endpoint::UNNAMED } else { self.inner.endpoint() }
+    }
+
+    fn answers_half_closed(&self) -> bool {
+        self.inner.answers_half_closed()
+    }
+
+    fn proxy_error(&self) -> Option<&'static str> {
+        // A check that did not end in time is no failure of a server.
+        if self.verification.is_some() { None } else { self.inner.proxy_error() }
     }
 
     fn limits_silence(&self) -> bool {

@@ -120,10 +120,7 @@ pub(super) fn examine<'l>(
         }
     };
     clock.enter(Stage::Decode);
-    let (path, query) = match head.target {
-        Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
-        Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
-    };
+    let (path, query) = head.target.path_and_query();
     let interest = Interest::collect(head.fields.iter());
     let now = context.time.unix_seconds() as i64;
     let (via, demand, host) = (session.via, session.demand, head.host);

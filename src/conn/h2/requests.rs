@@ -25,7 +25,7 @@ use crate::{
     hpack::FieldName,
     observe::{RequestClock, Stage},
     parse::{
-        BodyLength, Target,
+        BodyLength,
         h2::{Draft, ErrorCode, Fault, Head, HeadOutcome, Priority},
     },
     process::{
@@ -139,10 +139,7 @@ impl Connection<'_> {
             let to_head = head.method == crate::parse::Method::Head;
             return Ok(Examined::Decided(facts, refused(Status::ContentTooLarge, to_head)));
         }
-        let (path, query) = match head.target {
-            Target::Origin { path, query } | Target::Absolute { path, query, .. } => (path, query),
-            Target::Asterisk | Target::Authority(_) => (&b"*"[..], None),
-        };
+        let (path, query) = head.target.path_and_query();
         let interest = Interest::collect(head.fields().map(|(name, value)| (name.text(), value)));
         let now = context.time.unix_seconds() as i64;
         let host = Some(head.authority);
@@ -196,7 +193,11 @@ impl Connection<'_> {
         };
         let responder = match responder {
             Ok(responder) => behind(context, verification, responder),
-            Err(status) => return Ok(Examined::Decided(facts, refused(status, to_head))),
+            Err(status) => {
+                let reply = Reply::failure(context, &served, status);
+                let reply = if to_head { reply.head_only() } else { reply };
+                return Ok(Examined::Decided(facts, reply));
+            }
         };
         let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
             let refusal = refused(Status::ServiceUnavailable, to_head);

@@ -154,3 +154,24 @@ fn guesses_are_bounded() {
     assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&401), "{statuses:?}");
 }
+
+/// What a pool says of its server reaches the client behind a check of credentials too.
+#[test]
+fn a_server_that_fails_behind_credentials_is_named() {
+    // Bound, and nobody listens.
+    let gone = crate::port::Reserved::new();
+    let text = format!(
+        "[auth.staff]\nfile = 'users'\n[[site]]\n[[site.route]]\nproxy = 'app'\nauth = 'staff'\n\
+         [pool.app]\nservers = '127.0.0.1:{}'\nproxy_status = true\n",
+        gone.number,
+    );
+    let users = format!("{}\n", argon2("alice", "secret"));
+    let server = Configured::start(&text, |folder| fs::write(folder.join("users"), users).unwrap());
+    // The first is checked by a thread, the second is remembered.
+    for round in 0..2 {
+        let answer = server.connect().request("GET", "/", &field("alice", "secret"));
+        assert_eq!(answer.status, 502, "{round}");
+        let said = answer.field("proxy-status");
+        assert!(said.is_some_and(|said| said.contains("connection_refused")), "{round}: {said:?}");
+    }
+}

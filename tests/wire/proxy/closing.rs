@@ -1,10 +1,10 @@
 //! Clients that end their side, and what they get all the same.
 
-use std::{io::Write, sync::mpsc, time::Duration};
+use std::{io::Write, time::Duration};
 
 use super::{
     answer, ask, of_file,
-    upstream::{Then, Upstream, read_head},
+    upstream::{Upstream, read_head},
 };
 use crate::server::Server;
 
@@ -14,21 +14,9 @@ const ASKS: &str =
 const SWITCHES: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// A server that answers when the test says so.
-fn held() -> (Upstream, mpsc::Sender<()>) {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
-    let upstream = Upstream::start(move |_, stream| {
-        let _ = wait.lock().unwrap().recv();
-        let _ = stream.write_all(OK);
-        Then::Continue
-    });
-    (upstream, go)
-}
-
 #[test]
 fn close_notify_before_the_answer_is_a_half_close() {
-    let (upstream, go) = held();
+    let (upstream, go) = Upstream::held();
     let server = Server::proxy(&[&upstream.address], &["--max", "1", "--wait", "60s"]);
     let mut asked = 0;
     for (method, content) in [("GET", &b""[..]), ("POST", b"content")] {

@@ -1,6 +1,6 @@
 //! Bounds: connections, the line, times.
 
-use std::{io::Write, sync::mpsc, thread, time::Duration};
+use std::{io::Write, thread, time::Duration};
 
 use super::{
     answer, ask, expect_cut,
@@ -37,21 +37,9 @@ fn a_server_never_has_more_connections_than_it_bears() {
     assert_eq!(upstream.requests().len(), 240, "each request came once");
 }
 
-/// A server that answers when the test says so.
-fn held() -> (Upstream, mpsc::Sender<()>) {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
-    let upstream = Upstream::start(move |_, stream| {
-        let _ = wait.lock().unwrap().recv();
-        let _ = stream.write_all(OK);
-        Then::Continue
-    });
-    (upstream, go)
-}
-
 #[test]
 fn a_full_line_and_a_long_wait_are_503() {
-    let (upstream, go) = held();
+    let (upstream, go) = Upstream::held();
     let options = ["--max", "1", "--waiting", "1", "--wait", "200ms"];
     let server = Server::proxy(&[&upstream.address], &options);
     let mut first = server.connect();
@@ -72,7 +60,7 @@ fn a_full_line_and_a_long_wait_are_503() {
 
 #[test]
 fn without_a_line_a_busy_server_is_503_at_once() {
-    let (upstream, go) = held();
+    let (upstream, go) = Upstream::held();
     let server = Server::proxy(&[&upstream.address], &["--max", "1", "--waiting", "0"]);
     let mut first = server.connect();
     first.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -85,6 +86,18 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// A server that answers with `ok` when the test says so.
+    pub(crate) fn held() -> (Self, mpsc::Sender<()>) {
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let upstream = Self::start(move |_, stream| {
+            let _ = wait.lock().unwrap().recv();
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            Then::Continue
+        });
+        (upstream, go)
+    }
+
     /// Reads each request whole and answers it by the script.
     pub(crate) fn start(
         script: impl Fn(&Request, &mut TcpStream) -> Then + Send + Sync + 'static,
