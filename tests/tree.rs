@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Every module of the crate, and the modules that it may use. Arrows point down only.
 const ARROWS: [(&str, &[&str]); 22] = [
-    ("cli", &["server", "tls", "privilege", "ring", "config", "observe"]),
+    (
+        "cli",
+        &["server", "tls", "privilege", "ring", "config", "observe", "hpack", "parse", "respond"],
+    ),
     (
         "server",
         &[

@@ -156,6 +156,13 @@ pub(super) struct Anatomy {
     /// Request method
     #[arg(long, value_name = "METHOD", default_value = "GET", ignore_case = true)]
     pub(super) method: Method,
+    /// Ask over HTTP/2
+    #[arg(long)]
+    pub(super) http2: bool,
+    /// With --http2, requests at once on each connection, at most 100
+    #[arg(short = 'n', long, value_name = "N", default_value = "1", requires = "http2",
+        conflicts_with = "watch", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(super) streams: u16,
     /// For each connection, from connecting to the last byte
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::time)]
     pub(super) timeout: Duration,

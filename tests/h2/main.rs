@@ -36,6 +36,7 @@ mod trusting;
 #[path = "../wire/proxy/upstream.rs"]
 mod upstream;
 
+mod anatomy;
 mod apart;
 mod blocks;
 mod browser;

@@ -22,6 +22,10 @@ pub(super) enum AnatomyError {
     Closed { during: &'static str },
     /// The response is not one.
     Response(String),
+    /// The handshake did not agree on HTTP/2.
+    NoHttp2,
+    /// What the server did over HTTP/2 that ends all requests.
+    Http2(String),
     /// The time given was over while it was doing this.
     Late { during: &'static str, after: Duration },
 }
@@ -66,6 +70,10 @@ impl fmt::Display for AnatomyError {
                 write!(f, "the server closed the connection in the {during}; its log may say why")
             }
             Self::Response(what) => write!(f, "the answer is not HTTP/1.1: {what}"),
+            Self::NoHttp2 => f.write_str(
+                "the server does not speak HTTP/2 here; without --http2 it is asked over HTTP/1.1",
+            ),
+            Self::Http2(what) => write!(f, "no answer over HTTP/2: {what}"),
             Self::Late { during, after } => write!(
                 f,
                 "the {during} took longer than the {after:?} that it was given; --timeout waits \
@@ -85,6 +93,11 @@ fn tls(f: &mut fmt::Formatter<'_>, error: &rustls::Error) -> fmt::Result {
             f,
             "the server's certificate is refused: {certificate}; --insecure looks all the same"
         ),
+        rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol) => f
+            .write_str(
+                "the server does not speak the version of HTTP that was offered; --http2 offers \
+             HTTP/2, its absence HTTP/1.1",
+            ),
         rustls::Error::AlertReceived(alert) => {
             write!(f, "the server ended the handshake with the alert {alert:?}")
         }

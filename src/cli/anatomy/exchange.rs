@@ -1,4 +1,4 @@
-//! One connection with one request on it, looked at closely: what each part took, and what was
+//! One connection with its requests, looked at closely: what each part took, and what was
 //! agreed and received.
 //!
 //! The invariant: every wait has the same deadline, and what the server sends is counted and let
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 use super::error::AnatomyError;
+use super::http2::{self, Stream};
 use super::records::{Count, Counted};
 use super::response::{Head, HeadReader};
 use super::stages::{Stage, Stages};
@@ -20,7 +21,7 @@ use super::target::Target;
 /// How long the server may take to end the connection after us; then we end it alone.
 const GOOD_BYE: Duration = Duration::from_secs(2);
 /// Bytes that are read at a time.
-const PIECE: usize = 64 << 10;
+pub(super) const PIECE: usize = 64 << 10;
 
 /// What to ask.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Question<'a> {
     pub(super) target: &'a Target,
     /// `GET` or `HEAD`.
     pub(super) method: &'static str,
+    /// Over HTTP/2, so many requests at once on each connection. None is one over HTTP/1.1.
+    pub(super) streams: Option<u16>,
     /// For the whole exchange.
     pub(super) limit: Duration,
 }
@@ -40,9 +43,12 @@ pub(super) struct Exchange {
     /// Time of the handshake that this client computed; the rest of it was waiting.
     pub(super) handshake_work: Duration,
     pub(super) agreed: Agreed,
+    /// The head of the response; of several, of the first that is whole.
     pub(super) head: Head,
-    /// Bytes of content, without the framing of chunks.
+    /// Bytes of content of all responses, without the framing of chunks and frames.
     pub(super) content: u64,
+    /// The requests of an HTTP/2 connection; none over HTTP/1.1.
+    pub(super) streams: Vec<Stream>,
     /// Records and bytes on the wire from the request on.
     pub(super) sent: Count,
     pub(super) received: Count,
@@ -99,13 +105,36 @@ pub(super) fn run(
     stages.set(Stage::Handshake, begin.elapsed());
     let agreed = agreed(&talk.tls);
     let (sent, received) = (talk.wire.sent.count(), talk.wire.received.count());
-    let (head, content) = talk.ask(question, &mut stages)?;
+    let (head, content, streams) = match question.streams {
+        None => {
+            let (head, content) = talk.ask(question, &mut stages)?;
+            (head, content, Vec::new())
+        }
+        Some(_) if talk.tls.alpn_protocol() != Some(http2::ALPN) => {
+            return Err(AnatomyError::NoHttp2);
+        }
+        Some(streams) => {
+            let (head, streams) = http2::ask(&mut talk, question, streams, &mut stages)?;
+            (head, streams.iter().map(|stream| stream.content).sum(), streams)
+        }
+    };
     let (sent, received) =
         (talk.wire.sent.count().since(sent), talk.wire.received.count().since(received));
     let begin = Instant::now();
     let ending = talk.close();
     stages.set(Stage::Close, begin.elapsed());
-    Ok(Exchange { address, stages, handshake_work, agreed, head, content, sent, received, ending })
+    Ok(Exchange {
+        address,
+        stages,
+        handshake_work,
+        agreed,
+        head,
+        content,
+        streams,
+        sent,
+        received,
+        ending,
+    })
 }
 
 fn connect(
@@ -148,11 +177,11 @@ fn agreed(tls: &ClientConnection) -> Agreed {
 }
 
 /// The client's side of one connection.
-struct Talk {
-    tls: ClientConnection,
+pub(super) struct Talk {
+    pub(super) tls: ClientConnection,
     wire: Counted<TcpStream>,
     deadline: Instant,
-    limit: Duration,
+    pub(super) limit: Duration,
 }
 
 impl Talk {
@@ -250,7 +279,11 @@ impl Talk {
     }
 
     /// Plaintext; 0 after the server's `close_notify`.
-    fn read(&mut self, into: &mut [u8], during: &'static str) -> Result<usize, AnatomyError> {
+    pub(super) fn read(
+        &mut self,
+        into: &mut [u8],
+        during: &'static str,
+    ) -> Result<usize, AnatomyError> {
         loop {
             match self.tls.reader().read(into) {
                 Ok(length) => return Ok(length),
@@ -278,7 +311,7 @@ impl Talk {
         Ok(())
     }
 
-    fn flush(&mut self, during: &'static str) -> Result<(), AnatomyError> {
+    pub(super) fn flush(&mut self, during: &'static str) -> Result<(), AnatomyError> {
         let failed = |error| AnatomyError::io(during, self.limit, error);
         let left = self.deadline.saturating_duration_since(Instant::now());
         let left = left.max(Duration::from_millis(1));

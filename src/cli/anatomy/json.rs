@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Ending, Exchange};
+use super::http2::Stream;
 use super::records::Count;
 use super::report::{Report, Summary};
+use super::response::Head;
 use super::stages::Stages;
 use super::trust::Verdict;
 use super::unexplained::Wait;
@@ -49,15 +51,9 @@ fn medians(summary: &Summary<'_>) -> Value {
 
 fn exchange(exchange: &Exchange) -> Value {
     let (agreed, head) = (&exchange.agreed, &exchange.head);
-    let timing = head.metrics.iter().map(|metric| {
-        json!({
-            "name": metric.name,
-            "duration_us": metric.duration.map(micros),
-            "description": metric.description,
-        })
-    });
     json!({
         "address": exchange.address.to_string(),
+        "protocol": if exchange.streams.is_empty() { "http/1.1" } else { "h2" },
         "tls": {
             "version": agreed.version,
             "suite": agreed.suite,
@@ -75,13 +71,41 @@ fn exchange(exchange: &Exchange) -> Value {
             "content_bytes": exchange.content,
         },
         "wire": { "sent": count(exchange.sent), "received": count(exchange.received) },
-        "server_timing": timing.collect::<Vec<_>>(),
+        "server_timing": timing(head),
+        "streams": exchange.streams.iter().map(stream).collect::<Vec<_>>(),
         "ending": match exchange.ending {
             Ending::Notified => "close_notify",
             Ending::Silent => "silent",
             Ending::Open => "open",
         },
     })
+}
+
+/// One request of an HTTP/2 connection. Its times count from when the client began to send.
+fn stream(stream: &Stream) -> Value {
+    let head = stream.head.as_ref();
+    json!({
+        "stream": stream.id,
+        "outcome": stream.outcome.name(),
+        "code": stream.outcome.code(),
+        "status": head.map(|head| head.status),
+        "head_bytes": head.map(|head| head.bytes),
+        "content_bytes": stream.content,
+        "first_byte_us": stream.first.map(micros),
+        "last_byte_us": stream.last.map(micros),
+        "server_timing": head.map(timing),
+    })
+}
+
+fn timing(head: &Head) -> Vec<Value> {
+    let metrics = head.metrics.iter().map(|metric| {
+        json!({
+            "name": metric.name,
+            "duration_us": metric.duration.map(micros),
+            "description": metric.description,
+        })
+    });
+    metrics.collect()
 }
 
 fn stages(stages: &Stages) -> Map<String, Value> {

@@ -1,11 +1,13 @@
 //! `ringway anatomy`: one request, twice over, looked at from the client's side. The first
-//! connection makes a full handshake, the second resumes it with the ticket of the first.
+//! connection makes a full handshake, the second resumes it with the ticket of the first. Over HTTP/2
+//! each can carry several requests at once.
 //!
 //! The invariant: what is shown was measured here, or is marked as the server's own word.
 
 mod body;
 mod error;
 mod exchange;
+mod http2;
 mod json;
 mod records;
 mod report;
@@ -15,6 +17,7 @@ mod stages;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tracks;
 mod trust;
 mod unexplained;
 mod watch;
@@ -49,7 +52,7 @@ struct Round {
 
 /// Runs the command.
 pub(super) fn run(options: &Anatomy) -> Exit {
-    let trust = match Trust::gather(&options.cacert, options.insecure) {
+    let trust = match trust(options) {
         Ok(trust) => trust,
         Err(error) => return complain(Exit::Usage, error),
     };
@@ -61,6 +64,11 @@ pub(super) fn run(options: &Anatomy) -> Exit {
         Ok(report) => print(report.render(&canvas()).as_bytes()),
         Err(error) => complain(Exit::Failed, error),
     }
+}
+
+fn trust(options: &Anatomy) -> Result<Trust, String> {
+    let protocol = if options.http2 { http2::ALPN } else { b"http/1.1" };
+    Trust::gather(&options.cacert, options.insecure, protocol)
 }
 
 fn look<'a>(options: &'a Anatomy, trust: &Trust) -> Result<Report<'a>, AnatomyError> {
@@ -79,7 +87,12 @@ fn look<'a>(options: &'a Anatomy, trust: &Trust) -> Result<Report<'a>, AnatomyEr
 }
 
 fn question(options: &Anatomy) -> Question<'_> {
-    Question { target: &options.url, method: options.method.name(), limit: options.timeout }
+    Question {
+        target: &options.url,
+        method: options.method.name(),
+        streams: options.http2.then_some(options.streams),
+        limit: options.timeout,
+    }
 }
 
 fn round(

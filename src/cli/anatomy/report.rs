@@ -7,6 +7,7 @@ use super::Round;
 use super::exchange::{Ending, Exchange};
 use super::server_timing::Metric;
 use super::stages::{Stage, Stages, median};
+use super::tracks;
 use super::trust::Verdict;
 use super::unexplained::{Wait, parent};
 use super::waterfall::{Bar, Canvas, Kind, grouped, time};
@@ -96,6 +97,9 @@ impl Report<'_> {
             if let Some(wait) = Wait::of(&summary.stages, &summary.metrics) {
                 text += &canvas.note(&account(&wait));
             }
+            if let [_, _, ..] = &summary.last.streams[..] {
+                text += &tracks::draw(canvas, &summary.last.streams);
+            }
             text += &canvas.note(&tls(&summary));
             text += &canvas.note(&response(summary.last));
         }
@@ -177,9 +181,10 @@ fn account(wait: &Wait) -> String {
 fn tls(summary: &Summary<'_>) -> String {
     let agreed = &summary.last.agreed;
     let group = agreed.group.as_deref().unwrap_or("no key exchange");
+    let protocol = if summary.last.streams.is_empty() { "HTTP/1.1" } else { "HTTP/2" };
     let retried = if agreed.retried { ", after another key share was asked for" } else { "" };
     format!(
-        "{}, {}, {group}{retried}; {} of the handshake was this client's own work",
+        "{protocol} over {}, {}, {group}{retried}; {} of the handshake was this client's own work",
         agreed.version,
         agreed.suite,
         time(summary.handshake_work),
@@ -194,8 +199,9 @@ fn response(exchange: &Exchange) -> String {
         Ending::Silent => "closed without close_notify",
         Ending::Open => "not closed by the server within 2 s of our close_notify",
     };
+    let reason = if head.reason.is_empty() { "" } else { " " };
     format!(
-        "{} {}{server}: head {} and content {} bytes; {} records and {} bytes on the wire; {ending}",
+        "{}{reason}{}{server}: head {} and content {} bytes; {} records and {} bytes on the wire; {ending}",
         head.status,
         head.reason,
         grouped(head.bytes as u64),

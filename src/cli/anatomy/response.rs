@@ -12,9 +12,9 @@ const MOST_FIELDS: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// Without control characters.
+    /// Without control characters. Empty over HTTP/2.
     pub(super) reason: String,
-    /// Bytes, the empty line included.
+    /// Bytes, the empty line included; over HTTP/2 those of the field block.
     pub(super) bytes: usize,
     /// The `Server` field, without control characters.
     pub(super) server: Option<String>,
@@ -111,7 +111,7 @@ fn values<'a>(
 }
 
 /// Fit for a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 

@@ -68,7 +68,7 @@ fn options(line: &[&str]) -> Anatomy {
 /// What the command would print, without colour in 80 columns.
 fn look_at(line: &[&str]) -> Result<String, String> {
     let options = options(line);
-    let trust = Trust::gather(&options.cacert, options.insecure)?;
+    let trust = trust(&options)?;
     let report = look(&options, &trust).map_err(|error| error.to_string())?;
     Ok(if options.json {
         json::render(&report)

@@ -33,11 +33,15 @@ pub(super) enum Verdict {
 }
 
 impl Trust {
-    /// Gathers the authorities.
+    /// Gathers the authorities; `protocol` is offered by ALPN.
     ///
     /// # Errors
     /// A file of `files` that cannot be read, or holds no certificate.
-    pub(super) fn gather(files: &[PathBuf], insecure: bool) -> Result<Self, String> {
+    pub(super) fn gather(
+        files: &[PathBuf],
+        insecure: bool,
+        protocol: &[u8],
+    ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         // Platforms without authorities, and single broken ones among them, are no failure: what
         // was given may be all that is needed, and the handshake says if it was not.
@@ -54,10 +58,10 @@ impl Trust {
                 return Err(format!("{} holds no certificate that can be used", file.display()));
             }
         }
-        Self::new(roots, insecure)
+        Self::new(roots, insecure, protocol)
     }
 
-    fn new(roots: RootCertStore, insecure: bool) -> Result<Self, String> {
+    fn new(roots: RootCertStore, insecure: bool, protocol: &[u8]) -> Result<Self, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         warm_up(&provider);
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -71,7 +75,7 @@ impl Trust {
             )),
         };
         let mut config = builder.with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Self { config, complaint })
     }
 
@@ -177,12 +181,12 @@ mod tests {
     fn files_that_cannot_be_used_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent.pem");
-        let error = Trust::gather(std::slice::from_ref(&absent), false).unwrap_err();
+        let error = Trust::gather(std::slice::from_ref(&absent), false, b"h2").unwrap_err();
         assert!(error.contains("absent.pem"), "{error}");
 
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "nothing").unwrap();
-        let error = Trust::gather(&[empty], false).unwrap_err();
+        let error = Trust::gather(&[empty], false, b"h2").unwrap_err();
         assert!(error.contains("no certificate"), "{error}");
     }
 }

@@ -23,6 +23,16 @@ pub(super) struct Bar {
     pub(super) took: Duration,
 }
 
+/// One of several requests that were sent at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Track {
+    pub(super) label: String,
+    /// The first byte of its answer.
+    pub(super) first: Duration,
+    /// The last one.
+    pub(super) last: Duration,
+}
+
 /// The room for text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Canvas {
@@ -57,6 +67,29 @@ impl Canvas {
         let took = time(total);
         let all = "in all";
         let _ = writeln!(text, "{MARGIN}{all:LABEL$} {:room$}  {took:>TIME$}", "");
+        text
+    }
+
+    /// Draws tracks on one scale, which ends at `total`: light until `first`, full from there to `last`.
+    pub(super) fn tracks(&self, tracks: &[Track], total: Duration) -> String {
+        let room = self.columns - MARGIN.len() - LABEL - TIME - 3;
+        let scale = room as f64 / total.as_secs_f64().max(1e-9);
+        let column = |at: Duration| ((at.as_secs_f64() * scale) as usize).min(room);
+        let mut text = String::new();
+        for track in tracks {
+            let label: String = track.label.chars().take(LABEL).collect();
+            let first = column(track.first).min(room - 1);
+            // However short, it leaves a mark.
+            let last = column(track.last).clamp(first + 1, room);
+            let waiting = self.paint(Kind::Waiting, &"░".repeat(first));
+            let content = self.paint(Kind::Kernel, &"█".repeat(last - first));
+            let (rest, took) = (room - last, time(track.last));
+            let _ = writeln!(
+                text,
+                "{MARGIN}{label:LABEL$} {waiting}{content}{:rest$}  {took:>TIME$}",
+                ""
+            );
+        }
         text
     }
 
@@ -216,6 +249,25 @@ mod tests {
             let note = canvas.note(&"words and more words ".repeat(20));
             assert!(note.lines().all(|line| line.chars().count() <= columns.clamp(48, 120)));
         }
+    }
+
+    #[test]
+    fn tracks_show_the_wait_and_the_answer() {
+        let canvas = Canvas::new(Some(48), false);
+        let room = 48 - MARGIN.len() - LABEL - TIME - 3;
+        let track = |first, last| Track {
+            label: "stream 1".to_owned(),
+            first: Duration::from_micros(first),
+            last: Duration::from_micros(last),
+        };
+        let total = Duration::from_micros(room as u64);
+        let tracks = [track(0, 0), track(5, 9), track(room as u64, room as u64)];
+        let text = canvas.tracks(&tracks, total);
+        let count = |line: &str, mark| line.chars().filter(|c| *c == mark).count();
+        let counts: Vec<_> =
+            text.lines().map(|line| (count(line, '░'), count(line, '█'))).collect();
+        assert_eq!(counts, [(0, 1), (5, 4), (room - 1, 1)], "{text}");
+        assert!(text.lines().all(|line| line.chars().count() == 48), "{text}");
     }
 
     #[test]

@@ -39,7 +39,6 @@ pub(crate) enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of their numbers.
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 14] = [
         Self::NoError,
         Self::ProtocolError,
@@ -56,6 +55,11 @@ impl ErrorCode {
         Self::InadequateSecurity,
         Self::Http11Required,
     ];
+
+    /// The code with this number. None if it is not registered.
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
 
     /// The number on the wire.
     pub(crate) const fn number(self) -> u32 {
