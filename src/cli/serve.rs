@@ -176,7 +176,7 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
         connections: config.limits.connections,
         in_all: Some(config.limits.connections_in_all).filter(|in_all| *in_all > 0),
         open_files,
-        memory: config.memory_ceiling(server.workers()),
+        memory: server.memory_ceiling(),
         log_format: config.log_format,
         admin: match server.admin_address() {
             Some(address) => Some(format!("http://{address}/")),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::Config;
+use super::{Config, IoMode};
 
 /// State of one established connection in user space, at most: keys, counters, timers, the task.
 const CONNECTION_STATE_BYTES: usize = 8 << 10;
@@ -108,6 +108,11 @@ pub(crate) const HASHING_WAITING: usize = 32;
 const PASSWORDS_BYTES: usize =
     HASHING_THREADS * ((super::auth::MAX_ARGON2_KIB as usize) << 10) + (32 << 20);
 
+/// The threads of a worker that polls which wait for disks and file servers (`ring/poll/helper.rs`):
+/// their number, at most, times a stack. A stack touches an eighth of that; the rest covers the names
+/// of a path that is walked.
+pub(crate) const DISK_THREADS_BYTES: usize = 132 * (128 << 10);
+
 /// Stack, ring and tables of a worker, memory for the replies of native handlers, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -132,9 +137,20 @@ pub struct MemoryPart {
 }
 
 impl Config {
-    /// What `workers` workers may take of user memory at most, under these limits.
+    /// What `workers` workers may take of user memory at most, under these limits. Under
+    /// [`IoMode::Auto`] they are taken to run on io_uring; what polling adds is counted under
+    /// [`IoMode::Poll`] alone.
     pub fn memory_ceiling(&self, workers: usize) -> MemoryCeiling {
+        self.memory_ceiling_where(workers, self.io == IoMode::Poll)
+    }
+
+    /// The same once it is known whether the workers poll.
+    pub(crate) fn memory_ceiling_where(&self, workers: usize, they_poll: bool) -> MemoryCeiling {
         let mut ceiling = MemoryCeiling::of(self, workers);
+        if they_poll {
+            let bytes = DISK_THREADS_BYTES.saturating_mul(workers) as u64;
+            ceiling.parts.push(MemoryPart { what: "disk threads", bytes });
+        }
         let authorities = if self.client_auth.is_some() { AUTHORITIES_BYTES } else { 0 };
         let pairs = self.certificate_in_force().pairs().len().max(1);
         let bytes = pairs.saturating_mul(CERTIFICATE_BYTES).saturating_add(authorities) as u64;
@@ -301,7 +317,7 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::Bytes;
-    use crate::config::{CertificatePair, CertificateSource, ClientAuth, Config, Limits};
+    use crate::config::{CertificatePair, CertificateSource, ClientAuth, Config, IoMode, Limits};
 
     #[test]
     fn the_total_is_the_sum_of_the_parts_and_grows_with_the_workers() {
@@ -342,6 +358,17 @@ mod tests {
         config.observe.admin = Some("127.0.0.1:0".parse().unwrap());
         let with = config.memory_ceiling(2).total();
         assert_eq!(with - without, 2 * super::HISTORY_BYTES as u64);
+    }
+
+    #[test]
+    fn workers_that_poll_have_threads_for_disks() {
+        let ring = Config::default();
+        let poll = Config { io: IoMode::Poll, ..Config::default() };
+        let threads = 2 * super::DISK_THREADS_BYTES as u64;
+        let ceiling = poll.memory_ceiling(2);
+        assert_eq!(ceiling.total() - ring.memory_ceiling(2).total(), threads);
+        assert_eq!(ring.memory_ceiling_where(2, true), ceiling);
+        assert!(ceiling.to_string().contains(", disk threads 33 MiB"), "{ceiling}");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(crate) use file::{MAX_VECTORS, OpenFile, OpenRules};
 pub(crate) use flight::{Claim, ControlRecord, Flight, ReadInto};
 pub(crate) use message::Message;
 pub(crate) use pages::Pages;
-pub(crate) use poll::PollFeatures;
+pub(crate) use poll::{PollFeatures, THREADS_BYTES as POLL_THREADS_BYTES};
 pub(crate) use prefetch::prefetch;
 pub(crate) use receive_pool::{Arrived, ReceivePool, RecvBuf};
 pub(crate) use residency::is_cached;

@@ -4,7 +4,12 @@
 //! the start, or that any load fills, must fit. What connections may take at worst is said, and left
 //! to the operator: an idle one takes a hundredth of it.
 
-use crate::config::{Config, Limits};
+use crate::{
+    config::{Config, DISK_THREADS_BYTES, IoMode, Limits, MemoryCeiling},
+    ring::POLL_THREADS_BYTES,
+};
+
+const _: () = assert!(POLL_THREADS_BYTES <= DISK_THREADS_BYTES, "the memory ceiling counts them");
 
 /// What the process takes beside its workers: the program, its libraries, certificates.
 const PROCESS_BYTES: u64 = 16 << 20;
@@ -57,8 +62,7 @@ pub(crate) fn fit(
         config.limits = fitted;
         said.push(format!("{changes} for each worker"));
     }
-    let (ceiling, most) =
-        (config.memory_ceiling(workers), most_connections(config, workers, memory));
+    let (ceiling, most) = (ceiling(config, workers), most_connections(config, workers, memory));
     if ceiling.total() > memory {
         said.push(match most {
             Some(most) => format!(
@@ -113,11 +117,17 @@ fn changes(before: &Limits, now: &Limits) -> Vec<String> {
     .collect()
 }
 
+/// The memory ceiling before it is known what the workers run on: that of polling, which is the higher
+/// one, if they may.
+fn ceiling(config: &Config, workers: usize) -> MemoryCeiling {
+    config.memory_ceiling_where(workers, config.io != IoMode::Ring)
+}
+
 /// The connections in all with which the memory ceiling is not above `memory`, if there are any.
 fn most_connections(config: &Config, workers: usize, memory: u64) -> Option<usize> {
     let total = |in_all: usize| {
         let limits = Limits { connections_in_all: in_all, ..config.limits.clone() };
-        Config { limits, ..config.clone() }.memory_ceiling(workers).total()
+        ceiling(&Config { limits, ..config.clone() }, workers).total()
     };
     // The ceiling grows with the number: halve what lies between.
     let (mut fits, mut exceeds) = (0, config.limits.connections_of(workers).max(1));

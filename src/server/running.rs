@@ -18,7 +18,7 @@ use super::{
     tls::{ReloadError, ServedCertificate, Tls},
 };
 use crate::{
-    config::Config,
+    config::{Config, MemoryCeiling},
     conn::Via,
     files::Pool,
     observe::{
@@ -27,6 +27,7 @@ use crate::{
         admin::{Admin, Source},
         spans::SpanExporter,
     },
+    ring::Io,
     worker::{Command, Inbox},
 };
 
@@ -160,6 +161,7 @@ pub struct RunningServer {
     pub(super) bound: Vec<Bound>,
     pub(super) tls_path: String,
     pub(super) placement: Placement,
+    pub(super) io: Io,
     pub(super) io_path: String,
     pub(super) confinement: Option<Confinement>,
     pub(super) handle: Handle,
@@ -222,6 +224,11 @@ impl RunningServer {
     /// What its workers run on, and why, for a person.
     pub fn io_path(&self) -> &str {
         &self.io_path
+    }
+
+    /// What its workers may take of user memory at most.
+    pub(crate) fn memory_ceiling(&self) -> MemoryCeiling {
+        self.config.memory_ceiling_where(self.workers(), self.io == Io::Poll)
     }
 
     /// The certificates that it serves at present, in the order of the configuration. The first is

@@ -278,6 +278,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         hashing,
         tls_path,
         placement,
+        io,
         io_path,
         confinement,
         handle: Handle::new(inboxes.clone(), log_handle, Arc::clone(&tls), Arc::clone(&root), live),

@@ -73,6 +73,7 @@ fn a_host_that_refuses_io_uring_is_polled_on() {
         let block = server.start_block.clone();
         assert!(block.contains("  I/O          epoll, which costs more CPU"), "{rule}: {block}");
         assert!(block.contains("; to change it: "), "{block}");
+        assert!(block.contains(", disk threads "), "the memory ceiling has them: {block}");
         server.expect_logged("workers run on epoll", 1);
         let mut client = server.connect();
         assert_eq!(client.get("/hello.txt").body, HELLO);

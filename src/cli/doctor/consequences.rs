@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::report::{Line, Mark, Section};
-use crate::config::Config;
+use crate::config::{Config, IoMode};
 use crate::ring::probe::{RingFeatures, RingUnavailable};
 use crate::server::StartError;
 
@@ -42,7 +42,7 @@ impl Consequences<'_> {
             "connections",
             format!("at most {} per worker", fitted.limits.connections),
         ));
-        let ceiling = fitted.memory_ceiling(facts.cpus);
+        let ceiling = fitted.memory_ceiling_where(facts.cpus, they_poll(fitted, self.ring));
         let over = facts.cgroup_memory.is_some_and(|bound| ceiling.total() > bound);
         let mark = if over { Mark::No } else { Mark::Note };
         let memory = Line::new(mark, "memory", ceiling.to_string());
@@ -60,6 +60,16 @@ impl Consequences<'_> {
         );
         lines.push(Line::note("listen backlog", backlog));
         Section { title: "What Ringway will therefore do", lines }
+    }
+}
+
+/// Whether the workers will run on epoll.
+fn they_poll(config: &Config, ring: &Result<RingFeatures, RingUnavailable>) -> bool {
+    match (config.io, ring) {
+        (IoMode::Poll, _) => true,
+        (IoMode::Ring, _) => false,
+        (IoMode::Auto, Ok(features)) => features.require().is_err(),
+        (IoMode::Auto, Err(error)) => error.is_of_the_host(),
     }
 }
 

@@ -40,6 +40,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Bytes of a thread's stack; the calls below it are few and shallow.
 const STACK: usize = 128 << 10;
 
+/// Bytes that the threads of one ring take, at most.
+pub(crate) const THREADS_BYTES: usize = MOST_THREADS * STACK;
+
 struct Job {
     id: OpId,
     submission: Submission,
@@ -120,6 +123,12 @@ impl Helper {
         self.shared.called.notify_one();
         self.outstanding += 1;
         Ok(())
+    }
+
+    /// Whether there are jobs whose results were not taken.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn is_busy(&self) -> bool {
+        self.outstanding > 0
     }
 
     /// Whether jobs wait for a thread: then [`Helper::relieve`] is to be called within [`HELD_UP`].

@@ -37,6 +37,7 @@ use super::{
 };
 use attempt::{Attempt, Place};
 pub(crate) use features::PollFeatures;
+pub(crate) use helper::THREADS_BYTES;
 use helper::{Cancelled, Helper};
 use lines::{Direction, Lines};
 
@@ -109,6 +110,18 @@ impl Poll {
             self.queued.push((id, *submission));
         }
         fits
+    }
+
+    /// Whether threads have files to open or read, or results that were not taken.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn waits_for_disks(&self) -> bool {
+        self.helper.is_busy()
+    }
+
+    /// Whether no completion waits to be taken.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn is_drained(&self) -> bool {
+        self.completions.is_empty()
     }
 
     /// Takes the next completion.
