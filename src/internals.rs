@@ -51,5 +51,5 @@ pub mod ring {
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod worker {
-    pub use crate::worker::sim::play;
+    pub use crate::worker::sim::{play, play_polling};
 }

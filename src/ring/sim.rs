@@ -1,8 +1,10 @@
 //! A scripted ring: what is submitted is recorded, and completions come as the script says:
 //! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
-//! real one, without a kernel.
+//! real one, without a kernel. Or the polling backend carries the operations out, and the script has
+//! only the clock and the sleep ([`PolledKernel`]).
 
 mod kernel;
+mod polled;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,6 +15,7 @@ use std::{
 };
 
 pub(crate) use kernel::{Asked, SimKernel, number_of, socket_pair};
+pub(crate) use polled::PolledKernel;
 
 use super::{
     SendQueue,
@@ -41,6 +44,8 @@ pub(super) struct Scripted {
     pub(super) rests: usize,
     /// How long the last enter would have put the thread to sleep.
     pub(super) slept: Wait,
+    /// What carries the operations out, if that is not the script.
+    polled: Option<polled::Polled>,
     /// How full sockets are said to be, where that is not what the real one says.
     pub(super) send_queues: HashMap<RawFd, SendQueue>,
 }
@@ -58,6 +63,7 @@ impl Scripted {
             refusals: VecDeque::new(),
             rests: 0,
             slept: Wait::Not,
+            polled: None,
             send_queues: HashMap::new(),
         }
     }
@@ -75,6 +81,10 @@ impl Scripted {
             self.slept = Wait::Not;
             return Err(io::Error::from_raw_os_error(errno));
         }
+        if let Some(polled) = &mut self.polled {
+            self.slept = polled.enter(self.queued.drain(..), wait)?;
+            return Ok(());
+        }
         for (id, submission) in self.queued.drain(..) {
             if let Submission::Close { fd } = submission {
                 drop(own(fd));
@@ -88,6 +98,9 @@ impl Scripted {
     }
 
     pub(super) fn next(&mut self) -> Option<Completion> {
+        if let Some(polled) = &mut self.polled {
+            return polled.next();
+        }
         self.completions.pop_front()
     }
 

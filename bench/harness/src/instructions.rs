@@ -15,6 +15,7 @@ use std::process::Command;
 use ringway_load::report::Report;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger;
 use crate::machine::Machine;
 use crate::material::Material;
 use crate::measure::{checked, report};
@@ -114,6 +115,9 @@ pub(crate) struct Counted {
     pub(crate) opened_by_kernel: u64,
     /// Connections that the load generator opened.
     pub(crate) connections: u64,
+    /// System calls of the rings for each request, counted by Ringway itself in a run of its own.
+    #[serde(default)]
+    pub(crate) calls: Option<f64>,
     pub(crate) failure: Option<String>,
 }
 
@@ -204,6 +208,30 @@ fn one(
     let mut command = peer.command(options, material, port, Some(load.file))?;
     let server = Running::start(&[0], &mut command, port)?;
     let before = tls_stat().unwrap_or_default();
+    let report = loaded(material, load, &server, port)?;
+    let after = tls_stat().unwrap_or_default();
+    entry.sealed_by_kernel = after.0.saturating_sub(before.0);
+    entry.opened_by_kernel = after.1.saturating_sub(before.1);
+    entry.connections = report.full_handshakes + report.resumed_handshakes;
+    if peer.must_use_kernel_tls() && entry.sealed_by_kernel == 0 {
+        return Err("it was to leave records to the kernel, and left none".into());
+    }
+    let spent = report.server.ok_or("the load generator did not say what the server spent")?;
+    entry.instructions.push(spent.cpu_us_per_request * NANOSECONDS);
+    drop(server);
+    if entry.calls.is_none() && peer.tells_copies() {
+        entry.calls = Some(calls(options, material, peer, load)?);
+    }
+    Ok(())
+}
+
+/// Loads a server until as many requests are answered as are counted.
+fn loaded(
+    material: &Material,
+    load: &Load,
+    server: &Running,
+    port: u16,
+) -> Result<Report, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(this.with_file_name("ringway-load"));
     command.arg(format!("https://127.0.0.1:{port}/{}", load.file));
@@ -214,17 +242,30 @@ fn one(
     command.arg("--root").arg(material.root()).arg("--cert").arg(material.cert());
     command.args(["--server-pid", &server.pid().to_string()]);
     let resumes = load.options.contains(&"resumed");
-    let report = all_of(load.requests, checked(resumes, report(0, &mut command)?)?)?;
-    let after = tls_stat().unwrap_or_default();
-    entry.sealed_by_kernel = after.0.saturating_sub(before.0);
-    entry.opened_by_kernel = after.1.saturating_sub(before.1);
-    entry.connections = report.full_handshakes + report.resumed_handshakes;
-    if peer.must_use_kernel_tls() && entry.sealed_by_kernel == 0 {
-        return Err("it was to leave records to the kernel, and left none".into());
-    }
-    let spent = report.server.ok_or("the load generator did not say what the server spent")?;
-    entry.instructions.push(spent.cpu_us_per_request * NANOSECONDS);
-    Ok(())
+    all_of(load.requests, checked(resumes, report(0, &mut command)?)?)
+}
+
+/// System calls of the rings for each request. A run of its own, since a server that is asked for its
+/// metrics does more.
+fn calls(
+    options: &Options,
+    material: &Material,
+    peer: &Peer,
+    load: &Load,
+) -> Result<f64, String> {
+    let (port, admin) = (free_port(), free_port());
+    let (port, admin) = (
+        port.map_err(|error| error.to_string())?,
+        admin.map_err(|error| error.to_string())?,
+    );
+    let mut command = peer.command(options, material, port, Some(load.file))?;
+    command.arg(format!("--admin=127.0.0.1:{admin}"));
+    let server = Running::start(&[0], &mut command, port)?;
+    let done = || ledger::done(admin).ok_or("the server does not say what it has done");
+    let before = done()?;
+    loaded(material, load, &server, port)?;
+    let after = done()?;
+    Ok((after.calls - before.calls) / (after.requests - before.requests).max(1.0))
 }
 
 /// A report of at least `requests` answers: an interval that ended before them, as when the guest's

@@ -285,12 +285,17 @@ impl SimKernel {
 
     /// Whether nothing is in flight, every buffer is home, and nothing is set aside.
     pub(crate) fn is_clean(&self) -> bool {
-        let receive = &self.ring.receive;
-        self.ring.in_flight() == 0
-            && self.ring.send.is_whole()
-            && receive.available() == receive.count()
-            && receive.aside() == 0
+        is_clean(&self.ring)
     }
+}
+
+/// Whether nothing is in flight in a ring, every buffer is home, and nothing is set aside.
+pub(super) fn is_clean(ring: &Ring) -> bool {
+    let receive = &ring.receive;
+    ring.in_flight() == 0
+        && ring.send.is_whole()
+        && receive.available() == receive.count()
+        && receive.aside() == 0
 }
 
 /// Carries an operation on a file out.

@@ -3,51 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    Command, Input, MAX_PEERS, Peer, Play,
+    Command, Input, Kernel, MAX_PEERS, Play,
     requests::{is_cut, request},
 };
-use crate::ring::sim::Asked;
-
-/// How an operation can go wrong, and whether that concerns its connection: what is interrupted,
-/// or finds no buffer, is tried again.
-const RECEIVE_FAULTS: [(i32, bool); 8] = [
-    (libc::ENOBUFS, false),
-    (libc::ECANCELED, false),
-    (libc::EINTR, false),
-    (libc::ECONNRESET, true),
-    (libc::ENOMEM, true),
-    (libc::ETIMEDOUT, true),
-    (libc::EAGAIN, true),
-    (0, true),
-];
-const SEND_FAULTS: [(i32, bool); 8] = [
-    (libc::EINTR, false),
-    (libc::EAGAIN, false),
-    (libc::ECONNRESET, true),
-    (libc::EPIPE, true),
-    (libc::ENOBUFS, true),
-    (libc::ENOMEM, true),
-    (libc::ECANCELED, true),
-    (0, true),
-];
-const FILE_FAULTS: [i32; 8] = [
-    libc::ENOENT,
-    libc::EMFILE,
-    libc::EACCES,
-    libc::EAGAIN,
-    libc::EIO,
-    libc::EINTR,
-    libc::ECANCELED,
-    0,
-];
-const OTHER_FAULTS: [i32; 6] =
-    [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ECONNABORTED, libc::ECANCELED];
 
 /// Jumps of the clock, in milliseconds.
 const JUMPS: [u64; 16] =
     [1, 5, 10, 20, 51, 100, 200, 400, 1_000, 2_001, 5_000, 10_001, 20_000, 30_001, 60_001, 600_000];
 
-impl Play {
+impl<K: Kernel> Play<K> {
     /// Does the next thing that the input says. None at its end.
     pub(super) fn act(&mut self, input: &mut Input<'_>) -> Option<()> {
         let act = input.byte()?;
@@ -57,21 +21,15 @@ impl Play {
             0 => self.connect(),
             1 => self.ask(of, input.byte_or_zero()),
             2 => self.say(of, input.bytes()),
-            3 => self.deliver(of, input.amount(), detail & 4 == 0),
-            4 => self.take(of, input.amount()),
-            5 => self.fail(input.byte_or_zero(), detail),
-            6 => {
-                let at = self.some(input.byte_or_zero());
-                let most = input.amount();
-                if let Some(at) = at {
-                    self.complete(at, most, detail & 1 == 0);
-                }
-            }
+            3 => K::deliver(self, of, input.amount(), detail & 4 == 0),
+            4 => K::take(self, of, input.amount()),
+            5 => K::fail(self, input.byte_or_zero(), detail),
+            6 => K::complete(self, input, detail),
             7 => self.advance(JUMPS[usize::from(detail)]),
             8 => self.finish(of, detail & 4 == 0),
             9 => self.tamper(of, input, detail >> 2),
-            10 => self.be_honest(1 + usize::from(detail) * 2),
-            11 => self.be_honest(1000),
+            10 => K::be_honest(self, 1 + usize::from(detail) * 2),
+            11 => K::be_honest(self, 1000),
             12 => {
                 for _ in 0..=detail {
                     self.step();
@@ -84,7 +42,7 @@ impl Play {
             _ if detail == 15 => _ = super::service::wake_late(),
             _ => match detail {
                 0..8 => self.kernel.set_room(usize::from(detail) + 1),
-                8..12 => self.peers_cancel_late(),
+                8..12 => K::cancel_late(self),
                 _ => self.wake_all(),
             },
         }
@@ -97,14 +55,15 @@ impl Play {
             return;
         }
         self.kernel.absorb();
-        self.peers.push(Peer::new(self.clients.clone(), self.window));
-        if self.gentle {
-            let number = self.peers.len() - 1;
+        K::connect(self);
+        if self.gentle
+            && let Some(number) = self.peers.len().checked_sub(1)
+        {
             for _ in 0..20 {
                 if !self.peers[number].is_shaking_hands() {
                     break;
                 }
-                self.be_honest(1);
+                K::be_honest(self, 1);
             }
         }
     }
@@ -127,65 +86,6 @@ impl Play {
         peer.answers.run_wild();
         peer.excused = true;
         peer.write(bytes);
-    }
-
-    fn deliver(&mut self, of: usize, most: usize, more: bool) {
-        if let Some(at) = self.kernel.find(Asked::Receive(of)) {
-            self.complete(at, most, more);
-        }
-    }
-
-    fn take(&mut self, of: usize, most: usize) {
-        if let Some(at) = self.kernel.find(Asked::Send(of)) {
-            self.complete(at, most, true);
-        }
-    }
-
-    fn some(&self, which: u8) -> Option<usize> {
-        let held = self.kernel.held();
-        (held > 0).then(|| usize::from(which) % held)
-    }
-
-    fn fail(&mut self, which: u8, how: u8) {
-        let Some(at) = self.some(which) else { return };
-        let Some(asked) = self.kernel.asked(at) else { return };
-        let how = usize::from(how);
-        let (error, of) = match asked {
-            Asked::Receive(of) => {
-                let (error, concerns) = RECEIVE_FAULTS[how % RECEIVE_FAULTS.len()];
-                (error, concerns.then_some(of))
-            }
-            Asked::Send(of) => {
-                let (error, concerns) = SEND_FAULTS[how % SEND_FAULTS.len()];
-                (error, concerns.then_some(of))
-            }
-            Asked::Writable(of) => (OTHER_FAULTS[how % OTHER_FAULTS.len()], Some(of)),
-            Asked::Open | Asked::Read => {
-                self.excused = true;
-                (FILE_FAULTS[how % FILE_FAULTS.len()], None)
-            }
-            Asked::Accept | Asked::Inbox | Asked::Connect => {
-                // Both are tried again after a while.
-                self.excused = true;
-                (OTHER_FAULTS[how % OTHER_FAULTS.len()], None)
-            }
-            Asked::Cancel => return self.kernel.cancel(at, false),
-            // Kernel TLS is off.
-            Asked::Control(_) => return,
-        };
-        if let Some(of) = of {
-            self.peers[of].excused = true;
-        }
-        // An open that succeeds brings a descriptor.
-        let error = if asked == Asked::Open && error == 0 { libc::ENOENT } else { error };
-        self.kernel.end(at, -error);
-    }
-
-    /// All cancels that are held come too late.
-    fn peers_cancel_late(&mut self) {
-        while let Some(at) = self.kernel.find(Asked::Cancel) {
-            self.kernel.cancel(at, false);
-        }
     }
 
     fn finish(&mut self, of: usize, in_order: bool) {
@@ -228,9 +128,7 @@ impl Play {
     fn drain(&mut self, detail: u8) {
         self.excused = true;
         self.tell(Command::Drain(Duration::from_millis(JUMPS[usize::from(detail)])));
-        if let Some(at) = self.kernel.find(Asked::Inbox) {
-            self.complete(at, usize::MAX, true);
-        }
+        K::hear(self);
     }
 
     fn behave(&mut self, of: usize, how: u8) {
@@ -240,7 +138,7 @@ impl Play {
             1 => {
                 peer.reads = true;
                 peer.take(self.excused);
-                self.tell_queue(of);
+                self.kernel.tell_queue(&self.peers[of]);
             }
             _ => peer.update_keys(),
         }

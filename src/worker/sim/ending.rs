@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Asked, Command, Play, Played};
+use super::{Command, Kernel, Play, Played};
 
 /// Rounds that an honest kernel needs at most for all that clients have asked.
 const ROUNDS: usize = 20_000;
@@ -11,16 +11,16 @@ const ROUNDS: usize = 20_000;
 /// take at the least rate.
 const HALF_SECONDS: usize = 4_000;
 
-impl Play {
+impl<K: Kernel> Play<K> {
     pub(super) fn end(mut self) -> Played {
         self.kernel.set_room(64);
         for of in 0..self.peers.len() {
             let refusals = self.excused;
             self.peers[of].reads = true;
             self.peers[of].take(refusals);
-            self.tell_queue(of);
+            self.kernel.tell_queue(&self.peers[of]);
         }
-        self.be_honest(ROUNDS);
+        K::be_honest(&mut self, ROUNDS);
         if !self.excused {
             for (of, peer) in self.peers.iter().enumerate() {
                 assert!(
@@ -36,17 +36,17 @@ impl Play {
             peer.close();
             peer.finished = true;
         }
-        self.be_honest(ROUNDS);
+        K::be_honest(&mut self, ROUNDS);
         for _ in 0..HALF_SECONDS {
             if self.ended.is_some() || self.is_quiet() {
                 break;
             }
             self.advance(500);
-            self.be_honest(ROUNDS);
+            K::be_honest(&mut self, ROUNDS);
         }
         assert!(self.ended.is_some() || self.is_quiet(), "a connection outlives every deadline");
         self.stop();
-        self.settle();
+        K::settle(&mut self);
         self.assert_clean()
     }
 
@@ -65,31 +65,10 @@ impl Play {
             if self.ended.is_some() {
                 return;
             }
-            self.be_honest(ROUNDS);
+            K::be_honest(self, ROUNDS);
             self.advance(100);
         }
         assert!(self.ended.is_some(), "the worker does not stop");
-    }
-
-    /// What the worker left to the kernel is done or cancelled.
-    fn settle(&mut self) {
-        for _ in 0..ROUNDS {
-            self.kernel.absorb();
-            while self.kernel.held() > 0 {
-                match self.kernel.asked(0) {
-                    Some(Asked::Cancel) => self.kernel.cancel(0, true),
-                    _ => self.kernel.end(0, -libc::ECANCELED),
-                }
-            }
-            let ring = self.kernel.ring();
-            if ring.in_flight() == 0 {
-                // Once more, for the buffers that have come back since.
-                ring.turn().expect("a scripted ring does not fail");
-                return;
-            }
-            ring.turn().expect("a scripted ring does not fail");
-        }
-        panic!("operations are left that the kernel does not know");
     }
 
     fn assert_clean(self) -> Played {

@@ -1,11 +1,13 @@
 //! Whole connections over a scripted ring: a real worker, real clients, and between them a kernel
-//! that does what the input says.
+//! that does what the input says; or the polling backend, which makes its system calls on sockets
+//! whose other ends do what the input says.
 //!
 //! [`play`] reads its input as a program: clients connect, ask, say nonsense, read or do not; the
 //! kernel delivers pieces, sends short, fails, completes late or not at all; the clock jumps; the
 //! worker drains. When the input is used up the kernel becomes an honest one, and what was promised
 //! must come true. The same input always plays the same way: the clock is the script's, flights have
-//! one length, and whatever is random has no influence.
+//! one length, and whatever is random has no influence. [`play_polling`] does the same over epoll, as
+//! far as clients can bring it about (`sockets.rs`).
 //!
 //! What is checked, each by a panic:
 //! - the worker comes to rest after whatever happens to it (it does not spin);
@@ -25,28 +27,24 @@ mod frames;
 mod input;
 mod peer;
 mod requests;
+mod script;
 #[cfg(feature = "service")]
 mod service;
+mod setup;
 mod site;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
 use std::{os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
-use super::{Command, Inbox, Listener, Plan, SharedLimits, Worker, ring_config};
-use crate::{
-    accept::Total,
-    config::{Config, Limits, Timeouts},
-    conn::{KtlsPlan, SitePlan, Via},
-    files::Pool,
-    ring::{
-        Io, RingConfig, RingOptions,
-        sim::{Asked, SimKernel, socket_pair},
-    },
-    tls::SharedConfig,
-};
+use super::{Command, Inbox, Worker};
+use crate::{config::Limits, ring::Ring};
 use input::Input;
-use peer::{Peer, client_config, identity};
+use peer::Peer;
+use script::Script;
+use setup::Setup;
+use sockets::Sockets;
 
 /// Turns without a pause after which a worker is said to spin.
 const PATIENCE: usize = 20_000;
@@ -75,26 +73,93 @@ pub struct Played {
     pub elapsed: u64,
 }
 
-/// Plays an input to its end.
+/// Plays an input to its end over a scripted ring.
 ///
 /// # Panics
 /// The worker did what it must not do.
 pub fn play(input: &[u8]) -> Played {
+    play_over::<Script>(input)
+}
+
+/// Plays an input to its end over the polling backend.
+///
+/// # Panics
+/// The worker did what it must not do.
+pub fn play_polling(input: &[u8]) -> Played {
+    play_over::<Sockets>(input)
+}
+
+fn play_over<K: Kernel>(input: &[u8]) -> Played {
     let mut input = Input::new(input);
-    let mut play = Play::new(&mut input);
+    let mut play = Play::<K>::new(&mut input);
     while play.ended.is_none() && play.act(&mut input).is_some() {
         play.assert_bounds();
     }
     play.end()
 }
 
-struct Play {
-    kernel: SimKernel,
+/// What carries the operations of a play out.
+trait Kernel: Sized {
+    /// A kernel, and the listener of the worker.
+    fn new(setup: &Setup) -> (Self, OwnedFd);
+
+    /// The worker's ring.
+    fn ring(&self) -> &Rc<Ring>;
+
+    /// Whether the worker would sleep.
+    fn is_at_rest(&self) -> bool;
+
+    /// What the worker's clock shows, in nanoseconds.
+    fn now(&self) -> u64;
+
+    /// Moves the worker's clock.
+    fn pass(&self, time: Duration);
+
+    /// From now on the queue takes so many submissions per enter.
+    fn set_room(&self, room: usize);
+
+    /// Whether nothing is in flight and all memory is home.
+    fn is_clean(&self) -> bool;
+
+    /// Takes what was submitted. Called after every turn, and before any descriptor is opened.
+    fn absorb(&mut self);
+
+    /// A client connects.
+    fn connect(play: &mut Play<Self>);
+
+    /// Does what there is to do, without failures. `rounds` bounds it.
+    fn be_honest(play: &mut Play<Self>, rounds: usize);
+
+    /// The server gets at most `most` bytes of a client.
+    fn deliver(play: &mut Play<Self>, of: usize, most: usize, more: bool);
+
+    /// A client gets at most `most` bytes of the server.
+    fn take(play: &mut Play<Self>, of: usize, most: usize);
+
+    /// Something fails.
+    fn fail(play: &mut Play<Self>, which: u8, how: u8);
+
+    /// One operation goes on, whichever the input says.
+    fn complete(play: &mut Play<Self>, input: &mut Input<'_>, detail: u8);
+
+    /// All cancels that are held come too late.
+    fn cancel_late(play: &mut Play<Self>);
+
+    /// The worker looks into its inbox.
+    fn hear(play: &mut Play<Self>);
+
+    /// Lets the ring know how full the way to a client is.
+    fn tell_queue(&self, peer: &Peer);
+
+    /// What the worker left to the kernel is done or cancelled.
+    fn settle(play: &mut Play<Self>);
+}
+
+struct Play<K> {
+    kernel: K,
     worker: Worker,
     limits: Limits,
     inbox: Arc<Inbox>,
-    /// The other end of what stands for the listener, which has to stay open.
-    _listener: OwnedFd,
     /// The inbox holds a command.
     told: bool,
     peers: Vec<Peer>,
@@ -109,91 +174,27 @@ struct Play {
     ended: Option<()>,
 }
 
-impl Play {
+impl<K: Kernel> Play<K> {
     /// Sets a worker up as the first bytes say.
     fn new(input: &mut Input<'_>) -> Self {
-        let (pools, bounds, client) =
-            (input.byte_or_zero(), input.byte_or_zero(), input.byte_or_zero());
-        let bit = |byte: u8, bit: u8| (byte >> bit) & 1 == 1;
-        let few_operations = bit(bounds, 0);
-        let few_connections = bit(bounds, 1);
-        let few_handshakes = bit(bounds, 2);
-        let few_in_all = bit(bounds, 6);
-        let limits = Limits {
-            connections: if few_connections { 2 } else { 16 },
-            connections_in_all: if few_in_all { 2 } else { 0 },
-            handshakes: if few_handshakes { 2 } else { 16 },
-            receive_buffers: [2, 4, 8, 16][usize::from(pools & 3)],
-            receive_buffer_bytes: [300, 2048, 16 << 10, 17 << 10][usize::from(pools >> 2 & 3)],
-            leases_per_connection: [1, 2, 3, 4][usize::from(pools >> 4 & 3)],
-            send_memory_bytes: 0,
-            head_bytes: 4096,
-            body_bytes: 1 << 14,
-            requests_per_connection: if bit(bounds, 3) { 3 } else { 1000 },
-            file_cache_max_file: if bit(bounds, 4) { 16 << 10 } else { 100 },
-            file_cache_entries: if bit(bounds, 5) { 2 } else { 64 },
-            ..Limits::default()
-        };
-        let mut config = Config {
-            root: site::folder().clone(),
-            limits: limits.clone(),
-            timeouts: Timeouts::default(),
-            ..Config::default()
-        };
-        #[cfg(feature = "service")]
-        let applications = super::Applied {
-            applications: service::mount(&mut config),
-            ..super::Applied::default()
-        };
-        // Its tables cost more than the rest of a short play.
-        config.observe.anatomy = bit(client, 5);
-        let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
-        let ring = RingConfig { queues, ..ring_config(&config, 1, Io::default()) };
-        let operations = if few_operations { 12 } else { ring.operations };
-        let kernel = SimKernel::new(&RingConfig { operations, ..ring }).expect("memory for pools");
+        let setup = Setup::read(input);
+        let (kernel, listener) = K::new(&setup);
         let inbox = Arc::new(Inbox::new().expect("an eventfd"));
-        // Nothing is ever accepted from it but what the kernel of this play brings.
-        let (listener, other) = socket_pair().expect("a pair of sockets");
-        let sites = Arc::new(SitePlan::open(&config).expect("the folder is there"));
-        let plan = Plan {
-            #[cfg(feature = "service")]
-            applications,
-            config: Arc::new(config),
-            sites,
-            tls: Arc::new(SharedConfig::new(Arc::clone(&identity().server))),
-            ktls: KtlsPlan::default(),
-            listeners: vec![Listener {
-                via: Via::Tls,
-                address: ([127, 0, 0, 1], 443).into(),
-                wanted: ([127, 0, 0, 1], 443).into(),
-                socket: Arc::new(listener),
-            }],
-            inbox: Arc::clone(&inbox),
-            shared: SharedLimits {
-                total: Total::new(limits.connections_in_all),
-                per_address: None,
-            },
-            neighbours: Vec::new(),
-            io: Io::default(),
-            cpu: None,
-            log: None,
-            spans: None,
-            pool: Pool::default(),
-            hashing: Pool::default(),
-        };
+        let Setup { window, gentle, excused, .. } = setup;
+        let (limits, clients) = (setup.config.limits.clone(), Arc::clone(&setup.clients));
+        let plan = setup.into_plan(&inbox, listener);
         let worker = Worker::over(Rc::clone(kernel.ring()), plan);
         Self {
             kernel,
             worker,
             limits,
             inbox,
-            _listener: other,
             told: false,
             peers: Vec::new(),
-            clients: client_config(usize::from(client & 7), bit(client, 6)),
-            window: if bit(client, 3) { 1 << 20 } else { 64 << 10 },
-            gentle: !bit(client, 4),
-            excused: few_operations || few_connections || few_handshakes || few_in_all,
+            clients,
+            window,
+            gentle,
+            excused,
             elapsed: 0,
             ended: None,
         }
@@ -220,104 +221,8 @@ impl Play {
         self.ended.is_some()
     }
 
-    /// Does what an honest kernel would do, until there is nothing to do. `rounds` bounds it.
-    fn be_honest(&mut self, rounds: usize) {
-        for _ in 0..rounds {
-            self.run();
-            #[cfg(feature = "service")]
-            let mut progress = service::wake_late();
-            #[cfg(not(feature = "service"))]
-            let mut progress = false;
-            let mut at = 0;
-            while at < self.kernel.held() {
-                let held = self.kernel.held();
-                let done = self.complete(at, usize::MAX, true);
-                progress |= done;
-                // What goes on stays where it is, and has done what it can for now.
-                at += usize::from(!done || self.kernel.held() == held);
-            }
-            if !progress {
-                return;
-            }
-        }
-    }
-
-    /// Completes an operation as an honest kernel would, with at most `most` bytes. False if it
-    /// has to wait.
-    fn complete(&mut self, at: usize, most: usize, more: bool) -> bool {
-        let Some(asked) = self.kernel.asked(at) else { return false };
-        if self.kernel.ends_soon(at) {
-            self.kernel.end(at, -libc::ECANCELED);
-            return true;
-        }
-        match asked {
-            Asked::Accept => return self.accept(at, more),
-            Asked::Receive(of) => return self.receive(at, of, most, more),
-            Asked::Send(of) => return self.send(at, of, most),
-            Asked::Writable(of) => {
-                let queue = self.peers[of].queue();
-                if queue.free() * 3 < queue.limit {
-                    return false;
-                }
-                self.kernel.writable(at);
-            }
-            Asked::Open | Asked::Read => self.kernel.perform(at, most),
-            Asked::Inbox if std::mem::take(&mut self.told) => self.kernel.perform(at, most),
-            // No site of the simulation has upstream servers, and kernel TLS is off.
-            Asked::Inbox | Asked::Connect | Asked::Control(_) => return false,
-            Asked::Cancel => self.kernel.cancel(at, true),
-        }
-        true
-    }
-
-    fn accept(&mut self, at: usize, more: bool) -> bool {
-        let Some(number) = self.peers.iter().position(|peer| peer.socket.is_some()) else {
-            return false;
-        };
-        if let Some(socket) = self.peers[number].socket.take() {
-            self.kernel.accept(at, socket, number, more);
-            self.tell_queue(number);
-        }
-        true
-    }
-
-    fn receive(&mut self, at: usize, of: usize, most: usize, more: bool) -> bool {
-        let peer = &mut self.peers[of];
-        peer.pump();
-        let count = most.min(peer.outbound.len());
-        if count > 0 {
-            let taken = self.kernel.receive(at, &peer.outbound[..count], more);
-            peer.outbound.drain(..taken);
-        } else if peer.finished && peer.outbound.is_empty() {
-            self.kernel.end(at, 0);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    fn send(&mut self, at: usize, of: usize, most: usize) -> bool {
-        let peer = &mut self.peers[of];
-        let most = most.min(peer.queue().free());
-        if most == 0 {
-            return false;
-        }
-        self.kernel.send(at, most, &mut peer.inbound);
-        peer.take(self.excused);
-        self.tell_queue(of);
-        true
-    }
-
-    /// Lets the ring know how full the way to a client is.
-    fn tell_queue(&self, of: usize) {
-        let peer = &self.peers[of];
-        if peer.socket.is_none() && !peer.is_closed() {
-            self.kernel.set_send_queue(peer.descriptor, peer.queue());
-        }
-    }
-
     fn advance(&mut self, milliseconds: u64) {
-        self.kernel.advance(Duration::from_millis(milliseconds));
+        self.kernel.pass(Duration::from_millis(milliseconds));
         self.elapsed += milliseconds;
         self.excused |= self.elapsed > HARMLESS_MS;
     }

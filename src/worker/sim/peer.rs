@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use rustix::io::Errno;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedCipherSuite,
     crypto::{
@@ -116,6 +117,8 @@ pub(super) struct Peer {
     pub(super) reads: bool,
     /// The client has said all: behind `outbound` comes FIN.
     pub(super) finished: bool,
+    /// That FIN has left.
+    pub(super) is_shut: bool,
     /// The client's bytes were changed on their way: the two no longer understand each other.
     pub(super) tampered: bool,
     /// Something happened for which the server may close the connection.
@@ -127,12 +130,23 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// A client whose connection is to be accepted.
     pub(super) fn new(config: Arc<ClientConfig>, window: usize) -> Self {
+        let (socket, witness) = socket_pair().expect("a pair of sockets");
+        Self::over(config, window, Some(socket), witness)
+    }
+
+    /// A client with its end of a connection; the server's too, unless a listener has it.
+    pub(super) fn over(
+        config: Arc<ClientConfig>,
+        window: usize,
+        socket: Option<OwnedFd>,
+        witness: OwnedFd,
+    ) -> Self {
         let http2 = !config.alpn_protocols.is_empty();
         let name = ServerName::try_from("localhost").expect("a name");
         let mut tls = ClientConnection::new(config, name).expect("a client");
         tls.set_buffer_limit(None);
-        let (socket, witness) = socket_pair().expect("a pair of sockets");
         let mut answers = Answers::default();
         if http2 {
             use std::io::Write;
@@ -141,14 +155,15 @@ impl Peer {
         }
         Self {
             tls,
-            descriptor: number_of(&socket),
-            socket: Some(socket),
+            descriptor: socket.as_ref().map_or(-1, number_of),
+            socket,
             witness,
             outbound: Vec::new(),
             inbound: Vec::new(),
             window,
             reads: true,
             finished: false,
+            is_shut: false,
             tampered: false,
             excused: false,
             dead: false,
@@ -248,6 +263,17 @@ impl Peer {
 
     /// Whether the server's end is closed.
     pub(super) fn is_closed(&self) -> bool {
-        self.socket.is_none() && rustix::io::read(&self.witness, &mut [0; 1]) == Ok(0)
+        if self.socket.is_some() {
+            return false;
+        }
+        // Where the kernel moves the bytes, some may not have been read.
+        let mut bytes = [0; 4096];
+        loop {
+            match rustix::io::read(&self.witness, &mut bytes) {
+                Ok(0) | Err(Errno::CONNRESET) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 }

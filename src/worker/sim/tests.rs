@@ -3,7 +3,7 @@
 use proptest::{prelude::*, strategy::ValueTree};
 
 use super::{
-    Played, play,
+    Played, play, play_polling,
     requests::{KINDS, is_cut},
 };
 
@@ -27,6 +27,29 @@ fn whatever_is_asked_is_answered() {
         let answers = usize::from(!is_cut(kind));
         let expected = Played { accepted: 1, handshakes: 1, requests: 1, answers, ..played };
         assert_eq!(played, expected, "request {kind}");
+    }
+}
+
+/// The same over epoll: the same answers, since the kernel moves the same bytes.
+#[test]
+#[cfg_attr(miri, ignore)]
+fn whatever_is_asked_is_answered_over_epoll() {
+    for http2 in [0, 0x40] {
+        for kind in (0..KINDS).filter(|kind| !is_cut(*kind)) {
+            let mut input = ask([kind]);
+            input[2] |= http2;
+            let (script, polled) = (play(&input), play_polling(&input));
+            let same = |played: Played| {
+                (played.accepted, played.handshakes, played.requests, played.answers)
+            };
+            assert_eq!(same(polled), same(script), "request {kind}");
+            assert_eq!(polled.answers, 1, "request {kind}");
+        }
+    }
+    for pools in 0..=255 {
+        let mut input = ask([2, 4, 11, 13, 0]);
+        (input[0], input[2]) = (pools, pools & 15);
+        assert_eq!(play_polling(&input).answers, 5, "pools {pools:#x}");
     }
 }
 
@@ -117,5 +140,11 @@ proptest! {
     #[test]
     fn whatever_happens_nothing_is_left(input in inputs()) {
         play(&input);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn whatever_happens_nothing_is_left_over_epoll(input in inputs()) {
+        play_polling(&input);
     }
 }
