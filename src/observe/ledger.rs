@@ -57,6 +57,10 @@ pub struct Taken {
     pub copied: u64,
     /// The same with kernel TLS.
     pub copied_of_kernel: u64,
+    /// Given to applications in the memory in which they lay.
+    pub lent: u64,
+    /// Copied for applications, which had as much of that memory as they may have.
+    pub copied_for_application: u64,
 }
 
 impl Taken {
@@ -174,6 +178,8 @@ impl Ledger {
         self.taken.plain += taken.plain;
         self.taken.copied += taken.copied;
         self.taken.copied_of_kernel += taken.copied_of_kernel;
+        self.taken.lent += taken.lent;
+        self.taken.copied_for_application += taken.copied_for_application;
     }
 
     /// Adds another worker's.
@@ -205,6 +211,9 @@ impl Ledger {
         take(&mut since.taken.plain, earlier.taken.plain);
         take(&mut since.taken.copied, earlier.taken.copied);
         take(&mut since.taken.copied_of_kernel, earlier.taken.copied_of_kernel);
+        take(&mut since.taken.lent, earlier.taken.lent);
+        let copied = earlier.taken.copied_for_application;
+        take(&mut since.taken.copied_for_application, copied);
         take(&mut since.heads, earlier.heads);
         take(&mut since.handshake_received, earlier.handshake_received);
         take(&mut since.handshake_sent, earlier.handshake_sent);

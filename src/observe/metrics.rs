@@ -230,6 +230,16 @@ fn ledger(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             count(&mut moved, &labels, bytes)?;
         }
     }
+    let mut handed = to.encode_descriptor(
+        "application_content",
+        "Request content handed to applications: lent where it lies, or copied",
+        bytes,
+        MetricType::Counter,
+    )?;
+    let taken = ledger.taken();
+    for (how, bytes) in [("lent", taken.lent), ("copied", taken.copied_for_application)] {
+        count(&mut handed, &[("how", how)], bytes)?;
+    }
     let heads = "Response heads sent";
     to.encode_descriptor("heads", heads, bytes, MetricType::Counter)?
         .encode_counter::<NoLabelSet, _, u64>(&ledger.heads, None)

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Coarse, Counts, End, Endpoint, Endpoints, Ends, Ledger, RingAccount, Slow, Stage, Statuses,
-    Work,
+    Taken, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
@@ -301,6 +301,16 @@ impl Observer {
         let passed = self.now().saturating_sub(began);
         self.spent(work, passed);
         passed
+    }
+
+    /// Content of a request was handed to an application: so many bytes where they lie, and so many by a
+    /// copy.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) fn handed_over(&self, lent: u64, copied: u64) {
+        if self.enabled {
+            let taken = Taken { lent, copied_for_application: copied, ..Taken::default() };
+            self.noted.borrow_mut().ledger.received(taken);
+        }
     }
 
     /// So much time went to `work`.

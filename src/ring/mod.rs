@@ -33,6 +33,7 @@ mod counts;
 mod descriptor;
 mod file;
 mod flight;
+mod lent;
 mod line;
 mod lockable;
 mod message;
@@ -51,6 +52,7 @@ mod receive_pool;
 mod region;
 mod residency;
 mod restrict;
+mod returns;
 mod send_pool;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -58,6 +60,7 @@ pub(crate) mod sim;
 mod socket;
 mod state;
 mod stream;
+mod sync;
 mod table;
 mod tcp_info;
 #[cfg(test)]
@@ -67,6 +70,7 @@ mod timer;
 mod uring;
 mod waker;
 mod within;
+mod woken;
 
 use std::{
     cell::{Cell, RefCell},

@@ -1,8 +1,10 @@
 //! Receive buffers: a provided-buffer ring (`io_uring_register_buf_ring(3)`) and its leases.
 //!
-//! A buffer is in exactly one of four places: published to the kernel, queued in a receive op's
-//! slot, leased as a [`RecvBuf`], or at rest. Leases return themselves when dropped, and are
-//! published again in one batch before each submission.
+//! A buffer is in exactly one of five places: published to the kernel, queued in a receive op's
+//! slot, leased as a [`RecvBuf`], lent to an application as a [`LentBuf`], or at rest. Leases return
+//! themselves when dropped, and are published again in one batch before each submission. Half of the
+//! buffers may be lent at most: the worker goes on with the others, however long an application keeps
+//! what it has.
 //!
 //! The kernel takes published buffers in turn, so all of them are touched again and again. As many
 //! are published as the load needs, the warmest first; the others rest, and are not even resident
@@ -11,18 +13,24 @@
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     ptr::NonNull,
     rc::Rc,
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use io_uring::types::BufRingEntry;
 
 use super::{
     TaskId,
+    lent::{Home, LentBuf},
     line::{Line, Place},
     region::Region,
+    returns::Returns,
 };
 
 /// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
@@ -36,7 +44,7 @@ const REVIEW_AFTER: u32 = 4096;
 
 /// The buffers that a worker receives into.
 pub(crate) struct ReceivePool {
-    memory: Region,
+    home: Arc<Home>,
     /// The ring that the kernel takes buffers from: `count` entries of 16 bytes.
     entries: Region,
     count: u16,
@@ -59,6 +67,8 @@ pub(crate) struct ReceivePool {
     lowest: Cell<u16>,
     /// Bytes that were moved out of buffers and are still held.
     aside: Cell<usize>,
+    /// Buffers that are lent, and those of them that have come back since they were collected last.
+    lent: Cell<u16>,
     line: RefCell<Line>,
 }
 
@@ -72,8 +82,10 @@ impl ReceivePool {
             ));
         }
         let stride = (len as usize).next_multiple_of(64) + 64;
+        let memory = Region::new(stride * usize::from(count))?;
+        let returns = Returns::new(usize::from(most_lent(count)));
         let pool = Self {
-            memory: Region::new(stride * usize::from(count))?,
+            home: Arc::new(Home { memory, returns }),
             entries: Region::new(usize::from(count) * size_of::<BufRingEntry>())?,
             count,
             len,
@@ -86,6 +98,7 @@ impl ReceivePool {
             turns: Cell::new(0),
             lowest: Cell::new(count),
             aside: Cell::new(0),
+            lent: Cell::new(0),
             line: RefCell::new(Line::default()),
         };
         pool.publish();
@@ -143,7 +156,7 @@ impl ReceivePool {
     pub(super) fn lease(self: &Rc<Self>, buffer: u16, len: u32) -> RecvBuf {
         debug_assert!(buffer < self.count && len <= self.len);
         RecvBuf {
-            base: self.memory.at(usize::from(buffer) * self.stride),
+            base: self.home.memory.at(usize::from(buffer) * self.stride),
             len: len.min(self.len),
             buffer,
             pool: Rc::clone(self),
@@ -153,6 +166,16 @@ impl ReceivePool {
     /// Gives a buffer back; it is published with the next batch, or rests.
     pub(super) fn give_back(&self, buffer: u16) {
         self.resting.borrow_mut().push(buffer);
+    }
+
+    /// Takes back what was lent and has been dropped.
+    fn collect_lent(&self) {
+        if self.lent.get() > 0 {
+            self.home.returns.collect(|buffer| {
+                self.lent.set(self.lent.get() - 1);
+                self.give_back(buffer);
+            });
+        }
     }
 
     /// Decides how many the kernel shall have, at the end of a turn: twice as many if it has used
@@ -178,6 +201,7 @@ impl ReceivePool {
 
     /// Ends a turn: publishes what was given back, as far as it is wanted.
     pub(super) fn publish_returns(&self) {
+        self.collect_lent();
         self.review();
         self.publish();
     }
@@ -190,7 +214,7 @@ impl ReceivePool {
         while self.published.get() < self.wanted.get() {
             let Some(buffer) = resting.pop() else { break };
             let slot = usize::from(tail & (self.count - 1)) * size_of::<BufRingEntry>();
-            let address = self.memory.at(usize::from(buffer) * self.stride).as_ptr() as u64;
+            let address = self.home.memory.at(usize::from(buffer) * self.stride).as_ptr() as u64;
             // SAFETY: the slot lies inside the entry ring, which is aligned to a page and holds
             // `count` entries; the kernel does not read it before the tail passes it.
             let entry = unsafe { self.entries.at(slot).cast::<BufRingEntry>().as_mut() };
@@ -246,7 +270,7 @@ impl ReceivePool {
         let slot = usize::from(head & (self.count - 1)) * size_of::<BufRingEntry>();
         // SAFETY: the entry was published, so it is initialised and stays put until reused.
         let buffer = unsafe { self.entries.at(slot).cast::<BufRingEntry>().as_ref() }.bid();
-        Some((buffer, self.memory.at(usize::from(buffer) * self.stride)))
+        Some((buffer, self.home.memory.at(usize::from(buffer) * self.stride)))
     }
 
     /// Fills the next published buffer: the scripted ring's way to receive.
@@ -277,6 +301,33 @@ pub(crate) struct RecvBuf {
     len: u32,
     buffer: u16,
     pool: Rc<ReceivePool>,
+}
+
+/// How many of `count` buffers may be lent.
+fn most_lent(count: u16) -> u16 {
+    count / 2
+}
+
+impl RecvBuf {
+    /// Lends the buffer to an application: it may be read and dropped on any thread. `borrower` is cloned
+    /// for as long as it has it.
+    ///
+    /// # Errors
+    /// Half of the buffers are lent: the lease stays what it is.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) fn lend(self, borrower: &Arc<()>) -> Result<LentBuf, Self> {
+        let lent = self.pool.lent.get();
+        if lent >= most_lent(self.pool.count) {
+            return Err(self);
+        }
+        self.pool.lent.set(lent + 1);
+        let lease = ManuallyDrop::new(self);
+        // SAFETY: the lease is not dropped, so its pool is moved out of it once.
+        let pool = unsafe { std::ptr::read(&raw const lease.pool) };
+        let offset = usize::from(lease.buffer) * pool.stride;
+        let bytes = (lease.buffer, offset, lease.len as usize);
+        Ok(LentBuf::new(&pool.home, bytes, borrower))
+    }
 }
 
 impl Deref for RecvBuf {
@@ -351,98 +402,5 @@ impl DerefMut for Arrived {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_buffer_goes_out_once_and_comes_back_once() {
-        let pool = ReceivePool::new(8, 64).unwrap();
-        let mut head = 0;
-        let mut leases = Vec::new();
-        for round in 0..8_u8 {
-            let buffer = pool.fill_next(&mut head, &[round; 16]).unwrap();
-            pool.taken();
-            leases.push(pool.lease(buffer, 16));
-        }
-        assert_eq!(pool.fill_next(&mut head, b"x"), None, "all are leased");
-        assert_eq!((pool.available(), pool.low_water()), (0, 0));
-        for (round, lease) in leases.iter().enumerate() {
-            assert_eq!(&lease[..], &[round as u8; 16]);
-        }
-        drop(leases);
-        assert_eq!(pool.published.get(), 0, "returns are published in a batch");
-        pool.publish_returns();
-        assert_eq!((pool.published.get(), pool.available()), (8, 8));
-    }
-
-    /// Has the kernel fill so many buffers, and gives them all back.
-    fn turn(pool: &Rc<ReceivePool>, head: &mut u16, filled: usize) -> usize {
-        let leases: Vec<_> =
-            std::iter::from_fn(|| pool.fill_next(head, b"x").inspect(|_| pool.taken()))
-                .take(filled)
-                .map(|buffer| pool.lease(buffer, 1))
-                .collect();
-        let filled = leases.len();
-        drop(leases);
-        pool.publish_returns();
-        filled
-    }
-
-    #[test]
-    fn as_many_are_published_as_the_load_needs() {
-        let pool = ReceivePool::new(1024, 64).unwrap();
-        let mut head = 0;
-        assert_eq!((pool.published.get(), pool.available()), (64, 1024));
-        let filled: Vec<_> = (0..5).map(|_| turn(&pool, &mut head, 600)).collect();
-        assert_eq!(
-            filled,
-            [64, 128, 256, 512, 600],
-            "twice as many with each turn that wants more"
-        );
-        assert_eq!(pool.low_water(), 1024 - 600);
-        for _ in 0..2 * REVIEW_AFTER {
-            turn(&pool, &mut head, 10);
-        }
-        assert_eq!(pool.wanted.get(), 512, "half of them were not used for long");
-        for _ in 0..4 * REVIEW_AFTER {
-            turn(&pool, &mut head, 10);
-        }
-        assert_eq!(pool.wanted.get(), LEAST_PUBLISHED);
-        pool.publish_returns();
-        assert_eq!(pool.available(), 1024, "none was lost");
-    }
-
-    #[test]
-    fn the_tail_wraps() {
-        let pool = ReceivePool::new(4, 64).unwrap();
-        let mut head = 0;
-        for round in 0..100_000_u32 {
-            let buffer = pool.fill_next(&mut head, &round.to_le_bytes()).unwrap();
-            pool.taken();
-            let lease = pool.lease(buffer, 4);
-            assert_eq!(lease[..], round.to_le_bytes());
-            drop(lease);
-            pool.publish_returns();
-        }
-        assert_eq!(pool.available(), 4);
-    }
-
-    #[test]
-    fn waiters_are_served_in_order_and_no_more_than_there_are_buffers() {
-        let pool = ReceivePool::new(2, 64).unwrap();
-        let tasks: Vec<TaskId> = (0..4).map(TaskId::for_test).collect();
-        let places: Vec<Place> = tasks.iter().map(|task| pool.join(*task)).collect();
-        pool.leave(places[0]);
-        let mut woken = Vec::new();
-        pool.take_served(|task| woken.push(task));
-        assert_eq!(woken, tasks[1..3], "who left takes no turn");
-        assert!(!pool.is_waiting(places[1], tasks[1]) && pool.is_waiting(places[3], tasks[3]));
-    }
-
-    #[test]
-    fn a_count_that_is_no_power_of_two_is_refused() {
-        assert!(ReceivePool::new(3, 64).is_err());
-        assert!(ReceivePool::new(0, 64).is_err());
-        assert!(ReceivePool::new(4, 0).is_err());
-    }
-}
+#[path = "receive_pool_tests.rs"]
+mod tests;

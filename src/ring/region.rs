@@ -12,6 +12,12 @@ pub(super) struct Region {
     len: usize,
 }
 
+// SAFETY: a region is an address and a length, and a mapping may be unmapped by any thread. Who reads and
+// writes which byte, and when, is for its pools to order.
+unsafe impl Send for Region {}
+// SAFETY: as above: nothing of a region changes while it is shared.
+unsafe impl Sync for Region {}
+
 impl Region {
     /// Maps `len` bytes, rounded up by the kernel to whole pages. `len` must not be zero.
     pub(super) fn new(len: usize) -> io::Result<Self> {

@@ -6,44 +6,33 @@
 //! successor for nothing, which every future here bears. Without an application nothing of this
 //! exists, and a turn of the ring costs one look at a flag.
 //!
-//! The invariant: a wake is never lost. A place that was woken stands in the list before the waker
-//! looks whether the ring sleeps; the ring says that it sleeps before it looks at the list for the
-//! last time. Both steps are sequentially consistent, so at least one side sees the other.
+//! No wake is lost: [`Woken`] has the order of the steps.
 
 use std::{
     cell::{OnceCell, RefCell},
     os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{
-            AtomicBool,
-            Ordering::{AcqRel, Relaxed, SeqCst},
-        },
-    },
+    sync::Arc,
     task::{Wake, Waker},
 };
 
-use super::TaskId;
+use super::{
+    TaskId,
+    woken::{Listed, Woken},
+};
 
 /// What a ring shares with the wakers of its tasks.
 #[derive(Debug, Default)]
-struct Woken {
-    /// The places that were woken, each at most once: as long as there are places, at most.
-    places: Mutex<Vec<u32>>,
-    /// There may be some.
-    any: AtomicBool,
-    /// The ring waits for completions, or is about to.
-    asleep: AtomicBool,
-    /// What ends its sleep.
+struct Shared {
+    woken: Woken,
+    /// What ends the ring's sleep.
     bell: Option<Arc<OwnedFd>>,
 }
 
 /// The waker of a place.
 struct PlaceWaker {
-    woken: Arc<Woken>,
+    shared: Arc<Shared>,
     place: u32,
-    /// The place stands in the list.
-    listed: AtomicBool,
+    listed: Listed,
 }
 
 impl Wake for PlaceWaker {
@@ -52,13 +41,8 @@ impl Wake for PlaceWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.listed.swap(true, AcqRel) {
-            return;
-        }
-        let Woken { places, any, asleep, bell } = &*self.woken;
-        places.lock().unwrap_or_else(PoisonError::into_inner).push(self.place);
-        any.store(true, SeqCst);
-        if asleep.swap(false, SeqCst)
+        let Shared { woken, bell } = &*self.shared;
+        if woken.wake(self.place, &self.listed)
             && let Some(bell) = bell
         {
             // It fails only when the counter is full, and then the ring is awake.
@@ -85,7 +69,7 @@ impl std::fmt::Debug for PlaceWaker {
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
     bell: RefCell<Option<Arc<OwnedFd>>>,
-    woken: OnceCell<Arc<Woken>>,
+    shared: OnceCell<Arc<Shared>>,
     places: RefCell<Vec<Option<Place>>>,
 }
 
@@ -100,17 +84,17 @@ impl Wakers {
         if task == TaskId::NOBODY {
             return Waker::noop().clone();
         }
-        let woken = self.woken.get_or_init(|| {
-            Arc::new(Woken { bell: self.bell.borrow().clone(), ..Woken::default() })
+        let shared = self.shared.get_or_init(|| {
+            Arc::new(Shared { bell: self.bell.borrow().clone(), woken: Woken::default() })
         });
         let places = &mut *self.places.borrow_mut();
         if places.len() <= task.index() {
             places.resize_with(task.index() + 1, || None);
         }
         let place = places[task.index()].get_or_insert_with(|| {
-            let woken = Arc::clone(woken);
+            let shared = Arc::clone(shared);
             let place = task.index() as u32;
-            let listed = Arc::new(PlaceWaker { woken, place, listed: AtomicBool::new(false) });
+            let listed = Arc::new(PlaceWaker { shared, place, listed: Listed::default() });
             Place { task, waker: Waker::from(Arc::clone(&listed)), listed }
         });
         place.task = task;
@@ -119,19 +103,15 @@ impl Wakers {
 
     /// Names the tasks whose wakers were called since this was called last.
     pub(super) fn take(&self, mut wake: impl FnMut(TaskId)) {
-        let Some(woken) = self.woken.get() else { return };
-        if !woken.any.load(Relaxed) || !woken.any.swap(false, SeqCst) {
+        let Some(shared) = self.shared.get() else { return };
+        let taken = shared.woken.take();
+        if taken.is_empty() {
             return;
         }
-        let taken = {
-            let mut listed = woken.places.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *listed)
-        };
         let places = self.places.borrow();
         for place in taken {
             if let Some(Some(place)) = places.get(place as usize) {
-                // Before the task is polled, and a read of what the waker's thread wrote before.
-                place.listed.listed.swap(false, AcqRel);
+                place.listed.listed.clear();
                 wake(place.task);
             }
         }
@@ -139,19 +119,13 @@ impl Wakers {
 
     /// The ring is about to wait. False if a waker was called meanwhile.
     pub(super) fn may_sleep(&self) -> bool {
-        let Some(woken) = self.woken.get() else { return true };
-        woken.asleep.store(true, SeqCst);
-        let may = !woken.any.load(SeqCst);
-        if !may {
-            woken.asleep.store(false, Relaxed);
-        }
-        may
+        self.shared.get().is_none_or(|shared| shared.woken.may_sleep())
     }
 
     /// The ring does not wait any more.
     pub(super) fn awake(&self) {
-        if let Some(woken) = self.woken.get() {
-            woken.asleep.store(false, Relaxed);
+        if let Some(shared) = self.shared.get() {
+            shared.woken.awake();
         }
     }
 }

@@ -11,6 +11,7 @@ mod http2;
 mod io;
 mod layers;
 mod leaving;
+mod lent;
 mod native;
 mod requests;
 mod seen;

@@ -16,6 +16,7 @@ use http::{
 use super::{
     KeptAsked, Reply,
     found::Finding,
+    handed::{Borrower, map_of},
     reply::Given,
     streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead},
 };
@@ -80,6 +81,7 @@ pub(super) fn begin(
         served: Rc::clone(served),
         call: application.call(request),
         feeder,
+        borrower: Borrower::default(),
         waker: context.ring.waker(),
         until,
         endpoint,
@@ -169,6 +171,7 @@ struct Answering {
     call: Box<dyn Call>,
     /// Where the request's content goes; None once it has ended, or if there is none.
     feeder: Option<Feeder>,
+    borrower: Borrower,
     waker: Waker,
     /// When the head has to be there, in milliseconds on the worker's clock.
     until: Option<u64>,
@@ -222,7 +225,7 @@ impl Answering {
             return false;
         };
         if let Some(piece) = piece {
-            feeder.put(bytes_of(piece));
+            feeder.put(self.borrower.take(&self.context, piece));
         }
         if intake.is_drained() {
             match map_of(&intake.take_trailers()) {
@@ -298,18 +301,6 @@ impl Answering {
     }
 }
 
-/// Content in memory that may go to any thread: a copy, if it lies in a receive buffer.
-fn bytes_of(piece: Chunk) -> Bytes {
-    match piece.into_parts() {
-        (Content::Bytes(bytes), range) => bytes.slice(range),
-        (Content::Gathered(memory), range) => match Rc::try_unwrap(memory) {
-            Ok(memory) => Bytes::from(memory).slice(range),
-            Err(shared) => Bytes::copy_from_slice(shared.get(range).unwrap_or(&[])),
-        },
-        (content, range) => Bytes::copy_from_slice(content.get(range).unwrap_or(&[])),
-    }
-}
-
 impl Responder for Answering {
     fn poll_head(
         &mut self,
@@ -356,7 +347,8 @@ impl Responder for Answering {
     ) -> Poll<Option<Result<Chunk, Failure>>> {
         #[cfg(feature = "upgrade")]
         if let Some(upgrade) = &mut self.upgrade {
-            return poll_tunnel(upgrade, &self.waker, intake);
+            let hand_over = |piece| self.borrower.take(&self.context, piece);
+            return poll_tunnel(upgrade, &self.waker, intake, hand_over);
         }
         for _ in 0..EMPTY_FRAMES {
             if self.trailers.is_some() {
@@ -424,10 +416,11 @@ fn poll_tunnel(
     upgrade: &mut Upgrade,
     waker: &Waker,
     intake: &mut Intake,
+    hand_over: impl Fn(Chunk) -> Bytes,
 ) -> Poll<Option<Result<Chunk, Failure>>> {
     while upgrade.feeder.is_wanted() {
         match intake.poll_piece() {
-            Poll::Ready(Some(piece)) => upgrade.feeder.put(bytes_of(piece)),
+            Poll::Ready(Some(piece)) => upgrade.feeder.put(hand_over(piece)),
             Poll::Ready(None) => {
                 upgrade.feeder.end();
                 break;
@@ -437,21 +430,6 @@ fn poll_tunnel(
     }
     let outbound = ready!(upgrade.poll_outbound(&mut task::Context::from_waker(waker)));
     Poll::Ready(outbound.map(|bytes| Ok(Content::Bytes(bytes).into())))
-}
-
-/// Trailers of a request as applications get them.
-fn map_of(trailers: &Fields) -> Result<Option<HeaderMap>, &'static str> {
-    if let Fields::None = trailers {
-        return Ok(None);
-    }
-    let (mut map, mut refused) = (HeaderMap::new(), false);
-    trailers.each(|name, value| {
-        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-            (Ok(name), Ok(value)) => refused |= map.try_append(name, value).is_err(),
-            _ => refused = true,
-        }
-    });
-    if refused { Err("trailers that were checked are none") } else { Ok(Some(map)) }
 }
 
 /// Takes out the fields that are the connection's.

@@ -11,6 +11,8 @@ mod begin;
 mod decide;
 #[cfg(feature = "service")]
 mod found;
+#[cfg(feature = "service")]
+mod handed;
 mod lookups;
 #[cfg(feature = "service")]
 mod native;

@@ -41,6 +41,10 @@ pub(super) fn value(ledger: &Ledger, whole_records: bool) -> Value {
                 "passes_per_byte": passes(payload, &taking),
             })
         }),
+        "applications": {
+            "lent_bytes": ledger.taken().lent,
+            "copied_bytes": ledger.taken().copied_for_application,
+        },
         "heads_bytes": ledger.heads,
         "handshake": {
             "received_bytes": received,
