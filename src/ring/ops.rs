@@ -250,6 +250,11 @@ impl Ring {
         self.send.try_take(class)
     }
 
+    /// Whether [`Self::try_send_buffer`] would find memory of this class.
+    pub(crate) fn has_send_buffer(&self, class: SendClass) -> bool {
+        self.send.has_free(class)
+    }
+
     /// Lets every other ready task run first.
     pub(crate) fn yield_now(&self) -> impl Future<Output = ()> + '_ {
         let mut yielded = false;

@@ -153,6 +153,12 @@ impl SendPool {
         Some(self.buffer(state, class, index))
     }
 
+    /// Whether a buffer is free and nobody waits for it.
+    pub(super) fn has_free(&self, class: SendClass) -> bool {
+        let state = &self.classes.borrow()[class as usize];
+        state.line.is_empty() && !state.free.is_empty()
+    }
+
     fn buffer(self: &Rc<Self>, state: &Class, class: SendClass, index: u32) -> SendBuf {
         let base = self.memory.at(state.offset + index as usize * class.bytes());
         SendBuf { base, class, index, pool: Rc::clone(self) }

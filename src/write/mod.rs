@@ -36,4 +36,4 @@ pub(crate) use pace::{Pace, SendBounds};
 pub(crate) use sizing::RecordSizing;
 pub(crate) use source::{Division, Parts, Piece, Source, Whole};
 pub(crate) use streamed::Frame;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Following, Writer};

@@ -34,6 +34,17 @@ const FRAME: usize = 2048;
 /// has acknowledged all that was sent before. So the first small answer need not ask.
 const AFTER_HANDSHAKE: usize = 4096;
 
+/// What is known to follow a head and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Following {
+    /// Nothing.
+    Nothing,
+    /// Further answers: memory for a record is taken.
+    Some,
+    /// More answers than a record has room for: memory for several records is taken, if some is free.
+    Many,
+}
+
 /// The sending side of an established connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -151,7 +162,8 @@ impl Writer {
         body: u64,
         more: bool,
     ) -> Result<(), WriteError> {
-        poll_fn(|_| self.poll_reserve(socket, plain, body, more)).await
+        let following = if more { Following::Some } else { Following::Nothing };
+        poll_fn(|_| self.poll_reserve(socket, plain, body, following)).await
     }
 
     /// The same. May be dropped and called again, or left for good.
@@ -163,17 +175,23 @@ impl Writer {
         socket: &Socket,
         plain: usize,
         body: u64,
-        more: bool,
+        following: Following,
     ) -> Poll<Result<(), WriteError>> {
         if self.gathered() == 0 && !self.is_departing() && !self.waits.is_any() {
             self.pace.begin(self.ring.now());
         }
-        let (wanted, class) = self.sealing.wanted(plain, body, more);
-        if self.has_room(plain, body, wanted)? {
+        let more = following != Following::Nothing;
+        let (mut wanted, mut class) = self.sealing.wanted(plain, body, more);
+        if self.has_room(socket, plain, body, wanted)? {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_flush(socket))?;
-        let wanted = if more { class.bytes() } else { wanted };
+        if more {
+            wanted = class.bytes();
+        }
+        if following == Following::Many && self.ring.has_send_buffer(SendClass::Bulk) {
+            class = SendClass::Bulk;
+        }
         ready!(self.poll_memory(socket, class, wanted))?;
         if self.sealing.make_room(plain, body, plain, self.ring.now())? {
             Poll::Ready(Ok(()))
@@ -198,10 +216,22 @@ impl Writer {
     }
 
     /// Whether a head of `plain` bytes can be gathered behind what waits, and leave with it.
-    fn has_room(&mut self, plain: usize, body: u64, wanted: usize) -> Result<bool, WriteError> {
-        let room = self.sealing.make_room(plain, body, wanted, self.ring.now())?;
+    fn has_room(
+        &mut self,
+        socket: &Socket,
+        plain: usize,
+        body: u64,
+        wanted: usize,
+    ) -> Result<bool, WriteError> {
+        if !self.sealing.make_room(plain, body, wanted, self.ring.now())? {
+            return Ok(false);
+        }
         let waiting = self.gathered();
-        Ok(room && (waiting == 0 || waiting + wanted <= self.open))
+        if waiting > 0 && waiting + wanted > self.open {
+            // A question to the kernel costs less than another send.
+            self.open = socket.send_queue().map_err(WriteError::Socket)?.free();
+        }
+        Ok(waiting == 0 || waiting + wanted <= self.open)
     }
 
     /// Takes memory in which `wanted` bytes are to leave. Nothing may wait to leave.

@@ -42,8 +42,8 @@ pub(super) fn content_bytes(source: &Source) -> usize {
     source.held_bytes().max(CONTENT_BYTES)
 }
 
-/// The head of an answer is no frame.
-const NO_HEAD: Stop = Stop::defect("the head of an answer is no frame");
+/// A stream that waits with a head has none, or the head is no frame.
+pub(super) const NO_HEAD: Stop = Stop::defect("the head of an answer is not there, or no frame");
 
 /// Writes the fields of an answer as HPACK.
 pub(super) struct Sink<'a, 'b>(pub(super) &'a mut HeadWriter<'b>);
@@ -206,16 +206,18 @@ impl Connection<'_> {
         (stream.status, stream.how, stream.source) = (status, how, source);
         stream.held = Some(held);
         stream.kept_head = Some(head.into_boxed_slice());
-        self.heads_waiting += 1;
+        self.heads.push_back(slot);
         Ok(())
     }
 
-    /// Gathers the head that was kept, for which there is room.
+    /// Gathers the head that was kept and is the next of all, for which there is room.
     pub(super) fn put_head(&mut self, slot: Slot) -> Result<(), Stop> {
+        if self.heads.pop_front() != Some(slot) {
+            return Err(NO_HEAD);
+        }
         let stream = self.streams.at(slot)?;
         let shows_timing = stream.terms.server_timing;
         let head = stream.kept_head.take().ok_or(NO_HEAD)?;
-        self.heads_waiting -= 1;
         if let Some(held) = &mut stream.held {
             held.shrink(content_bytes(&stream.source));
         }

@@ -1,6 +1,7 @@
 //! Waiting: for bytes, for look-ups, and for the first of all deadlines.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     task::{self, Poll, ready},
     time::Duration,
@@ -41,6 +42,7 @@ impl Connection<'_> {
     pub(super) async fn wait(&mut self) -> Result<(), Stop> {
         if self.is_idle_now() {
             self.streams.shrink();
+            self.heads = VecDeque::new();
         }
         let until = self.next_deadline();
         let event = {
@@ -138,8 +140,14 @@ impl Connection<'_> {
         self.streams.is_empty() && self.lookups.is_empty() && !self.session.writer.is_departing()
     }
 
-    /// The first of all deadlines.
-    fn next_deadline(&self) -> u64 {
+    /// The first of all deadlines, or a time before it. Streams that have not changed since this was
+    /// last asked are not looked at.
+    fn next_deadline(&mut self) -> u64 {
+        while let Some(slot) = self.streams.take_touched() {
+            if let Some(deadline) = self.deadline_of(slot) {
+                self.stream_deadline = self.stream_deadline.min(deadline);
+            }
+        }
         let terms = self.context.terms();
         let timeouts = &terms.timeouts;
         let after = |since: u64, limit: Duration| {
@@ -167,16 +175,14 @@ impl Connection<'_> {
         if let Some(orderly) = self.reads.until(self.now()) {
             until = until.min(orderly);
         }
-        for slot in self.streams.slots() {
-            if let Some(deadline) = self.deadline_of(slot) {
-                until = until.min(deadline);
-            }
-        }
-        until
+        until.min(self.stream_deadline)
     }
 
     /// When a stream is to be reset, unless something moves.
     fn deadline_of(&self, slot: super::streams::Slot) -> Option<u64> {
+        if self.streams.get(slot)?.id == 0 {
+            return None;
+        }
         let content = self.content_deadline(slot);
         let own = self.own_deadline_of(slot);
         content.into_iter().chain(own).chain(self.silence_deadline(slot)).min()
@@ -226,6 +232,14 @@ impl Connection<'_> {
             self.session.clock.ends(Why::ServerIdle);
             return Err(Stop::Leave(Ending::CloseNotify));
         }
+        self.expire_streams(now)
+    }
+
+    /// Acts on the deadlines of streams that have passed, and finds the next one.
+    fn expire_streams(&mut self, now: u64) -> Result<(), Stop> {
+        if self.stream_deadline > now {
+            return Ok(());
+        }
         let mut number = 0;
         while number < self.streams.len() {
             let slot = self.streams.nth(number)?;
@@ -253,6 +267,8 @@ impl Connection<'_> {
             }
             number -= 1;
         }
+        let left = self.streams.slots().filter_map(|slot| self.deadline_of(slot)).min();
+        self.stream_deadline = left.unwrap_or(u64::MAX);
         Ok(())
     }
 }

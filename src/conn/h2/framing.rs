@@ -64,7 +64,7 @@ impl Connection<'_> {
         (stream.status, stream.how) = (head.status, How::Copied);
         stream.answering = Answering::Sending;
         stream.kept_head = Some(bytes.into_boxed_slice());
-        self.heads_waiting += 1;
+        self.heads.push_back(slot);
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Connection<'_> {
         };
         exchange.step = Step::Ended;
         stream.kept_head = Some(end.into_boxed_slice());
-        self.heads_waiting += 1;
+        self.heads.push_back(slot);
         Ok(())
     }
 }

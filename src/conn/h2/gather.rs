@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{
     Connection, Cost, Stop,
-    answers::MOST_ADDED,
+    answers::{MOST_ADDED, NO_HEAD},
     streams::{Answering, How, Slot},
 };
 use crate::{
@@ -99,25 +99,17 @@ impl Connection<'_> {
         Ok(true)
     }
 
-    /// Gathers the heads that had to wait, in the order of their requests. False if there is no room.
+    /// Gathers the heads that had to wait, in the order in which they were made. False if there is no
+    /// room.
     fn gather_heads(&mut self) -> Result<bool, Stop> {
-        let mut number = 0;
-        while self.heads_waiting > 0 {
-            let slot = self.streams.nth(number)?;
+        while let Some(slot) = self.heads.front().copied() {
             let stream = self.streams.at(slot)?;
-            let Some(head) = &stream.kept_head else {
-                number += 1;
-                continue;
-            };
+            let head = stream.kept_head.as_ref().ok_or(NO_HEAD)?;
             let (length, remaining) = (head.len(), stream.source.remaining());
             if !self.reserve(length + MOST_ADDED, remaining)? {
                 return Ok(false);
             }
-            let open = self.streams.len();
             self.put_head(slot)?;
-            if self.streams.len() == open {
-                number += 1;
-            }
         }
         Ok(true)
     }

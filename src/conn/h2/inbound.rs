@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Requests that are answered in one turn, before other connections have theirs.
-const REQUESTS_A_TURN: u32 = 32;
+pub(super) const REQUESTS_A_TURN: u32 = 32;
 
 /// Frames that are read in one turn.
 const FRAMES_A_TURN: u32 = 256;

@@ -22,6 +22,7 @@ mod heads;
 mod inbound;
 mod lookups;
 mod patience;
+mod places;
 mod reads;
 mod recent;
 mod replies;
@@ -32,7 +33,7 @@ mod shared;
 mod streams;
 mod windows;
 
-use std::{convert::Infallible, ops::Range, rc::Rc};
+use std::{collections::VecDeque, convert::Infallible, ops::Range, rc::Rc};
 
 use super::{Context, Session, session::ending_of_write};
 use crate::{
@@ -54,12 +55,16 @@ use recent::Recent;
 use replies::Replies;
 use room::{Lent, Wanted};
 use schedule::Schedule;
-use streams::Streams;
+use streams::{Slot, Streams};
 
 pub(in crate::conn) use shared::Shared;
 
 /// Look-ups of one connection at a time; while there are so many, nothing is read.
 const LOOKUPS: usize = 8;
+
+/// Turns for which answers may wait for those of the next one: with the turn that sends, room for
+/// the requests of a hundred streams.
+const HELD_TURNS: u32 = 3;
 
 /// Why the loop ended.
 #[derive(Debug)]
@@ -103,8 +108,8 @@ struct Connection<'c> {
     /// Room that was not found.
     wanted: Option<Wanted>,
     reads: Reads,
-    /// Streams with a head that found no room yet.
-    heads_waiting: usize,
+    /// Streams whose heads have not been gathered, in the order in which these were made.
+    heads: VecDeque<Slot>,
     /// Streams that a responder answers.
     exchanges: usize,
     decoder: Decoder,
@@ -117,6 +122,8 @@ struct Connection<'c> {
     /// SETTINGS_ENABLE_CONNECT_PROTOCOL was sent.
     connects: bool,
     streams: Streams,
+    /// No stream has a deadline before this, in milliseconds; some may have none that soon.
+    stream_deadline: u64,
     schedule: Schedule,
     /// What may be sent on all streams together.
     window: SendWindow,
@@ -144,6 +151,8 @@ struct Connection<'c> {
     established: u64,
     /// Since when no stream has been open.
     idle_since: u64,
+    /// Turns since the last send was submitted whose answers wait for those of the next turn.
+    held_turns: u32,
 }
 
 /// Serves requests until the connection ends; says how it is to be closed.
@@ -157,7 +166,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         lent: None,
         wanted: None,
         reads: Reads::default(),
-        heads_waiting: 0,
+        heads: VecDeque::new(),
         exchanges: 0,
         decoder: Decoder::default(),
         inbound: Inbound::default(),
@@ -166,6 +175,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         acknowledged: false,
         connects: false,
         streams: Streams::new(context.terms().limits.h2_streams),
+        stream_deadline: u64::MAX,
         schedule: Schedule::default(),
         window: SendWindow::new(INITIAL_WINDOW),
         receive: ReceiveWindow::default(),
@@ -184,6 +194,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         lookups: Vec::new(),
         established: now,
         idle_since: now,
+        held_turns: 0,
     };
     let stop = match connection.run().await {
         Ok(never) => match never {},
@@ -215,6 +226,10 @@ impl Connection<'_> {
             let more_to_read = self.read().await?;
             self.poll_exchanges()?;
             let more_to_send = self.gather()?;
+            if more_to_read && self.holds_answers() {
+                self.context.ring.yield_now().await;
+                continue;
+            }
             self.depart()?;
             if self.is_finished() {
                 return Err(Stop::Close(Ending::Linger));
@@ -239,6 +254,19 @@ impl Connection<'_> {
         self.connects = self.context.tunnels();
         let list = u32::try_from(list).unwrap_or(u32::MAX);
         self.reply(&respond::settings(streams, list, self.connects))
+    }
+
+    /// Whether the answers of this turn leave with those of the next one: it ended because it had
+    /// answered as many requests as a turn may, and others have arrived. Other connections have their
+    /// turns in between, so that a client with many streams costs few sends and delays nobody. Room
+    /// that was not found, or a send in flight, decides otherwise.
+    fn holds_answers(&mut self) -> bool {
+        let holds = self.inbound.requests >= inbound::REQUESTS_A_TURN
+            && self.held_turns < HELD_TURNS
+            && self.wanted.is_none()
+            && !self.session.writer.is_departing();
+        self.held_turns = if holds { self.held_turns + 1 } else { 0 };
+        holds
     }
 
     fn now(&self) -> u64 {
@@ -310,7 +338,10 @@ impl Connection<'_> {
         self.schedule.remove(&mut self.streams, slot);
         self.forget_read(stream)?;
         let open = self.streams.at(slot)?;
-        self.heads_waiting -= usize::from(open.kept_head.take().is_some());
+        if open.kept_head.take().is_some() {
+            self.heads.retain(|waiting| *waiting != slot);
+        }
+        let open = self.streams.at(slot)?;
         if open.answering == streams::Answering::Looking {
             open.answering = streams::Answering::Orphaned;
             open.remote_open = false;

@@ -45,6 +45,8 @@ pub(super) struct Wish {
 pub(super) struct Reads {
     flying: Vec<Reading>,
     wish: Option<Wish>,
+    /// A stream may be parked.
+    has_parked: bool,
 }
 
 impl Reads {
@@ -87,6 +89,7 @@ impl Connection<'_> {
         if self.reads.flying.len() >= MOST {
             self.schedule.remove(&mut self.streams, slot);
             self.streams.at(slot)?.parked = true;
+            self.reads.has_parked = true;
             return Ok(true);
         }
         self.seal()?;
@@ -197,6 +200,9 @@ impl Connection<'_> {
 
     /// A read has ended: streams that waited for one may begin theirs.
     fn unpark(&mut self) -> Result<(), Stop> {
+        if !std::mem::take(&mut self.reads.has_parked) {
+            return Ok(());
+        }
         for number in 0..self.streams.len() {
             let slot = self.streams.nth(number)?;
             if std::mem::take(&mut self.streams.at(slot)?.parked) {

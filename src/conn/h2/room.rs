@@ -10,8 +10,15 @@ use super::{Connection, Stop};
 use crate::{
     conn::{Session, session::while_held_up},
     ring::{Pages, Socket},
-    write::{WriteError, Writer},
+    write::{Following, WriteError, Writer},
 };
+
+/// Bytes of frames that have arrived, from which on the answers to them may take more than a record:
+/// a dozen requests whose fields the client refers to.
+const MANY_REQUESTS: usize = 512;
+
+/// Heads that wait, from which on the same holds.
+const MANY_HEADS: usize = 12;
 
 /// What was asked for and not found.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +28,8 @@ pub(super) enum Wanted {
         bytes: usize,
         /// Content behind them.
         expected: u64,
-        /// Further answers follow.
-        more: bool,
+        /// What is known to follow.
+        following: Following,
     },
     /// A message that takes so many bytes of content that is lent.
     Lend(usize),
@@ -32,8 +39,8 @@ impl Wanted {
     /// Waits until there is room.
     pub(super) fn poll(self, socket: &Socket, writer: &mut Writer) -> Poll<Result<(), WriteError>> {
         match self {
-            Self::Room { bytes, expected, more } => {
-                writer.poll_reserve(socket, bytes, expected, more)
+            Self::Room { bytes, expected, following } => {
+                writer.poll_reserve(socket, bytes, expected, following)
             }
             Self::Lend(rest) => writer.poll_reserve_to_lend(socket, rest),
         }
@@ -115,9 +122,20 @@ impl Connection<'_> {
             return Ok(true);
         }
         self.seal()?;
-        let more = !self.session.reader.plaintext().is_empty() || !self.schedule.is_empty();
-        let wanted = Wanted::Room { bytes, expected, more };
+        let wanted = Wanted::Room { bytes, expected, following: self.following() };
         self.take_room(wanted)
+    }
+
+    /// What follows the next head, as far as it has arrived.
+    fn following(&self) -> Following {
+        let arrived = self.session.reader.plaintext().len();
+        if arrived >= MANY_REQUESTS || self.heads.len() >= MANY_HEADS {
+            Following::Many
+        } else if arrived > 0 || !self.schedule.is_empty() || !self.heads.is_empty() {
+            Following::Some
+        } else {
+            Following::Nothing
+        }
     }
 
     fn take_room(&mut self, wanted: Wanted) -> Result<bool, Stop> {

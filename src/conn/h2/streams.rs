@@ -14,6 +14,7 @@ use super::{
     Stop,
     exchange::Exchange,
     flow::{ReceiveWindow, SendWindow},
+    places::Places,
     shared::Held,
 };
 
@@ -140,6 +141,8 @@ pub(super) struct Streams {
     /// Open streams by id; ids only rise, so new ones go to the end.
     index: Vec<(u32, Slot)>,
     free: Vec<Slot>,
+    /// Places that may have changed since they were last looked at.
+    touched: Places,
     most: usize,
 }
 
@@ -147,7 +150,13 @@ impl Streams {
     /// Room for so many at once.
     pub(super) fn new(most: usize) -> Self {
         let most = most.min(usize::from(NO_SLOT));
-        Self { slots: Vec::new(), index: Vec::new(), free: Vec::new(), most }
+        Self {
+            slots: Vec::new(),
+            index: Vec::new(),
+            free: Vec::new(),
+            touched: Places::default(),
+            most,
+        }
     }
 
     /// Streams that may be open at once.
@@ -234,7 +243,14 @@ impl Streams {
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Stream> {
-        self.slots.get_mut(usize::from(slot))
+        let stream = self.slots.get_mut(usize::from(slot))?;
+        self.touched.insert(slot);
+        Some(stream)
+    }
+
+    /// Takes one of the places that may have changed since they were last taken.
+    pub(super) fn take_touched(&mut self) -> Option<Slot> {
+        self.touched.take()
     }
 
     /// The stream at a place that must be taken.
