@@ -45,9 +45,9 @@ pub struct Sealer {
 
 /// One record's memory, cut into what the AEAD reads and writes.
 struct Layout<'a> {
-    /// The payload: ciphertext after sealing.
+    /// The payload, or the run of bytes that it begins with: ciphertext after sealing.
     payload: &'a mut [u8],
-    /// The inner content type of TLS 1.3, encrypted, and the tag.
+    /// The tail of the payload and the inner content type of TLS 1.3, encrypted, and the tag.
     suffix: &'a mut [u8],
     /// The nonce of the record.
     nonce: [u8; NONCE_LEN],
@@ -57,6 +57,9 @@ impl Sealer {
     /// Records kept back below the limit of the key, so that a `KeyUpdate`, an alert and what is
     /// already queued can still be sealed after [`exhausted`](Self::exhausted) turns true.
     pub const MARGIN: u64 = 1 << 10;
+
+    /// The longest tail of [`seal_with_tail`](Self::seal_with_tail): the head of an HTTP/2 frame.
+    pub const MAX_TAIL: usize = 9;
 
     /// A sealer whose first record has the number in `keys`.
     ///
@@ -100,14 +103,37 @@ impl Sealer {
         plaintext: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
-        let (layout, length) = self.lay_out(content_type, plaintext.len(), out)?;
+        self.seal_with_tail(content_type, plaintext, &[], out)
+    }
+
+    /// The same for `plaintext` and then `tail`, at most [`MAX_TAIL`](Self::MAX_TAIL) bytes that lie
+    /// elsewhere. The AEAD reads one run of bytes and few behind it, so `plaintext` is not copied.
+    ///
+    /// # Errors
+    /// As [`Self::seal`]; [`SealError::TooLong`] for a longer tail too.
+    pub fn seal_with_tail(
+        &mut self,
+        content_type: ContentType,
+        plaintext: &[u8],
+        tail: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        let whole = plaintext.len() + tail.len();
+        if tail.len() > Self::MAX_TAIL {
+            return Err(SealError::TooLong);
+        }
+        let mut behind = [0; Self::MAX_TAIL + 1];
+        behind[..tail.len()].copy_from_slice(tail);
+        let inner = self.inner_type(&[content_type as u8]).len();
+        behind[tail.len()] = content_type as u8;
+        let (layout, length) = self.lay_out(content_type, plaintext.len(), tail.len(), out)?;
         self.aead
             .seal_out_of_place_scatter(
                 aead_nonce(layout.nonce),
-                self.additional_data(content_type, plaintext.len()),
+                self.additional_data(content_type, whole),
                 plaintext,
                 layout.payload,
-                self.inner_type(&[content_type as u8]),
+                &behind[..tail.len() + inner],
                 layout.suffix,
             )
             .map_err(|_| SealError::Aead)?;
@@ -123,7 +149,7 @@ impl Sealer {
         record: &mut [u8],
         length: usize,
     ) -> Result<usize, SealError> {
-        let (layout, record_length) = self.lay_out(content_type, length, record)?;
+        let (layout, record_length) = self.lay_out(content_type, length, 0, record)?;
         self.aead
             .seal_in_place_scatter(
                 aead_nonce(layout.nonce),
@@ -157,13 +183,16 @@ impl Sealer {
         self.seal_in_place(content_type, out, length)
     }
 
-    /// Checks the limits, writes header and explicit nonce, and cuts the rest of the record.
+    /// Checks the limits, writes header and explicit nonce, and cuts the rest of the record, whose
+    /// plaintext is a run of bytes and a tail.
     fn lay_out<'a>(
         &self,
         content_type: ContentType,
-        length: usize,
+        run: usize,
+        tail: usize,
         out: &'a mut [u8],
     ) -> Result<(Layout<'a>, usize), SealError> {
+        let length = run + tail;
         if length > MAX_PLAINTEXT {
             return Err(SealError::TooLong);
         }
@@ -186,7 +215,7 @@ impl Sealer {
         // RFC 5288 section 3: nonce_explicit, or nothing.
         explicit.copy_from_slice(&nonce[NONCE_LEN - explicit.len()..]);
 
-        let (payload, suffix) = rest.split_at_mut(length);
+        let (payload, suffix) = rest.split_at_mut(run);
         Ok((Layout { payload, suffix, nonce }, record_length))
     }
 

@@ -14,12 +14,15 @@ use std::{
 use super::{
     WriteError, Writer,
     memory::WORTHWHILE,
-    sealing::{Layout, Places},
+    sealing::{FRAME_HEAD, Frames, Layout, Places},
 };
-use crate::ring::{Flight, OpenFile, ReadInto, Ring, SendBuf, SendClass, Socket};
+use crate::{
+    record::MAX_OVERHEAD,
+    ring::{Flight, OpenFile, ReadInto, Ring, SendBuf, SendClass, Socket},
+};
 
 /// Bytes before each piece: the head of a frame.
-const GAP: usize = 9;
+const GAP: usize = FRAME_HEAD;
 
 /// A read of a file into send memory, in the layout of frames.
 #[derive(Debug)]
@@ -81,6 +84,28 @@ impl FramedRead {
 }
 
 impl Writer {
+    /// Bytes to ask memory for ([`Self::poll_reserve_to_lend`]) in which so much content leaves in
+    /// frames.
+    pub(crate) fn framed(content: usize) -> usize {
+        const LEAST_RECORD: usize = 4096;
+        let records = content / LEAST_RECORD + 2;
+        content + records * (MAX_OVERHEAD + FRAME_HEAD)
+    }
+
+    /// Seals bytes that never change from where they lie, in frames, behind what was gathered. Says
+    /// how many; 0 if there is no room that is worth a frame. Only where the kernel does not seal.
+    ///
+    /// # Errors
+    /// What the record layer says.
+    pub(crate) fn seal_frames(
+        &mut self,
+        content: &[u8],
+        mut frames: Frames<'_>,
+    ) -> Result<usize, WriteError> {
+        let now = self.ring.now();
+        self.sealing.seal_frames(content, &mut frames, self.open, now)
+    }
+
     /// Begins to read a piece of a file that is to leave in frames of at most `most` bytes, once the
     /// socket has room for it and there is memory. May be dropped and called again.
     ///

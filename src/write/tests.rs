@@ -1,5 +1,7 @@
 //! A writer over a real ring and a pair of sockets; the test is the peer.
 
+mod frames;
+
 use std::{
     future::Future,
     io::Read,
@@ -62,6 +64,18 @@ impl Bench {
         limit_unsent(&socket).unwrap();
         let writer = Writer::new(&ring, &keys(0), false, timeouts);
         Self { ring, socket, writer, peer }
+    }
+
+    /// A response of so many bytes, with a head of 100, that has left.
+    async fn respond_with(
+        writer: &mut Writer,
+        socket: &Socket,
+        length: usize,
+    ) -> Result<(), WriteError> {
+        writer.reserve(socket, 100, length as u64, false).await?;
+        let mut source = Source::Pages(Rc::new(Pages::zeroed(length)), 0..length);
+        writer.queue(socket, 100, &mut source).await?;
+        writer.flush(socket).await
     }
 
     /// A response of 64 MiB, far more than the sockets hold.

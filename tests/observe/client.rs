@@ -121,6 +121,19 @@ impl Client {
         (head, self.rest.drain(..length).collect())
     }
 
+    /// Takes a frame of HTTP/2: its head and its payload.
+    pub(crate) fn frame(&mut self) -> ([u8; 9], Vec<u8>) {
+        while self.rest.len() < 9 {
+            self.fill();
+        }
+        let head: [u8; 9] = self.rest.drain(..9).collect::<Vec<_>>().try_into().unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        while self.rest.len() < length {
+            self.fill();
+        }
+        (head, self.rest.drain(..length).collect())
+    }
+
     fn fill(&mut self) {
         let mut room = vec![0; 1 << 16];
         let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);

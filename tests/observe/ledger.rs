@@ -1,13 +1,18 @@
 //! The ledger beside what the client received, for each way of content to the wire.
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, sync::Arc};
 
 use ringway::{
     config::KtlsMode,
     observe::{Anatomy, Carried, Flow, Route},
 };
 
-use crate::{client::Client, connect, folder, settled, start, stop};
+use rustls::ClientConfig;
+
+use crate::{
+    client::{Client, tls_config},
+    connect, folder, settled, start, stop,
+};
 
 /// What the client received is the independent count; how often each byte was touched is known
 /// from how the response was sent.
@@ -44,6 +49,49 @@ fn the_ledger_is_exact_for_user_space_tls() {
         }
         stop(server);
     }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Over HTTP/2 content is sealed from where it lies too, but for what is short: that is copied behind
+/// its head.
+#[test]
+fn the_ledger_is_exact_for_http2() {
+    let folder = folder();
+    let server = start(folder.path(), |config| config.limits.file_cache_max_file = 1 << 20);
+    let mut tls = ClientConfig::clone(&tls_config());
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client = Client::connect(server.addresses()[0].port(), &Arc::new(tls));
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    // Windows of 2^31-1 for each stream, and nearly that for all together.
+    client.send(&frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
+    client.send(&frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
+    let mut received = 0;
+    for (number, path) in ["/mib.bin", "/index.html", "/mib.bin"].iter().enumerate() {
+        let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
+        let block = [&path[..], b"\x01\x09localhost"].concat();
+        client.send(&frame(1, 5, 2 * number as u32 + 1, &block));
+        loop {
+            let (head, payload) = client.frame();
+            received += if head[3] == 0 { payload.len() as u64 } else { 0 };
+            if [0, 1].contains(&head[3]) && head[4] & 1 != 0 {
+                break;
+            }
+        }
+    }
+    client.close();
+    let anatomy = settled(&server, 1);
+    stop(server);
+    let short = b"<p>hello".len() as u64;
+    assert_eq!(received, (2 << 20) + short);
+    let Carried { responses, copied, straight, .. } = anatomy.ledger.carried(Route::UserCache);
+    assert_eq!((responses, copied, straight), (3, short, 2 << 20));
+    let flows = anatomy.ledger.flows(Route::UserCache);
+    assert_eq!(bytes(&flows, "cipher", "user"), received, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "user"), short);
 }
 
 /// Bytes of one kind of flow.

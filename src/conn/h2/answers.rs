@@ -29,7 +29,7 @@ pub(super) const OWN_FIELDS: usize = 160;
 pub(super) const MAX_HEAD_ROOM: usize = 15 * 1024;
 
 /// Content up to this length leaves with its head, if nothing stands in its way.
-const SHORT: u64 = 4096;
+pub(super) const SHORT: u64 = 4096;
 
 /// Bytes that are added to a head that was kept, at most: a size update, and `Server-Timing`.
 pub(super) const MOST_ADDED: usize = 1 + ServerTiming::LONGEST_LINE + 8;

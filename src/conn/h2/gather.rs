@@ -1,18 +1,20 @@
 //! What leaves next: control frames, then content by the order of the schedule, as far as windows
 //! and the turn allow.
 
-use std::rc::Rc;
+use std::{ops::Range, rc::Rc};
 
 use super::{
     Connection, Cost, Stop,
     answers::{MOST_ADDED, NO_HEAD},
+    room::Wanted,
     streams::{Answering, How, Slot},
 };
 use crate::{
     observe::{Moved, Stage},
-    parse::h2::FRAME_HEAD,
+    parse::h2::{FRAME_HEAD, MAX_FRAME_SIZE},
     respond::h2 as respond,
-    write::Piece,
+    ring::Pages,
+    write::{Frames, Piece, Writer},
 };
 
 /// Content that is gathered in one turn, before frames are read again and others have theirs.
@@ -23,6 +25,10 @@ const FRAMES_A_TURN: u32 = 64;
 
 /// Room in the open record that is worth a frame of its own.
 const WORTH_A_FRAME: usize = 4096;
+
+/// Content beyond this is sealed from where it lies. That costs a record for the head of its first
+/// frame, which costs more than a copy of less.
+const SEALED_FROM: usize = 4096;
 
 /// A frame under this that a window has cut short is paid for.
 const SMALL_FRAME: u32 = 256;
@@ -36,8 +42,8 @@ pub(super) const NO_CONTENT: Stop = Stop::defect("content ends before its range"
 /// Content of one turn, as it lies.
 enum Next {
     Copied(usize),
-    Lent(Rc<crate::ring::Pages>, std::ops::Range<usize>),
-    Read(Rc<crate::ring::OpenFile>, std::ops::Range<u64>),
+    Lent(Rc<Pages>, Range<usize>),
+    Read(Rc<crate::ring::OpenFile>, Range<u64>),
 }
 
 /// What came of a stream's turn.
@@ -156,6 +162,9 @@ impl Connection<'_> {
                 self.lend(&pages, part)?;
                 count
             }
+            Next::Lent(pages, range) if range.len().min(allowed as usize) > SEALED_FROM => {
+                return self.seal_pages(slot, &pages, range, allowed);
+            }
             Next::Lent(pages, range) => {
                 let Some(room) = self.room_for(range.len().min(frame), remaining)? else {
                     return Ok(Sent::Blocked);
@@ -185,6 +194,57 @@ impl Connection<'_> {
         };
         self.sent(slot, sent as u32, allowed)?;
         Ok(Sent::Content(sent as u64))
+    }
+
+    /// Seals frames of a stream from where its content lies: one if others have their turn next, or
+    /// else as many as one send takes.
+    fn seal_pages(
+        &mut self,
+        slot: Slot,
+        pages: &Rc<Pages>,
+        range: Range<usize>,
+        allowed: u32,
+    ) -> Result<Sent, Stop> {
+        let most = self.peer.max_frame_size.min(MAX_FRAME_SIZE) as usize;
+        let turn = if self.schedule.alternates(&self.streams, slot) {
+            self.most_of_a_frame() as usize
+        } else {
+            BYTES_A_TURN as usize
+        };
+        let others = self.schedule.len() > 1;
+        let range = range.start..range.end.min(range.start + turn.min(allowed as usize));
+        let content = pages.get(range).ok_or(NO_CONTENT)?;
+        if !self.finish_frame()? {
+            return Ok(Sent::Blocked);
+        }
+        self.seal()?;
+        let mut asked = false;
+        loop {
+            let stream = self.streams.at(slot)?;
+            let (id, mut left) = (stream.id, stream.source.remaining());
+            let mut frames = 0;
+            let mut head = |length: u32| {
+                left = left.saturating_sub(length.into());
+                frames += 1;
+                respond::data(id, length, left == 0)
+            };
+            let frames_of = Frames { most, head: &mut head };
+            let sealed = self.session.writer.seal_frames(content, frames_of)?;
+            if sealed > 0 {
+                stream.sealed += sealed as u64;
+                // One is counted with the content.
+                (1..frames).for_each(|_| self.patience.sent_frame());
+                self.sent(slot, sealed as u32, allowed)?;
+                return Ok(Sent::Content(sealed as u64));
+            }
+            if std::mem::replace(&mut asked, true) {
+                return Err(Stop::defect("memory for a frame has no room for it"));
+            }
+            let rest = if others { BYTES_A_TURN as usize } else { content.len() };
+            if !self.take_room(Wanted::Lend(Writer::framed(rest)))? {
+                return Ok(Sent::Blocked);
+            }
+        }
     }
 
     /// Takes note of content that was gathered.
@@ -255,7 +315,8 @@ impl Connection<'_> {
             How::Lent => &mut moved.lent,
             How::Read if kernel => &mut moved.read_for_kernel,
             How::Read => &mut moved.read,
-        } = stream.content;
+        } = stream.content.saturating_sub(stream.sealed);
+        moved.sealed = stream.sealed;
         self.session.clock.answered(&mut stream.clock, stream.status, kernel, moved);
         self.session.writer.carry(self.socket, &mut stream.clock, self.filled);
         if !stream.remote_open {

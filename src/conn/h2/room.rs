@@ -6,7 +6,7 @@
 
 use std::{future::poll_fn, ops::Range, pin::pin, rc::Rc, task::Poll};
 
-use super::{Connection, Stop};
+use super::{Connection, Stop, answers::SHORT};
 use crate::{
     conn::{Session, session::while_held_up},
     ring::{Pages, Socket},
@@ -122,23 +122,27 @@ impl Connection<'_> {
             return Ok(true);
         }
         self.seal()?;
-        let wanted = Wanted::Room { bytes, expected, following: self.following() };
+        let wanted = Wanted::Room { bytes, expected, following: self.following(expected) };
         self.take_room(wanted)
     }
 
-    /// What follows the next head, as far as it has arrived.
-    fn following(&self) -> Following {
+    /// What follows the next head and so much content, as far as it is known.
+    fn following(&self, expected: u64) -> Following {
         let arrived = self.session.reader.plaintext().len();
-        if arrived >= MANY_REQUESTS || self.heads.len() >= MANY_HEADS {
+        let others = arrived > 0 || self.schedule.len() > 1 || !self.heads.is_empty();
+        if arrived >= MANY_REQUESTS
+            || self.heads.len() >= MANY_HEADS
+            || (others && expected > SHORT)
+        {
             Following::Many
-        } else if arrived > 0 || !self.schedule.is_empty() || !self.heads.is_empty() {
+        } else if others || !self.schedule.is_empty() {
             Following::Some
         } else {
             Following::Nothing
         }
     }
 
-    fn take_room(&mut self, wanted: Wanted) -> Result<bool, Stop> {
+    pub(super) fn take_room(&mut self, wanted: Wanted) -> Result<bool, Stop> {
         let was_departing = self.session.writer.is_departing();
         let reserved = wanted.poll(self.socket, &mut self.session.writer);
         if !was_departing && self.session.writer.is_departing() {

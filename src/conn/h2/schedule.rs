@@ -27,11 +27,13 @@ pub(super) struct Schedule {
     waiting: u8,
     /// A bit for each urgency whose incremental streams come next.
     alternate: u8,
+    /// Streams that wait.
+    len: usize,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { lists: [[EMPTY; 2]; URGENCIES], waiting: 0, alternate: 0 }
+        Self { lists: [[EMPTY; 2]; URGENCIES], waiting: 0, alternate: 0, len: 0 }
     }
 }
 
@@ -39,6 +41,23 @@ impl Schedule {
     /// Whether no stream waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting == 0
+    }
+
+    /// Streams that wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether another stream has its turn when this one, which is next, has sent a record.
+    pub(super) fn alternates(&self, streams: &Streams, slot: Slot) -> bool {
+        let Some(stream) = streams.get(slot) else { return false };
+        let urgency = usize::from(stream.priority.urgency).min(URGENCIES - 1);
+        let [sequence, incremental] = &self.lists[urgency];
+        if stream.priority.incremental {
+            sequence.first != NO_SLOT || incremental.first != incremental.last
+        } else {
+            incremental.first != NO_SLOT
+        }
     }
 
     /// Adds a stream, unless it waits already.
@@ -51,6 +70,7 @@ impl Schedule {
         let urgency = usize::from(priority.urgency).min(URGENCIES - 1);
         let list = &mut self.lists[urgency][usize::from(priority.incremental)];
         self.waiting |= 1 << urgency;
+        self.len += 1;
         let mut before = list.last;
         if !priority.incremental {
             // Requests come in the order of their ids, so the place is nearly always the last.
@@ -78,6 +98,7 @@ impl Schedule {
             return;
         }
         let (previous, next, priority) = (stream.previous, stream.next, stream.priority);
+        self.len -= 1;
         let urgency = usize::from(priority.urgency).min(URGENCIES - 1);
         let [sequence, incremental] = &mut self.lists[urgency];
         let list = if priority.incremental { &mut *incremental } else { &mut *sequence };
@@ -203,6 +224,7 @@ mod tests {
                     },
                 }
                 prop_assert_eq!(schedule.is_empty(), waiting.is_empty());
+                prop_assert_eq!(schedule.len(), waiting.len());
                 let urgency = |slot: &Slot| streams.get(*slot).unwrap().priority.urgency;
                 let most = waiting.iter().map(urgency).min();
                 prop_assert_eq!(schedule.next().map(|slot| urgency(&slot)), most);

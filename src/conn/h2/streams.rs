@@ -87,6 +87,8 @@ pub(super) struct Stream {
     pub(super) done_at: u64,
     /// Bytes of content that were gathered, and what was done with them.
     pub(super) content: u64,
+    /// Of these, bytes that were sealed from where they lie.
+    pub(super) sealed: u64,
     pub(super) how: How,
     pub(super) status: u16,
     pub(super) head: u16,
@@ -99,7 +101,7 @@ pub(super) struct Stream {
 pub(super) enum How {
     /// A page that stands nowhere else is copied.
     Page,
-    /// A cached file's bytes are copied.
+    /// A cached file's bytes are sealed from where they lie, and copied where they are few.
     Copied,
     /// A cached file's bytes are lent to the kernel.
     Lent,
@@ -209,6 +211,7 @@ impl Streams {
             dropped: 0,
             done_at: 0,
             content: 0,
+            sealed: 0,
             how: How::Page,
             status: 0,
             head: 0,

@@ -109,6 +109,20 @@ fn the_longest_record_passes_and_a_longer_one_does_not() {
 }
 
 #[test]
+fn a_tail_counts_and_is_bounded() {
+    let mut sealer = Sealer::new(&keys(Suite::Aes128Gcm, TlsVersion::Tls13));
+    let mut out = vec![0; MAX_PLAINTEXT + 100];
+    let mut seal = |run: usize, tail: usize| {
+        let kind = ContentType::ApplicationData;
+        sealer.seal_with_tail(kind, &vec![1; run], &vec![2; tail], &mut out)
+    };
+    assert_eq!(seal(MAX_PLAINTEXT - 8, 9), Err(SealError::TooLong));
+    assert_eq!(seal(0, Sealer::MAX_TAIL + 1), Err(SealError::TooLong));
+    assert!(seal(MAX_PLAINTEXT - 9, 9).is_ok());
+    assert_eq!(sealer.sequence(), 1);
+}
+
+#[test]
 fn a_refused_record_uses_nothing_up() {
     for (suite, version) in all() {
         let mut sealer = Sealer::new(&keys(suite, version));
@@ -386,6 +400,12 @@ proptest! {
         let mut parts = vec![0; record.len() + spare];
         let length = new().seal_parts(kind, head, body, &mut parts).unwrap();
         prop_assert_eq!(&parts[..length], &record);
+
+        let tail = cut.index(plaintext.len().min(Sealer::MAX_TAIL) + 1);
+        let (run, tail) = plaintext.split_at(plaintext.len() - tail);
+        let mut tailed = vec![0; record.len() + spare];
+        let length = new().seal_with_tail(kind, run, tail, &mut tailed).unwrap();
+        prop_assert_eq!(&tailed[..length], &record);
 
         let mut record = record;
         let opened = Opener::new(&keys_at(suite, version, sequence)).open(&mut record).unwrap();

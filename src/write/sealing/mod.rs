@@ -57,6 +57,18 @@ impl Layout {
     pub(super) const PLAIN: Self = Self { gap: 0, most: usize::MAX };
 }
 
+/// Bytes of the head of a frame of HTTP/2.
+pub(super) const FRAME_HEAD: usize = 9;
+
+/// How content is divided into frames of HTTP/2.
+pub(crate) struct Frames<'f> {
+    /// Content of a frame, at most.
+    pub(crate) most: usize,
+    /// Makes the head of the next frame, which has so much content. Called in their order, once for
+    /// each.
+    pub(crate) head: &'f mut dyn FnMut(u32) -> [u8; FRAME_HEAD],
+}
+
 /// Bytes that never change and that a message can keep: pages of a file, or content of any kind.
 #[derive(Clone, Copy)]
 pub(super) enum Lasting<'c> {
@@ -210,6 +222,24 @@ impl Sealing {
         moved: &mut Moved,
     ) -> Result<usize, WriteError> {
         each!(self, sealing => sealing.lend(lasting, range, open, now, moved))
+    }
+
+    /// Seals content that never changes from where it lies, in frames; as much as there is memory for
+    /// and as leaves without exceeding `open` bytes. Says how much that was.
+    ///
+    /// # Errors
+    /// [`WriteError::Defect`] if the kernel seals, and what the record layer says.
+    pub(super) fn seal_frames(
+        &mut self,
+        content: &[u8],
+        frames: &mut Frames<'_>,
+        open: usize,
+        now: u64,
+    ) -> Result<usize, WriteError> {
+        match self {
+            Self::User(sealing) => sealing.seal_frames(content, frames, open, now),
+            Self::Kernel(_) => Err(WriteError::Defect("the kernel seals all records itself")),
+        }
     }
 
     /// Gathers a record of another type than application data. Nothing else may wait.

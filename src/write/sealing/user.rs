@@ -2,6 +2,8 @@
 
 #![expect(clippy::unused_self, reason = "both ways of sealing have the same methods")]
 
+mod frames;
+
 use std::ops::Range;
 
 use super::{COPIED, Lasting, Layout, Load, Places, class_of};
