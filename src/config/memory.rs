@@ -12,8 +12,8 @@ const CONNECTION_STATE_BYTES: usize = 8 << 10;
 pub(crate) const H2_STATE_BYTES: usize = 12 << 10;
 
 /// One of its streams, at most twice while their number grows. What a stream's head and content take
-/// besides is in [`H2_HELD_BYTES`].
-pub(crate) const H2_STREAM_BYTES: usize = 2 * 240;
+/// besides is in [`H2_HELD_BYTES`]. Also what is noted of it for reports.
+pub(crate) const H2_STREAM_BYTES: usize = 2 * (240 + 40);
 
 /// Heads in pieces, requests that wait for look-ups, heads of answers that wait for room, pages and
 /// multipart ranges that wait for windows, content of requests that its responder does not want yet,
@@ -57,7 +57,7 @@ pub(crate) const OBSERVER_BYTES: usize = 3 << 20;
 pub(crate) const SPANS_BYTES: usize = 8 << 20;
 
 /// What the last hour of a worker takes, at most, where there is an admin listener to ask for it.
-pub(crate) const HISTORY_BYTES: usize = 40 << 20;
+pub(crate) const HISTORY_BYTES: usize = 44 << 20;
 
 /// The times of a request that is not done, with the first line of its head.
 pub(crate) const OPEN_REQUEST_BYTES: usize = 512;

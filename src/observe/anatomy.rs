@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    Attention, Coarse, Counts, Endpoints, Ends, Histograms, KernelFigures, Ledger, PoolFigures,
-    Slow, Statuses, Tail, ThreadFigures, Window, WorkerSnapshot, access_log::Totals, slow::EACH,
-    spans::SpanTotals,
+    Attention, Coarse, ConnectionStreams, Counts, Endpoints, Ends, Histograms, KernelFigures,
+    Ledger, PoolFigures, Slow, Statuses, Tail, ThreadFigures, Window, WorkerSnapshot,
+    access_log::Totals, slow::EACH, spans::SpanTotals,
 };
 use crate::wall_clock::since_1970_at;
 
@@ -60,6 +60,36 @@ pub struct SlowOnWorker {
     pub slow: Slow,
 }
 
+/// The open streams of a connection, and its worker.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamsOnWorker {
+    /// Which worker.
+    pub worker: usize,
+    /// What the worker's clock showed, in nanoseconds.
+    pub now: u64,
+    /// The streams.
+    pub streams: ConnectionStreams,
+}
+
+impl StreamsOnWorker {
+    /// Those of all workers, the most open ones first.
+    fn of(workers: &[Option<Box<WorkerSnapshot>>]) -> Vec<Self> {
+        let known = workers.iter().enumerate().filter_map(|(number, worker)| {
+            let worker = worker.as_ref()?;
+            let of = move |streams: &ConnectionStreams| Self {
+                worker: number,
+                now: worker.now,
+                streams: streams.clone(),
+            };
+            Some(worker.streams.iter().map(of))
+        });
+        let mut all: Vec<Self> = known.flatten().collect();
+        all.sort_by_key(|one| std::cmp::Reverse(one.streams.open));
+        all
+    }
+}
+
 /// What all workers have noted, put together.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -98,6 +128,8 @@ pub struct Anatomy {
     pub slowest: Vec<SlowOnWorker>,
     /// Those of them that the history does not keep yet.
     pub(super) uncollected: Vec<SlowOnWorker>,
+    /// The open streams of connections that have most of them, as they are now.
+    pub streams: Vec<StreamsOnWorker>,
     /// What is wrong now, compared with the hour before.
     pub attention: Vec<Attention>,
     /// What the kernel says.
@@ -133,6 +165,7 @@ impl Anatomy {
         let mut anatomy = Self { server, uptime, workers, threads, kernel, access_log, ..empty };
         anatomy.add_up();
         anatomy.uncollected.clone_from(&slowest);
+        anatomy.streams = StreamsOnWorker::of(&anatomy.workers);
         anatomy.rank(slowest);
         anatomy
     }
@@ -167,6 +200,7 @@ impl Anatomy {
             timed_out: Coarse::default(),
             slowest: Vec::new(),
             uncollected: Vec::new(),
+            streams: Vec::new(),
             attention: Vec::new(),
             kernel: KernelFigures::default(),
             access_log: None,
@@ -188,7 +222,8 @@ impl Anatomy {
         let empty = Self { server, time: self.time, uptime: self.uptime, window, ..Self::empty() };
         let mut anatomy = Self { workers, threads, kernel, access_log, ..empty };
         anatomy.add_up();
-        // The history does not keep them.
+        // The history does not keep these.
+        anatomy.streams.clone_from(&self.streams);
         anatomy.endpoints.clone_from(&self.endpoints);
         anatomy.rank(slowest);
         anatomy

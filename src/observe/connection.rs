@@ -5,14 +5,14 @@
 //! does not matter.
 
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
 };
 
 use super::{
     Delivery, End, Ended, Moved, Observer, Phase, Sending, Stage, Taken, Why, Work,
-    request_clock::RequestClock, slow::Finished,
+    request_clock::RequestClock, slow::Finished, streams::OpenStreams,
 };
 
 /// What the peers of a TLS handshake agreed on.
@@ -64,9 +64,21 @@ pub(super) struct Connection {
     pub(super) phase: Cell<Phase>,
     /// What the kernel said of its delivery when it was last asked.
     delivery: Cell<Delivery>,
+    /// Its open streams, over HTTP/2.
+    pub(super) streams: RefCell<OpenStreams>,
 }
 
 impl Connection {
+    /// Its number on its worker, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.id
+    }
+
+    /// Requests that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.requests.get().saturating_sub(self.open.get().into())
+    }
+
     /// The client's address, if it is logged.
     pub(super) fn client(&self) -> Option<&SocketAddr> {
         self.announced.get().map(|announced| &announced.0).or(self.peer.as_ref())
@@ -173,6 +185,7 @@ impl ConnectionClock {
             why: Cell::new(None),
             phase: Cell::new(Phase::Handshake),
             delivery: Cell::default(),
+            streams: RefCell::new(OpenStreams::NONE),
         }))
     }
 

@@ -24,6 +24,7 @@ use super::{
     slow::{Slowest, Stall},
     spans::SpanFeed,
     stage::{ALWAYS, REQUEST_STAGES, SELDOM},
+    streams::{ConnectionStreams, Multiplexing},
 };
 use crate::{config::memory, tick_clock::TickClock};
 
@@ -116,6 +117,8 @@ pub struct WorkerSnapshot {
     pub connections: usize,
     /// Requests that are not done.
     pub open_requests: u32,
+    /// The open streams of connections that have most of them, over HTTP/2.
+    pub streams: Vec<ConnectionStreams>,
     /// Requests that found no clock.
     pub unobserved: u64,
     /// The slowest requests of the last minutes, of those that have not been collected.
@@ -162,6 +165,8 @@ pub(crate) struct Observer {
     /// When the worker wakes at the latest; 0: not known.
     due: Cell<u64>,
     pub(super) connections: Cell<usize>,
+    /// The connections that have open streams, over HTTP/2.
+    pub(super) multiplexing: Multiplexing,
     /// Connections that were accepted.
     accepted: Cell<u64>,
     /// Tasks are dropped, because the worker ends.
@@ -220,6 +225,7 @@ impl Observer {
             lost: Cell::new(0),
             due: Cell::new(0),
             connections: Cell::new(0),
+            multiplexing: Multiplexing::default(),
             accepted: Cell::new(0),
             ending: Cell::new(false),
             logged,
@@ -380,6 +386,7 @@ impl Observer {
             ring,
             connections,
             open_requests: noted.open.open() as u32,
+            streams: self.multiplexing.report(),
             unobserved: self.unobserved.get(),
             slowest: noted.slowest.kept().to_vec(),
             ends: noted.ends.clone(),

@@ -9,7 +9,7 @@ use std::{net::IpAddr, rc::Rc};
 
 use super::{
     Delivery, End, Endpoint, Phase, Route, Sending, Stage, Why, connection::Connection,
-    stage::REQUEST_STAGES,
+    stage::REQUEST_STAGES, streams::NO_PLACE,
 };
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
@@ -40,10 +40,14 @@ pub(super) struct OpenRequest {
     pub(super) requests_before: u64,
     pub(super) turns_before: u64,
     pub(super) lost_before: u64,
+    /// Requests of its connection that had ended when it arrived.
+    pub(super) siblings_before: u64,
     /// What the worker had lost when a wait began that is not for the worker.
     lost_apart: u64,
     /// The identifier of its stream in HTTP/2, else 0.
     pub(super) stream: u32,
+    /// Its place among the open streams of its connection.
+    pub(super) place: u16,
     pub(super) status: u16,
     /// Why and where it was refused, or ends without its answer.
     pub(super) end: Option<End>,
@@ -75,8 +79,10 @@ impl Default for OpenRequest {
             requests_before: 0,
             turns_before: 0,
             lost_before: 0,
+            siblings_before: 0,
             lost_apart: 0,
             stream: 0,
+            place: NO_PLACE,
             status: 0,
             end: None,
             delivery: None,
@@ -132,6 +138,14 @@ impl OpenRequest {
         }
         self.stage = stage;
         passed
+    }
+
+    /// Notes the stage that began `now` where it stands among the open streams of its connection.
+    pub(super) fn notes_stage(&self, now: u64) {
+        if let Some(connection) = &self.connection {
+            let mut streams = connection.streams.borrow_mut();
+            streams.note(self.place, |noted| (noted.stage, noted.entered) = (self.stage, now));
+        }
     }
 
     /// A wait that is not for the worker begins, or ends if the request was in it: `left`. The worker has

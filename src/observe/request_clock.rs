@@ -16,6 +16,7 @@ use super::{
     request::OpenRequest,
     slow::{Class, Finished},
     stage::REQUEST_STAGES,
+    streams::{NO_PLACE, Siblings, StreamNow},
 };
 
 /// The clock of one request; empty if requests are not observed, if too many are open, or once a
@@ -65,6 +66,7 @@ impl RequestClock {
         request.first_byte = if open == 0 { turn.saturating_sub(since) } else { 0 };
         connection.open.set(open + 1);
         (request.number, request.stream) = (number, stream);
+        request.siblings_before = connection.ended();
         (request.requests_before, request.turns_before) = observer.progress();
         connection.phase.set(Phase::Idle);
         request.connection = Some(Rc::clone(connection));
@@ -88,6 +90,40 @@ impl RequestClock {
             request.waits_apart(left, lost, in_turn);
         }
         request.enter(stage, now);
+        if request.place != NO_PLACE {
+            request.notes_stage(now);
+        }
+    }
+
+    /// The request takes this place among the open streams of its connection. Until its answer has been
+    /// gathered, [`flows`](Self::flows) notes how it goes on.
+    pub(crate) fn stays(&mut self, place: u16) {
+        let Some(request) = &mut self.0 else { return };
+        let Some(connection) = &request.connection else { return };
+        request.place = place;
+        let stream = StreamNow {
+            stream: request.stream,
+            window: 0,
+            bytes: 0,
+            arrived: request.arrived,
+            entered: request.entered(),
+            stage: request.stage(),
+        };
+        connection.observer.multiplexing.opens(connection, place, stream);
+    }
+
+    /// Of its answer so many bytes of content have been gathered, and its own window and its
+    /// connection's allow so many more.
+    #[inline]
+    pub(crate) fn flows(&self, bytes: u64, own: u32, connections: u32) {
+        let Some(request) = self.0.as_ref().filter(|request| request.place != NO_PLACE) else {
+            return;
+        };
+        if let Some(connection) = &request.connection {
+            let mut streams = connection.streams.borrow_mut();
+            streams.note(request.place, |noted| (noted.bytes, noted.window) = (bytes, own));
+            streams.set_window(connections);
+        }
     }
 
     /// A wait for bytes of the client ends, and `stage` begins. What lies between their arrival and
@@ -198,7 +234,9 @@ impl RequestClock {
     /// What a batch carries from here on.
     #[inline]
     pub(super) fn take(&mut self) -> Option<Box<OpenRequest>> {
-        self.0.take()
+        let mut request = self.0.take()?;
+        leaves_its_place(&mut request);
+        Some(request)
     }
 }
 
@@ -208,6 +246,17 @@ impl Drop for RequestClock {
         if let Some(request) = self.0.take() {
             abandoned(request, None);
         }
+    }
+}
+
+/// The request is no longer among the open streams of its connection.
+#[inline]
+fn leaves_its_place(request: &mut OpenRequest) {
+    if request.place != NO_PLACE
+        && let Some(connection) = &request.connection
+    {
+        connection.observer.multiplexing.closes(connection, request.place);
+        request.place = NO_PLACE;
     }
 }
 
@@ -244,6 +293,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
 /// noted.
 #[cold]
 pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>) {
+    leaves_its_place(&mut request);
     let Some(connection) = request.connection.take() else { return };
     let observer = &*connection.observer;
     connection.open.set(connection.open.get() - 1);
@@ -289,7 +339,11 @@ fn tell(
     if slowest.wants(finished.class(), finished.waited()) {
         let logged = request.logged_head();
         let head = if logged.is_empty() { request.head() } else { logged };
-        slowest.keep(&finished, head, connection.observer.connections.get());
+        // It has been counted among those that ended.
+        let ended = connection.ended().saturating_sub(request.siblings_before + 1);
+        let siblings = (request.stream > 0)
+            .then(|| Siblings::of(&connection.streams.borrow(), request.stream, ended));
+        slowest.keep(&finished, head, connection.observer.connections.get(), siblings);
     }
 }
 

@@ -4,7 +4,7 @@
 //! own. A request that is faster than all of its class costs finding its class and a comparison.
 
 use super::{
-    Agreed, End, Endpoint, Route, Shares, Stage, Work,
+    Agreed, End, Endpoint, Route, Shares, Siblings, Stage, Work,
     request::{HEAD_KEPT, Parts},
     stage::REQUEST_STAGES,
     trace::Trace,
@@ -175,6 +175,8 @@ pub struct Slow {
     pub connections: usize,
     /// The longest turn that overlaps it.
     pub stall: Option<Stall>,
+    /// The other streams of its connection when it ended, over HTTP/2.
+    pub siblings: Option<Siblings>,
 }
 
 /// The slowest requests of one worker.
@@ -228,7 +230,13 @@ impl Slowest {
     }
 
     /// Keeps a request, in the place of the fastest one of its class if there is no room.
-    pub(super) fn keep(&mut self, finished: &Finished, head: &[u8], connections: usize) {
+    pub(super) fn keep(
+        &mut self,
+        finished: &Finished,
+        head: &[u8],
+        connections: usize,
+        siblings: Option<Siblings>,
+    ) {
         let stall = self.stall_within(finished.arrived, finished.ended);
         let trace = Trace::of_head(head);
         let mut slow = Slow {
@@ -238,6 +246,7 @@ impl Slowest {
             trace,
             connections,
             stall,
+            siblings,
         };
         slow.head_len = head.len().min(HEAD_KEPT);
         slow.head[..slow.head_len].copy_from_slice(&head[..slow.head_len]);
@@ -357,7 +366,7 @@ mod tests {
                     Finished { complete: true, status: 200, ..finished(1_000_000, total) };
                 class(&mut one);
                 if slowest.wants(one.class(), one.waited()) {
-                    slowest.keep(&one, b"GET / HTTP/1.1", 1);
+                    slowest.keep(&one, b"GET / HTTP/1.1", 1, None);
                 }
             }
         }
@@ -384,7 +393,7 @@ mod tests {
     #[test]
     fn what_is_long_ago_is_forgotten() {
         let mut slowest = Slowest::default();
-        slowest.keep(&finished(1_000, 900), b"", 0);
+        slowest.keep(&finished(1_000, 900), b"", 0, None);
         slowest.forget(1_000 + REMEMBERED - 1);
         assert_eq!(slowest.kept().len(), 1);
         slowest.forget(1_000 + REMEMBERED);
@@ -396,9 +405,9 @@ mod tests {
         let mut slowest = Slowest::default();
         slowest.stalled(Stall { ended: 500, took: 100, work: Some(Work::Stage(Stage::Decode)) });
         slowest.stalled(Stall { ended: 900, took: 200, work: None });
-        slowest.keep(&finished(480, 60), b"", 0);
-        slowest.keep(&finished(399, 50), b"", 0);
-        slowest.keep(&finished(2_000, 1_800), b"", 0);
+        slowest.keep(&finished(480, 60), b"", 0, None);
+        slowest.keep(&finished(399, 50), b"", 0, None);
+        slowest.keep(&finished(2_000, 1_800), b"", 0, None);
         let stalls: Vec<_> =
             slowest.kept().iter().map(|slow| slow.stall.map(|stall| stall.took)).collect();
         assert_eq!(stalls, [Some(100), None, Some(200)]);
@@ -408,7 +417,7 @@ mod tests {
     #[test]
     fn heads_are_cut() {
         let mut slowest = Slowest::default();
-        slowest.keep(&finished(10, 5), &[b'x'; 500], 0);
+        slowest.keep(&finished(10, 5), &[b'x'; 500], 0, None);
         assert_eq!(slowest.kept()[0].head_len, HEAD_KEPT);
     }
 

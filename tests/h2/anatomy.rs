@@ -1,9 +1,16 @@
-//! `ringway anatomy --http2`: the program as a client of the program.
+//! `ringway anatomy --http2`, the program as a client of the program; and what the report says of the
+//! streams of a connection.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use ringway_bench_h2::frame::setting;
 use serde_json::Value;
 
-use crate::server::{Server, run};
+use crate::server::{PATIENCE, Server, run};
 use crate::site::Site;
+use crate::target::Target;
 
 /// A site with a film of 4 MiB.
 fn with_film(options: &[&str]) -> Server {
@@ -117,4 +124,72 @@ fn several_at_once_need_http2() {
     let output = run(&["anatomy", "https://localhost/", "-n", "20"]);
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && err.contains("--http2"), "{err}");
+}
+
+/// `/anatomy.json` of a server with `--admin`.
+fn report(server: &Server) -> Value {
+    let mut socket = UnixStream::connect(server.site.outside().join("admin")).unwrap();
+    socket.write_all(b"GET /anatomy.json HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn open_streams_and_the_siblings_of_slow_requests_are_reported() {
+    const WINDOW: u32 = 10_000;
+    let site = Site::new();
+    site.noise("film.bin", FILM);
+    let admin = format!("--admin=unix:{}", site.outside().join("admin").display());
+    let target = Target::start(site, &[&admin]);
+    let server = target.server();
+    let mut peer = target.connect_with(&[(setting::INITIAL_WINDOW_SIZE, WINDOW)]);
+    peer.generous = false;
+    let films: Vec<u32> = (0..3).map(|_| peer.ask("/film.bin")).collect();
+    peer.until(|peer| films.iter().all(|film| peer.answers[film].body.len() == WINDOW as usize));
+    // The last one is open wide, so that the connection's window shuts.
+    peer.open_window(films[2], 1 << 24);
+    peer.until(|peer| peer.data.iter().map(|(_, length)| length).sum::<usize>() == 65_535);
+    // Asked for behind all that, so that the server has noted it.
+    peer.ping(*b"anything");
+    peer.until(|peer| !peer.pongs.is_empty());
+    let report_now = report(server);
+    let [connection] = &report_now["streams"].as_array().unwrap()[..] else {
+        panic!("{}", report_now["streams"])
+    };
+    assert_eq!((&connection["open"], &connection["window_bytes"]), (&3.into(), &0.into()));
+    let streams = connection["streams"].as_array().unwrap();
+    let bytes = [u64::from(WINDOW), u64::from(WINDOW), 65_535 - 2 * u64::from(WINDOW)];
+    for ((stream, film), bytes) in streams.iter().zip(&films).zip(bytes) {
+        assert_eq!((&stream["stream"], &stream["stage"]), (&(*film).into(), &"window".into()));
+        assert_eq!(stream["bytes"], bytes, "{stream}");
+        assert_eq!(stream["window_bytes"] == 0, *film != films[2], "{stream}");
+        assert!(stream["stage_ns"].as_u64() <= stream["open_ns"].as_u64(), "{stream}");
+    }
+
+    // The first film ends while the second is shut: that is its sibling, and the third has ended.
+    peer.open_window(0, 1 << 26);
+    assert_eq!(peer.answer(films[2]).body.len(), FILM);
+    peer.open_window(films[0], 1 << 24);
+    assert_eq!(peer.answer(films[0]).body.len(), FILM);
+    peer.ping(*b"and then");
+    peer.until(|peer| peer.pongs.len() == 2);
+    let after = report(server);
+    assert_eq!(after["streams"][0]["open"], 1, "{}", after["streams"]);
+    let slowest = after["slowest"].as_array().unwrap();
+    let first = slowest.iter().find(|slow| slow["stream"] == films[0]).unwrap();
+    assert_eq!(first["dominant"], "window", "{first}");
+    let siblings = &first["beside"]["siblings"];
+    assert_eq!((&siblings["open"], &siblings["ended"]), (&1.into(), &1.into()), "{siblings}");
+    let furthest = &siblings["furthest"][0];
+    assert_eq!((&furthest["stream"], &furthest["stage"]), (&films[1].into(), &"window".into()));
+
+    // Nothing is left of a connection that has ended.
+    peer.close();
+    peer.until(|peer| peer.end.is_some());
+    let deadline = Instant::now() + PATIENCE;
+    while report(server)["streams"] != Value::Array(Vec::new()) {
+        assert!(Instant::now() < deadline, "{}", report(server)["streams"]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

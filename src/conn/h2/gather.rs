@@ -269,6 +269,7 @@ impl Connection<'_> {
         let stream = self.streams.at(slot)?;
         stream.window.take(count);
         stream.content += u64::from(count);
+        stream.clock.flows(stream.content, stream.window.available(), self.window.available());
         stream.moved = stream.moved.saturating_add(count);
         if stream.moved >= GOOD_PIECE {
             (stream.moved, stream.shut) = (0, 0);

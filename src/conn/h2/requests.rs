@@ -249,6 +249,8 @@ impl Connection<'_> {
         stream.remote_open = !facts.end_stream;
         stream.sum = ContentSum::new(facts.content_length);
         stream.clock = clock;
+        stream.clock.stays(slot);
+        stream.clock.flows(0, stream.window.available(), self.window.available());
         Some(slot)
     }
 

@@ -201,6 +201,8 @@ impl Figures {
             ring: self.ring.since(earlier.ring),
             connections: self.connections,
             open_requests: self.open_requests,
+            // They are as they are now, whatever time is asked for.
+            streams: Vec::new(),
             unobserved: self.unobserved.saturating_sub(earlier.unobserved),
             slowest: Vec::new(),
             ends: Ends::of(counted.ends()),

@@ -56,7 +56,15 @@ fn span(since: u64, until: u64) -> Span {
 fn slow(total: u64) -> Slow {
     let mut finished = Finished { total, complete: true, status: 200, ..Finished::default() };
     finished.parts[Stage::Process.part().unwrap()] = total;
-    Slow { finished, head: [0; 112], head_len: 0, trace: None, connections: 0, stall: None }
+    Slow {
+        finished,
+        head: [0; 112],
+        head_len: 0,
+        trace: None,
+        connections: 0,
+        stall: None,
+        siblings: None,
+    }
 }
 
 /// Requests, and the seconds of the window.

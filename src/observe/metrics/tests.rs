@@ -62,8 +62,15 @@ fn a_slow_request_of_a_trace_is_an_exemplar() {
     let trace = Trace::parse(format!("00-{id}-b7ad6b7169203331-01").as_bytes());
     let total = 123_000_000;
     let finished = Finished { total, ..Finished::default() };
-    let slow =
-        Slow { finished, head: [0; HEAD_KEPT], head_len: 0, trace, connections: 1, stall: None };
+    let slow = Slow {
+        finished,
+        head: [0; HEAD_KEPT],
+        head_len: 0,
+        trace,
+        connections: 1,
+        stall: None,
+        siblings: None,
+    };
     let mut anatomy = anatomy(&[total]);
     anatomy.slowest.push(SlowOnWorker { worker: 0, ago: std::time::Duration::ZERO, slow });
     let anatomy = Arc::new(anatomy);

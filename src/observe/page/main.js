@@ -101,6 +101,7 @@ function redraw() {
   drawJourney(answer);
   drawEndpoints(answer.endpoints);
   drawSlowest(answer);
+  drawStreams(answer);
   drawLedger(answer, shownSeconds());
   drawWorkers(answer, shownSeconds());
   drawPools(answer);

@@ -19,6 +19,7 @@ pub(super) const PAGE: &str = concat!(
     include_str!("workers.js"),
     include_str!("pools.js"),
     include_str!("endpoints.js"),
+    include_str!("streams.js"),
     include_str!("slowest.js"),
     include_str!("main.js"),
     "</script>\n</body>\n</html>\n",

@@ -144,6 +144,7 @@ function beside(request, now) {
   const where = request.number === 1 ? "the first request of its connection" : `request ${number(request.number)} of its connection`;
   lines.push(["Where", `worker ${request.worker}, ${where}, ${request.protocol} over ${request.tls}`]);
   lines.push(["In the log", `connection=${request.connection} number=${request.number}${request.stream ? ` stream=${request.stream}` : ""}, ${request.time}`]);
+  if (beside.siblings) lines.push(["Its siblings", siblingsOf(beside.siblings)]);
   const stall = beside.stall
     ? ` The loop stood still for ${time(beside.stall.ns)}, mostly ${stalledIn(beside.stall)}.`
     : "";

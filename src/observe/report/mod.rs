@@ -4,6 +4,7 @@
 mod ledger;
 mod pools;
 mod slow;
+mod streams;
 mod worker;
 
 use std::time::{Duration, SystemTime};
@@ -57,6 +58,7 @@ impl Anatomy {
             }),
             "pools": each(&self.server.pools, pools::value),
             "kernel": self.kernel_value(),
+            "streams": each(&self.streams, streams::value),
             "slowest": each(&self.slowest, |slow| slow::value(slow, self.time)),
             "access_log": self.access_log.map(|lines| json!({
                 "written": lines.written,

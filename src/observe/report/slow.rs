@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::{each, seconds, stall, time};
+use super::{each, seconds, stall, streams, time};
 use crate::observe::{
     Blame, SlowOnWorker, request_clock::route_name, slow::Finished, stage::REQUEST_STAGES,
 };
@@ -54,6 +54,11 @@ pub(super) fn value(on: &SlowOnWorker, now: SystemTime) -> Value {
             "turns": finished.turns,
             "connections": on.slow.connections,
             "stall": on.slow.stall.map(stall),
+            "siblings": on.slow.siblings.as_ref().map(|siblings| json!({
+                "open": siblings.open,
+                "ended": siblings.ended,
+                "furthest": each(siblings.streams(), |stream| streams::stream(stream, finished.ended)),
+            })),
         },
     })
 }
