@@ -179,6 +179,12 @@ fn block(server: &RunningServer, open_files: Option<u64>) -> StartBlock {
         memory: server.memory_ceiling(),
         log_format: config.log_format,
         admin: match server.admin_address() {
+            Some(address) if config.observe.guards_admin() => {
+                let token = config.observe.admin_token.as_ref().map(|_| "the token");
+                let certificate = config.observe.admin_client_ca.as_ref().map(|_| "a certificate");
+                let asked: Vec<_> = token.into_iter().chain(certificate).collect();
+                Some(format!("https://{address}/ for clients with {}", asked.join(" and ")))
+            }
             Some(address) => Some(format!("http://{address}/")),
             None => config.observe.admin.as_ref().map(ToString::to_string),
         },

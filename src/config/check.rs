@@ -71,6 +71,9 @@ impl Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 const MAX_LISTENERS: usize = 64;
+
+/// The most ports that a process may listen at, and connect to, beside those of the start.
+const MAX_ALLOWED: usize = 64;
 const MAX_WORKERS: usize = 1_024;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -126,6 +129,9 @@ impl Config {
             checks.note_of(format_args!("pool.{name}"), pool.check());
         }
         checks.note(self.observe.check());
+        checks.note(self.observe.check_admin());
+        checks.note(within("allow-bind", self.process.allow_bind.len(), 0, MAX_ALLOWED));
+        checks.note(within("allow-connect", self.process.allow_connect.len(), 0, MAX_ALLOWED));
         checks.found
     }
 }

@@ -59,6 +59,9 @@ pub(crate) const SPANS_BYTES: usize = 8 << 20;
 /// What the last hour of a worker takes, at most, where there is an admin listener to ask for it.
 pub(crate) const HISTORY_BYTES: usize = 44 << 20;
 
+/// Connections to an admin listener that speaks TLS, 16 at most.
+const ADMIN_TLS_BYTES: usize = 16 * (HANDSHAKE_BYTES + CLIENT_CERTIFICATE_BYTES);
+
 /// The times of a request that is not done, with the first line of its head.
 pub(crate) const OPEN_REQUEST_BYTES: usize = 512;
 
@@ -240,6 +243,7 @@ impl MemoryCeiling {
         let requests = limits.open_requests().saturating_mul(request);
         let spans = if config.observe.otlp.is_some() { SPANS_BYTES } else { 0 };
         let history = if config.observe.admin.is_some() { HISTORY_BYTES } else { 0 };
+        let admin = if config.observe.guards_admin() { ADMIN_TLS_BYTES } else { 0 };
         let observation = OBSERVER_BYTES.saturating_add(history).saturating_add(requests);
         let handshake = HANDSHAKE_BYTES + if asks_clients { CLIENT_CERTIFICATE_BYTES } else { 0 };
         let limited = if limits.connections_per_address > 0 { ADDRESS_BYTES } else { 0 };
@@ -264,7 +268,7 @@ impl MemoryCeiling {
             ("HTTP/2", if config.http2 { h2 } else { 0 }),
             ("handshakes", limits.handshakes_of(workers).saturating_mul(handshake)),
             ("listings", of_each(listings)),
-            ("observation", of_each(observation).saturating_add(spans)),
+            ("observation", of_each(observation).saturating_add(spans + admin)),
             ("workers", of_each(WORKER_BYTES)),
         ];
         let parts = parts.map(|(what, bytes)| MemoryPart { what, bytes: bytes as u64 });

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod auth;
 mod check;
 mod collector;
@@ -44,7 +45,9 @@ pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{DISK_THREADS_BYTES, HASHING_THREADS, HASHING_WAITING};
 pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES, REQUEST_STATE_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
-pub use observe::{AccessLogTarget, AdminAddress, AdminAddressError, ObserveOptions};
+pub(crate) use admin::AdminToken;
+pub use admin::{AdminAddress, AdminAddressError};
+pub use observe::{AccessLogTarget, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};
 pub(crate) use pool::NAME_ADDRESSES;
 pub use pool::{Balance, ForwardedForm, HealthOptions, PoolOptions};

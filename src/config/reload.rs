@@ -34,6 +34,8 @@ impl Config {
         note("limits.max_connections_per_address, from or to 0", differs, COUNTED);
         let (old, now) = (&self.observe, &new.observe);
         note("observe.admin", old.admin != now.admin, OPENED);
+        note("observe.admin_token", old.admin_token != now.admin_token, OPENED);
+        note("observe.admin_client_ca", old.admin_client_ca != now.admin_client_ca, OPENED);
         note("observe.access_log", old.access_log != now.access_log, OPENED);
         let differs = old.access_log_one_in != now.access_log_one_in;
         note("observe.access_log_sample", differs, THREADS);

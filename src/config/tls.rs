@@ -185,8 +185,8 @@ impl super::Config {
         }
     }
 
-    /// The demand of the whole server, which holds for names that no site has, then those of sites, each
-    /// once; None among them where nothing is demanded.
+    /// The demand of the whole server, which holds for names that no site has, then those of sites and of an
+    /// admin listener with TLS, each once; None among them where nothing is demanded.
     pub(crate) fn demands(&self) -> Vec<Option<ClientAuth>> {
         let mut demands = vec![self.client_auth.clone()];
         let mut seen: std::collections::HashSet<_> =
@@ -197,6 +197,9 @@ impl super::Config {
                 demands.push(clients.cloned());
             }
         }
+        let admin = self.observe.admin_clients();
+        demands
+            .extend(admin.filter(|clients| seen.insert(clients.as_ref().map(ClientAuth::demand))));
         demands
     }
 }

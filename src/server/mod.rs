@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 #[cfg(feature = "service")]
 mod applications;
 mod builder;

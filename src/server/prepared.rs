@@ -152,7 +152,7 @@ impl Prepared {
         if let Some(address) = &self.config.observe.admin
             && self.admin.is_none()
         {
-            self.admin = Some(AdminSocket::bind(address).map_err(StartError::Admin)?);
+            self.admin = Some(AdminSocket::bind(address, None).map_err(StartError::Admin)?);
         }
         Ok(())
     }

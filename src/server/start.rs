@@ -10,7 +10,7 @@ use std::{
 #[cfg(feature = "service")]
 use super::watchdog::Watchdog;
 use super::{
-    Confinement, Handle, Prepared, RunningServer, StartError,
+    Confinement, Handle, Prepared, RunningServer, StartError, admin,
     host::ControlGroups,
     ktls,
     listeners::Listening,
@@ -31,7 +31,7 @@ use crate::{
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile, Rules},
-        admin::{Admin, AdminSocket},
+        admin::Admin,
         spans::{SpanExporter, SpanFeed},
     },
     record,
@@ -68,8 +68,7 @@ pub(super) fn prepare(mut config: Config) -> Result<Prepared, StartError> {
     // Root makes the kernel load its TLS by asking for it; others do not.
     let (ktls, tls_path) = ktls::plan(config.ktls)?;
     let listening = Listening::bind(&config, &[], workers).map_err(StartError::Bind)?;
-    let admin = config.observe.admin.as_ref().filter(|address| address.as_tcp().is_some());
-    let admin = admin.map(AdminSocket::bind).transpose().map_err(StartError::Admin)?;
+    let admin = admin::bind(&config, &tls)?;
     Ok(Prepared {
         config,
         asked,

@@ -24,6 +24,7 @@ mod site_clients;
 mod trusting;
 
 mod abuse;
+mod admin_elsewhere;
 mod certificates;
 mod clients_certificates;
 mod content;

@@ -21,6 +21,8 @@ const MOST: u64 = 64 << 20;
 pub(super) enum AskError {
     /// Nobody listens there, or the connection failed.
     Io(AdminAddress, io::Error),
+    /// It is an address of another host.
+    Elsewhere(AdminAddress),
     /// What came is no report.
     Answer(AdminAddress, String),
 }
@@ -33,6 +35,10 @@ impl fmt::Display for AskError {
                 "{address} does not answer: {error}; start the server with --admin {address}, or \
                  name the address that it has"
             ),
+            Self::Elsewhere(address) => write!(
+                f,
+                "{address} is no address of this host: run it there, by ssh -t HOST ringway top"
+            ),
             Self::Answer(address, what) => {
                 write!(f, "{address} is no admin listener of Ringway: {what}")
             }
@@ -43,6 +49,9 @@ impl fmt::Display for AskError {
 /// Asks for a path and takes the report apart.
 pub(super) fn ask(address: &AdminAddress, path: &str) -> Result<Value, AskError> {
     let failed = |error| AskError::Io(address.clone(), error);
+    if !address.is_local() {
+        return Err(AskError::Elsewhere(address.clone()));
+    }
     let answer = match (address.as_tcp(), address.as_unix()) {
         (Some(tcp), _) => TcpStream::connect_timeout(&tcp, PATIENCE).and_then(|stream| {
             stream.set_read_timeout(Some(PATIENCE))?;

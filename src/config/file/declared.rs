@@ -230,6 +230,26 @@ pub(super) fn observe() -> Vec<Key<Config>> {
             |config: &mut Config, text| put(&mut config.observe.admin, text.parse().map(Some)),
         ),
         Key::text(
+            "admin_token",
+            Some("admin-token"),
+            Kind::Path,
+            "",
+            "File with a token that clients of the admin address have to send, over TLS with the server's \
+             certificate; an address that other hosts reach needs this or admin_client_ca",
+            |config, text| put(&mut config.observe.admin_token, Ok::<_, String>(Some(text.into()))),
+        ),
+        Key::text(
+            "admin_client_ca",
+            Some("admin-client-ca"),
+            Kind::Path,
+            "",
+            "Demand a certificate by an authority in this PEM file of clients of the admin address, over \
+             TLS likewise",
+            |config, text| {
+                put(&mut config.observe.admin_client_ca, Ok::<_, String>(Some(text.into())))
+            },
+        ),
+        Key::text(
             "access_log",
             Some("access-log"),
             Kind::Path,

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::Door;
 use crate::observe::{Exposition, Span};
 
 /// Bytes of a request head, at most.
@@ -35,8 +36,13 @@ pub(super) enum Asked {
 }
 
 /// Reads a request head. `local_names`: its host must be one of this machine's own, because a page
-/// from elsewhere may make a browser connect here under a name of its choice.
-pub(super) fn ask(stream: &mut impl Read, local_names: bool) -> io::Result<Asked> {
+/// from elsewhere may make a browser connect here under a name of its choice. A request that the door
+/// does not admit is refused, whatever it asks for.
+pub(super) fn ask(
+    stream: &mut (impl Read + ?Sized),
+    local_names: bool,
+    door: Option<&Door>,
+) -> io::Result<Asked> {
     let mut bytes = Vec::with_capacity(1024);
     let mut piece = [0; 1024];
     loop {
@@ -53,12 +59,21 @@ pub(super) fn ask(stream: &mut impl Read, local_names: bool) -> io::Result<Asked
                 return Ok(Asked::Refused(431));
             }
             Err(_) => return Ok(Asked::Refused(400)),
-            Ok(httparse::Status::Complete(_)) => return Ok(judge(&request, local_names)),
+            Ok(httparse::Status::Complete(_)) => return Ok(judge(&request, local_names, door)),
         }
     }
 }
 
-fn judge(request: &httparse::Request<'_, '_>, local_names: bool) -> Asked {
+fn judge(
+    request: &httparse::Request<'_, '_>,
+    local_names: bool,
+    door: Option<&Door>,
+) -> Asked {
+    let credentials =
+        request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
+    if door.is_some_and(|door| !door.admits(credentials.map(|field| field.value))) {
+        return Asked::Refused(401);
+    }
     let host = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("host"));
     if local_names && !host.is_some_and(|host| is_local(host.value)) {
         return Asked::Refused(421);
@@ -114,7 +129,7 @@ fn is_local(host: &[u8]) -> bool {
 
 /// Sends an answer.
 pub(super) fn answer(
-    stream: &mut impl Write,
+    stream: &mut (impl Write + ?Sized),
     status: u16,
     media_type: &str,
     body: &str,
@@ -123,6 +138,7 @@ pub(super) fn answer(
     let reason = match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
         404 => "Not Found",
         405 => "Method Not Allowed",
         421 => "Misdirected Request",
@@ -131,10 +147,14 @@ pub(super) fn answer(
         _ => "Error",
     };
     let length = body.len();
-    let allow = if status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
+    let more = match status {
+        401 => "WWW-Authenticate: Bearer realm=\"ringway\"\r\n",
+        405 => "Allow: GET, HEAD\r\n",
+        _ => "",
+    };
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\
-         {allow}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+         {more}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
          Cross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
@@ -149,7 +169,7 @@ mod tests {
     use super::*;
 
     fn asked(head: &str) -> Asked {
-        ask(&mut head.as_bytes(), true).unwrap()
+        ask(&mut head.as_bytes(), true, None).unwrap()
     }
 
     #[test]
@@ -164,7 +184,7 @@ mod tests {
         assert_eq!(asked("HEAD /m HTTP/1.1\r\nhost: [::1]:9\r\n\r\n"), path("/m", true));
         assert_eq!(asked("GET /m HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), path("/m", false));
         let mut unix = &b"GET /m HTTP/1.1\r\nHost: anything\r\n\r\n"[..];
-        assert_eq!(ask(&mut unix, false).unwrap(), path("/m", false));
+        assert_eq!(ask(&mut unix, false, None).unwrap(), path("/m", false));
         let accept = "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1";
         let asked = asked(&format!("GET /m HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n"));
         let exposition = Exposition::OpenMetrics;

@@ -1,16 +1,19 @@
-//! The admin listener: `/metrics`, `/anatomy.json`, `/history.json` and the page that draws it, on loopback or a
-//! Unix socket.
+//! The admin listener: `/metrics`, `/anatomy.json`, `/history.json` and the page that draws it, on loopback, on a
+//! Unix socket, or for other hosts behind a [`Door`].
 //!
 //! The invariant: it cannot hold up serving. It has threads of its own with blocking sockets, at
 //! most `MOST` connections at a time, a time for each, and no state; its answers are made when
 //! it is asked for.
 
+mod door;
 mod http;
+
+pub(crate) use door::Door;
 
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
@@ -35,6 +38,7 @@ use rustix::{
 
 use super::{Anatomy, Span, page::PAGE};
 use crate::config::AdminAddress;
+use door::{Secured, Timed};
 use http::Asked;
 
 /// Connections at a time.
@@ -45,6 +49,9 @@ const BACKLOG: i32 = 128;
 
 /// For each read and each write of a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For a whole connection of TCP, so that slow clients do not keep the others out for long.
+const WHOLE: Duration = Duration::from_secs(30);
 
 /// The source of the answers.
 pub(crate) trait Source: Send + Sync + 'static {
@@ -102,37 +109,49 @@ enum Listener {
 pub(crate) struct AdminSocket {
     address: AdminAddress,
     listener: Listener,
+    door: Option<Door>,
 }
 
 impl AdminSocket {
-    /// Listens at `address`.
+    /// Listens at `address`, and lets those in who pass the door. A Unix socket has none.
     ///
     /// # Errors
     /// The address cannot be used.
-    pub(crate) fn bind(address: &AdminAddress) -> Result<Self, AdminError> {
+    pub(crate) fn bind(address: &AdminAddress, door: Option<Door>) -> Result<Self, AdminError> {
         let listener = Listener::bind(address)
             .map_err(|error| AdminError { address: address.clone(), error })?;
-        Ok(Self { address: address.clone(), listener })
+        Ok(Self { address: address.clone(), listener, door })
     }
 }
 
-/// A connection of either kind.
-trait Stream: Read + Write + Send {
-    /// Whether browsers reach it, so that the name in the request matters.
-    fn is_tcp(&self) -> bool;
+/// A connection of any kind.
+#[allow(clippy::large_enum_variant, reason = "16 at most")]
+enum Stream {
+    Tcp(Timed),
+    Secured(Secured),
+    Unix(UnixStream),
 }
 
-impl Stream for TcpStream {
-    fn is_tcp(&self) -> bool {
-        true
+impl Stream {
+    fn as_io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Secured(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
+
+    /// Says that nothing follows, where the connection has a word for that.
+    fn end(&mut self) -> io::Result<()> {
+        let Self::Secured(stream) = self else { return Ok(()) };
+        stream.conn.send_close_notify();
+        stream.flush()
     }
 }
 
-impl Stream for UnixStream {
-    fn is_tcp(&self) -> bool {
-        false
-    }
-}
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
 
 /// An admin listener that listens. Dropping it ends it; connections that it serves are finished
 /// within their time.
@@ -149,14 +168,14 @@ impl Admin {
     /// # Errors
     /// The thread cannot be started.
     pub(crate) fn start(socket: AdminSocket, source: Arc<dyn Source>) -> Result<Self, AdminError> {
-        let AdminSocket { address, listener } = socket;
+        let AdminSocket { address, listener, door } = socket;
         let failed = |error| AdminError { address: address.clone(), error };
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let stop = Arc::new(stop);
         let (bound, stopped) = (listener.address(), Arc::clone(&stop));
         let thread = thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || listener.serve(&stopped, &source))
+            .spawn(move || listener.serve(&stopped, &source, door.map(Arc::new).as_ref()))
             .map_err(failed)?;
         Ok(Self { address: bound, stop, thread: Some(thread) })
     }
@@ -192,27 +211,29 @@ impl Listener {
         }
     }
 
-    fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    fn accept(&self, door: Option<&Arc<Door>>) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
+                let stream = Timed::new(stream, PATIENCE, WHOLE);
+                match door {
+                    Some(door) => door.secure(stream).map(Stream::Secured),
+                    None => Ok(Stream::Tcp(stream)),
+                }
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
+                Ok(Stream::Unix(stream))
             }
         }
     }
 
-    fn serve(self, stop: &OwnedFd, source: &Arc<dyn Source>) {
+    fn serve(self, stop: &OwnedFd, source: &Arc<dyn Source>, door: Option<&Arc<Door>>) {
         let live = Arc::new(AtomicUsize::new(0));
         while self.wait(stop) {
-            let mut stream = match self.accept() {
+            let mut stream = match self.accept(door) {
                 Ok(stream) => stream,
                 Err(error) => {
                     log::debug!("admin: accept: {error}");
@@ -221,18 +242,24 @@ impl Listener {
                 }
             };
             if live.load(Ordering::Relaxed) >= MOST {
-                let text = "Too many connections to the admin listener.\n";
-                let _ = http::answer(&mut stream, 503, "text/plain", text, false);
+                // A handshake would hold up those behind.
+                if !matches!(stream, Stream::Secured(_)) {
+                    let text = "Too many connections to the admin listener.\n";
+                    let _ = http::answer(stream.as_io(), 503, "text/plain", text, false);
+                }
                 continue;
             }
             live.fetch_add(1, Ordering::Relaxed);
             let place = Place(Arc::clone(&live));
-            let source = Arc::clone(source);
+            let (source, door) = (Arc::clone(source), door.map(Arc::clone));
             let spawned =
                 thread::Builder::new().name("admin-connection".to_owned()).spawn(move || {
                     let _place = place;
-                    if let Err(error) = respond(&mut *stream, &*source) {
-                        log::debug!("admin: {error}");
+                    if let Err(error) = respond(&mut stream, &*source, door.as_deref()) {
+                        match &door {
+                            Some(door) => door.refused(&error),
+                            None => log::debug!("admin: {error}"),
+                        }
                     }
                 });
             if let Err(error) = spawned {
@@ -289,18 +316,25 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(UnixListener::from(socket))
 }
 
-fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::Result<()> {
-    let local_names = stream.is_tcp();
-    let (path, query, head_only, exposition) = match http::ask(&mut stream, local_names)? {
+fn respond(stream: &mut Stream, source: &dyn Source, door: Option<&Door>) -> io::Result<()> {
+    // Browsers reach an address of TCP. With TLS the certificate has the name that they ask for.
+    let local_names = matches!(stream, Stream::Tcp(_));
+    let asked = http::ask(stream.as_io(), local_names, door)?;
+    let (path, query, head_only, exposition) = match asked {
         Asked::Path { path, query, head_only, exposition } => (path, query, head_only, exposition),
         Asked::Refused(status) => {
             let text = match status {
+                401 => "This needs the token of the admin listener.\n",
                 405 => "Only GET and HEAD are answered here.\n",
                 421 => "Use localhost, 127.0.0.1 or [::1] as the host's name.\n",
                 431 => "The request head is too large.\n",
                 _ => "This is no request that can be answered.\n",
             };
-            return http::answer(&mut stream, status, "text/plain; charset=utf-8", text, false);
+            if let (401, Some(door)) = (status, door) {
+                door.refused(&"a request without the token, or with a wrong one");
+            }
+            http::answer(stream.as_io(), status, "text/plain; charset=utf-8", text, false)?;
+            return stream.end();
         }
         Asked::Gone => return Ok(()),
     };
@@ -323,7 +357,8 @@ fn respond(mut stream: &mut (dyn Stream + 'static), source: &dyn Source) -> io::
             (404, "text/plain; charset=utf-8", text.to_owned())
         }
     };
-    http::answer(&mut stream, status, media_type, &body, head_only)
+    http::answer(stream.as_io(), status, media_type, &body, head_only)?;
+    stream.end()
 }
 
 #[cfg(test)]

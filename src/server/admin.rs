@@ -1,0 +1,29 @@
+//! The admin listener's socket of TCP, with what clients from elsewhere have to pass.
+
+use super::{StartError, tls::Tls};
+use crate::{
+    config::{AdminAddress, AdminToken, ClientAuth, Config, Demand},
+    observe::admin::{AdminSocket, Door},
+};
+
+/// Binds the admin listener's address, if it is one of TCP, and reads its token.
+///
+/// # Errors
+/// The address cannot be used, or the token's file cannot be read.
+pub(super) fn bind(config: &Config, tls: &Tls) -> Result<Option<AdminSocket>, StartError> {
+    let address = config.observe.admin.as_ref();
+    let Some(address) = address.filter(|address: &&AdminAddress| address.as_tcp().is_some()) else {
+        return Ok(None);
+    };
+    let door = match config.observe.admin_clients() {
+        Some(clients) => {
+            let token = config.observe.admin_token.as_deref();
+            let token = token.map(AdminToken::load).transpose().map_err(StartError::Config)?;
+            let demand = clients.as_ref().map_or(Demand::NONE, ClientAuth::demand);
+            let shared = tls.config();
+            Some(Door::new(Box::new(move || shared.current(demand, false)), token))
+        }
+        None => None,
+    };
+    AdminSocket::bind(address, door).map(Some).map_err(StartError::Admin)
+}
