@@ -4,6 +4,16 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs)]
 
+#[cfg(all(feature = "cli", feature = "fuzzing"))]
+pub mod config {
+    pub use crate::config::file_hold;
+}
+
+#[cfg(feature = "fuzzing")]
+pub mod conn {
+    pub use crate::conn::sites_hold;
+}
+
 pub mod decode {
     pub use crate::decode::{BodyDecoder, BodyError};
 }

@@ -56,6 +56,8 @@ fn every_option_finds_its_place() {
         "--no-h2",
         "--log-format=json",
         "--admin=unix:/run/ringway.sock",
+        "--admin-token=token",
+        "--admin-client-ca=scrapers.pem",
         "--access-log=-",
         "--access-log-sample=100",
         "--access-log-slow=250ms",
@@ -91,6 +93,8 @@ fn every_option_finds_its_place() {
     assert_eq!(config.log_format, LogFormat::Json);
     let observe = ObserveOptions {
         admin: Some("unix:/run/ringway.sock".parse().unwrap()),
+        admin_token: Some("token".into()),
+        admin_client_ca: Some("scrapers.pem".into()),
         access_log: Some(AccessLogTarget::Stdout),
         access_log_one_in: 100,
         access_log_slow: std::time::Duration::from_millis(250),

@@ -130,8 +130,8 @@ impl Config {
         }
         checks.note(self.observe.check());
         checks.note(self.observe.check_admin());
-        checks.note(within("allow-bind", self.process.allow_bind.len(), 0, MAX_ALLOWED));
-        checks.note(within("allow-connect", self.process.allow_connect.len(), 0, MAX_ALLOWED));
+        checks.note(within("allow_bind", self.process.allow_bind.len(), 0, MAX_ALLOWED));
+        checks.note(within("allow_connect", self.process.allow_connect.len(), 0, MAX_ALLOWED));
         checks.found
     }
 }

@@ -180,6 +180,14 @@ impl Config {
             let bytes = PASSWORDS_BYTES as u64;
             ceiling.parts.push(MemoryPart { what: "passwords", bytes });
         }
+        let errors = self.error_contents();
+        if !errors.is_empty() {
+            // Those in use, and those of the next configuration.
+            let bytes =
+                errors.iter().map(|content| content.memory()).fold(0, usize::saturating_add);
+            let bytes = bytes.saturating_mul(2) as u64;
+            ceiling.parts.push(MemoryPart { what: "error pages", bytes });
+        }
         if !self.sites.is_empty() {
             let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();
             let each = self.sites.len().saturating_add(routes).saturating_mul(SITE_BYTES);
@@ -322,6 +330,12 @@ impl fmt::Display for Bytes {
 mod tests {
     use super::Bytes;
     use crate::config::{CertificatePair, CertificateSource, ClientAuth, Config, IoMode, Limits};
+    }
+
+    #[test]
+    use crate::config::{
+        CertificatePair, CertificateSource, ClientAuth, Config, ErrorContent, Limits,
+    };
 
     #[test]
     fn the_total_is_the_sum_of_the_parts_and_grows_with_the_workers() {
@@ -373,6 +387,21 @@ mod tests {
         assert_eq!(ceiling.total() - ring.memory_ceiling(2).total(), threads);
         assert_eq!(ring.memory_ceiling_where(2, true), ceiling);
         assert!(ceiling.to_string().contains(", disk threads 33 MiB"), "{ceiling}");
+    }
+
+    #[test]
+    fn pages_of_errors_are_counted_once_each() {
+        let mut config = Config::default();
+        let without = config.memory_ceiling(2).total();
+        let mut site = crate::config::Site::default();
+        site.errors.insert(404, ErrorContent::File("a".into()));
+        site.errors.insert(405, ErrorContent::File("a".into()));
+        site.errors.insert(503, ErrorContent::Text("0123456789".into()));
+        config.sites = vec![site.clone()];
+        let ceiling = config.memory_ceiling(2);
+        let part = ceiling.parts().iter().find(|part| part.what == "error pages").unwrap();
+        assert_eq!(part.bytes, 2 * ((64 << 10) + 20));
+        assert!(ceiling.total() > without);
     }
 
     #[test]

@@ -12,6 +12,9 @@ mod check;
 mod collector;
 #[cfg(feature = "cli")]
 pub(crate) mod file;
+#[cfg(all(feature = "cli", feature = "fuzzing"))]
+#[doc(hidden)]
+pub use file::hold as file_hold;
 mod limits;
 mod lints;
 mod listen;
@@ -33,6 +36,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub(crate) use admin::AdminToken;
+pub use admin::{AdminAddress, AdminAddressError};
 pub use auth::AuthOptions;
 pub(crate) use auth::{AuthUser, PasswordHash};
 pub use check::ConfigError;
@@ -45,8 +50,6 @@ pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{DISK_THREADS_BYTES, HASHING_THREADS, HASHING_WAITING};
 pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES, REQUEST_STATE_BYTES};
 pub use memory::{MemoryCeiling, MemoryPart};
-pub(crate) use admin::AdminToken;
-pub use admin::{AdminAddress, AdminAddressError};
 pub use observe::{AccessLogTarget, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};
 pub(crate) use pool::NAME_ADDRESSES;
@@ -55,9 +58,9 @@ pub use process::{LandlockMode, ProcessOptions, UserSpec, UserSpecError};
 pub use rate::{RateKey, RateKeyError, RateOptions};
 pub use site::{FieldLine, FieldLineError, SiteOptions};
 pub use sites::{
-    Action, FieldRules, FilesOptions, Fixed, Redirect, RedirectPart, RedirectStatus,
-    RedirectTarget, RedirectTargetError, Route, RoutePath, RoutePathError, ServiceId, Site,
-    SiteName, SiteNameError,
+    Action, CachePattern, CachePatternError, CacheRule, ErrorContent, FieldRules, FilesOptions,
+    Fixed, Redirect, RedirectPart, RedirectStatus, RedirectTarget, RedirectTargetError, Route,
+    RoutePath, RoutePathError, ServiceId, Site, SiteName, SiteNameError,
 };
 pub use timeouts::Timeouts;
 pub use tls::{

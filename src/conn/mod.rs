@@ -37,6 +37,9 @@ pub(crate) use context::DRAIN_GRACE;
 pub(crate) use hello::{Hello, await_hello};
 pub(crate) use ktls_plan::KtlsPlan;
 pub(crate) use plain::{await_first_bytes, serve_plain};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use sites::hold as sites_hold;
 pub(crate) use sites::{Generation, SitePlan};
 
 pub(crate) use crate::process::site::Via;

@@ -5,8 +5,9 @@
 //! exact length of the content that a GET gets, and a response that has no content by definition
 //! (204, 304) has none.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
+use super::caching::RuleNumber;
 use super::facts::{File, FileFacts, Made, Representation};
 use super::media_type;
 use super::multipart::{Boundary, Multipart};
@@ -106,9 +107,11 @@ struct Fields<'f> {
     /// `Retry-After`, in seconds (RFC 9110 section 10.2.3). What was short may be there again in one.
     retry: Option<u64>,
     /// `WWW-Authenticate` (RFC 9110 section 11.6.1).
-    challenge: Option<&'f str>,
+    challenge: Option<Arc<str>>,
     /// The operator's fields on caching, which are meant for the site's files.
     cacheable: bool,
+    /// The operator's rule on caching for this file.
+    rule: Option<RuleNumber>,
     /// `X-Content-Type-Options: nosniff`, for what might be anything else.
     nosniff: bool,
     /// A policy that lets the page do nothing but have a style.
@@ -268,8 +271,15 @@ impl<'f, F: File> Answer<'f, F> {
 
     /// The same with a challenge, at most 128 bytes.
     #[must_use]
-    pub(crate) fn challenging(mut self, challenge: Option<&'f str>) -> Self {
+    pub(crate) fn challenging(mut self, challenge: Option<Arc<str>>) -> Self {
         self.head.fields.challenge = challenge;
+        self
+    }
+
+    /// The same with the operator's rule on caching, where it speaks of a file.
+    #[must_use]
+    pub(super) fn cached_by(mut self, rule: Option<RuleNumber>) -> Self {
+        self.head.fields.rule = rule.filter(|_| self.head.fields.cacheable);
         self
     }
 
@@ -350,7 +360,7 @@ impl AnswerHead<'_> {
         if fields.nosniff && !site.rules(NOSNIFF) {
             sink.field(NOSNIFF, b"nosniff");
         }
-        site.write_own_fields(fields.cacheable, sink);
+        site.write_fields_cached(fields.cacheable, fields.rule, sink);
     }
 }
 
@@ -400,7 +410,7 @@ impl Fields<'_> {
         if let Some(seconds) = self.retry {
             sink.field_u64("Retry-After", seconds);
         }
-        if let Some(challenge) = self.challenge {
+        if let Some(challenge) = &self.challenge {
             sink.field("WWW-Authenticate", challenge.as_bytes());
         }
         if self.inert {

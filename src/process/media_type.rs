@@ -9,6 +9,9 @@ pub(crate) const DEFAULT: &str = "application/octet-stream";
 /// The type of the pages that Ringway writes itself.
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
+/// The type of texts that the operator wrote.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+
 /// The longest extension of the table, in bytes.
 const MAX_EXTENSION: usize = 11;
 

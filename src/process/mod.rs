@@ -12,6 +12,7 @@
 //! | what the request asks for | [`interest`] | RFC 9110 section 5.3 |
 //! | what kind of thing it is | [`media_type`] | RFC 9110 section 8.3 |
 //! | which of its codings to send | [`negotiate`] | RFC 9110 section 12.5.3 |
+//! | how long it may be cached | `caching` | RFC 9111 section 5.2 |
 //! | which version it is | [`validator`] | RFC 9110 section 8.8 |
 //! | whether the client needs it | [`conditional`] | RFC 9110 section 13 |
 //! | which bytes of it | [`range`], [`multipart`] | RFC 9110 section 14 |
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub(crate) mod caching;
 pub mod conditional;
 pub mod facts;
 pub mod interest;

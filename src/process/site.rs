@@ -13,6 +13,7 @@
 //! against the representation that was chosen for this client.
 
 use super::answer::{Answer, FieldSink};
+use super::caching::{Caching, RuleNumber};
 use super::conditional::{self, Outcome};
 use super::facts::{File, FileFacts, Found};
 use super::interest::Interest;
@@ -30,6 +31,9 @@ mod tests;
 
 /// The site's own page for what is not found, in the served folder itself.
 pub const NOT_FOUND_PAGE: &str = "404.html";
+
+/// The field that rules on caching set.
+const CACHE_CONTROL: &str = "Cache-Control";
 
 /// What a request came in by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +131,8 @@ pub struct Site {
     pub listing: bool,
     /// Whether a page stands in for every path that names no file.
     pub single_page: bool,
+    /// What files have in `Cache-Control`, by path and type.
+    pub(crate) caching: Caching,
     own_fields: Vec<OwnField>,
     /// Names of fields that the operator leaves out.
     left_out: Vec<Box<str>>,
@@ -232,6 +238,12 @@ impl Site {
 
     /// The answer of a file that is there.
     fn file<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
+        let rule = self.caching.choose(asked.path, file.facts().media_type());
+        self.content(asked, file).cached_by(rule)
+    }
+
+    /// The same without a rule on caching.
+    fn content<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
         let facts = file.facts();
         let Asked { method, ref interest, now, .. } = *asked;
         let siblings = facts.siblings();
@@ -298,10 +310,25 @@ impl Site {
 
     /// Writes the operator's fields; those on caching only if `cacheable`.
     pub fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
+        self.write_fields_cached(cacheable, None, sink);
+    }
+
+    /// The same with a rule on caching, which stands for other lines of `Cache-Control`.
+    pub(super) fn write_fields_cached(
+        &self,
+        cacheable: bool,
+        rule: Option<RuleNumber>,
+        sink: &mut impl FieldSink,
+    ) {
+        let ruled = rule.and_then(|rule| self.caching.value(rule));
         for field in &self.own_fields {
-            if cacheable || !field.caching {
+            let replaced = ruled.is_some() && field.name.eq_ignore_ascii_case(CACHE_CONTROL);
+            if (cacheable || !field.caching) && !replaced {
                 sink.field(&field.name, &field.value);
             }
+        }
+        if let Some(value) = ruled {
+            sink.field(CACHE_CONTROL, value);
         }
     }
 }

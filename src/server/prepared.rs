@@ -196,7 +196,8 @@ fn allowed(config: &Config) -> Allowed {
     let mut read = folders.clone();
     read.push(PathBuf::from("/proc/self/net"));
     read.extend_from_slice(&config.process.allow_read);
-    read.extend(config.error_files().into_iter().flat_map(|file| folders_of(file)));
+    let pages = config.error_contents();
+    read.extend(pages.iter().filter_map(|page| page.file()).flat_map(|file| folders_of(file)));
     if config.observe.anatomy {
         // Whether a worker's thread had its processor, and who works for its ring.
         read.push(PathBuf::from("/proc/self/task"));

@@ -53,7 +53,10 @@ fn a_token_is_asked_for() {
     }
     let (server, admin) = serve("admin_token = 'token'", |_| {});
     let block = &server.start_block;
-    assert!(block.contains(&format!("https://0.0.0.0:{admin}/ for clients with the token")), "{block}");
+    assert!(
+        block.contains(&format!("https://0.0.0.0:{admin}/ for clients with the token")),
+        "{block}"
+    );
     let right = format!("Authorization: Bearer {TOKEN}");
     // curl offers HTTP/2 by itself.
     for version in ["--http1.1", "--http2"] {
@@ -110,7 +113,8 @@ fn a_certificate_is_asked_for() {
     let foreign = ["--cert", &file("foreign.pem"), "--key", &file("foreign.key")];
     let token = ["-H", &right];
     for version in [&["--tlsv1.3"][..], &["--tls-max", "1.2"]] {
-        let ask = |options: &[&[&str]]| curl(&server, admin, &[version, &options.concat()].concat()).0;
+        let ask =
+            |options: &[&[&str]]| curl(&server, admin, &[version, &options.concat()].concat()).0;
         assert_eq!(ask(&[&own, &token]), "200", "{version:?}");
         assert_eq!(ask(&[&own]), "401", "{version:?}");
         assert_eq!(ask(&[&token]), "000", "{version:?}");
@@ -156,7 +160,8 @@ impl Prometheus {
     fn start(folder: &Path, scrape: &str) -> Self {
         let port = port::to_listen_at();
         let config = folder.join("prometheus.yml");
-        fs::write(&config, format!("global:\n  scrape_interval: 1s\nscrape_configs:\n{scrape}")).unwrap();
+        fs::write(&config, format!("global:\n  scrape_interval: 1s\nscrape_configs:\n{scrape}"))
+            .unwrap();
         let path = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
         let child = Command::new("prometheus")
             .arg(path("config.file", config))
@@ -207,17 +212,15 @@ fn a_prometheus_scrapes_it_as_documented() {
     let example = document.split("```yaml\nscrape_configs:\n").nth(1).unwrap();
     let example = example.split("```").next().unwrap();
     let place = |name: &str| folder.join(name).display().to_string();
+    let mut scrape = format!("  {}", example.trim_start());
     for (word, own) in [
         ("/etc/prometheus/ringway.token", place("token")),
         ("/etc/prometheus/ringway-ca.pem", server.identity.cert.display().to_string()),
         ("web1.example.com:9443", format!("localhost:{admin}")),
     ] {
         assert!(example.contains(word), "{word}: {example}");
+        scrape = scrape.replace(word, &own);
     }
-    let scrape = example
-        .replace("/etc/prometheus/ringway.token", &place("token"))
-        .replace("/etc/prometheus/ringway-ca.pem", &server.identity.cert.display().to_string())
-        .replace("web1.example.com:9443", &format!("localhost:{admin}"));
     let prometheus = Prometheus::start(folder, &scrape);
     prometheus.targets("\"health\":\"up\"");
     drop(prometheus);

@@ -35,6 +35,7 @@ mod framing;
 mod guard;
 mod hostile;
 mod hung;
+mod keys;
 mod ktls;
 mod leak;
 mod lifecycle;

@@ -126,6 +126,28 @@ fn a_head_without_end_is_refused_at_its_limit() {
     refused(&server, &[414], endless.as_bytes());
 }
 
+/// Bounds of heads as they are configured; what keeps them is served.
+#[test]
+fn heads_are_bounded_as_configured() {
+    let options = ["--max-head", "2KiB", "--max-fields", "10", "--max-target", "300"];
+    let server = Server::plain(&options);
+    for (target, lines, status) in [
+        (250, String::new(), 404),
+        (350, String::new(), 414),
+        (10, format!("X: {}\r\n", "a".repeat(1_500)), 404),
+        (10, format!("X: {}\r\n", "a".repeat(3_000)), 431),
+        (10, "X: y\r\n".repeat(9), 404),
+        (10, "X: y\r\n".repeat(10), 431),
+    ] {
+        let path = "a".repeat(target);
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+        let mut client = server.connect();
+        client.send(request.as_bytes());
+        let answer = client.response("GET");
+        assert_eq!(answer.status, status, "{target} {} bytes", lines.len());
+    }
+}
+
 #[test]
 fn expectations() {
     let server = Server::plain(&[]);

@@ -19,6 +19,12 @@ impl Response {
         value
     }
 
+    /// The values of all fields of this name.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.fields.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// All fields, in their order.
     #[allow(dead_code, reason = "for the tests of HTTP/2, which compare both protocols")]
     pub(crate) fn fields(&self) -> &[(String, String)] {

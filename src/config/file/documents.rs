@@ -53,6 +53,13 @@ fn parts() -> Vec<Part> {
     parts
 }
 
+/// All keys with their tables, as the schema has them.
+#[cfg(test)]
+pub(super) fn keys() -> Vec<(&'static str, &'static str)> {
+    let each = parts().into_iter();
+    each.flat_map(|part| part.rows.into_iter().map(move |row| (part.name, row.key))).collect()
+}
+
 /// The reference of all settings, in Markdown.
 pub(crate) fn reference() -> String {
     let mut text = String::new();
@@ -105,7 +112,8 @@ fn takes(kind: Kind) -> String {
         Kind::Tables(name) => format!("`[[{name}]]`"),
         Kind::Named(name) => format!("`[{name}.NAME]`"),
         Kind::Headers => "a name, a list, or a table".to_owned(),
-        Kind::Errors => "`{ 404 = \"404.html\" }`".to_owned(),
+        Kind::Errors => "`{ 404 = \"404.html\", 503 = { text = \"…\" } }`".to_owned(),
+        Kind::Caching => "a text, or `{ \"/assets/*\" = \"…\", \"text/html\" = \"…\" }`".to_owned(),
         Kind::Pairs => "`{ cert = \"…\", key = \"…\" }`, or a list".to_owned(),
     }
 }
@@ -191,7 +199,12 @@ fn shape(kind: Kind) -> String {
         ),
         Kind::Errors => format!(
             "\"type\": \"object\", \"additionalProperties\": false, \"patternProperties\": \
-             {{\"^[45][0-9][0-9]$\": {TEXT}}}"
+             {{\"^[45][0-9][0-9]$\": {{\"anyOf\": [{TEXT}, {{\"type\": \"object\", \
+             \"additionalProperties\": false, \"minProperties\": 1, \"maxProperties\": 1, \"properties\": \
+             {{\"text\": {TEXT}, \"html\": {TEXT}}}}}]}}}}"
+        ),
+        Kind::Caching => format!(
+            "\"anyOf\": [{TEXT}, {{\"type\": \"object\", \"additionalProperties\": {TEXT}}}]"
         ),
         Kind::Pairs => {
             let pair = format!(

@@ -29,11 +29,20 @@ impl Fault {
     }
 }
 
+/// Faults that are shown; a file that is no configuration at all has one for each of its characters.
+const MOST_SHOWN: usize = 100;
+
+/// Characters of a line that are shown before a fault, and in all.
+const SHOWN_BEFORE: usize = 120;
+const SHOWN: usize = 200;
+
 /// All that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Faults {
     file: PathBuf,
     placed: Vec<Placed>,
+    /// Further ones, which are not shown.
+    more: usize,
 }
 
 /// A fault with its line.
@@ -43,8 +52,10 @@ struct Placed {
     line: usize,
     /// In characters, from 1.
     column: usize,
-    /// The line itself.
+    /// The line itself, or what is shown of it.
     text: String,
+    /// Characters of that before the fault.
+    indent: usize,
     /// Characters of the line that are at fault.
     width: usize,
     problem: String,
@@ -54,13 +65,15 @@ struct Placed {
 impl Faults {
     pub(super) fn new(file: &Path, text: &str, mut faults: Vec<Fault>) -> Self {
         faults.sort_by_key(|fault| fault.at.start);
+        let more = faults.len().saturating_sub(MOST_SHOWN);
+        faults.truncate(MOST_SHOWN);
         let placed = faults.into_iter().map(|fault| Placed::new(text, fault)).collect();
-        Self { file: file.to_owned(), placed }
+        Self { file: file.to_owned(), placed, more }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.placed.len()
+        self.placed.len() + self.more
     }
 
     /// One JSON object for each, in an array.
@@ -86,8 +99,12 @@ impl Placed {
         let column = before[line_start..].chars().count() + 1;
         let end = floor(text, fault.at.end).max(start);
         let marked = after[..end - start].lines().next().map_or(0, |line| line.chars().count());
+        let left_out = (column - 1).saturating_sub(SHOWN_BEFORE);
+        let shown = line_text.chars().skip(left_out).take(SHOWN).collect();
+        let indent = column - 1 - left_out;
         let Fault { problem, advice, .. } = fault;
-        Self { line, column, text: line_text.to_owned(), width: marked.max(1), problem, advice }
+        let width = marked.clamp(1, SHOWN - SHOWN_BEFORE);
+        Self { line, column, text: shown, indent, width, problem, advice }
     }
 }
 
@@ -106,14 +123,17 @@ impl fmt::Display for Faults {
             if number > 0 {
                 f.write_char('\n')?;
             }
-            let Placed { line, column, text, width, problem, advice } = placed;
+            let Placed { line, column, text, indent, width, problem, advice } = placed;
             writeln!(f, "{}:{line}:{column}: {problem}", self.file.display())?;
             // A tab is shown as one column, as it is counted.
             let shown: String =
                 text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
             writeln!(f, "{line:>5} | {shown}")?;
             let marks = "^".repeat(*width);
-            write!(f, "      | {:indent$}{marks} {advice}", "", indent = column - 1)?;
+            write!(f, "      | {:indent$}{marks} {advice}", "")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n{}: {} more; mend these first", self.file.display(), self.more)?;
         }
         Ok(())
     }

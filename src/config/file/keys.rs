@@ -59,8 +59,10 @@ pub(crate) enum Kind {
     Named(&'static str),
     /// A name or several of `[headers.NAME]`, or such a table in place.
     Headers,
-    /// Files by status.
+    /// Contents by status.
     Errors,
+    /// A text, or texts by pattern.
+    Caching,
     /// Pairs of certificate and key: a table with both, or a list of them.
     Pairs,
 }

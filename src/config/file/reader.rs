@@ -189,7 +189,8 @@ fn wanted(kind: Kind) -> &'static str {
         Kind::Lines => "a table of names and texts",
         Kind::Table(_) | Kind::Pairs => "a table",
         Kind::Tables(_) => "a list of tables",
-        Kind::Errors => "a table of statuses and files",
+        Kind::Errors => "a table of statuses with files or texts",
+        Kind::Caching => "a text in quotes, or a table of patterns and texts",
         Kind::Named(_) => "tables by name",
         Kind::Headers => "a name, a list of names, or a table",
     }

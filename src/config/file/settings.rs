@@ -177,7 +177,9 @@ pub(super) fn key_of(option: &str) -> String {
     }
     for section in sections() {
         let mut rows = section.keys.iter().map(|key| key.row);
-        if let Some(row) = rows.find(|row| row.option == Some(option)) {
+        // What only the file has is called by its key.
+        let name = |row: &Row| row.option.unwrap_or(row.key);
+        if let Some(row) = rows.find(|row| name(row) == option) {
             let of_site = section.table.starts_with("site");
             let table = if of_site { "" } else { section.table };
             let dot = if table.is_empty() { "" } else { "." };

@@ -1,17 +1,18 @@
 //! The keys of sites, of their routes, and of field rules.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use super::{
     declared::client_mode,
     keys::{Key, Kind, Row, rows, within},
+    pages,
     reader::Reader,
     settings::{flag, inner, number, pairs, push, put, word},
     tree::{Item, Value},
 };
 use crate::config::{
-    Action, ClientAuth, FieldLine, FieldRules, FilesOptions, Fixed, Redirect, RedirectStatus,
-    RedirectTarget, Route, RoutePath, Site, SiteClients, sites::STRICT,
+    Action, CacheRule, ClientAuth, ErrorContent, FieldLine, FieldRules, FilesOptions, Fixed,
+    Redirect, RedirectStatus, RedirectTarget, Route, RoutePath, Site, SiteClients, sites::STRICT,
 };
 
 /// How the files of a folder are presented: keys of a route, and options of `serve DIR`.
@@ -84,7 +85,8 @@ struct RouteDraft {
     ready: bool,
     headers: FieldRules,
     cache_control: Option<FieldLine>,
-    errors: BTreeMap<u16, PathBuf>,
+    caching: Vec<CacheRule>,
+    errors: BTreeMap<u16, ErrorContent>,
 }
 
 impl Default for RouteDraft {
@@ -104,6 +106,7 @@ impl Default for RouteDraft {
             ready: false,
             headers: FieldRules::default(),
             cache_control: None,
+            caching: Vec::new(),
             errors: BTreeMap::new(),
         }
     }
@@ -154,10 +157,15 @@ fn route() -> Vec<Key<RouteDraft>> {
         "auth" Kind::Text("AUTH"), "" =>
             |draft, text| put(&mut draft.auth, Ok::<_, String>(Some(text.to_owned()))),
             "The users that it is for, [auth.NAME]";
-        "cache_control" Kind::Text("VALUE"), "" =>
-            |draft, text| put(&mut draft.cache_control, FieldLine::new("Cache-Control", text).map(Some)),
-            "Cache-Control of files, redirects and fixed answers, never of errors";
     };
+    keys.push(Key::item(
+        "cache_control",
+        Kind::Caching,
+        pages::CACHE_CONTROL,
+        |draft: &mut RouteDraft, item, reader, _| {
+            pages::cache_control(&mut draft.cache_control, &mut draft.caching, item, reader);
+        },
+    ));
     keys.push(Key::item(
         "headers",
         Kind::Headers,
@@ -169,32 +177,13 @@ fn route() -> Vec<Key<RouteDraft>> {
     keys.push(Key::item(
         "errors",
         Kind::Errors,
-        ERRORS,
+        pages::ERRORS,
         |draft: &mut RouteDraft, item, reader, _| {
-            error_pages(&mut draft.errors, item, reader);
+            pages::errors(&mut draft.errors, item, reader);
         },
     ));
     keys.extend(within(files(), |draft: &mut RouteDraft| &mut draft.files));
     keys
-}
-
-/// What `errors` means at a site and at a route.
-const ERRORS: &str = "Files that are the content of errors, by status: { 404 = \"404.html\" }; a route's come \
-                      before its site's. They are read at the start and by a reload, at most 64 KiB each";
-
-/// Reads files by status.
-fn error_pages(pages: &mut BTreeMap<u16, PathBuf>, item: &Item, reader: &mut Reader) {
-    let Some(table) = reader.as_table(item) else { return };
-    for entry in &table.entries {
-        let Ok(status) = entry.key.parse() else {
-            let problem = format!("{:?} is no status", entry.key);
-            reader.fault(&entry.at, problem, "give a number, such as 404");
-            continue;
-        };
-        if let Some(file) = reader.text(&entry.item) {
-            pages.insert(status, reader.path(file));
-        }
-    }
 }
 
 /// What `headers` means at a site and at a route.
@@ -241,6 +230,7 @@ impl RouteDraft {
         route.rate = self.rate;
         route.auth = self.auth;
         route.errors = self.errors;
+        route.caching = self.caching;
         route.headers = self.headers;
         route.headers.set.extend(self.cache_control);
         Some(route)
@@ -306,8 +296,8 @@ fn site() -> Vec<Key<Site>> {
         Key::item("headers", Kind::Headers, HEADERS, |site: &mut Site, item, reader, _| {
             site.headers = rules(item, reader);
         }),
-        Key::item("errors", Kind::Errors, ERRORS, |site: &mut Site, item, reader, _| {
-            error_pages(&mut site.errors, item, reader);
+        Key::item("errors", Kind::Errors, pages::ERRORS, |site: &mut Site, item, reader, _| {
+            pages::errors(&mut site.errors, item, reader);
         }),
         Key::item("route", Kind::Tables("site.route"), "Routes", |site, item, reader, place| {
             let keys = route();

@@ -270,6 +270,40 @@ fn the_documented_reference_is_current() {
     assert_eq!(reference, documents::reference(), "run `ringway config reference`");
 }
 
+/// The tables for those who know other servers name keys that there are.
+#[test]
+fn directives_of_others_lead_to_keys_that_there_are() {
+    let document = include_str!("../../../docs/configuration.md");
+    let (_, tables) = document.split_once("## From other servers").unwrap();
+    let tables = tables.split("## All settings").next().unwrap();
+    let known = documents::keys();
+    let mut seen = 0;
+    for row in tables.lines().filter(|line| line.starts_with("| `")) {
+        let here = row.split(" | ").nth(1).unwrap();
+        let sections: Vec<_> = here
+            .split("`[")
+            .skip(1)
+            .filter_map(|rest| rest.trim_start_matches('[').split(['.', ']', '`']).next())
+            .collect();
+        for word in here.split('`').skip(1).step_by(2) {
+            let key = word.split([' ', '=']).next().unwrap();
+            if key.is_empty() || !key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                continue;
+            }
+            if ["ringway", "gzip_static", "cert", "key"].contains(&key) {
+                continue;
+            }
+            let fits = |(table, own): &(&str, &str)| {
+                let at_site = ["site", "site.route", ""].contains(table);
+                *own == key && (sections.is_empty() || sections.contains(table) || at_site)
+            };
+            assert!(known.iter().any(fits), "{word} in {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "{seen}");
+}
+
 /// Each example of the documents is a file that can be served, once its folders are there.
 #[test]
 fn every_example_is_valid() {
@@ -329,9 +363,27 @@ fn every_kind_of_value_at_every_key_is_answered() {
     assert_ne!(Kind::Flag, Kind::Path);
 }
 
+/// A file of a megabyte without sense is answered in a few lines, each of them short.
+#[test]
+fn what_is_said_of_a_file_is_bounded() {
+    for text in ["[".repeat(100_000), "a b\n".repeat(50_000), "x = 1\u{7}\n".repeat(1_000)] {
+        let faults = read(&text, Path::new("x")).unwrap_err();
+        let said = faults.to_string();
+        assert!(
+            said.len() < 100_000 && said.lines().all(|line| line.len() < 2_000),
+            "{}",
+            said.len()
+        );
+        assert!(faults.len() <= 100 || said.contains("more; mend these first"), "{said}");
+    }
+    let long = format!("{}lisen = 1, # {}", "\"x\" . ".repeat(100), "y".repeat(1_000));
+    let said = read(&long, Path::new("x")).unwrap_err().to_string();
+    assert!(said.contains('^') && said.len() < 10_000, "{said}");
+}
+
 proptest::proptest! {
     #[test]
-    fn any_text_is_answered(text in "[a-z\\[\\]{}=\"'.,\n# 0-9-]{0,80}") {
-        let _ = read(&text, Path::new("x")).map_err(|faults| faults.to_string());
+    fn any_text_is_answered(text in "[a-z\\[\\]{}=\"'.,\n# 0-9\u{e4}\r\t-]{0,80}") {
+        super::hold::a_text_is_answered(&text);
     }
 }

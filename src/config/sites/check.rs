@@ -1,11 +1,11 @@
 //! The check of sites and routes: each by itself, and against each other.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    path::{Component, PathBuf},
+    collections::{BTreeSet, HashSet},
+    path::Component,
 };
 
-use super::{Action, FieldRules, FilesOptions, Fixed};
+use super::{Action, FieldRules, FilesOptions, Fixed, caching, errors};
 use crate::config::{
     Config, ConfigError, SiteClients,
     check::{Checks, within},
@@ -26,8 +26,8 @@ pub(in crate::config) const MAX_HEADERS: usize = 32;
 /// What they may take together, in bytes.
 const MAX_HEADERS_BYTES: usize = 4 << 10;
 
-/// The longest text of a fixed answer, in bytes.
-const MAX_FIXED_BYTES: usize = 64 << 10;
+/// The longest text of a fixed answer, and of an error, in bytes.
+pub(super) const MAX_FIXED_BYTES: usize = 64 << 10;
 
 impl Config {
     /// Checks sites and routes, and that their folders and files exist.
@@ -68,7 +68,7 @@ impl Config {
                 );
                 checks.note_of(&place, Err(second));
             }
-            checks.note_of(&place, check_errors(&site.errors));
+            checks.note_of(&place, errors::check(&site.errors));
             checks.note_of(&place, within("route", site.routes.len(), 1, MAX_ROUTES));
             let mut paths = BTreeSet::new();
             for (number, route) in site.routes.iter().enumerate() {
@@ -86,7 +86,9 @@ impl Config {
                     checks.note_of(&place, Err(twice));
                 }
                 checks.note_of(&place, check_rules(&site.headers.then(&route.headers)));
-                checks.note_of(&place, check_errors(&route.errors));
+                checks.note_of(&place, errors::check(&route.errors));
+                let serves_files = route.action.files().is_some();
+                checks.note_of(&place, caching::check(&route.caching, serves_files));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
                 if let Some(auth) = &route.auth {
                     let known = self.auths.keys().map(String::as_str);
@@ -149,39 +151,6 @@ fn named<'n>(
         format_args!("no {key} is called {name:?}"),
         format_args!("define it by [{key}.{name}]; known: {known}"),
     ))
-}
-
-/// Checks the pages of errors.
-fn check_errors(errors: &BTreeMap<u16, PathBuf>) -> Result<(), ConfigError> {
-    for (status, file) in errors {
-        let shown = file.display();
-        if !(400..=599).contains(status) {
-            return Err(ConfigError::new(
-                "errors",
-                format_args!("{status} is no status of an error"),
-                "give a status of 400 to 599, such as 404",
-            ));
-        }
-        let length = match std::fs::metadata(file) {
-            Ok(found) if found.is_file() => found.len(),
-            Ok(_) => {
-                return Err(ConfigError::new(
-                    "errors",
-                    format_args!("{shown} is no file"),
-                    "name a file with the page",
-                ));
-            }
-            Err(error) => {
-                return Err(ConfigError::new(
-                    "errors",
-                    format_args!("{shown}: {error}"),
-                    "name a file with the page",
-                ));
-            }
-        };
-        within("errors", length, 0, MAX_FIXED_BYTES as u64)?;
-    }
-    Ok(())
 }
 
 /// Checks the field lines that come on one response.

@@ -3,7 +3,9 @@
 //! The invariant: a name, a path and a redirect's target exist only in valid form, so that whatever
 //! chooses among them at run time parses nothing and compares bytes.
 
+mod caching;
 mod check;
+mod errors;
 mod name;
 mod redirect;
 mod route;
@@ -15,6 +17,8 @@ use std::{
     path::PathBuf,
 };
 
+pub use caching::{CachePattern, CachePatternError, CacheRule};
+pub use errors::ErrorContent;
 pub use name::{SiteName, SiteNameError};
 pub use redirect::{Redirect, RedirectPart, RedirectStatus, RedirectTarget, RedirectTargetError};
 pub use route::{Action, FilesOptions, Fixed, Route, RoutePath, RoutePathError, ServiceId};
@@ -37,9 +41,8 @@ pub struct Site {
     pub clients: SiteClients,
     /// Changes to the field lines of every response of the site. Each route changes the result.
     pub headers: FieldRules,
-    /// Files that are the content of errors, by status (400 to 599): HTML or what their names say, at most
-    /// 64 KiB each. They are read at the start and by a reload. Default: none, and Ringway's own pages.
-    pub errors: BTreeMap<u16, PathBuf>,
+    /// The content of errors, by status (400 to 599). Default: none, and Ringway's own pages.
+    pub errors: BTreeMap<u16, ErrorContent>,
     /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
     /// stand. A path that fits none is answered with 404.
     pub routes: Vec<Route>,
@@ -100,14 +103,14 @@ impl Config {
         folders.filter(|folder| seen.insert(*folder)).cloned().collect()
     }
 
-    /// The files of all error pages.
-    pub(crate) fn error_files(&self) -> Vec<&PathBuf> {
-        let mut files = Vec::new();
+    /// The contents of errors, each once.
+    pub(crate) fn error_contents(&self) -> HashSet<&ErrorContent> {
+        let mut contents = HashSet::new();
         for site in &self.sites {
-            files.extend(site.errors.values());
-            files.extend(site.routes.iter().flat_map(|route| route.errors.values()));
+            contents.extend(site.errors.values());
+            contents.extend(site.routes.iter().flat_map(|route| route.errors.values()));
         }
-        files
+        contents
     }
 
     /// Whether any route lists folders.

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{FieldRules, Redirect};
+use super::{CacheRule, ErrorContent, FieldRules, Redirect};
 
 /// What requests below a path get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +26,11 @@ pub struct Route {
     /// The name of the users that it is for, of [`Config::auths`](crate::config::Config::auths).
     /// Default: none, and it is for all. Services check their clients themselves.
     pub auth: Option<String>,
-    /// Files that are the content of errors, by status (400 to 599): HTML or what their names say, at most
-    /// 64 KiB each. They are read at the start and by a reload. A site's hold where a route has none.
-    /// Default: none.
-    pub errors: BTreeMap<u16, PathBuf>,
+    /// The content of errors, by status (400 to 599). A site's hold where a route has none. Default: none.
+    pub errors: BTreeMap<u16, ErrorContent>,
+    /// What files have in `Cache-Control`, at most 64 rules. Where none fits, the line among `headers`
+    /// holds. Default: none.
+    pub caching: Vec<CacheRule>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
 }
@@ -37,8 +38,16 @@ pub struct Route {
 impl Route {
     /// A route without further rules.
     pub fn new(path: RoutePath, action: Action) -> Self {
-        let (errors, headers) = (BTreeMap::new(), FieldRules::default());
-        Self { path, exact: false, action, rate: None, auth: None, errors, headers }
+        Self {
+            path,
+            exact: false,
+            action,
+            rate: None,
+            auth: None,
+            errors: BTreeMap::new(),
+            caching: Vec::new(),
+            headers: FieldRules::default(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         sites::{Act, Served},
     },
     files::{FileEntry, FileStore},
-    observe::Why,
+    parse::Method,
     process::{
         answer::Answer,
         path::check_sound,
@@ -195,9 +195,7 @@ pub(in crate::conn) fn guard<'l>(
         Ok(verification) if served.act.is_streamed() => Ok(Passage::Through(verification)),
         Ok(Some(verification)) => Ok(Passage::Wants(Want::verified(verification, served))),
         Ok(None) => Ok(Passage::Through(None)),
-        Err(refused) => {
-            Ok(Passage::Refused(refusal(context, asked, served, refused)?, refused.why))
-        }
+        Err(refused) => Ok(Passage::Refused(refusal(context, asked.method, served, refused)?)),
     }
 }
 
@@ -208,24 +206,27 @@ pub(in crate::conn) enum Passage<'l> {
     Through(Option<Verification>),
     /// It goes on once its credentials are found right.
     Wants(Want),
-    /// It does not: what its client gets, and why.
-    Refused(Reply<'l>, Why),
+    /// It does not: what its client gets.
+    Refused(Reply<'l>),
 }
 
 /// What a request gets that does not pass its guard.
-fn refusal<'l>(
+///
+/// # Errors
+/// As [`decide`].
+pub(super) fn refusal<'l>(
     context: &Context,
-    asked: &Asked<'_>,
-    served: &'l Rc<Served>,
-    refused: Refused<'l>,
+    method: Method<'_>,
+    served: &Rc<Served>,
+    refused: Refused,
 ) -> Result<Reply<'l>, WriteError> {
     context.count(|counts| {
         counts.rate_limited += u64::from(refused.status == Status::TooManyRequests);
         counts.unauthorized += u64::from(refused.status == Status::Unauthorized);
     });
-    let answer =
-        Answer::error(refused.status).retrying(refused.retry_after).challenging(refused.challenge);
-    Reply::new(context, served, answer.to(asked.method))
+    let Refused { status, why, retry_after, challenge } = refused;
+    let answer = Answer::error(status).retrying(retry_after).challenging(challenge);
+    Reply::new(context, served, answer.to(method)).map(|reply| reply.because(why))
 }
 
 /// Looks up what the answer to a request depends on, `want` first, and decides it. What cannot be
@@ -246,7 +247,7 @@ pub(in crate::conn) async fn find_out<'l>(
             Err(Elapsed) => Some(Refused::busy()),
         };
         if let Some(refused) = refused {
-            return refusal(context, &asked, served, refused);
+            return refusal(context, asked.method, served, refused);
         }
     }
     loop {

@@ -32,17 +32,18 @@ pub(super) use streamed::{
 
 use std::rc::Rc;
 
-use super::{Context, guard::Verification};
+use super::{Context, guard::Verification, sites::Served};
 use verified::Verified;
 
-/// A responder that begins once these credentials are found right, if they are to be checked.
+/// A responder of a route that begins once these credentials are found right, if they are to be checked.
 pub(super) fn behind(
     context: &Rc<Context>,
+    served: &Rc<Served>,
     verification: Option<Verification>,
     responder: Box<dyn Responder>,
 ) -> Box<dyn Responder> {
     match verification {
-        Some(verification) => Box::new(Verified::new(context, verification, responder)),
+        Some(verification) => Box::new(Verified::new(context, served, verification, responder)),
         None => responder,
     }
 }

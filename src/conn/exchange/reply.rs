@@ -9,7 +9,7 @@ use crate::{
         sites::{Served, Terms},
     },
     files::{FileContent, FileEntry, FileObject},
-    observe::Endpoint,
+    observe::{Endpoint, Why},
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
         multipart::Multipart,
@@ -75,6 +75,8 @@ pub(in crate::conn) struct Reply<'l> {
     endpoint: Endpoint,
     /// Why a server behind this one did not answer.
     proxy_error: Option<&'static str>,
+    /// Why the request was refused.
+    why: Option<Why>,
 }
 
 impl<'l> Reply<'l> {
@@ -93,7 +95,8 @@ impl<'l> Reply<'l> {
             Content::Nothing => {
                 let head = Heading::Answer(head);
                 let (source, endpoint) = (Source::Nothing, Endpoint::UNNAMED);
-                return Ok(Self { head, served, source, shared_page, endpoint, proxy_error: None });
+                let (proxy_error, why) = (None, None);
+                return Ok(Self { head, served, source, shared_page, endpoint, proxy_error, why });
             }
             Content::Page(page) => {
                 let source = page_source(context, page);
@@ -117,7 +120,7 @@ impl<'l> Reply<'l> {
             return Err(WriteError::Defect("content is not as long as its head promises"));
         }
         let (head, endpoint) = (Heading::Answer(head), Endpoint::UNNAMED);
-        Ok(Self { head, served, source, shared_page, endpoint, proxy_error: None })
+        Ok(Self { head, served, source, shared_page, endpoint, proxy_error: None, why: None })
     }
 
     /// An answer whose status, fields and content a handler has given.
@@ -125,7 +128,7 @@ impl<'l> Reply<'l> {
     pub(super) fn given(served: &Rc<Served>, given: Given, source: Source) -> Reply<'static> {
         let head = Heading::Given(given);
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
-        Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None }
+        Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
 
     /// Content of a handler whose fields take so many bytes: a copy behind its head if both are short,
@@ -167,7 +170,7 @@ impl<'l> Reply<'l> {
             named: has(http::header::SERVER),
             complete: true,
         };
-        let Self { served, source, shared_page, endpoint, .. } = self;
+        let Self { served, source, shared_page, endpoint, why, .. } = self;
         Reply {
             head: Heading::Given(given),
             served,
@@ -175,6 +178,7 @@ impl<'l> Reply<'l> {
             shared_page,
             endpoint,
             proxy_error: None,
+            why,
         }
     }
 
@@ -194,7 +198,7 @@ impl<'l> Reply<'l> {
         let head = Heading::Answer(head);
         let shared_page = if let Source::Pages(_, range) = &source { range.len() } else { 0 };
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
-        Self { head, served, source, shared_page, endpoint, proxy_error: None }
+        Self { head, served, source, shared_page, endpoint, proxy_error: None, why: None }
     }
 
     /// The same with the reason in `Proxy-Status` (RFC 9209), if there is one: a word of its section
@@ -203,6 +207,18 @@ impl<'l> Reply<'l> {
     pub(in crate::conn) fn with_proxy_error(mut self, error: Option<&'static str>) -> Self {
         self.proxy_error = error;
         self
+    }
+
+    /// The same, for a request that was refused for this reason.
+    #[must_use]
+    pub(super) fn because(mut self, why: Why) -> Self {
+        self.why = Some(why);
+        self
+    }
+
+    /// Why the request was refused, if it was.
+    pub(in crate::conn) fn why(&self) -> Option<Why> {
+        self.why
     }
 
     /// The same without content, as a HEAD gets it.

@@ -7,10 +7,18 @@ use std::{
     task::{self, Poll},
 };
 
-use super::streamed::{Answered, Failure, Fields, Intake, Responder, StreamedHead};
+use super::{
+    decide::refusal,
+    streamed::{Answered, Failure, Fields, Intake, Responder},
+};
 use crate::{
-    conn::{Context, guard::Verification},
+    conn::{
+        Context,
+        guard::{Refused, Verification},
+        sites::Served,
+    },
     observe::{Endpoint, Stage, Why},
+    parse::Method,
     respond::Status,
     ring::Chunk,
 };
@@ -19,11 +27,11 @@ use crate::{
 /// nothing.
 pub(super) struct Verified {
     context: Rc<Context>,
+    served: Rc<Served>,
     verification: Option<Verification>,
     /// When the check must be done, on the worker's clock.
     until: u64,
-    /// What the client gets instead.
-    refusal: Option<Chunk>,
+    /// The client got something else.
     refused: bool,
     inner: Box<dyn Responder>,
 }
@@ -31,34 +39,32 @@ pub(super) struct Verified {
 impl Verified {
     pub(super) fn new(
         context: &Rc<Context>,
+        served: &Rc<Served>,
         verification: Verification,
         inner: Box<dyn Responder>,
     ) -> Self {
-        let limit = context.terms().timeouts.process.as_millis() as u64;
+        let limit = served.terms.timeouts.process.as_millis() as u64;
         Self {
             context: Rc::clone(context),
+            served: Rc::clone(served),
             verification: Some(verification),
             until: context.ring.now().saturating_add(limit),
-            refusal: None,
             refused: false,
             inner,
         }
     }
 
-    /// Asks for name and password.
-    fn challenge(&mut self, challenge: &str) -> StreamedHead {
-        self.context.count(|counts| counts.unauthorized += 1);
-        let page = Status::Unauthorized.page().as_bytes();
-        self.refused = true;
-        self.refusal = Some(Chunk::from(page.to_vec()));
-        let lines = format!(
-            "Content-Type: text/html; charset=utf-8\r\nWWW-Authenticate: {challenge}\r\n\
-             Cache-Control: no-store\r\n"
-        );
-        StreamedHead {
-            status: Status::Unauthorized.code(),
-            fields: Fields::Lines(lines.into_bytes().into_boxed_slice()),
-            length: Some(page.len() as u64),
+    /// What the client gets instead of the responder's answer: what it would get of a file's route. The
+    /// protocol drops the content of an answer to HEAD.
+    fn refuse(&mut self, refused: Refused) -> Result<Answered, Failure> {
+        (self.verification, self.refused) = (None, true);
+        match refusal(&self.context, Method::Get, &self.served, refused) {
+            Ok(reply) => Ok(Answered::Whole(Box::new(reply))),
+            Err(error) => {
+                self.context.defect(&error);
+                let status = Status::InternalServerError;
+                Err(Failure { status, why: Why::ServerDefect })
+            }
         }
     }
 }
@@ -74,13 +80,10 @@ impl Responder for Verified {
             match Pin::new(verification).poll(cx) {
                 Poll::Ready(true) => self.verification = None,
                 Poll::Ready(false) => {
-                    self.verification = None;
-                    let head = self.challenge(keeper.challenge());
-                    return Poll::Ready(Ok(Answered::Streamed(head)));
+                    return Poll::Ready(self.refuse(Refused::unauthorized(&keeper)));
                 }
                 Poll::Pending if self.context.ring.poll_until(self.until).is_ready() => {
-                    let (status, why) = (Status::ServiceUnavailable, Why::ServerBusy);
-                    return Poll::Ready(Err(Failure { status, why }));
+                    return Poll::Ready(self.refuse(Refused::busy()));
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -93,10 +96,8 @@ impl Responder for Verified {
         cx: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Option<Result<Chunk, Failure>>> {
-        if self.refused {
-            return Poll::Ready(self.refusal.take().map(Ok));
-        }
-        self.inner.poll_chunk(cx, intake)
+        // A refusal is whole.
+        if self.refused { Poll::Ready(None) } else { self.inner.poll_chunk(cx, intake) }
     }
 
     fn waits(&self) -> Option<Stage> {
@@ -117,7 +118,7 @@ impl Responder for Verified {
 
     fn proxy_error(&self) -> Option<&'static str> {
         // A check that did not end in time is no failure of a server.
-        if self.verification.is_some() { None } else { self.inner.proxy_error() }
+        if self.verification.is_some() || self.refused { None } else { self.inner.proxy_error() }
     }
 
     fn limits_silence(&self) -> bool {

@@ -40,7 +40,7 @@ const LONGEST: usize = 1_024;
 
 /// Users and the challenge that asks for one, shared by the workers.
 pub(crate) struct Auth {
-    challenge: String,
+    challenge: Arc<str>,
     users: HashMap<String, PasswordHash>,
     /// What a password is compared with if there is no such user.
     stand_in: PasswordHash,
@@ -65,7 +65,7 @@ impl Auth {
         let stand_in = first.hash.clone();
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", options.realm());
         let users = users.into_iter().map(|AuthUser { name, hash }| (name, hash)).collect();
-        Ok(Arc::new(Self { challenge, users, stand_in }))
+        Ok(Arc::new(Self { challenge: challenge.into(), users, stand_in }))
     }
 }
 
@@ -118,7 +118,7 @@ impl Keeper {
     }
 
     /// What a client is asked by.
-    pub(crate) fn challenge(&self) -> &str {
+    pub(crate) fn challenge(&self) -> &Arc<str> {
         &self.auth.challenge
     }
 

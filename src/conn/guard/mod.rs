@@ -25,24 +25,24 @@ pub(super) struct Guard {
 }
 
 /// Why a request does not pass, and what its client gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused<'g> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
     pub(super) status: Status,
     pub(super) why: Why,
     /// Seconds after which the same request would pass.
     pub(super) retry_after: Option<u64>,
     /// `WWW-Authenticate`.
-    pub(super) challenge: Option<&'g str>,
+    pub(super) challenge: Option<Arc<str>>,
 }
 
-impl<'g> Refused<'g> {
+impl Refused {
     /// Credentials are missing or wrong.
-    pub(super) fn unauthorized(keeper: &'g Keeper) -> Self {
+    pub(super) fn unauthorized(keeper: &Keeper) -> Self {
         Self {
             status: Status::Unauthorized,
             why: Why::ClientCredentials,
             retry_after: None,
-            challenge: Some(keeper.challenge()),
+            challenge: Some(Arc::clone(keeper.challenge())),
         }
     }
 
@@ -67,7 +67,7 @@ impl Guard {
         &self,
         context: &Context,
         sender: &Sender<'_>,
-    ) -> Result<Option<Verification>, Refused<'_>> {
+    ) -> Result<Option<Verification>, Refused> {
         // First, so that it bounds guesses at passwords too. A client that is gone needs no answer.
         if let Some(rate) = &self.rate
             && let Some(key) = key(rate, sender)
@@ -80,22 +80,28 @@ impl Guard {
             })?;
         }
         let Some(keeper) = &self.auth else { return Ok(None) };
-        let mut checked = None;
-        sender.fields.each(&mut |name, value| {
-            if name.eq_ignore_ascii_case("authorization") {
-                checked = Some(match checked {
-                    None => keeper.check(value, &context.ring, &context.hashing),
-                    Some(_) => Checked::Wrong,
-                });
-            }
-        });
-        match checked {
-            Some(Checked::Right) => Ok(None),
-            Some(Checked::Wait(verification)) => Ok(Some(verification)),
-            Some(Checked::Busy) => Err(Refused::busy()),
-            Some(Checked::Wrong) | None => Err(Refused::unauthorized(keeper)),
+        let Some(credentials) = only_authorization(sender) else {
+            return Err(Refused::unauthorized(keeper));
+        };
+        match keeper.check(credentials, &context.ring, &context.hashing) {
+            Checked::Right => Ok(None),
+            Checked::Wait(verification) => Ok(Some(verification)),
+            Checked::Busy => Err(Refused::busy()),
+            Checked::Wrong => Err(Refused::unauthorized(keeper)),
         }
     }
+}
+
+/// The value of `Authorization`, which a request has once (RFC 9110 section 11.6.2). Of several none is
+/// looked at: which of them others believe nobody knows.
+fn only_authorization<'s>(sender: &'s Sender<'_>) -> Option<&'s [u8]> {
+    let (mut only, mut count) = (None, 0_u32);
+    sender.fields.each(&mut |name, value| {
+        if name.eq_ignore_ascii_case("authorization") {
+            (only, count) = (Some(value), count + 1);
+        }
+    });
+    only.filter(|_| count == 1)
 }
 
 /// The hash of what a rate counts a request by.

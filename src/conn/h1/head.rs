@@ -152,10 +152,7 @@ pub(super) fn examine<'l>(
             Passage::Wants(want) => {
                 return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
             }
-            Passage::Refused(reply, why) => {
-                clock.refused(why);
-                return Ok(Examined::Decided(framing, reply));
-            }
+            Passage::Refused(reply) => return Ok(Examined::Decided(framing, reply)),
         }
     };
     Ok(match decided {
@@ -165,7 +162,7 @@ pub(super) fn examine<'l>(
         Decided::Streamed(served) => {
             match begin(context, socket, own, about, &served, &asked, &incoming) {
                 Ok(responder) => {
-                    let responder = behind(context, verification, responder);
+                    let responder = behind(context, &served, verification, responder);
                     Examined::Streamed(framing, served, responder)
                 }
                 Err(status) => {

@@ -175,11 +175,7 @@ async fn request(
             Examined::Wants(framing, kept, want) => {
                 take_head(session, clock, framing.head);
                 clock.enter(Stage::Process);
-                let reply = Box::pin(find_out(context, kept, want, &lookups)).await?;
-                if reply.code() == Status::Unauthorized.code() {
-                    clock.refused(Why::ClientCredentials);
-                }
-                break (framing, reply);
+                break (framing, Box::pin(find_out(context, kept, want, &lookups)).await?);
             }
         }
     };

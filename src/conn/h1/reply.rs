@@ -164,6 +164,9 @@ async fn queue(
     if reply.endpoint().is_named() {
         request.of(reply.endpoint());
     }
+    if let Some(why) = reply.why() {
+        request.refused(why);
+    }
     let Session { reader, writer, clock, .. } = session;
     writer.goes_by(reply.terms().sending);
     let queued = async {

@@ -190,14 +190,14 @@ impl Connection<'_> {
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
-        let status = reply.code();
+        let (status, why) = (reply.code(), reply.why());
         let source = std::mem::take(reply.source_mut());
-        self.keep_head(slot, Found { status, head, source, held })
+        self.keep_head(slot, Found { status, why, head, source, held })
     }
 
     /// A stream is answered, as soon as there is room for its head.
     pub(super) fn keep_head(&mut self, slot: Slot, found: Found) -> Result<(), Stop> {
-        let Found { status, mut head, source, mut held } = found;
+        let Found { status, mut head, source, mut held, .. } = found;
         head.shrink_to_fit();
         held.shrink(head.len() + content_bytes(&source));
         let how = self.how(&source);

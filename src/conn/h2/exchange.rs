@@ -381,9 +381,12 @@ impl Connection<'_> {
                 return self.reset(id, ErrorCode::InternalError, Why::ServerDefect);
             }
         }
-        let status = reply.code();
+        let (status, why) = (reply.code(), reply.why());
+        if let Some(why) = why {
+            self.streams.at(slot)?.clock.refused(why);
+        }
         let source = std::mem::take(reply.source_mut());
-        self.keep_head(slot, Found { status, head, source, held })
+        self.keep_head(slot, Found { status, why, head, source, held })
     }
 
     /// The answer breaks off: its stream is reset, so that nobody takes it for the whole.

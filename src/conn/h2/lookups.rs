@@ -17,6 +17,7 @@ use crate::{
         Context,
         exchange::{KeptAsked, Lookups, Want, find_out},
     },
+    observe::Why,
     write::{Source, WriteError},
 };
 
@@ -24,6 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) status: u16,
+    /// Why the request was refused, if it was.
+    pub(super) why: Option<Why>,
     pub(super) head: Vec<u8>,
     pub(super) source: Source,
     /// What it takes, in the worker's account.
@@ -58,8 +61,8 @@ impl Lookup {
                 }
             };
             head.truncate(length);
-            let status = reply.code();
-            Ok(Found { status, head, source: std::mem::take(reply.source_mut()), held })
+            let (status, why) = (reply.code(), reply.why());
+            Ok(Found { status, why, head, source: std::mem::take(reply.source_mut()), held })
         });
         Self { stream, future }
     }

@@ -174,8 +174,10 @@ impl Connection<'_> {
                 Passage::Wants(want) => {
                     return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
                 }
-                Passage::Refused(reply, why) => {
-                    clock.refused(why);
+                Passage::Refused(reply) => {
+                    if let Some(why) = reply.why() {
+                        clock.refused(why);
+                    }
                     return Ok(Examined::Decided(facts, reply));
                 }
             }
@@ -192,7 +194,7 @@ impl Connection<'_> {
             }
         };
         let responder = match responder {
-            Ok(responder) => behind(context, verification, responder),
+            Ok(responder) => behind(context, &served, verification, responder),
             Err(status) => {
                 let reply = Reply::failure(context, &served, status);
                 let reply = if to_head { reply.head_only() } else { reply };
@@ -291,8 +293,8 @@ impl Connection<'_> {
             drop(self.close_stream(slot)?);
             return Ok(());
         }
-        if found.status == Status::Unauthorized.code() {
-            open.clock.refused(crate::observe::Why::ClientCredentials);
+        if let Some(why) = found.why {
+            open.clock.refused(why);
         }
         open.clock.enter(Stage::Respond);
         self.keep_head(slot, found)

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Act, ErrorPage, Served, SitePlan, Terms};
 use crate::{
-    config::{Action, Demand, FieldRules, FilesOptions, Site},
+    config::{Action, Demand, ErrorContent, FieldRules, FilesOptions, Site},
     conn::guard::{Guard, Keeper, Rate},
     files::{FileStore, Folder, Stores},
     handshake,
@@ -83,13 +83,13 @@ impl Generation {
             terms,
             plan: Arc::clone(plan),
         };
-        for (site, demand) in plan.sites.iter().zip(&plan.demands) {
-            generation.add(site, *demand, stores, before);
+        for site in &plan.sites {
+            generation.add(site, stores, before);
         }
         generation
     }
 
-    fn add(&mut self, site: &Site, demand: Demand, stores: &Rc<Stores>, before: Option<&Self>) {
+    fn add(&mut self, site: &Site, stores: &Rc<Stores>, before: Option<&Self>) {
         for route in &site.routes {
             let act = match &route.action {
                 Action::Files(files) => match self.store(files, stores, before) {
@@ -122,25 +122,24 @@ impl Generation {
             self.streams |= !guard.is_open();
             let rules = site.headers.then(&route.headers);
             let errors = self.errors(&site.errors, &route.errors);
-            let served = Served::new(route, act, guard, &rules, &self.terms).demanding(demand);
-            let served = served.with_errors(errors);
-            self.routes.push(Rc::new(served));
+            let served = Served::new(route, act, guard, &rules, &self.terms);
+            self.routes.push(Rc::new(served.with_errors(errors)));
         }
         let bare = Served::nothing(Status::NotFound, &site.headers, &self.terms);
         let errors = self.errors(&site.errors, &BTreeMap::new());
-        self.bare.push(Rc::new(bare.demanding(demand).with_errors(errors)));
+        self.bare.push(Rc::new(bare.with_errors(errors)));
     }
 
     /// The pages of errors of a route, which come before those of its site.
     fn errors(
         &self,
-        site: &BTreeMap<u16, PathBuf>,
-        route: &BTreeMap<u16, PathBuf>,
+        site: &BTreeMap<u16, ErrorContent>,
+        route: &BTreeMap<u16, ErrorContent>,
     ) -> Vec<(u16, Arc<ErrorPage>)> {
         let of_site = site.iter().filter(|(status, _)| !route.contains_key(status));
-        let pages = route.iter().chain(of_site).filter_map(|(status, path)| {
+        let pages = route.iter().chain(of_site).filter_map(|(status, content)| {
             // The plan has read each.
-            self.plan.pages.get(path).map(|page| (*status, Arc::clone(page)))
+            self.plan.pages.get(content).map(|page| (*status, Arc::clone(page)))
         });
         pages.collect()
     }
@@ -172,13 +171,10 @@ impl Generation {
 
     /// What a handshake demands of a client's certificate, by its ClientHello.
     pub(in crate::conn) fn demand(&self, hello: &[u8]) -> Demand {
-        let SitePlan { router, demands, demand, demands_differ, .. } = &*self.plan;
-        if !demands_differ {
-            return *demand;
-        }
-        let name = handshake::server_name(hello);
-        let site = router.site(name.as_deref());
-        site.and_then(|site| demands.get(site)).copied().unwrap_or(*demand)
+        let chooser = &self.plan.chooser;
+        let wanted = chooser.wants_names();
+        let name = if wanted { handshake::server_name(hello) } else { None };
+        chooser.demand(name.as_deref())
     }
 
     /// What a request takes for its host, perhaps with a port, and the path of its target, on a connection
@@ -190,13 +186,11 @@ impl Generation {
         path: &[u8],
         demand: Demand,
     ) -> Rc<Served> {
-        let chosen = match self.plan.router.choose(host, path) {
+        let chosen = match self.plan.chooser.choose(host, path, demand) {
             Choice::Route(route) => self.routes.get(route),
             Choice::NoRoute(site) => self.bare.get(site),
             Choice::UnknownHost => None,
         };
-        // Else SNI for an open site and Host for a closed one would lead around its demand.
-        let chosen = chosen.filter(|served| served.demand == demand);
         Rc::clone(chosen.unwrap_or(&self.stray))
     }
 
@@ -206,7 +200,7 @@ impl Generation {
         let is_files = |route: usize| {
             self.routes.get(route).is_some_and(|served| matches!(served.act, Act::Files { .. }))
         };
-        let chosen = match self.plan.router.choose_among(host, path, is_files) {
+        let chosen = match self.plan.chooser.router().choose_among(host, path, is_files) {
             Choice::Route(route) => self.routes.get(route),
             Choice::NoRoute(site) => self.bare.get(site),
             Choice::UnknownHost => None,
@@ -244,7 +238,7 @@ impl Generation {
     /// What a request gets whose head is not understood: the fields of the site for all names, if
     /// there is one.
     pub(in crate::conn) fn refusing(&self) -> Rc<Served> {
-        let site = self.plan.router.site(None);
+        let site = self.plan.chooser.router().site(None);
         let bare = site.and_then(|site| self.bare.get(site));
         Rc::clone(bare.unwrap_or(&self.stray))
     }

@@ -4,11 +4,14 @@
 //! stores of its own. The invariant: a request takes one [`Served`] and keeps it to its end, so that
 //! it sees one configuration, and a generation is changed only by replacing it whole.
 
+mod choice;
 mod generation;
 mod plan;
 mod served;
 mod terms;
 
+#[cfg(feature = "fuzzing")]
+pub use choice::hold;
 pub(crate) use generation::Generation;
 pub(super) use plan::ErrorPage;
 pub(crate) use plan::SitePlan;

@@ -8,35 +8,29 @@ use std::{
     sync::Arc,
 };
 
-use super::Terms;
+use super::{Terms, choice::Chooser};
 use crate::{
-    config::{Action, ClientAuth, Config, Demand, Redirect, Site},
+    config::{Action, Config, ErrorContent, Redirect, Site},
     conn::guard::{Auth, Rate},
     files::Folder,
-    process::{media_type, routes::Router},
+    process::media_type,
     upstream,
 };
 
 /// Sites, their router, and their folders.
 #[derive(Debug)]
 pub(crate) struct SitePlan {
-    pub(super) router: Router,
+    pub(super) chooser: Chooser,
     pub(super) sites: Vec<Site>,
     pub(super) terms: Terms,
-    /// What each site demands of clients' certificates.
-    pub(super) demands: Vec<Demand>,
-    /// What is demanded for names that no site has.
-    pub(super) demand: Demand,
-    /// Not all of them are equal.
-    pub(super) demands_differ: bool,
     pub(super) upstreams: Vec<Arc<upstream::Shared>>,
     /// By name, as they were made for this plan.
     pub(super) rates: HashMap<String, Arc<Rate>>,
     /// By name.
     pub(super) auths: HashMap<String, Arc<Auth>>,
     folders: HashMap<PathBuf, Folder>,
-    /// Pages of errors by their files.
-    pub(super) pages: HashMap<PathBuf, Arc<ErrorPage>>,
+    /// Pages of errors, each once.
+    pub(super) pages: HashMap<ErrorContent, Arc<ErrorPage>>,
     /// Some route can open a tunnel.
     pub(super) tunnels: bool,
 }
@@ -55,18 +49,11 @@ impl SitePlan {
             folders.insert(path, folder);
         }
         let mut pages = HashMap::new();
-        for path in config.error_files() {
-            let page = ErrorPage::read(path);
-            let page = page.map_err(|error| FolderError { path: path.clone(), error })?;
-            pages.insert(path.clone(), Arc::new(page));
+        for content in config.error_contents() {
+            pages.insert(content.clone(), Arc::new(ErrorPage::of(content)?));
         }
         let tunnels = sites.iter().any(|site| tunnels(config, site));
         let terms = Terms::of(config);
-        let demand =
-            |clients: Option<&ClientAuth>| clients.map_or(Demand::NONE, ClientAuth::demand);
-        let demands: Vec<_> = sites.iter().map(|site| demand(config.clients_of(site))).collect();
-        let demand = demand(config.client_auth.as_ref());
-        let demands_differ = demands.iter().any(|one| *one != demand);
         let upstreams = Vec::new();
         let rates = config.rates.iter().map(|(name, rate)| (name.clone(), Rate::new(rate)));
         let rates = rates.collect();
@@ -79,12 +66,9 @@ impl SitePlan {
             auths.insert(name.clone(), auth);
         }
         Ok(Self {
-            router: Router::new(&sites),
+            chooser: Chooser::new(config, &sites),
             sites,
             terms,
-            demands,
-            demand,
-            demands_differ,
             upstreams,
             rates,
             auths,
@@ -141,6 +125,17 @@ pub(crate) struct ErrorPage {
 }
 
 impl ErrorPage {
+    fn of(content: &ErrorContent) -> Result<Self, FolderError> {
+        let (media_type, text) = match content {
+            ErrorContent::Text(text) => (media_type::TEXT, text),
+            ErrorContent::Html(text) => (media_type::HTML, text),
+            ErrorContent::File(path) => {
+                return Self::read(path).map_err(|error| FolderError { path: path.clone(), error });
+            }
+        };
+        Ok(Self { media_type, content: text.clone().into_bytes() })
+    }
+
     fn read(path: &Path) -> io::Result<Self> {
         let mut content = Vec::new();
         std::fs::File::open(path)?.take(MAX_PAGE).read_to_end(&mut content)?;

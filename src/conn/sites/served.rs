@@ -4,10 +4,10 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{ErrorPage, Terms};
 use crate::{
-    config::{Demand, FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
+    config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
     conn::guard::Guard,
     files::FileStore,
-    process::site::Site,
+    process::{caching::Caching, site::Site},
     respond::Status,
     upstream::Pool,
 };
@@ -63,8 +63,6 @@ pub(in crate::conn) struct Served {
     pub(in crate::conn) own_fields_len: usize,
     /// The bounds of its configuration.
     pub(in crate::conn) terms: Rc<Terms>,
-    /// What the site demands of clients' certificates.
-    pub(super) demand: Demand,
     /// The operator's pages of errors, by status.
     errors: Vec<(u16, Arc<ErrorPage>)>,
 }
@@ -80,7 +78,6 @@ impl Served {
             prefix: 0,
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
             terms: Rc::clone(terms),
-            demand: Demand::NONE,
             errors: Vec::new(),
         }
     }
@@ -97,12 +94,6 @@ impl Served {
         found.map(|(_, page)| &**page)
     }
 
-    /// The same at a site that demands this of clients' certificates.
-    pub(super) fn demanding(mut self, demand: Demand) -> Self {
-        self.demand = demand;
-        self
-    }
-
     /// A route with its act, under these rules, which are the site's and the route's.
     pub(super) fn new(
         route: &Route,
@@ -116,6 +107,9 @@ impl Served {
             site.listing = files.listing;
             site.single_page = files.spa.is_some();
         }
+        site.caching = Caching::new(&route.caching);
+        let own_fields_len = rules.lines().map(FieldLine::wire_bytes).sum::<usize>();
+        let own_fields_len = own_fields_len + site.caching.longest_line();
         let segments = route.path.segments();
         let letters: usize = segments.iter().map(String::len).sum();
         Self {
@@ -124,9 +118,8 @@ impl Served {
             site,
             depth: segments.len(),
             prefix: letters + segments.len().saturating_sub(1),
-            own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
+            own_fields_len,
             terms: Rc::clone(terms),
-            demand: Demand::NONE,
             errors: Vec::new(),
         }
     }

@@ -70,7 +70,10 @@ impl Door {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.count += 1;
         if refusals.logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
-            log::warn!("admin: {} refused since the last such line; the last: {why}", refusals.count);
+            log::warn!(
+                "admin: {} refused since the last such line; the last: {why}",
+                refusals.count
+            );
             *refusals = Refusals { count: 0, logged: Some(Instant::now()) };
         }
     }

@@ -64,11 +64,7 @@ pub(super) fn ask(
     }
 }
 
-fn judge(
-    request: &httparse::Request<'_, '_>,
-    local_names: bool,
-    door: Option<&Door>,
-) -> Asked {
+fn judge(request: &httparse::Request<'_, '_>, local_names: bool, door: Option<&Door>) -> Asked {
     let credentials =
         request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
     if door.is_some_and(|door| !door.admits(credentials.map(|field| field.value))) {

@@ -167,3 +167,26 @@ fn a_reload_keeps_what_was_used_up() {
     reload(&text.replace("requests = 4", "requests = 2"), 2);
     count(&[200, 200, 429]);
 }
+
+/// Further requests may come at once than the rate has, and the table is as large as it should be.
+#[test]
+fn a_burst_comes_at_once_and_the_table_has_its_entries() {
+    let (server, _) = serve("requests = 2\nper = '24h'\nburst = 2\nentries = 8\n", "");
+    let mut client = server.connect();
+    let statuses: Vec<_> = (0..3).map(|_| client.get("/fixed").status).collect();
+    assert_eq!(statuses, [200, 200, 429]);
+    let (server, _) = serve("requests = 1000\nper = '24h'\nburst = 1\n", "");
+    let mut client = server.connect();
+    let statuses: Vec<_> = (0..2).map(|_| client.get("/fixed").status).collect();
+    assert_eq!(statuses, [200, 429]);
+    // A table of eight keys forgets the first of a thousand.
+    let rate = "key = 'field:X-Key'\nrequests = 1\nper = '24h'\nentries = 8\n";
+    let (server, _) = serve(rate, "");
+    let mut client = server.connect();
+    let mut ask = |key: usize| client.request("GET", "/fixed", &format!("X-Key: {key}\r\n")).status;
+    assert_eq!([ask(0), ask(0)], [200, 429]);
+    for key in 1..1_000 {
+        assert_eq!(ask(key), 200);
+    }
+    assert_eq!(ask(0), 200, "it is forgotten");
+}

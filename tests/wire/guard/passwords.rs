@@ -116,6 +116,82 @@ fn http2_is_asked_too() {
     }
 }
 
+/// Whoever answers at a route, a client without the password gets the same: the operator's page, the challenge,
+/// and the same reason in the log.
+#[test]
+fn a_refusal_is_the_same_before_files_and_before_applications() {
+    let text = format!(
+        "[observe]\naccess_log = 'access.log'\n[auth.staff]\nfile = 'users'\n[[site]]\n\
+         errors = {{ 401 = {{ html = '<p>members only' }} }}\n[[site.route]]\nfiles = 'www'\n\
+         auth = 'staff'\n[[site.route]]\npath = '/app'\nproxy = 'app'\nauth = 'staff'\n[pool.app]\n\
+         servers = '127.0.0.1:{}'\n",
+        echo(),
+    );
+    let users = format!("{}\n", argon2("alice", "secret"));
+    let server = Configured::start(&text, |folder| {
+        fs::create_dir(folder.join("www")).unwrap();
+        fs::write(folder.join("users"), &users).unwrap();
+    });
+    let mut client = server.connect();
+    let heads = ["/", "/app"].map(|path| {
+        let refused = client.request("GET", path, &field("alice", "wrong"));
+        assert_eq!((refused.status, &*refused.text()), (401, "<p>members only"), "{path}");
+        let head = client.request("HEAD", path, &field("alice", "wrong"));
+        assert_eq!((head.status, head.promised(), head.body.len()), (401, 15, 0), "{path}");
+        let names = ["Content-Type", "WWW-Authenticate", "Content-Length"];
+        names.map(|name| refused.need(name).to_owned())
+    });
+    assert_eq!(heads[0], heads[1]);
+    // The connection goes on, with content that nobody took behind it.
+    let fields = format!("{}Content-Length: 5\r\n", field("alice", "wrong"));
+    client.send(format!("POST /app HTTP/1.1\r\nHost: x\r\n{fields}\r\nhello").as_bytes());
+    assert_eq!(client.response("POST").status, 401);
+    assert_eq!(client.request("GET", "/app", &field("alice", "secret")).status, 200);
+    for path in ["/", "/app"] {
+        assert_eq!(
+            h2_get(&server, "localhost", path),
+            (401, "<p>members only".to_owned()),
+            "{path}"
+        );
+    }
+    if has_program("curl") {
+        for path in ["", "app"] {
+            let run = Command::new("curl")
+                .args(["-sk", "--http2", "-u", "alice:wrong"])
+                .arg(format!("https://127.0.0.1:{}/{path}", server.port))
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&run.stdout), "<p>members only", "{path}");
+        }
+    }
+    let log = || fs::read_to_string(server.folder.path().join("access.log")).unwrap_or_default();
+    let refused = if has_program("curl") { 9 } else { 7 };
+    let deadline = Instant::now() + PATIENCE;
+    while log().matches("client.credentials").count() < refused {
+        assert!(Instant::now() < deadline, "{}", log());
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Several lines are refused without a hash: else those that come after them would find no place.
+#[test]
+fn of_several_lines_of_credentials_none_is_looked_at() {
+    let (server, _) = serve(&format!("{}\n", argon2("alice", "open sesame")), "");
+    let mut client = server.connect();
+    let mut requests = String::new();
+    for number in 0..60 {
+        let twice = field("alice", &format!("guess {number}")).repeat(2);
+        requests.push_str(&format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{twice}\r\n"));
+    }
+    let right = field("alice", "open sesame");
+    requests.push_str(&format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{right}\r\n"));
+    client.send(requests.as_bytes());
+    for _ in 0..60 {
+        assert_eq!(client.response("GET").status, 401);
+    }
+    assert_eq!(client.response("GET").status, 200);
+}
+
 #[test]
 fn lines_of_htpasswd_are_taken_and_a_reload_reads_them_again() {
     if !has_program("htpasswd") {

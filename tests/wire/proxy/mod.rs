@@ -9,6 +9,7 @@ mod hostile;
 mod limits;
 mod real;
 mod secured;
+mod settings;
 mod switch;
 mod trailers;
 pub(crate) mod upstream;
