@@ -172,10 +172,9 @@ impl ObserveOptions {
         self.admin_token.is_some() || self.admin_client_ca.is_some()
     }
 
-    /// What is demanded of certificates of the admin listener's clients, where it speaks TLS.
-    pub(crate) fn admin_clients(&self) -> Option<Option<ClientAuth>> {
-        let ca = self.admin_client_ca.as_ref();
-        self.guards_admin().then(|| ca.map(ClientAuth::required))
+    /// What is demanded of certificates of the admin listener's clients, if anything.
+    pub(crate) fn admin_clients(&self) -> Option<ClientAuth> {
+        self.admin_client_ca.as_ref().map(ClientAuth::required)
     }
 
     /// Checks that nobody but this host can ask without a token or a certificate.

@@ -329,12 +329,8 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::Bytes;
-    use crate::config::{CertificatePair, CertificateSource, ClientAuth, Config, IoMode, Limits};
-    }
-
-    #[test]
     use crate::config::{
-        CertificatePair, CertificateSource, ClientAuth, Config, ErrorContent, Limits,
+        CertificatePair, CertificateSource, ClientAuth, Config, ErrorContent, IoMode, Limits,
     };
 
     #[test]

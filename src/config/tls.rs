@@ -198,8 +198,9 @@ impl super::Config {
             }
         }
         let admin = self.observe.admin_clients();
-        demands
-            .extend(admin.filter(|clients| seen.insert(clients.as_ref().map(ClientAuth::demand))));
+        if self.observe.guards_admin() && seen.insert(admin.as_ref().map(ClientAuth::demand)) {
+            demands.push(admin);
+        }
         demands
     }
 }

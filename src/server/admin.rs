@@ -15,15 +15,15 @@ pub(super) fn bind(config: &Config, tls: &Tls) -> Result<Option<AdminSocket>, St
     let Some(address) = address.filter(|address: &&AdminAddress| address.as_tcp().is_some()) else {
         return Ok(None);
     };
-    let door = match config.observe.admin_clients() {
-        Some(clients) => {
-            let token = config.observe.admin_token.as_deref();
-            let token = token.map(AdminToken::load).transpose().map_err(StartError::Config)?;
-            let demand = clients.as_ref().map_or(Demand::NONE, ClientAuth::demand);
-            let shared = tls.config();
-            Some(Door::new(Box::new(move || shared.current(demand, false)), token))
-        }
-        None => None,
+    let door = if config.observe.guards_admin() {
+        let token = config.observe.admin_token.as_deref();
+        let token = token.map(AdminToken::load).transpose().map_err(StartError::Config)?;
+        let clients = config.observe.admin_clients();
+        let demand = clients.as_ref().map_or(Demand::NONE, ClientAuth::demand);
+        let shared = tls.config();
+        Some(Door::new(Box::new(move || shared.current(demand, false)), token))
+    } else {
+        None
     };
     AdminSocket::bind(address, door).map(Some).map_err(StartError::Admin)
 }

@@ -137,7 +137,7 @@ pub mod hold {
         let mut bytes = Bytes(bytes);
         let mut config = Config { client_auth: bytes.clients(), ..Config::default() };
         let mut free: Vec<_> = NAMES.to_vec();
-        for _ in 0..1 + bytes.below(4) {
+        for _ in 0..=bytes.below(4) {
             let mut site = Site::default();
             for _ in 0..bytes.below(4).min(free.len()) {
                 let name = free.swap_remove(bytes.below(free.len()));

@@ -181,10 +181,10 @@ fn of_several_lines_of_credentials_none_is_looked_at() {
     let mut requests = String::new();
     for number in 0..60 {
         let twice = field("alice", &format!("guess {number}")).repeat(2);
-        requests.push_str(&format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{twice}\r\n"));
+        requests += &format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{twice}\r\n");
     }
     let right = field("alice", "open sesame");
-    requests.push_str(&format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{right}\r\n"));
+    requests += &format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{right}\r\n");
     client.send(requests.as_bytes());
     for _ in 0..60 {
         assert_eq!(client.response("GET").status, 401);
