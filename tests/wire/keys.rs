@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::{
-    configured::Configured,
-    proxy::upstream::Upstream,
-    server::{Server, run},
-};
+use crate::{configured::Configured, proxy::upstream::Upstream, server::run};
 
 /// A key of the file with its table, and a test of it: the file below `tests/` and the function.
 #[rustfmt::skip]
@@ -17,7 +13,7 @@ const TESTS: &[(&str, &str)] = &[
     ("workers", "wire/lifecycle::too_few_descriptors_to_serve_are_refused_with_a_word"),
     ("pin", "wire/lifecycle::a_certificate_is_made_and_kept"),
     ("io", "wire/both::both_answer_any_stream_alike"),
-    ("tls", "wire/sites::a_file_that_is_wrong_is_refused_by_check_and_by_serve"),
+    ("tls", "wire/reload_settings::what_needs_a_restart_is_named"),
     ("log", "wire/reload_settings::what_needs_a_restart_is_named"),
     ("observe", "wire/admin_elsewhere::a_token_is_asked_for"),
     ("process", "wire/site_answers::allowed_ports_are_bounded"),

@@ -178,14 +178,11 @@ fn a_refusal_is_the_same_before_files_and_before_applications() {
 fn of_several_lines_of_credentials_none_is_looked_at() {
     let (server, _) = serve(&format!("{}\n", argon2("alice", "open sesame")), "");
     let mut client = server.connect();
-    let mut requests = String::new();
-    for number in 0..60 {
-        let twice = field("alice", &format!("guess {number}")).repeat(2);
-        requests += &format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{twice}\r\n");
-    }
-    let right = field("alice", "open sesame");
-    requests += &format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{right}\r\n");
-    client.send(requests.as_bytes());
+    let request = |fields: &str| format!("GET /fixed HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let twice = |number| field("alice", &format!("guess {number}")).repeat(2);
+    let mut requests: Vec<_> = (0..60).map(|number| request(&twice(number))).collect();
+    requests.push(request(&field("alice", "open sesame")));
+    client.send(requests.concat().as_bytes());
     for _ in 0..60 {
         assert_eq!(client.response("GET").status, 401);
     }
