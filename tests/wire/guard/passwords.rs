@@ -116,7 +116,7 @@ fn http2_is_asked_too() {
     }
 }
 
-/// Whoever answers at a route, a client without the password gets the same: the operator's page, the challenge,
+/// Files, fixed answers and applications alike: a client without the password gets the same: the operator's page, the challenge,
 /// and the same reason in the log.
 #[test]
 fn a_refusal_is_the_same_before_files_and_before_applications() {
