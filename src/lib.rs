@@ -86,7 +86,8 @@ pub use server::Server;
 #[cfg(feature = "service")]
 pub use service::{
     Body, BodyError, Connection, FileBody, FileBodyError, Named, NamedService, Offload,
-    OffloadError, Probe, Probed, ProbedFuture, WorkerInfo, endpoint, layer, native, offload, site,
+    OffloadError, Probe, Probed, ProbedFuture, Tunnel, TunnelReader, TunnelWriter, WorkerInfo,
+    endpoint, layer, native, offload, site, upgrade, wanted_protocol,
 };
 #[cfg(feature = "axum")]
 pub use service::{ByRoute, ByRouteService, endpoints_by_route};

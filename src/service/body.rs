@@ -182,7 +182,6 @@ impl Feeder {
     }
 
     /// Nothing comes behind what was handed over.
-    #[cfg(any(test, feature = "upgrade"))]
     pub(crate) fn end(&self) {
         self.end_with(None);
     }

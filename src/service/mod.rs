@@ -26,7 +26,6 @@ mod runtime;
 mod signal;
 #[cfg(feature = "tokio")]
 mod to_the_end;
-#[cfg(feature = "upgrade")]
 mod upgrade;
 mod watched;
 
@@ -41,6 +40,7 @@ pub use offload::{Offload, OffloadError, offload};
 pub use probe::{Probe, Probed, ProbedFuture, layer};
 #[cfg(feature = "tokio")]
 pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
+pub use upgrade::{Tunnel, TunnelReader, TunnelWriter, upgrade, wanted_protocol};
 
 pub(crate) use application::{Application, Call, CallError, Frame, Head};
 pub(crate) use body::Feeder;
@@ -50,6 +50,5 @@ pub(crate) use mounts::{Applications, Mounted};
 #[cfg(feature = "tokio")]
 pub(crate) use runtime::LocalTasks;
 pub(crate) use runtime::{Runtime, RuntimeHandle};
-#[cfg(feature = "upgrade")]
 pub(crate) use upgrade::Upgrade;
 pub(crate) use watched::{Suspect, Watched};

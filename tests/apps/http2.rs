@@ -436,3 +436,19 @@ fn many_streams_at_once() {
     });
     assert_eq!(server.end().defects, 0);
 }
+
+#[test]
+fn content_may_end_before_it_has_begun() {
+    let nothing = || async {
+        let pieces = tokio_stream::empty::<Result<Bytes, Infallible>>();
+        Body::from_stream(pieces)
+    };
+    let server = serve(Router::new().route("/", get(nothing)));
+    client(&server, |mut sender| async move {
+        for _ in 0..3 {
+            let answer = ask(&mut sender, Method::GET, "/").await;
+            assert_eq!((answer.status(), answer.body().len()), (StatusCode::OK, 0));
+        }
+    });
+    assert_eq!(server.end().defects, 0);
+}

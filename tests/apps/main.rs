@@ -14,8 +14,11 @@ mod leaving;
 mod lent;
 mod native;
 mod requests;
+#[cfg(feature = "upgrade")]
+mod rfc6455;
 mod seen;
 mod server;
 #[cfg(feature = "upgrade")]
 mod sockets;
+mod tunnels;
 mod two_ways;

@@ -1,8 +1,12 @@
 //! How request content reaches an application.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use axum::{
@@ -12,6 +16,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use http_body::Body as _;
 use tokio_stream::StreamExt as _;
 
 use super::{
@@ -221,4 +226,35 @@ fn malformed_content_is_refused_and_never_an_end() {
     assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 400 "));
     assert_eq!(server.end().defects, 0);
     assert_eq!(ends.load(SeqCst), 0);
+}
+
+#[test]
+fn trailers_come_behind_chunked_content() {
+    let app = Router::new().route(
+        "/",
+        post(|mut body: Body| async move {
+            let (mut content, mut trailers) = (0, None);
+            while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                match frame.unwrap().into_data() {
+                    Ok(data) => content += data.len(),
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                }
+            }
+            format!("{content} {trailers:?}")
+        }),
+    );
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    for (trailers, expected) in [
+        ("", "5 None"),
+        ("X-Sum: 7\r\nx-sum: 8\r\n", r#"5 Some({"x-sum": "7", "x-sum": "8"})"#),
+        // Fields that frame or route a message are none of a trailer.
+        ("Content-Length: 3\r\nX-Sum: 9\r\nHost: other\r\n", r#"5 Some({"x-sum": "9"})"#),
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}5\r\nhello\r\n0\r\n{trailers}\r\n").as_bytes());
+        let answer = client.read_until(expected.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert_eq!(server.end().defects, 0);
 }

@@ -20,8 +20,6 @@ use super::{
     reply::Given,
     streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead},
 };
-#[cfg(feature = "upgrade")]
-use crate::service::Upgrade;
 use crate::{
     conn::{Context, client, sites::Served},
     observe::{ConnectionClock, Endpoint, Stage, Why, Work},
@@ -31,6 +29,7 @@ use crate::{
     ring::{Chunk, Content, OpenFile, Socket},
     service::{
         Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head, OfSite, Token,
+        Upgrade,
     },
     write::Source,
 };
@@ -64,13 +63,10 @@ pub(super) fn begin(
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     }
     request.extensions_mut().insert(connection);
-    #[cfg(feature = "upgrade")]
     let upgrade = match feeder {
         None => Upgrade::offer(&mut request, incoming.protocol, &context.ring.waker()),
         Some(_) => None,
     };
-    #[cfg(not(feature = "upgrade"))]
-    let upgrade: Option<()> = None;
     if incoming.protocol.is_some() && upgrade.is_none() {
         return Err(Status::NotImplemented);
     }
@@ -88,9 +84,7 @@ pub(super) fn begin(
         trailers: None,
         kept: context.has_files().then(|| KeptAsked::new(asked)),
         finding: None,
-        #[cfg(feature = "upgrade")]
         upgrade,
-        #[cfg(feature = "upgrade")]
         connects: incoming.protocol.is_some(),
     }))
 }
@@ -183,10 +177,8 @@ struct Answering {
     /// The file of the site that is the answer.
     finding: Option<Finding>,
     /// The upgrade that the request asks for. Once it was accepted it is the content.
-    #[cfg(feature = "upgrade")]
     upgrade: Option<Upgrade>,
     /// The request is an extended CONNECT, which 2xx accepts and not 101.
-    #[cfg(feature = "upgrade")]
     connects: bool,
 }
 
@@ -240,7 +232,6 @@ impl Answering {
     }
 
     /// Whether an answer with this status accepts the upgrade that the request asks for.
-    #[cfg(feature = "upgrade")]
     fn accepts(&self, status: http::StatusCode) -> bool {
         if self.connects {
             status.is_success()
@@ -318,7 +309,6 @@ impl Responder for Answering {
                     return Poll::Ready(Err(Failure { status, why }));
                 }
             };
-            #[cfg(feature = "upgrade")]
             if !self.accepts(head.parts.status) {
                 self.upgrade = None;
             } else if let Some(upgrade) = &mut self.upgrade {
@@ -345,7 +335,6 @@ impl Responder for Answering {
         _: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Option<Result<Chunk, Failure>>> {
-        #[cfg(feature = "upgrade")]
         if let Some(upgrade) = &mut self.upgrade {
             let hand_over = |piece| self.borrower.take(&self.context, piece);
             return poll_tunnel(upgrade, &self.waker, intake, hand_over);
@@ -398,7 +387,6 @@ impl Responder for Answering {
 }
 
 /// The head of an answer that ends HTTP on its connection.
-#[cfg(feature = "upgrade")]
 fn switching(head: Head) -> StreamedHead {
     let mut fields = head.parts.headers;
     let upgrade = fields.remove(UPGRADE);
@@ -411,7 +399,6 @@ fn switching(head: Head) -> StreamedHead {
 }
 
 /// Moves bytes both ways: those of the client as they are wanted.
-#[cfg(feature = "upgrade")]
 fn poll_tunnel(
     upgrade: &mut Upgrade,
     waker: &Waker,

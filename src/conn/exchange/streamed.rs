@@ -119,12 +119,13 @@ pub(in crate::conn) enum Fields {
 
 impl Fields {
     /// Each field, in order.
-    pub(in crate::conn) fn each(&self, mut field: impl FnMut(&str, &[u8])) {
+    pub(in crate::conn) fn each(&self, field: impl FnMut(&str, &[u8])) {
         match self {
             Self::None => {}
             Self::Lines(lines) => each_line(lines, field),
             #[cfg(feature = "service")]
             Self::Map(map) => {
+                let mut field = field;
                 map.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
             }
         }

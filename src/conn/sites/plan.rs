@@ -106,7 +106,7 @@ impl SitePlan {
 /// Whether a route of a site can open a tunnel: to a service, or to a pool that lets clients switch.
 fn tunnels(config: &Config, site: &Site) -> bool {
     site.routes.iter().any(|route| match &route.action {
-        Action::Service(_) => cfg!(feature = "upgrade"),
+        Action::Service(_) => cfg!(feature = "service"),
         Action::Proxy { pool } => {
             config.pools.get(pool).is_some_and(|pool| !pool.upgrade.is_empty())
         }

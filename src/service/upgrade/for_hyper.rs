@@ -11,17 +11,15 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
-    fmt,
     future::Future,
     io,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::{
     body::Incoming,
@@ -32,81 +30,43 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 
-use super::{Body, Feeder, signal::Signal};
+use super::Outbound;
+use crate::service::{Body, Feeder, signal::Signal};
 
 /// What hyper reads.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 
-/// Bytes that the application can write before the client takes them.
-const OUTBOUND: usize = 64 * 1024;
-
 /// Bytes that hyper's head ends with.
 const END: &[u8] = b"\r\n\r\n";
 
-/// An upgrade that was offered to an application.
-pub(crate) struct Upgrade {
+/// An upgrade that was offered as hyper has it.
+pub(super) struct ForHyper {
     /// Hyper's connection, until it has handed over.
-    hyper: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    hyper: Pin<Box<dyn Future<Output = ()>>>,
     accepted: Signal,
-    outbound: Arc<Mutex<Outbound>>,
-    /// Where bytes of the client go.
-    pub(crate) feeder: Feeder,
+    outbound: Outbound,
+    feeder: Feeder,
 }
 
-/// What the application has written.
-#[derive(Default)]
-struct Outbound {
-    bytes: Vec<u8>,
-    closed: bool,
-    /// The connection's task, if it waits for bytes.
-    connection: Option<Waker>,
-    /// The application, if it waits for room.
-    application: Option<Waker>,
-}
-
-fn lock(outbound: &Mutex<Outbound>) -> MutexGuard<'_, Outbound> {
-    outbound.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether a request of HTTP/1.1 asks for another protocol (RFC 9110 section 7.8).
-fn asks<B>(request: &Request<B>) -> bool {
-    request.version() == Version::HTTP_11
-        && request.headers().contains_key(header::UPGRADE)
-        && names_upgrade(request.headers())
-}
-
-fn names_upgrade(fields: &HeaderMap) -> bool {
-    fields.get_all(header::CONNECTION).iter().any(|value| {
-        let mut options = value.as_bytes().split(|byte| *byte == b',');
-        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    })
-}
-
-impl Upgrade {
-    /// Offers an upgrade to the application, if the request asks for one: by its fields, or as an
-    /// extended CONNECT to `protocol`, which applications find as [`Protocol`] (RFC 8441 section 4).
-    /// `connection` is the task of the connection.
-    pub(crate) fn offer<B>(
+impl ForHyper {
+    /// Adds an `OnUpgrade` to a request that asks for another protocol; to an extended CONNECT also its
+    /// [`Protocol`].
+    pub(super) fn offer<B>(
         request: &mut Request<B>,
-        protocol: Option<&[u8]>,
+        protocol: Option<&str>,
         connection: &Waker,
     ) -> Option<Self> {
-        match protocol {
-            Some(protocol) => {
-                let protocol = Protocol::from(str::from_utf8(protocol).ok()?);
-                request.extensions_mut().insert(protocol);
-            }
-            None if asks(request) => {}
-            None => return None,
+        if let Some(protocol) = protocol {
+            request.extensions_mut().insert(Protocol::from(protocol));
         }
         let (body, feeder) = Body::stream(None, connection.clone());
-        let outbound = Arc::<Mutex<Outbound>>::default();
+        let outbound = Outbound::default();
         let memory = Memory {
             unread: REQUEST,
             matched: 0,
             body,
             piece: Bytes::new(),
-            outbound: Arc::clone(&outbound),
+            outbound: outbound.clone(),
         };
         let accepted = Signal::default();
         let given = Rc::new(RefCell::new(None));
@@ -134,55 +94,15 @@ impl Upgrade {
         let _ = hyper.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let given: OnUpgrade = given.take()?;
         request.extensions_mut().insert(given);
-        Some(Self { hyper: Some(hyper), accepted, outbound, feeder })
+        Some(Self { hyper, accepted, outbound, feeder })
     }
 
-    /// The application has answered 101: what it waits for becomes the tunnel.
-    pub(crate) fn accept(&mut self) {
+    /// The application has accepted: what it waits for becomes the tunnel, whose ends these are.
+    pub(super) fn accept(mut self) -> (Feeder, Outbound) {
         self.accepted.set();
         // It is done in one poll: nothing that it waits for is not there.
-        if let Some(hyper) = &mut self.hyper {
-            let _ = hyper.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        }
-        self.hyper = None;
-    }
-
-    /// The next bytes of the application; None once it has closed its side.
-    pub(crate) fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let (bytes, application) = {
-            let mut outbound = lock(&self.outbound);
-            if outbound.bytes.is_empty() {
-                if outbound.closed {
-                    return Poll::Ready(None);
-                }
-                outbound.connection = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            (std::mem::take(&mut outbound.bytes), outbound.application.take())
-        };
-        if let Some(application) = application {
-            application.wake();
-        }
-        Poll::Ready(Some(Bytes::from(bytes)))
-    }
-}
-
-impl Drop for Upgrade {
-    fn drop(&mut self) {
-        let application = {
-            let mut outbound = lock(&self.outbound);
-            outbound.closed = true;
-            outbound.application.take()
-        };
-        if let Some(application) = application {
-            application.wake();
-        }
-    }
-}
-
-impl fmt::Debug for Upgrade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgrade").field("pending", &self.hyper.is_some()).finish_non_exhaustive()
+        let _ = self.hyper.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        (self.feeder, self.outbound)
     }
 }
 
@@ -195,7 +115,7 @@ struct Memory {
     body: Body,
     /// What is left of the last piece.
     piece: Bytes,
-    outbound: Arc<Mutex<Outbound>>,
+    outbound: Outbound,
 }
 
 impl Memory {
@@ -257,24 +177,7 @@ impl Write for Memory {
         if passed > 0 || bytes.is_empty() {
             return Poll::Ready(Ok(passed));
         }
-        let (count, connection) = {
-            let mut outbound = lock(&self.outbound);
-            if outbound.closed {
-                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-            }
-            let room = OUTBOUND.saturating_sub(outbound.bytes.len());
-            if room == 0 {
-                outbound.application = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            let count = room.min(bytes.len());
-            outbound.bytes.extend_from_slice(&bytes[..count]);
-            (count, outbound.connection.take())
-        };
-        if let Some(connection) = connection {
-            connection.wake();
-        }
-        Poll::Ready(Ok(count))
+        self.outbound.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -282,27 +185,13 @@ impl Write for Memory {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.close();
+        self.outbound.close();
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Memory {
-    /// Nothing more is written.
-    fn close(&self) {
-        let connection = {
-            let mut outbound = lock(&self.outbound);
-            outbound.closed = true;
-            outbound.connection.take()
-        };
-        if let Some(connection) = connection {
-            connection.wake();
-        }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.close();
+        self.outbound.close();
     }
 }

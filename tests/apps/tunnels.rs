@@ -1,0 +1,184 @@
+//! `ringway::upgrade`: another protocol over a tunnel of Ringway's own.
+
+use std::{
+    io::{Read as _, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, Version, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+
+use super::{
+    client::Client,
+    http2::{client, collect, request},
+    leaving::until,
+    server::serve,
+};
+
+/// Sends everything back in capitals, and counts who does.
+async fn shout(State(live): State<Arc<AtomicUsize>>, mut request: Request) -> Response {
+    if ringway::wanted_protocol(&request) != Some("shout") {
+        return StatusCode::UPGRADE_REQUIRED.into_response();
+    }
+    let tunnel = ringway::upgrade(&mut request).expect("a tunnel is offered");
+    assert!(ringway::upgrade(&mut request).is_none(), "once");
+    let (mut reader, mut writer) = tunnel.split();
+    tokio::spawn(async move {
+        live.fetch_add(1, SeqCst);
+        while let Some(Ok(bytes)) = reader.receive().await {
+            let capitals = bytes.to_ascii_uppercase();
+            if writer.send(&capitals).await.is_err() || bytes.ends_with(b".") {
+                break;
+            }
+        }
+        live.fetch_sub(1, SeqCst);
+    });
+    if request.version() == Version::HTTP_2 {
+        return StatusCode::OK.into_response();
+    }
+    let upgrade = [(header::UPGRADE, "shout")];
+    (StatusCode::SWITCHING_PROTOCOLS, upgrade).into_response()
+}
+
+/// Accepts, and has not taken the tunnel.
+async fn accept(request: Request) -> Response {
+    let http2 = request.version() == Version::HTTP_2;
+    if http2 { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS }.into_response()
+}
+
+/// Keeps the tunnel, but does not accept.
+async fn refuse(State(failed): State<Arc<AtomicUsize>>, mut request: Request) -> StatusCode {
+    let mut tunnel = ringway::upgrade(&mut request).expect("a tunnel is offered");
+    tokio::spawn(async move {
+        assert!(matches!(tunnel.receive().await, Some(Err(_))));
+        assert!(tunnel.send(b"to nobody").await.is_err());
+        failed.fetch_add(1, SeqCst);
+    });
+    StatusCode::FORBIDDEN
+}
+
+fn app(count: &Arc<AtomicUsize>) -> Router {
+    Router::new()
+        .route("/shout", any(shout))
+        .route("/accept", any(accept))
+        .route("/refuse", any(refuse))
+        .with_state(Arc::clone(count))
+}
+
+fn head(path: &str, protocol: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_tunnel_over_http1_carries_any_protocol() {
+    let live = Arc::default();
+    let server = serve(app(&live));
+    let mut one = Client::connect(&server);
+    // Bytes of the other protocol may come with the head.
+    one.send(format!("{}early,", head("/shout", "shout")).as_bytes());
+    let answer = one.read_until(b"\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nupgrade: shout\r\n"), "{answer}");
+    one.read_until(b"EARLY,");
+    // More than both sides hold, read while it is written.
+    let long = vec![b'x'; 300_000];
+    let mut writer = one.0.sock.try_clone().unwrap();
+    let mut sealed = Vec::new();
+    for piece in long.chunks(10_000) {
+        one.0.conn.writer().write_all(piece).unwrap();
+        while one.0.conn.wants_write() {
+            one.0.conn.write_tls(&mut sealed).unwrap();
+        }
+    }
+    let sending = std::thread::spawn(move || writer.write_all(&sealed).unwrap());
+    let mut back = vec![0; long.len()];
+    one.0.read_exact(&mut back).unwrap();
+    assert!(back.iter().all(|byte| *byte == b'X'));
+    sending.join().unwrap();
+    one.send(b"the end.");
+    let (rest, in_order) = one.read_to_end();
+    assert_eq!((&*rest, in_order), ("THE END.", true));
+    // A client that leaves ends its tunnel.
+    let mut two = Client::connect(&server);
+    two.send(head("/shout", "shout").as_bytes());
+    two.read_until(b"\r\n\r\n");
+    until(|| live.load(SeqCst) == 1);
+    drop(two);
+    until(|| live.load(SeqCst) == 0);
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_tunnel_that_nobody_opens_carries_nothing() {
+    let failed = Arc::default();
+    let server = serve(app(&failed));
+    let mut client = Client::connect(&server);
+    client.send(head("/shout", "whisper").as_bytes());
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 426 "));
+    client.send(head("/refuse", "shout").as_bytes());
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 403 "));
+    until(|| failed.load(SeqCst) == 1);
+    client.send(head("/accept", "shout").as_bytes());
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.read_to_end(), (String::new(), true));
+    // 101 that nobody has asked for is no answer.
+    let answer = server.curl("/accept", &[]);
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_tunnel_over_http2_is_a_stream() {
+    let live = Arc::default();
+    let server = serve(app(&live));
+    client(&server, |mut sender| async move {
+        // SETTINGS have come once an answer has.
+        let (plain, _) = sender.send_request(request(Method::GET, "/none"), true).unwrap();
+        collect(plain.await.unwrap().into_body()).await.unwrap();
+        let connect = |path: &str| {
+            let mut head = request(Method::CONNECT, path);
+            head.extensions_mut().insert(h2::ext::Protocol::from_static("shout"));
+            head
+        };
+        let (answer, mut stream) = sender.send_request(connect("/shout"), false).unwrap();
+        stream.send_data(Bytes::from_static(b"one"), false).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body = answer.into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "ONE");
+        stream.send_data(Bytes::from_static(b"two"), true).unwrap();
+        assert_eq!(collect(body).await.unwrap().0, b"TWO");
+        let (answer, _stream) = sender.send_request(connect("/accept"), false).unwrap();
+        assert_eq!(collect(answer.await.unwrap().into_body()).await.unwrap().0, b"");
+    });
+    until(|| live.load(SeqCst) == 0);
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn an_ordinary_request_has_no_tunnel() {
+    let app = Router::new().route(
+        "/",
+        any(|mut request: Request| async move {
+            let none = ringway::upgrade(&mut request).is_none();
+            let body: Body = format!("{none} {:?}", ringway::wanted_protocol(&request)).into();
+            body
+        }),
+    );
+    let server = serve(app);
+    // Without `Connection: upgrade` the field is no request for one.
+    for fields in [&[][..], &["-H", "Upgrade: shout"]] {
+        assert!(server.curl("/", fields).ends_with("\r\n\r\ntrue None"));
+    }
+}
