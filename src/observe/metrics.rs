@@ -25,7 +25,7 @@ use super::{
     Anatomy, Basis, Exposition, Flow, Histograms, Route, Stage, ThreadFigures, WorkerSnapshot,
 };
 
-use bounds::{BOUNDS, FINE, buckets};
+use bounds::{BOUNDS, buckets};
 use process::Process;
 
 impl Anatomy {
@@ -184,11 +184,10 @@ fn stages(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let histogram = anatomy.histograms.stage(stage);
         let sum = seconds(anatomy.histograms.sum(stage));
         let labels = [("stage", stage.name())];
-        let bounds = if stage == Stage::Total { &FINE[..] } else { &BOUNDS };
         family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
             sum,
             histogram.len(),
-            &buckets(histogram, bounds),
+            &buckets(histogram, bounds::of(stage)),
             None,
         )?;
     }

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::seconds;
+use crate::observe::Stage;
 
 /// Upper bounds of the buckets of durations, in nanoseconds: 1, 2.5 and 5 of each power of ten,
 /// from a microsecond to ten seconds, and a minute.
@@ -23,11 +24,11 @@ pub(super) const BOUNDS: [u64; 23] = {
 /// Doublings of the bounds of a request's total: from 16 us to 67 s.
 const DOUBLINGS: usize = 22;
 
+/// Powers of the eighth root of two, times 16,000.
+const STEPS: [u64; 8] = [16_000, 17_448, 19_027, 20_749, 22_627, 24_675, 26_909, 29_344];
+
 /// Bounds of a request's total, eight to a doubling, so that a quantile of it is known to 10 %.
-/// The other histograms have few bounds, since there are many of them.
 pub(super) const FINE: [u64; DOUBLINGS * 8 + 1] = {
-    /// Powers of the eighth root of two, times 16,000.
-    const STEPS: [u64; 8] = [16_000, 17_448, 19_027, 20_749, 22_627, 24_675, 26_909, 29_344];
     let mut bounds = [STEPS[0] << DOUBLINGS; DOUBLINGS * 8 + 1];
     let mut at = 0;
     while at < DOUBLINGS * 8 {
@@ -36,6 +37,69 @@ pub(super) const FINE: [u64; DOUBLINGS * 8 + 1] = {
     }
     bounds
 };
+
+/// Of [`BOUNDS`], those below 128 us.
+const COARSE: usize = 7;
+
+/// Doublings from 16 us to 128 us: from there on the bounds of most stages are eight to a doubling.
+const SKIPPED: usize = 3;
+
+/// Doublings of these, to 16.8 s.
+const STAGE_DOUBLINGS: usize = 17;
+
+/// Bounds of a stage that can make a request slow: few below 128 us, which nobody waits for, then as
+/// fine as those of the total until 16.8 s, then half a minute and a whole one.
+pub(super) const STAGE: [u64; COARSE + STAGE_DOUBLINGS * 8 + 3] = {
+    let mut bounds = [0; COARSE + STAGE_DOUBLINGS * 8 + 3];
+    let mut at = 0;
+    while at < COARSE {
+        bounds[at] = BOUNDS[at];
+        at += 1;
+    }
+    while at <= COARSE + STAGE_DOUBLINGS * 8 {
+        let step = at - COARSE;
+        bounds[at] = STEPS[step % 8] << (SKIPPED + step / 8);
+        at += 1;
+    }
+    bounds[at] = 30_000_000_000;
+    bounds[at + 1] = 60_000_000_000;
+    bounds
+};
+
+/// The bounds of a stage. Few for what takes microseconds, for what the kernel knows in ticks only, and
+/// for what is no one's wait.
+pub(super) fn of(stage: Stage) -> &'static [u64] {
+    match stage {
+        Stage::Total => &FINE,
+        Stage::AcceptQueue
+        | Stage::HandOver
+        | Stage::FirstByte
+        | Stage::Decrypt
+        | Stage::Parse
+        | Stage::Decode
+        | Stage::Respond
+        | Stage::Close => &BOUNDS,
+        Stage::HandshakeFull
+        | Stage::HandshakeResumed
+        | Stage::HandshakeCpu
+        | Stage::RunQueue
+        | Stage::Turn
+        | Stage::Head
+        | Stage::Process
+        | Stage::Body
+        | Stage::Handler
+        | Stage::Waiting
+        | Stage::Queue
+        | Stage::Connect
+        | Stage::Upstream
+        | Stage::UpstreamBody
+        | Stage::Window
+        | Stage::Buffer
+        | Stage::FirstWrite
+        | Stage::LastWrite
+        | Stage::RoundTrip => &STAGE,
+    }
+}
 
 /// Samples in each bucket, not cumulated; the last one is without bound.
 pub(super) fn buckets(histogram: &Histogram<u64>, bounds: &[u64]) -> Vec<(f64, u64)> {
@@ -58,8 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_of_the_total_are_a_tenth_apart() {
-        assert!(FINE.windows(2).all(|two| two[0] < two[1] && two[1] * 10 <= two[0] * 11));
+    fn bounds_of_the_total_and_of_stages_are_a_tenth_apart() {
+        let fine = |bounds: &[u64]| {
+            bounds.windows(2).all(|two| two[0] < two[1] && two[1] * 10 <= two[0] * 11)
+        };
+        assert!(fine(&FINE) && fine(&STAGE[COARSE..STAGE.len() - 2]));
+        assert_eq!((STAGE[COARSE - 1], STAGE[COARSE]), (100_000, 128_000));
+        assert_eq!(STAGE[STAGE.len() - 3], 128_000 << STAGE_DOUBLINGS);
+        assert!(STAGE.is_sorted());
         assert!(BOUNDS.is_sorted());
     }
 

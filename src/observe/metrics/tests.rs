@@ -7,41 +7,52 @@ use crate::observe::{
     Finished, Slow, anatomy::SlowOnWorker, histograms::Recorder, request::HEAD_KEPT, trace::Trace,
 };
 
-/// Totals from 0.1 ms to 15 s, each a thousandth more than the one before.
+/// Times from 0.13 ms to 15 s, each a thousandth more than the one before.
 fn totals() -> Vec<u64> {
-    (0..12_000).map(|at| (100_000.0 * 1.001_f64.powi(at)) as u64).collect()
+    (0..11_650).map(|at| (130_000.0 * 1.001_f64.powi(at)) as u64).collect()
 }
 
 fn anatomy(totals: &[u64]) -> Anatomy {
     let mut recorder = Recorder::default();
-    for total in totals {
-        recorder.record(Stage::Total, *total);
+    for stage in Stage::ALL {
+        for total in totals {
+            recorder.record(stage, *total);
+        }
     }
     Anatomy { histograms: recorder.histograms(), ..Anatomy::empty() }
 }
 
 #[test]
-fn prometheus_knows_quantiles_of_the_total_to_a_tenth() {
+fn prometheus_knows_quantiles_of_requests_and_stages_to_a_tenth() {
     let totals = totals();
     let text = Arc::new(anatomy(&totals)).to_metrics(Exposition::Prometheus);
     let mut test =
         "rule_files: []\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n"
             .to_owned();
     let mut buckets = 0;
-    for line in text.lines().filter(|line| line.contains("_bucket{") && line.contains("\"total\""))
-    {
+    let buckets_of_stages =
+        |line: &&str| line.starts_with("ringway_stage_duration_seconds_bucket{");
+    for line in text.lines().filter(buckets_of_stages) {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let _ = writeln!(test, "      - {{series: '{series}', values: '{value}'}}");
         buckets += 1;
     }
-    assert_eq!(buckets, FINE.len() + 1);
+    assert_eq!(buckets, Stage::ALL.map(|stage| bounds::of(stage).len() + 1).iter().sum::<usize>());
+    let fine = Stage::ALL.into_iter().filter(|stage| bounds::of(*stage).len() > BOUNDS.len());
+    let fine: Vec<_> = fine.map(Stage::name).collect();
+    for stage in ["total", "run_queue", "process", "upstream", "handler", "handshake_full"] {
+        assert!(fine.contains(&stage), "{stage}");
+    }
     test.push_str("    promql_expr_test:\n");
     for quantile in [0.1, 0.5, 0.9, 0.99, 0.999] {
         let exact = totals[(quantile * totals.len() as f64) as usize] as f64 / 1e9;
         let _ = writeln!(
             test,
-            "      - expr: abs(histogram_quantile({quantile}, sum by (le) (ringway_stage_duration_seconds_bucket)) / \
-             {exact} - 1) < bool 0.1\n        eval_time: 0m\n        exp_samples: [{{value: 1, labels: '{{}}'}}]"
+            "      - expr: count(abs(histogram_quantile({quantile}, sum by (stage, le) \
+             (ringway_stage_duration_seconds_bucket{{stage=~\"{}\"}})) / {exact} - 1) < 0.1)\n        \
+             eval_time: 0m\n        exp_samples: [{{value: {}, labels: '{{}}'}}]",
+            fine.join("|"),
+            fine.len(),
         );
     }
     let folder = tempfile::tempdir().unwrap();
