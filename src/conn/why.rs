@@ -59,9 +59,11 @@ fn of_rustls(error: &rustls::Error) -> Why {
             | PeerIncompatible::NoEcPointFormatsInCommon
             | PeerIncompatible::NamedGroupsExtensionRequired
             | PeerIncompatible::KeyShareExtensionRequired => Why::TlsNoSharedGroup,
-            PeerIncompatible::NoSignatureSchemesInCommon
-            | PeerIncompatible::SignatureAlgorithmsExtensionRequired => Why::TlsNoSharedSignature,
-            PeerIncompatible::Tls12NotOffered
+            PeerIncompatible::NoSignatureSchemesInCommon => Why::TlsNoSharedSignature,
+            // Clients of TLS 1.1 and older must not send that extension (RFC 5246 section 7.4.1.4.1), and
+            // rustls looks for it first.
+            PeerIncompatible::SignatureAlgorithmsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired => Why::TlsNoSharedVersion,
             _ => Why::TlsMessage,
@@ -125,5 +127,23 @@ pub(super) fn of_body(error: BodyError) -> Why {
         | BodyError::LineEnd
         | BodyError::Trailer
         | BodyError::TrailerTooLong => Why::RequestBody,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{Error, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn clients_of_old_versions_are_no_matter_of_signatures() {
+        for (reason, why) in [
+            (PeerIncompatible::SignatureAlgorithmsExtensionRequired, Why::TlsNoSharedVersion),
+            (PeerIncompatible::Tls12NotOffered, Why::TlsNoSharedVersion),
+            (PeerIncompatible::NoSignatureSchemesInCommon, Why::TlsNoSharedSignature),
+        ] {
+            assert_eq!(of_rustls(&Error::PeerIncompatible(reason)), why);
+        }
     }
 }
