@@ -28,9 +28,10 @@ const ENDS: usize = 4;
 const LACKS: f64 = 0.05;
 
 impl Screen {
-    /// `columns` are taken as 80 where they are not known, and kept between 60 and 200.
+    /// `columns` are taken as 200 where they are not known, as in a file or a pipe, and kept between 60 and
+    /// 200.
     pub(super) fn new(columns: Option<usize>, rows: Option<usize>, colour: bool) -> Self {
-        Self { columns: columns.unwrap_or(80).clamp(60, 200), rows, colour }
+        Self { columns: columns.unwrap_or(200).clamp(60, 200), rows, colour }
     }
 
     /// Draws a report: what fits.
