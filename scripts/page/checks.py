@@ -54,14 +54,24 @@ def says_only_figures(browser):
         assert wrong not in said, wrong
 
 
+#: Pixels between the names of the axis of times, where they are nearest; they are not shown on a phone.
+AXIS = """(() => {
+    const places = [...document.querySelectorAll('#axis-names span')].map((name) => name.getBoundingClientRect())
+        .filter((place) => place.width > 0);
+    return Math.min(99, ...places.slice(1).map((place, at) => place.left - places[at].right));
+})()"""
+
+
 def fits(browser):
-    """No size needs sideways scrolling, and no text is too pale in either scheme."""
+    """No size needs sideways scrolling, no names of an axis touch, and no text is too pale in either scheme."""
     for scheme in ("light", "dark"):
         for width in SIZES:
             browser.look(width, scheme=scheme)
             time.sleep(0.2)
             wide = browser.run("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{width} pixels, {scheme}: {wide} too wide"
+            apart = browser.run(AXIS)
+            assert apart >= 4, f"{width} pixels: names of the axis are {apart:.1f} apart"
         ratio, words = browser.run(CONTRAST)
         assert ratio >= 4.5, f"{scheme}: {words!r} has a contrast of {ratio:.2f}"
     browser.look(1280)

@@ -1,7 +1,9 @@
-"""A real server under load: small answers as fast as they go, large ones, clients that are slow to
-ask and slow to read. The page is clicked through meanwhile."""
+"""A real server under load: small answers as fast as they go, over HTTP/1.1 and HTTP/2, large ones, clients
+that are slow to ask and slow to read, and requests to a server behind it. The page is clicked through
+meanwhile."""
 
 import contextlib
+import http.server
 import os
 import pathlib
 import shutil
@@ -24,26 +26,74 @@ def free_port():
         return listener.getsockname()[1]
 
 
+CONFIG = """
+listen = "127.0.0.1:{port}"
+workers = 2
+
+[observe]
+admin = "127.0.0.1:{admin}"
+server_timing = true
+
+[pool.app]
+servers = ["127.0.0.1:{behind}"]
+max = 8
+
+[[site]]
+
+[[site.route]]
+files = "{root}"
+listing = true
+
+[[site.route]]
+path = "/app/"
+proxy = "app"
+"""
+
+
+class Behind(http.server.BaseHTTPRequestHandler):
+    """What the pool's server answers: it thinks for a while, longer for some, and fails at times."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_GET(self):
+        Behind.asked += 1
+        time.sleep(0.08 if Behind.asked % 25 == 0 else 0.004)
+        status = 503 if Behind.asked % 97 == 0 else 200
+        body = b"x" * 3000
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
 @contextlib.contextmanager
 def server(program):
     """Yields the port of the site and that of the admin listener."""
+    behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Behind)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="ringway-page-") as folder:
         root = pathlib.Path(folder) / "site"
         shutil.copytree(ROOT / "site", root)
         (root / "picture.bin").write_bytes(os.urandom(256 << 10))
         (root / "film.bin").write_bytes(os.urandom(16 << 20))
         port, admin = free_port(), free_port()
+        config = pathlib.Path(folder) / "ringway.toml"
+        config.write_text(CONFIG.format(port=port, admin=admin, behind=behind.server_port, root=root))
         process = subprocess.Popen(
-            [program, "serve", str(root), "--listen", f"127.0.0.1:{port}", "--workers", "2",
-             "--admin", f"127.0.0.1:{admin}", "--listing", "--server-timing"],
-            env={**os.environ, "XDG_STATE_HOME": folder}, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            [program, "serve", "--config", str(config)], env={**os.environ, "XDG_STATE_HOME": folder},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             until_it_answers(f"http://127.0.0.1:{admin}/anatomy.json", process)
             yield port, admin
         finally:
             process.terminate()
             process.wait(60)
+            behind.shutdown()
+            behind.server_close()
 
 
 def until_it_answers(url, process):
@@ -62,20 +112,21 @@ def until_it_answers(url, process):
 def load(port):
     """Clients of several kinds, until the end of the block."""
     stop = threading.Event()
-    kinds = [(quick, 3), (large, 1), (slow_to_read, 2), (slow_to_ask, 2), (newcomer, 1)]
+    kinds = [(quick, 3), (proxied, 2), (large, 1), (slow_to_read, 2), (slow_to_ask, 2), (newcomer, 1)]
     threads = [threading.Thread(target=repeat, args=(kind, port, stop), daemon=True)
                for kind, count in kinds for _ in range(count)]
-    wrk = shutil.which("wrk")
-    runner = subprocess.Popen(
-        [wrk, "-t1", "-c32", "-d900s", f"https://127.0.0.1:{port}/"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if wrk else None
+    site = f"https://127.0.0.1:{port}/"
+    runners = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+               for command in (["wrk", "-t1", "-c32", "-d900s", site],
+                               ["h2load", "-c4", "-m20", "-D900", "--rps=300", site])
+               if shutil.which(command[0])]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
         stop.set()
-        if runner:
+        for runner in runners:
             runner.terminate()
             runner.wait(10)
         for thread in threads:
@@ -124,6 +175,14 @@ def quick(port, stop):
             ask(stream, path)
             drain(stream)
             time.sleep(0.002)
+
+
+def proxied(port, stop):
+    with connect(port) as stream:
+        while not stop.is_set():
+            ask(stream, "/app/orders")
+            drain(stream)
+            time.sleep(0.005)
 
 
 def large(port, stop):

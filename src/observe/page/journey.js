@@ -67,7 +67,9 @@ function drawAxis(axis) {
   axis.dataset.end = String(scaleEnd);
   axis.replaceChildren(...decades().map((ns) => make("path", { class: "grid", d: `M${along(ns)} 14V20` })));
   const names = decades().map((ns) => {
-    const name = make("span", {}, ns >= 1e9 ? `${ns / 1e9} s` : ns >= 1e6 ? `${ns / 1e6} ms` : `${ns / 1e3} µs`);
+    // A unit at its 1 alone: with one each, names would touch.
+    const [unit, one] = ns >= 1e9 ? ["s", 1e9] : ns >= 1e6 ? ["ms", 1e6] : ["µs", 1e3];
+    const name = make("span", {}, ns === one ? `1 ${unit}` : `${ns / one}`);
     name.style.left = `${along(ns) / STRIP * 100}%`;
     return name;
   });
