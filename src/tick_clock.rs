@@ -90,6 +90,12 @@ impl TickClock {
         time
     }
 
+    /// The last time that was handed out, without reading the counter.
+    #[inline]
+    pub(crate) fn latest(&self) -> u64 {
+        self.latest.get()
+    }
+
     /// The time now.
     #[inline]
     pub(crate) fn now(&self) -> u64 {

@@ -1,8 +1,8 @@
 """Other programs on the worker's processor, a limit on its time, and handshakes of others."""
 
-import contextlib, multiprocessing, os, time
+import contextlib, multiprocessing, os, shutil, time
 
-import rows
+import rows, streams
 from client import GET, answer, connect, context, get, tcp
 
 
@@ -44,7 +44,8 @@ def disturbed(server, table, cause, count, between, blames):
 
     table.tried(f"{cause}, slowest", once)
     if together:
-        table.add(f"{cause}, all {count}", *together, [])
+        # The client waits for its own processor in many of them.
+        table.add(f"{cause}, all {count}", *together, None)
 
 
 def worker_cpus(server):
@@ -121,6 +122,10 @@ def all_of(server, table):
     try:
         with beside(burn, 3, cpus, 60):
             disturbed(server, table, "3 programs on its CPU", 200, 0.005, ("host",))
+            if shutil.which("nghttp"):
+                table.tried("3 programs, 100 streams of 1 KB", lambda: streams.beside_programs(server, table))
+            else:
+                table.skip("3 programs, 100 streams of 1 KB", "nghttp; apt-get install nghttp2-client")
 
         def throttled():
             with beside(flood, 1, server.port, 60):

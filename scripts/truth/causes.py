@@ -21,6 +21,18 @@ def all_of(server, table):
         go()
         return answer(client)
 
+    def stopped_with_two(client):
+        stop()
+        time.sleep(0.02)
+        client.sendall(GET + get("/1k.bin?second"))
+        time.sleep(0.3)
+        go()
+        # Both answers may lie in one record.
+        data = b""
+        while data.count(b"HTTP/1.1 200") < 2 or len(data.rsplit(b"\r\n\r\n", 1)[1]) < 1024:
+            data += client.recv(65536)
+        return data[data.rindex(b"HTTP/1.1 200"):]
+
     def split_head(client):
         client.sendall(GET[:20])
         time.sleep(0.3)
@@ -97,6 +109,8 @@ def all_of(server, table):
     # What the client's clock has besides: it takes time to read.
     unread = {"total": False}
     add("worker stopped 300 ms", stopped, "run_queue", "host", outside=0.02)
+    add("the same, second of two requests", stopped_with_two, "run_queue", "host", outside=0.02,
+        so=lambda line: line["target"].endswith("second"))
     add("head in two pieces", split_head, "head", "client")
     add("an empty line, then the head", empty_line, "head", "client")
     add("content in pieces", split_body, "body", "client")

@@ -19,9 +19,10 @@ class Table:
             print(f"{'cause':34} {'client':>9} {'reported':>9}  {'stage':13} {'blame':9} {'end':26} (ms)")
 
     def add(self, cause, client_ms, told_ms, faults, line=None):
+        """A row with what is wrong about it; None: it stands for comparison, and is not judged."""
         line = line or {}
         self.wrong += bool(faults)
-        judged = "; ".join(faults) or "right"
+        judged = "" if faults is None else "; ".join(faults) or "right"
         stage, blame, end = longest_of(line) or "", line.get("blame", ""), line.get("end") or ""
         if self.options.markdown:
             print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | {stage and f'`{stage}`'} | {blame} | {end and f'`{end}`'} | {judged} |",

@@ -99,6 +99,33 @@ fn leave(observer: &Observer, clock: &ConnectionClock, sending: &mut Sending, ti
     sending.all_left();
 }
 
+/// Both arrived while the worker did not run: that is what both waited for, and the second one for the first
+/// besides.
+#[test]
+fn requests_that_arrived_together_have_waited_for_the_same_worker() {
+    const MS: u64 = 1_000_000;
+    let observer = observer();
+    let clock = connection(&observer);
+    turn(&observer, MS);
+    observer.expect(50);
+    turn(&observer, 300 * MS);
+    let mut sending = Sending::default();
+    let first = clock.begin(true, || Some(200 * MS));
+    observer.script_clock(301 * MS);
+    answer(&clock, first, &mut sending);
+    observer.script_clock(302 * MS);
+    let second = begin(&clock, false);
+    answer(&clock, second, &mut sending);
+    leave(&observer, &clock, &mut sending, [303 * MS, 303 * MS]);
+    let [first, second] = &ended(&observer)[..] else { panic!("two requests") };
+    assert_eq!(parts(first)[0], (Stage::RunQueue, 200 * MS));
+    assert_eq!(parts(second)[..2], [(Stage::RunQueue, 200 * MS), (Stage::Turn, 2 * MS)]);
+    for finished in [first, second] {
+        assert!(finished.lost >= 200 * MS, "{}", finished.lost);
+        assert_eq!(finished.shares.blame(), crate::observe::Blame::Host);
+    }
+}
+
 #[test]
 fn what_left_before_the_first_answer_is_no_part_of_it() {
     let observer = observer();

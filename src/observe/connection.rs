@@ -52,6 +52,10 @@ pub(super) struct Connection {
     pub(super) since: Cell<u64>,
     /// When the bytes arrived that were received last, likewise.
     pub(super) received: Cell<u64>,
+    /// When the worker came to them, likewise.
+    pub(super) reached: Cell<u64>,
+    /// What the worker had lost when they arrived, in nanoseconds.
+    pub(super) lost_before: Cell<u64>,
     /// Spent opening records since the last request began or went on.
     pub(super) opening: Cell<u64>,
     /// Requests that have begun.
@@ -82,6 +86,17 @@ impl Connection {
     /// The client's address, if it is logged.
     pub(super) fn client(&self) -> Option<&SocketAddr> {
         self.announced.get().map(|announced| &announced.0).or(self.peer.as_ref())
+    }
+
+    /// Bytes arrived at `arrived`, and the worker came to them `now`.
+    #[inline]
+    pub(super) fn came(&self, arrived: u64, now: u64) {
+        let observer = &self.observer;
+        self.received.set(arrived);
+        self.reached.set(now);
+        // Of what the worker lost before this turn, the bytes waited for its end.
+        let waited = observer.turn_began().saturating_sub(arrived);
+        self.lost_before.set(observer.lost() - waited.min(observer.lost_in_turn()));
     }
 
     /// A request's answer left at `ended`.
@@ -179,6 +194,8 @@ impl ConnectionClock {
             agreed: Cell::default(),
             since: Cell::new(0),
             received: Cell::new(0),
+            reached: Cell::new(0),
+            lost_before: Cell::new(0),
             opening: Cell::new(0),
             requests: Cell::new(0),
             open: Cell::new(0),

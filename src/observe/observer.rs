@@ -13,14 +13,13 @@ use std::{
 };
 
 use super::{
-    Coarse, Counts, End, Endpoint, Endpoints, Ends, Ledger, RingAccount, Slow, Stage, Statuses,
-    Taken, Work,
+    Coarse, Counts, End, Endpoints, Ends, Ledger, RingAccount, Slow, Stage, Statuses, Taken, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
     open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
     processor::Processor,
-    request::{HEAD_LOGGED, Parts, place},
+    request::{HEAD_LOGGED, OpenRequest, Parts, place},
     slow::{Slowest, Stall},
     spans::SpanFeed,
     stage::{ALWAYS, REQUEST_STAGES, SELDOM},
@@ -282,6 +281,17 @@ impl Observer {
         if self.enabled { self.time.now() } else { 0 }
     }
 
+    /// What the worker's clock showed when it was last read, in this turn; 0 if nothing is noted. For
+    /// moments that follow a reading at once.
+    #[inline]
+    pub(super) fn just_now(&self) -> u64 {
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Some(now) = self.scripted.get().filter(|_| self.enabled) {
+            return now;
+        }
+        if self.enabled { self.time.latest() } else { 0 }
+    }
+
     /// From now on the clock shows this, in nanoseconds.
     #[cfg(any(test, feature = "fuzzing"))]
     #[doc(hidden)]
@@ -408,15 +418,16 @@ impl Observer {
 impl Noted {
     /// Enters the durations of a request whose answer has left.
     #[inline]
-    pub(super) fn enter(&mut self, first_byte: u64, endpoint: Endpoint, parts: &Parts, total: u64) {
+    pub(super) fn enter(&mut self, request: &OpenRequest, total: u64) {
         let Self { recorder, tail, .. } = self;
-        recorder.record(Stage::FirstByte, first_byte);
+        let parts = request.parts();
+        recorder.record(Stage::FirstByte, request.first_byte);
         recorder.record(Stage::Total, total);
         // What was not passed is filled up when somebody looks: most requests pass few stages.
         for stage in ALWAYS {
             recorder.record(stage, parts[place(stage)]);
         }
-        if SELDOM.into_iter().fold(0, |all, stage| all | parts[place(stage)]) > 0 {
+        if request.has_seldom_parts() {
             for stage in SELDOM {
                 if parts[place(stage)] > 0 {
                     recorder.record(stage, parts[place(stage)]);
@@ -424,8 +435,8 @@ impl Noted {
             }
         }
         let in_tail = tail.enter(parts, total);
-        if endpoint.is_named() {
-            self.endpoints.enter(endpoint, parts, total, in_tail);
+        if request.endpoint.is_named() {
+            self.endpoints.enter(request.endpoint, parts, total, in_tail);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{cell::Cell, fs::File, os::unix::fs::FileExt};
 
 /// How old a reading may be when a turn begins, in nanoseconds. One costs about a microsecond.
-const FRESH: u64 = 20_000_000;
+const FRESH: u64 = 4_000_000;
 
 /// The calling thread's time on a processor and its wait for one: the first two figures of its
 /// `schedstat` (Documentation/scheduler/sched-stats.rst).
@@ -37,7 +37,7 @@ impl Processor {
         }
     }
 
-    /// What the thread did since the last reading, which may be 20 ms older than the present turn.
+    /// What the thread did since the last reading, which may be [`FRESH`] older than the present turn.
     /// None if the kernel has no such statistics.
     pub(super) fn since(&self, now: u64) -> Option<Scheduled> {
         let mut text = [0; 96];

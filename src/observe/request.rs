@@ -8,8 +8,10 @@
 use std::{net::IpAddr, rc::Rc};
 
 use super::{
-    Delivery, End, Endpoint, Phase, Route, Sending, Stage, Why, connection::Connection,
-    stage::REQUEST_STAGES, streams::NO_PLACE,
+    Delivery, End, Endpoint, Phase, Route, Sending, Stage, Why,
+    connection::Connection,
+    stage::{ALWAYS, REQUEST_STAGES, SELDOM},
+    streams::NO_PLACE,
 };
 
 /// Bytes of a request's head that are kept for the slowest requests: its first line, mostly.
@@ -33,6 +35,8 @@ pub(super) struct OpenRequest {
     entered: u64,
     stage: Stage,
     parts: Parts,
+    /// Parts that few requests pass may be other than 0.
+    seldom: bool,
     pub(super) first_byte: u64,
     pub(super) bytes: u64,
     pub(super) number: u64,
@@ -73,6 +77,7 @@ impl Default for OpenRequest {
             entered: 0,
             stage: Stage::Parse,
             parts: [0; REQUEST_STAGES.len()],
+            seldom: false,
             first_byte: 0,
             bytes: 0,
             number: 0,
@@ -103,7 +108,12 @@ impl OpenRequest {
         self.arrived = arrived;
         self.entered = now.max(arrived);
         self.stage = Stage::Parse;
-        self.parts = [0; REQUEST_STAGES.len()];
+        for stage in ALWAYS {
+            self.parts[place(stage)] = 0;
+        }
+        if std::mem::take(&mut self.seldom) {
+            self.parts = [0; REQUEST_STAGES.len()];
+        }
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
         (self.end, self.delivery, self.endpoint) = (None, None, Endpoint::UNNAMED);
@@ -112,11 +122,13 @@ impl OpenRequest {
     }
 
     /// Begins anew: its first bytes arrived at `arrived`, together with those of another request of
-    /// its connection, which was served until `now`.
+    /// its connection, which the worker came to at `reached` and served until `now`.
     #[inline]
-    pub(super) fn begin_behind(&mut self, arrived: u64, now: u64) {
-        self.begin(arrived, now);
-        self.parts[TURN] = std::mem::take(&mut self.parts[RUN_QUEUE]);
+    pub(super) fn begin_behind(&mut self, arrived: u64, reached: u64, now: u64) {
+        self.begin(arrived, reached.clamp(arrived, now.max(arrived)));
+        self.parts[TURN] = now.saturating_sub(self.entered);
+        self.entered = self.entered.max(now);
+        self.seldom = true;
     }
 
     /// Of its time until now, so many nanoseconds went into opening the records that brought it.
@@ -134,6 +146,7 @@ impl OpenRequest {
         let passed = now.saturating_sub(self.entered);
         if let Some(part) = self.stage.part() {
             self.parts[part] += passed;
+            self.seldom |= SELDOM_PARTS >> part & 1 == 1;
             self.entered += passed;
         }
         self.stage = stage;
@@ -172,6 +185,12 @@ impl OpenRequest {
     /// When its stage began.
     pub(super) fn entered(&self) -> u64 {
         self.entered
+    }
+
+    /// Whether it may have passed parts that few requests pass.
+    #[inline]
+    pub(super) fn has_seldom_parts(&self) -> bool {
+        self.seldom
     }
 
     /// The parts until its stage began.
@@ -270,15 +289,20 @@ impl OpenRequest {
         let parts = &mut self.parts;
         // The head of a response in several batches has left before.
         let first_write = if parts[FIRST_WRITE] > 0 { LAST_WRITE } else { FIRST_WRITE };
+        let mut waits = 0;
         for (gap, has_begun, rest) in
             [(begun - self.entered, false, before), (last - first, true, LAST_WRITE)]
         {
             let (buffer, file) = sending.waits(has_begun, gap);
-            parts[BUFFER] += buffer;
-            parts[PROCESS] += file;
+            if buffer + file > 0 {
+                parts[BUFFER] += buffer;
+                parts[PROCESS] += file;
+                waits += buffer + file;
+            }
             parts[rest] += gap - buffer - file;
         }
         parts[first_write] += first - begun;
+        self.seldom |= waits + parts[LAST_WRITE] > 0 || SELDOM_PARTS >> before & 1 == 1;
         last.saturating_sub(self.arrived)
     }
 }
@@ -300,6 +324,16 @@ pub(super) const fn place(stage: Stage) -> usize {
     }
     place
 }
+
+/// A bit for each part that few requests pass, by its place.
+const SELDOM_PARTS: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < SELDOM.len() {
+        bits |= 1 << place(SELDOM[at]);
+        at += 1;
+    }
+    bits
+};
 
 const RUN_QUEUE: usize = place(Stage::RunQueue);
 const TURN: usize = place(Stage::Turn);
@@ -374,15 +408,26 @@ mod tests {
             let sending = Sending::of(times, [buffer, more_buffer], [file, more_file]);
             let total = request.settle(&sending);
             prop_assert_eq!(request.parts.iter().sum::<u64>(), total);
+            let seldom = SELDOM.into_iter().any(|stage| part(&request.parts, stage) > 0);
+            prop_assert!(request.has_seldom_parts() || !seldom);
+            // Nothing of it is left in the next.
+            request.begin(arrived, arrived);
+            prop_assert_eq!(request.parts, [0; REQUEST_STAGES.len()]);
+            prop_assert!(!request.has_seldom_parts());
         }
     }
 
     #[test]
     fn the_wait_behind_another_request_is_its_turn() {
         let mut request = OpenRequest::default();
-        request.begin_behind(1_000, 4_000);
-        assert_eq!(part(&request.parts, Stage::Turn), 3_000);
-        assert_eq!(part(&request.parts, Stage::RunQueue), 0);
+        for (reached, run_queue, turn) in
+            [(1_000, 0, 3_000), (3_200, 2_200, 800), (9_000, 3_000, 0)]
+        {
+            request.begin_behind(1_000, reached, 4_000);
+            assert_eq!(part(&request.parts, Stage::Turn), turn);
+            assert_eq!(part(&request.parts, Stage::RunQueue), run_queue);
+            assert_eq!(request.entered, 4_000);
+        }
     }
 
     #[test]

@@ -43,24 +43,23 @@ impl RequestClock {
             observer.missed();
             return Self(None);
         };
-        let now = observer.now();
+        // Where records were opened the clock was read, at the end of that.
+        let opened = connection.opening.get() > 0;
+        let now = if opened { observer.just_now() } else { observer.now() };
         let since = connection.since.get();
         let turn = if fresh {
             let arrived = observer.arrival(received_ago).max(since).min(now);
-            connection.received.set(arrived);
+            connection.came(arrived, now);
             request.begin(arrived, now);
             request.opened(connection.opening.take());
-            // Of what the worker lost before this turn, the request waited for its end.
-            let waited = observer.turn_began().saturating_sub(arrived);
-            request.lost_before = observer.lost() - waited.min(observer.lost_in_turn());
             arrived
         } else {
-            // What it waited for until now were the requests before it.
+            // It waited for the worker until that came to the bytes, and then for the requests before it.
             let arrived = connection.received.get().min(now);
-            request.begin_behind(arrived, now);
-            request.lost_before = observer.lost();
+            request.begin_behind(arrived, connection.reached.get(), now);
             arrived
         };
+        request.lost_before = connection.lost_before.get();
         // Beside a request that has not been answered there was nothing to wait for.
         let open = connection.open.get();
         request.first_byte = if open == 0 { turn.saturating_sub(since) } else { 0 };
@@ -134,7 +133,7 @@ impl RequestClock {
         let Some(request) = &mut self.0 else { return };
         let Some(connection) = &request.connection else { return };
         let (now, arrived) = (connection.observer.now(), connection.observer.arrival(received_ago));
-        connection.received.set(arrived.min(now));
+        connection.came(arrived.min(now), now);
         let opening = connection.opening.take();
         // `arrival` has asked how late the turn began.
         let (lost, in_turn) = (connection.observer.lost(), connection.observer.lost_in_turn());
@@ -270,7 +269,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     connection.answered(ended);
     connection.open.set(connection.open.get() - 1);
     let noted = &mut *observer.noted.borrow_mut();
-    noted.enter(request.first_byte, request.endpoint, request.parts(), total);
+    noted.enter(&request, total);
     noted.statuses.count(request.status);
     if observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
         noted.look_back(ended);
@@ -280,7 +279,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
         noted.ends.count(Ended::Refused, end);
     }
     let queued = if request.number == 1 { connection.accept_queue.unwrap_or(0) } else { 0 };
-    let class = Class::of(request.parts(), total, queued, request.status, true);
+    let class = Class::of_complete(&request, total, queued);
     let (status, ended) = (request.status, request.end.is_some());
     let logged = noted.log.as_mut().is_some_and(|log| log.wants(status, total, ended));
     if logged || noted.slowest.looks_at(class, total + queued) {

@@ -5,8 +5,8 @@
 
 use super::{
     Agreed, End, Endpoint, Route, Shares, Siblings, Stage, Work,
-    request::{HEAD_KEPT, Parts},
-    stage::REQUEST_STAGES,
+    request::{HEAD_KEPT, OpenRequest, Parts, place},
+    stage::{ALWAYS, REQUEST_STAGES},
     trace::Trace,
 };
 
@@ -106,6 +106,28 @@ fn longest(parts: &Parts) -> usize {
     most
 }
 
+/// The same of a request that passed no other parts than those that each request passes.
+#[inline]
+fn longest_of_few(parts: &Parts) -> usize {
+    let mut most = ALWAYS_PLACES[0];
+    for part in &ALWAYS_PLACES[1..] {
+        if parts[*part] > parts[most] {
+            most = *part;
+        }
+    }
+    most
+}
+
+/// The places of the parts that each request passes.
+const ALWAYS_PLACES: [usize; ALWAYS.len()] = {
+    let (mut places, mut at) = ([0; ALWAYS.len()], 0);
+    while at < ALWAYS.len() {
+        places[at] = place(ALWAYS[at]);
+        at += 1;
+    }
+    places
+};
+
 /// Requests that are compared with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Class(usize);
@@ -123,6 +145,15 @@ impl Class {
     /// How many there are: the others are one for each stage, of those that spent most of their time
     /// in it.
     pub(super) const COUNT: usize = Self::QUEUED + 4;
+
+    /// The class of a request whose answer has left, after so long in the accept queue.
+    #[inline]
+    pub(super) fn of_complete(request: &OpenRequest, total: u64, accept_queue: u64) -> Self {
+        if request.has_seldom_parts() || request.status >= 400 || accept_queue > total {
+            return Self::of(request.parts(), total, accept_queue, request.status, true);
+        }
+        Self(longest_of_few(request.parts()))
+    }
 
     /// The class of a request.
     #[inline]
@@ -335,7 +366,6 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::request::place;
 
     fn finished(ended: u64, total: u64) -> Finished {
         Finished { arrived: ended - total, ended, total, ..Finished::default() }
@@ -419,6 +449,21 @@ mod tests {
         let mut slowest = Slowest::default();
         slowest.keep(&finished(10, 5), &[b'x'; 500], 0, None);
         assert_eq!(slowest.kept()[0].head_len, HEAD_KEPT);
+    }
+
+    #[test]
+    fn the_class_does_not_depend_on_which_parts_are_looked_at() {
+        for stage in REQUEST_STAGES {
+            for (total, queued, status) in [(9, 0, 200), (9, 50, 200), (9, 0, 404), (9, 0, 503)] {
+                let mut request = OpenRequest::default();
+                request.begin(0, 0);
+                request.enter(stage, 0);
+                request.enter(Stage::Respond, 9);
+                request.status = status;
+                let all = Class::of(request.parts(), total, queued, status, true);
+                assert_eq!(Class::of_complete(&request, total, queued), all, "{stage:?} {status}");
+            }
+        }
     }
 
     #[test]

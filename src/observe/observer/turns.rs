@@ -92,12 +92,13 @@ impl Observer {
     }
 
     /// What at least half of a turn went to. What it did not run is lost, but for the time in which an
-    /// application had the thread and may have blocked it by a call of its own.
+    /// application had the thread and may have blocked it by a call of its own. The reading before may be
+    /// older than the turn, by 4 ms at most: what the thread ran then hides no wait of this turn.
     fn most_of(&self, took: u64, scheduled: Option<Scheduled>) -> Option<Work> {
         if let Some(Scheduled { ran, waited }) = scheduled {
             let blocked = self.spent[Work::Application.index()].get();
             let idle = took.saturating_sub(ran).saturating_sub(blocked);
-            self.lost.set(self.lost.get() + idle.max(waited.min(took.saturating_sub(ran))));
+            self.lost.set(self.lost.get() + idle.max(waited.min(took)));
             if waited * 2 >= took {
                 return Some(Work::Processor);
             }
@@ -145,8 +146,10 @@ mod tests {
             // A handler that slept, and one that had no processor.
             (Some((Work::Application, LONG)), Some([0, 0]), Some(Work::Application), 0),
             (Some((Work::Application, LONG)), Some([0, half]), Some(Work::Processor), half),
-            // What it ran before the turn counts as well.
+            // What it ran before the turn counts as well, and hides no wait.
             (None, Some([LONG + 1, 0]), None, 0),
+            (None, Some([2 * LONG, half]), Some(Work::Processor), half),
+            (None, Some([LONG, half - 1]), None, half - 1),
         ] {
             let observer = Observer::new(true, clock(), 1, None);
             if let Some((work, time)) = spent {
