@@ -108,6 +108,16 @@ kernel_tls_tests() {
   unset RINGWAY_REQUIRE_KTLS
 }
 
+# switched_off_tests NAME GUEST...   runs, inside a guest that ends behind it, the wire tests of a host
+# whose io_uring is switched off.
+switched_off_tests() {
+  local name=$1 wire; shift
+  wire=$(test_binary test wire)
+  [ -n "$wire" ] || { phase "$name: find the test binary" false; return; }
+  tests "$name" env RINGWAY_OWN_HOST=1 "$@" "$wire" --color=never --test-threads=1 \
+    --include-ignored io_uring_switched_off
+}
+
 summary() {
   echo
   if [ -s "$RINGWAY_SKIPS" ]; then
