@@ -40,7 +40,7 @@ pub(crate) use plain::{await_first_bytes, serve_plain};
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use sites::hold as sites_hold;
-pub(crate) use sites::{Generation, SitePlan};
+pub(crate) use sites::{Generation, Rates, SitePlan};
 
 pub(crate) use crate::process::site::Via;
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Attention, Coarse, ConnectionStreams, Counts, Endpoints, Ends, Histograms, KernelFigures,
-    Ledger, PoolFigures, Slow, Statuses, Tail, ThreadFigures, Window, WorkerSnapshot,
+    Ledger, PoolFigures, RateFigures, Slow, Statuses, Tail, ThreadFigures, Window, WorkerSnapshot,
     access_log::Totals, slow::EACH, spans::SpanTotals,
 };
 use crate::wall_clock::since_1970_at;
@@ -32,6 +32,8 @@ pub struct ServerFacts {
     pub whole_records: bool,
     /// The pools of upstream servers, as of this report.
     pub pools: Vec<PoolFigures>,
+    /// The rates that limit requests, by name, as of this report.
+    pub rates: Vec<RateFigures>,
     /// The certificates that it serves at present.
     pub certificates: Vec<CertificateFacts>,
 }
@@ -182,6 +184,7 @@ impl Anatomy {
                 root_replaced: 0,
                 whole_records: true,
                 pools: Vec::new(),
+                rates: Vec::new(),
                 certificates: Vec::new(),
             },
             time: SystemTime::now(),

@@ -60,8 +60,22 @@ impl Collector for Report {
         workers(anatomy, to)?;
         kernel(anatomy, to)?;
         pools::pools(anatomy, to)?;
+        rates(anatomy, to)?;
         endpoints::endpoints(anatomy, to)
     }
+}
+
+/// Requests that each rate has refused.
+fn rates(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    if anatomy.server.rates.is_empty() {
+        return Ok(());
+    }
+    let help = "Requests that a rate has refused with 429";
+    let mut metric = to.encode_descriptor("rate_refused", help, None, MetricType::Counter)?;
+    for rate in &anatomy.server.rates {
+        count(&mut metric, &[("rate", rate.name.as_str())], rate.refused)?;
+    }
+    Ok(())
 }
 
 fn count(to: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     accept::BindError,
     config::{Config, Limits},
-    conn::Via,
+    conn::{SitePlan, Via},
     upstream::{Resolver, Shared as Upstream},
     worker::{self, Listener, SharedLimits},
 };
@@ -135,6 +135,12 @@ impl Live {
         *locked(&self.sources.addresses) = Listening::addresses(&state.bound, Via::Tls);
         locked(&self.sources.upstreams).clone_from(&state.upstreams);
         *self.state() = state;
+    }
+
+    /// Has reports show the rates of a plan, which all workers take from here on.
+    pub(super) fn take_rates(&self, plan: &SitePlan) {
+        let mut rates = locked(&self.sources.rates);
+        *rates = plan.rates_after(&rates);
     }
 
     /// Has reports look at these listeners too.

@@ -18,6 +18,7 @@ use super::{
     tls::{ServedCertificate, Tls},
 };
 use crate::{
+    conn::Rates,
     observe::{
         Anatomy, CertificateFacts, EVERY, History, KernelFigures, ListenerQueue, ServerFacts, Span,
         WorkerSnapshot, access_log::LogHandle, admin::Source, attention, spans::SpanHandle,
@@ -47,9 +48,10 @@ pub(super) struct Sources {
     pub(super) listeners: Mutex<Vec<Listening>>,
     pub(super) log: Option<LogHandle>,
     pub(super) spans: Option<SpanHandle>,
-    /// The addresses with TLS, and the pools, as they are at present.
+    /// The addresses with TLS, the pools, and the rates, as they are at present.
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
     pub(super) upstreams: Mutex<Vec<Arc<Upstream>>>,
+    pub(super) rates: Mutex<Rates>,
     pub(super) root: Arc<RootFigures>,
     pub(super) tls: Arc<Tls>,
     pub(super) history: Mutex<History>,
@@ -99,6 +101,7 @@ impl Sources {
             root_replaced: self.root.replaced.load(Ordering::Relaxed),
             addresses: locked(&self.addresses).clone(),
             pools: locked(&self.upstreams).iter().map(|pool| pool.figures()).collect(),
+            rates: locked(&self.rates).iter().map(|(name, rate)| rate.figures(name)).collect(),
             certificates: self.tls.certificates().into_iter().map(certificate).collect(),
             ..self.facts.clone()
         };

@@ -113,6 +113,7 @@ impl Handle {
         for inbox in self.inboxes() {
             inbox.send(Command::Switch);
         }
+        live.take_rates(&plan);
         self.root().watch(plan);
         let (drain, drain_delay) = (new.timeouts.drain, new.timeouts.drain_delay);
         live.switched(&new, State { bound: now, upstreams, resolver, drain, drain_delay });

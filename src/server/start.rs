@@ -26,7 +26,7 @@ use super::{
 use crate::{
     accept::{PerAddress, Total},
     config::{Config, HASHING_THREADS, HASHING_WAITING},
-    conn::{SitePlan, Via},
+    conn::{Rates, SitePlan, Via},
     files::Pool,
     observe::{
         ServerFacts,
@@ -234,9 +234,11 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             certificates: Vec::new(),
             whole_records: config.limits.receive_buffer_bytes >= record::MAX_PLAINTEXT,
             pools: Vec::new(),
+            rates: Vec::new(),
         },
         addresses: Mutex::new(Listening::addresses(&bound, Via::Tls)),
         upstreams: Mutex::new(upstreams.clone()),
+        rates: Mutex::new(sites.rates_after(&Rates::new())),
         started,
         inboxes: inboxes.clone(),
         listeners: Mutex::new(watched),

@@ -21,6 +21,7 @@ use super::gcra::Gcra;
 use crate::{
     config::{RateKey, RateOptions},
     monotonic::Monotonic,
+    observe::RateFigures,
 };
 
 /// Places in a line.
@@ -46,6 +47,7 @@ pub(crate) struct Rate {
     lines: Box<[Line]>,
     hasher: RandomState,
     began: Monotonic,
+    refused: AtomicU64,
 }
 
 impl Rate {
@@ -59,6 +61,7 @@ impl Rate {
             lines: (0..lines.max(1)).map(|_| Line::default()).collect(),
             hasher: RandomState::new(),
             began: Monotonic::now(),
+            refused: AtomicU64::new(0),
         })
     }
 
@@ -95,7 +98,14 @@ impl Rate {
     /// It comes too early; so many seconds later it does not, 1 at least.
     pub(super) fn admit(&self, hash: u64) -> Result<(), u64> {
         // 1 and not 0: an empty place has a time of 0.
-        self.admit_at(hash, self.began.elapsed() / 1_000 + 1)
+        let admitted = self.admit_at(hash, self.began.elapsed() / 1_000 + 1);
+        admitted.inspect_err(|_| _ = self.refused.fetch_add(1, Relaxed))
+    }
+
+    /// What is known of it, under its name.
+    pub(crate) fn figures(&self, name: &str) -> RateFigures {
+        let RateOptions { requests, per, .. } = self.options;
+        RateFigures::new(name, requests, per, self.refused.load(Relaxed))
     }
 
     fn admit_at(&self, hash: u64, now: u64) -> Result<(), u64> {

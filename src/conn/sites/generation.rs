@@ -7,10 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Act, ErrorPage, Served, SitePlan, Terms};
+use super::{Act, ErrorPage, Rates, Served, SitePlan, Terms};
 use crate::{
     config::{Action, Demand, ErrorContent, FieldRules, FilesOptions, Site},
-    conn::guard::{Guard, Keeper, Rate},
+    conn::guard::{Guard, Keeper},
     files::{FileStore, Folder, Stores},
     handshake,
     process::routes::Choice,
@@ -49,7 +49,7 @@ pub(crate) struct Generation {
     stray: Rc<Served>,
     stores: HashMap<StoreKey, Rc<FileStore>>,
     /// Rates by name, with what clients have used up of them.
-    rates: HashMap<String, Arc<Rate>>,
+    rates: Rates,
     /// Users by name, with what was found right of their credentials under this configuration.
     auths: HashMap<String, Rc<Keeper>>,
     /// A route hands its requests to a responder.
@@ -72,7 +72,10 @@ impl Generation {
             bare: Vec::with_capacity(plan.sites.len()),
             stray: Rc::new(Served::nothing(Status::MisdirectedRequest, &none, &terms)),
             stores: HashMap::new(),
-            rates: rates(plan, before),
+            rates: before.map_or_else(
+                || plan.rates_after(&Rates::new()),
+                |before| plan.rates_after(&before.rates),
+            ),
             auths: plan
                 .auths
                 .iter()
@@ -251,15 +254,4 @@ impl Generation {
             }
         }
     }
-}
-
-/// The rates of a plan. One that stays as it was keeps what clients have used up of it: all workers
-/// take it from the same plan before.
-fn rates(plan: &SitePlan, before: Option<&Generation>) -> HashMap<String, Arc<Rate>> {
-    let kept = |(name, rate): (&String, &Arc<Rate>)| {
-        let old = before.and_then(|before| before.rates.get(name));
-        let same = old.filter(|old| old.options() == rate.options());
-        (name.clone(), Arc::clone(same.unwrap_or(rate)))
-    };
-    plan.rates.iter().map(kept).collect()
 }

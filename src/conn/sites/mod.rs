@@ -14,6 +14,6 @@ mod terms;
 pub use choice::hold;
 pub(crate) use generation::Generation;
 pub(super) use plan::ErrorPage;
-pub(crate) use plan::SitePlan;
+pub(crate) use plan::{Rates, SitePlan};
 pub(super) use served::{Act, Served};
 pub(crate) use terms::Terms;

@@ -1,7 +1,7 @@
 //! What all workers serve: plain data, and the folders, which are opened once for all of them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -17,6 +17,9 @@ use crate::{
     upstream,
 };
 
+/// Rates by name.
+pub(crate) type Rates = BTreeMap<String, Arc<Rate>>;
+
 /// Sites, their router, and their folders.
 #[derive(Debug)]
 pub(crate) struct SitePlan {
@@ -25,7 +28,7 @@ pub(crate) struct SitePlan {
     pub(super) terms: Terms,
     pub(super) upstreams: Vec<Arc<upstream::Shared>>,
     /// By name, as they were made for this plan.
-    pub(super) rates: HashMap<String, Arc<Rate>>,
+    rates: Rates,
     /// By name.
     pub(super) auths: HashMap<String, Arc<Auth>>,
     folders: HashMap<PathBuf, Folder>,
@@ -76,6 +79,16 @@ impl SitePlan {
             pages,
             tunnels,
         })
+    }
+
+    /// The rates in force once these were. One that stays as it was keeps what clients have used up of it:
+    /// all workers, and reports, take it from the same plan before.
+    pub(crate) fn rates_after(&self, before: &Rates) -> Rates {
+        let kept = |(name, rate): (&String, &Arc<Rate>)| {
+            let same = before.get(name).filter(|old| old.options() == rate.options());
+            (name.clone(), Arc::clone(same.unwrap_or(rate)))
+        };
+        self.rates.iter().map(kept).collect()
     }
 
     /// Has servers of these pools answer what routes pass on.

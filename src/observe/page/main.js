@@ -105,6 +105,7 @@ function redraw() {
   drawLedger(answer, shownSeconds());
   drawWorkers(answer, shownSeconds());
   drawPools(answer);
+  drawRates(answer);
   drawKernel(answer);
   drawServer(answer);
 }

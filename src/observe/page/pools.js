@@ -25,6 +25,15 @@ function drawPools(now) {
     (row, of) => updateServer(row, of));
 }
 
+/* Rates: a name with its limit, and how many requests it has refused. */
+function drawRates(now) {
+  byId("limited").hidden = now.rates.length === 0;
+  byId("rates").replaceChildren(...now.rates.flatMap((rate) => [
+    make("dt", {}, `${rate.name}, ${number(rate.requests)} in ${time(rate.per_seconds * 1e9)}`),
+    make("dd", {}, `${number(rate.refused)} refused`),
+  ]));
+}
+
 function updateServer(row, { pool, server, place }) {
   const first = place === 0;
   const texts = {

@@ -57,6 +57,12 @@ impl Anatomy {
                 worker::value(number, worker.as_deref(), thread)
             }),
             "pools": each(&self.server.pools, pools::value),
+            "rates": each(&self.server.rates, |rate| json!({
+                "name": rate.name,
+                "requests": rate.requests,
+                "per_seconds": rate.per.as_secs_f64(),
+                "refused": rate.refused,
+            })),
             "kernel": self.kernel_value(),
             "streams": each(&self.streams, streams::value),
             "slowest": each(&self.slowest, |slow| slow::value(slow, self.time)),

@@ -50,6 +50,14 @@ fn a_rate_holds_for_all_routes_that_name_it() {
         assert_eq!(h2_get(&server, "localhost", "/app").0, 429);
     }
     assert_eq!(metric(admin, "ringway_requests_rate_limited_total"), 28);
+    assert_eq!(metric(admin, "ringway_rate_refused_total{rate=\"slow\"}"), 28);
+    let report = exchange(admin, b"GET /anatomy.json HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let report: serde_json::Value =
+        serde_json::from_str(report.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(
+        (&report["rates"][0]["name"], &report["rates"][0]["refused"]),
+        (&"slow".into(), &28.into())
+    );
     let log = || fs::read_to_string(server.folder.path().join("access.log")).unwrap_or_default();
     wait_for(log, &["end=client.rate.decode", "\" 429 "]);
 }
