@@ -70,6 +70,8 @@ pool_flags! {
     keep "keep" "N": usize = number::<usize> => keep,
     /// Request content that is held before a server gets it; longer content streams [default: 64KiB]
     hold_request "hold-request" "SIZE": usize = units::memory => hold_request,
+    /// Content of a response that is held for a client that does not keep up [default: 256KiB]
+    hold_response "hold-response" "SIZE": usize = units::memory => hold_response,
     /// Authorities, in PEM, by which certificates of https:// servers are believed [default: those of
     /// the system]
     ca "upstream-ca" "FILE": PathBuf = clap::value_parser!(PathBuf) => ca,

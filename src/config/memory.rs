@@ -79,6 +79,14 @@ pub(crate) const LISTING_BYTES: usize = 64 << 20;
 /// stream.
 pub(crate) const HELD_REQUESTS: usize = 32 << 20;
 
+/// Content of responses that a worker holds for clients that do not keep up, for all its pools; beyond,
+/// servers are not read.
+pub(crate) const HELD_RESPONSES: usize = 32 << 20;
+
+/// A thread that checks the health of servers or resolves their names: what it touches of its stack, and one
+/// answer.
+const UPSTREAM_THREAD_BYTES: usize = 256 << 10;
+
 /// The state of an exchange, and what Ringway's own fields add to a head.
 pub(crate) const REQUEST_STATE_BYTES: usize = 4 << 10;
 
@@ -215,7 +223,7 @@ impl Config {
         let begun = self.pools.values().map(|pool| places(pool).saturating_add(waiting(pool)));
         let begun = begun.fold(0, usize::saturating_add).min(most_requests);
         let requests = begun.saturating_mul(request);
-        let held = HELD_REQUESTS.saturating_mul(workers);
+        let held = (HELD_REQUESTS + HELD_RESPONSES).saturating_mul(workers);
         let of_pool = |pool: &super::PoolOptions| {
             let moved = self.limits.receive_buffer_bytes.saturating_add(UPSTREAM_STATE_BYTES);
             let tls = if pool.is_secured() { UPSTREAM_TLS_BYTES } else { 0 };
@@ -225,7 +233,12 @@ impl Config {
             response.saturating_mul(places(pool).min(most_requests))
         };
         let responses = self.pools.values().map(of_pool).fold(0, usize::saturating_add);
-        [requests, held, responses].into_iter().fold(0, usize::saturating_add)
+        let names =
+            self.pools.values().any(|pool| pool.servers.iter().any(|s| s.address.is_name()));
+        let checked = self.pools.values().filter(|pool| pool.health.path.is_some()).count();
+        let threads = checked.saturating_add(usize::from(names));
+        let threads = threads.saturating_mul(UPSTREAM_THREAD_BYTES);
+        [requests, held, responses, threads].into_iter().fold(0, usize::saturating_add)
     }
 }
 

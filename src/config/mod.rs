@@ -48,7 +48,9 @@ pub(crate) use listen::{ListenAddress, serves_both_families};
 #[cfg(test)]
 pub(crate) use memory::H2_STREAM_BYTES;
 pub(crate) use memory::{DISK_THREADS_BYTES, HASHING_THREADS, HASHING_WAITING};
-pub(crate) use memory::{H2_HELD_BYTES, HELD_REQUESTS, LISTING_BYTES, REQUEST_STATE_BYTES};
+pub(crate) use memory::{
+    H2_HELD_BYTES, HELD_REQUESTS, HELD_RESPONSES, LISTING_BYTES, REQUEST_STATE_BYTES,
+};
 pub use memory::{MemoryCeiling, MemoryPart};
 pub use observe::{AccessLogTarget, ObserveOptions};
 pub use peers::{ForwardedOptions, ProxyProtocol};

@@ -51,6 +51,9 @@ pub struct PoolOptions {
     /// Bytes of request content that are held before a connection is taken, 0 to 16 MiB. Default
     /// 64 KiB. Longer content streams from then on.
     pub hold_request: usize,
+    /// Bytes of a response that are held for a client that does not keep up, 0 to 16 MiB, besides what the
+    /// kernel's buffers hold. Default 256 KiB. Beyond: the server is not read.
+    pub hold_response: usize,
     /// Second tries of a request, 0 to 10, as far as the pool's budget goes: a tenth of the first
     /// tries and three a second. Default 1.
     pub tries: u32,
@@ -116,6 +119,7 @@ impl Default for PoolOptions {
             head_fields: super::MAX_HEAD_FIELDS,
             interim: 8,
             hold_request: 64 << 10,
+            hold_response: 256 << 10,
             tries: 1,
             host: None,
             underscores: false,
@@ -183,6 +187,7 @@ impl PoolOptions {
         within("head_fields", self.head_fields, 8, super::MAX_HEAD_FIELDS)?;
         within("interim", self.interim, 0, 100)?;
         within("hold_request", self.hold_request, 0, 16 << 20)?;
+        within("hold_response", self.hold_response, 0, 16 << 20)?;
         within("tries", self.tries, 0, 10)?;
         if self.send_proxy && self.is_secured() {
             return Err(ConfigError::new(

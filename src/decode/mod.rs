@@ -152,6 +152,27 @@ impl BodyDecoder {
         }
     }
 
+    /// Bytes that are still to come, if the length was stated.
+    pub(crate) const fn rest(&self) -> Option<u64> {
+        match &self.0 {
+            Framing::Length(remaining) => Some(*remaining),
+            Framing::Chunked(_) => None,
+        }
+    }
+
+    /// So many bytes of content of a stated length went another way. False, and nothing is noted, if that
+    /// is more than is still to come.
+    #[must_use]
+    pub(crate) const fn pass(&mut self, count: u64) -> bool {
+        match &mut self.0 {
+            Framing::Length(remaining) if *remaining >= count => {
+                *remaining -= count;
+                true
+            }
+            Framing::Length(_) | Framing::Chunked(_) => false,
+        }
+    }
+
     /// Whether the body has ended; a body without content has from the start.
     pub const fn is_finished(&self) -> bool {
         match &self.0 {

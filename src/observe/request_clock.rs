@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    End, Ended, Endpoint, Phase, Route, Sending, Shares, Stage, Why, Work,
+    End, Ended, Endpoint, Passed, Phase, Route, Sending, Shares, Stage, Why, Work,
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
@@ -192,6 +192,14 @@ impl RequestClock {
         }
     }
 
+    /// It was passed on to a server of a pool.
+    #[inline]
+    pub(crate) fn passed(&mut self, passed: Passed) {
+        if let Some(request) = &mut self.0 {
+            request.passed = passed;
+        }
+    }
+
     /// The endpoint of an application that answers.
     pub(super) fn endpoint(&self) -> Endpoint {
         self.0.as_ref().map_or(Endpoint::UNNAMED, |request| request.endpoint)
@@ -367,6 +375,7 @@ fn finished(
         shares: Shares::of(request.parts(), lost, request.delivery),
         route: request.route,
         endpoint: request.endpoint,
+        passed: request.passed,
         stream: request.stream,
         end: request.end,
         complete,

@@ -4,7 +4,7 @@
 //! own. A request that is faster than all of its class costs finding its class and a comparison.
 
 use super::{
-    Agreed, End, Endpoint, Route, Shares, Siblings, Stage, Work,
+    Agreed, End, Endpoint, Passed, Route, Shares, Siblings, Stage, Work,
     request::{HEAD_KEPT, OpenRequest, Parts, place},
     stage::{ALWAYS, REQUEST_STAGES},
     trace::Trace,
@@ -55,6 +55,8 @@ pub struct Finished {
     pub route: Option<Route>,
     /// The endpoint of an application that answered.
     pub endpoint: Endpoint,
+    /// How it was passed on to a server of a pool.
+    pub passed: Passed,
     /// Its place on its connection, from 1.
     pub number: u64,
     /// The number of its connection on its worker, from 1.

@@ -308,6 +308,11 @@ impl Site {
         self.left_out.iter().any(|left_out| left_out.eq_ignore_ascii_case(name))
     }
 
+    /// Whether there is any such field.
+    pub(crate) fn leaves_any_out(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// Writes the operator's fields; those on caching only if `cacheable`.
     pub fn write_own_fields(&self, cacheable: bool, sink: &mut impl FieldSink) {
         self.write_fields_cached(cacheable, None, sink);

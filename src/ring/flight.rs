@@ -37,7 +37,8 @@ mod sealed {
     impl Sealed for super::ControlRecord {}
 }
 
-/// A buffer that a file was read into, and the ranges of it, filled one after the other.
+/// A buffer that a file was read into, or that a socket's bytes were received into, and the ranges of it,
+/// filled one after the other.
 pub(crate) type ReadInto = (SendBuf, Vec<Range<usize>>);
 
 /// The content type that the kernel noted for a record, and room for its payload; how much of that
@@ -77,9 +78,12 @@ impl Lent for () {
 
 impl Lent for ReadInto {
     fn given_back(given: Given) -> Self {
-        match into_target(given.0) {
-            Target::Buffer(buffer, ranges) => (buffer, ranges),
-            Target::Pages(..) => mixed_up(),
+        match given.0 {
+            Payload::Into(receive) => receive.into_parts(),
+            read => match into_target(read) {
+                Target::Buffer(buffer, ranges) => (buffer, ranges),
+                Target::Pages(..) => mixed_up(),
+            },
         }
     }
 }
@@ -169,6 +173,19 @@ impl Ring {
         offset: u64,
     ) -> Flight<ReadInto> {
         flight(Op::read(Rc::clone(self), file, Target::Buffer(buffer, ranges), offset))
+    }
+
+    /// Receives what has arrived into ranges of a send buffer, one after the other; may receive less. It
+    /// does not wait: EAGAIN if nothing has arrived. So the memory is not held for a peer that is slow.
+    ///
+    /// Fails as [`Ring::begin_read_into`].
+    pub(crate) fn begin_receive_into(
+        self: &Rc<Self>,
+        socket: impl Into<Descriptor>,
+        buffer: SendBuf,
+        ranges: Vec<Range<usize>>,
+    ) -> Flight<ReadInto> {
+        flight(Op::receive_into(Rc::clone(self), socket.into(), buffer, ranges))
     }
 
     /// Takes one record of kernel TLS with its content type: what a plain receive answers with EIO.

@@ -48,6 +48,7 @@ mod poll;
 mod prefetch;
 pub(crate) mod probe;
 mod ready;
+mod receive_into;
 mod receive_pool;
 mod region;
 mod residency;

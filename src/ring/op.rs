@@ -144,6 +144,8 @@ pub(super) enum Submission {
     ReceiveMulti { socket: RawFd },
     /// One recvmsg(2), for what a plain receive refuses: kernel TLS's control records.
     ReceiveMessage { socket: RawFd, header: *mut libc::msghdr },
+    /// One recvmsg(2) that does not wait: EAGAIN if nothing has come.
+    ReceiveArrived { socket: RawFd, header: *mut libc::msghdr },
     /// One send(2) from any memory.
     Send { socket: RawFd, data: *const u8, len: u32 },
     /// One sendmsg(2).

@@ -52,6 +52,8 @@ operations! {
         opcode::RecvMulti::new(Fd(socket), RECEIVE_GROUP).build();
     Submission::ReceiveMessage { socket, header } => "RECVMSG" RecvMsg:
         opcode::RecvMsg::new(Fd(socket), header).build();
+    Submission::ReceiveArrived { socket, header } => "RECVMSG" RecvMsg:
+        opcode::RecvMsg::new(Fd(socket), header).flags(libc::MSG_DONTWAIT as u32).build();
     Submission::Send { socket, data, len } => "SEND" Send:
         opcode::Send::new(Fd(socket), data, len).flags(libc::MSG_NOSIGNAL).build();
     Submission::SendMessage { socket, header } => "SENDMSG" SendMsg:
@@ -119,6 +121,7 @@ mod tests {
             (Submission::Receive { socket: fd, limit: 0 }, "RECV"),
             (Submission::ReceiveMulti { socket: fd }, "RECV"),
             (Submission::ReceiveMessage { socket: fd, header }, "RECVMSG"),
+            (Submission::ReceiveArrived { socket: fd, header }, "RECVMSG"),
             (Submission::Send { socket: fd, data, len: 1 }, "SEND"),
             (Submission::SendMessage { socket: fd, header }, "SENDMSG"),
             (Submission::Connect { socket: fd, address: std::ptr::null(), len: 0 }, "CONNECT"),

@@ -18,6 +18,7 @@ use super::{
     file::{FileRead, OpenRequest, OpenRules, Target},
     message::ControlFrame,
     op::{Defect, Kind, OpId, Refusal, Submission},
+    receive_into::ReceiveInto,
     send_pool::Taking,
     table::{Payload, Progress, own},
 };
@@ -93,6 +94,20 @@ impl<R: Deref<Target = Ring>> Op<R> {
         Self::begin(ring, Kind::Plain, socket, frame, |socket, payload| {
             let Payload::Control(frame) = payload else { mixed_up() };
             Ok(Submission::ReceiveMessage { socket, header: frame.prepare() })
+        })
+    }
+
+    /// Receives what has arrived into send memory.
+    pub(super) fn receive_into(
+        ring: R,
+        socket: Descriptor,
+        buffer: SendBuf,
+        ranges: Vec<Range<usize>>,
+    ) -> Self {
+        let receive = Payload::Into(ReceiveInto::new(buffer, ranges));
+        Self::begin(ring, Kind::Plain, socket, receive, |socket, payload| {
+            let Payload::Into(receive) = payload else { mixed_up() };
+            Ok(Submission::ReceiveArrived { socket, header: receive.prepare()? })
         })
     }
 

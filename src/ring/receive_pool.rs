@@ -116,7 +116,7 @@ impl ReceivePool {
     }
 
     /// Bytes that fit one buffer.
-    pub(super) fn buffer_len(&self) -> usize {
+    pub(crate) fn buffer_len(&self) -> usize {
         self.len as usize
     }
 

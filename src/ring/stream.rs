@@ -146,6 +146,21 @@ impl ReceiveStream {
         begun.map_err(|(refusal, _)| refusal.into_error())
     }
 
+    /// Cancels what is armed. Whether the kernel has let go, and all that had arrived was taken; an end or
+    /// a failure is still to be asked for. The current task is woken for it.
+    pub(crate) fn comes_to_rest(&mut self) -> bool {
+        self.leave_line();
+        let Some(id) = self.op else { return true };
+        self.ring.cancel(id);
+        let table = &mut self.ring.state.borrow_mut().table;
+        let landed = table.is_let_go(id);
+        if landed {
+            let _ = table.poll(id, self.ring.current.get());
+            self.op = None;
+        }
+        landed
+    }
+
     /// Cancels what is armed, without waiting for it: what arrives before the kernel lets go is
     /// delivered, and the next wait arms anew.
     pub(crate) fn pause(&mut self) {

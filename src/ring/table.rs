@@ -16,6 +16,7 @@ use super::{
     file::{FileRead, OpenRequest},
     message::{ControlFrame, Message},
     op::{Completion, Kind, OpId},
+    receive_into::ReceiveInto,
     receive_pool::{ReceivePool, RecvBuf},
     send_pool::SendBuf,
 };
@@ -31,6 +32,8 @@ pub(super) enum Payload {
     Address(Box<ConnectAddress>),
     Open(Box<OpenRequest>),
     Read(Box<FileRead>),
+    /// A receive into send memory.
+    Into(Box<ReceiveInto>),
     /// Eight bytes, for reading an eventfd.
     Counter(Box<u64>),
     Accepted(VecDeque<OwnedFd>),
@@ -260,6 +263,19 @@ impl OpTable {
         self.get(id).is_some_and(|slot| {
             matches!(slot.state, State::Landed(result) if result > 0)
                 && matches!(&slot.payload, Payload::Received(queue) if queue.is_empty())
+        })
+    }
+
+    /// Whether a receive has ended, and not because its stream did, and all that it brought was taken.
+    pub(super) fn is_let_go(&mut self, id: OpId) -> bool {
+        self.get(id).is_some_and(|slot| {
+            let ended = match slot.state {
+                State::Landed(result) => {
+                    result > 0 || matches!(-result, libc::ECANCELED | libc::EINTR | libc::ENOBUFS)
+                }
+                State::Free { .. } | State::Flying { .. } | State::Orphan => false,
+            };
+            ended && matches!(&slot.payload, Payload::Received(queue) if queue.is_empty())
         })
     }
 

@@ -12,7 +12,8 @@ use super::{
     shared::{Parcel, Place},
 };
 use crate::ring::{
-    Chunk, Content, Flight, Message, ReceiveStream, Received, RecvBuf, Ring, Socket, TaskId,
+    Chunk, Content, Flight, Message, ReadInto, ReceiveStream, Received, RecvBuf, Ring, Socket,
+    TaskId,
 };
 
 /// What has come of a response.
@@ -227,6 +228,38 @@ impl Connection {
                 _ => return Poll::Ready(received),
             }
         }
+    }
+
+    /// Whether the server speaks TLS.
+    pub(super) fn is_secured(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// What has come while the connection is unused is received as it comes, by one submission: it is
+    /// armed until the end of the next response, if that is short.
+    pub(super) fn read_ahead(&mut self) {
+        self.receive.make_multishot();
+    }
+
+    /// Receives once at a time from here on, for what is read ahead is not wanted any more. Whether nothing
+    /// is armed, and all that had come was taken.
+    pub(super) fn comes_to_rest(&mut self) -> bool {
+        self.receive.limit(0);
+        self.receive.comes_to_rest()
+    }
+
+    /// Receives what has come into memory; nothing may be armed. None: it is not connected.
+    pub(super) fn begin_receive_into(
+        &self,
+        (memory, places): ReadInto,
+    ) -> Option<Flight<ReadInto>> {
+        let socket = self.socket.as_ref()?;
+        Some(self.ring.begin_receive_into(socket, memory, places))
+    }
+
+    /// Whether nothing is armed, or left of what came.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.receive.is_at_rest()
     }
 
     /// Stops receiving. Once that is done: whether nothing had come.

@@ -7,6 +7,7 @@
 use std::{rc::Rc, task::Poll};
 
 use super::{
+    ahead::Ahead,
     attempt::{Attempt, Attempted},
     connection::Connection,
     failure::Reason,
@@ -16,10 +17,10 @@ use super::{
     talk::{Talk, Talked},
 };
 use crate::{
-    config::REQUEST_STATE_BYTES,
+    observe::Passed,
     parse::BodyLength,
     respond::forward::{Hop, TrailersOf, end_of_request, trailer_fields},
-    ring::{Chunk, Content},
+    ring::{Chunk, Content, ReadInto},
 };
 
 /// Where the content of a request comes from.
@@ -82,18 +83,18 @@ pub(crate) enum Waits {
 
 /// An exchange. Dropping it ends it: its connection is closed.
 pub(crate) struct Exchange {
-    pool: Rc<Pool>,
-    request: Request,
-    stage: Stage,
+    pub(super) pool: Rc<Pool>,
+    pub(super) request: Request,
+    pub(super) stage: Stage,
     /// Content that was held before a connection was taken.
-    held: Vec<Chunk>,
-    held_bytes: usize,
-    holding: Option<Held>,
+    pub(super) held: Vec<Chunk>,
+    pub(super) held_bytes: usize,
+    pub(super) holding: Option<Held>,
     /// The request with all of its head, once it is known how it is framed.
     head: Option<Content>,
     framed: BodyLength,
     /// All of the content is in `held`.
-    whole: bool,
+    pub(super) whole: bool,
     tries_left: u32,
     /// The server that failed the request.
     except: Option<usize>,
@@ -104,9 +105,13 @@ pub(crate) struct Exchange {
     tunnel: Option<Tunnel>,
     /// Trailer lines of content that is held whole; then those of the response.
     trailers: Vec<u8>,
+    /// What the access log says of it.
+    passed: Passed,
+    /// Content of the response that the client has not taken.
+    pub(super) ahead: Ahead,
 }
 
-enum Stage {
+pub(super) enum Stage {
     Holding,
     Choosing,
     InLine(super::shared::LineTicket, u64),
@@ -136,6 +141,20 @@ impl Exchange {
             outstanding: None,
             tunnel: None,
             trailers: Vec::new(),
+            passed: Passed::proxied(),
+            ahead: Ahead::default(),
+        }
+    }
+
+    /// What the access log says of it so far.
+    pub(crate) fn passed(&self) -> Passed {
+        self.passed
+    }
+
+    /// It is sent to this server, or will be once that is connected.
+    fn note_try(&mut self, server: usize, reused: bool) {
+        if let Some(server) = self.pool.shared.servers().get(server) {
+            self.passed.tried(server.logged, reused);
         }
     }
 
@@ -203,6 +222,7 @@ impl Exchange {
                             return Poll::Ready(Ok(answer));
                         }
                         Talked::Head(answer) => {
+                            self.passed.answered = true;
                             if answer.status != 101 {
                                 self.tunnel = None;
                             }
@@ -241,6 +261,9 @@ impl Exchange {
         &mut self,
         content: &mut impl RequestContent,
     ) -> Poll<Option<Result<Chunk, Reason>>> {
+        if let Some(next) = self.ahead.next() {
+            return Poll::Ready(Some(next));
+        }
         let Stage::Talking(talk) = &mut self.stage else { return Poll::Ready(None) };
         match talk.poll_chunk(&self.pool, content) {
             Poll::Pending => Poll::Pending,
@@ -250,15 +273,41 @@ impl Exchange {
                 Poll::Ready(None)
             }
             Poll::Ready(Err(reason)) => {
-                self.stage = Stage::Over;
-                self.outstanding = None;
+                self.end_with(reason);
                 Poll::Ready(Some(Err(reason)))
             }
         }
     }
 
+    /// Bytes of content that are still to come, if they can be received straight into memory now.
+    pub(crate) fn relays(&mut self) -> Option<u64> {
+        match &mut self.stage {
+            Stage::Talking(talk) if self.ahead.is_empty() => talk.relays(),
+            _ => None,
+        }
+    }
+
+    /// Receives what has arrived into this memory, which it takes at the first call: None if nothing has,
+    /// else the memory and how many bytes are in it.
+    pub(crate) fn poll_relay(
+        &mut self,
+        memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Reason>> {
+        // While memory was waited for, content may have been taken ahead, or be on its way to that.
+        if memory.is_some() && self.relays().is_none() {
+            *memory = None;
+            return Poll::Ready(Ok(None));
+        }
+        let Stage::Talking(talk) = &mut self.stage else { return Poll::Ready(Ok(None)) };
+        let polled = talk.poll_relay(&self.pool, memory);
+        if let Poll::Ready(Err(reason)) = polled {
+            self.end_with(reason);
+        }
+        polled
+    }
+
     /// Gives back the connection, if the response has no content or all of it was read.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let Stage::Talking(mut talk) = std::mem::replace(&mut self.stage, Stage::Over) {
             self.trailers = talk.take_trailers();
             let shared = !self.pool.sends_proxy();
@@ -277,9 +326,15 @@ impl Exchange {
     }
 
     fn fail(&mut self, reason: Reason) -> Poll<Result<Answer, Reason>> {
+        self.end_with(reason);
+        Poll::Ready(Err(reason))
+    }
+
+    /// It is over: its connection is closed.
+    pub(super) fn end_with(&mut self, reason: Reason) {
         self.stage = Stage::Over;
         self.outstanding = None;
-        Poll::Ready(Err(reason))
+        self.passed.reason = reason.name();
     }
 
     /// Tries once more, if that is allowed; else the failure is the answer.
@@ -292,77 +347,6 @@ impl Exchange {
         self.fresh_only = true;
         self.stage = Stage::Choosing;
         Ok(())
-    }
-
-    /// Gathers content until all of it is here, or as much as is held.
-    fn poll_hold(&mut self, content: &mut impl RequestContent) -> Poll<()> {
-        let most = self.pool.shared.options.hold_request;
-        loop {
-            if self.held_bytes >= most && !content.is_ended() {
-                return Poll::Ready(());
-            }
-            let piece = match content.poll_piece() {
-                Poll::Pending => {
-                    // A receive buffer is not to wait for a slow client.
-                    let holds = self.count_held() && self.copy_held();
-                    return if holds { Poll::Pending } else { Poll::Ready(()) };
-                }
-                Poll::Ready(None) => {
-                    self.whole = true;
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Some(piece)) => piece,
-            };
-            self.held_bytes += piece.len();
-            self.held.push(piece);
-            // What follows one receive buffer goes into memory of its own.
-            if self.held.len() > 1 && !self.copy_held() {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    /// Counts what is held: content and, while the client is waited for, the head. HTTP/2 has many such
-    /// requests on a connection. False if the worker holds as much as it may.
-    fn count_held(&mut self) -> bool {
-        let of_head = match self.stage {
-            Stage::Holding => self.request.head.capacity() + REQUEST_STATE_BYTES,
-            _ => 0,
-        };
-        let bytes = self.held_bytes + of_head;
-        if let Some(held) = &mut self.holding {
-            return held.grow(bytes.saturating_sub(held.bytes()));
-        }
-        self.holding = self.pool.hold(bytes);
-        self.holding.is_some()
-    }
-
-    /// Moves what is held into one piece of memory. False if the worker holds as much as it may: then
-    /// the request streams.
-    fn copy_held(&mut self) -> bool {
-        if self.held.iter().all(|piece| matches!(piece.parts().0, Content::Gathered(_)))
-            && self.held.len() <= 1
-        {
-            return true;
-        }
-        if !self.count_held() {
-            return false;
-        }
-        let mut bytes = Vec::new();
-        if let Some((Content::Gathered(first), range)) = self.held.first().map(Chunk::parts)
-            && range == (0..first.len())
-        {
-            let first = Rc::clone(first);
-            self.held.remove(0);
-            // Nobody else has it before it is sent.
-            bytes = Rc::try_unwrap(first).unwrap_or_else(|bytes| bytes.to_vec());
-        }
-        bytes.reserve(self.held.iter().map(|piece| piece.len()).sum());
-        for piece in self.held.drain(..) {
-            bytes.extend_from_slice(&piece);
-        }
-        self.held.push(Chunk::from(bytes));
-        true
     }
 
     /// Decides how the content is framed, and ends the head.
@@ -457,12 +441,16 @@ impl Exchange {
 
     fn attempt(&mut self, place: Place) {
         self.outstanding = Some(self.pool.shared.outstanding(place.server()));
+        self.note_try(place.server(), false);
         self.stage = Stage::Attempting(Box::new(Attempt::new(&self.pool, place)));
     }
 
     fn talk(&mut self, connection: Connection, fresh: bool) {
         if self.outstanding.is_none() {
             self.outstanding = Some(self.pool.shared.outstanding(connection.server()));
+        }
+        if !fresh {
+            self.note_try(connection.server(), true);
         }
         self.pool.shared.count_used(fresh);
         // Nor is it to wait for a response, for the case that the request has to be sent again.

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod attempt;
 mod balance;
 mod budget;
@@ -19,6 +20,8 @@ mod exchange;
 mod failure;
 mod figures;
 mod health;
+mod held;
+mod holding;
 mod learned;
 mod line;
 mod names;

@@ -16,19 +16,20 @@ use std::{
 
 use super::{balance::mix, connection::Connection, shared::Shared};
 use crate::{
-    config::{Balance, ForwardedForm, HELD_REQUESTS, UpstreamAddress},
+    config::{Balance, ForwardedForm, UpstreamAddress},
     parse::HeadLimits,
     respond::forward::{Forward, Forwarding, PathRule},
     ring::{Received, Ring, TaskId},
 };
 
 /// What the pools of a worker share.
-struct Worker {
+pub(super) struct Worker {
     ring: Rc<Ring>,
     /// The task that watches unused connections.
     keeper: Cell<Option<TaskId>>,
-    /// Bytes of request content that are held.
-    held: Cell<usize>,
+    /// Bytes of request content that are held, and of responses.
+    pub(super) held: Cell<usize>,
+    pub(super) held_responses: Cell<usize>,
     /// Connections that have switched protocols, or ask to; and how many may.
     tunnels: Cell<usize>,
     most_tunnels: usize,
@@ -54,16 +55,26 @@ pub(crate) struct Pool {
     lending: RefCell<Vec<Connection>>,
     pub(super) limits: HeadLimits,
     pub(crate) forward: Forward,
+    /// When the keeper looks at it next, in milliseconds on the worker's clock.
+    due: Cell<u64>,
     /// The keeper is among those that are woken for it.
     kept: Cell<bool>,
     /// Another configuration is in force: its connections end with their exchanges.
     retired: Cell<bool>,
 }
 
-/// Bytes of request content that are held, until this is dropped.
+/// Bytes that are held, until this is dropped.
 pub(super) struct Held {
-    worker: Rc<Worker>,
-    bytes: usize,
+    pub(super) worker: Rc<Worker>,
+    pub(super) of: HeldOf,
+    pub(super) bytes: usize,
+}
+
+/// What is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldOf {
+    Requests,
+    Responses,
 }
 
 /// The place of a connection that switches protocols, until this is dropped.
@@ -88,6 +99,7 @@ impl Pools {
             ring: Rc::clone(ring),
             keeper: Cell::new(None),
             held: Cell::new(0),
+            held_responses: Cell::new(0),
             tunnels: Cell::new(0),
             most_tunnels,
             random: Cell::new(seed),
@@ -192,6 +204,7 @@ impl Pool {
                 max_target_bytes: options.head_bytes,
             },
             forward,
+            due: Cell::new(u64::MAX),
             kept: Cell::new(false),
             retired: Cell::new(false),
             shared: Arc::clone(shared),
@@ -272,12 +285,9 @@ impl Pool {
     }
 
     /// Counts bytes that are held, if the worker may hold so many.
-    pub(super) fn hold(&self, bytes: usize) -> Option<Held> {
-        let total = self.worker.held.get() + bytes;
-        (total <= HELD_REQUESTS).then(|| {
-            self.worker.held.set(total);
-            Held { worker: Rc::clone(&self.worker), bytes }
-        })
+    pub(super) fn hold(&self, of: HeldOf, bytes: usize) -> Option<Held> {
+        let mut held = Held { worker: Rc::clone(&self.worker), of, bytes: 0 };
+        held.grow(bytes).then_some(held)
     }
 
     /// An unused connection to a server, the one that was used last, if it was unused for less than
@@ -317,16 +327,21 @@ impl Pool {
         let ends = options.keep == 0 || options.keep_idle.is_zero();
         let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up && !ends) else { return };
         if self.shared.is_waited_for() {
+            if !connection.is_at_rest() {
+                // It was read ahead: what is armed ends first.
+                self.lending.borrow_mut().push(connection);
+                self.ring().wake(keeper);
+                return;
+            }
             let Some(parcel) = connection.into_parcel() else { return };
             let Some(parcel) = self.shared.offer(parcel) else { return };
             connection = Connection::from_parcel(self.ring(), parcel);
         }
-        if self.retired.get()
-            || options.keep == 0
-            || self.shared.keep_idle(server, connection.stated) == 0
-        {
+        let most = self.shared.keep_idle(server, connection.stated);
+        if self.retired.get() || most == 0 {
             return;
         }
+        connection.read_ahead();
         match connection.poll_unused(keeper) {
             Poll::Pending => {}
             Poll::Ready(what) => return self.ended(&connection, &what, now),
@@ -337,8 +352,8 @@ impl Pool {
             queue.push_back(connection);
             self.shared.note_unused(server, true);
             let oldest = (queue.len() > options.keep).then(|| queue.pop_front()).flatten();
-            // The keeper sleeps until the first is due; one that is alone may be due before.
-            if queue.len() == 1 || self.shared.is_waited_for() {
+            // The keeper sleeps until the first is due.
+            if now.saturating_add(most) < self.due.get() || self.shared.is_waited_for() {
                 self.ring().wake(keeper);
             }
             oldest
@@ -401,6 +416,7 @@ impl Pool {
             drop(connection);
         }
         self.lend();
+        self.due.set(next.unwrap_or(u64::MAX));
         next
     }
 
@@ -429,6 +445,7 @@ impl Pool {
     fn put_back(&self, mut connection: Connection) {
         let Some(keeper) = self.worker.keeper.get() else { return };
         let server = connection.server();
+        connection.read_ahead();
         if connection.poll_unused(keeper).is_ready() {
             return;
         }
@@ -447,29 +464,5 @@ impl Pool {
             }
         }
         self.lending.borrow_mut().clear();
-    }
-}
-
-impl Held {
-    /// How many.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Counts more bytes, if the worker may hold so many.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let total = self.worker.held.get() + bytes;
-        let may = total <= HELD_REQUESTS;
-        if may {
-            self.worker.held.set(total);
-            self.bytes += bytes;
-        }
-        may
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.worker.held.set(self.worker.held.get().saturating_sub(self.bytes));
     }
 }

@@ -19,7 +19,10 @@ use super::{
     learned::Learned,
     shared::lock,
 };
-use crate::config::{NAME_ADDRESSES, PoolOptions, UpstreamAddress};
+use crate::{
+    config::{NAME_ADDRESSES, PoolOptions, UpstreamAddress},
+    observe::PassedTo,
+};
 
 /// Milliseconds in which a server that is new, or was out, comes to its whole share of requests.
 const RAMP: u64 = 10_000;
@@ -35,6 +38,8 @@ pub(super) struct Server {
     /// Whose certificate is asked for, where it speaks TLS.
     pub(super) tls_name: Option<ServerName<'static>>,
     pub(super) weight: u32,
+    /// How the access log names it.
+    pub(super) logged: PassedTo,
     pub(super) identity: AtomicU64,
     /// Places that are taken: connections, and attempts to connect.
     pub(super) open: AtomicU32,
@@ -60,7 +65,7 @@ pub(super) struct Server {
 
 /// The servers of a pool, in the order of the configuration, with what is known of those that were
 /// `before` too.
-pub(super) fn servers(options: &PoolOptions, before: &[Server]) -> Box<[Server]> {
+pub(super) fn servers(pool: &str, options: &PoolOptions, before: &[Server]) -> Box<[Server]> {
     let places = options.servers.iter().flat_map(|server| {
         let count = if server.address.is_name() { NAME_ADDRESSES } else { 1 };
         (0..count).map(move |place| (server, place))
@@ -78,6 +83,7 @@ pub(super) fn servers(options: &PoolOptions, before: &[Server]) -> Box<[Server]>
         tls_name: tls_name(&server.address),
         address: server.address.clone(),
         weight: server.weight,
+        logged: PassedTo::named(pool, &server.address.to_string()),
         open: AtomicU32::new(0),
         outstanding: AtomicU32::new(0),
         unused: AtomicU32::new(0),
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn a_new_server_comes_to_its_share_in_ten_seconds() {
         let options = PoolOptions::of(vec![UpstreamServer::new("127.0.0.1:1".parse().unwrap())]);
-        let servers = servers(&options, &[]);
+        let servers = servers("app", &options, &[]);
         let server = &servers[0];
         assert_eq!(server.load(0).weight, 100);
         server.begin_ramp(1_000);

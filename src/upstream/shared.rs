@@ -123,7 +123,7 @@ impl Shared {
         before: Option<&Self>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            servers: servers(&options, before.map_or(&[][..], |before| &before.servers)),
+            servers: servers(name, &options, before.map_or(&[][..], |before| &before.servers)),
             tls,
             name: name.into(),
             pseudonym: pseudonym.into(),

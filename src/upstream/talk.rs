@@ -22,8 +22,15 @@ use crate::{
         },
     },
     respond::forward::{TrailersOf, response_fields, trailer_fields},
-    ring::Chunk,
+    ring::{Chunk, Flight, ReadInto},
 };
+
+/// Bytes of content from which on it is received into the memory that it is sent from: less than that comes
+/// in few receive buffers.
+const RELAYED: u64 = 64 * 1024;
+
+/// Bytes that arrived at once, after which more are likely to have arrived.
+const LIKELY_MORE: usize = 12 * 1024;
 
 /// A request and its response on one connection.
 pub(super) struct Talk {
@@ -48,13 +55,19 @@ pub(super) struct Talk {
     responded: bool,
     /// When the request had left.
     asked: Option<Monotonic>,
-    /// The deadline of the present wait, in milliseconds.
+    /// The deadline of the present wait, in milliseconds; of a wait for content, once it has begun: while
+    /// the client is waited for, the server is not.
     until: u64,
+    waiting: bool,
     /// What has come and was not handed over.
     input: Option<Chunk>,
     content: Ends,
     /// So far, the connection can be used again.
     reusable: bool,
+    /// Much content of a stated length comes; and what of it has arrived is received into send memory next.
+    long: bool,
+    relays: bool,
+    relay: Option<Flight<ReadInto>>,
 }
 
 /// Where the content of the response ends.
@@ -106,9 +119,13 @@ impl Talk {
             responded: false,
             asked: None,
             until,
+            waiting: false,
             input: None,
             content: Ends::Unknown,
             reusable: false,
+            long: false,
+            relays: false,
+            relay: None,
         }
     }
 
@@ -263,6 +280,8 @@ impl Talk {
             }
             ContentEnd::Close => (Ends::Close, None),
         };
+        self.long = length.is_some_and(|length| length >= RELAYED);
+        self.relays = self.long;
         self.content = content;
         let ordinary = head.version == crate::parse::Version::Http11 && head.status != 101;
         self.reusable = head.persistent && ordinary && self.sender.is_done();
@@ -304,6 +323,20 @@ impl Talk {
         pool.ring().now().saturating_add(limit.as_millis() as u64)
     }
 
+    /// Waits until content has been waited for too long.
+    fn poll_late(&mut self, pool: &Pool) -> Poll<()> {
+        if !std::mem::replace(&mut self.waiting, true) {
+            self.until = self.next_deadline(pool);
+        }
+        pool.ring().poll_until(self.until)
+    }
+
+    /// Whether content can be taken ahead of the client: the request has left, and what is received goes
+    /// into receive buffers.
+    pub(super) fn can_be_ahead(&self) -> bool {
+        !self.tunnel && self.relay.is_none() && self.sender.is_done()
+    }
+
     /// Whether the kernel accepted any byte of the request.
     pub(super) fn sent_any(&self) -> bool {
         self.sender.sent_any()
@@ -322,6 +355,7 @@ impl Talk {
     ) -> Poll<Result<Option<Chunk>, Reason>> {
         loop {
             if let Some(chunk) = self.decode()? {
+                self.waiting = false;
                 return Poll::Ready(Ok(Some(chunk)));
             }
             if matches!(self.content, Ends::Over) {
@@ -329,11 +363,12 @@ impl Talk {
             }
             // A server may answer while it reads.
             if self.sender.drive(pool.ring(), &mut self.connection, content) && self.tunnel {
-                self.until = self.next_deadline(pool);
+                self.waiting = false;
             }
             match self.connection.poll_arrived() {
                 Poll::Ready(Arrived::Data(input)) => {
-                    self.until = self.next_deadline(pool);
+                    self.waiting = false;
+                    self.relays = self.long && input.len() >= LIKELY_MORE;
                     self.input = Some(input);
                 }
                 Poll::Ready(Arrived::End) if matches!(self.content, Ends::Close) => {
@@ -344,11 +379,64 @@ impl Talk {
                     return Poll::Ready(Err(Reason::Incomplete));
                 }
                 Poll::Pending => {
-                    ready!(pool.ring().poll_until(self.until));
+                    ready!(self.poll_late(pool));
                     return Poll::Ready(Err(Reason::ReadTimeout));
                 }
             }
         }
+    }
+
+    /// Bytes of content that are still to come, if they can be received straight into memory now.
+    pub(super) fn relays(&mut self) -> Option<u64> {
+        if !self.relays || self.connection.is_secured() || !self.sender.is_done() {
+            return None;
+        }
+        // Once this has begun, receive buffers take what has arrived before it.
+        let at_rest = self.connection.comes_to_rest();
+        let Ends::By(decoder) = &self.content else { return None };
+        decoder.rest().filter(|rest| at_rest && *rest > 0 && self.input.is_none())
+    }
+
+    /// Receives what has arrived into this memory, which it takes at the first call: None if nothing has,
+    /// else the memory and how many bytes are in it.
+    pub(super) fn poll_relay(
+        &mut self,
+        pool: &Pool,
+        memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Reason>> {
+        if let Some(memory) = memory.take() {
+            self.relay = self.connection.begin_receive_into(memory);
+        }
+        let Some(flight) = &mut self.relay else { return Poll::Ready(Err(Reason::Local)) };
+        let polled = flight.poll();
+        let Poll::Ready((received, memory)) = polled else {
+            ready!(self.poll_late(pool));
+            self.relay = None;
+            return Poll::Ready(Err(Reason::ReadTimeout));
+        };
+        self.relay = None;
+        let count = match received {
+            Ok(0) => return Poll::Ready(Err(Reason::Incomplete)),
+            Ok(count) => count,
+            // Nothing has arrived: what comes next is waited for without memory.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
+                self.relays = false;
+                return Poll::Ready(Ok(None));
+            }
+            Err(_) => return Poll::Ready(Err(Reason::Incomplete)),
+        };
+        self.waiting = false;
+        self.relays = count >= LIKELY_MORE;
+        let Ends::By(decoder) = &mut self.content else {
+            return Poll::Ready(Err(Reason::Framing));
+        };
+        if !decoder.pass(count as u64) {
+            return Poll::Ready(Err(Reason::Framing));
+        }
+        if decoder.is_finished() {
+            self.content = Ends::Over;
+        }
+        Poll::Ready(Ok(Some((memory, count))))
     }
 
     /// The next content among what has come.

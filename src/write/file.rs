@@ -135,7 +135,7 @@ impl Writer {
         self.reading = Some(Box::new(Reading { flight, file, at, waited: None, until }));
     }
 
-    fn note_read(&mut self, count: usize) {
+    pub(super) fn note_read(&mut self, count: usize) {
         let moved = &mut self.notes.moved;
         let read =
             if self.sealing.is_kernel() { &mut moved.read_for_kernel } else { &mut moved.read };

@@ -21,6 +21,7 @@ mod memory;
 mod observed;
 mod pace;
 mod rekey;
+mod relayed;
 mod sealing;
 mod sizing;
 mod source;

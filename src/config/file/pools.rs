@@ -69,6 +69,7 @@ pub(super) fn pool() -> Vec<Key<PoolOptions>> {
         head_fields Number number "100": "Most field lines of a response head; beyond them 502";
         interim Number number "8": "Most interim responses (1xx) before a final one; beyond them 502";
         hold_request Size memory "64KiB": "Request content that is held before a connection is taken; longer content streams";
+        hold_response Size memory "256KiB": "Content of a response that is held for a client that does not keep up, besides what the kernel holds; beyond, the server is not read";
         tunnels Number number "5000": "Connections that have switched protocols at a time, of the whole process, and half of the connections of each worker at most; beyond, 503";
         tunnel_idle Time time "1h": "How long such a connection may be silent on both sides; beyond, it is closed";
         proxy_status Flag flag "false": "Whether a 502, 503 or 504 of Ringway names its reason to the client (Proxy-Status, RFC 9209)";

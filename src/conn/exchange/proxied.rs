@@ -1,6 +1,7 @@
 //! A server of a pool as the responder of an exchange.
 
 use std::{
+    borrow::Cow,
     rc::Rc,
     task::{self, Poll},
 };
@@ -8,7 +9,7 @@ use std::{
 use super::streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead};
 use crate::{
     conn::{Context, client},
-    observe::{ConnectionClock, Stage, Why},
+    observe::{ConnectionClock, Passed, Stage, Why},
     parse::{BodyLength, Version, response::ResponseError},
     respond::{
         Status,
@@ -17,7 +18,7 @@ use crate::{
             request, websocket,
         },
     },
-    ring::{Chunk, Socket},
+    ring::{Chunk, ReadInto, Socket},
     upstream::{Answer, Exchange, Pool, Reason, Request, RequestContent, Waits},
 };
 
@@ -34,16 +35,15 @@ pub(super) fn begin(
     incoming: &Incoming<'_>,
     origin: Origin,
 ) -> Result<Box<dyn Responder>, Status> {
-    let mut target = incoming.path.to_vec();
-    if let Some(query) = incoming.query {
-        target.push(b'?');
-        target.extend_from_slice(query);
-    }
-    let mut host = incoming.authority.map(<[u8]>::to_vec);
+    let target = match incoming.query {
+        None => Cow::Borrowed(incoming.path),
+        Some(query) => Cow::Owned([incoming.path, b"?", query].concat()),
+    };
+    let mut host = incoming.authority;
     if host.is_none() {
         incoming.fields.each(&mut |name, value| {
             if name.eq_ignore_ascii_case("host") {
-                host = Some(value.to_vec());
+                host = Some(value);
             }
         });
     }
@@ -60,7 +60,7 @@ pub(super) fn begin(
     let outgoing = Outgoing {
         method,
         target: &target,
-        authority: host.as_deref(),
+        authority: host,
         spoken: match incoming.version {
             Some(Version::Http10) => Spoken::Http10,
             Some(Version::Http11) => Spoken::Http11,
@@ -242,6 +242,14 @@ impl Responder for Proxied {
         true
     }
 
+    fn passed(&self) -> Passed {
+        let mut passed = self.exchange.passed();
+        if let Some(reason) = self.failed {
+            passed.reason = reason.name();
+        }
+        passed
+    }
+
     fn answers_half_closed(&self) -> bool {
         true
     }
@@ -262,6 +270,22 @@ impl Responder for Proxied {
             Waits::Head => Stage::Upstream,
             Waits::Content => Stage::UpstreamBody,
         })
+    }
+
+    fn take_ahead(&mut self) {
+        self.exchange.take_ahead();
+    }
+
+    fn relays(&mut self) -> Option<u64> {
+        self.exchange.relays()
+    }
+
+    fn poll_relay(
+        &mut self,
+        memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
+        let polled = self.exchange.poll_relay(memory);
+        polled.map(|received| received.map_err(|reason| self.failed(reason)))
     }
 
     fn poll_chunk(

@@ -12,10 +12,10 @@ use std::task::{self, Poll};
 
 use super::Reply;
 use crate::{
-    observe::{Endpoint, Stage, Why},
+    observe::{Endpoint, Passed, Stage, Why},
     parse::{BodyLength, Version},
     respond::Status,
-    ring::Chunk,
+    ring::{Chunk, ReadInto},
 };
 
 /// What makes the answer to one request. Dropping it ends the exchange: the answer is complete, or
@@ -43,6 +43,26 @@ pub(in crate::conn) trait Responder {
         Poll::Ready(None)
     }
 
+    /// Bytes of content that are still to come, if what arrives next of them can be received straight into
+    /// memory that it is sent from. Asked before each poll for a chunk, and only where content goes on as
+    /// it is; else chunks bring it.
+    fn relays(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Receives into such memory, which it takes at the first call: None if nothing has arrived, else the
+    /// memory and how many bytes are in it, at least one.
+    fn poll_relay(
+        &mut self,
+        _memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
+        Poll::Ready(Ok(None))
+    }
+
+    /// The client does not take what it was given: what comes next may be taken into memory, within bounds,
+    /// so that its maker is done with it. The current task is woken to call this again.
+    fn take_ahead(&mut self) {}
+
     /// The stage that polls of the responder belong to; None: they are not distinguished from waits.
     fn works(&self) -> Option<Stage> {
         None
@@ -51,6 +71,11 @@ pub(in crate::conn) trait Responder {
     /// The endpoint of an application that answers, as far as it is known.
     fn endpoint(&self) -> Endpoint {
         Endpoint::UNNAMED
+    }
+
+    /// What the access log says of a request that is passed on.
+    fn passed(&self) -> Passed {
+        Passed::default()
     }
 
     /// The stage that a wait for the head, or for more content, belongs to; None: the present one.
@@ -110,7 +135,7 @@ pub(in crate::conn) enum Fields {
     /// None.
     #[default]
     None,
-    /// Lines of HTTP/1, each with its CRLF: `Name: value`.
+    /// Lines of HTTP/1, each with its CRLF: `Name: value`, with one space.
     Lines(Box<[u8]>),
     /// A map of an application.
     #[cfg(feature = "service")]
@@ -133,6 +158,9 @@ impl Fields {
 
     /// Bytes that the fields take as lines of HTTP/1.1.
     pub(in crate::conn) fn wire_bytes(&self) -> usize {
+        if let Self::Lines(lines) = self {
+            return lines.len();
+        }
         let mut bytes = 0;
         self.each(|name, value| bytes += name.len() + value.len() + 4);
         bytes

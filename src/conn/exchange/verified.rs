@@ -17,10 +17,10 @@ use crate::{
         guard::{Refused, Verification},
         sites::Served,
     },
-    observe::{Endpoint, Stage, Why},
+    observe::{Endpoint, Passed, Stage, Why},
     parse::Method,
     respond::Status,
-    ring::Chunk,
+    ring::{Chunk, ReadInto},
 };
 
 /// A responder behind a check of credentials. Until that is done the responder is not polled, and does
@@ -100,6 +100,23 @@ impl Responder for Verified {
         if self.refused { Poll::Ready(None) } else { self.inner.poll_chunk(cx, intake) }
     }
 
+    fn take_ahead(&mut self) {
+        if !self.refused {
+            self.inner.take_ahead();
+        }
+    }
+
+    fn relays(&mut self) -> Option<u64> {
+        if self.refused { None } else { self.inner.relays() }
+    }
+
+    fn poll_relay(
+        &mut self,
+        memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
+        self.inner.poll_relay(memory)
+    }
+
     fn waits(&self) -> Option<Stage> {
         if self.verification.is_some() { Some(Stage::Process) } else { self.inner.waits() }
     }
@@ -110,6 +127,10 @@ impl Responder for Verified {
 
     fn endpoint(&self) -> Endpoint {
         if self.refused { Endpoint::UNNAMED } else { self.inner.endpoint() }
+    }
+
+    fn passed(&self) -> Passed {
+        if self.refused { Passed::default() } else { self.inner.passed() }
     }
 
     fn answers_half_closed(&self) -> bool {

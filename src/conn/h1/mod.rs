@@ -5,9 +5,12 @@
 //! or the connection is closed; after an answer to anything ambiguous it is always closed.
 
 mod body;
+mod framing;
 mod head;
 mod pump;
+mod relay;
 mod reply;
+mod slow;
 mod streamed;
 
 use std::rc::Rc;

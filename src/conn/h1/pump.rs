@@ -153,7 +153,9 @@ impl Pump {
                 continue;
             }
             if !flushed {
-                session.flush(socket).await?;
+                if let Some(ready) = self.flush(context, socket, session, &mut poll).await? {
+                    return Ok(ready);
+                }
                 flushed = true;
             }
             if self.intake.is_wanted() && self.expects_continue {
@@ -175,6 +177,31 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Sends what was queued. From a client that does not keep up it turns to the responder, which may be
+    /// ready before all has left: the rest leaves before anything that is queued behind it.
+    async fn flush<T>(
+        &mut self,
+        context: &Rc<Context>,
+        socket: &Socket,
+        session: &mut Session,
+        poll: &mut impl FnMut(&mut task::Context<'_>, &mut Intake) -> Poll<T>,
+    ) -> Result<Option<T>, Stop> {
+        if !session.writer.is_departing() && session.writer.gathered() == 0 {
+            return Ok(None);
+        }
+        let slow_at = context.ring.now().saturating_add(HELD_UP.as_millis() as u64);
+        let mut flush = pin!(session.flush(socket));
+        let intake = &mut self.intake;
+        poll_fn(|cx| match flush.as_mut().poll(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map(|()| None).map_err(Stop::from)),
+            Poll::Pending if context.ring.poll_until(slow_at).is_ready() => {
+                poll(cx, intake).map(|ready| Ok(Some(ready)))
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     async fn wait<T>(

@@ -5,13 +5,16 @@
 //! head ends its connection without a last chunk and without close_notify, so that nobody takes it
 //! for the whole.
 
-use std::{pin::pin, rc::Rc};
+use std::{pin::pin, rc::Rc, task::Poll};
 
 use super::{
     Stop,
+    framing::{size_line, write_head},
     head::{Framing, Refusal},
     pump::Pump,
+    relay::relay,
     reply::{self, OWN_LINES},
+    slow::while_slow,
 };
 use crate::{
     close::Ending,
@@ -22,7 +25,7 @@ use crate::{
         sites::Served,
     },
     observe::{RequestClock, ServerTiming, Stage, Why},
-    respond::{HeadFault, HeadWriter, Status, content_length_allowed},
+    respond::{HeadWriter, Status, content_length_allowed},
     ring::{Chunk, Socket},
     write::Frame,
 };
@@ -41,13 +44,20 @@ const SHORT_HEAD: usize = 8 * 1024;
 
 /// How the end of the content is made known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delimited {
+pub(super) enum Delimited {
     /// There is no content.
     Empty,
     /// By this many bytes that are still to come.
     Length(u64),
     Chunked,
     ByClose,
+}
+
+/// What comes next of the content.
+enum Next {
+    Chunk(Option<Result<Chunk, Failure>>),
+    /// So many bytes are still to come, and can be received into the memory that they are sent from.
+    Relay(u64),
 }
 
 /// One exchange on its way.
@@ -101,6 +111,7 @@ impl Exchange<'_> {
                     enter(clock, &mut stage, responder.works());
                     let polled = responder.poll_head(cx, intake);
                     if polled.is_pending() {
+                        clock.passed(responder.passed());
                         enter(clock, &mut stage, responder.waits());
                     }
                     polled
@@ -116,6 +127,7 @@ impl Exchange<'_> {
             }
         };
         clock.of(responder.endpoint());
+        clock.passed(responder.passed());
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         let persists = persists && !self.pump.is_half_closed();
         // Whether a client that was not sent 100 sends its content now nobody knows.
@@ -140,6 +152,7 @@ impl Exchange<'_> {
             Err(stop) => Err(stop),
         };
         let Self { session, clock, socket, .. } = self;
+        clock.passed(responder.passed());
         let (kernel, moved) = (session.writer.is_kernel(), session.writer.take_moved());
         session.clock.answered(clock, head.status, kernel, moved);
         match sent {
@@ -282,28 +295,36 @@ impl Exchange<'_> {
             let Self { context, socket, session, pump, clock, .. } = self;
             // What was queued leaves behind the first poll; only then the responder is waited for.
             let (mut stage, mut polls) = (None, 0);
+            let as_it_is = matches!(delimited, Delimited::Length(_));
             let next = pump
                 .drive(context, socket, session, |cx, intake| {
+                    if as_it_is && let Some(rest) = responder.relays() {
+                        return Poll::Ready(Next::Relay(rest));
+                    }
                     enter(clock, &mut stage, responder.works());
                     let polled = responder.poll_chunk(cx, intake);
                     polls += 1;
                     if polled.is_pending() && polls > 1 {
                         enter(clock, &mut stage, responder.waits());
                     }
-                    polled
+                    polled.map(Next::Chunk)
                 })
                 .await;
             if stage.is_some() {
                 clock.enter(Stage::Respond);
             }
             let chunk = match next.map_err(|stop| self.cut_for(stop))? {
-                None => break,
-                Some(Ok(chunk)) => chunk,
-                Some(Err(failure)) => return Err(self.cut(failure.why)),
+                Next::Relay(rest) => {
+                    self.relay(responder, rest, delimited).await?;
+                    continue;
+                }
+                Next::Chunk(None) => break,
+                Next::Chunk(Some(Ok(chunk))) => chunk,
+                Next::Chunk(Some(Err(failure))) => return Err(self.cut(failure.why)),
             };
             bytes += chunk.len();
             chunks += 1;
-            self.send_chunk(&chunk, delimited).await?;
+            self.send_chunk(responder, &chunk, delimited).await?;
             if bytes >= BYTES_A_TURN || chunks >= CHUNKS_A_TURN {
                 (bytes, chunks) = (0, 0);
                 self.context.ring.yield_now().await;
@@ -318,7 +339,43 @@ impl Exchange<'_> {
         }
     }
 
-    async fn send_chunk(&mut self, chunk: &Chunk, delimited: &mut Delimited) -> Result<(), Stop> {
+    /// Passes content on that is received into the memory that it is sent from.
+    async fn relay(
+        &mut self,
+        responder: &mut dyn Responder,
+        rest: u64,
+        delimited: &mut Delimited,
+    ) -> Result<(), Stop> {
+        let Self { context, socket, session, pump, .. } = self;
+        // Boxed, as most exchanges never do this.
+        let passed = Box::pin(relay(context, socket, session, pump, responder, rest)).await;
+        let count = match passed.map_err(|stop| self.cut_for(stop))? {
+            Ok(count) => count,
+            Err(failure) => return Err(self.cut(failure.why)),
+        };
+        self.shorten(delimited, count)
+    }
+
+    /// So many bytes of content are on their way.
+    fn shorten(&self, delimited: &mut Delimited, count: usize) -> Result<(), Stop> {
+        let Delimited::Length(rest) = delimited else {
+            self.context.defect(&"content without a stated length was counted");
+            return Err(self.cut(Why::ServerError));
+        };
+        let Some(left) = rest.checked_sub(count as u64) else {
+            self.context.warn(&"an application gave more content than it had promised");
+            return Err(self.cut(Why::ServerError));
+        };
+        *rest = left;
+        Ok(())
+    }
+
+    async fn send_chunk(
+        &mut self,
+        responder: &mut dyn Responder,
+        chunk: &Chunk,
+        delimited: &mut Delimited,
+    ) -> Result<(), Stop> {
         let mut line = [0; 18];
         let frame = match delimited {
             Delimited::Empty => return Ok(()),
@@ -326,19 +383,15 @@ impl Exchange<'_> {
             Delimited::Chunked => {
                 Frame { before: size_line(chunk.len(), &mut line), behind: b"\r\n" }
             }
-            Delimited::Length(rest) => {
-                let Some(left) = rest.checked_sub(chunk.len() as u64) else {
-                    self.context.warn(&"an application gave more content than it had promised");
-                    return Err(self.cut(Why::ServerError));
-                };
-                *rest = left;
+            Delimited::Length(_) => {
+                self.shorten(delimited, chunk.len())?;
                 Frame::default()
             }
         };
-        let Self { socket, session, .. } = self;
+        let Self { context, socket, session, .. } = self;
         let Session { reader, writer, clock, .. } = &mut **session;
         let queued = writer.queue_chunk(socket, frame, chunk);
-        let queued = while_held_up(reader, pin!(queued)).await;
+        let queued = while_slow(context, reader, responder, pin!(queued)).await;
         queued.map_err(|error| Stop::Close(ended_by_write(clock, &error)))
     }
 
@@ -420,78 +473,5 @@ fn expected(delimited: Delimited) -> u64 {
         Delimited::Empty => 0,
         Delimited::Length(length) => length,
         Delimited::Chunked | Delimited::ByClose => 1024,
-    }
-}
-
-fn write_head(
-    context: &Context,
-    served: &Served,
-    room: &mut [u8],
-    streamed: &StreamedHead,
-    (delimited, persists, plain): (Delimited, bool, bool),
-    framing: &Framing,
-    request: &RequestClock,
-) -> Result<usize, HeadFault> {
-    let mut head = HeadWriter::of_code(room, streamed.status);
-    let Served { site, terms, .. } = served;
-    let (mut dated, mut named) = (false, false);
-    streamed.fields.each(|name, value| {
-        if site.leaves_out(name) {
-            return;
-        }
-        dated |= name.eq_ignore_ascii_case("date");
-        named |= name.eq_ignore_ascii_case("server");
-        head.field(name, value);
-    });
-    let mut sink = reply::Sink { head: &mut head, plain };
-    site.write_own_fields(streamed.status < 400, &mut sink);
-    if !named {
-        head.server();
-    }
-    if !dated {
-        head.date(&context.time.date());
-    }
-    match (delimited, streamed.length) {
-        (Delimited::Length(length), _) => _ = head.field_u64("Content-Length", length),
-        (Delimited::Empty, Some(length)) if framing.to_head && streamed.status != 304 => {
-            head.field_u64("Content-Length", length);
-        }
-        (Delimited::Chunked, _) => _ = head.field("Transfer-Encoding", b"chunked"),
-        (Delimited::Empty | Delimited::ByClose, _) => {}
-    }
-    if terms.server_timing {
-        head.field("Server-Timing", ServerTiming::of(request).as_bytes());
-    }
-    if streamed.status == 101 {
-        head.field("Connection", b"upgrade");
-    } else if !persists {
-        head.connection_close();
-    } else if framing.says_keep_alive {
-        head.connection_keep_alive();
-    }
-    head.finish()
-}
-
-/// The line before a chunk of so many bytes.
-fn size_line(size: usize, line: &mut [u8; 18]) -> &[u8] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
-    for (at, digit) in line.iter_mut().take(digits).enumerate() {
-        *digit = DIGITS[(size >> (4 * (digits - 1 - at))) & 15];
-    }
-    line[digits] = b'\r';
-    line[digits + 1] = b'\n';
-    &line[..digits + 2]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_hexadecimal_without_leading_zeros() {
-        for size in [1, 9, 15, 16, 255, 256, 4096, 65_535, usize::MAX] {
-            assert_eq!(size_line(size, &mut [0; 18]), format!("{size:x}\r\n").as_bytes());
-        }
     }
 }

@@ -166,6 +166,7 @@ impl Exchange {
         }
         let made = self.poll_step();
         clock.of(self.responder.endpoint());
+        clock.passed(self.responder.passed());
         made
     }
 

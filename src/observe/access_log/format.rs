@@ -148,6 +148,7 @@ fn push_text(
         push_escaped(text, finished.endpoint.name().as_bytes());
         text.push('"');
     }
+    finished.passed.push_text(text);
     if let Some(end) = finished.end {
         let _ = write!(text, " end={end}");
     }
@@ -225,6 +226,7 @@ fn push_json(
         finished.shares.blame().name(),
         line.one_in,
     );
+    finished.passed.push_json(text);
     match finished.end {
         None => text.push_str(",\"end\":null"),
         Some(end) => _ = write!(text, ",\"end\":\"{end}\""),

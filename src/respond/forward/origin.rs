@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Visit, line};
+use crate::respond::decimal::Decimal;
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,22 @@ fn append(list: &mut Vec<u8>, value: &[u8]) {
     list.extend_from_slice(value);
 }
 
+/// Appends an address. Those of IPv4 without the formatting machinery: each request has one.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(Decimal::new(octet.into()).as_bytes());
+            }
+        }
+        // Writing to a vector cannot fail.
+        IpAddr::V6(address) => _ = write!(out, "{address}"),
+    }
+}
+
 /// Writes the fields that name the client.
 pub(super) fn write(
     out: &mut Vec<u8>,
@@ -104,13 +121,18 @@ pub(super) fn write(
     // Writing to a vector cannot fail.
     match form {
         Forwarding::XForwarded => {
-            append(&mut said.chain, peer.to_string().as_bytes());
-            line(out, "X-Forwarded-For", &said.chain);
+            out.extend_from_slice(b"X-Forwarded-For: ");
+            out.extend_from_slice(&said.chain);
+            if !said.chain.is_empty() {
+                out.extend_from_slice(b", ");
+            }
+            address(out, peer);
+            out.extend_from_slice(b"\r\n");
             line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(scheme));
             if let Some(host) = said.host.as_deref().or(authority) {
                 line(out, "X-Forwarded-Host", host);
             }
-            let port = origin.port.to_string();
+            let port = Decimal::new(origin.port.into());
             line(out, "X-Forwarded-Port", said.port.as_deref().unwrap_or(port.as_bytes()));
         }
         Forwarding::Standard => {

@@ -41,7 +41,8 @@ pub(super) fn place(submission: &Submission) -> Place {
         }
         Submission::Receive { socket, .. }
         | Submission::ReceiveMulti { socket }
-        | Submission::ReceiveMessage { socket, .. } => Place::Line(socket, Direction::Read),
+        | Submission::ReceiveMessage { socket, .. }
+        | Submission::ReceiveArrived { socket, .. } => Place::Line(socket, Direction::Read),
         Submission::Send { socket, .. }
         | Submission::SendMessage { socket, .. }
         | Submission::Connect { socket, .. } => Place::Line(socket, Direction::Write),
@@ -63,7 +64,8 @@ pub(super) fn call(submission: &Submission) -> Call {
         Submission::AcceptMulti { .. } | Submission::Accept { .. } => Call::Accept,
         Submission::Receive { .. }
         | Submission::ReceiveMulti { .. }
-        | Submission::ReceiveMessage { .. } => Call::Receive,
+        | Submission::ReceiveMessage { .. }
+        | Submission::ReceiveArrived { .. } => Call::Receive,
         Submission::Send { .. } | Submission::SendMessage { .. } => Call::Send,
         Submission::Connect { .. } => Call::Connect,
         // An eventfd is polled before it is read.
@@ -150,6 +152,11 @@ pub(super) fn socket(submission: &Submission, pool: &ReceivePool, head: &mut u16
         Submission::ReceiveMessage { socket, header } => once(unsafe {
             libc::recvmsg(socket, header, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) as i64
         }),
+        Submission::ReceiveArrived { socket, header } => {
+            // SAFETY: the module's invariant; the header and what it points to lie in the slot.
+            let received = unsafe { libc::recvmsg(socket, header, libc::MSG_DONTWAIT) as i64 };
+            Attempt::Ended { result: completion(received), buffer: None }
+        }
         // SAFETY: the module's invariant; `len` bytes at `data` are the operation's.
         Submission::Send { socket, data, len } => once(unsafe {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

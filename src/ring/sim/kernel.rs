@@ -143,8 +143,10 @@ impl SimKernel {
             | Submission::ReadVectored { .. } => Asked::Read,
             Submission::Cancel { .. } => Asked::Cancel,
             Submission::ReceiveMessage { socket: fd, .. } => Asked::Control(socket(fd)),
-            Submission::SendMessage { .. } | Submission::Close { .. } => {
-                unreachable!("the kernel does not seal; closes are done at once")
+            Submission::SendMessage { .. }
+            | Submission::ReceiveArrived { .. }
+            | Submission::Close { .. } => {
+                unreachable!("no kernel seals, nothing is passed on; closes are done at once")
             }
         }
     }

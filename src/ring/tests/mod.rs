@@ -12,6 +12,7 @@ mod owning;
 mod player;
 mod queues;
 mod random;
+mod receive_into;
 mod receiving;
 mod sequences;
 mod waiting;

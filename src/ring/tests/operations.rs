@@ -9,7 +9,7 @@ use crate::ring::{
     op::{Kind, OpId, Submission},
 };
 
-fn available(desk: &Desk) -> usize {
+pub(super) fn available(desk: &Desk) -> usize {
     desk.ring.send.available(SendClass::Small)
 }
 

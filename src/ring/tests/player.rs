@@ -90,7 +90,8 @@ fn is_done(script: &mut Scripted, pool: &ReceivePool, id: OpId, submission: &Sub
         Submission::SendMessage { socket, header } => result(unsafe {
             libc::sendmsg(socket, header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
         }),
-        Submission::ReceiveMessage { socket, header } => {
+        Submission::ReceiveMessage { socket, header }
+        | Submission::ReceiveArrived { socket, header } => {
             // SAFETY: the test keeps the descriptor and the memory until the completion.
             result(unsafe { libc::recvmsg(socket, header, libc::MSG_DONTWAIT) })
         }

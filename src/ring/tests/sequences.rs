@@ -383,6 +383,31 @@ fn a_counter_and_a_message() {
 
 #[test]
 #[cfg_attr(miri, ignore)]
+fn a_receive_of_what_has_arrived_does_not_wait() {
+    same_on_kernels(|stage| {
+        let (ours, mut peer) = pair();
+        let socket = ours.as_raw_fd();
+        let (mut one, mut other) = ([0_u8; 3], [0_u8; 20]);
+        let mut vectors = [&mut one[..], &mut other[..]]
+            .map(|bytes| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+        // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
+        let mut frame: libc::msghdr = unsafe { std::mem::zeroed() };
+        (frame.msg_iov, frame.msg_iovlen) = (vectors.as_mut_ptr(), vectors.len());
+        let header = &raw mut frame;
+        stage.push(id(Kind::Plain, 1), Submission::ReceiveArrived { socket, header });
+        stage.see(1);
+        peer.write_all(b"content").unwrap();
+        stage.push(id(Kind::Plain, 2), Submission::ReceiveArrived { socket, header });
+        stage.see(1);
+        stage.seen.push((99, 0, false, [&one[..], &other[..4]].concat()));
+        drop(peer);
+        stage.push(id(Kind::Plain, 3), Submission::ReceiveArrived { socket, header });
+        stage.see(1);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
 fn a_close_in_the_order_of_submissions() {
     same_on_kernels(|stage| {
         let (ours, mut peer) = pair();

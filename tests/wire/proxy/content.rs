@@ -186,6 +186,49 @@ fn a_response_that_is_cut_anywhere_never_looks_whole() {
     }
 }
 
+/// Long content is received into the memory that it is sent from.
+#[test]
+fn long_content_arrives_whole_and_a_cut_of_it_never_looks_whole() {
+    const LONG: usize = 1 << 20;
+    let content = noise(LONG);
+    let upstream = Upstream::start({
+        let content = content.clone();
+        move |request, stream| {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n");
+            let mut words = request.path()[1..].split('-').map(|word| word.parse().unwrap());
+            let (cut, piece): (usize, usize) = (words.next().unwrap(), words.next().unwrap());
+            let whole = [head.as_bytes(), &content, b"more"].concat();
+            let end = whole.len().min(head.len() + cut);
+            for piece in whole[..end].chunks(piece) {
+                let _ = stream.write_all(piece);
+            }
+            if cut == LONG { Then::Continue } else { Then::Close }
+        }
+    });
+    let server = Server::proxy(&[&upstream.address], &["--tries", "0"]);
+    let mut client = server.connect();
+    for piece in [LONG * 2, 150_000, 16_384, 9_999] {
+        for _ in 0..3 {
+            let answer = ask(&mut client, "GET", &format!("/{LONG}-{piece}"), "", b"");
+            assert!(answer.body == content, "{piece}: {} bytes", answer.body.len());
+        }
+    }
+    assert_eq!(upstream.connections(), 1, "each exchange was an ordinary one");
+    for cut in [0, 1, 60_000, 70_000, 131_072, 300_001, LONG - 1] {
+        let mut client = server.connect();
+        client.send(format!("GET /{cut}-{LONG} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        expect_cut(&mut client, "GET", &format!("cut at {cut}"));
+    }
+    // Bytes behind the end belong to nobody, and end the connection.
+    let mut client = server.connect();
+    let path = format!("/{}-{}", LONG + 4, LONG * 2);
+    for _ in 0..3 {
+        assert!(ask(&mut client, "GET", &path, "", b"").body == content);
+    }
+    let seen = upstream.requests().iter().filter(|request| request.path() == path).count();
+    assert_eq!(seen, 3);
+}
+
 #[test]
 fn a_response_may_come_byte_by_byte() {
     let whole =
@@ -277,4 +320,33 @@ fn a_client_that_reads_late_gets_everything() {
     let held = server.anonymous_kib().saturating_sub(before);
     assert!(held < 8 << 10, "{held} KiB are held for a client that reads nothing");
     assert!(answer(&mut client, "GET").unwrap().body == large);
+}
+
+/// A response that fits what is held for its client leaves its server at once, however slow the client is.
+#[test]
+fn a_slow_client_does_not_keep_its_server() {
+    const HELD: usize = 6 << 20;
+    let large = noise(4 << 20);
+    let upstream = Upstream::start({
+        let large = large.clone();
+        move |request, stream| {
+            let content = if request.path() == "/large" { &large[..] } else { b"small" };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+            let _ = stream.write_all(&[head.as_bytes(), content].concat());
+            Then::Continue
+        }
+    });
+    let held = format!("{HELD}");
+    let server = Server::proxy(
+        &[&upstream.address],
+        &["--max", "1", "--wait", "60s", "--hold-response", &held],
+    );
+    let mut slow = server.connect();
+    slow.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    upstream.expect_requests(1);
+    // The only connection is given back while the slow client has read nothing.
+    let answer_of_other = ask(&mut server.connect(), "GET", "/small", "", b"");
+    assert_eq!(answer_of_other.body, b"small");
+    assert_eq!(upstream.connections(), 1, "it is used again");
+    assert!(answer(&mut slow, "GET").unwrap().body == large);
 }

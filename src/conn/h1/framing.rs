@@ -1,0 +1,120 @@
+//! What HTTP/1.1 puts around an answer that is made while it is sent: its head, and lines of chunks.
+
+use super::{head::Framing, reply, streamed::Delimited};
+use crate::{
+    conn::{
+        Context,
+        exchange::{Fields, StreamedHead},
+        sites::Served,
+    },
+    observe::{RequestClock, ServerTiming},
+    respond::{HeadFault, HeadWriter},
+};
+
+/// Writes the head of an answer into this room.
+pub(super) fn write_head(
+    context: &Context,
+    served: &Served,
+    room: &mut [u8],
+    streamed: &StreamedHead,
+    (delimited, persists, plain): (Delimited, bool, bool),
+    framing: &Framing,
+    request: &RequestClock,
+) -> Result<usize, HeadFault> {
+    let mut head = HeadWriter::of_code(room, streamed.status);
+    let Served { site, terms, .. } = served;
+    let (mut dated, mut named) = (false, false);
+    match &streamed.fields {
+        // As they are, if the operator wants all of them.
+        Fields::Lines(lines) if !site.leaves_any_out() => {
+            (dated, named) = dated_and_named(lines);
+            head.lines(lines);
+        }
+        fields => fields.each(|name, value| {
+            if site.leaves_out(name) {
+                return;
+            }
+            dated |= name.eq_ignore_ascii_case("date");
+            named |= name.eq_ignore_ascii_case("server");
+            head.field(name, value);
+        }),
+    }
+    let mut sink = reply::Sink { head: &mut head, plain };
+    site.write_own_fields(streamed.status < 400, &mut sink);
+    if !named {
+        head.server();
+    }
+    if !dated {
+        head.date(&context.time.date());
+    }
+    match (delimited, streamed.length) {
+        (Delimited::Length(length), _) => _ = head.field_u64("Content-Length", length),
+        (Delimited::Empty, Some(length)) if framing.to_head && streamed.status != 304 => {
+            head.field_u64("Content-Length", length);
+        }
+        (Delimited::Chunked, _) => _ = head.field("Transfer-Encoding", b"chunked"),
+        (Delimited::Empty | Delimited::ByClose, _) => {}
+    }
+    if terms.server_timing {
+        head.field("Server-Timing", ServerTiming::of(request).as_bytes());
+    }
+    if streamed.status == 101 {
+        head.field("Connection", b"upgrade");
+    } else if !persists {
+        head.connection_close();
+    } else if framing.says_keep_alive {
+        head.connection_keep_alive();
+    }
+    head.finish()
+}
+
+/// Whether a `Date` is among these lines, and a `Server`.
+fn dated_and_named(lines: &[u8]) -> (bool, bool) {
+    let (mut dated, mut named, mut start) = (false, false, 0);
+    let begins = |at: usize, name: &[u8]| {
+        lines.get(at..at + name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+    };
+    for end in memchr::memchr_iter(b'\n', lines) {
+        dated |= begins(start, b"date:");
+        named |= begins(start, b"server:");
+        start = end + 1;
+    }
+    (dated, named)
+}
+
+/// The line before a chunk of so many bytes.
+pub(super) fn size_line(size: usize, line: &mut [u8; 18]) -> &[u8] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (at, digit) in line.iter_mut().take(digits).enumerate() {
+        *digit = DIGITS[(size >> (4 * (digits - 1 - at))) & 15];
+    }
+    line[digits] = b'\r';
+    line[digits + 1] = b'\n';
+    &line[..digits + 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_and_a_server_are_found_among_lines() {
+        for (lines, found) in [
+            (&b""[..], (false, false)),
+            (b"Date: x\r\n", (true, false)),
+            (b"X: date:\r\nDates: y\r\nSERVER: z\r\n", (false, true)),
+            (b"server: z\r\ndATE:x\r\n", (true, true)),
+            (b"dat", (false, false)),
+        ] {
+            assert_eq!(dated_and_named(lines), found, "{}", lines.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn sizes_are_hexadecimal_without_leading_zeros() {
+        for size in [1, 9, 15, 16, 255, 256, 4096, 65_535, usize::MAX] {
+            assert_eq!(size_line(size, &mut [0; 18]), format!("{size:x}\r\n").as_bytes());
+        }
+    }
+}
