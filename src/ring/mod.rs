@@ -33,10 +33,12 @@ mod counts;
 mod descriptor;
 mod file;
 mod flight;
+mod lanes;
 mod lent;
 mod line;
 mod lockable;
 mod message;
+mod number_set;
 mod op;
 mod operations;
 mod ops;
@@ -63,6 +65,7 @@ mod state;
 mod stream;
 mod sync;
 mod table;
+mod task;
 mod tcp_info;
 #[cfg(test)]
 mod tests;
@@ -93,9 +96,11 @@ pub(crate) use descriptor::Descriptor;
 pub(crate) use file::{MAX_VECTORS, OpenFile, OpenRules};
 pub(crate) use flight::{Claim, ControlRecord, Flight, ReadInto};
 pub(crate) use message::Message;
+pub(crate) use number_set::NumberSet;
 pub(crate) use pages::Pages;
 pub(crate) use poll::{PollFeatures, THREADS_BYTES as POLL_THREADS_BYTES};
 pub(crate) use prefetch::prefetch;
+pub(crate) use ready::WokenLane;
 pub(crate) use receive_pool::{Arrived, ReceivePool, RecvBuf};
 pub(crate) use residency::is_cached;
 pub use send_pool::SendClass;
@@ -104,6 +109,7 @@ pub(crate) use send_pool::{SendBuf, SendPool};
 pub(crate) use socket::MAX_UNSENT;
 pub(crate) use socket::{SendQueue, Socket, limit_unsent};
 pub(crate) use stream::{AcceptStream, ReceiveStream, Received};
+pub(crate) use task::TaskId;
 pub(crate) use tcp_info::TcpInfo;
 pub(crate) use uring::{Granted, RingOptions};
 pub(crate) use within::Elapsed;
@@ -112,40 +118,8 @@ use op::{Defect, Kind, OpId, Refusal, Submission, Wait};
 use ready::ReadyQueue;
 use state::{Backend, State};
 use table::{OpTable, Payload};
+use task::{ALL_LANES, NO_LANE};
 use waker::Wakers;
-
-/// The name of a task: a place in the worker's executor, and how often it had been used before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TaskId {
-    index: u32,
-    generation: u32,
-}
-
-impl TaskId {
-    /// Nobody: what begins outside of any task.
-    const NOBODY: Self = Self { index: u32::MAX, generation: 0 };
-
-    /// The first task of a place.
-    pub(crate) fn first(index: u32) -> Self {
-        Self { index, generation: 0 }
-    }
-
-    /// The next task of the same place.
-    #[must_use]
-    pub(crate) fn successor(self) -> Self {
-        Self { index: self.index, generation: self.generation.wrapping_add(1) }
-    }
-
-    /// The place.
-    pub(crate) fn index(self) -> usize {
-        self.index as usize
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_test(index: u32) -> Self {
-        Self::first(index)
-    }
-}
 
 /// Message frames that are kept for reuse; about a kilobyte each.
 pub(crate) const MAX_RESTING_MESSAGES: usize = 256;
@@ -207,6 +181,8 @@ pub(crate) struct Ring {
     wheel: RefCell<timer::Wheel>,
     clock: clock::Clock,
     wakers: Wakers,
+    /// The waker of the lane that is being polled, once it has one.
+    lane_waker: RefCell<Option<Waker>>,
 }
 
 impl Ring {
@@ -254,6 +230,7 @@ impl Ring {
             wheel: RefCell::new(timer::Wheel::new(0)),
             clock: clock::Clock::new(),
             wakers: Wakers::default(),
+            lane_waker: RefCell::new(None),
         }
     }
 
@@ -368,9 +345,14 @@ impl Ring {
     }
 
     /// A waker of the task that is being polled, for futures that are not the ring's own. The same
-    /// for every task of a place, made at the first call.
+    /// for every task of a place, made at the first call; or that of the lane that is being polled.
     pub(crate) fn waker(&self) -> Waker {
-        self.wakers.of(self.current.get())
+        let task = self.current.get();
+        if task.lane == NO_LANE {
+            return self.wakers.of(task);
+        }
+        let waker = &mut *self.lane_waker.borrow_mut();
+        waker.get_or_insert_with(|| self.wakers.of(task)).clone()
     }
 
     /// Wakers write to this eventfd(2) while the ring sleeps; a task has to read it. Without one, a

@@ -2,7 +2,23 @@
 
 use std::collections::VecDeque;
 
-use super::TaskId;
+use super::{ALL_LANES, NO_LANE, NumberSet, TaskId};
+
+/// Which lane of a task was woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WokenLane {
+    /// This one.
+    One(u16),
+    /// Any: it is not known which.
+    Any,
+}
+
+/// The lanes of a task that were woken.
+#[derive(Debug, Default)]
+struct Lanes {
+    some: NumberSet,
+    any: bool,
+}
 
 /// Tasks to poll, each at most once however often it was named: bounded by the number of tasks.
 ///
@@ -15,15 +31,22 @@ pub(super) struct ReadyQueue {
     /// For each place of the executor, one more than the generation that stands in the queue.
     /// Zero: none does.
     queued: Vec<u32>,
+    /// For each place whose task has lanes, those that were woken and not taken. Those of a task that
+    /// is gone are left to its successor, which looks for nothing once.
+    lanes: Vec<Lanes>,
 }
 
 impl ReadyQueue {
     /// Puts a task at the end, unless it is in the queue.
     pub(super) fn push(&mut self, task: TaskId) {
+        let (lane, task) = (task.lane, task.whole());
         if task == TaskId::NOBODY {
             return;
         }
         let index = task.index();
+        if lane != NO_LANE {
+            self.name_lane(index, lane);
+        }
         if index >= self.queued.len() {
             self.queued.resize(index + 1, 0);
         }
@@ -32,6 +55,25 @@ impl ReadyQueue {
             self.queued[index] = mark;
             self.queue.push_back(task);
         }
+    }
+
+    fn name_lane(&mut self, index: usize, lane: u16) {
+        if index >= self.lanes.len() {
+            self.lanes.resize_with(index + 1, Lanes::default);
+        }
+        match lane {
+            ALL_LANES => self.lanes[index].any = true,
+            lane => self.lanes[index].some.insert(lane),
+        }
+    }
+
+    /// Takes a lane of a task that was woken since it was last taken.
+    pub(super) fn take_lane(&mut self, task: TaskId) -> Option<WokenLane> {
+        let lanes = self.lanes.get_mut(task.index())?;
+        if std::mem::take(&mut lanes.any) {
+            return Some(WokenLane::Any);
+        }
+        lanes.some.take().map(WokenLane::One)
     }
 
     /// Moves the first tasks, at most `most`, to the end of `taken`. They may be named again.
@@ -51,10 +93,9 @@ impl ReadyQueue {
     }
 }
 
-/// Never zero: a generation that would make it so shares its mark with the one before, which was
-/// gone four billion tasks ago.
+/// Never zero.
 fn mark(task: TaskId) -> u32 {
-    task.generation.saturating_add(1)
+    u32::from(task.generation) + 1
 }
 
 #[cfg(test)]
@@ -76,6 +117,22 @@ mod tests {
         }
         assert_eq!(taken(&mut queue, 10), [first, second]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_task_is_named_once_and_each_of_its_lanes() {
+        let (task, other) = (TaskId::first(3), TaskId::first(4));
+        let mut queue = ReadyQueue::default();
+        for named in [task.in_lane(7), task, task.in_lane(900), other, task.in_lane(7)] {
+            queue.push(named);
+        }
+        assert_eq!(taken(&mut queue, 10), [task, other], "tasks are polled as a whole");
+        assert_eq!(queue.take_lane(task), Some(WokenLane::One(7)));
+        queue.push(task.in_lane(ALL_LANES));
+        assert_eq!(queue.take_lane(task), Some(WokenLane::Any));
+        assert_eq!(queue.take_lane(task), Some(WokenLane::One(900)));
+        assert_eq!((queue.take_lane(task), queue.take_lane(other)), (None, None));
+        assert_eq!(taken(&mut queue, 10), [task]);
     }
 
     #[test]

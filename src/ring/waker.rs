@@ -4,7 +4,8 @@
 //! There is one waker for each place of the executor, made when a task of that place first asks for
 //! one, never for a request. It names the place, not the task: a waker that is called late polls the
 //! successor for nothing, which every future here bears. Without an application nothing of this
-//! exists, and a turn of the ring costs one look at a flag.
+//! exists, and a turn of the ring costs one look at a flag. A lane of a task has a waker of its own, as
+//! long as it is polled; it names itself to the place before it wakes that.
 //!
 //! No wake is lost: [`Woken`] has the order of the steps.
 
@@ -16,7 +17,12 @@ use std::{
 };
 
 use super::{
-    TaskId,
+    ALL_LANES, TaskId,
+    sync::{
+        AtomicBool, Mutex,
+        Ordering::{AcqRel, Release},
+        locked,
+    },
     woken::{Listed, Woken},
 };
 
@@ -33,6 +39,44 @@ struct PlaceWaker {
     shared: Arc<Shared>,
     place: u32,
     listed: Listed,
+    /// It was woken itself, and not for a lane. Written before it is listed, read once it is not.
+    whole: AtomicBool,
+    /// The lanes that were woken, each at most once. Likewise.
+    lanes: Mutex<Vec<Arc<LaneWaker>>>,
+}
+
+impl PlaceWaker {
+    fn list(&self) {
+        let Shared { woken, bell } = &*self.shared;
+        if woken.wake(self.place, &self.listed)
+            && let Some(bell) = bell
+        {
+            // It fails only when the counter is full, and then the ring is awake.
+            let _ = rustix::io::write(&**bell, &1_u64.to_ne_bytes());
+        }
+    }
+}
+
+/// The waker of a lane.
+struct LaneWaker {
+    place: Arc<PlaceWaker>,
+    task: TaskId,
+    /// The lane stands among those of its place.
+    listed: AtomicBool,
+}
+
+impl Wake for LaneWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.listed.swap(true, AcqRel) {
+            return;
+        }
+        locked(&self.place.lanes).push(Arc::clone(self));
+        self.place.list();
+    }
 }
 
 impl Wake for PlaceWaker {
@@ -41,13 +85,8 @@ impl Wake for PlaceWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let Shared { woken, bell } = &*self.shared;
-        if woken.wake(self.place, &self.listed)
-            && let Some(bell) = bell
-        {
-            // It fails only when the counter is full, and then the ring is awake.
-            let _ = rustix::io::write(&**bell, &1_u64.to_ne_bytes());
-        }
+        self.whole.store(true, Release);
+        self.list();
     }
 }
 
@@ -79,7 +118,7 @@ impl Wakers {
         *self.bell.borrow_mut() = Some(Arc::clone(bell));
     }
 
-    /// The waker of a task.
+    /// The waker of a task; or a new one of a lane of it.
     pub(super) fn of(&self, task: TaskId) -> Waker {
         if task == TaskId::NOBODY {
             return Waker::noop().clone();
@@ -91,14 +130,23 @@ impl Wakers {
         if places.len() <= task.index() {
             places.resize_with(task.index() + 1, || None);
         }
+        let whole = task.whole();
         let place = places[task.index()].get_or_insert_with(|| {
-            let shared = Arc::clone(shared);
-            let place = task.index() as u32;
-            let listed = Arc::new(PlaceWaker { shared, place, listed: Listed::default() });
-            Place { task, waker: Waker::from(Arc::clone(&listed)), listed }
+            let listed = Arc::new(PlaceWaker {
+                shared: Arc::clone(shared),
+                place: task.index() as u32,
+                listed: Listed::default(),
+                whole: AtomicBool::default(),
+                lanes: Mutex::default(),
+            });
+            Place { task: whole, waker: Waker::from(Arc::clone(&listed)), listed }
         });
-        place.task = task;
-        place.waker.clone()
+        place.task = whole;
+        if task == whole {
+            return place.waker.clone();
+        }
+        let (place, listed) = (Arc::clone(&place.listed), AtomicBool::default());
+        Waker::from(Arc::new(LaneWaker { place, task, listed }))
     }
 
     /// Names the tasks whose wakers were called since this was called last.
@@ -111,8 +159,16 @@ impl Wakers {
         let places = self.places.borrow();
         for place in taken {
             if let Some(Some(place)) = places.get(place as usize) {
-                place.listed.listed.clear();
-                wake(place.task);
+                let Place { task, listed, .. } = place;
+                listed.listed.clear();
+                if listed.whole.swap(false, AcqRel) {
+                    // The waker may be one that a lane was given before it had its own.
+                    wake(task.in_lane(ALL_LANES));
+                }
+                for lane in std::mem::take(&mut *locked(&listed.lanes)) {
+                    lane.listed.swap(false, AcqRel);
+                    wake(lane.task);
+                }
             }
         }
     }
@@ -170,8 +226,32 @@ mod tests {
         let _ = wakers.of(successor);
         late.wake();
         let mut tasks = Vec::new();
-        wakers.take(|task| tasks.push(task));
+        wakers.take(|task| tasks.push(task.whole()));
         assert_eq!(tasks, [successor]);
+    }
+
+    #[test]
+    fn a_lane_has_a_waker_of_its_own() {
+        let wakers = Wakers::default();
+        let task = TaskId::first(2);
+        let [one, other] = [5, 6].map(|lane| wakers.of(task.in_lane(lane)));
+        let taken = || {
+            let mut lanes = Vec::new();
+            wakers.take(|task| lanes.push(task));
+            lanes
+        };
+        for waker in [&one, &other, &one] {
+            waker.wake_by_ref();
+        }
+        assert!(!wakers.may_sleep());
+        assert_eq!(taken(), [task.in_lane(5), task.in_lane(6)]);
+        one.wake_by_ref();
+        assert_eq!(taken(), [task.in_lane(5)], "it may be woken again");
+        wakers.of(task).wake_by_ref();
+        one.wake();
+        assert_eq!(taken(), [task.in_lane(ALL_LANES), task.in_lane(5)]);
+        assert_eq!(taken(), []);
+        assert!(wakers.may_sleep());
     }
 
     #[test]

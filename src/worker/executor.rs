@@ -97,7 +97,7 @@ impl Executor {
     /// Names every task, so that each looks again at what it waits for.
     pub(super) fn wake_all(&self) {
         for place in self.places.iter().filter(|place| place.task.is_some()) {
-            self.ring.wake(place.id);
+            self.ring.wake_all_lanes(place.id);
         }
     }
 

@@ -162,8 +162,11 @@ impl Writer {
         body: u64,
         more: bool,
     ) -> Result<(), WriteError> {
-        let following = if more { Following::Some } else { Following::Nothing };
-        poll_fn(|_| self.poll_reserve(socket, plain, body, following)).await
+        poll_fn(|_| {
+            let following = if more { Following::Some } else { Following::Nothing };
+            self.poll_reserve(socket, plain, body, following)
+        })
+        .await
     }
 
     /// The same. May be dropped and called again, or left for good.

@@ -13,6 +13,7 @@ mod layers;
 mod leaving;
 mod lent;
 mod native;
+mod polled;
 mod requests;
 #[cfg(feature = "upgrade")]
 mod rfc6455;

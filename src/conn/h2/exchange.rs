@@ -29,7 +29,7 @@ use crate::{
         h2::{ErrorCode, FRAME_HEAD},
     },
     respond::h2 as respond,
-    ring::Chunk,
+    ring::{Chunk, Ring, WokenLane},
     write::{Pace, Source},
 };
 
@@ -84,6 +84,14 @@ pub(super) struct Exchange {
     pub(super) waited: u64,
     pub(super) pace: Pace,
     pub(super) held: Held,
+    /// The waker of its lane, once it was asked for.
+    pub(super) waker: Option<Waker>,
+}
+
+/// The lane of the connection's task in which the responder of a stream is polled. There are no more
+/// places than lanes ([`Streams::new`](super::streams::Streams::new)).
+pub(super) fn lane_of(slot: Slot) -> u16 {
+    slot + 1
 }
 
 impl std::fmt::Debug for Exchange {
@@ -132,6 +140,7 @@ impl Exchange {
             waited: 0,
             pace,
             held,
+            waker: None,
         })
     }
 
@@ -159,15 +168,18 @@ impl Exchange {
         self.responder.endpoint()
     }
 
-    fn poll(&mut self, clock: &mut RequestClock) -> Made {
+    /// Polls the responder in a lane. Returns its deadline too, `u64::MAX` for none.
+    fn poll(&mut self, ring: &Ring, lane: u16, clock: &mut RequestClock) -> (Made, u64) {
         if let Some(works) = self.responder.works() {
             clock.enter(works);
             self.waits = None;
         }
-        let made = self.poll_step();
+        let mut waker = self.waker.take();
+        let polled = ring.in_lane(lane, &mut waker, || self.poll_step());
+        self.waker = waker;
         clock.of(self.responder.endpoint());
         clock.passed(self.responder.passed());
-        made
+        polled
     }
 
     fn poll_step(&mut self) -> Made {
@@ -189,27 +201,44 @@ impl Exchange {
 }
 
 impl Connection<'_> {
-    /// Polls all responders that have nothing waiting to leave. True if something came of it.
+    /// Polls the responders that may have something to do: those that were woken, those whose streams
+    /// have changed, and all of them once the first of their deadlines has come. True if something
+    /// came of it.
     pub(super) fn poll_exchanges(&mut self) -> Result<bool, Stop> {
-        let (mut moved, mut number) = (false, 0);
-        while self.exchanges > 0 && number < self.streams.len() {
-            if !self.replies.has_room() {
-                // Each poll may reset its stream.
-                break;
-            }
-            let open = self.streams.len();
-            let slot = self.streams.nth(number)?;
-            moved |= self.poll_exchange(slot)?;
-            if self.streams.len() == open {
-                number += 1;
+        if self.exchanges == 0 {
+            return Ok(false);
+        }
+        let ring = &self.context.ring;
+        let mut any = ring.now() >= self.exchange_deadline;
+        while let Some(woken) = ring.take_lane() {
+            match woken {
+                WokenLane::One(lane) => self.streams.stir(lane.saturating_sub(1)),
+                WokenLane::Any => any = true,
             }
         }
+        if any {
+            self.exchange_deadline = u64::MAX;
+            self.streams.stir_all();
+        }
+        let mut moved = false;
+        // Each poll may reset its stream.
+        while self.replies.has_room() {
+            let Some(slot) = self.streams.take_stirred() else { break };
+            if self.streams.get(slot).is_some_and(|stream| stream.exchange.is_some()) {
+                moved |= self.poll_exchange(slot)?;
+                // What the poll itself has changed is no reason for another.
+                self.streams.calm(slot);
+            }
+        }
+        // The task is woken for the first deadline of all that were polled, now or before.
+        let _ = self.context.ring.poll_until(self.exchange_deadline);
         Ok(moved)
     }
 
     /// Polls a stream's responder, if it has one and the client has taken what came before.
     pub(super) fn poll_exchange(&mut self, slot: Slot) -> Result<bool, Stop> {
         let mut moved = false;
+        let ring = &self.context.ring;
         loop {
             let stream = self.streams.at(slot)?;
             if stream.kept_head.is_some() {
@@ -219,7 +248,9 @@ impl Connection<'_> {
             if exchange.chunk.is_some() {
                 return Ok(moved);
             }
-            match exchange.poll(&mut stream.clock) {
+            let (made, until) = exchange.poll(ring, lane_of(slot), &mut stream.clock);
+            self.exchange_deadline = self.exchange_deadline.min(until);
+            match made {
                 Made::Nothing if self.feed(slot)? => moved = true,
                 Made::Nothing => {
                     self.note_wait(slot)?;

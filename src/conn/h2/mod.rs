@@ -22,7 +22,6 @@ mod heads;
 mod inbound;
 mod lookups;
 mod patience;
-mod places;
 mod reads;
 mod recent;
 mod replies;
@@ -112,6 +111,8 @@ struct Connection<'c> {
     heads: VecDeque<Slot>,
     /// Streams that a responder answers.
     exchanges: usize,
+    /// No responder that was polled has a deadline before this, in milliseconds.
+    exchange_deadline: u64,
     decoder: Decoder,
     inbound: Inbound,
     peer: PeerSettings,
@@ -168,6 +169,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         reads: Reads::default(),
         heads: VecDeque::new(),
         exchanges: 0,
+        exchange_deadline: u64::MAX,
         decoder: Decoder::default(),
         inbound: Inbound::default(),
         peer: PeerSettings::default(),

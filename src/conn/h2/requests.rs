@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{
     Connection, Stop,
-    exchange::{EXCHANGE_BYTES, Exchange},
+    exchange::{EXCHANGE_BYTES, Exchange, lane_of},
     fields::{Keeping, KeptFields, join_cookies},
     heads::{Block, NO_BLOCK, undecodable},
     lookups::{Found, Lookup},
@@ -101,7 +101,8 @@ impl Connection<'_> {
         lookups: &'l Lookups,
         clock: &mut RequestClock,
     ) -> Result<Examined<'l>, Stop> {
-        let Self { context, socket, session, decoder, recent, connects, .. } = self;
+        let Self { context, socket, session, decoder, recent, connects, streams, .. } = self;
+        let lane = lane_of(streams.next_place());
         let Received { stream, end_stream, block } = received;
         let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
         fields.clear();
@@ -182,6 +183,8 @@ impl Connection<'_> {
                 }
             }
         };
+        // What the responder waits for wakes it alone.
+        let mut waker = None;
         let (served, responder) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
@@ -189,7 +192,9 @@ impl Connection<'_> {
             }
             Decided::Begun(served, responder) => (served, Ok(responder)),
             Decided::Streamed(served) => {
-                let begun = begin(context, socket, own, about, &served, &asked, &incoming);
+                let (begun, _) = context.ring.in_lane(lane, &mut waker, || {
+                    begin(context, socket, own, about, &served, &asked, &incoming)
+                });
                 (served, begun)
             }
         };
@@ -210,6 +215,7 @@ impl Connection<'_> {
         let intake = Intake::new(body);
         let mut exchange = Exchange::new(responder, intake, served, to_head, pace, held);
         exchange.expects_continue = head.expect_continue;
+        exchange.waker = waker;
         exchange.connects = head.protocol.is_some();
         exchange.ends = *end_stream;
         exchange.is_two_way = is_grpc(KeptFields(fields));

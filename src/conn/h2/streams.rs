@@ -6,7 +6,11 @@
 use std::rc::Rc;
 
 use crate::{
-    conn::sites::Terms, decode::h2::ContentSum, observe::RequestClock, parse::h2::Priority,
+    conn::sites::Terms,
+    decode::h2::ContentSum,
+    observe::RequestClock,
+    parse::h2::Priority,
+    ring::{NumberSet, Ring},
     write::Source,
 };
 
@@ -14,7 +18,6 @@ use super::{
     Stop,
     exchange::Exchange,
     flow::{ReceiveWindow, SendWindow},
-    places::Places,
     shared::Held,
 };
 
@@ -143,20 +146,24 @@ pub(super) struct Streams {
     /// Open streams by id; ids only rise, so new ones go to the end.
     index: Vec<(u32, Slot)>,
     free: Vec<Slot>,
-    /// Places that may have changed since they were last looked at.
-    touched: Places,
+    /// Places whose deadlines may have changed since these were last looked at.
+    touched: NumberSet,
+    /// Places whose responders may have something to do: something woke them, or their streams have
+    /// changed since they were last polled.
+    stirred: NumberSet,
     most: usize,
 }
 
 impl Streams {
-    /// Room for so many at once.
+    /// Room for so many at once, of which each has a lane.
     pub(super) fn new(most: usize) -> Self {
-        let most = most.min(usize::from(NO_SLOT));
+        let most = most.min(usize::from(Ring::MOST_LANES));
         Self {
             slots: Vec::new(),
             index: Vec::new(),
             free: Vec::new(),
-            touched: Places::default(),
+            touched: NumberSet::default(),
+            stirred: NumberSet::default(),
             most,
         }
     }
@@ -248,7 +255,35 @@ impl Streams {
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Stream> {
         let stream = self.slots.get_mut(usize::from(slot))?;
         self.touched.insert(slot);
+        self.stirred.insert(slot);
         Some(stream)
+    }
+
+    /// The responder at this place may have something to do.
+    pub(super) fn stir(&mut self, slot: Slot) {
+        self.stirred.insert(slot);
+    }
+
+    /// Any responder may have something to do.
+    pub(super) fn stir_all(&mut self) {
+        for (_, slot) in &self.index {
+            self.stirred.insert(*slot);
+        }
+    }
+
+    /// The responder at this place has done what there was to do.
+    pub(super) fn calm(&mut self, slot: Slot) {
+        self.stirred.remove(slot);
+    }
+
+    /// Takes one of the places whose responders may have something to do.
+    pub(super) fn take_stirred(&mut self) -> Option<Slot> {
+        self.stirred.take()
+    }
+
+    /// The place that is opened next, if there is room for another.
+    pub(super) fn next_place(&self) -> Slot {
+        self.free.last().copied().unwrap_or(self.slots.len() as Slot)
     }
 
     /// Takes one of the places that may have changed since they were last taken.
