@@ -311,6 +311,10 @@ fn every_example_is_valid() {
     let mut examples: Vec<_> = document.split("```toml\n").skip(1).collect();
     assert!(examples.len() > 5, "{}", examples.len());
     examples.push(documents::EXAMPLE);
+    // What a newcomer pastes.
+    let readme = include_str!("../../../README.md");
+    examples
+        .push(readme.split("```toml\n").find(|text| text.starts_with("# /etc/ringway")).unwrap());
     for example in examples {
         let example = example.split("```").next().unwrap();
         let folder = tempfile::tempdir().unwrap();
