@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -25,7 +25,12 @@ impl Client {
 
     /// The same with a configuration that remembers sessions.
     pub(crate) fn connect_with(server: &Running, config: Arc<ClientConfig>) -> Self {
-        let stream = TcpStream::connect(server.address()).unwrap();
+        Self::to(server.address(), config)
+    }
+
+    /// The same to an address.
+    pub(crate) fn to(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         stream.set_nodelay(true).unwrap();
         let name = "localhost".try_into().unwrap();

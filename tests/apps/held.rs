@@ -1,7 +1,9 @@
 //! Who holds a worker, and what the log says of applications.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, Once, PoisonError, mpsc},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -10,7 +12,7 @@ use axum::{Router, routing::get};
 use super::{
     client::Client,
     leaving::until,
-    server::{serve, start},
+    server::{client_config, serve, start},
 };
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -66,8 +68,24 @@ fn a_handler_that_holds_its_worker_is_named_while_it_does() {
     client.send(b"GET /a-long-report HTTP/1.1\r\nHost: localhost\r\n\r\n");
     // Named while it lasts: the handler is released by nobody but this test.
     until(|| said(&["has been in /a-long-report for 200 ms", "connections wait"]));
+    // Clients that have come to the other worker get their answers meanwhile.
+    let address = server.address();
+    let asking: Vec<_> = (0..16).map(|_| thread::spawn(move || ask_quickly(address))).collect();
+    until(|| asking.iter().any(JoinHandle::is_finished));
     release.send(()).unwrap();
     client.read_until(b"\r\n\r\nreleased");
+    for one in asking {
+        one.join().unwrap();
+    }
+}
+
+/// Asks a hundred times for what is quick.
+fn ask_quickly(address: SocketAddr) {
+    let mut client = Client::to(address, client_config());
+    for _ in 0..100 {
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.read_until(b"\r\n\r\nquick");
+    }
 }
 
 #[test]

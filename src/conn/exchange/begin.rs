@@ -29,6 +29,16 @@ pub(in crate::conn) struct About {
     pub(super) origin: Option<Box<Origin>>,
 }
 
+/// A request whose head is known, and what it came on.
+#[derive(Clone, Copy)]
+pub(in crate::conn) struct Coming<'r> {
+    pub(in crate::conn) context: &'r Rc<Context>,
+    pub(in crate::conn) socket: &'r Socket,
+    pub(in crate::conn) clock: &'r ConnectionClock,
+    pub(in crate::conn) asked: &'r Asked<'r>,
+    pub(in crate::conn) incoming: &'r Incoming<'r>,
+}
+
 /// Asks the native handler at the path of a request that has just come. None: a route decides.
 ///
 /// No guard of a route is passed before: a handler is asked before there is a route, and checks what
@@ -37,19 +47,15 @@ pub(in crate::conn) struct About {
 /// # Errors
 /// As [`decide()`](super::decide()).
 pub(in crate::conn) fn ask_handler<'l>(
-    context: &Rc<Context>,
-    socket: &Socket,
-    clock: &ConnectionClock,
+    coming: Coming<'_>,
     about: &mut About,
-    asked: &Asked<'_>,
-    incoming: &Incoming<'_>,
     lookups: &'l Lookups,
 ) -> Result<Option<Decided<'l>>, WriteError> {
     #[cfg(feature = "service")]
-    return super::native::ask(context, socket, clock, about, asked, incoming, lookups);
+    return super::native::ask(coming, about, lookups);
     #[cfg(not(feature = "service"))]
     {
-        let _ = (context, socket, clock, about, asked, incoming, lookups);
+        let _ = (coming, about, lookups);
         Ok(None)
     }
 }
@@ -61,16 +67,11 @@ pub(in crate::conn) fn ask_handler<'l>(
 /// no responder is for. The check of the configuration lets no such route through, so that is a
 /// defect.
 pub(in crate::conn) fn begin(
-    context: &Rc<Context>,
-    socket: &Socket,
-    #[cfg_attr(not(feature = "service"), allow(unused_variables))] clock: &ConnectionClock,
+    coming: Coming<'_>,
     about: &mut About,
     served: &Rc<Served>,
-    asked: &Asked<'_>,
-    incoming: &Incoming<'_>,
 ) -> Result<Box<dyn Responder>, Status> {
-    #[cfg(not(feature = "service"))]
-    let _ = asked;
+    let Coming { context, socket, clock, incoming, .. } = coming;
     match &served.act {
         #[cfg(feature = "service")]
         Act::Service(service) => {
@@ -82,6 +83,7 @@ pub(in crate::conn) fn begin(
                 .connection
                 .get_or_insert_with(|| super::application::about(context, socket, clock))
                 .clone();
+            let asked = coming.asked;
             super::application::begin(context, served, application, asked, incoming, connection)
         }
         Act::Proxy(pool) => {

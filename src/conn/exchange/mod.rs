@@ -22,7 +22,7 @@ mod streamed;
 mod verified;
 
 pub(super) use asked::KeptAsked;
-pub(super) use begin::{About, ask_handler, begin};
+pub(super) use begin::{About, Coming, ask_handler, begin};
 pub(super) use decide::{Decided, Passage, decide, find_out, guard};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;

@@ -9,20 +9,20 @@ use http::HeaderMap;
 
 use super::{
     Decided, KeptAsked, Lookups, Reply,
-    begin::About,
+    begin::{About, Coming},
     found::{Finding, Found, among_files, for_file},
     reply::Given,
     streamed::{Answered, Failure, Incoming, Intake, Responder, each_line},
 };
 use crate::{
     conn::Context,
-    observe::{ConnectionClock, Endpoint, Stage, Why},
+    observe::{Endpoint, Stage, Why},
     process::{
         path::check_sound,
         site::{Asked, Via},
     },
     respond::Status,
-    ring::{Content, OpenFile, Socket},
+    ring::{Content, OpenFile},
     service::native::{self, Answered as Outcome, Finished, Head, Late},
     write::{Source, WriteError},
 };
@@ -32,14 +32,11 @@ use crate::{
 /// # Errors
 /// As [`super::decide()`].
 pub(super) fn ask<'l>(
-    context: &Rc<Context>,
-    socket: &Socket,
-    clock: &ConnectionClock,
+    coming: Coming<'_>,
     about: &mut About,
-    asked: &Asked<'_>,
-    incoming: &Incoming<'_>,
     lookups: &'l Lookups,
 ) -> Result<Option<Decided<'l>>, WriteError> {
+    let Coming { context, socket, clock, asked, incoming } = coming;
     let Some(paths) = &context.handlers else { return Ok(None) };
     if asked.via == Via::Redirect {
         return Ok(None);

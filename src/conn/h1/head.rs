@@ -9,8 +9,8 @@ use crate::{
         Context, Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want, ask_handler,
-            begin, behind, decide, guard,
+            Coming, Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want,
+            ask_handler, begin, behind, decide, guard,
         },
         sites::Served,
         why,
@@ -142,36 +142,36 @@ pub(super) fn examine<'l>(
         protocol: None,
     };
     let Session { clock: own, about, .. } = session;
-    let handled = ask_handler(context, socket, own, about, &asked, &incoming, lookups)?;
+    let (asked, incoming) = (&asked, &incoming);
+    let coming = Coming { context, socket, clock: own, asked, incoming };
+    let handled = ask_handler(coming, about, lookups)?;
     let (decided, verification) = if let Some(decided) = handled {
         (decided, None)
     } else {
         let sender = Sender::new(context, socket, own, about, &head.fields, clock);
-        match guard(context, &asked, lookups, &sender)? {
-            Passage::Through(verification) => (decide(context, &asked, lookups)?, verification),
+        match guard(context, asked, lookups, &sender)? {
+            Passage::Through(verification) => (decide(context, asked, lookups)?, verification),
             Passage::Wants(want) => {
-                return Ok(Examined::Wants(framing, KeptAsked::new(&asked), want));
+                return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
             }
             Passage::Refused(reply) => return Ok(Examined::Decided(framing, reply)),
         }
     };
     Ok(match decided {
         Decided::Ready(reply) => Examined::Decided(framing, reply),
-        Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(&asked), want),
+        Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(asked), want),
         Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
-        Decided::Streamed(served) => {
-            match begin(context, socket, own, about, &served, &asked, &incoming) {
-                Ok(responder) => {
-                    let responder = behind(context, &served, verification, responder);
-                    Examined::Streamed(framing, served, responder)
-                }
-                Err(status) => {
-                    let reply = Reply::failure(context, &served, status);
-                    let reply = if framing.to_head { reply.head_only() } else { reply };
-                    Examined::Decided(framing, reply)
-                }
+        Decided::Streamed(served) => match begin(coming, about, &served) {
+            Ok(responder) => {
+                let responder = behind(context, &served, verification, responder);
+                Examined::Streamed(framing, served, responder)
             }
-        }
+            Err(status) => {
+                let reply = Reply::failure(context, &served, status);
+                let reply = if framing.to_head { reply.head_only() } else { reply };
+                Examined::Decided(framing, reply)
+            }
+        },
     })
 }
 

@@ -16,8 +16,8 @@ use crate::{
         Session,
         client::Sender,
         exchange::{
-            Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want, ask_handler,
-            begin, behind, decide, guard,
+            Coming, Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want,
+            ask_handler, begin, behind, decide, guard,
         },
         received_ago,
     },
@@ -165,15 +165,17 @@ impl Connection<'_> {
         };
         let to_head = head.method == crate::parse::Method::Head;
         let Session { clock: own, about, .. } = &mut **session;
-        let handled = ask_handler(context, socket, own, about, &asked, &incoming, lookups)?;
+        let (asked, incoming) = (&asked, &incoming);
+        let coming = Coming { context, socket, clock: own, asked, incoming };
+        let handled = ask_handler(coming, about, lookups)?;
         let (decided, verification) = if let Some(decided) = handled {
             (decided, None)
         } else {
             let sender = Sender::new(context, socket, own, about, incoming.fields, clock);
-            match guard(context, &asked, lookups, &sender)? {
-                Passage::Through(verification) => (decide(context, &asked, lookups)?, verification),
+            match guard(context, asked, lookups, &sender)? {
+                Passage::Through(verification) => (decide(context, asked, lookups)?, verification),
                 Passage::Wants(want) => {
-                    return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
+                    return Ok(Examined::Wants(facts, KeptAsked::new(asked), want));
                 }
                 Passage::Refused(reply) => {
                     if let Some(why) = reply.why() {
@@ -188,13 +190,12 @@ impl Connection<'_> {
         let (served, responder) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
-                return Ok(Examined::Wants(facts, KeptAsked::new(&asked), want));
+                return Ok(Examined::Wants(facts, KeptAsked::new(asked), want));
             }
             Decided::Begun(served, responder) => (served, Ok(responder)),
             Decided::Streamed(served) => {
-                let (begun, _) = context.ring.in_lane(lane, &mut waker, || {
-                    begin(context, socket, own, about, &served, &asked, &incoming)
-                });
+                let (begun, _) =
+                    context.ring.in_lane(lane, &mut waker, || begin(coming, about, &served));
                 (served, begun)
             }
         };

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// How many kinds of requests there are.
-pub(super) const KINDS: u8 = if cfg!(feature = "service") { 37 } else { 24 };
+pub(super) const KINDS: u8 = if cfg!(feature = "service") { 48 } else { 24 };
 
 /// Of them, those whose answers are cut.
 pub(super) fn is_cut(kind: u8) -> bool {
@@ -84,6 +84,20 @@ pub(super) fn request(kind: u8) -> (Vec<u8>, Exchange) {
         34 => (get("/app/panic/poll", ""), Status(500)),
         35 => (get("/app/panic/frame", ""), Anything),
         36 => (get("/app/panic/drop", ""), File("small.txt")),
+        37 => (get("/native/done", ""), File("small.txt")),
+        38 => (get("/native/bytes", ""), File("large.bin")),
+        39 => (get("/native/site", ""), File("page.html")),
+        40 => (get("/native/later", ""), File("page.html")),
+        41 => (get("/native/later/site", ""), File("small.txt")),
+        42 => (get("/native/pass", ""), Status(404)),
+        43 => (get("/native/unfit", ""), Status(500)),
+        44 => (get("/native/panic/call", ""), Status(500)),
+        45 => (get("/native/panic/poll", ""), Status(500)),
+        46 => (get("/native/panic/drop", ""), File("small.txt")),
+        47 => {
+            let body = vec![b'b'; 9000];
+            (post_to("/native/done", "Content-Length: 9000\r\n", &body), File("small.txt"))
+        }
         _ => (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), Anything),
     };
     (bytes, Exchange { promise, head_only })

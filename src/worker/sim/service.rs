@@ -1,5 +1,5 @@
-//! The application of simulated sites: it answers at once, late, in pieces, after it was woken for
-//! nothing, or not at all, and panics wherever it can.
+//! The application and the native handler of simulated sites: they answer at once, late, in pieces, after
+//! they were woken for nothing, or not at all, and panic wherever they can.
 
 use std::{
     cell::RefCell,
@@ -7,6 +7,7 @@ use std::{
     future::Future,
     panic::resume_unwind,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -17,7 +18,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::site;
 use crate::{
     config::{Action, Config, Route, ServiceId},
-    service::{Applications, Body},
+    service::{
+        Applications, Body,
+        native::{Head, Outcome, Reply},
+    },
 };
 
 thread_local! {
@@ -32,12 +36,13 @@ pub(super) fn wake_late() -> bool {
     !late.is_empty()
 }
 
-/// Adds the application to the site, below `/app`.
+/// Adds the application to the site, below `/app`, and the handler below `/native`.
 pub(super) fn mount(config: &mut Config) -> Applications {
     // What an earlier play of this thread has left.
     LATE.take();
     let mut applications = Applications::default();
     applications.add("/app", Scripted);
+    applications.add_handler("/native", Arc::new(handle));
     let path = "/app".parse().expect("a path");
     let route = Route::new(path, Action::Service(ServiceId(0)));
     config.sites = vec![config.sites_in_force()[0].clone().with_route(route)];
@@ -47,6 +52,51 @@ pub(super) fn mount(config: &mut Config) -> Applications {
 /// The application.
 #[derive(Clone, Debug)]
 pub(super) struct Scripted;
+
+/// The native handler.
+fn handle(head: &Head<'_>, reply: &mut Reply) -> Outcome {
+    let whole = |name| {
+        let mut reply = Reply::new();
+        reply.body(site::file(name));
+        reply
+    };
+    match head.path() {
+        b"/native/done" => _ = reply.body(site::file("small.txt")),
+        b"/native/bytes" => _ = reply.bytes(site::file("large.bin")),
+        b"/native/site" => _ = reply.field("X-By", "handler").site("/page.html"),
+        b"/native/later" => {
+            return Outcome::Later(Box::pin(async move {
+                late().await;
+                whole("page.html")
+            }));
+        }
+        b"/native/later/site" => {
+            return Outcome::Later(Box::pin(async move {
+                woken_twice().await;
+                let mut reply = Reply::new();
+                reply.site("/small.txt");
+                reply
+            }));
+        }
+        b"/native/unfit" => _ = reply.field("X-By", "a\r\nb"),
+        b"/native/panic/call" => panic_quietly(),
+        b"/native/panic/poll" => {
+            return Outcome::Later(Box::pin(async move {
+                woken_twice().await;
+                panic_quietly()
+            }));
+        }
+        b"/native/panic/drop" => {
+            let guard = PanicsInDrop;
+            return Outcome::Later(Box::pin(std::future::poll_fn(move |_| {
+                let _ = &guard;
+                Poll::Ready(whole("small.txt"))
+            })));
+        }
+        _ => return Outcome::Pass,
+    }
+    Outcome::Done
+}
 
 /// A panic that says nothing on standard error.
 fn panic_quietly() -> ! {
