@@ -9,6 +9,13 @@ GET = b"GET /1k.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /1k.bin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n"
 
 
+def delayed():
+    """For how long this thread was ready and had no processor, in ms (sched-stats.rst): what of a wait no server
+    can know."""
+    with open("/proc/thread-self/schedstat") as file:
+        return int(file.read().split()[1]) / 1e6
+
+
 def get(path, fields=""):
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode()
 

@@ -1,6 +1,6 @@
 """A row of the table: what a client waited, what each surface says of it, and whether that is so."""
 
-import re, time
+import re, ssl, time
 
 import client as clients
 
@@ -11,12 +11,24 @@ NO_PART = ("total", "first_byte", "lost", "accept_queue", "handshake", "handshak
 class Table:
     def __init__(self, options):
         self.options = options
-        self.rows = []
         self.wrong = 0
+        self.printed = []
         if options.markdown:
-            print("| cause | client | reported | stage | blame | end | |\n|---|--:|--:|---|---|---|---|")
+            self.print("| cause | client | reported | stage | blame | end | |\n|---|--:|--:|---|---|---|---|")
         else:
-            print(f"{'cause':34} {'client':>9} {'reported':>9}  {'stage':13} {'blame':9} {'end':26} (ms)")
+            self.print(f"{'cause':34} {'client':>9} {'reported':>9}  {'stage':13} {'blame':9} {'end':26} (ms)")
+
+    def print(self, line):
+        self.printed.append(line)
+        print(line, flush=True)
+
+    def write(self, document):
+        """Puts the table into a document, in the place of the one between these lines."""
+        begin, end = "<!-- made by `scripts/check-truth --all --markdown` -->\n", "<!-- end of the table -->"
+        before, rest = document.read_text(encoding="utf-8").split(begin)
+        _, after = rest.split(end)
+        table = "\n".join(self.printed)
+        document.write_text(f"{before}{begin}\n{table}\n\n{end}{after}", encoding="utf-8")
 
     def add(self, cause, client_ms, told_ms, faults, line=None):
         """A row with what is wrong about it; None: it stands for comparison, and is not judged."""
@@ -25,25 +37,37 @@ class Table:
         judged = "" if faults is None else "; ".join(faults) or "right"
         stage, blame, end = longest_of(line) or "", line.get("blame", ""), line.get("end") or ""
         if self.options.markdown:
-            print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | {stage and f'`{stage}`'} | {blame} | {end and f'`{end}`'} | {judged} |",
-                  flush=True)
+            self.print(f"| {cause} | {client_ms:.1f} | {told_ms:.1f} | {stage and f'`{stage}`'} | {blame} | {end and f'`{end}`'} | {judged} |")
         else:
-            print(f"{cause:34} {client_ms:9.1f} {told_ms:9.1f}  {stage:13} {blame:9} {end:26} {judged}", flush=True)
+            self.print(f"{cause:34} {client_ms:9.1f} {told_ms:9.1f}  {stage:13} {blame:9} {end:26} {judged}")
 
     def skip(self, cause, why):
         if self.options.markdown:
-            print(f"| {cause} | | | | | | not here: {why} |", flush=True)
+            self.print(f"| {cause} | | | | | | not here: {why} |")
         else:
-            print(f"{cause:34} skipped: {why}", flush=True)
+            self.print(f"{cause:34} skipped: {why}")
 
     def tried(self, cause, once):
         """A row that is tried again while it is wrong, as often as the options allow: a busy machine keeps
-        the client from its own processor, which no server can know."""
+        the client from its own processor, which no server can know, and connections beyond their deadlines."""
         for _ in range(self.options.tries):
-            client_ms, told_ms, faults, line = once()
+            try:
+                client_ms, told_ms, faults, line = once()
+            except (ConnectionError, ssl.SSLError, TimeoutError) as error:
+                client_ms, told_ms, faults, line = 0, 0, [f"the client: {error}"], {}
             if not faults:
                 break
         self.add(cause, client_ms, told_ms, faults, line)
+
+
+class Kept:
+    """Takes a row without printing it."""
+
+    def __init__(self, table, found):
+        self.options, self.found = table.options, found
+
+    def tried(self, _, once):
+        self.found.append(once())
 
 
 def stages(line):
@@ -132,17 +156,21 @@ def summed(server, stage, before=0.0):
 
 def injected(server, table, cause, act, stage=None, blame=None, end=None, outside=0.0, first=clients.GET, total=True,
              seen=lambda line: 0, how=None, so=None):
-    """Injects a cause, and adds its row. `outside` is what of the client's time is not the request's."""
+    """Injects a cause, and adds its row. `outside` is what of the client's time is not the request's; `act.began`,
+    where the act sets it, is when the client asked."""
 
     def once():
         client = clients.connect(server.port, first=first, **(how or {}))
         time.sleep(0.2)
         before, sum_before = len(server.lines()), summed(server, "total")
         began = time.perf_counter()
+        act.began, delayed = began, clients.delayed()
         head = act(client)
+        began = act.began
         wait = (time.perf_counter() - began - outside) * 1e3
+        within = table.options.within + clients.delayed() - delayed
         line = server.new_line(before, so or (lambda line: line["number"] > 0))
-        faults = compare(server, line, wait, table.options.within, stage, blame, end, head or b"", total, seen)
+        faults = compare(server, line, wait, within, stage, blame, end, head or b"", total, seen)
         told = line.get("total_ns", 0) / 1e6
         if line.get("complete") and so is None:
             until = time.monotonic() + 5
