@@ -1,3 +1,5 @@
+mod stories;
+
 use super::*;
 
 /// Collects what is lent.

@@ -21,6 +21,9 @@ mod host;
 mod identity;
 mod peer;
 #[allow(dead_code, reason = "shared with the tests of HTTP/1.1")]
+#[path = "../wire/port.rs"]
+mod port;
+#[allow(dead_code, reason = "shared with the tests of HTTP/1.1")]
 #[path = "../wire/response.rs"]
 mod response;
 #[allow(dead_code, reason = "shared with the tests of HTTP/1.1")]
@@ -44,6 +47,7 @@ mod drain;
 mod floods;
 mod flow;
 mod frames;
+mod memory;
 mod others;
 mod patience;
 mod priorities;

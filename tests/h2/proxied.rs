@@ -119,3 +119,21 @@ fn a_server_that_breaks_off_costs_its_stream() {
     assert_eq!(peer.answer(beside).body.len(), 1_000_000);
     assert_eq!(peer.get("/").body, b"hello");
 }
+
+/// A server behind that reads nothing: once the kernel's buffers are full, the windows stay shut.
+#[test]
+fn content_beyond_the_windows_ends_the_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let target = Target::of(Server::proxy(&[&address], &["--max-body=1GiB"]));
+    let mut peer = target.connect();
+    let stream = peer.request(&asking("POST", "/"), false);
+    let piece = vec![7; 16_384];
+    for _ in 0..4096 {
+        if peer.end.is_some() || !peer.frame(kind::DATA, 0, stream, &piece) {
+            break;
+        }
+        peer.glance();
+    }
+    peer.expect_away(code::FLOW_CONTROL_ERROR);
+}
