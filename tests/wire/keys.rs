@@ -79,6 +79,7 @@ const TESTS: &[(&str, &str)] = &[
     ("pool.head_fields", "wire/proxy/settings::heads_of_responses_are_bounded_as_configured"),
     ("pool.interim", "wire/proxy/settings::heads_of_responses_are_bounded_as_configured"),
     ("pool.hold_request", "wire/proxy/closing::close_notify_within_content_ends_the_exchange"),
+    ("pool.hold_response", "wire/proxy/content::a_slow_client_does_not_keep_its_server"),
     ("pool.tunnels", "wire/proxy/closing::tunnels_have_a_bound_and_leave_their_places"),
     ("pool.tunnel_idle", "wire/proxy/closing::protocols_and_their_silence_are_settings"),
     ("pool.proxy_status", "wire/guard/passwords::a_server_that_fails_behind_credentials_is_named"),
