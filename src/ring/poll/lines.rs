@@ -80,10 +80,11 @@ impl Lines {
         !(self.is_empty(fd, Direction::Read) && self.is_empty(fd, Direction::Write))
     }
 
-    /// What epoll has to report.
+    /// What epoll has to report, by its edges. FIN and urgent bytes come with bytes to read.
     pub(super) fn wanted(&self, fd: RawFd) -> EventFlags {
-        let mut wanted = EventFlags::empty();
-        wanted.set(EventFlags::IN, !self.is_empty(fd, Direction::Read));
+        let mut wanted = EventFlags::ET;
+        let read = EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI;
+        wanted.set(read, !self.is_empty(fd, Direction::Read));
         wanted.set(EventFlags::OUT, !self.is_empty(fd, Direction::Write));
         wanted
     }

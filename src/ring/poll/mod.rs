@@ -4,7 +4,11 @@
 //! A submission is tried first, at [`Poll::enter`], in the order in which it was queued. What would
 //! block waits in a line for its descriptor and direction ([`lines`]) and is tried again when epoll
 //! reports readiness. Files that are not in the page cache go to a thread of this ring ([`helper`]).
-//! Interest is level-triggered and lowered lazily: a report that nobody waits for lowers it.
+//! Interest is edge-triggered, so that epoll does not look a second time at each descriptor that it
+//! reported, and lowered lazily: a report that nobody waits for lowers it. What is not tried until it
+//! would block, since that costs a call for each request, is safe for one of three reasons: epoll looks
+//! at the descriptor anew (a registration), the report named nothing but bytes, and what comes behind
+//! them is reported again, or it is tried again in the next turn ([`Poll::unfinished`]).
 //!
 //! The invariants are the kernel's: a slot's memory and descriptor are touched only between its
 //! submission and its last completion; a cancel completes its target; close comes in the order of
@@ -68,6 +72,8 @@ pub(super) struct Poll {
     queued: Vec<(OpId, Submission)>,
     completions: VecDeque<Completion>,
     lines: Lines,
+    /// Lines that had more to do than one turn does.
+    unfinished: Vec<(RawFd, Direction)>,
     helper: Helper,
     events: Vec<epoll::Event>,
     /// The last enter did not ask epoll, since it had completions anyway.
@@ -91,6 +97,7 @@ impl Poll {
             queued: Vec::new(),
             completions: VecDeque::new(),
             lines: Lines::default(),
+            unfinished: Vec::new(),
             helper,
             events: Vec::with_capacity(EVENTS),
             skipped: false,
@@ -136,6 +143,11 @@ impl Poll {
             self.submit(id, &submission);
         }
         self.queued = queued;
+        if !self.unfinished.is_empty() {
+            for (fd, direction) in std::mem::take(&mut self.unfinished) {
+                self.drive(fd, direction, Behind::Unknown);
+            }
+        }
         // Where there is something to do anyway, epoll is asked every other time only.
         if !self.completions.is_empty() && !self.skipped {
             self.skipped = true;
@@ -193,7 +205,9 @@ impl Poll {
     fn submit(&mut self, id: OpId, submission: &Submission) {
         match attempt::place(submission) {
             Place::Line(fd, direction) => self.try_or_wait(id, submission, fd, direction),
-            Place::Wait(fd, direction) => self.wait_for(id, submission, fd, direction),
+            Place::Wait(fd, direction) => {
+                self.wait_for(id, submission, fd, direction, Edge::MayBePast);
+            }
             Place::File => self.submit_file(id, submission),
             Place::Close(fd) => {
                 self.calls.add(Call::Close);
@@ -239,18 +253,37 @@ impl Poll {
             return;
         }
         // Behind others of its kind, so that sends leave in their order.
-        if !self.lines.is_empty(fd, direction) || !self.drive_one(id, submission) {
-            self.wait_for(id, submission, fd, direction);
+        let tried = if self.lines.is_empty(fd, direction) {
+            self.drive_one(id, submission, Behind::OnlyBytes)
+        } else {
+            Tried::WouldBlock
+        };
+        match tried {
+            Tried::Ended => {}
+            Tried::WouldBlock => self.wait_for(id, submission, fd, direction, Edge::WillCome),
+            Tried::Continues => self.wait_for(id, submission, fd, direction, Edge::MayBePast),
+            Tried::HasMore => {
+                self.wait_for(id, submission, fd, direction, Edge::WillCome);
+                self.unfinished.push((fd, direction));
+            }
         }
     }
 
     /// Puts an operation in line and makes epoll report its descriptor.
-    fn wait_for(&mut self, id: OpId, submission: &Submission, fd: RawFd, direction: Direction) {
+    fn wait_for(
+        &mut self,
+        id: OpId,
+        submission: &Submission,
+        fd: RawFd,
+        direction: Direction,
+        edge: Edge,
+    ) {
         // While nobody is in line the number may have come to stand for another file.
         let is_known = self.lines.has_any(fd);
         self.lines.join(id, submission, fd, direction);
         let wanted = self.lines.wanted(fd);
-        if is_known && self.lines.registered(fd).contains(wanted) {
+        let is_registered = is_known && self.lines.registered(fd).contains(wanted);
+        if is_registered && edge == Edge::WillCome {
             return;
         }
         if let Err(errno) = self.register(fd, wanted) {
@@ -260,7 +293,8 @@ impl Poll {
         }
     }
 
-    /// Makes epoll report these, and nothing else, for a descriptor.
+    /// Makes epoll report these, and nothing else, for a descriptor; what it is ready for now is
+    /// reported too.
     fn register(&mut self, fd: RawFd, wanted: epoll::EventFlags) -> Result<(), Errno> {
         self.calls.add(Call::Register);
         let data = epoll::EventData::new_u64(fd as u64);
@@ -281,11 +315,15 @@ impl Poll {
     fn reported(&mut self, fd: RawFd, flags: epoll::EventFlags) {
         use epoll::EventFlags as Flags;
         let failed = flags.intersects(Flags::ERR | Flags::HUP);
+        // recv(2) returns what stands before FIN, an error or an urgent byte, and nothing reports again
+        // what stands behind it.
+        let all_is_bytes = !failed && !flags.intersects(Flags::RDHUP | Flags::PRI);
+        let behind = if all_is_bytes { Behind::OnlyBytes } else { Behind::Unknown };
         let mut of_use = false;
         for (direction, flag) in [(Direction::Read, Flags::IN), (Direction::Write, Flags::OUT)] {
             if (failed || flags.intersects(flag)) && !self.lines.is_empty(fd, direction) {
                 of_use = true;
-                self.drive(fd, direction);
+                self.drive(fd, direction, behind);
             } else if flags.intersects(flag) {
                 self.lower(fd);
             }
@@ -310,17 +348,18 @@ impl Poll {
     }
 
     /// Tries what waits in a line, until one has to go on waiting.
-    fn drive(&mut self, fd: RawFd, direction: Direction) {
+    fn drive(&mut self, fd: RawFd, direction: Direction, behind: Behind) {
         while let Some((id, submission)) = self.lines.first(fd, direction) {
-            if !self.drive_one(id, &submission) {
-                return;
+            match self.drive_one(id, &submission, behind) {
+                Tried::Ended => _ = self.lines.remove(id),
+                Tried::WouldBlock | Tried::Continues => return,
+                Tried::HasMore => return self.unfinished.push((fd, direction)),
             }
-            self.lines.remove(id);
         }
     }
 
-    /// Tries an operation. Whether that was its end; if not, it has to wait.
-    fn drive_one(&mut self, id: OpId, submission: &Submission) -> bool {
+    /// Tries an operation.
+    fn drive_one(&mut self, id: OpId, submission: &Submission, behind: Behind) -> Tried {
         let most = match submission {
             Submission::AcceptMulti { .. } => ACCEPTS_A_TURN,
             _ => RECEIVES_A_TURN,
@@ -329,21 +368,50 @@ impl Poll {
         for _ in 0..most {
             self.calls.add(call);
             match attempt::socket(submission, &self.pool, &mut self.head) {
-                Attempt::NotYet => return false,
+                Attempt::NotYet => return Tried::WouldBlock,
                 Attempt::Ended { result, buffer } => {
                     self.completions.push_back(Completion { id, result, more: false, buffer });
-                    return true;
+                    return Tried::Ended;
                 }
                 Attempt::Continues { result, buffer, likely_more } => {
                     self.completions.push_back(Completion { id, result, more: true, buffer });
-                    if !likely_more {
-                        return false;
+                    if !likely_more && behind == Behind::OnlyBytes {
+                        return Tried::Continues;
                     }
                 }
             }
         }
-        false
+        Tried::HasMore
     }
+}
+
+/// What came of trying an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Ended,
+    /// It would block now, so what comes is reported.
+    WouldBlock,
+    /// It goes on, and has taken all bytes that were there.
+    Continues,
+    /// It goes on, and has done as much as one turn may.
+    HasMore,
+}
+
+/// What may stand behind the bytes of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// Bytes, which are received with those before them.
+    OnlyBytes,
+    /// FIN, an error or an urgent byte too.
+    Unknown,
+}
+
+/// Whether epoll will report what an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edge {
+    WillCome,
+    /// It may have been there before, so epoll has to look.
+    MayBePast,
 }
 
 impl fmt::Debug for Poll {

@@ -33,6 +33,8 @@ enum Act {
     Connect { multishot: bool, by_message: bool },
     /// A peer writes so many bytes, as far as they fit.
     Write(u8, u16),
+    /// A peer sends an urgent byte, which no one reads and at which a receive stops; once.
+    Urge(u8),
     /// A peer reads what has come.
     Read(u8),
     /// A peer hangs up.
@@ -48,6 +50,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => any::<(bool, bool)>()
             .prop_map(|(multishot, by_message)| Act::Connect { multishot, by_message }),
         6 => (any::<u8>(), 1_u16..3000).prop_map(|(peer, count)| Act::Write(peer, count)),
+        1 => any::<u8>().prop_map(Act::Urge),
         3 => any::<u8>().prop_map(Act::Read),
         1 => any::<u8>().prop_map(Act::HangUp),
         1 => any::<u8>().prop_map(Act::Abandon),
@@ -61,6 +64,7 @@ struct Peer {
     task: usize,
     written: usize,
     read: usize,
+    urged: bool,
     ended: Rc<Cell<bool>>,
 }
 
@@ -71,6 +75,12 @@ impl Peer {
         if let Ok(count) = stream.write(&bytes) {
             self.written += count;
         }
+    }
+
+    /// A second one would make the first a byte like others.
+    fn urge(&mut self) {
+        let Some(stream) = self.stream.as_ref().filter(|_| !self.urged) else { return };
+        self.urged = rustix::net::send(stream, b"!", rustix::net::SendFlags::OOB).is_ok();
     }
 
     /// Reads what is there. Whether there may be more later.
@@ -161,12 +171,13 @@ impl Play {
                     done.set(true);
                 });
                 let stream = Some(stream);
-                self.peers.push(Peer { stream, task, written: 0, read: 0, ended });
+                self.peers.push(Peer { stream, task, written: 0, read: 0, urged: false, ended });
             }
             Act::Connect { .. } => {}
             Act::Write(peer, count) => {
                 self.peer(peer).into_iter().for_each(|peer| peer.write(usize::from(count)));
             }
+            Act::Urge(peer) => self.peer(peer).into_iter().for_each(Peer::urge),
             Act::Read(peer) => self.peer(peer).into_iter().for_each(|peer| _ = peer.read()),
             Act::HangUp(peer) => self.peer(peer).into_iter().for_each(|peer| peer.stream = None),
             Act::Abandon(peer) => {
