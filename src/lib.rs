@@ -34,13 +34,14 @@
 //! | process | [`process`], [`files`] | the file store's pages |
 //! | or: serve | `service`: an application | the application |
 //! | or: pass on | `upstream`: a server of a pool | leases and messages on both sides |
+//! | or: compress | [`encode`], [`files`] | memory of the encoder, then the file store's pages |
 //! | respond | [`respond`] | a send buffer |
 //! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |
 //!
 //! Arrows point down only: `cli → server → worker → conn → {accept, handshake, read, write,
 //! close, files, upstream} → ring`, `{conn, handshake, read, write} → tls → record`, and
-//! `{conn, files, upstream} → {parse, decode, process, respond}`, which are pure.
+//! `{conn, files, upstream} → {parse, decode, process, encode, respond}`, which are pure.
 
 // The table above is for who reads the source.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -58,6 +59,7 @@ mod close;
 pub mod config;
 mod conn;
 mod decode;
+mod encode;
 mod files;
 mod handshake;
 mod hpack;

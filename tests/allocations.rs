@@ -143,6 +143,66 @@ fn a_request_for_a_file_at_hand_allocates_nothing() {
     }
 }
 
+/// A compressed file costs what a file costs.
+#[test]
+fn a_request_for_a_file_that_was_compressed_allocates_nothing() {
+    const REQUEST: &[u8] =
+        b"GET /page.html HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, br, zstd\r\n\r\n";
+
+    let _alone = ALONE.lock().unwrap();
+    CLIENT.set(true);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = (0..9_000).map(|number| format!("<p>{}</p>\n", number * 7919 % 10_007));
+    let page = lines.collect::<Vec<_>>().concat();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, page).unwrap();
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let mut config = ringway::config::Config::default();
+    config.site.compress = ringway::config::Compression::ALL;
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let server = ringway::server::Builder::from(config).root(folder.path()).workers(1);
+    let server = server.start().unwrap();
+    let mut client = connect(server.addresses()[0].port(), b"http/1.1");
+    let whole = |client: &mut Client| {
+        client.write_all(REQUEST).unwrap();
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let text = String::from_utf8(head).unwrap();
+        let length = text.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        client.read_exact(&mut body).unwrap();
+        (text.contains("Content-Encoding: br"), text.len() + body.len())
+    };
+    let length = loop {
+        let (coded, length) = whole(&mut client);
+        if coded {
+            break length;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut answer = vec![0; length];
+    let mut ask = || {
+        client.write_all(REQUEST).unwrap();
+        client.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    };
+    (0..50).for_each(|_| ask());
+    let rounds = (0..40).map(|_| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..10).for_each(|_| ask());
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    });
+    assert_eq!(rounds.min(), Some(0), "allocations for ten requests");
+    drop(client);
+    server.handle().drain(Duration::from_secs(5));
+    server.wait().unwrap();
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()

@@ -297,7 +297,7 @@ fn argument(option: &'static str, heading: &'static str, key: Key<Draft>) -> Arg
     let row = key.row;
     let help = match row.kind {
         Kind::NoFlag(help) => help.to_owned(),
-        Kind::Flag | Kind::OneOf(_) => row.doc.to_owned(),
+        Kind::Flag | Kind::Codings | Kind::OneOf(_) => row.doc.to_owned(),
         _ if row.default.is_empty() => row.doc.to_owned(),
         _ => format!("{} [default: {}]", row.doc, row.default),
     };
@@ -312,7 +312,7 @@ fn argument(option: &'static str, heading: &'static str, key: Key<Draft>) -> Arg
         Err(why) => Err(why),
     };
     let (name, repeated) = match row.kind {
-        Kind::Flag | Kind::NoFlag(_) => return arg.action(ArgAction::SetTrue),
+        Kind::Flag | Kind::NoFlag(_) | Kind::Codings => return arg.action(ArgAction::SetTrue),
         Kind::OneOf(words) => {
             let shown = if words.contains(&row.default) && row.option != Some("client-auth") {
                 arg.default_value(row.default)
@@ -358,7 +358,7 @@ impl Settings {
                     continue;
                 }
                 let texts = match row.kind {
-                    Kind::Flag => vec!["true".to_owned()],
+                    Kind::Flag | Kind::Codings => vec!["true".to_owned()],
                     Kind::NoFlag(_) => vec!["false".to_owned()],
                     _ => matches.get_many(option).into_iter().flatten().cloned().collect(),
                 };
@@ -422,7 +422,7 @@ impl Settings {
 /// A value as TOML has it. Paths become absolute, since a file's are relative to its folder.
 fn to_value(kind: Kind, text: &str) -> String {
     match kind {
-        Kind::Number | Kind::Flag | Kind::NoFlag(_) => text.to_owned(),
+        Kind::Number | Kind::Flag | Kind::NoFlag(_) | Kind::Codings => text.to_owned(),
         Kind::Path | Kind::Paths if text != "-" => {
             let path = std::path::absolute(text).unwrap_or(text.into());
             quoted(&path.to_string_lossy())

@@ -124,6 +124,14 @@ const PASSWORDS_BYTES: usize =
 /// of a path that is walked.
 pub(crate) const DISK_THREADS_BYTES: usize = 132 * (128 << 10);
 
+/// Contents of files that wait to be compressed, and compressed ones that are not in the cache yet; beyond,
+/// nothing is compressed.
+pub(crate) const PRESS_HELD_BYTES: usize = 32 << 20;
+
+/// The encoder of files, at most, with the content that it makes and the stack of its thread. Zstandard at
+/// level 19 with a window of 4 MiB has chains of 32 MiB, a hash table of 16 MiB, its window and its parser.
+const PRESS_BYTES: usize = (96 << 20) + (8 << 20);
+
 /// Stack, ring and tables of a worker, memory for the replies of native handlers, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -195,6 +203,10 @@ impl Config {
                 errors.iter().map(|content| content.memory()).fold(0, usize::saturating_add);
             let bytes = bytes.saturating_mul(2) as u64;
             ceiling.parts.push(MemoryPart { what: "error pages", bytes });
+        }
+        if self.compresses() {
+            let bytes = (PRESS_HELD_BYTES + PRESS_BYTES) as u64;
+            ceiling.parts.push(MemoryPart { what: "compression", bytes });
         }
         if !self.sites.is_empty() {
             let routes: usize = self.sites.iter().map(|site| site.routes.len()).sum();

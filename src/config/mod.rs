@@ -10,6 +10,7 @@ mod admin;
 mod auth;
 mod check;
 mod collector;
+mod compression;
 #[cfg(feature = "cli")]
 pub(crate) mod file;
 #[cfg(all(feature = "cli", feature = "fuzzing"))]
@@ -42,11 +43,13 @@ pub use auth::AuthOptions;
 pub(crate) use auth::{AuthUser, PasswordHash};
 pub use check::ConfigError;
 pub use collector::{Collector, CollectorError};
+pub use compression::Compression;
 pub use limits::Limits;
 pub(crate) use limits::MAX_HEAD_FIELDS;
 pub(crate) use listen::{ListenAddress, serves_both_families};
 #[cfg(test)]
 pub(crate) use memory::H2_STREAM_BYTES;
+pub(crate) use memory::PRESS_HELD_BYTES;
 pub(crate) use memory::{DISK_THREADS_BYTES, HASHING_THREADS, HASHING_WAITING};
 pub(crate) use memory::{
     H2_HELD_BYTES, HELD_REQUESTS, HELD_RESPONSES, LISTING_BYTES, REQUEST_STATE_BYTES,

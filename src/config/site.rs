@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::Compression;
+
 /// How the served folder is presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub struct SiteOptions {
     pub headers: Vec<FieldLine>,
     /// The name of the file that answers for its folder. Default: `index.html`.
     pub index: String,
+    /// Content codings that files are compressed with. Default: none.
+    pub compress: Compression,
 }
 
 impl Default for SiteOptions {
@@ -31,6 +35,7 @@ impl Default for SiteOptions {
             follow_links: true,
             headers: Vec::new(),
             index: "index.html".to_owned(),
+            compress: Compression::NONE,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     config::Demand,
     files::{Pool, Stores},
     observe::{Counts, Observer},
+    process::negotiate::Coding,
     ring::Ring,
     tls::SharedConfig,
     upstream::Pools,
@@ -321,8 +322,28 @@ impl Context {
         change(&mut self.counts.borrow_mut());
     }
 
+    /// Counts bytes of answers that are compressed, before and after that.
+    pub(super) fn count_compressed(&self, coding: Coding, answers: u64, before: u64, after: u64) {
+        self.count(|counts| {
+            let [all, bytes_in, bytes_out] = match coding {
+                Coding::Zstandard => {
+                    [&mut counts.zstd_answers, &mut counts.zstd_in, &mut counts.zstd_out]
+                }
+                Coding::Brotli => [&mut counts.br_answers, &mut counts.br_in, &mut counts.br_out],
+                Coding::Gzip => {
+                    [&mut counts.gzip_answers, &mut counts.gzip_in, &mut counts.gzip_out]
+                }
+                Coding::Identity => return,
+            };
+            *all += answers;
+            *bytes_in += before;
+            *bytes_out += after;
+        });
+    }
+
     /// What the worker has done.
     pub(crate) fn counts(&self) -> Counts {
-        *self.counts.borrow()
+        let (compress_cached, compress_cached_bytes) = self.stores.made();
+        Counts { compress_cached, compress_cached_bytes, ..*self.counts.borrow() }
     }
 }

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::{
         files::{FileContent, FileEntry, FileObject, Standing},
-        process::validator::FileStat,
+        process::{negotiate::Siblings, validator::FileStat},
         ring::Pages,
     };
 
@@ -174,8 +174,11 @@ mod tests {
             changed_nanos: 0,
         };
         let content = FileContent::Cached(Rc::new(Pages::zeroed(bytes)));
-        let object = FileObject { stat, date_before: None, content };
-        Rc::new(Entry::new(Standing::File(FileEntry::new(b"x", object, Vec::new(), false)), 0))
+        let object = FileObject { stat, date_before: None, content, made: None };
+        Rc::new(Entry::new(
+            Standing::File(FileEntry::new(b"x", object, Vec::new(), false, Siblings::default())),
+            0,
+        ))
     }
 
     fn of_one_folder(entries: usize) -> Cache {

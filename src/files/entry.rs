@@ -4,10 +4,12 @@ use std::{cell::Cell, io, os::fd::OwnedFd, rc::Rc};
 
 use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
 
+use super::press::{Demand, Press};
 use crate::{
     process::{
         facts::{File, FileFacts, Found},
-        negotiate::Coding,
+        media_type::is_compressible,
+        negotiate::{Coding, Siblings},
         validator::{EntityTag, FileStat},
     },
     ring::{OpenFile, Pages},
@@ -23,7 +25,7 @@ const SETTLED_MS: i128 = 50;
 pub(crate) const FRESH_FOR: u64 = 100;
 
 /// One file of the file system.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FileObject {
     /// What it was when it was opened.
     pub stat: FileStat,
@@ -32,6 +34,16 @@ pub(crate) struct FileObject {
     pub(super) date_before: Option<i64>,
     /// Where its content is.
     pub content: FileContent,
+    /// No file is this: it was made of one.
+    pub(super) made: Option<Made>,
+}
+
+/// What a content was made of.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    /// The version of the file.
+    pub(super) of: FileStat,
+    pub(super) tag: EntityTag,
 }
 
 /// Where the content of a file is.
@@ -89,6 +101,8 @@ pub(crate) struct FileEntry {
     pub facts: FileFacts,
     identity: FileObject,
     coded: Vec<(Coding, FileObject)>,
+    /// What clients want made of it; None where nothing can be.
+    demand: Option<Rc<Demand>>,
 }
 
 impl FileEntry {
@@ -97,8 +111,11 @@ impl FileEntry {
         identity: FileObject,
         coded: Vec<(Coding, FileObject)>,
         shared_etags: bool,
+        codings: Siblings,
     ) -> Self {
         let mut facts = FileFacts::new(name, &identity.stat);
+        let compressible = is_compressible(facts.media_type().as_bytes());
+        facts = facts.offering(Press::offer(codings, &identity.stat, compressible));
         for (coding, object) in &coded {
             facts = facts.with_sibling(*coding, &object.stat);
         }
@@ -109,10 +126,65 @@ impl FileEntry {
                 facts = facts.with_tag(coding, EntityTag::shared(&object.stat, coding));
             }
         }
+        for (coding, object) in &coded {
+            if let Some(made) = &object.made {
+                facts = facts.with_made(*coding, &object.stat, made.tag);
+            }
+        }
         for (coding, _) in all.filter(|(_, object)| !object.is_dated()) {
             facts = facts.without_date(coding);
         }
-        Self { facts, identity, coded }
+        let demand = (!facts.offered().is_empty()).then(Rc::default);
+        Self { facts, identity, coded, demand }
+    }
+
+    /// The same for a file that was known before: of the same version, it is still wanted.
+    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| before.identity.stat == self.identity.stat);
+        if let (Some(demand), Some(before)) = (&mut self.demand, same)
+            && let Some(known) = &before.demand
+        {
+            *demand = Rc::clone(known);
+        }
+        self
+    }
+
+    /// What was made of this version of the file, but for these codings.
+    pub(super) fn made_of(&self, stat: &FileStat, but: Siblings) -> Vec<(Coding, FileObject)> {
+        let fits = |(coding, object): &&(Coding, FileObject)| {
+            !but.has(*coding) && object.made.as_ref().is_some_and(|made| made.of == *stat)
+        };
+        self.coded.iter().filter(fits).cloned().collect()
+    }
+
+    /// What clients want made of it.
+    pub(super) fn demand(&self) -> Option<&Rc<Demand>> {
+        self.demand.as_ref()
+    }
+
+    /// The same with what was made of it.
+    pub(super) fn with_made(&self, made: Vec<(Coding, FileObject)>) -> Self {
+        let mut facts = self.facts.clone();
+        let mut coded = self.coded.clone();
+        for (coding, object) in made {
+            if let Some(Made { tag, .. }) = object.made {
+                facts = facts.with_made(coding, &object.stat, tag);
+                if !object.is_dated() {
+                    facts = facts.without_date(coding);
+                }
+                coded.push((coding, object));
+            }
+        }
+        let (identity, demand) = (self.identity.clone(), self.demand.clone());
+        Self { facts, identity, coded, demand }
+    }
+
+    /// What was made of the file, as a part of it: this content in this coding.
+    pub(super) fn made(&self, content: Rc<Pages>, tag: EntityTag) -> FileObject {
+        let of = self.identity.stat;
+        let stat = FileStat { length: content.len() as u64, ..of };
+        let (content, made) = (FileContent::Cached(content), Some(Made { of, tag }));
+        FileObject { stat, date_before: self.identity.date_before, content, made }
     }
 
     /// The file that carries this coding; the plain one if none does.
@@ -121,9 +193,15 @@ impl FileEntry {
         coded.map_or(&self.identity, |(_, object)| object)
     }
 
+    /// Whether the content in this coding was made of the file.
+    pub(crate) fn is_made(&self, coding: Coding) -> bool {
+        self.facts.made().has(coding)
+    }
+
     /// The file that carries this coding, if one does.
     pub(super) fn exact(&self, coding: Coding) -> Option<&FileObject> {
-        let mut all = self.coded.iter().map(|(carried, object)| (*carried, object));
+        let files = self.coded.iter().filter(|(_, object)| object.made.is_none());
+        let mut all = files.map(|(carried, object)| (*carried, object));
         if coding == Coding::Identity {
             return Some(&self.identity);
         }
@@ -190,6 +268,20 @@ impl Entry {
     /// Whether this may be used without looking again: it was checked not long ago, and is true.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         now < self.checked.get() + FRESH_FOR && self.file().is_none_or(FileEntry::is_current)
+    }
+
+    /// Whether something was made of its file that is not part of it yet.
+    pub(super) fn has_news(&self) -> bool {
+        self.file().and_then(FileEntry::demand).is_some_and(|demand| demand.is_ready())
+    }
+
+    /// The same entry with this file in the place of its own.
+    pub(super) fn with_file(&self, file: FileEntry) -> Self {
+        let standing = match &self.standing {
+            Standing::Folder(_) => Standing::Folder(Some(file)),
+            Standing::File(_) | Standing::Missing | Standing::Forbidden => Standing::File(file),
+        };
+        Self::new(standing, self.checked.get())
     }
 
     /// The same as the decision sees it.

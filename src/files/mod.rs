@@ -11,6 +11,9 @@
 //! [`FRESH_FOR`](entry::FRESH_FOR). *Bounded*: entries, descriptors and cached bytes have limits, and the least
 //! used goes first.
 //!
+//! *Compressed once*: what is asked for again is compressed apart from the workers (`press.rs`) and
+//! stands in the cache beside the file, for as long as that is the same version.
+//!
 //! Opening and reading go through the ring, and what the ring has no operation for goes to the
 //! threads of a `Pool`: a slow disk delays the requests for its files and no others. *Late is an
 //! error*: a look-up that is not done within [`Timeouts::process`] is given up.
@@ -23,6 +26,7 @@ mod cache;
 mod entry;
 mod folder;
 mod pool;
+mod press;
 mod root;
 mod store;
 #[cfg(test)]
@@ -30,5 +34,6 @@ mod tests;
 
 pub(crate) use entry::{Entry, FileContent, FileEntry, FileObject, Standing};
 pub(crate) use pool::Pool;
+pub(crate) use press::{Press, Wish};
 pub(crate) use root::Folder;
 pub(crate) use store::{FileStore, Listed, LookupError, Stores};

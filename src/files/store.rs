@@ -1,5 +1,7 @@
 //! Looking paths up, through the cache and through the ring.
 
+mod making;
+
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
@@ -15,11 +17,17 @@ use super::{
     entry::{self, is_settled, stat},
     folder,
     pool::Pool,
+    press::Press,
     root::{Folder, Root},
 };
 use crate::{
     config::{Config, LISTING_BYTES, Limits, Timeouts},
-    process::{listing::After, negotiate::Coding, path::SitePath, validator::FileStat},
+    process::{
+        listing::After,
+        negotiate::{Coding, Siblings},
+        path::SitePath,
+        validator::FileStat,
+    },
     ring::{Elapsed, OpenFile, Pages, Ring},
 };
 
@@ -110,12 +118,15 @@ pub(crate) struct Stores {
     /// For one look-up, or one listing.
     limit: Cell<Duration>,
     pool: Pool,
+    press: Press,
+    /// Contents that were made of files and kept, and their bytes.
+    made: Cell<(u64, u64)>,
     cache: RefCell<Cache>,
 }
 
 impl Stores {
     /// Without a folder yet.
-    pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, config: &Config) -> Rc<Self> {
+    pub(crate) fn new(ring: &Rc<Ring>, pool: Pool, press: Press, config: &Config) -> Rc<Self> {
         let limits = &config.limits;
         Rc::new(Self {
             ring: Rc::clone(ring),
@@ -124,6 +135,8 @@ impl Stores {
             listings: Rc::default(),
             limit: Cell::new(config.timeouts.process),
             pool,
+            press,
+            made: Cell::default(),
             max_alive: Cell::new(limits.file_cache_bytes.saturating_mul(2)),
             cache: RefCell::new(Cache::new(limits.file_cache_entries, limits.file_cache_bytes)),
         })
@@ -152,7 +165,13 @@ impl Stores {
             root: RefCell::new(Root::new(folder, follows_links)),
             index: index.as_bytes().to_vec(),
             shared_etags: false,
+            codings: Siblings::default(),
         }
+    }
+
+    /// Contents that were made of files and kept, and their bytes, since the start.
+    pub(crate) fn made(&self) -> (u64, u64) {
+        self.made.get()
     }
 
     /// Where the bytes of listings are counted.
@@ -192,6 +211,8 @@ pub(crate) struct FileStore {
     index: Vec<u8>,
     /// Entity tags are made of length and time of modification alone.
     shared_etags: bool,
+    /// Codings that are made of files that clients ask for.
+    codings: Siblings,
 }
 
 impl Drop for FileStore {
@@ -225,7 +246,15 @@ impl FileStore {
     pub(crate) fn known(&self, path: &[u8]) -> Option<Rc<Entry>> {
         let cache = self.shared.cache.borrow();
         let entry = cache.get(self.number, path)?;
-        entry.is_fresh(self.shared.ring.now()).then(|| Rc::clone(entry))
+        if !entry.is_fresh(self.shared.ring.now()) {
+            return None;
+        }
+        let entry = Rc::clone(entry);
+        if !entry.has_news() {
+            return Some(entry);
+        }
+        drop(cache);
+        Some(self.adopt(path, entry))
     }
 
     /// Finds out what stands at a path.
@@ -238,7 +267,8 @@ impl FileStore {
         let old = shared.cache.borrow().get(number, path).cloned();
         if let Some(old) = &old {
             if old.is_fresh(now) {
-                return Ok(Rc::clone(old));
+                let old = Rc::clone(old);
+                return Ok(if old.has_news() { self.adopt(path, old) } else { old });
             }
             // Others go on with what is known while this task looks.
             old.checked.set(now);
@@ -345,8 +375,14 @@ impl FileStore {
                 coded.push((coding, self.object(opened, &stat, kept).await));
             }
         }
+        if let Some(old) = old {
+            let there =
+                coded.iter().fold(Siblings::default(), |all, (coding, _)| all.with(*coding));
+            coded.extend(old.made_of(stat, there));
+        }
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-        Ok(FileEntry::new(name, identity, coded, self.shared_etags))
+        let file = FileEntry::new(name, identity, coded, self.shared_etags, self.codings);
+        Ok(file.after(old))
     }
 
     /// Takes over cached content if it is of this version of the file; else reads it, if it is
@@ -363,12 +399,12 @@ impl FileStore {
         let kept = same.map(|kept| &kept.content);
         if let Some(content) = kept.filter(|kept| kept.cached().is_some() || is_long) {
             self.shared.ring.close(opened.into_fd());
-            return FileObject { stat: *stat, date_before, content: content.clone() };
+            return FileObject { stat: *stat, date_before, content: content.clone(), made: None };
         }
         let file = Rc::new(opened);
         let read = if !is_long && is_settled(stat) { self.read(&file, stat).await } else { None };
         let content = read.map_or(FileContent::Open(file), FileContent::Cached);
-        FileObject { stat: *stat, date_before, content }
+        FileObject { stat: *stat, date_before, content, made: None }
     }
 
     /// Reads a whole file of one version. None if it changed meanwhile, or could not be read:

@@ -46,6 +46,30 @@ counts! {
     rate_limited,
     /// Requests without a name and password that their route accepts.
     unauthorized,
+    /// Answers that were compressed with zstd, a compressed file's among them.
+    zstd_answers,
+    /// Bytes of their content before that.
+    zstd_in,
+    /// Bytes of their content after that.
+    zstd_out,
+    /// The same with br.
+    br_answers,
+    /// Bytes before.
+    br_in,
+    /// Bytes after.
+    br_out,
+    /// The same with gzip.
+    gzip_answers,
+    /// Bytes before.
+    gzip_in,
+    /// Bytes after.
+    gzip_out,
+    /// Answers that were not compressed because the worker, or the thread for files, had enough to do.
+    compress_shed,
+    /// Contents of files that were compressed once and kept.
+    compress_cached,
+    /// Bytes of these.
+    compress_cached_bytes,
     /// Connections that ended by a deadline.
     timed_out,
     /// Connections closed as soon as they were accepted, because their address had too many.

@@ -2,6 +2,7 @@
 //! Base units, seconds and bytes; counters end in `_total`.
 
 mod bounds;
+mod compression;
 mod endpoints;
 mod ends;
 mod exemplars;
@@ -160,6 +161,7 @@ fn totals(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counter(to, "handshakes_evicted", help, counts.evicted_handshakes)?;
     let help = "Answers and connections given up because of a defect of the server";
     counter(to, "defects", help, counts.defects)?;
+    compression::totals(&counts, to)?;
     http2::totals(&counts, to)?;
     counter(to, "accept_pauses", "Times that accepting paused", counts.accept_pauses)?;
     if let Some(lines) = anatomy.access_log {

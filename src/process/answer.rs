@@ -73,6 +73,8 @@ pub struct Answer<'f, F = FileFacts> {
     pub head: AnswerHead<'f>,
     /// What follows the head.
     pub content: Content<'f, F>,
+    /// A file, and a coding that is worth making of it for clients such as this one.
+    pub(crate) wanted: Option<(&'f F, Coding)>,
 }
 
 /// Status and fields of an answer.
@@ -138,7 +140,7 @@ const MAX_FIELDS_LEN: usize = 768;
 
 impl<'f, F: File> Answer<'f, F> {
     fn new(status: Status, content: Content<'f, F>, fields: Fields<'f>) -> Self {
-        Self { head: AnswerHead { status, fields }, content }
+        Self { head: AnswerHead { status, fields }, content, wanted: None }
     }
 
     /// 200 with the whole file.
@@ -193,7 +195,7 @@ impl<'f, F: File> Answer<'f, F> {
         let fields = Fields {
             entity_tag: Some(&validators.entity_tag),
             last_modified: if dated { validators.date(now) } else { None },
-            varies: !facts.siblings().is_empty(),
+            varies: facts.varies(),
             cacheable: true,
             ..Fields::default()
         };
@@ -215,7 +217,7 @@ impl<'f, F: File> Answer<'f, F> {
             content_length: Some(facts.representation(coding).length),
             content_type: Some(facts.media_type()),
             coding,
-            varies: !facts.siblings().is_empty(),
+            varies: facts.varies(),
             nosniff: true,
             ..Fields::default()
         };
@@ -326,6 +328,13 @@ impl<'f, F: File> Answer<'f, F> {
         self
     }
 
+    /// The same where another coding is worth making of the file.
+    #[must_use]
+    pub(super) fn wanting(mut self, file: &'f F, coding: Option<Coding>) -> Self {
+        self.wanted = coding.map(|coding| (file, coding));
+        self
+    }
+
     /// The same for this method: a HEAD gets the head alone.
     #[must_use]
     pub fn to(mut self, method: Method<'_>) -> Self {
@@ -432,7 +441,7 @@ fn file_fields<'f>(
         entity_tag: Some(&representation.validators.entity_tag),
         last_modified: representation.validators.date(now),
         ranges: true,
-        varies: !facts.siblings().is_empty(),
+        varies: facts.varies(),
         cacheable: true,
         ..Fields::default()
     }

@@ -71,6 +71,11 @@ enum Comparison {
     Weak,
 }
 
+/// Whether a list of entity tags, or `*`, names this one, weak or strong.
+pub(super) fn names(lines: &Lines<'_>, tag: &EntityTag) -> bool {
+    matches(lines, tag, Comparison::Weak)
+}
+
 /// Whether a list of entity tags, or `*`, matches the current one.
 fn matches(lines: &Lines<'_>, current: &EntityTag, comparison: Comparison) -> bool {
     if lines.only().is_some_and(|line| line.trim_ascii() == b"*") {

@@ -76,6 +76,10 @@ pub struct FileFacts {
     identity: Representation,
     coded: [Option<Representation>; Coding::SIBLINGS.len()],
     siblings: Siblings,
+    /// Siblings that no file is: they were made of the plain one.
+    made: Siblings,
+    /// Siblings that can be made of it.
+    offered: Siblings,
 }
 
 impl FileFacts {
@@ -86,6 +90,8 @@ impl FileFacts {
             identity: Representation::new(stat, Coding::Identity),
             coded: Default::default(),
             siblings: Siblings::default(),
+            made: Siblings::default(),
+            offered: Siblings::default(),
         }
     }
 
@@ -131,6 +137,21 @@ impl FileFacts {
         self
     }
 
+    /// The same with siblings that can be made of the file, before any answer.
+    #[must_use]
+    pub(crate) fn offering(mut self, offered: Siblings) -> Self {
+        self.offered = offered;
+        self
+    }
+
+    /// The same with a sibling that was made of the file: a content of so many bytes with this tag.
+    #[must_use]
+    pub(crate) fn with_made(self, coding: Coding, stat: &FileStat, tag: EntityTag) -> Self {
+        let mut facts = self.with_sibling(coding, stat).with_tag(coding, tag);
+        facts.made = facts.made.with(coding);
+        facts
+    }
+
     /// The media type of the file, whatever the coding that carries it.
     pub fn media_type(&self) -> &'static str {
         self.media_type
@@ -139,6 +160,21 @@ impl FileFacts {
     /// Which siblings there are.
     pub fn siblings(&self) -> Siblings {
         self.siblings
+    }
+
+    /// Which siblings were made of the file.
+    pub(crate) fn made(&self) -> Siblings {
+        self.made
+    }
+
+    /// Which siblings can be made of it.
+    pub(crate) fn offered(&self) -> Siblings {
+        self.offered
+    }
+
+    /// Whether the answer depends on `Accept-Encoding`, now or as soon as a sibling is made.
+    pub(crate) fn varies(&self) -> bool {
+        !self.siblings.is_empty() || !self.offered.is_empty()
     }
 
     /// The representation in a coding that is there; the plain file for one that is not.

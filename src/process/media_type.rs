@@ -36,6 +36,47 @@ pub(crate) fn known(file_name: &[u8]) -> Option<&'static str> {
     (dot > 0).then(|| TABLE[found].1)
 }
 
+/// Types that are compressible, beside `text/…` and those that end in `+json` or `+xml`: text by another
+/// name, and data that has not been compressed.
+const COMPRESSIBLE: [&str; 21] = [
+    "application/javascript",
+    "application/json",
+    "application/jsonl",
+    "application/postscript",
+    "application/rtf",
+    "application/sql",
+    "application/toml",
+    "application/vnd.apple.mpegurl",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/x-sh",
+    "application/x-subrip",
+    "application/xml",
+    "application/xml-dtd",
+    "application/yaml",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+];
+
+/// Whether content of this media type gets shorter by compressing it, as a rule. Its parameters do not
+/// matter.
+pub(crate) fn is_compressible(media_type: &[u8]) -> bool {
+    let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());
+    let Some(essence) = media_type.get(..end).map(<[u8]>::trim_ascii) else { return false };
+    let is_text = essence.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/"));
+    let suffix = memchr::memrchr(b'+', essence).and_then(|at| essence.get(at..));
+    let is_structured = suffix.is_some_and(|suffix| {
+        suffix.eq_ignore_ascii_case(b"+json") || suffix.eq_ignore_ascii_case(b"+xml")
+    });
+    let is_known =
+        || COMPRESSIBLE.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(essence));
+    is_text || is_structured || is_known()
+}
+
 /// Extensions and their types, sorted by extension.
 #[rustfmt::skip]
 const TABLE: &[(&str, &str)] = &[
@@ -178,7 +219,7 @@ const TABLE: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT, HTML, MAX_EXTENSION, MAX_MEDIA_TYPE, TABLE, known, of};
+    use super::{DEFAULT, HTML, MAX_EXTENSION, MAX_MEDIA_TYPE, TABLE, is_compressible, known, of};
 
     #[test]
     fn the_table_keeps_its_invariant() {
@@ -193,6 +234,28 @@ mod tests {
         }
         assert_eq!(TABLE.iter().map(|(name, _)| name.len()).max(), Some(MAX_EXTENSION));
         assert_eq!(TABLE.iter().map(|(_, media)| media.len()).max(), Some(MAX_MEDIA_TYPE));
+    }
+
+    #[test]
+    fn text_is_compressible_and_what_was_compressed_is_not() {
+        for name in
+            ["a.html", "a.css", "a.js", "a.json", "a.svg", "a.webmanifest", "a.wasm", "a.xml"]
+        {
+            assert!(is_compressible(of(name.as_bytes()).as_bytes()), "{name}");
+        }
+        for name in ["a.png", "a.zip", "a.woff2", "a.mp4", "a.gz", "a", "a.pdf", "a.tar"] {
+            assert!(!is_compressible(of(name.as_bytes()).as_bytes()), "{name}");
+        }
+        for (media_type, expected) in [
+            ("TEXT/HTML;charset=x", true),
+            ("text/event-stream", true),
+            ("application/problem+JSON ; a=b", true),
+            ("application/x+zip", false),
+            ("text", false),
+            ("", false),
+        ] {
+            assert_eq!(is_compressible(media_type.as_bytes()), expected, "{media_type}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! that is there serves people better than its absence.
 
 use super::interest::Lines;
+use crate::config::Compression;
 
 /// A content coding (RFC 9110 section 8.4.1, RFC 7932, RFC 8878).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Coding {
 }
 
 /// Which sibling files are there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Siblings(u8);
 
 impl Siblings {
@@ -82,9 +83,24 @@ impl Siblings {
         self.0 & 1 << coding as u8 != 0
     }
 
+    /// Those of these that others are not among.
+    #[must_use]
+    pub(crate) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether there is none, so that nothing is negotiated and the answer does not vary.
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl From<Compression> for Siblings {
+    fn from(codings: Compression) -> Self {
+        let Compression { zstd, brotli, gzip } = codings;
+        let all = [(zstd, Coding::Zstandard), (brotli, Coding::Brotli), (gzip, Coding::Gzip)];
+        let wanted = all.into_iter().filter(|(wanted, _)| *wanted);
+        wanted.fold(Self::default(), |all, (_, coding)| all.with(coding))
     }
 }
 
@@ -97,17 +113,40 @@ pub fn choose(accept_encoding: &Lines<'_>, siblings: Siblings) -> Coding {
     if siblings.is_empty() || accept_encoding.is_empty() {
         return Coding::Identity;
     }
-    let weights = Weights::read(accept_encoding);
-    let mut best = Coding::Identity;
-    let mut best_weight = 0;
-    for coding in Coding::SIBLINGS {
-        let weight = weights.of(coding).unwrap_or(0);
-        if siblings.has(coding) && weight > best_weight {
-            (best, best_weight) = (coding, weight);
-        }
+    Weights::read(accept_encoding).best(siblings)
+}
+
+/// Chooses among the codings of files that are there, those that were made of the file, and those that
+/// can be: the coding to send, and another one that is worth making for such clients. A file that is there
+/// comes before what can be made.
+pub(crate) fn choose_or_make(
+    accept_encoding: &Lines<'_>,
+    there: Siblings,
+    made: Siblings,
+    offered: Siblings,
+) -> (Coding, Option<Coding>) {
+    if accept_encoding.is_empty() {
+        return (Coding::Identity, None);
     }
-    let identity = weights.of(Coding::Identity).unwrap_or(UNMENTIONED);
-    if identity > best_weight { Coding::Identity } else { best }
+    let weights = Weights::read(accept_encoding);
+    let best = weights.best(there);
+    if best != Coding::Identity {
+        return (best, None);
+    }
+    let wanted = weights.best(offered);
+    let is_missing = wanted != Coding::Identity && !made.has(wanted);
+    (weights.best(made), is_missing.then_some(wanted))
+}
+
+/// Chooses the coding that content is compressed with while it is sent, at equal weights the one that
+/// costs least for what it saves: `zstd`, `br`, `gzip`.
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) fn choose_to_stream(accept_encoding: &Lines<'_>, offered: Siblings) -> Coding {
+    if accept_encoding.is_empty() {
+        return Coding::Identity;
+    }
+    let order = [Coding::Zstandard, Coding::Brotli, Coding::Gzip];
+    Weights::read(accept_encoding).best_in(order, offered)
 }
 
 /// The weights of an `Accept-Encoding` field, in thousandths. Of a coding that is mentioned twice
@@ -135,6 +174,24 @@ impl Weights {
             }
         }
         weights
+    }
+
+    fn best(&self, siblings: Siblings) -> Coding {
+        self.best_in(Coding::SIBLINGS, siblings)
+    }
+
+    /// The coding of the highest weight; of several the first in this order.
+    fn best_in(&self, order: [Coding; 3], siblings: Siblings) -> Coding {
+        let mut best = Coding::Identity;
+        let mut best_weight = 0;
+        for coding in order {
+            let weight = self.of(coding).unwrap_or(0);
+            if siblings.has(coding) && weight > best_weight {
+                (best, best_weight) = (coding, weight);
+            }
+        }
+        let identity = self.of(Coding::Identity).unwrap_or(UNMENTIONED);
+        if identity > best_weight { Coding::Identity } else { best }
     }
 
     fn of(&self, coding: Coding) -> Option<u16> {
@@ -166,7 +223,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Coding, Lines, Siblings, choose, weight};
+    use super::{Coding, Lines, Siblings, choose, choose_or_make, choose_to_stream, weight};
 
     fn siblings(codings: &[Coding]) -> Siblings {
         codings.iter().fold(Siblings::default(), |all, &coding| all.with(coding))
@@ -219,6 +276,31 @@ mod tests {
         assert_eq!(chosen(&["identity;q=0"], &[Gzip]), Identity);
         assert_eq!(chosen(&["*;q=0"], &[Gzip]), Identity);
         assert_eq!(chosen(&["gzip;q=2, br;q=x, ,,"], &[Gzip, Brotli]), Identity);
+    }
+
+    #[test]
+    fn a_file_that_is_there_comes_before_what_can_be_made() {
+        use Coding::{Brotli, Gzip, Identity, Zstandard};
+        let chosen = |accept: &str, there: &[Coding], made: &[Coding]| {
+            let mut lines = Lines::default();
+            lines.push(accept.as_bytes());
+            let offered = siblings(&[Brotli, Zstandard]);
+            choose_or_make(&lines, siblings(there), siblings(made), offered)
+        };
+        assert_eq!(chosen("gzip, br", &[Gzip], &[Brotli]), (Gzip, None));
+        assert_eq!(chosen("br", &[Gzip], &[]), (Identity, Some(Brotli)));
+        assert_eq!(chosen("br, zstd", &[], &[Zstandard]), (Zstandard, Some(Brotli)));
+        assert_eq!(chosen("br, zstd", &[], &[Zstandard, Brotli]), (Brotli, None));
+        assert_eq!(chosen("gzip", &[], &[Brotli]), (Identity, None));
+        assert_eq!(chosen("br;q=0.5, identity", &[], &[Brotli]), (Identity, None));
+        assert_eq!(
+            choose_or_make(&Lines::default(), siblings(&[Gzip]), siblings(&[]), siblings(&[Gzip])),
+            (Identity, None)
+        );
+        let mut lines = Lines::default();
+        lines.push(b"gzip, br, zstd");
+        assert_eq!(choose_to_stream(&lines, siblings(&[Gzip, Brotli, Zstandard])), Zstandard);
+        assert_eq!(choose_to_stream(&lines, siblings(&[Gzip, Brotli])), Brotli);
     }
 
     #[test]

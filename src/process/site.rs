@@ -16,12 +16,13 @@ use super::answer::{Answer, FieldSink};
 use super::caching::{Caching, RuleNumber};
 use super::conditional::{self, Outcome};
 use super::facts::{File, FileFacts, Found};
-use super::interest::Interest;
+use super::interest::{Interest, Single};
 use super::media_type;
 use super::multipart::{Boundaries, Multipart};
-use super::negotiate;
+use super::negotiate::{self, Coding};
 use super::path::{self, SitePath};
 use super::range::{self, Selection};
+use super::validator::EntityTag;
 use crate::config::Demand;
 use crate::parse::Method;
 use crate::respond::Status;
@@ -70,6 +71,7 @@ pub struct Asked<'r> {
 
 /// What to do with a request.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
 pub enum Plan<'r, F: 'static = FileFacts> {
     /// Look this path up.
     Find(SitePath<'r>),
@@ -96,6 +98,40 @@ pub enum StandIn {
     SinglePage,
     /// [`NOT_FOUND_PAGE`].
     NotFoundPage,
+}
+
+/// The coding that a client gets, and one that is worth making for it.
+fn negotiated(asked: &Asked<'_>, facts: &FileFacts) -> (Coding, Option<Coding>) {
+    let accept_encoding = &asked.interest.accept_encoding;
+    if facts.offered().is_empty() {
+        return (negotiate::choose(accept_encoding, facts.siblings()), None);
+    }
+    let there = facts.siblings().without(facts.made());
+    negotiate::choose_or_make(accept_encoding, there, facts.made(), facts.offered())
+}
+
+/// The same, where the request may have begun with another representation: what was made of a file is
+/// there from one request to the next, and gone again. A range is of the plain file, which the client
+/// had got part of, unless `If-Range` names what was made; a condition that names the plain file's tag
+/// and no other is weighed against the plain file.
+fn selected(asked: &Asked<'_>, facts: &FileFacts) -> (Coding, Option<Coding>) {
+    let (coding, wanted) = negotiated(asked, facts);
+    if !facts.made().has(coding) {
+        return (coding, wanted);
+    }
+    let interest = &asked.interest;
+    let tag = |coding| facts.representation(coding).validators.entity_tag;
+    let names = |tag: EntityTag| {
+        let conditions = [&interest.if_match, &interest.if_none_match];
+        conditions.into_iter().any(|lines| conditional::names(lines, &tag))
+    };
+    let plain = match interest.range {
+        Single::Absent => names(tag(Coding::Identity)) && !names(tag(coding)),
+        Single::Once(_) | Single::Repeated => {
+            interest.if_range.value().map(<[u8]>::trim_ascii) != Some(tag(coding).as_bytes())
+        }
+    };
+    (if plain { Coding::Identity } else { coding }, wanted)
 }
 
 impl<'r> Asked<'r> {
@@ -219,9 +255,8 @@ impl Site {
         let answer = match (stand_in, file) {
             (StandIn::SinglePage, Some(file)) => self.file(asked, file),
             (StandIn::NotFoundPage, Some(file)) => {
-                let siblings = file.facts().siblings();
-                let coding = negotiate::choose(&asked.interest.accept_encoding, siblings);
-                Answer::not_found(file, coding)
+                let (coding, wanted) = negotiated(asked, file.facts());
+                Answer::not_found(file, coding).wanting(file, wanted)
             }
             (_, None) => Answer::error(Status::NotFound),
         };
@@ -246,8 +281,7 @@ impl Site {
     fn content<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
         let facts = file.facts();
         let Asked { method, ref interest, now, .. } = *asked;
-        let siblings = facts.siblings();
-        let coding = negotiate::choose(&interest.accept_encoding, siblings);
+        let (coding, wanted) = selected(asked, facts);
         let representation = facts.representation(coding);
         let validators = &representation.validators;
         match conditional::evaluate(interest, validators, now) {
@@ -256,7 +290,7 @@ impl Site {
                 return Answer::not_modified(file, coding, interest.if_none_match.is_empty(), now);
             }
             Outcome::PreconditionFailed => {
-                return Answer::error(Status::PreconditionFailed).varying(!siblings.is_empty());
+                return Answer::error(Status::PreconditionFailed).varying(facts.varies());
             }
         }
         let range = match interest.range.value() {
@@ -266,12 +300,12 @@ impl Site {
             {
                 range
             }
-            _ => return Answer::whole(file, coding, now),
+            _ => return Answer::whole(file, coding, now).wanting(file, wanted),
         };
         match range::select(range, representation.length) {
             Selection::Whole => Answer::whole(file, coding, now),
             Selection::Unsatisfiable => {
-                Answer::unsatisfiable(representation.length).varying(!siblings.is_empty())
+                Answer::unsatisfiable(representation.length).varying(facts.varies())
             }
             Selection::Part(ranges) => {
                 if let &[range] = ranges.as_slice() {

@@ -85,7 +85,7 @@ impl OpenFile {
     }
 
     /// Whether a thread of the kernel has to read it.
-    pub(super) fn is_read_on_thread(&self) -> bool {
+    pub(crate) fn is_read_on_thread(&self) -> bool {
         self.on_thread
     }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::{Config, MemoryCeiling},
     conn::Via,
-    files::Pool,
+    files::{Pool, Press},
     observe::{
         Anatomy, Counts,
         access_log::{AccessLog, LogHandle},
@@ -172,6 +172,7 @@ pub struct RunningServer {
     pub(super) spans: Option<SpanExporter>,
     pub(super) pool: Pool,
     pub(super) hashing: Pool,
+    pub(super) press: Press,
     pub(super) workers: Vec<WorkerThread>,
     /// What applications have of tokio. Ended behind the workers.
     #[cfg(feature = "service")]
@@ -296,6 +297,7 @@ impl RunningServer {
         }
         self.pool.close(LAST_JOBS);
         self.hashing.close(LAST_JOBS);
+        self.press.close(LAST_JOBS);
         #[cfg(feature = "service")]
         {
             self.runtime.end();

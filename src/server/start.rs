@@ -27,7 +27,7 @@ use crate::{
     accept::{PerAddress, Total},
     config::{Config, HASHING_THREADS, HASHING_WAITING},
     conn::{Rates, SitePlan, Via},
-    files::Pool,
+    files::{Pool, Press},
     observe::{
         ServerFacts,
         access_log::{AccessLog, Feed, LogFile, Rules},
@@ -188,6 +188,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let inboxes: Result<Vec<_>, _> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
     let inboxes = inboxes.map_err(StartError::Worker)?;
     let pool = Pool::default();
+    let press = Press::default();
     let hashing = Pool::of("passwords", HASHING_THREADS, HASHING_WAITING);
     let listening = Listening { fresh: bound.clone(), bound, sockets: listeners };
     let bound = listening.bound.clone();
@@ -211,6 +212,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
             spans: span_feeds.next(),
             pool: pool.clone(),
             hashing: hashing.clone(),
+            press: press.clone(),
             shared: shared.clone(),
             neighbours: behind(number, &inboxes),
             #[cfg(feature = "service")]
@@ -277,6 +279,7 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
         spans,
         pool,
         hashing,
+        press,
         tls_path,
         placement,
         io,

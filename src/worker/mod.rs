@@ -31,7 +31,7 @@ use crate::{
     accept,
     config::Config,
     conn::{self, Context, Generation, KtlsPlan, SitePlan},
-    files::{Pool, Stores},
+    files::{Pool, Press, Stores},
     observe::{
         Counts, Observer, RingAccount, Turn, WorkerSnapshot, access_log::Feed, spans::SpanFeed,
     },
@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) pool: Pool,
     /// Threads that compute hashes of passwords, shared likewise.
     pub(crate) hashing: Pool,
+    /// The thread that compresses files, shared likewise.
+    pub(crate) press: Press,
     /// Shared with the other workers.
     pub(crate) shared: SharedLimits,
     /// Theirs, beginning with the one to ask first.
@@ -187,7 +189,7 @@ impl Worker {
     /// A worker over a ring that is there.
     fn over(ring: Rc<Ring>, plan: Plan) -> Self {
         let config = plan.config;
-        let stores = Stores::new(&ring, plan.pool, &config);
+        let stores = Stores::new(&ring, plan.pool, plan.press, &config);
         let pools = Rc::new(Pools::new(&ring, (config.limits.connections / 2).max(1)));
         let generation = Generation::new(&plan.sites, &stores, &pools, None);
         let observer = observer(&ring, &config, plan.log, plan.spans);

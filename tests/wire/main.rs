@@ -27,6 +27,7 @@ mod abuse;
 mod admin_elsewhere;
 mod certificates;
 mod clients_certificates;
+mod compressed;
 mod content;
 mod delivery;
 mod deploy;

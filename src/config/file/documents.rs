@@ -83,7 +83,7 @@ pub(crate) fn reference() -> String {
 
 fn shown_default(kind: Kind, default: &str) -> String {
     match kind {
-        Kind::Number | Kind::Flag | Kind::NoFlag(_) if !default.contains(' ') => {
+        Kind::Number | Kind::Flag | Kind::NoFlag(_) | Kind::Codings if !default.contains(' ') => {
             format!("`{default}`")
         }
         _ if default.contains(' ') => default.to_owned(),
@@ -112,6 +112,9 @@ fn takes(kind: Kind) -> String {
         Kind::Tables(name) => format!("`[[{name}]]`"),
         Kind::Named(name) => format!("`[{name}.NAME]`"),
         Kind::Headers => "a name, a list, or a table".to_owned(),
+        Kind::Codings => {
+            "`true`, `false`, or a list of `\"zstd\"`, `\"br\"`, `\"gzip\"`".to_owned()
+        }
         Kind::Errors => "`{ 404 = \"404.html\", 503 = { text = \"…\" } }`".to_owned(),
         Kind::Caching => "a text, or `{ \"/assets/*\" = \"…\", \"text/html\" = \"…\" }`".to_owned(),
         Kind::Pairs => "`{ cert = \"…\", key = \"…\" }`, or a list".to_owned(),
@@ -197,6 +200,13 @@ fn shape(kind: Kind) -> String {
             "\"anyOf\": [{TEXT}, {{\"type\": \"array\", \"items\": {TEXT}}}, {}]",
             refers("headers")
         ),
+        Kind::Codings => {
+            const WORDS: &str = "{\"enum\": [\"zstd\", \"br\", \"gzip\"]}";
+            format!(
+                "\"anyOf\": [{{\"type\": \"boolean\"}}, {WORDS}, {{\"type\": \"array\", \
+                 \"items\": {WORDS}}}]"
+            )
+        }
         Kind::Errors => format!(
             "\"type\": \"object\", \"additionalProperties\": false, \"patternProperties\": \
              {{\"^[45][0-9][0-9]$\": {{\"anyOf\": [{TEXT}, {{\"type\": \"object\", \

@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     Errors,
     /// A text, or texts by pattern.
     Caching,
+    /// Content codings: true for all, false for none, or a list. The option takes no value and means true.
+    Codings,
     /// Pairs of certificate and key: a table with both, or a list of them.
     Pairs,
 }

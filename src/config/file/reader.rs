@@ -81,8 +81,14 @@ impl Reader {
 
     /// Sets the text, or each of them.
     fn texts<T: 'static>(&mut self, item: &Item, kind: Kind, target: &mut T, set: &SetText<T>) {
-        let listed = matches!(kind, Kind::Texts(_) | Kind::Paths | Kind::Numbers);
+        let listed = matches!(kind, Kind::Texts(_) | Kind::Paths | Kind::Numbers | Kind::Codings);
         match &item.value {
+            // None of them, which is another thing than nothing said.
+            Value::List(items) if kind == Kind::Codings && items.is_empty() => {
+                if let Err(problem) = set(target, "false") {
+                    self.fault(&item.at, "an empty list cannot be used", problem);
+                }
+            }
             Value::List(items) if listed => {
                 for item in items {
                     self.single(item, kind, target, set);
@@ -99,12 +105,17 @@ impl Reader {
             }
             (
                 Value::Text(text),
-                Kind::Text(_) | Kind::Size | Kind::Time | Kind::OneOf(_) | Kind::Texts(_),
+                Kind::Text(_)
+                | Kind::Size
+                | Kind::Time
+                | Kind::OneOf(_)
+                | Kind::Texts(_)
+                | Kind::Codings,
             ) => text.clone(),
             (Value::Number(number), Kind::Number | Kind::Numbers | Kind::Size | Kind::Time) => {
                 number.clone()
             }
-            (Value::Flag(flag), Kind::Flag | Kind::NoFlag(_)) => flag.to_string(),
+            (Value::Flag(flag), Kind::Flag | Kind::NoFlag(_) | Kind::Codings) => flag.to_string(),
             (value, kind) => {
                 let problem = format!("{} stands here", value.kind());
                 return self.fault(&item.at, problem, format_args!("write {}", wanted(kind)));
@@ -193,6 +204,7 @@ fn wanted(kind: Kind) -> &'static str {
         Kind::Caching => "a text in quotes, or a table of patterns and texts",
         Kind::Named(_) => "tables by name",
         Kind::Headers => "a name, a list of names, or a table",
+        Kind::Codings => "true, false, or a list of \"zstd\", \"br\" and \"gzip\"",
     }
 }
 

@@ -151,10 +151,12 @@ pub(crate) struct Section {
 /// file at each route.
 pub(crate) fn sections() -> Vec<Section> {
     let section = |table, heading, keys| Section { table, heading, keys };
+    let mut route = within(sites::files(), |draft: &mut Draft| &mut draft.files);
+    route.extend(within(sites::compress(), |draft: &mut Draft| &mut draft.config.site.compress));
     vec![
         section("", "Options", process_wide()),
         section("tls", "TLS", tls()),
-        section("site.route", "Site", within(sites::files(), |draft: &mut Draft| &mut draft.files)),
+        section("site.route", "Site", route),
         section("site", "Site", shared_headers()),
         section("log", "Log", within(log(), |draft: &mut Draft| &mut draft.config)),
         section("observe", "Observation", within(observe(), |draft: &mut Draft| &mut draft.config)),

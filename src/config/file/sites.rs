@@ -11,8 +11,9 @@ use super::{
     tree::{Item, Value},
 };
 use crate::config::{
-    Action, CacheRule, ClientAuth, ErrorContent, FieldLine, FieldRules, FilesOptions, Fixed,
-    Redirect, RedirectStatus, RedirectTarget, Route, RoutePath, Site, SiteClients, sites::STRICT,
+    Action, CacheRule, ClientAuth, Compression, ErrorContent, FieldLine, FieldRules, FilesOptions,
+    Fixed, Redirect, RedirectStatus, RedirectTarget, Route, RoutePath, Site, SiteClients,
+    sites::STRICT,
 };
 
 /// How the files of a folder are presented: keys of a route, and options of `serve DIR`.
@@ -68,6 +69,27 @@ pub(super) fn files() -> Vec<Key<FilesOptions>> {
     ]
 }
 
+/// What `compress` means at a route of files, and as an option.
+const COMPRESS: &str = "Compress files for clients that accept it: once, at their second request, apart \
+                        from the workers. A precompressed file beside a file comes first";
+
+/// What it means at a site.
+const COMPRESS_SITE: &str = "The same for all routes of files that do not say it themselves";
+
+/// Compression, as the option has it.
+pub(super) fn compress() -> Vec<Key<Compression>> {
+    compress_as(Some("compress"), "false", COMPRESS)
+}
+
+fn compress_as(
+    option: Option<&'static str>,
+    default: &'static str,
+    doc: &'static str,
+) -> Vec<Key<Compression>> {
+    let set = |compress: &mut Compression, text: &str| compress.add(text);
+    vec![Key::text("compress", option, Kind::Codings, default, doc, set)]
+}
+
 /// A route as it is gathered.
 struct RouteDraft {
     path: Option<RoutePath>,
@@ -87,6 +109,7 @@ struct RouteDraft {
     cache_control: Option<FieldLine>,
     caching: Vec<CacheRule>,
     errors: BTreeMap<u16, ErrorContent>,
+    compress: Option<Compression>,
 }
 
 impl Default for RouteDraft {
@@ -108,6 +131,7 @@ impl Default for RouteDraft {
             cache_control: None,
             caching: Vec::new(),
             errors: BTreeMap::new(),
+            compress: None,
         }
     }
 }
@@ -183,6 +207,10 @@ fn route() -> Vec<Key<RouteDraft>> {
         },
     ));
     keys.extend(within(files(), |draft: &mut RouteDraft| &mut draft.files));
+    keys.extend(within(
+        compress_as(Some("compress"), "that of the site", COMPRESS),
+        |draft: &mut RouteDraft| draft.compress.get_or_insert(Compression::NONE),
+    ));
     keys
 }
 
@@ -231,6 +259,7 @@ impl RouteDraft {
         route.auth = self.auth;
         route.errors = self.errors;
         route.caching = self.caching;
+        route.compress = self.compress;
         route.headers = self.headers;
         route.headers.set.extend(self.cache_control);
         Some(route)
@@ -239,7 +268,7 @@ impl RouteDraft {
 
 /// `[[site]]`.
 fn site() -> Vec<Key<Site>> {
-    vec![
+    let mut keys = vec![
         Key::text(
             "names",
             None,
@@ -312,7 +341,11 @@ fn site() -> Vec<Key<Site>> {
                 }
             }
         }),
-    ]
+    ];
+    keys.extend(within(compress_as(None, "false", COMPRESS_SITE), |site: &mut Site| {
+        site.compress.get_or_insert(Compression::NONE)
+    }));
+    keys
 }
 
 pub(super) fn site_rows() -> Vec<Row> {

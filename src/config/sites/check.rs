@@ -90,6 +90,11 @@ impl Config {
                 let serves_files = route.action.files().is_some();
                 checks.note_of(&place, caching::check(&route.caching, serves_files));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
+                if !serves_files && route.compress.is_some_and(|codings| !codings.is_none()) {
+                    let problem = "only files are compressed";
+                    let error = ConfigError::new("compress", problem, "leave it out");
+                    checks.note_of(&place, Err(error));
+                }
                 if let Some(auth) = &route.auth {
                     let known = self.auths.keys().map(String::as_str);
                     checks.note_of(&place, named("auth", auth, known));

@@ -26,7 +26,7 @@ pub use rules::FieldRules;
 #[cfg(feature = "cli")]
 pub(crate) use rules::STRICT;
 
-use super::{CertificatePair, CertificateSource, Config, SiteClients};
+use super::{CertificatePair, CertificateSource, Compression, Config, SiteClients};
 
 /// A site: the names that it answers to, and its routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub struct Site {
     pub headers: FieldRules,
     /// The content of errors, by status (400 to 599). Default: none, and Ringway's own pages.
     pub errors: BTreeMap<u16, ErrorContent>,
+    /// Content codings that files of routes are compressed with that do not say it themselves. Default:
+    /// none.
+    pub compress: Option<Compression>,
     /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
     /// stand. A path that fits none is answered with 404.
     pub routes: Vec<Route>,
@@ -81,7 +84,8 @@ impl Config {
         };
         let headers = FieldRules { add: self.site.headers.clone(), ..FieldRules::default() };
         let route = Route::new(RoutePath::default(), Action::Files(files));
-        Cow::Owned(vec![Site { headers, ..Site::default() }.with_route(route)])
+        let compress = Some(self.site.compress);
+        Cow::Owned(vec![Site { headers, compress, ..Site::default() }.with_route(route)])
     }
 
     /// The certificates that a start reads: those of the whole process, then those of the sites, each
@@ -111,6 +115,12 @@ impl Config {
             contents.extend(site.routes.iter().flat_map(|route| route.errors.values()));
         }
         contents
+    }
+
+    /// Whether any route compresses.
+    pub(crate) fn compresses(&self) -> bool {
+        let sites = self.sites_in_force();
+        sites.iter().any(|site| site.routes.iter().any(|route| !route.compression(site).is_none()))
     }
 
     /// Whether any route lists folders.

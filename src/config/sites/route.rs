@@ -7,7 +7,8 @@ use std::{
     str::FromStr,
 };
 
-use super::{CacheRule, ErrorContent, FieldRules, Redirect};
+use super::{CacheRule, ErrorContent, FieldRules, Redirect, Site};
+use crate::config::{Compression, FieldLine};
 
 /// What requests below a path get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct Route {
     /// What files have in `Cache-Control`, at most 64 rules. Where none fits, the line among `headers`
     /// holds. Default: none.
     pub caching: Vec<CacheRule>,
+    /// Content codings that files are compressed with, of a route of files alone. Default: those of the
+    /// site.
+    pub compress: Option<Compression>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
 }
@@ -46,9 +50,32 @@ impl Route {
             auth: None,
             errors: BTreeMap::new(),
             caching: Vec::new(),
+            compress: None,
             headers: FieldRules::default(),
         }
     }
+}
+
+impl Route {
+    /// The content codings that its files are compressed with, as a route of this site.
+    pub(crate) fn compression(&self, site: &Site) -> Compression {
+        if self.action.files().is_none() {
+            return Compression::NONE;
+        }
+        let rules = site.headers.then(&self.headers);
+        let lines = rules.lines().chain(self.caching.iter().map(|rule| &rule.line));
+        if lines.into_iter().any(forbids_transforming) {
+            return Compression::NONE;
+        }
+        self.compress.or(site.compress).unwrap_or(Compression::NONE)
+    }
+}
+
+/// Whether a field line forbids that content is transformed (RFC 9111 section 5.2.2.6).
+fn forbids_transforming(line: &FieldLine) -> bool {
+    let mut directives = line.value().split(',').map(str::trim);
+    line.name().eq_ignore_ascii_case("cache-control")
+        && directives.any(|directive| directive.eq_ignore_ascii_case("no-transform"))
 }
 
 /// The path of a route, as it is after percent-decoding: segments without `/`, none of them empty,

@@ -15,7 +15,7 @@ use crate::{
         guard::{Refused, Verification},
         sites::{Act, Served},
     },
-    files::{FileEntry, FileStore},
+    files::{FileEntry, FileStore, Wish},
     parse::Method,
     process::{
         answer::Answer,
@@ -142,6 +142,15 @@ fn decide_file<'l>(
             served.site.stand_in(asked, stand_in, entry.file())
         }
     };
+    if let Some((file, coding)) = answer.wanted {
+        match store.want(file, coding) {
+            Wish::Noted | Wish::Begun => {}
+            Wish::Shed => {
+                context.count(|counts| counts.compress_shed += 1);
+                context.warn(&"a file is not compressed, since enough others wait for that");
+            }
+        }
+    }
     Reply::new(context, served, answer).map(Decided::Ready)
 }
 

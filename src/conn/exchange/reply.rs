@@ -13,6 +13,7 @@ use crate::{
     process::{
         answer::{Answer, AnswerHead, Content, FieldSink},
         multipart::Multipart,
+        negotiate::Coding,
         page::Page,
         range::ByteRange,
     },
@@ -88,7 +89,7 @@ impl<'l> Reply<'l> {
         answer: Answer<'l, FileEntry>,
     ) -> Result<Self, WriteError> {
         let served = Rc::clone(served);
-        let Answer { head, content } = paged(&served, answer);
+        let Answer { head, content, .. } = paged(&served, answer);
         let length = head.content_length();
         let mut shared_page = 0;
         let source = match content {
@@ -105,6 +106,10 @@ impl<'l> Reply<'l> {
             }
             Content::Whole(file, coding) => {
                 let object = file.object(coding);
+                if file.is_made(coding) {
+                    let plain = file.object(Coding::Identity).stat.length;
+                    context.count_compressed(coding, 1, plain, object.stat.length);
+                }
                 slice(object, 0..object.stat.length)
             }
             Content::Slice(file, coding, ByteRange { first, last }) => {
@@ -190,7 +195,7 @@ impl<'l> Reply<'l> {
     /// The error of a request that has a route.
     pub(in crate::conn) fn failure(context: &Context, served: &Rc<Served>, status: Status) -> Self {
         let answer: Answer<'_, FileEntry> = Answer::error(status);
-        let Answer { head, content } = paged(served, answer);
+        let Answer { head, content, .. } = paged(served, answer);
         let source = match content {
             Content::Page(page) => page_source(context, page),
             _ => Source::Nothing,

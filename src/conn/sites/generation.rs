@@ -13,7 +13,7 @@ use crate::{
     conn::guard::{Guard, Keeper},
     files::{FileStore, Folder, Stores},
     handshake,
-    process::routes::Choice,
+    process::{negotiate::Siblings, routes::Choice},
     respond::Status,
     upstream::{PoolMap, Pools},
 };
@@ -25,13 +25,14 @@ struct StoreKey {
     follow_links: bool,
     index: String,
     shared_etags: bool,
+    codings: Siblings,
 }
 
 impl StoreKey {
-    fn of(files: &FilesOptions) -> Self {
+    fn of(files: &FilesOptions, codings: Siblings) -> Self {
         let FilesOptions { root, follow_links, index, shared_etags, .. } = files;
         let (follow_links, shared_etags) = (*follow_links, *shared_etags);
-        Self { root: root.clone(), follow_links, index: index.clone(), shared_etags }
+        Self { root: root.clone(), follow_links, index: index.clone(), shared_etags, codings }
     }
 }
 
@@ -94,8 +95,10 @@ impl Generation {
 
     fn add(&mut self, site: &Site, stores: &Rc<Stores>, before: Option<&Self>) {
         for route in &site.routes {
+            let rules = site.headers.then(&route.headers);
+            let codings = Siblings::from(route.compression(site));
             let act = match &route.action {
-                Action::Files(files) => match self.store(files, stores, before) {
+                Action::Files(files) => match self.store(files, codings, stores, before) {
                     Some(store) => {
                         let page = files.spa.as_ref();
                         let spa = page.map(|page| page.as_os_str().as_encoded_bytes().into());
@@ -123,7 +126,6 @@ impl Generation {
             let guard = Guard { rate, auth };
             self.streams |= matches!(act, Act::Proxy(_) | Act::Service(_) | Act::Missing(_));
             self.streams |= !guard.is_open();
-            let rules = site.headers.then(&route.headers);
             let errors = self.errors(&site.errors, &route.errors);
             let served = Served::new(route, act, guard, &rules, &self.terms);
             self.routes.push(Rc::new(served.with_errors(errors)));
@@ -150,10 +152,11 @@ impl Generation {
     fn store(
         &mut self,
         files: &FilesOptions,
+        codings: Siblings,
         stores: &Rc<Stores>,
         before: Option<&Self>,
     ) -> Option<Rc<FileStore>> {
-        let key = StoreKey::of(files);
+        let key = StoreKey::of(files, codings);
         if let Some(store) = self.stores.get(&key) {
             return Some(Rc::clone(store));
         }
@@ -165,7 +168,8 @@ impl Generation {
             Rc::new(
                 stores
                     .open(folder, files.follow_links, &files.index)
-                    .with_etags(files.shared_etags),
+                    .with_etags(files.shared_etags)
+                    .with_compression(codings),
             )
         };
         self.stores.insert(key, Rc::clone(&store));

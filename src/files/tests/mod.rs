@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Entry, FileStore, Folder, Pool, Stores};
+use super::{Entry, FileStore, Folder, Pool, Press, Stores};
 use crate::{
     config::{Config, Limits},
     process::{negotiate::Coding, validator::LastModified},
@@ -37,7 +37,7 @@ fn ring() -> Rc<Ring> {
 
 /// The store of a configuration's folder.
 fn store(ring: &Rc<Ring>, config: &Config) -> FileStore {
-    let stores = Stores::new(ring, Pool::default(), config);
+    let stores = Stores::new(ring, Pool::default(), Press::default(), config);
     stores.open(&Folder::open(&config.root).unwrap(), true, "index.html")
 }
 

@@ -11,7 +11,7 @@ use crate::{
     accept::Total,
     config::{Config, Limits, Timeouts},
     conn::{KtlsPlan, SitePlan, Via},
-    files::Pool,
+    files::{Pool, Press},
     ring::{Io, RingConfig, RingOptions},
     tls::SharedConfig,
     worker::{Inbox, Listener, Plan, SharedLimits, ring_config},
@@ -114,6 +114,7 @@ impl Setup {
             spans: None,
             pool: Pool::default(),
             hashing: Pool::default(),
+            press: Press::default(),
         }
     }
 }

@@ -81,7 +81,7 @@ fn wait_for(mut text: impl FnMut() -> String, words: &[&str]) -> String {
 }
 
 /// A figure of `/metrics`, of the admin listener on this port.
-fn metric(admin: u16, name: &str) -> u64 {
+pub(crate) fn metric(admin: u16, name: &str) -> u64 {
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let text = exchange(admin, request);
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
