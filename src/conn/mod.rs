@@ -163,7 +163,7 @@ mod tests {
             size_of::<F>()
         }
         let bytes = size_of_future(super::serve);
-        assert!(bytes <= 2432, "the task of a connection has grown to {bytes} bytes");
+        assert!(bytes <= 2464, "the task of a connection has grown to {bytes} bytes");
         let bytes = size_of_future(|context: std::rc::Rc<super::Context>, fd| async move {
             super::await_hello(&context, super::Accepted::new(&context, fd)).await;
         });
