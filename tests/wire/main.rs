@@ -31,6 +31,7 @@ mod compressed;
 mod content;
 mod delivery;
 mod deploy;
+mod examples;
 mod floods;
 mod framing;
 mod guard;

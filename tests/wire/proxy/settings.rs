@@ -146,6 +146,31 @@ fn paths_with_two_meanings_pass_if_they_may() {
     }
 }
 
+/// Whatever is held of a response, it comes whole to a client that is slow to read.
+#[test]
+fn a_response_comes_whole_however_much_of_it_is_held() {
+    const LENGTH: usize = 8 << 20;
+    for setting in ["", "hold_response = '64KiB'", "hold_response = '1MiB'"] {
+        let upstream = Upstream::start(|_, stream| {
+            let content: Vec<u8> = (0..LENGTH).map(|at| (at % 251) as u8).collect();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&content);
+            Then::Close
+        });
+        let server = of_file(&upstream, setting, "");
+        let mut client = server.connect();
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        thread::sleep(Duration::from_millis(300));
+        let body = super::answer(&mut client, "GET").unwrap().body;
+        assert!(
+            body.len() == LENGTH
+                && body.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8),
+            "{setting}"
+        );
+    }
+}
+
 #[test]
 fn the_host_is_replaced() {
     let upstream = Upstream::fixed(OK);
@@ -236,6 +261,7 @@ fn the_check_compares_times_and_bounds_them() {
         ("resolve_every = '10ms'", "give a time from 1s to"),
         ("resolve_every = '2h'", "give a time from 1s to"),
         ("server_name = 'a b'", "no name of a host"),
+        ("hold_response = '1TiB'", "hold_response"),
     ] {
         let (passed, said) = check(setting);
         assert!(!passed && said.contains(says), "{setting}: {said}");
