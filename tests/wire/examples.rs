@@ -22,8 +22,8 @@ fn fill(text: &str, identity: &Identity) {
                 fs::write(path.join("index.html"), "a page").unwrap();
             } else if parent.starts_with("/tmp") || key == "errors" {
                 fs::create_dir_all(parent).unwrap();
-                let name = path.file_name().unwrap().to_str().unwrap();
-                let is_key = name.starts_with("privkey") || name.ends_with(".key");
+                let is_key = path.ends_with("privkey.pem")
+                    || path.extension().is_some_and(|extension| extension == "key");
                 let content = if is_key { &identity.key } else { &identity.cert };
                 fs::copy(content, path).unwrap();
             }
