@@ -53,6 +53,7 @@ mod patience;
 mod priorities;
 mod proxied;
 mod requests;
+mod rolling;
 mod same;
 mod streams;
 mod stuck_disk;
