@@ -226,12 +226,7 @@ fn one(
 }
 
 /// Loads a server until as many requests are answered as are counted.
-fn loaded(
-    material: &Material,
-    load: &Load,
-    server: &Running,
-    port: u16,
-) -> Result<Report, String> {
+fn loaded(material: &Material, load: &Load, server: &Running, port: u16) -> Result<Report, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(this.with_file_name("ringway-load"));
     command.arg(format!("https://127.0.0.1:{port}/{}", load.file));
@@ -247,17 +242,10 @@ fn loaded(
 
 /// System calls of the rings for each request. A run of its own, since a server that is asked for its
 /// metrics does more.
-fn calls(
-    options: &Options,
-    material: &Material,
-    peer: &Peer,
-    load: &Load,
-) -> Result<f64, String> {
+fn calls(options: &Options, material: &Material, peer: &Peer, load: &Load) -> Result<f64, String> {
     let (port, admin) = (free_port(), free_port());
-    let (port, admin) = (
-        port.map_err(|error| error.to_string())?,
-        admin.map_err(|error| error.to_string())?,
-    );
+    let (port, admin) =
+        (port.map_err(|error| error.to_string())?, admin.map_err(|error| error.to_string())?);
     let mut command = peer.command(options, material, port, Some(load.file))?;
     command.arg(format!("--admin=127.0.0.1:{admin}"));
     let server = Running::start(&[0], &mut command, port)?;
