@@ -7,20 +7,27 @@ use std::path::Path;
 use crate::results::{Results, Round, Seen, median};
 use crate::table::{MIB, over};
 
-/// The lines around the results of HTTP/1.1, and of HTTP/2.
-const AROUND: [(&str, &str); 2] = [
+/// The lines around the results of HTTP/1.1, of HTTP/2, and of either on epoll.
+const AROUND: [(&str, &str); 4] = [
     ("<!-- results -->\n", "<!-- end of results -->"),
     ("<!-- results of HTTP/2 -->\n", "<!-- end of results of HTTP/2 -->"),
+    ("<!-- results on epoll -->\n", "<!-- end of results on epoll -->"),
+    ("<!-- results of HTTP/2 on epoll -->\n", "<!-- end of results of HTTP/2 on epoll -->"),
 ];
 
 /// Replaces what stands between the two lines of `file`.
 pub(crate) fn rewrite(file: &Path, results: &Results) -> Result<(), String> {
     let told = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let text = fs::read_to_string(file).map_err(|error| told(&error))?;
-    let around = AROUND[usize::from(results.http2)];
+    let around = around(results);
     let text = replaced(&text, &markdown(results), around)
         .ok_or_else(|| told(&format!("no lines {} and {}", around.0.trim_end(), around.1)))?;
     fs::write(file, text).map_err(|error| told(&error))
+}
+
+/// The lines between which these results belong.
+fn around(results: &Results) -> (&'static str, &'static str) {
+    AROUND[usize::from(results.http2) + 2 * usize::from(results.polls)]
 }
 
 fn replaced(text: &str, part: &str, (begin, end): (&str, &str)) -> Option<String> {
@@ -41,9 +48,10 @@ fn markdown(results: &Results) -> String {
         if results.ahead { "real-time priority" } else { "**no** priority over the attackers" };
     let _ = writeln!(
         text,
-        "{}, one worker. {}, {} CPUs, Linux {}, {} open files, load average {:.2} before{quiet}. The \
+        "{}, one worker{}. {}, {} CPUs, Linux {}, {} open files, load average {:.2} before{quiet}. The \
          honest client at {} requests/s on {} connections, {ahead}; {} rounds of {} s.\n",
         results.server,
+        if results.polls { " on epoll" } else { "" },
         machine.cpu,
         machine.cpus,
         machine.kernel,
@@ -132,7 +140,7 @@ fn markdown(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{AROUND, markdown, replaced};
+    use super::{AROUND, around, markdown, replaced};
     use crate::results::{Attacked, Results, Round, Seen};
 
     #[test]
@@ -141,6 +149,18 @@ mod tests {
         let replaced = replaced(text, "new\n", AROUND[0]).unwrap();
         assert_eq!(replaced, text.replace("old", "new"));
         assert_eq!(super::replaced("a\n", "new", AROUND[0]), None);
+    }
+
+    #[test]
+    fn results_on_epoll_have_a_place_of_their_own() {
+        let of =
+            |http2, polls| around(&Results { http2, polls, ..Results::default() }).0.trim_end();
+        assert_eq!(of(false, false), "<!-- results -->");
+        assert_eq!(of(true, false), "<!-- results of HTTP/2 -->");
+        assert_eq!(of(false, true), "<!-- results on epoll -->");
+        assert_eq!(of(true, true), "<!-- results of HTTP/2 on epoll -->");
+        let text = markdown(&Results { polls: true, ..Results::default() });
+        assert!(text.contains(", one worker on epoll."), "{text}");
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Replaces the results in a text, between its lines <!-- results --> and <!-- end of results -->
+    /// Replaces the results in a text, between its lines <!-- results --> and <!-- end of results -->,
+    /// or those of HTTP/2 or of a server on epoll
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
 

@@ -18,6 +18,9 @@ pub(crate) struct Results {
     /// Whether it spoke HTTP/2, and the attacks are those of HTTP/2.
     #[serde(default)]
     pub(crate) http2: bool,
+    /// Whether the server ran on epoll.
+    #[serde(default)]
+    pub(crate) polls: bool,
     /// Whether the honest client ran ahead of the attackers on their CPU.
     pub(crate) ahead: bool,
     /// The memory ceiling that the server printed, and the most that it held, in bytes.

@@ -83,6 +83,7 @@ pub(crate) fn measure(options: &Options) -> Result<Results, String> {
         rounds: options.rounds(),
         rate: options.rate,
         http2: options.http2,
+        polls: server.polls,
         connections: options.connections,
         ahead: bench.honest.ahead,
         ceiling: server.ceiling,

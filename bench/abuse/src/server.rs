@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// The memory ceiling that it printed, in bytes.
     pub(crate) ceiling: u64,
+    /// Whether it runs on epoll.
+    pub(crate) polls: bool,
     /// What it says of kernel TLS.
     pub(crate) tls: String,
     /// Its version.
@@ -38,8 +40,14 @@ impl Server {
         let program = options.ringway.display();
         let child = on_cpu(options.server_cpu, || command.spawn())
             .map_err(|error| format!("{program}: {error}"))?;
-        let mut server =
-            Self { child, port: 0, ceiling: 0, tls: String::new(), version: String::new() };
+        let mut server = Self {
+            child,
+            port: 0,
+            ceiling: 0,
+            polls: false,
+            tls: String::new(),
+            version: String::new(),
+        };
         let output = server.child.stdout.take().ok_or("no standard output")?;
         let mut lines = BufReader::new(output);
         let mut block = String::new();
@@ -52,6 +60,7 @@ impl Server {
         let told = || format!("{program} does not start: {}", site.said());
         server.port = port(&block).ok_or_else(told)?;
         server.ceiling = ceiling(&block).ok_or("the server prints no memory ceiling")?;
+        server.polls = value(&block, "I/O").is_some_and(|io| io.starts_with("epoll"));
         server.tls = value(&block, "TLS").unwrap_or_default().into();
         server.version = block.lines().next().unwrap_or_default().trim().into();
         if let Some((version, _)) = server.version.split_once(" serves ") {
@@ -155,6 +164,10 @@ mod tests {
         assert_eq!(port(block), Some(8443));
         assert_eq!(ceiling(block), Some(3 << 29));
         assert_eq!(value(block, "TLS"), Some("kernel TLS: no"));
+        assert_eq!(
+            value("  I/O          epoll, as asked for\n", "I/O"),
+            Some("epoll, as asked for")
+        );
         assert_eq!((port(""), ceiling("  memory  at most x\n")), (None, None));
     }
 }
