@@ -3,7 +3,7 @@
 //! The first request for a file only notes that clients want it; the second has it compressed, by a
 //! thread that yields to the workers. No request waits: the plain file goes out until the result is
 //! there, which the next request for the file takes into the cache. *Bounded*: one thread,
-//! [`WAITING`] files in line, and [`HELD_BYTES`] for their contents and for results that no request
+//! [`WAITING`] files in line, and [`PRESS_HELD_BYTES`] for their contents and for results that no request
 //! has taken; what is beyond is refused and asked for again a second later. *Never torn*: content that
 //! is read anew counts only if the file is the same before and after.
 
