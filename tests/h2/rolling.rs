@@ -45,7 +45,10 @@ const WINDOW: u32 = FILM as u32;
 fn serve(port: u16) -> Server {
     let site = Site::new();
     site.noise("film.bin", FILM);
-    Server::start(site, &["--listen", &format!("127.0.0.1:{port}"), "--drain-timeout", "1h"])
+    let listen = format!("--listen=127.0.0.1:{port}");
+    // On a crowded machine opening a file may take longer than the default of ten seconds.
+    let patient = ["--process-timeout=5m", "--response-timeout=5m", "--handshake-timeout=5m"];
+    Server::start(site, &[&[listen.as_str(), "--drain-timeout=1h"], &patient[..]].concat())
 }
 
 /// Whether the server has said that it did not process a request.
