@@ -75,6 +75,7 @@ pub(crate) use history::{EVERY, History, Span, Summary};
 pub use kernel::{KernelFigures, ListenerQueue, ThreadFigures};
 #[cfg(feature = "service")]
 pub(crate) use layers::Layer;
+pub use layers::LayerTimes;
 pub use ledger::{Carried, Ledger, Moved, Taken};
 pub(crate) use observer::{Observer, TAIL};
 pub use observer::{Tail, WorkerSnapshot};

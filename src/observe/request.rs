@@ -8,7 +8,7 @@
 use std::{net::IpAddr, rc::Rc};
 
 use super::{
-    Delivery, End, Endpoint, Passed, Phase, Route, Sending, Stage, Why,
+    Delivery, End, Endpoint, LayerTimes, Passed, Phase, Route, Sending, Stage, Why,
     connection::Connection,
     stage::{ALWAYS, REQUEST_STAGES, SELDOM},
     streams::NO_PLACE,
@@ -60,6 +60,8 @@ pub(super) struct OpenRequest {
     pub(super) route: Option<Route>,
     /// The endpoint of an application that answers.
     pub(super) endpoint: Endpoint,
+    /// The own times of its layers.
+    pub(super) layers: LayerTimes,
     /// How it was passed on to a server of a pool.
     pub(super) passed: Passed,
     /// The client that a proxy in front names, if it is another than the connection's.
@@ -95,6 +97,7 @@ impl Default for OpenRequest {
             delivery: None,
             route: None,
             endpoint: Endpoint::UNNAMED,
+            layers: LayerTimes::default(),
             passed: Passed::default(),
             client: None,
             head_len: 0,
@@ -120,6 +123,7 @@ impl OpenRequest {
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
         (self.end, self.delivery, self.endpoint) = (None, None, Endpoint::UNNAMED);
+        self.layers = LayerTimes::default();
         (self.client, self.passed) = (None, Passed::default());
         self.head_len = 0;
     }

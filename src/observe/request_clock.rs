@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    End, Ended, Endpoint, Passed, Phase, Route, Sending, Shares, Stage, Why, Work,
+    End, Ended, Endpoint, LayerTimes, Passed, Phase, Route, Sending, Shares, Stage, Why, Work,
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
@@ -200,6 +200,21 @@ impl RequestClock {
         }
     }
 
+    /// The layers of the application have taken so much until now.
+    #[inline]
+    pub(crate) fn layers(&mut self, layers: &LayerTimes) {
+        if let Some(request) = &mut self.0
+            && !layers.is_empty()
+        {
+            request.layers = *layers;
+        }
+    }
+
+    /// The own times of the application's layers.
+    pub(super) fn layer_times(&self) -> LayerTimes {
+        self.0.as_ref().map_or_else(LayerTimes::default, |request| request.layers)
+    }
+
     /// The endpoint of an application that answers.
     pub(super) fn endpoint(&self) -> Endpoint {
         self.0.as_ref().map_or(Endpoint::UNNAMED, |request| request.endpoint)
@@ -375,6 +390,7 @@ fn finished(
         shares: Shares::of(request.parts(), lost, request.delivery),
         route: request.route,
         endpoint: request.endpoint,
+        layers: request.layers,
         passed: request.passed,
         stream: request.stream,
         end: request.end,

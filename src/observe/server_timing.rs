@@ -26,6 +26,7 @@ impl ServerTiming {
         if endpoint.is_named() {
             timing.push_endpoint(&endpoint.name());
         }
+        request.layer_times().each(|name, nanoseconds| timing.push_layer(name, nanoseconds));
         timing
     }
 
@@ -42,8 +43,7 @@ impl ServerTiming {
 
     /// Appends the name of an endpoint, if it fits and a quoted string can hold it as it is.
     fn push_endpoint(&mut self, name: &str) {
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        if !name.bytes().all(is_plain) {
+        if !is_plain(name) {
             return;
         }
         let mut room = &mut self.text[self.len..];
@@ -54,10 +54,29 @@ impl ServerTiming {
         }
     }
 
+    /// Appends the own time of a layer, if it fits and its name can stand in a quoted string.
+    fn push_layer(&mut self, name: &str, nanoseconds: u64) {
+        if !is_plain(name) {
+            return;
+        }
+        let mut room = &mut self.text[self.len..];
+        let before = room.len();
+        let comma = if self.len == 0 { "" } else { ", " };
+        let (ms, us) = (nanoseconds / 1_000_000, nanoseconds / 1_000 % 1_000);
+        if write!(room, "{comma}layer;desc=\"{name}\";dur={ms}.{us:03}").is_ok() {
+            self.len += before - room.len();
+        }
+    }
+
     /// The value of the field.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.text[..self.len]
     }
+}
+
+/// Whether a quoted string can hold this as it is.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]

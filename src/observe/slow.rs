@@ -4,7 +4,7 @@
 //! own. A request that is faster than all of its class costs finding its class and a comparison.
 
 use super::{
-    Agreed, End, Endpoint, Passed, Route, Shares, Siblings, Stage, Work,
+    Agreed, End, Endpoint, LayerTimes, Passed, Route, Shares, Siblings, Stage, Work,
     request::{HEAD_KEPT, OpenRequest, Parts, place},
     stage::{ALWAYS, REQUEST_STAGES},
     trace::Trace,
@@ -55,6 +55,8 @@ pub struct Finished {
     pub route: Option<Route>,
     /// The endpoint of an application that answered.
     pub endpoint: Endpoint,
+    /// The own times of its layers.
+    pub layers: LayerTimes,
     /// How it was passed on to a server of a pool.
     pub passed: Passed,
     /// Its place on its connection, from 1.

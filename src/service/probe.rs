@@ -23,7 +23,8 @@ thread_local! {
 
 /// A layer that measures the own time of the layers and the handler that it wraps: the time of their
 /// polls, without that of further layers of this kind among them. It shows in `/metrics` as
-/// `ringway_layer_seconds_total{layer="auth"}`, over all workers. At most 63 names are distinguished in
+/// `ringway_layer_seconds_total{layer="auth"}`, over all workers, and for each request in `Server-Timing`
+/// and the access log, as far as its worker polls it. At most 63 names are distinguished in
 /// a process; further ones are all `other`.
 ///
 /// ```

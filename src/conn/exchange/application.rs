@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     conn::{Context, client, sites::Served},
-    observe::{ConnectionClock, Endpoint, Stage, Why, Work},
+    observe::{ConnectionClock, Endpoint, LayerTimes, Stage, Why, Work},
     parse::Version,
     process::site::Asked,
     respond::Status,
@@ -81,6 +81,7 @@ pub(super) fn begin(
         waker: context.ring.waker(),
         until,
         endpoint,
+        layers: LayerTimes::default(),
         trailers: None,
         kept: context.has_files().then(|| KeptAsked::new(asked)),
         finding: None,
@@ -171,6 +172,7 @@ struct Answering {
     until: Option<u64>,
     /// Where in the application the request is, as far as it says so.
     endpoint: Endpoint,
+    layers: LayerTimes,
     trailers: Option<HeaderMap>,
     /// What was asked, for a file of the site, if there are any.
     kept: Option<KeptAsked>,
@@ -193,12 +195,13 @@ impl Answering {
             if let Some(feeder) = &self.feeder {
                 feeder.attend(true);
             }
-            let Self { context, call, waker, endpoint, .. } = self;
+            let Self { context, call, waker, endpoint, layers, .. } = self;
             let mut cx = task::Context::from_waker(waker);
             let watched = &context.applications.watched;
             let live = context.occupancy.live();
             let began = context.observer.now();
-            let polled = watched.watch(endpoint, live, || poll(&mut **call, &mut cx));
+            let polled =
+                layers.gather(|| watched.watch(endpoint, live, || poll(&mut **call, &mut cx)));
             context.observer.spend(Work::Application, began);
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
@@ -372,6 +375,10 @@ impl Responder for Answering {
 
     fn endpoint(&self) -> Endpoint {
         self.endpoint
+    }
+
+    fn layers(&self) -> LayerTimes {
+        self.layers
     }
 
     fn take_trailers(&mut self) -> Fields {

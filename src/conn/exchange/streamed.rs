@@ -12,7 +12,7 @@ use std::task::{self, Poll};
 
 use super::Reply;
 use crate::{
-    observe::{Endpoint, Passed, Stage, Why},
+    observe::{Endpoint, LayerTimes, Passed, Stage, Why},
     parse::{BodyLength, Version},
     respond::Status,
     ring::{Chunk, ReadInto},
@@ -76,6 +76,11 @@ pub(in crate::conn) trait Responder {
     /// What the access log says of a request that is passed on.
     fn passed(&self) -> Passed {
         Passed::default()
+    }
+
+    /// The own times of an application's layers until now.
+    fn layers(&self) -> LayerTimes {
+        LayerTimes::default()
     }
 
     /// The stage that a wait for the head, or for more content, belongs to; None: the present one.

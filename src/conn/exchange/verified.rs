@@ -17,7 +17,7 @@ use crate::{
         guard::{Refused, Verification},
         sites::Served,
     },
-    observe::{Endpoint, Passed, Stage, Why},
+    observe::{Endpoint, LayerTimes, Passed, Stage, Why},
     parse::Method,
     respond::Status,
     ring::{Chunk, ReadInto},
@@ -131,6 +131,10 @@ impl Responder for Verified {
 
     fn passed(&self) -> Passed {
         if self.refused { Passed::default() } else { self.inner.passed() }
+    }
+
+    fn layers(&self) -> LayerTimes {
+        self.inner.layers()
     }
 
     fn answers_half_closed(&self) -> bool {

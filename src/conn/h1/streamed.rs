@@ -127,6 +127,7 @@ impl Exchange<'_> {
             }
         };
         clock.of(responder.endpoint());
+        clock.layers(&responder.layers());
         clock.passed(responder.passed());
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         let persists = persists && !self.pump.is_half_closed();

@@ -178,6 +178,7 @@ impl Exchange {
         let polled = ring.in_lane(lane, &mut waker, || self.poll_step());
         self.waker = waker;
         clock.of(self.responder.endpoint());
+        clock.layers(&self.responder.layers());
         clock.passed(self.responder.passed());
         polled
     }

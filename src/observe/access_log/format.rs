@@ -170,6 +170,11 @@ fn push_text(
             push_micros(text, name, time);
         }
     }
+    finished.layers.each(|name, time| {
+        text.push_str(" layer=\"");
+        push_escaped(text, name.as_bytes());
+        let _ = write!(text, ":{}.{}\"", time / 1_000, time / 100 % 10);
+    });
     push_micros(text, "total", finished.total);
     push_micros(text, "first_byte", finished.first_byte);
     for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
@@ -239,6 +244,15 @@ fn push_json(
         ",\"lost_ns\":{},\"total_ns\":{},\"first_byte_ns\":{}",
         finished.lost, finished.total, finished.first_byte,
     );
+    let mut comma = "";
+    text.push_str(",\"layers_ns\":{");
+    finished.layers.each(|name, time| {
+        text.push_str(comma);
+        json::push_string(text, name);
+        let _ = write!(text, ":{time}");
+        comma = ",";
+    });
+    text.push('}');
     for (stage, time) in REQUEST_STAGES.into_iter().zip(finished.parts) {
         let _ = write!(text, ",\"{}_ns\":{time}", stage.name());
     }
