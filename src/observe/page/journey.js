@@ -69,7 +69,7 @@ function drawAxis(axis) {
   const names = decades().map((ns) => {
     // A unit at its 1 alone: with one each, names would touch.
     const [unit, one] = ns >= 1e9 ? ["s", 1e9] : ns >= 1e6 ? ["ms", 1e6] : ["µs", 1e3];
-    const name = make("span", {}, ns === one ? `1 ${unit}` : `${ns / one}`);
+    const name = make("span", { class: ns === one ? "unit" : "minor" }, ns === one ? `1 ${unit}` : `${ns / one}`);
     name.style.left = `${along(ns) / STRIP * 100}%`;
     return name;
   });
