@@ -85,7 +85,8 @@ fn content_is_lent_and_comes_back_from_any_thread() {
     let pieces = kept.lock().unwrap().pop().unwrap();
     assert!(pieces.concat() == sent);
     let taken = server.get().anatomy().ledger.taken();
-    assert_eq!(taken.lent + taken.copied_for_application + taken.copied, 900_000, "{taken:?}");
+    // The head may have come in two pieces, which is another row.
+    assert_eq!(taken.lent + taken.copied_for_application, 900_000, "{taken:?}");
     assert!(taken.lent >= 4096, "nothing was lent: {taken:?}");
     // What is kept pins two buffers, and the rest of it none.
     until(|| buffers(&server) == (64, 62));
