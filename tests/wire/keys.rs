@@ -78,7 +78,6 @@ const TESTS: &[(&str, &str)] = &[
     ("pool.head_bytes", "wire/proxy/settings::heads_of_responses_are_bounded_as_configured"),
     ("pool.head_fields", "wire/proxy/settings::heads_of_responses_are_bounded_as_configured"),
     ("pool.interim", "wire/proxy/settings::heads_of_responses_are_bounded_as_configured"),
-    ("pool.hold_response", "wire/proxy/settings::a_response_comes_whole_however_much_of_it_is_held"),
     ("pool.hold_request", "wire/proxy/closing::close_notify_within_content_ends_the_exchange"),
     ("pool.hold_response", "wire/proxy/content::a_slow_client_does_not_keep_its_server"),
     ("pool.tunnels", "wire/proxy/closing::tunnels_have_a_bound_and_leave_their_places"),
