@@ -88,10 +88,13 @@ fn the_ledger_is_exact_for_http2() {
     let short = b"<p>hello".len() as u64;
     assert_eq!(received, (2 << 20) + short);
     let Carried { responses, copied, straight, .. } = anatomy.ledger.carried(Route::UserCache);
-    assert_eq!((responses, copied, straight), (3, short, 2 << 20));
+    // How long records are depends on when the connection rested, and so what is left for the last frame of
+    // a long content. Up to 4 KiB of it are copied.
+    assert_eq!((responses, copied + straight), (3, received));
+    assert!((short..=short + 2 * 4096).contains(&copied), "{copied} bytes were copied");
     let flows = anatomy.ledger.flows(Route::UserCache);
     assert_eq!(bytes(&flows, "cipher", "user"), received, "each byte is sealed once");
-    assert_eq!(bytes(&flows, "copy", "user"), short);
+    assert_eq!(bytes(&flows, "copy", "user"), copied);
 }
 
 /// A hundred requests that come at once are answered in few sends: those of a turn wait for the next.
