@@ -7,6 +7,8 @@ mod faults;
 mod heads;
 mod hostile;
 mod limits;
+mod logged;
+mod many;
 mod real;
 mod secured;
 mod settings;
