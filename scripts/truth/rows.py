@@ -5,7 +5,7 @@ import re, ssl, time
 import client as clients
 
 #: What stands in a line of the log beside the parts of the total.
-NO_PART = ("total", "first_byte", "lost", "accept_queue", "handshake", "handshake_cpu")
+NO_PART = ("total", "first_byte", "lost", "accept_queue", "handshake", "handshake_cpu", "layers")
 
 
 class Table:
