@@ -282,7 +282,9 @@ impl FileStore {
         } else {
             cache.remove(number, path);
         }
-        Ok(entry)
+        drop(cache);
+        // A file that is asked for seldom is looked up at each request.
+        Ok(if entry.has_news() { self.adopt(path, entry) } else { entry })
     }
 
     /// A page that lists the folder at `below`, which clients know as `path`, of the entries behind

@@ -210,6 +210,21 @@ fn independent_clients_decode_it_over_either_protocol() {
     assert_eq!(python(&server, "/"), content);
 }
 
+/// Between two requests what is known of the file has expired each time.
+#[test]
+fn a_file_that_is_asked_for_seldom_is_compressed() {
+    let site = Site::new();
+    site.file("a.html", &page("the file", 500));
+    site.age("a.html");
+    let server = Server::start(site, &["--compress"]);
+    let mut client = server.connect();
+    let deadline = Instant::now() + PATIENCE;
+    while get(&mut client, "/a.html", "br").field("Content-Encoding").is_none() {
+        assert!(Instant::now() < deadline, "it is never compressed");
+        sleep(Duration::from_millis(400));
+    }
+}
+
 #[test]
 fn a_site_and_its_routes_say_what_is_compressed() {
     let text = "[[site]]\ncompress = ['gzip']\n\

@@ -67,7 +67,9 @@ fn heads_of_responses_are_bounded_as_configured() {
         } else {
             String::new()
         };
-        let answer = format!("{interim}HTTP/1.1 200 OK\r\n{more}Content-Length: 2\r\n\r\nok");
+        let answer = format!(
+            "{interim}HTTP/1.1 200 OK\r\nConnection: close\r\n{more}Content-Length: 2\r\n\r\nok"
+        );
         let _ = stream.write_all(answer.as_bytes());
         Then::Close
     });
