@@ -124,7 +124,9 @@ fn handshakes_that_stop_give_their_places_up() {
 /// Many more than there are places at the same time: each waits in line, and none is refused.
 #[test]
 fn a_crowd_waits_for_places() {
-    let server = Server::plain(&["--handshakes", "2"]);
+    // On a crowded machine a hundred handshakes take longer than one may take by default.
+    let patient = ["--handshake-timeout=5m", "--head-timeout=5m"];
+    let server = Server::plain(&[&["--handshakes", "2"][..], &patient].concat());
     let mut crowd: Vec<Client> = (0..100).map(|_| stalled(&server)).collect();
     std::thread::scope(|scope| {
         for client in &mut crowd {
