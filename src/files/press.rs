@@ -4,7 +4,7 @@
 //! thread that yields to the workers. No request waits: the plain file goes out until the result is
 //! there, which the next request for the file takes into the cache. *Bounded*: one thread,
 //! [`WAITING`] files in line, and [`PRESS_HELD_BYTES`] for their contents and for results that no request
-//! has taken; what is beyond is refused and asked for again a second later. *Never torn*: content that
+//! has taken, each of which takes the place of its content; what is beyond is refused and asked for again a second later. *Never torn*: content that
 //! is read anew counts only if the file is the same before and after.
 
 use std::{
@@ -72,19 +72,17 @@ impl Press {
 
     /// Has a content compressed. None if the queue or its memory is full.
     fn begin(&self, original: Original, stat: &FileStat, coding: Coding) -> Option<Arc<Job>> {
-        let held = Held::reserve(&self.held, stat.length as usize)?;
+        let mut held = Held::reserve(&self.held, stat.length as usize)?;
         let job = Arc::new(Job { coding, done: AtomicBool::new(false), result: Mutex::default() });
         // A file that is not known any more need not be compressed.
         let (wanted, stat) = (Arc::downgrade(&job), *stat);
-        let account = Arc::clone(&self.held);
         let run = move || {
             let Some(job) = wanted.upgrade() else { return };
             let done = Done(job);
-            let result = original.compress(&stat, coding);
-            drop(held);
-            let result = result.and_then(|bytes| {
-                let held = Held::reserve(&account, bytes.len())?;
-                Some(Pressed { tag: tag_of(&bytes, &stat, coding), bytes, _held: held })
+            let result = original.compress(&stat, coding).map(|bytes| {
+                // The result is shorter, and stands in the place of the content.
+                held.shrink_to(bytes.len());
+                Pressed { tag: tag_of(&bytes, &stat, coding), bytes, _held: held }
             });
             *done.0.result.lock().unwrap_or_else(PoisonError::into_inner) = result;
         };
@@ -154,6 +152,12 @@ impl Held {
         let held = Self { account: Arc::clone(account), bytes };
         // Dropping it takes the bytes back.
         (before.saturating_add(bytes) <= PRESS_HELD_BYTES).then_some(held)
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.account.fetch_sub(less, Ordering::Relaxed);
+        self.bytes -= less;
     }
 }
 
@@ -279,5 +283,36 @@ impl std::fmt::Debug for Demand {
             .field("asked", &self.asked)
             .field("jobs", &jobs)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bytes that may be held are on their way; what comes of one does not need more of them.
+    #[test]
+    fn a_result_takes_the_place_of_its_content() {
+        let press = Press::default();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [b'x'; 4096]).unwrap();
+        let (_, stat) = stat(&std::fs::File::open(&path).unwrap().into()).unwrap();
+        let _others = Held::reserve(&press.held, PRESS_HELD_BYTES - 4096).unwrap();
+        let demand = Demand::default();
+        let original = || Ok(Some(Original::Bytes(vec![b'x'; 4096])));
+        assert_eq!(demand.note(&press, &stat, Coding::Gzip, 0, original), Wish::Noted);
+        assert_eq!(demand.note(&press, &stat, Coding::Gzip, 0, original), Wish::Begun);
+        assert_eq!(demand.note(&press, &stat, Coding::Brotli, 0, original), Wish::Shed);
+        while !demand.is_ready() {
+            std::thread::yield_now();
+        }
+        let made = demand.take();
+        let bytes = made.iter().map(|(_, pressed)| pressed.bytes.len()).sum::<usize>();
+        assert_eq!((made.len(), bytes > 0), (1, true));
+        assert_eq!(press.held.load(Ordering::Relaxed), PRESS_HELD_BYTES - 4096 + bytes);
+        drop(made);
+        assert_eq!(press.held.load(Ordering::Relaxed), PRESS_HELD_BYTES - 4096);
+        press.close(Duration::from_secs(60));
     }
 }

@@ -66,10 +66,12 @@ impl Exchange {
     /// more.
     pub(crate) fn take_ahead(&mut self) {
         let most = self.pool.shared.options.hold_response;
-        let piece = self.pool.ring().receive_pool().buffer_len() + PIECE;
-        while self.ahead.bytes() + piece <= most {
+        let buffer = self.pool.ring().receive_pool().buffer_len();
+        loop {
             let Stage::Talking(talk) = &mut self.stage else { return };
-            if !talk.can_be_ahead() {
+            let Some(longest) = talk.longest_ahead(buffer) else { return };
+            let piece = longest + PIECE;
+            if self.ahead.bytes() + piece > most {
                 return;
             }
             // Counted before it is taken: what was taken cannot be given back.

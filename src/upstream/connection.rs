@@ -16,6 +16,9 @@ use crate::ring::{
     TaskId,
 };
 
+/// Plaintext of a TLS record, at most (RFC 8446 section 5.1).
+const RECORD: usize = 16 * 1024;
+
 /// What has come of a response.
 #[derive(Debug)]
 pub(super) enum Arrived {
@@ -233,6 +236,12 @@ impl Connection {
     /// Whether the server speaks TLS.
     pub(super) fn is_secured(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Bytes that arrive at once, at most, where a receive buffer has `buffer` bytes. With TLS a buffer may
+    /// complete a record that the others brought.
+    pub(super) fn longest_chunk(&self, buffer: usize) -> usize {
+        if self.is_secured() { buffer + RECORD } else { buffer }
     }
 
     /// What has come while the connection is unused is received as it comes, by one submission: it is

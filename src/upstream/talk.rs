@@ -331,10 +331,11 @@ impl Talk {
         pool.ring().poll_until(self.until)
     }
 
-    /// Whether content can be taken ahead of the client: the request has left, and what is received goes
-    /// into receive buffers.
-    pub(super) fn can_be_ahead(&self) -> bool {
-        !self.tunnel && self.relay.is_none() && self.sender.is_done()
+    /// Bytes of the next chunk, at most, if content can be taken ahead of the client: the request has left,
+    /// and what is received goes into receive buffers, of `buffer` bytes.
+    pub(super) fn longest_ahead(&self, buffer: usize) -> Option<usize> {
+        let can_be = !self.tunnel && self.relay.is_none() && self.sender.is_done();
+        can_be.then(|| self.connection.longest_chunk(buffer))
     }
 
     /// Whether the kernel accepted any byte of the request.
