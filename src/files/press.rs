@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::{Pool, entry::stat};
 use crate::{
     config::PRESS_HELD_BYTES,
-    encode::{Effort, whole},
+    encode::encode,
     process::{
         negotiate::{Coding, Siblings},
         validator::{EntityTag, FileStat},
@@ -105,7 +105,7 @@ impl Original {
             Self::Bytes(bytes) => bytes,
             Self::File(file) => read(&file, stat)?,
         };
-        let coded = whole(coding, Effort::Often, &bytes).ok()?;
+        let coded = encode(coding, &bytes).ok()?;
         (coded.len() <= bytes.len() - bytes.len() / 8).then_some(coded)
     }
 }

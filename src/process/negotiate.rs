@@ -138,17 +138,6 @@ pub(crate) fn choose_or_make(
     (weights.best(made), is_missing.then_some(wanted))
 }
 
-/// Chooses the coding that content is compressed with while it is sent, at equal weights the one that
-/// costs least for what it saves: `zstd`, `br`, `gzip`.
-#[cfg_attr(not(test), allow(dead_code))]
-pub(crate) fn choose_to_stream(accept_encoding: &Lines<'_>, offered: Siblings) -> Coding {
-    if accept_encoding.is_empty() {
-        return Coding::Identity;
-    }
-    let order = [Coding::Zstandard, Coding::Brotli, Coding::Gzip];
-    Weights::read(accept_encoding).best_in(order, offered)
-}
-
 /// The weights of an `Accept-Encoding` field, in thousandths. Of a coding that is mentioned twice
 /// the last mention counts; a weight that cannot be read is zero.
 #[derive(Default)]
@@ -176,15 +165,11 @@ impl Weights {
         weights
     }
 
+    /// The coding of the highest weight; of several the first in the order of [`Coding::SIBLINGS`].
     fn best(&self, siblings: Siblings) -> Coding {
-        self.best_in(Coding::SIBLINGS, siblings)
-    }
-
-    /// The coding of the highest weight; of several the first in this order.
-    fn best_in(&self, order: [Coding; 3], siblings: Siblings) -> Coding {
         let mut best = Coding::Identity;
         let mut best_weight = 0;
-        for coding in order {
+        for coding in Coding::SIBLINGS {
             let weight = self.of(coding).unwrap_or(0);
             if siblings.has(coding) && weight > best_weight {
                 (best, best_weight) = (coding, weight);
@@ -223,7 +208,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Coding, Lines, Siblings, choose, choose_or_make, choose_to_stream, weight};
+    use super::{Coding, Lines, Siblings, choose, choose_or_make, weight};
 
     fn siblings(codings: &[Coding]) -> Siblings {
         codings.iter().fold(Siblings::default(), |all, &coding| all.with(coding))
@@ -297,10 +282,6 @@ mod tests {
             choose_or_make(&Lines::default(), siblings(&[Gzip]), siblings(&[]), siblings(&[Gzip])),
             (Identity, None)
         );
-        let mut lines = Lines::default();
-        lines.push(b"gzip, br, zstd");
-        assert_eq!(choose_to_stream(&lines, siblings(&[Gzip, Brotli, Zstandard])), Zstandard);
-        assert_eq!(choose_to_stream(&lines, siblings(&[Gzip, Brotli])), Brotli);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) use error::WriteError;
 pub(crate) use framed::FramedRead;
 pub(crate) use memory::HELD_UP;
 pub(crate) use pace::{Pace, SendBounds};
-pub(crate) use sealing::Frames;
+pub(crate) use sealing::{COPIED, Frames, WORTH_A_FRAME};
 pub(crate) use sizing::RecordSizing;
 pub(crate) use source::{Division, Parts, Piece, Source, Whole};
 pub(crate) use streamed::Frame;

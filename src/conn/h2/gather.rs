@@ -14,7 +14,7 @@ use crate::{
     parse::h2::{FRAME_HEAD, MAX_FRAME_SIZE},
     respond::h2 as respond,
     ring::Pages,
-    write::{Frames, Piece, Writer},
+    write::{COPIED, Frames, Piece, WORTH_A_FRAME, Writer},
 };
 
 /// Content that is gathered in one turn, before frames are read again and others have theirs.
@@ -22,13 +22,6 @@ const BYTES_A_TURN: u64 = 128 * 1024;
 
 /// Frames that are gathered in one turn: chunks may be small.
 const FRAMES_A_TURN: u32 = 64;
-
-/// Room in the open record that is worth a frame of its own.
-const WORTH_A_FRAME: usize = 4096;
-
-/// Content beyond this is sealed from where it lies. That costs a record for the head of its first
-/// frame, which costs more than a copy of less.
-const SEALED_FROM: usize = 4096;
 
 /// A frame under this that a window has cut short is paid for.
 const SMALL_FRAME: u32 = 256;
@@ -162,7 +155,7 @@ impl Connection<'_> {
                 self.lend(&pages, part)?;
                 count
             }
-            Next::Lent(pages, range) if range.len().min(allowed as usize) > SEALED_FROM => {
+            Next::Lent(pages, range) if range.len().min(allowed as usize) > COPIED => {
                 return self.seal_pages(slot, &pages, range, allowed);
             }
             Next::Lent(pages, range) => {

@@ -20,7 +20,7 @@ use user::UserSealing;
 
 /// Content up to this length is copied behind its head to share its record. Beyond, a second pass
 /// over the AEAD's set-up costs less than the copy.
-pub(super) const COPIED: usize = 4096;
+pub(crate) const COPIED: usize = 4096;
 
 /// What is ready to be sent, in the memory from which it is sent.
 #[derive(Debug)]
@@ -59,6 +59,9 @@ impl Layout {
 
 /// Bytes of the head of a frame of HTTP/2.
 pub(super) const FRAME_HEAD: usize = 9;
+
+/// Content of a frame of HTTP/2 that is cut short for want of room, at least.
+pub(crate) const WORTH_A_FRAME: usize = 4096;
 
 /// How content is divided into frames of HTTP/2.
 pub(crate) struct Frames<'f> {

@@ -9,12 +9,9 @@ use crate::{
     record::{ContentType, MAX_PLAINTEXT, Sealer},
     write::{
         RecordSizing, WriteError,
-        sealing::{FRAME_HEAD, Frames},
+        sealing::{FRAME_HEAD, Frames, WORTH_A_FRAME},
     },
 };
-
-/// Content of a frame that is cut short for want of memory, at least.
-const WORTH_A_FRAME: usize = 4096;
 
 const NO_MEMORY: WriteError = WriteError::Defect("there is no memory for the records of a frame");
 
