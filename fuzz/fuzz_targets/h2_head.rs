@@ -47,7 +47,8 @@ fn judged(outcome: &HeadOutcome<'_>) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let (mut decoder, mut other) = (Decoder::default(), ringway_bench_h2::decoder::Decoder::default());
+    let (mut decoder, mut other) =
+        (Decoder::default(), ringway_bench_h2::decoder::Decoder::default());
     let mut scratch = [0; Decoder::MIN_SCRATCH];
     let mut room = [0; LIMITS.max_head_bytes];
     // One connection, block by block; the first bit of each piece is END_STREAM.

@@ -12,7 +12,7 @@ struct Fields(Vec<(Vec<u8>, Vec<u8>, bool)>);
 impl FieldVisitor for Fields {
     fn field(&mut self, field: Field<'_>) -> bool {
         self.0.push((field.name.to_vec(), field.value.to_vec(), field.never_indexed));
-        field.value.len() % 2 == 0
+        field.value.len().is_multiple_of(2)
     }
 
     fn oversized(&mut self, bytes: usize) {

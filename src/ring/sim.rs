@@ -1,10 +1,11 @@
 //! A scripted ring: what is submitted is recorded, and completions come as the script says:
 //! late, reordered, short, failing, twice. It drives the same table, pools and futures as the
 //! real one, without a kernel. Or the polling backend carries the operations out, and the script has
-//! only the clock and the sleep ([`PolledKernel`]).
+//! only the clock and the sleep ([`polled()`]).
 
 mod kernel;
 mod polled;
+mod reins;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,7 +16,8 @@ use std::{
 };
 
 pub(crate) use kernel::{Asked, SimKernel, number_of, socket_pair};
-pub(crate) use polled::PolledKernel;
+pub(crate) use polled::polled;
+pub(crate) use reins::Reins;
 
 use super::{
     SendQueue,

@@ -8,17 +8,17 @@
 use std::{
     collections::HashMap,
     io,
+    ops::Deref,
     os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
     rc::Rc,
-    time::Duration,
 };
 
-use super::Scripted;
+use super::{Reins, Scripted};
 #[cfg(test)]
 use crate::ring::message::ControlFrame;
 use crate::ring::{
     Backend, Granted, Ring, RingConfig, SendQueue,
-    op::{OpId, Submission, Wait},
+    op::{OpId, Submission},
     receive_pool::ReceivePool,
     send_pool::SendPool,
 };
@@ -61,7 +61,7 @@ struct Held {
 /// The player's side of a scripted ring.
 #[derive(Debug)]
 pub(crate) struct SimKernel {
-    ring: Rc<Ring>,
+    reins: Reins,
     held: Vec<Held>,
     sockets: HashMap<RawFd, usize>,
 }
@@ -77,39 +77,7 @@ impl SimKernel {
         let script = Scripted::new(Rc::clone(&receive), config.queues.submissions as usize);
         let backend = Backend::Scripted(script);
         let ring = Ring::assemble(config, backend, receive, send, Granted::default());
-        Ok(Self { ring: Rc::new(ring), held: Vec::new(), sockets: HashMap::new() })
-    }
-
-    /// The ring.
-    pub(crate) fn ring(&self) -> &Rc<Ring> {
-        &self.ring
-    }
-
-    fn script<T>(&self, act: impl FnOnce(&mut Scripted) -> T) -> T {
-        match &mut self.ring.state.borrow_mut().backend {
-            Backend::Scripted(script) => act(script),
-            Backend::Kernel(_) | Backend::Poll(_) => unreachable!("made with a script"),
-        }
-    }
-
-    /// Whether no task is ready and the last turn would have put the thread to sleep.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.ring.ready.borrow().is_empty() && self.script(|script| script.slept) != Wait::Not
-    }
-
-    /// What the worker's clock shows, in nanoseconds.
-    pub(crate) fn now(&self) -> u64 {
-        self.script(|script| script.clock.as_nanos() as u64)
-    }
-
-    /// Moves the worker's clock.
-    pub(crate) fn advance(&self, by: Duration) {
-        self.script(|script| script.clock += by);
-    }
-
-    /// From now on the queue takes so many submissions per enter.
-    pub(crate) fn set_room(&self, room: usize) {
-        self.script(|script| script.room = room.max(1));
+        Ok(Self { reins: Reins::new(ring, usize::MAX), held: Vec::new(), sockets: HashMap::new() })
     }
 
     /// How full the ring says a socket is, by its descriptor.
@@ -284,20 +252,14 @@ impl SimKernel {
         self.complete(at, result);
         self.held.retain(|held| !matches!(held.submission, Submission::Close { .. }));
     }
-
-    /// Whether nothing is in flight, every buffer is home, and nothing is set aside.
-    pub(crate) fn is_clean(&self) -> bool {
-        is_clean(&self.ring)
-    }
 }
 
-/// Whether nothing is in flight in a ring, every buffer is home, and nothing is set aside.
-pub(super) fn is_clean(ring: &Ring) -> bool {
-    let receive = &ring.receive;
-    ring.in_flight() == 0
-        && ring.send.is_whole()
-        && receive.available() == receive.count()
-        && receive.aside() == 0
+impl Deref for SimKernel {
+    type Target = Reins;
+
+    fn deref(&self) -> &Reins {
+        &self.reins
+    }
 }
 
 /// Carries an operation on a file out.

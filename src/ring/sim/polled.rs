@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Scripted, kernel::is_clean};
+use super::{Reins, Scripted};
 use crate::ring::{
     Backend, Granted, Ring, RingConfig,
     op::{Completion, Kind, OpId, Submission, Wait},
@@ -67,64 +67,19 @@ impl Polled {
     }
 }
 
-/// The player's side of a scripted ring that polls.
-#[derive(Debug)]
-pub(crate) struct PolledKernel {
-    ring: Rc<Ring>,
-}
-
-impl PolledKernel {
-    /// A ring of this size. Sockets that it accepts block behind `send_buffer` bytes.
-    ///
-    /// # Errors
-    /// There is no memory for its pools, or no descriptor for it.
-    pub(crate) fn new(config: &RingConfig, send_buffer: usize) -> io::Result<Self> {
-        let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
-        let send = SendPool::new(config.send_memory)?;
-        let poll = Poll::new(MOST_ROOM as u32, &receive)?;
-        let mut script = Scripted::new(Rc::clone(&receive), config.queues.submissions as usize);
-        script.polled = Some(Polled { poll, send_buffer });
-        let backend = Backend::Scripted(script);
-        let ring = Ring::assemble(config, backend, receive, send, Granted::default());
-        Ok(Self { ring: Rc::new(ring) })
-    }
-
-    /// The ring.
-    pub(crate) fn ring(&self) -> &Rc<Ring> {
-        &self.ring
-    }
-
-    fn script<T>(&self, act: impl FnOnce(&mut Scripted) -> T) -> T {
-        match &mut self.ring.state.borrow_mut().backend {
-            Backend::Scripted(script) => act(script),
-            Backend::Kernel(_) | Backend::Poll(_) => unreachable!("made with a script"),
-        }
-    }
-
-    /// Whether no task is ready and the last turn would have put the thread to sleep.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.ring.ready.borrow().is_empty() && self.script(|script| script.slept) != Wait::Not
-    }
-
-    /// What the worker's clock shows, in nanoseconds.
-    pub(crate) fn now(&self) -> u64 {
-        self.script(|script| script.clock.as_nanos() as u64)
-    }
-
-    /// Moves the worker's clock.
-    pub(crate) fn advance(&self, by: Duration) {
-        self.script(|script| script.clock += by);
-    }
-
-    /// From now on the queue takes so many submissions per enter.
-    pub(crate) fn set_room(&self, room: usize) {
-        self.script(|script| script.room = room.clamp(1, MOST_ROOM));
-    }
-
-    /// Whether nothing is in flight, every buffer is home, and nothing is set aside.
-    pub(crate) fn is_clean(&self) -> bool {
-        is_clean(&self.ring)
-    }
+/// A scripted ring that polls. Sockets that it accepts block behind `send_buffer` bytes.
+///
+/// # Errors
+/// There is no memory for its pools, or no descriptor for it.
+pub(crate) fn polled(config: &RingConfig, send_buffer: usize) -> io::Result<Reins> {
+    let receive = ReceivePool::new(config.receive_buffers, config.receive_buffer_len)?;
+    let send = SendPool::new(config.send_memory)?;
+    let poll = Poll::new(MOST_ROOM as u32, &receive)?;
+    let mut script = Scripted::new(Rc::clone(&receive), config.queues.submissions as usize);
+    script.polled = Some(Polled { poll, send_buffer });
+    let backend = Backend::Scripted(script);
+    let ring = Ring::assemble(config, backend, receive, send, Granted::default());
+    Ok(Reins::new(ring, MOST_ROOM))
 }
 
 /// Submissions for one enter, at most.

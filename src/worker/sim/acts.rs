@@ -41,7 +41,7 @@ impl<K: Kernel> Play<K> {
             #[cfg(feature = "service")]
             _ if detail == 15 => _ = super::service::wake_late(),
             _ => match detail {
-                0..8 => self.kernel.set_room(usize::from(detail) + 1),
+                0..8 => self.kernel.reins().set_room(usize::from(detail) + 1),
                 8..12 => K::cancel_late(self),
                 _ => self.wake_all(),
             },

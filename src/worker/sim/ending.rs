@@ -13,7 +13,7 @@ const HALF_SECONDS: usize = 4_000;
 
 impl<K: Kernel> Play<K> {
     pub(super) fn end(mut self) -> Played {
-        self.kernel.set_room(64);
+        self.kernel.reins().set_room(64);
         for of in 0..self.peers.len() {
             let refusals = self.excused;
             self.peers[of].reads = true;
@@ -81,7 +81,11 @@ impl<K: Kernel> Play<K> {
             "handshakes are counted that are gone"
         );
         drop(worker);
-        assert!(kernel.is_clean(), "something was not given back: {:?}", kernel.ring());
+        assert!(
+            kernel.reins().is_clean(),
+            "something was not given back: {:?}",
+            kernel.reins().ring()
+        );
         for (of, peer) in peers.iter_mut().enumerate() {
             peer.socket = None;
             assert!(peer.is_closed(), "the socket of client {of} is left open");

@@ -39,7 +39,7 @@ mod tests;
 use std::{os::fd::OwnedFd, rc::Rc, sync::Arc, time::Duration};
 
 use super::{Command, Inbox, Worker};
-use crate::{config::Limits, ring::Ring};
+use crate::{config::Limits, ring::sim::Reins};
 use input::Input;
 use peer::Peer;
 use script::Script;
@@ -103,23 +103,8 @@ trait Kernel: Sized {
     /// A kernel, and the listener of the worker.
     fn new(setup: &Setup) -> (Self, OwnedFd);
 
-    /// The worker's ring.
-    fn ring(&self) -> &Rc<Ring>;
-
-    /// Whether the worker would sleep.
-    fn is_at_rest(&self) -> bool;
-
-    /// What the worker's clock shows, in nanoseconds.
-    fn now(&self) -> u64;
-
-    /// Moves the worker's clock.
-    fn pass(&self, time: Duration);
-
-    /// From now on the queue takes so many submissions per enter.
-    fn set_room(&self, room: usize);
-
-    /// Whether nothing is in flight and all memory is home.
-    fn is_clean(&self) -> bool;
+    /// The worker's ring, and what it waits for.
+    fn reins(&self) -> &Reins;
 
     /// Takes what was submitted. Called after every turn, and before any descriptor is opened.
     fn absorb(&mut self);
@@ -183,7 +168,7 @@ impl<K: Kernel> Play<K> {
         let Setup { window, gentle, excused, .. } = setup;
         let (limits, clients) = (setup.config.limits.clone(), Arc::clone(&setup.clients));
         let plan = setup.into_plan(&inbox, listener);
-        let worker = Worker::over(Rc::clone(kernel.ring()), plan);
+        let worker = Worker::over(Rc::clone(kernel.reins().ring()), plan);
         Self {
             kernel,
             worker,
@@ -203,7 +188,7 @@ impl<K: Kernel> Play<K> {
     /// Turns until the worker would sleep.
     fn run(&mut self) {
         for _ in 0..PATIENCE {
-            if self.step() || self.kernel.is_at_rest() {
+            if self.step() || self.kernel.reins().is_at_rest() {
                 return;
             }
         }
@@ -213,7 +198,7 @@ impl<K: Kernel> Play<K> {
     /// One turn. True if the worker has ended.
     fn step(&mut self) -> bool {
         if self.ended.is_none() {
-            self.worker.context.observer.script_clock(self.kernel.now());
+            self.worker.context.observer.script_clock(self.kernel.reins().now());
             let stepped = self.worker.step().expect("a scripted ring does not fail");
             self.ended = stepped.is_break().then_some(());
         }
@@ -222,7 +207,7 @@ impl<K: Kernel> Play<K> {
     }
 
     fn advance(&mut self, milliseconds: u64) {
-        self.kernel.pass(Duration::from_millis(milliseconds));
+        self.kernel.reins().advance(Duration::from_millis(milliseconds));
         self.elapsed += milliseconds;
         self.excused |= self.elapsed > HARMLESS_MS;
     }
@@ -233,7 +218,7 @@ impl<K: Kernel> Play<K> {
     }
 
     fn assert_bounds(&self) {
-        let (context, ring) = (&self.worker.context, self.kernel.ring());
+        let (context, ring) = (&self.worker.context, self.kernel.reins().ring());
         let pool = ring.receive_pool();
         assert!(context.occupancy.live() <= self.limits.connections_of(1), "too many connections");
         assert!(context.occupancy.handshakes() <= self.limits.handshakes, "too many handshakes");

@@ -1,12 +1,9 @@
 //! The scripted kernel of a play: it holds each operation until the input says how it goes on.
 
-use std::{os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::os::fd::OwnedFd;
 
 use super::{Input, Kernel, Peer, Play, Setup};
-use crate::ring::{
-    Ring,
-    sim::{Asked, SimKernel, socket_pair},
-};
+use crate::ring::sim::{Asked, Reins, SimKernel, socket_pair};
 
 /// How an operation can go wrong, and whether that concerns its connection: what is interrupted,
 /// or finds no buffer, is tried again.
@@ -61,28 +58,8 @@ impl Kernel for Script {
         (Self { sim, _listener: other }, listener)
     }
 
-    fn ring(&self) -> &Rc<Ring> {
-        self.sim.ring()
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.sim.is_at_rest()
-    }
-
-    fn now(&self) -> u64 {
-        self.sim.now()
-    }
-
-    fn pass(&self, time: Duration) {
-        self.sim.advance(time);
-    }
-
-    fn set_room(&self, room: usize) {
-        self.sim.set_room(room);
-    }
-
-    fn is_clean(&self) -> bool {
-        self.sim.is_clean()
+    fn reins(&self) -> &Reins {
+        &self.sim
     }
 
     fn absorb(&mut self) {

@@ -14,7 +14,6 @@ use std::{
     },
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use rustix::{
@@ -23,11 +22,11 @@ use rustix::{
 };
 
 use super::{Input, Kernel, Peer, Play, Setup};
-use crate::ring::{Ring, sim::PolledKernel};
+use crate::ring::sim::{Reins, polled};
 
 /// A ring that polls, and the address of its listener.
 pub(super) struct Sockets {
-    polled: PolledKernel,
+    polled: Reins,
     address: SocketAddr,
 }
 
@@ -42,34 +41,14 @@ impl Kernel for Sockets {
     fn new(setup: &Setup) -> (Self, OwnedFd) {
         // The window chooses between a socket that is soon full and one that seldom is.
         let send_buffer = if setup.window > 64 << 10 { 128 << 10 } else { 4 << 10 };
-        let polled = PolledKernel::new(&setup.ring, send_buffer).expect("memory and descriptors");
+        let polled = polled(&setup.ring, send_buffer).expect("memory and descriptors");
         let address = address().expect("a name");
         let listener = UnixListener::bind_addr(&address).expect("a listener");
         (Self { polled, address }, listener.into())
     }
 
-    fn ring(&self) -> &Rc<Ring> {
-        self.polled.ring()
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.polled.is_at_rest()
-    }
-
-    fn now(&self) -> u64 {
-        self.polled.now()
-    }
-
-    fn pass(&self, time: Duration) {
-        self.polled.advance(time);
-    }
-
-    fn set_room(&self, room: usize) {
-        self.polled.set_room(room);
-    }
-
-    fn is_clean(&self) -> bool {
-        self.polled.is_clean()
+    fn reins(&self) -> &Reins {
+        &self.polled
     }
 
     fn absorb(&mut self) {}
@@ -147,7 +126,7 @@ impl Kernel for Sockets {
     fn tell_queue(&self, _: &Peer) {}
 
     fn settle(play: &mut Play<Self>) {
-        let ring = Rc::clone(play.kernel.ring());
+        let ring = Rc::clone(play.kernel.reins().ring());
         for _ in 0..super::PATIENCE {
             let is_done = ring.in_flight() == 0;
             ring.turn().expect("epoll does not fail");
