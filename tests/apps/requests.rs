@@ -228,9 +228,9 @@ fn malformed_content_is_refused_and_never_an_end() {
     assert_eq!(ends.load(SeqCst), 0);
 }
 
-#[test]
-fn trailers_come_behind_chunked_content() {
-    let app = Router::new().route(
+/// Answers with the length of the content, and the trailers behind it.
+pub(crate) fn counts_content() -> Router {
+    Router::new().route(
         "/",
         post(|mut body: Body| async move {
             let (mut content, mut trailers) = (0, None);
@@ -242,8 +242,12 @@ fn trailers_come_behind_chunked_content() {
             }
             format!("{content} {trailers:?}")
         }),
-    );
-    let server = serve(app);
+    )
+}
+
+#[test]
+fn trailers_come_behind_chunked_content() {
+    let server = serve(counts_content());
     let mut client = Client::connect(&server);
     for (trailers, expected) in [
         ("", "5 None"),

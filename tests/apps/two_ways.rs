@@ -1,7 +1,7 @@
 //! Streams of HTTP/2 on which both sides speak: trailers of requests, exchanges as gRPC has them,
 //! tunnels.
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Router,
@@ -10,11 +10,11 @@ use axum::{
     http::{HeaderMap, Method},
     routing::post,
 };
-use http_body::Body as _;
 use ringway::config::Config;
 
 use super::{
     http2::{client, collect, request},
+    requests::counts_content,
     server::{configured, serve},
 };
 
@@ -27,20 +27,7 @@ fn echo() -> Router {
 
 #[test]
 fn trailers_of_a_request_reach_the_application() {
-    let app = Router::new().route(
-        "/",
-        post(|mut body: Body| async move {
-            let (mut content, mut trailers) = (0, None);
-            while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                match frame.unwrap().into_data() {
-                    Ok(data) => content += data.len(),
-                    Err(frame) => trailers = frame.into_trailers().ok(),
-                }
-            }
-            format!("{content} {trailers:?}")
-        }),
-    );
-    let server = serve(app);
+    let server = serve(counts_content());
     client(&server, |mut sender| async move {
         for (content, trailing) in [(0, 1), (5, 1), (40_000, 3), (5, 0)] {
             let (answer, mut stream) =

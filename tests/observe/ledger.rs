@@ -5,6 +5,7 @@ use std::{fs, io::Write, sync::Arc};
 use ringway::{
     config::KtlsMode,
     observe::{Anatomy, Carried, Flow, Route},
+    server::RunningServer,
 };
 
 use rustls::ClientConfig;
@@ -56,19 +57,24 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// A client of HTTP/2, with windows of 2^31-1 for each stream, and nearly that for all together.
+fn connect_h2(server: &RunningServer) -> Client {
+    let mut tls = ClientConfig::clone(&tls_config());
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client = Client::connect(server.addresses()[0].port(), &Arc::new(tls));
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(&frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
+    client.send(&frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
+    client
+}
+
 /// Over HTTP/2 content is sealed from where it lies too, but for what is short: that is copied behind
 /// its head.
 #[test]
 fn the_ledger_is_exact_for_http2() {
     let folder = folder();
     let server = start(folder.path(), |config| config.limits.file_cache_max_file = 1 << 20);
-    let mut tls = ClientConfig::clone(&tls_config());
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let mut client = Client::connect(server.addresses()[0].port(), &Arc::new(tls));
-    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    // Windows of 2^31-1 for each stream, and nearly that for all together.
-    client.send(&frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
-    client.send(&frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
+    let mut client = connect_h2(&server);
     let mut received = 0;
     for (number, path) in ["/mib.bin", "/index.html", "/mib.bin"].iter().enumerate() {
         let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
@@ -104,12 +110,7 @@ fn answers_of_one_client_leave_together() {
     let folder = folder();
     fs::write(folder.path().join("small.txt"), vec![b's'; 1000]).unwrap();
     let server = start(folder.path(), |_| {});
-    let mut tls = ClientConfig::clone(&tls_config());
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let mut client = Client::connect(server.addresses()[0].port(), &Arc::new(tls));
-    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    client.send(&frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
-    client.send(&frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
+    let mut client = connect_h2(&server);
     let submissions =
         || server.anatomy().workers[0].as_ref().expect("the worker answers").ring.submissions;
     let mut stream = 1;
