@@ -43,7 +43,9 @@ pub struct LayerTimes {
 }
 
 impl LayerTimes {
-    const NONE: Self = Self { layers: [0; OF_A_REQUEST], nanoseconds: [0; OF_A_REQUEST], count: 0 };
+    /// No layer was polled.
+    pub(crate) const NONE: Self =
+        Self { layers: [0; OF_A_REQUEST], nanoseconds: [0; OF_A_REQUEST], count: 0 };
 
     /// Whether no layer was polled.
     pub fn is_empty(&self) -> bool {

@@ -64,6 +64,16 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// A request that is not for a pool.
+    pub(crate) const NOWHERE: Self = Self {
+        proxied: false,
+        server: PassedTo(0),
+        tries: 0,
+        reused: false,
+        answered: false,
+        reason: "",
+    };
+
     /// A request for a pool, which has got to no server.
     pub(crate) fn proxied() -> Self {
         Self { proxied: true, ..Self::default() }

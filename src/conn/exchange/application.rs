@@ -18,7 +18,10 @@ use super::{
     found::Finding,
     handed::{Borrower, map_of},
     reply::Given,
-    streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead},
+    streamed::{
+        Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
+        StreamedHead,
+    },
 };
 use crate::{
     conn::{Context, client, sites::Served},
@@ -333,6 +336,28 @@ impl Responder for Answering {
         }
     }
 
+    fn content(&mut self) -> Option<&mut dyn ResponseContent> {
+        Some(self)
+    }
+
+    fn report(&self) -> Report {
+        let wants_content = self.feeder.as_ref().is_some_and(Feeder::is_wanted);
+        let waits = match &self.finding {
+            Some(_) => Stage::Process,
+            None if wants_content => Stage::Body,
+            None => Stage::Waiting,
+        };
+        Report {
+            works: Some(Stage::Handler),
+            waits: Some(waits),
+            endpoint: self.endpoint,
+            layers: self.layers,
+            ..Report::NOTHING
+        }
+    }
+}
+
+impl ResponseContent for Answering {
     fn poll_chunk(
         &mut self,
         _: &mut task::Context<'_>,
@@ -360,27 +385,6 @@ impl Responder for Answering {
         Poll::Pending
     }
 
-    fn works(&self) -> Option<Stage> {
-        Some(Stage::Handler)
-    }
-
-    fn waits(&self) -> Option<Stage> {
-        let wants_content = self.feeder.as_ref().is_some_and(Feeder::is_wanted);
-        Some(match &self.finding {
-            Some(_) => Stage::Process,
-            None if wants_content => Stage::Body,
-            None => Stage::Waiting,
-        })
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        self.endpoint
-    }
-
-    fn layers(&self) -> LayerTimes {
-        self.layers
-    }
-
     fn take_trailers(&mut self) -> Fields {
         match self.trailers.take() {
             Some(mut trailers) => {
@@ -390,6 +394,13 @@ impl Responder for Answering {
             }
             None => Fields::None,
         }
+    }
+
+    /// An application that is not polled makes nothing, and nobody else waits for it.
+    fn take_ahead(&mut self) {}
+
+    fn relay(&mut self) -> Option<&mut dyn Relay> {
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use http::HeaderMap;
 
 use super::{
     Decided, KeptAsked, Lookups, Reply, decide, find_out,
-    streamed::{Answered, Failure, Intake, Responder},
+    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent},
 };
 use crate::{
     conn::{Context, sites::Act},
@@ -100,5 +100,13 @@ impl Responder for Found {
         _: &mut Intake,
     ) -> Poll<Result<Answered, Failure>> {
         self.finding.poll(&self.context, cx)
+    }
+
+    fn content(&mut self) -> Option<&mut dyn ResponseContent> {
+        None
+    }
+
+    fn report(&self) -> Report {
+        Report::NOTHING
     }
 }

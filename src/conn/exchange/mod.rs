@@ -27,23 +27,36 @@ pub(super) use decide::{Decided, Passage, decide, find_out, guard};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
 pub(super) use streamed::{
-    Answered, EachField, Failure, Fields, Incoming, Intake, Responder, StreamedHead,
+    Answered, EachField, Failure, Fields, Incoming, Intake, Responder, ResponseContent,
+    StreamedHead,
 };
 
 use std::rc::Rc;
 
-use super::{Context, guard::Verification, sites::Served};
+use super::{guard::Verification, sites::Served};
+use crate::{parse::Method, respond::Status};
 use verified::Verified;
 
-/// A responder of a route that begins once these credentials are found right, if they are to be checked.
+/// What answers a request under a route, now that its responder has begun: the responder behind a check
+/// of credentials, if they are to be checked.
+///
+/// # Errors
+/// What the client gets instead of a responder that could not begin.
 pub(super) fn behind(
-    context: &Rc<Context>,
+    coming: Coming<'_>,
     served: &Rc<Served>,
     verification: Option<Verification>,
-    responder: Box<dyn Responder>,
-) -> Box<dyn Responder> {
-    match verification {
-        Some(verification) => Box::new(Verified::new(context, served, verification, responder)),
-        None => responder,
+    begun: Result<Box<dyn Responder>, Status>,
+) -> Result<Box<dyn Responder>, Box<Reply<'static>>> {
+    let Coming { context, asked, .. } = coming;
+    match (begun, verification) {
+        (Ok(responder), None) => Ok(responder),
+        (Ok(responder), Some(verification)) => {
+            Ok(Box::new(Verified::new(context, served, verification, responder)))
+        }
+        (Err(status), _) => {
+            let reply = Reply::failure(context, served, status);
+            Err(Box::new(if asked.method == Method::Head { reply.head_only() } else { reply }))
+        }
     }
 }

@@ -12,7 +12,9 @@ use super::{
     begin::{About, Coming},
     found::{Finding, Found, among_files, for_file},
     reply::Given,
-    streamed::{Answered, Failure, Incoming, Intake, Responder, each_line},
+    streamed::{
+        Answered, Failure, Incoming, Intake, Report, Responder, ResponseContent, each_line,
+    },
 };
 use crate::{
     conn::Context,
@@ -218,18 +220,16 @@ impl Responder for Later {
         finding.poll(context, cx)
     }
 
-    fn works(&self) -> Option<Stage> {
-        Some(Stage::Handler)
+    fn content(&mut self) -> Option<&mut dyn ResponseContent> {
+        None
     }
 
-    fn waits(&self) -> Option<Stage> {
-        match self.state {
-            State::Making(..) => Some(Stage::Waiting),
-            State::Finding(_) => Some(Stage::Process),
-        }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        self.endpoint
+    fn report(&self) -> Report {
+        let waits = match self.state {
+            State::Making(..) => Stage::Waiting,
+            State::Finding(_) => Stage::Process,
+        };
+        let (works, waits) = (Some(Stage::Handler), Some(waits));
+        Report { works, waits, endpoint: self.endpoint, ..Report::NOTHING }
     }
 }

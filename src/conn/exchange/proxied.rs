@@ -6,10 +6,13 @@ use std::{
     task::{self, Poll},
 };
 
-use super::streamed::{Answered, Failure, Fields, Incoming, Intake, Responder, StreamedHead};
+use super::streamed::{
+    Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
+    StreamedHead,
+};
 use crate::{
     conn::{Context, client},
-    observe::{ConnectionClock, Passed, Stage, Why},
+    observe::{ConnectionClock, Stage, Why},
     parse::{BodyLength, Version, response::ResponseError},
     respond::{
         Status,
@@ -237,45 +240,58 @@ impl Responder for Proxied {
         })
     }
 
-    /// `between` and `tunnel_idle` of the pool.
-    fn limits_silence(&self) -> bool {
-        true
+    fn content(&mut self) -> Option<&mut dyn ResponseContent> {
+        Some(self)
     }
 
-    fn passed(&self) -> Passed {
+    fn report(&self) -> Report {
+        let waits = match self.exchange.waits() {
+            Waits::Client => Stage::Body,
+            Waits::Line => Stage::Queue,
+            Waits::Connect => Stage::Connect,
+            Waits::Head => Stage::Upstream,
+            Waits::Content => Stage::UpstreamBody,
+        };
         let mut passed = self.exchange.passed();
         if let Some(reason) = self.failed {
             passed.reason = reason.name();
         }
-        passed
+        Report {
+            waits: Some(waits),
+            passed,
+            proxy_error: self.failed.filter(|_| self.pool.tells_reasons()).map(Reason::name),
+            // By `between` and `tunnel_idle` of the pool.
+            limits_silence: true,
+            answers_half_closed: true,
+            ..Report::NOTHING
+        }
     }
+}
 
-    fn answers_half_closed(&self) -> bool {
-        true
-    }
-
-    fn proxy_error(&self) -> Option<&'static str> {
-        self.failed.filter(|_| self.pool.tells_reasons()).map(Reason::name)
+impl ResponseContent for Proxied {
+    fn poll_chunk(
+        &mut self,
+        _: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>> {
+        let polled = self.exchange.poll_chunk(intake);
+        polled.map(|next| next.map(|chunk| chunk.map_err(|reason| self.failed(reason))))
     }
 
     fn take_trailers(&mut self) -> Fields {
         Fields::Lines(self.exchange.take_trailers().into_boxed_slice())
     }
 
-    fn waits(&self) -> Option<Stage> {
-        Some(match self.exchange.waits() {
-            Waits::Client => Stage::Body,
-            Waits::Line => Stage::Queue,
-            Waits::Connect => Stage::Connect,
-            Waits::Head => Stage::Upstream,
-            Waits::Content => Stage::UpstreamBody,
-        })
-    }
-
     fn take_ahead(&mut self) {
         self.exchange.take_ahead();
     }
 
+    fn relay(&mut self) -> Option<&mut dyn Relay> {
+        Some(self)
+    }
+}
+
+impl Relay for Proxied {
     fn relays(&mut self) -> Option<u64> {
         self.exchange.relays()
     }
@@ -286,14 +302,5 @@ impl Responder for Proxied {
     ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
         let polled = self.exchange.poll_relay(memory);
         polled.map(|received| received.map_err(|reason| self.failed(reason)))
-    }
-
-    fn poll_chunk(
-        &mut self,
-        _: &mut task::Context<'_>,
-        intake: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>> {
-        let polled = self.exchange.poll_chunk(intake);
-        polled.map(|next| next.map(|chunk| chunk.map_err(|reason| self.failed(reason))))
     }
 }

@@ -12,7 +12,7 @@ use std::task::{self, Poll};
 
 use super::Reply;
 use crate::{
-    observe::{Endpoint, LayerTimes, Passed, Stage, Why},
+    observe::{Endpoint, LayerTimes, Passed, RequestClock, Stage, Why},
     parse::{BodyLength, Version},
     respond::Status,
     ring::{Chunk, ReadInto},
@@ -20,10 +20,15 @@ use crate::{
 
 /// What makes the answer to one request. Dropping it ends the exchange: the answer is complete, or
 /// the client has left.
+///
+/// No method has a default, here nor in [`ResponseContent`], so that a responder around another one
+/// forwards all of it or does not compile. Such a wrapper gives out the inner content as it is, or
+/// wraps it, and changes single facts of the inner [`Report`].
 pub(in crate::conn) trait Responder {
     /// Polls for the head of the answer, by the task of the connection. Interim heads (a status below
-    /// 200, but 101) may come before the final one, where [`Incoming::version`] is HTTP/1.1. Futures of the ring wake
-    /// that task; others need [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes nobody.
+    /// 200, but 101) may come before the final one, where [`Incoming::version`] is HTTP/1.1. Futures of
+    /// the ring wake that task; others need [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes
+    /// nobody.
     ///
     /// Deadlines other than the client's are the responder's own
     /// ([`Ring::poll_until`](crate::ring::Ring::poll_until)).
@@ -33,81 +38,105 @@ pub(in crate::conn) trait Responder {
         intake: &mut Intake,
     ) -> Poll<Result<Answered, Failure>>;
 
+    /// The content behind a head that was [`Answered::Streamed`]. None: every answer is whole.
+    fn content(&mut self) -> Option<&mut dyn ResponseContent>;
+
+    /// How the exchange stands. Asked for before and behind each poll.
+    fn report(&self) -> Report;
+}
+
+/// The content of an answer as it is made.
+pub(in crate::conn) trait ResponseContent {
     /// Polls for the next content: never an empty chunk; None at its end. It is polled only while
-    /// the client takes what came before. A whole answer has no content besides.
+    /// the client takes what came before.
     fn poll_chunk(
         &mut self,
-        _cx: &mut task::Context<'_>,
-        _intake: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>> {
-        Poll::Ready(None)
-    }
+        cx: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>>;
 
-    /// Bytes of content that are still to come, if what arrives next of them can be received straight into
-    /// memory that it is sent from. Asked before each poll for a chunk, and only where content goes on as
-    /// it is; else chunks bring it.
-    fn relays(&mut self) -> Option<u64> {
-        None
-    }
+    /// The trailer fields, once the content has ended. Asked for once.
+    fn take_trailers(&mut self) -> Fields;
+
+    /// The client does not take what it was given: what comes next may be taken into memory, within bounds,
+    /// so that its maker is done with it. The current task is woken to call this again.
+    fn take_ahead(&mut self);
+
+    /// A source whose content can be received into the memory that it is sent from. Asked before each
+    /// chunk, and only where content leaves unchanged.
+    fn relay(&mut self) -> Option<&mut dyn Relay>;
+}
+
+/// Content that is received from another connection into the memory that it is sent from.
+pub(in crate::conn) trait Relay {
+    /// Bytes of content that are still to come, if what arrives next of them can be received so; else
+    /// chunks bring it.
+    fn relays(&mut self) -> Option<u64>;
 
     /// Receives into such memory, which it takes at the first call: None if nothing has arrived, else the
     /// memory and how many bytes are in it, at least one.
     fn poll_relay(
         &mut self,
-        _memory: &mut Option<ReadInto>,
-    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
-        Poll::Ready(Ok(None))
-    }
+        memory: &mut Option<ReadInto>,
+    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>>;
+}
 
-    /// The client does not take what it was given: what comes next may be taken into memory, within bounds,
-    /// so that its maker is done with it. The current task is woken to call this again.
-    fn take_ahead(&mut self) {}
-
+/// What a responder reports of its exchange.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conn) struct Report {
     /// The stage that polls of the responder belong to; None: they are not distinguished from waits.
-    fn works(&self) -> Option<Stage> {
-        None
-    }
-
-    /// The endpoint of an application that answers, as far as it is known.
-    fn endpoint(&self) -> Endpoint {
-        Endpoint::UNNAMED
-    }
-
-    /// What the access log says of a request that is passed on.
-    fn passed(&self) -> Passed {
-        Passed::default()
-    }
-
-    /// The own times of an application's layers until now.
-    fn layers(&self) -> LayerTimes {
-        LayerTimes::default()
-    }
-
+    pub(in crate::conn) works: Option<Stage>,
     /// The stage that a wait for the head, or for more content, belongs to; None: the present one.
-    fn waits(&self) -> Option<Stage> {
-        None
-    }
-
+    pub(in crate::conn) waits: Option<Stage>,
+    /// The endpoint of an application that answers, as far as it is known.
+    pub(in crate::conn) endpoint: Endpoint,
+    /// The own times of an application's layers until now.
+    pub(in crate::conn) layers: LayerTimes,
+    /// What the access log says of a request that is passed on.
+    pub(in crate::conn) passed: Passed,
+    /// Why there is no answer, for the client, in a word of RFC 9209 section 2.3.
+    pub(in crate::conn) proxy_error: Option<&'static str>,
     /// Whether the responder itself bounds the time for which neither side of a two-way exchange
     /// sends anything. Else the protocol does, by `stream_idle`.
-    fn limits_silence(&self) -> bool {
-        false
-    }
-
+    pub(in crate::conn) limits_silence: bool,
     /// Whether the request is answered although the client has ended its side with close_notify: it
     /// may still read (RFC 8446 section 6.1). Else that ends the exchange.
-    fn answers_half_closed(&self) -> bool {
-        false
-    }
+    pub(in crate::conn) answers_half_closed: bool,
+}
 
-    /// Why there is no answer, for the client, in a word of RFC 9209 section 2.3.
-    fn proxy_error(&self) -> Option<&'static str> {
-        None
-    }
+impl Report {
+    /// There is nothing to say of the exchange.
+    pub(super) const NOTHING: Self = Self {
+        works: None,
+        waits: None,
+        endpoint: Endpoint::UNNAMED,
+        layers: LayerTimes::NONE,
+        passed: Passed::NOWHERE,
+        proxy_error: None,
+        limits_silence: false,
+        answers_half_closed: false,
+    };
 
-    /// The trailer fields, once the content has ended. Asked for once.
-    fn take_trailers(&mut self) -> Fields {
-        Fields::None
+    /// Enters what is recorded of the exchange.
+    pub(in crate::conn) fn record(&self, clock: &mut RequestClock) {
+        clock.of(self.endpoint);
+        clock.layers(&self.layers);
+        clock.passed(self.passed);
+    }
+}
+
+impl dyn Responder + '_ {
+    /// Polls for the next content of a streamed answer, as [`ResponseContent::poll_chunk`]. A responder
+    /// that streams an answer without content to it is a defect: the answer breaks off.
+    pub(in crate::conn) fn poll_chunk(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> Poll<Option<Result<Chunk, Failure>>> {
+        match self.content() {
+            Some(content) => content.poll_chunk(cx, intake),
+            None => Poll::Ready(Some(Err(Failure::NO_CONTENT))),
+        }
     }
 }
 
@@ -192,6 +221,12 @@ pub(in crate::conn) struct Failure {
     pub(in crate::conn) status: Status,
     /// The reason that is counted.
     pub(in crate::conn) why: Why,
+}
+
+impl Failure {
+    /// A responder streams an answer and has no content for it.
+    pub(in crate::conn) const NO_CONTENT: Self =
+        Self { status: Status::InternalServerError, why: Why::ServerDefect };
 }
 
 /// The content of a request on its way from the protocol to the responder: one piece at most.

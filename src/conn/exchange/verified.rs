@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     decide::refusal,
-    streamed::{Answered, Failure, Fields, Intake, Responder},
+    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent},
 };
 use crate::{
     conn::{
@@ -17,10 +17,9 @@ use crate::{
         guard::{Refused, Verification},
         sites::Served,
     },
-    observe::{Endpoint, LayerTimes, Passed, Stage, Why},
+    observe::{Stage, Why},
     parse::Method,
     respond::Status,
-    ring::{Chunk, ReadInto},
 };
 
 /// A responder behind a check of credentials. Until that is done the responder is not polled, and does
@@ -91,66 +90,21 @@ impl Responder for Verified {
         self.inner.poll_head(cx, intake)
     }
 
-    fn poll_chunk(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        intake: &mut Intake,
-    ) -> Poll<Option<Result<Chunk, Failure>>> {
+    fn content(&mut self) -> Option<&mut dyn ResponseContent> {
         // A refusal is whole.
-        if self.refused { Poll::Ready(None) } else { self.inner.poll_chunk(cx, intake) }
+        self.inner.content()
     }
 
-    fn take_ahead(&mut self) {
-        if !self.refused {
-            self.inner.take_ahead();
+    fn report(&self) -> Report {
+        let inner = self.inner.report();
+        let Report { limits_silence, answers_half_closed, .. } = inner;
+        if self.refused {
+            return Report { limits_silence, answers_half_closed, ..Report::NOTHING };
         }
-    }
-
-    fn relays(&mut self) -> Option<u64> {
-        if self.refused { None } else { self.inner.relays() }
-    }
-
-    fn poll_relay(
-        &mut self,
-        memory: &mut Option<ReadInto>,
-    ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>> {
-        self.inner.poll_relay(memory)
-    }
-
-    fn waits(&self) -> Option<Stage> {
-        if self.verification.is_some() { Some(Stage::Process) } else { self.inner.waits() }
-    }
-
-    fn works(&self) -> Option<Stage> {
-        if self.verification.is_some() || self.refused { None } else { self.inner.works() }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        if self.refused { Endpoint::UNNAMED } else { self.inner.endpoint() }
-    }
-
-    fn passed(&self) -> Passed {
-        if self.refused { Passed::default() } else { self.inner.passed() }
-    }
-
-    fn layers(&self) -> LayerTimes {
-        self.inner.layers()
-    }
-
-    fn answers_half_closed(&self) -> bool {
-        self.inner.answers_half_closed()
-    }
-
-    fn proxy_error(&self) -> Option<&'static str> {
+        if self.verification.is_none() {
+            return inner;
+        }
         // A check that did not end in time is no failure of a server.
-        if self.verification.is_some() || self.refused { None } else { self.inner.proxy_error() }
-    }
-
-    fn limits_silence(&self) -> bool {
-        !self.refused && self.inner.limits_silence()
-    }
-
-    fn take_trailers(&mut self) -> Fields {
-        if self.refused { Fields::None } else { self.inner.take_trailers() }
+        Report { works: None, waits: Some(Stage::Process), proxy_error: None, ..inner }
     }
 }

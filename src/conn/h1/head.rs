@@ -161,17 +161,13 @@ pub(super) fn examine<'l>(
         Decided::Ready(reply) => Examined::Decided(framing, reply),
         Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(asked), want),
         Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
-        Decided::Streamed(served) => match begin(coming, about, &served) {
-            Ok(responder) => {
-                let responder = behind(context, &served, verification, responder);
-                Examined::Streamed(framing, served, responder)
+        Decided::Streamed(served) => {
+            let begun = begin(coming, about, &served);
+            match behind(coming, &served, verification, begun) {
+                Ok(responder) => Examined::Streamed(framing, served, responder),
+                Err(reply) => Examined::Decided(framing, *reply),
             }
-            Err(status) => {
-                let reply = Reply::failure(context, &served, status);
-                let reply = if framing.to_head { reply.head_only() } else { reply };
-                Examined::Decided(framing, reply)
-            }
-        },
+        }
     })
 }
 

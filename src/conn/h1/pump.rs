@@ -22,7 +22,7 @@ use crate::{
     close::Ending,
     conn::{
         Context, Session,
-        exchange::{Fields, Intake, Responder},
+        exchange::{Fields, Intake},
         sites::Terms,
         why,
     },
@@ -74,12 +74,14 @@ enum Event<T> {
 }
 
 impl Pump {
+    /// A responder that `answers_half_closed` answers a client that has ended its side.
+    ///
     /// # Errors
     /// 413 if the content is stated to be too long.
     pub(super) fn new(
         framing: &Framing,
         terms: &Rc<Terms>,
-        responder: &dyn Responder,
+        answers_half_closed: bool,
     ) -> Result<Self, Stop> {
         let timeouts = &terms.timeouts;
         let limit = terms.limits.body_bytes;
@@ -97,7 +99,7 @@ impl Pump {
             waited: 0,
             tunnel: false,
             terms: Rc::clone(terms),
-            answers_half_closed: responder.answers_half_closed(),
+            answers_half_closed,
             half_closed: false,
         })
     }

@@ -6,7 +6,7 @@ use super::{Stop, pump::Pump, slow::while_slow};
 use crate::{
     conn::{
         Context, Session,
-        exchange::{Failure, Responder},
+        exchange::{Failure, Responder, ResponseContent},
         session::{ended_by_write, while_held_up},
     },
     ring::Socket,
@@ -28,8 +28,11 @@ pub(super) async fn relay(
     let memory =
         while_slow(context, reader, responder, pin!(writer.relay_memory(socket, rest))).await;
     let mut memory = Some(memory.map_err(|error| Stop::Close(ended_by_write(clock, &error)))?);
+    let Some(source) = responder.content().and_then(ResponseContent::relay) else {
+        return Ok(Err(Failure::NO_CONTENT));
+    };
     let received =
-        pump.drive(context, socket, session, |_, _| responder.poll_relay(&mut memory)).await?;
+        pump.drive(context, socket, session, |_, _| source.poll_relay(&mut memory)).await?;
     let (memory, count) = match received {
         Ok(Some(received)) => received,
         Ok(None) => return Ok(Ok(0)),

@@ -23,8 +23,11 @@ pub(super) async fn while_slow<T>(
     let mut sent = pin!(while_held_up(reader, sent));
     poll_fn(|cx| {
         let polled = sent.as_mut().poll(cx);
-        if polled.is_pending() && context.ring.poll_until(slow_at).is_ready() {
-            responder.take_ahead();
+        if polled.is_pending()
+            && context.ring.poll_until(slow_at).is_ready()
+            && let Some(content) = responder.content()
+        {
+            content.take_ahead();
         }
         polled
     })

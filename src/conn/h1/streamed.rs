@@ -20,7 +20,7 @@ use crate::{
     close::Ending,
     conn::{
         Context, Session,
-        exchange::{Answered, Failure, Reply, Responder, StreamedHead},
+        exchange::{Answered, Failure, Fields, Reply, Responder, ResponseContent, StreamedHead},
         session::{ended_by_write, while_held_up},
         sites::Served,
     },
@@ -90,9 +90,10 @@ pub(super) async fn answer(
     begun: Begun,
 ) -> Result<bool, Stop> {
     let Begun { framing, served, mut responder, last } = begun;
-    clock.of(responder.endpoint());
-    clock.enter(responder.works().unwrap_or(Stage::Process));
-    let pump = Pump::new(&framing, &served.terms, &*responder)?;
+    let report = responder.report();
+    clock.of(report.endpoint);
+    clock.enter(report.works.unwrap_or(Stage::Process));
+    let pump = Pump::new(&framing, &served.terms, report.answers_half_closed)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
     let persists = exchange.answer(&mut *responder, last).await?;
     // What the responder holds is let go before the connection waits for anything else.
@@ -104,15 +105,16 @@ pub(super) async fn answer(
 impl Exchange<'_> {
     async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
         let Self { context, socket, session, pump, clock, .. } = self;
-        let mut stage = responder.works();
+        let mut stage = responder.report().works;
         let head = loop {
             let head = pump
                 .drive(context, socket, session, |cx, intake| {
-                    enter(clock, &mut stage, responder.works());
+                    enter(clock, &mut stage, responder.report().works);
                     let polled = responder.poll_head(cx, intake);
                     if polled.is_pending() {
-                        clock.passed(responder.passed());
-                        enter(clock, &mut stage, responder.waits());
+                        let report = responder.report();
+                        clock.passed(report.passed);
+                        enter(clock, &mut stage, report.waits);
                     }
                     polled
                 })
@@ -126,9 +128,8 @@ impl Exchange<'_> {
                 head => break head,
             }
         };
-        clock.of(responder.endpoint());
-        clock.layers(&responder.layers());
-        clock.passed(responder.passed());
+        let report = responder.report();
+        report.record(clock);
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         let persists = persists && !self.pump.is_half_closed();
         // Whether a client that was not sent 100 sends its content now nobody knows.
@@ -140,7 +141,7 @@ impl Exchange<'_> {
         let head = match head {
             Ok(Answered::Streamed(head)) => head,
             Ok(Answered::Whole(reply)) => return self.send_whole(*reply, persists).await,
-            Err(failure) => return self.fail(failure, responder.proxy_error(), persists).await,
+            Err(failure) => return self.fail(failure, report.proxy_error, persists).await,
         };
         let (mut delimited, persists) = self.delimited(&head, persists);
         if head.status == 101 {
@@ -153,7 +154,7 @@ impl Exchange<'_> {
             Err(stop) => Err(stop),
         };
         let Self { session, clock, socket, .. } = self;
-        clock.passed(responder.passed());
+        responder.report().record(clock);
         let (kernel, moved) = (session.writer.is_kernel(), session.writer.take_moved());
         session.clock.answered(clock, head.status, kernel, moved);
         match sent {
@@ -299,14 +300,14 @@ impl Exchange<'_> {
             let as_it_is = matches!(delimited, Delimited::Length(_));
             let next = pump
                 .drive(context, socket, session, |cx, intake| {
-                    if as_it_is && let Some(rest) = responder.relays() {
+                    if as_it_is && let Some(rest) = relays(responder) {
                         return Poll::Ready(Next::Relay(rest));
                     }
-                    enter(clock, &mut stage, responder.works());
+                    enter(clock, &mut stage, responder.report().works);
                     let polled = responder.poll_chunk(cx, intake);
                     polls += 1;
                     if polled.is_pending() && polls > 1 {
-                        enter(clock, &mut stage, responder.waits());
+                        enter(clock, &mut stage, responder.report().waits);
                     }
                     polled.map(Next::Chunk)
                 })
@@ -406,7 +407,9 @@ impl Exchange<'_> {
             return Ok(());
         }
         let mut end = b"0\r\n".to_vec();
-        responder.take_trailers().each(|name, value| {
+        let content = responder.content();
+        let trailers = content.map_or(Fields::None, ResponseContent::take_trailers);
+        trailers.each(|name, value| {
             for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
                 end.extend_from_slice(piece);
             }
@@ -431,6 +434,11 @@ impl Exchange<'_> {
             stop @ Stop::Close(_) => stop,
         }
     }
+}
+
+/// Bytes that are still to come of content that is received into the memory that it is sent from.
+fn relays(responder: &mut dyn Responder) -> Option<u64> {
+    responder.content()?.relay()?.relays()
 }
 
 /// Enters the stage of a wait, unless the request is in it already.

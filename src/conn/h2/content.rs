@@ -151,7 +151,7 @@ impl Connection<'_> {
         let silent = exchange.is_two_way
             && (stream.remote_open || exchange.tunnel)
             && !exchange.has_chunk()
-            && !exchange.responder.limits_silence();
+            && !exchange.responder.report().limits_silence;
         let limit = stream.terms.timeouts.stream_idle.as_millis() as u64;
         silent.then(|| exchange.moved_at.saturating_add(limit))
     }

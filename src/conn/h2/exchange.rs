@@ -165,21 +165,19 @@ impl Exchange {
 
     /// The endpoint of an application that answers.
     pub(super) fn endpoint(&self) -> Endpoint {
-        self.responder.endpoint()
+        self.responder.report().endpoint
     }
 
     /// Polls the responder in a lane. Returns its deadline too, `u64::MAX` for none.
     fn poll(&mut self, ring: &Ring, lane: u16, clock: &mut RequestClock) -> (Made, u64) {
-        if let Some(works) = self.responder.works() {
+        if let Some(works) = self.responder.report().works {
             clock.enter(works);
             self.waits = None;
         }
         let mut waker = self.waker.take();
         let polled = ring.in_lane(lane, &mut waker, || self.poll_step());
         self.waker = waker;
-        clock.of(self.responder.endpoint());
-        clock.layers(&self.responder.layers());
-        clock.passed(self.responder.passed());
+        self.responder.report().record(clock);
         polled
     }
 
@@ -278,7 +276,7 @@ impl Connection<'_> {
     fn note_wait(&mut self, slot: Slot) -> Result<(), Stop> {
         let stream = self.streams.at(slot)?;
         if let Some(exchange) = &mut stream.exchange
-            && let waits @ Some(stage) = exchange.responder.waits()
+            && let waits @ Some(stage) = exchange.responder.report().waits
             && exchange.waits != waits
         {
             exchange.waits = waits;
@@ -386,7 +384,7 @@ impl Connection<'_> {
         let reply = Reply::failure(context, &exchange.served, status);
         context.count(|counts| counts.refused += 1);
         stream.clock.refused(why);
-        let reply = reply.with_proxy_error(exchange.responder.proxy_error());
+        let reply = reply.with_proxy_error(exchange.responder.report().proxy_error);
         self.send_whole(slot, reply, why)
     }
 

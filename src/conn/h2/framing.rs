@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     conn::{
-        exchange::{Failure, StreamedHead},
+        exchange::{Failure, Fields, ResponseContent, StreamedHead},
         sites::Served,
     },
     hpack::BlockWriter,
@@ -76,7 +76,8 @@ impl Connection<'_> {
             self.context.warn(&"less content was given than had been promised");
             return self.cut(slot, Why::ServerError);
         }
-        let trailers = exchange.responder.take_trailers();
+        let content = exchange.responder.content();
+        let trailers = content.map_or(Fields::None, ResponseContent::take_trailers);
         let mut room = 0;
         trailers.each(|name, value| room += name.len() + value.len() + MOST_FOR_A_FIELD);
         let end = if room == 0 {

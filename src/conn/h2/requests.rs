@@ -187,7 +187,7 @@ impl Connection<'_> {
         };
         // What the responder waits for wakes it alone.
         let mut waker = None;
-        let (served, responder) = match decided {
+        let (served, begun) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
                 return Ok(Examined::Wants(facts, KeptAsked::new(asked), want));
@@ -199,13 +199,9 @@ impl Connection<'_> {
                 (served, begun)
             }
         };
-        let responder = match responder {
-            Ok(responder) => behind(context, &served, verification, responder),
-            Err(status) => {
-                let reply = Reply::failure(context, &served, status);
-                let reply = if to_head { reply.head_only() } else { reply };
-                return Ok(Examined::Decided(facts, reply));
-            }
+        let responder = match behind(coming, &served, verification, begun) {
+            Ok(responder) => responder,
+            Err(reply) => return Ok(Examined::Decided(facts, *reply)),
         };
         let Some(held) = Held::take(context, EXCHANGE_BYTES) else {
             let refusal = refused(Status::ServiceUnavailable, to_head);
