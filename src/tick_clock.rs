@@ -114,6 +114,7 @@ impl TickClock {
         let begun = self.window.replace(reading);
         let nanoseconds = u128::from(reading.nanoseconds.saturating_sub(begun.nanoseconds));
         let ticks = u128::from(reading.ticks.wrapping_sub(begun.ticks));
+        // Zero is no pace: the clock is read until the next window.
         let pace = (nanoseconds << 32).checked_div(ticks).unwrap_or(0);
         let pace = u64::try_from(pace).ok().filter(|pace| *pace <= SLOWEST).unwrap_or(0);
         let differs = pace.abs_diff(self.measured.replace(pace));

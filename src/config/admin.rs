@@ -201,6 +201,7 @@ impl ObserveOptions {
                 let problem = "there is no admin listener";
                 return Err(ConfigError::new(guard, problem, "give its address by admin"));
             }
+            // A listener with its guard, or neither.
             _ => {}
         }
         if let Some(ca) = &self.admin_client_ca

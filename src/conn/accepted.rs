@@ -50,6 +50,7 @@ impl Accepted {
 
     /// Takes what came behind the header, and gives its buffer back.
     pub(super) fn take_early(&mut self) -> Vec<u8> {
+        // `announced` has found its start within the lease.
         let early = self.early.take();
         early.map_or_else(Vec::new, |(lease, from)| lease.get(from..).unwrap_or(&[]).to_vec())
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::Demand,
     files::{Pool, Stores},
-    observe::{Counts, Observer},
+    observe::{self, Counts, Observer},
     process::negotiate::Coding,
     ring::Ring,
     tls::SharedConfig,
@@ -344,6 +344,8 @@ impl Context {
     /// What the worker has done.
     pub(crate) fn counts(&self) -> Counts {
         let (compress_cached, compress_cached_bytes) = self.stores.made();
-        Counts { compress_cached, compress_cached_bytes, ..*self.counts.borrow() }
+        let counts = *self.counts.borrow();
+        let defects = counts.defects.saturating_add(observe::defects());
+        Counts { compress_cached, compress_cached_bytes, defects, ..counts }
     }
 }

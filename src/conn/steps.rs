@@ -49,6 +49,7 @@ impl Steps {
 
     /// The loop is about to turn: wakes the head of the line, whose steps are the next turn's.
     pub(super) fn next(&self, ring: &Ring) {
+        // Counts turns down to none.
         self.spared.set(self.spared.get().saturating_sub(1));
         let mut line = self.line.borrow_mut();
         let promised = self.a_turn().min(line.len());
@@ -60,6 +61,7 @@ impl Steps {
 
     /// A connection has asked again.
     pub(super) fn spare(&self) {
+        // Counts turns down to none.
         self.spared.set(SPARED_FOR);
     }
 

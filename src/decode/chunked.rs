@@ -96,6 +96,7 @@ impl Chunked {
                     }
                     return Ok(Step { consumed: end, data: at..end, finished: false });
                 }
+                // All other states take one byte at a time, below.
                 _ => {}
             }
             let Some(&byte) = bytes.next() else {

@@ -59,6 +59,7 @@ pub(crate) fn is_partial_hello(bytes: &[u8]) -> bool {
 /// must be refused with `inappropriate_fallback` (RFC 7507 section 3).
 pub(super) fn is_inappropriate_fallback(bytes: &[u8]) -> bool {
     match first(bytes) {
+        // What cannot be parsed is refused by rustls, with the right alert.
         First::Whole(hello) => falls_back(&hello).unwrap_or(false),
         First::Part | First::Other => false,
     }
@@ -67,6 +68,7 @@ pub(super) fn is_inappropriate_fallback(bytes: &[u8]) -> bool {
 /// Whether `bytes` hold a ClientHello that offers HTTP/2 by ALPN.
 pub(crate) fn offers_http2(bytes: &[u8]) -> bool {
     match first(bytes) {
+        // As above.
         First::Whole(hello) => names_http2(&hello).unwrap_or(false),
         First::Part | First::Other => false,
     }

@@ -80,6 +80,7 @@ impl Connection {
 
     /// Requests that have ended.
     pub(super) fn ended(&self) -> u64 {
+        // A request that is open may not be counted yet.
         self.requests.get().saturating_sub(self.open.get().into())
     }
 

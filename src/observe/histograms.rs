@@ -8,7 +8,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Stage, coarse};
+use super::{Stage, coarse, defect};
 
 /// The longest time that is resolved, in nanoseconds.
 pub(crate) const LONGEST: u64 = (1 << 36) - 1;
@@ -228,16 +228,22 @@ impl Histograms {
     /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in self.stages.iter_mut().zip(&other.stages) {
-            // It fails only for values that cannot be counted, and both have the same bounds.
-            let _ = sum.add(more);
+            add(sum, more);
         }
         for (sum, more) in self.sums.iter_mut().zip(other.sums) {
             *sum = sum.wrapping_add(more);
         }
-        let _ = self.turns.add(&other.turns);
+        add(&mut self.turns, &other.turns);
         self.turns_sum = self.turns_sum.wrapping_add(other.turns_sum);
-        let _ = self.wakes.add(&other.wakes);
+        add(&mut self.wakes, &other.wakes);
         self.wakes_sum = self.wakes_sum.wrapping_add(other.wakes_sum);
+    }
+}
+
+/// Adds another histogram to one with the same bounds.
+fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
+    if sum.add(more).is_err() {
+        defect("histograms of different bounds were added");
     }
 }
 

@@ -18,6 +18,7 @@ mod clock_tests;
 mod coarse;
 mod connection;
 mod counts;
+mod defects;
 mod endpoint;
 mod exposition;
 mod flow;
@@ -64,6 +65,7 @@ pub use coarse::Coarse;
 pub use connection::Agreed;
 pub(crate) use connection::ConnectionClock;
 pub use counts::Counts;
+pub(crate) use defects::{defect, defects, give_back};
 #[cfg(feature = "axum")]
 pub(crate) use endpoint::MOST as MOST_ENDPOINTS;
 pub use endpoint::{Endpoint, EndpointFigures, Endpoints};

@@ -59,6 +59,7 @@ impl Hops {
                     }
                     begin = at + 1;
                 }
+                // Part of an element.
                 _ => {}
             }
         }

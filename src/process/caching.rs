@@ -50,6 +50,7 @@ impl Caching {
 
     /// Bytes that the longest line takes in a head.
     pub(crate) fn longest_line(&self) -> usize {
+        // Without rules no line is added.
         self.0.iter().map(|rule| rule.line.wire_bytes()).max().unwrap_or(0)
     }
 }

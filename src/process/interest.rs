@@ -133,6 +133,7 @@ impl<'b> Interest<'b> {
             15 if is("accept-encoding") => self.accept_encoding.push(value),
             17 if is("if-modified-since") => self.if_modified_since.push(value),
             19 if is("if-unmodified-since") => self.if_unmodified_since.push(value),
+            // No decision depends on the others.
             _ => {}
         }
     }

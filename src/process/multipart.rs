@@ -108,10 +108,11 @@ impl Multipart {
     pub fn content_length(&self) -> u64 {
         let mut count = Count(0);
         for &range in self.ranges() {
-            // Counting cannot fail.
+            // `Count` takes whatever is written to it.
             let _ = self.write_part_head(range, &mut count);
             count.0 = count.0.saturating_add(range.len());
         }
+        // As above.
         let _ = self.write_end(&mut count);
         count.0
     }

@@ -155,6 +155,7 @@ impl Weights {
                 None => (member, None),
             };
             let token = token.trim_ascii();
+            // A weight that is none refuses the coding, which is safe: identity remains.
             let weight = parameter.map_or(Some(1_000), weight).unwrap_or(0);
             if token == b"*" {
                 weights.any = Some(weight);
@@ -170,6 +171,7 @@ impl Weights {
         let mut best = Coding::Identity;
         let mut best_weight = 0;
         for coding in Coding::SIBLINGS {
+            // A coding that is not mentioned is not wanted.
             let weight = self.of(coding).unwrap_or(0);
             if siblings.has(coding) && weight > best_weight {
                 (best, best_weight) = (coding, weight);

@@ -188,6 +188,7 @@ fn is_verbatim(relative: &[u8]) -> Result<bool, PathError> {
             b'%' => verbatim = false,
             b'/' if previous == b'/' => verbatim = false,
             b'?' | b'#' => return Err(PathError::Delimiter),
+            // Verbatim.
             _ => {}
         }
         previous = byte;

@@ -24,7 +24,7 @@ impl Gathered {
 
     /// What was not consumed.
     pub(super) fn plaintext(&self) -> &[u8] {
-        // `consume` goes no further than the end.
+        // No fault: `consume` goes no further than the end.
         self.bytes.get(self.from..).unwrap_or(&[])
     }
 

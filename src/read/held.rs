@@ -47,7 +47,7 @@ impl Held {
 
     /// What has been opened and not consumed.
     pub(super) fn plaintext(&self) -> &[u8] {
-        // The range was checked when it was noted.
+        // No fault: `note_opened` has refused a range that is not within.
         self.bytes.get(self.plain.clone()).unwrap_or(&[])
     }
 
@@ -81,6 +81,7 @@ impl Held {
     /// Takes all plaintext off, and shows what it was.
     pub(super) fn take_plaintext(&mut self) -> &[u8] {
         let range = std::mem::replace(&mut self.plain, 0..0);
+        // No fault: as in `plaintext`.
         self.bytes.get(range).unwrap_or(&[])
     }
 

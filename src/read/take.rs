@@ -11,7 +11,9 @@ const LENT_FROM: usize = 4096;
 
 impl Reader {
     /// Takes the bytes `data` of the plaintext, and lets go of its first `consumed` ones, which include
-    /// them.
+    /// them. If the plaintext has fewer, the next wait for more ends with [`ReadError::Defect`].
+    ///
+    /// [`ReadError::Defect`]: super::ReadError::Defect
     pub(crate) fn take(&mut self, data: Range<usize>, consumed: usize) -> Chunk {
         let all = consumed == self.plaintext().len();
         if all && data.len() >= LENT_FROM {
@@ -29,7 +31,10 @@ impl Reader {
                 None => {}
             }
         }
-        let copy = self.plaintext().get(data).unwrap_or(&[]).to_vec();
+        let copy = self.plaintext().get(data).map(<[u8]>::to_vec);
+        self.overdrawn |= copy.is_none();
+        // The connection ends with the next wait, and counts the defect.
+        let copy = copy.unwrap_or_else(Vec::new);
         let kernel = self.is_kernel();
         self.taken.note_copy(kernel, copy.len());
         self.consume(consumed);

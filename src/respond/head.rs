@@ -181,7 +181,8 @@ fn is_name(name: &str) -> bool {
 fn are_lines(lines: &[u8]) -> bool {
     lines.split_inclusive(|byte| *byte == b'\n').all(|line| {
         let Some(line) = line.strip_suffix(b"\r\n") else { return false };
-        let (name, value) = line.split_at(memchr::memchr(b':', line).unwrap_or(0));
+        let Some(colon) = memchr::memchr(b':', line) else { return false };
+        let (name, value) = line.split_at(colon);
         str::from_utf8(name).is_ok_and(is_name) && value_is_safe(value)
     })
 }

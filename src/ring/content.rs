@@ -79,6 +79,7 @@ impl Deref for Chunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        // No fault: `new` keeps the range within the content, and content does not change.
         self.content.get(self.range.clone()).unwrap_or(&[])
     }
 }

@@ -34,6 +34,15 @@ impl Part {
             Self::Buffered(range) | Self::Shared(_, range) | Self::Lent(_, range) => range.len(),
         }
     }
+
+    /// Its bytes; None if they do not lie in its memory.
+    fn bytes<'a>(&'a self, buffer: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        match self {
+            Self::Buffered(range) => buffer?.get(range.clone()),
+            Self::Shared(pages, range) => pages.get(range.clone()),
+            Self::Lent(content, range) => content.get(range.clone()),
+        }
+    }
 }
 
 /// A message: its parts in order, and the frame that describes them to the kernel.
@@ -120,19 +129,13 @@ impl Message {
         self.record_type = Some(record_type);
     }
 
-    /// A copy of all its bytes.
-    pub(crate) fn gather(&self) -> Vec<u8> {
+    /// A copy of all its bytes; None if a part does not lie in its memory, which is a defect.
+    pub(crate) fn gather(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.remaining());
         for part in &self.parts {
-            let (whole, range): (&[u8], _) = match part {
-                Part::Buffered(range) => (self.buffer.as_deref().unwrap_or(&[]), range),
-                Part::Shared(pages, range) => (pages, range),
-                Part::Lent(content, range) => (content, range),
-            };
-            // Each range was checked when its part was appended.
-            bytes.extend_from_slice(whole.get(range.clone()).unwrap_or(&[]));
+            bytes.extend_from_slice(part.bytes(self.buffer.as_deref())?);
         }
-        bytes
+        Some(bytes)
     }
 
     /// Bytes that have not left.
@@ -166,14 +169,7 @@ impl Message {
         let mut skip = self.sent;
         let mut count = 0;
         for part in &self.parts {
-            let bytes = match part {
-                Part::Buffered(range) => {
-                    self.buffer.as_deref().and_then(|buffer| buffer.get(range.clone()))
-                }
-                Part::Shared(bytes, range) => bytes.get(range.clone()),
-                Part::Lent(content, range) => content.get(range.clone()),
-            };
-            let bytes = bytes.ok_or(Defect::MessagePart)?;
+            let bytes = part.bytes(self.buffer.as_deref()).ok_or(Defect::MessagePart)?;
             let skipped = skip.min(bytes.len());
             skip -= skipped;
             let rest = &bytes[skipped..];

@@ -148,6 +148,7 @@ impl ReceivePool {
 
     /// Takes note that the kernel filled `buffer` with `len` bytes.
     pub(super) fn taken(&self) {
+        // For reports alone: which buffers are leased is known from their leases.
         self.published.set(self.published.get().saturating_sub(1));
         self.lowest.set(self.lowest.get().min(self.available()));
     }

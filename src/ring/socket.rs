@@ -146,7 +146,7 @@ impl Socket {
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
-        let unsent = usize::try_from(unsent).unwrap_or(0);
+        let unsent = usize::try_from(unsent).map_err(io::Error::other)?;
         Ok(SendQueue { queued: queued as usize, limit: limit as usize, unsent })
     }
 }

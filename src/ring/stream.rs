@@ -128,6 +128,7 @@ impl ReceiveStream {
                     let error = io::Error::from_raw_os_error(error);
                     return Poll::Ready(Received::Failed(error));
                 }
+                // A multishot receive that ended with bytes, which were queued: armed again.
                 _ => {}
             }
         }

@@ -217,6 +217,7 @@ impl OpTable {
                 queue.extend(lease.filter(|lease| !lease.is_empty()));
                 overfull = queue.len() >= leases;
             }
+            // Single-shot operations have their result alone.
             _ => {}
         }
         let task = slot.task;
@@ -309,6 +310,7 @@ impl OpTable {
                 match &mut slot.payload {
                     Payload::Accepted(queue) => queue.clear(),
                     Payload::Received(queue) => queue.clear(),
+                    // The kernel may still read or write what the others hold.
                     _ => {}
                 }
                 self.abandoned_files += u32::from(is_of_file);

@@ -59,6 +59,7 @@ impl Ring {
 
     /// Does nothing for a while.
     pub(crate) async fn sleep(&self, time: Duration) {
+        // Time passes, which is what is awaited.
         let _ = self.within(time, std::future::pending::<()>()).await;
     }
 }

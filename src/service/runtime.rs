@@ -117,6 +117,7 @@ impl LocalTasks {
     /// Polls the tasks. `waker` is called when there are new ones or one goes on, also if there are
     /// none now.
     pub(crate) fn poll(&mut self, waker: &Waker) {
+        // The set of tasks does not end: its waker is called when there is more to do.
         let _ = Pin::new(&mut self.0).poll(&mut Context::from_waker(waker));
     }
 }

@@ -170,7 +170,7 @@ impl Connection {
     /// Makes a message ready to be sent, of which nothing has left: sealed, where the server speaks TLS.
     pub(super) fn protect(&mut self, message: Box<Message>) -> Result<Box<Message>, Reason> {
         let Some(tls) = &mut self.tls else { return Ok(message) };
-        let records = tls.seal(&message.gather())?;
+        let records = tls.seal(&message.gather().ok_or(Reason::Local)?)?;
         self.ring.put_back_message(message);
         let mut sealed = self.ring.message();
         let (content, range) = Chunk::from(records).into_parts();

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 
 use super::pool::{Held, HeldOf, Worker};
-use crate::config::{HELD_REQUESTS, HELD_RESPONSES};
+use crate::{
+    config::{HELD_REQUESTS, HELD_RESPONSES},
+    observe::give_back,
+};
 
 impl HeldOf {
     fn account(self, worker: &Worker) -> (&Cell<usize>, usize) {
@@ -36,7 +39,7 @@ impl Held {
     pub(super) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         let (account, _) = self.of.account(&self.worker);
-        account.set(account.get().saturating_sub(bytes));
+        give_back(account, bytes);
         self.bytes -= bytes;
     }
 }
@@ -44,6 +47,6 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let (account, _) = self.of.account(&self.worker);
-        account.set(account.get().saturating_sub(self.bytes));
+        give_back(account, self.bytes);
     }
 }

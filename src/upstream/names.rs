@@ -51,7 +51,7 @@ impl Shared {
     /// Resolves the names of its servers; a failure keeps the last answer. It may take seconds.
     pub(super) fn resolve_names(&self) {
         let mut rest: &[Server] = &self.servers;
-        while let Some(first) = rest.first() {
+        while let Some((first, others)) = rest.split_first() {
             let (host, port) = match &first.address {
                 UpstreamAddress::Tcp(host, port) | UpstreamAddress::Tls(host, port)
                     if first.address.is_name() =>
@@ -59,7 +59,7 @@ impl Shared {
                     (host.as_str(), *port)
                 }
                 _ => {
-                    rest = rest.get(1..).unwrap_or(&[]);
+                    rest = others;
                     continue;
                 }
             };

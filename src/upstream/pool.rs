@@ -17,6 +17,7 @@ use std::{
 use super::{balance::mix, connection::Connection, shared::Shared};
 use crate::{
     config::{Balance, ForwardedForm, UpstreamAddress},
+    observe::give_back,
     parse::HeadLimits,
     respond::forward::{Forward, Forwarding, PathRule},
     ring::{Received, Ring, TaskId},
@@ -85,7 +86,7 @@ pub(super) struct Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.worker.tunnels.set(self.worker.tunnels.get().saturating_sub(1));
+        give_back(&self.worker.tunnels, 1);
         self.shared.counts.tunnels.fetch_sub(1, Relaxed);
     }
 }

@@ -72,7 +72,7 @@ impl Secured {
             })?;
             let (begin, more) = (opened.bytes.len(), state.plaintext_bytes_to_read());
             opened.bytes.resize(begin + more, 0);
-            let room = opened.bytes.get_mut(begin..).unwrap_or(&mut []);
+            let room = opened.bytes.get_mut(begin..).ok_or(Reason::Local)?;
             self.0.reader().read_exact(room).map_err(|_| Reason::TlsProtocol)?;
             opened.closed = state.peer_has_closed();
         }

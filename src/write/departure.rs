@@ -93,13 +93,16 @@ impl Departure {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => None,
             Err(error) => return Err(WriteError::Socket(error)),
         };
+        // None: the kernel had no room, and took nothing.
+        let taken = count.unwrap_or(0);
         let rest = match &mut load {
             Load::Buffer(_, used) => {
-                self.sent += count.unwrap_or(0);
-                used.saturating_sub(self.sent)
+                self.sent += taken;
+                let beyond = WriteError::Defect("more was sent than there is");
+                used.checked_sub(self.sent).ok_or(beyond)?
             }
             Load::Message(message) => {
-                message.advance(count.unwrap_or(0));
+                message.advance(taken);
                 message.remaining()
             }
         };

@@ -183,6 +183,7 @@ impl Parts {
         let framed = self.division.frame(self.part, &mut self.frame.bytes);
         let length = framed.map_err(|_| WriteError::Defect("the head of a part has no room"))?;
         self.frame.rest = 0..length;
+        // What ends the last part has no content behind it.
         self.range = self.division.range(self.part).unwrap_or(0..0);
         Ok(())
     }

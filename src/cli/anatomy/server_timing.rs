@@ -38,6 +38,7 @@ fn metric(text: &str) -> Option<Metric> {
                 metric.duration = Duration::try_from_secs_f64(millis / 1000.0).ok();
             }
             "desc" if metric.description.is_none() => metric.description = Some(value),
+            // Other parameters, and a second one of a name, are ignored (Server-Timing, 4.3).
             _ => {}
         }
     }
@@ -58,6 +59,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
+            // Any other character has no meaning of its own.
             _ => {}
         }
         here

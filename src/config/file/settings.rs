@@ -175,6 +175,7 @@ pub(super) fn key_of(option: &str) -> String {
     match option {
         "folder" => return "files".to_owned(),
         "header" => return "headers".to_owned(),
+        // All others have their keys in a table.
         _ => {}
     }
     for section in sections() {

@@ -31,6 +31,7 @@ impl KeptAsked {
     /// Copies what is asked.
     pub(in crate::conn) fn new(asked: &Asked<'_>) -> Self {
         let method = asked.method.as_bytes();
+        // That one is absent, and not empty, is kept with its length.
         let (host, query) = (asked.host.unwrap_or(b""), asked.query.unwrap_or(b""));
         let mut text = [method, host, asked.path, query].concat();
         let mut fields = Vec::new();
@@ -54,9 +55,11 @@ impl KeptAsked {
     /// What was asked.
     pub(in crate::conn) fn asked(&self) -> Asked<'_> {
         let (method, rest) = self.text.split_at(self.method);
-        let (host, rest) = rest.split_at(self.host.unwrap_or(0));
+        // What is absent takes no bytes of the text.
+        let [host_length, query_length] = [self.host, self.query].map(|part| part.unwrap_or(0));
+        let (host, rest) = rest.split_at(host_length);
         let (path, rest) = rest.split_at(self.path);
-        let (query, mut rest) = rest.split_at(self.query.unwrap_or(0));
+        let (query, mut rest) = rest.split_at(query_length);
         let mut interest = Interest::default();
         for &(name, length) in &self.fields {
             let (value, behind) = rest.split_at(length);

@@ -55,6 +55,7 @@ pub(in crate::conn) fn ask_handler<'l>(
     return super::native::ask(coming, about, lookups);
     #[cfg(not(feature = "service"))]
     {
+        // Without applications nobody asks them.
         let _ = (coming, about, lookups);
         Ok(None)
     }

@@ -43,7 +43,7 @@ impl Borrower {
                     taken(length, 0);
                     Bytes::from(memory).slice(range)
                 }
-                Err(shared) => copy(shared.get(range).unwrap_or(&[])),
+                Err(shared) => copy(&Chunk::new(Content::Gathered(shared), range)),
             },
             (Content::Lease(lease), range) if Arc::strong_count(&self.0) <= LENT => {
                 match Rc::try_unwrap(lease).map(|lease| lease.lend(&self.0)) {
@@ -51,11 +51,11 @@ impl Borrower {
                         taken(length, 0);
                         Bytes::from_owner(lease).slice(range)
                     }
-                    Ok(Err(lease)) => copy(lease.get(range).unwrap_or(&[])),
-                    Err(shared) => copy(shared.get(range).unwrap_or(&[])),
+                    Ok(Err(lease)) => copy(&Chunk::new(Content::Lease(Rc::new(lease)), range)),
+                    Err(shared) => copy(&Chunk::new(Content::Lease(shared), range)),
                 }
             }
-            (content, range) => copy(content.get(range).unwrap_or(&[])),
+            (content, range) => copy(&Chunk::new(content, range)),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         sites::{Act, Served},
     },
     files::{Entry, FileStore, Listed, LookupError},
+    observe::defect,
     process::{
         listing::After,
         path::SitePath,
@@ -89,7 +90,7 @@ impl Lookups {
             What::Path => {
                 if let Ok(path) = SitePath::resolve(asked.path) {
                     let entry = store.find(below(&path, want)?).await?;
-                    let _ = self.entry.set(entry);
+                    keep(&self.entry, entry);
                 }
             }
             What::StandIn(stand_in) => {
@@ -97,7 +98,7 @@ impl Lookups {
                     (StandIn::SinglePage, Some(page)) => &**page,
                     _ => NOT_FOUND_PAGE.as_bytes(),
                 };
-                let _ = self.stand_in.set(store.find(page).await?);
+                keep(&self.stand_in, store.find(page).await?);
             }
             What::Listing => self.list(asked, want, store).await?,
         }
@@ -115,5 +116,12 @@ impl Lookups {
             self.listing.set(Some(listed));
         }
         Ok(())
+    }
+}
+
+/// Keeps what was found. Each thing is looked up once for a request; the first find stays.
+fn keep<T>(place: &OnceCell<T>, found: T) {
+    if place.set(found).is_err() {
+        defect("a request has looked up the same thing twice");
     }
 }

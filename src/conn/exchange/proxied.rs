@@ -184,6 +184,7 @@ impl Proxied {
                 (101, None) | (200..=299, _) => {
                     return Err(self.failed(Reason::Head(ResponseError::UnaskedSwitch)));
                 }
+                // A refusal, which is passed on as it is.
                 _ => {}
             }
         }

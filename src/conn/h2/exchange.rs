@@ -317,6 +317,7 @@ impl Connection<'_> {
         if rest == 0 {
             return Err(Stop::defect("a chunk is scheduled and not there"));
         }
+        // Content of unknown length is expected to end with this chunk.
         let expected = exchange.left.unwrap_or(0).saturating_add(rest as u64);
         let Some(room) = self.room_for(rest.min(frame), expected)? else {
             return Ok(Sent::Blocked);

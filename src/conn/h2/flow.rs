@@ -62,6 +62,7 @@ impl ReceiveWindow {
     #[must_use]
     pub(super) fn receive(&mut self, count: u32) -> bool {
         let left = self.left.checked_sub(count);
+        // Exceeded: the stream ends by FLOW_CONTROL_ERROR, and its window with it.
         self.left = left.unwrap_or(0);
         left.is_some()
     }

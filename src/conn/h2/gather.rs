@@ -300,6 +300,7 @@ impl Connection<'_> {
         self.patience.answered();
         let now = self.now();
         let kernel = self.session.writer.is_kernel();
+        // These bytes are the connection's; what the stream moved is counted below.
         let _ = self.session.writer.take_moved();
         let stream = self.streams.at(slot)?;
         let mut moved = Moved { head: stream.head.into(), ..Moved::default() };

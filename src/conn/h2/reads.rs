@@ -140,6 +140,7 @@ impl Connection<'_> {
     /// Sends what was read, if nothing else waits to leave before it.
     pub(super) fn send_reads(&mut self) -> Result<(), Stop> {
         loop {
+            // Ready or not, each reading is looked at.
             let _ = self.reads.poll(&self.context.ring);
             let come = self.reads.flying.iter().position(|reading| !reading.read.is_flying());
             let Some(at) = come else { return Ok(()) };

@@ -315,6 +315,7 @@ fn is_grpc(mut fields: KeptFields<'_>) -> bool {
 
 /// Gives the clock what the log says of a request.
 fn note(clock: &mut RequestClock, head: &Head<'_>) {
+    // A field that is absent is logged as an empty one.
     let fields = |name| head.field(name).unwrap_or(b"");
     clock.asked(head.method.as_bytes(), head.path_text, || {
         [

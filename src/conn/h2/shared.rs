@@ -5,7 +5,7 @@ use std::{
     rc::Rc,
 };
 
-use crate::{config::H2_HELD_BYTES, conn::Context, hpack::Decoder};
+use crate::{config::H2_HELD_BYTES, conn::Context, hpack::Decoder, observe::give_back};
 
 /// Memory of a worker for heads: nothing in it outlives the decision on one request.
 #[derive(Debug)]
@@ -83,13 +83,12 @@ impl Held {
     pub(super) fn shrink(&mut self, to: usize) {
         let given = self.bytes.saturating_sub(to);
         self.bytes -= given;
-        self.context.h2.held.set(self.context.h2.held.get().saturating_sub(given));
+        give_back(&self.context.h2.held, given);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let held = &self.context.h2.held;
-        held.set(held.get().saturating_sub(self.bytes));
+        give_back(&self.context.h2.held, self.bytes);
     }
 }

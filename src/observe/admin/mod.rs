@@ -245,6 +245,7 @@ impl Listener {
                 // A handshake would hold up those behind.
                 if !matches!(stream, Stream::Secured(_)) {
                     let text = "Too many connections to the admin listener.\n";
+                    // A client that does not take the refusal loses no more than that.
                     let _ = http::answer(stream.as_io(), 503, "text/plain", text, false);
                 }
                 continue;
@@ -267,6 +268,7 @@ impl Listener {
             }
         }
         if let Self::Unix(_, path) = &self {
+            // Another start may have replaced or removed it.
             let _ = std::fs::remove_file(path);
         }
     }

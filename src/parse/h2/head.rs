@@ -400,6 +400,7 @@ impl<'s> Draft<'s> {
         HeadOutcome::Head(Head {
             method,
             target,
+            // CONNECT alone has no path.
             path_text: get(self.path).unwrap_or(b""),
             authority,
             protocol,

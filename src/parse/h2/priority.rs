@@ -57,6 +57,7 @@ fn dictionary(value: &[u8], priority: &mut Priority) -> Option<()> {
             (b"u", _) => priority.urgency = Priority::default().urgency,
             (b"i", Item::Boolean(incremental)) => priority.incremental = incremental,
             (b"i", _) => priority.incremental = false,
+            // Unknown parameters are ignored (RFC 9218, section 4).
             _ => {}
         }
         rest = trim_blanks(rest);

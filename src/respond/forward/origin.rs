@@ -137,6 +137,7 @@ pub(super) fn write(
         }
         Forwarding::Standard => {
             let mut element = Vec::new();
+            // A vector takes whatever is written to it.
             let _ = match peer {
                 IpAddr::V4(peer) => write!(element, "for={peer}"),
                 IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),

@@ -58,6 +58,7 @@ pub(super) fn open(
                 }
                 continue;
             }
+            // A name, which is opened below.
             _ => {}
         }
         let at = walk.folders.last().map_or(folder, AsFd::as_fd);

@@ -163,6 +163,7 @@ impl Trial {
                 }
             }
             RECEIVE => self.receive_armed = more,
+            // A cancel, after which nothing is left.
             _ => {}
         }
         Some((operation, result, more))

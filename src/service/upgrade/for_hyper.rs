@@ -91,6 +91,7 @@ impl ForHyper {
                 log::debug!("upgrade: {error}");
             }
         });
+        // It waits for the application; what matters is whether `given` was set.
         let _ = hyper.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let given: OnUpgrade = given.take()?;
         request.extensions_mut().insert(given);

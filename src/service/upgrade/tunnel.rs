@@ -166,7 +166,7 @@ impl TunnelWriter {
     pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = poll_fn(|cx| self.0.poll_write(cx, bytes)).await?;
-            bytes = bytes.get(count..).unwrap_or(&[]);
+            bytes = bytes.get(count..).ok_or(io::ErrorKind::WriteZero)?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ impl NameIndex {
     /// An index of certificates with these names, each in lower case.
     pub(super) fn new(certificates: &[&[String]]) -> Self {
         let mut index = Self::default();
+        // Without certificates the index has no names, and the start is refused.
         let first: &[String] = certificates.first().copied().unwrap_or(&[]);
         for (place, names) in certificates.iter().enumerate() {
             for name in *names {
