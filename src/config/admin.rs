@@ -123,7 +123,7 @@ const SHORTEST_TOKEN: usize = 16;
 const LONGEST_TOKEN: usize = 256;
 
 /// What clients of the admin listener have to send. Only its hash is kept.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AdminToken([u8; 32]);
 
 impl fmt::Debug for AdminToken {

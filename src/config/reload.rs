@@ -34,7 +34,8 @@ impl Config {
         note("limits.max_connections_per_address, from or to 0", differs, COUNTED);
         let (old, now) = (&self.observe, &new.observe);
         note("observe.admin", old.admin != now.admin, OPENED);
-        note("observe.admin_token", old.admin_token != now.admin_token, OPENED);
+        let differs = old.admin_token.is_some() != now.admin_token.is_some();
+        note("observe.admin_token, given or not", differs, OPENED);
         note("observe.admin_client_ca", old.admin_client_ca != now.admin_client_ca, OPENED);
         note("observe.access_log", old.access_log != now.access_log, OPENED);
         let differs = old.access_log_one_in != now.access_log_one_in;
@@ -78,6 +79,13 @@ mod tests {
         new.timeouts.idle *= 2;
         new.listen.pop();
         new.observe.server_timing = true;
+        let mut guarded = old.clone();
+        guarded.observe.admin_token = Some("one".into());
+        let said = old.needs_restart(&guarded);
+        assert!(said.len() == 1 && said[0].starts_with("observe.admin_token, "), "{said:?}");
+        new.observe.admin_token = Some("two".into());
+        assert!(guarded.needs_restart(&new).is_empty());
+        new.observe.admin_token = None;
         assert!(old.needs_restart(&new).is_empty());
         new.workers = Some(3);
         new.limits.send_memory_bytes *= 2;

@@ -22,6 +22,7 @@ mod prepared;
 mod replace;
 mod root;
 mod running;
+mod secrets;
 mod start;
 mod threads;
 mod tls;

@@ -239,6 +239,7 @@ fn read_again(config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<_> = pairs.flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
     files.extend(config.demands().into_iter().flatten().map(|clients| clients.ca));
     files.extend(config.ticket_keys.clone());
+    files.extend(config.observe.admin_token.clone());
     files.extend(config.auths.values().filter_map(|auth| auth.file.clone()));
     files
 }

@@ -1,8 +1,9 @@
-//! Certificates, clients' authorities and ticket keys: read at start, and again when they change.
+//! Certificates, clients' authorities, ticket keys and the admin token: read at start, and again when they
+//! change.
 //!
 //! The invariant: what is served is always whole and checked. Each pair of certificate and key,
-//! the file of authorities and the file of ticket keys is replaced by itself, or kept as it is if
-//! the new one is bad; then all of them together make a new configuration, which takes the place
+//! the file of authorities, the file of ticket keys and that of the token is replaced by itself, or kept
+//! as it is if the new one is bad; then all of them together make a new configuration, which takes the place
 //! of the old one in one step. Connections and handshakes that have begun do not notice.
 
 use std::{
@@ -18,11 +19,12 @@ use rustls::server::ProducesTickets;
 use super::{
     StartError,
     patience::within,
-    watch::Watch,
+    secrets,
     watched::{Outcome, Watched},
 };
 use crate::{
-    config::{CertificatePair, CertificateSource, Config, Demand, TlsVersion},
+    config::{AdminToken, CertificateSource, Config, Demand, TlsVersion},
+    observe::admin::SharedToken,
     record,
     tls::{
         ClientPolicy, Offer, SharedConfig, SharedTickets, TlsParts,
@@ -83,6 +85,7 @@ struct State {
     clients: Vec<(Demand, Option<Watched<ClientPolicy>>)>,
     tickets: Option<Watched<SharedTickets>>,
     own_tickets: Arc<dyn ProducesTickets>,
+    admin_token: Option<Watched<AdminToken>>,
     make: fn(TlsParts, Offer) -> Result<Arc<rustls::ServerConfig>, rustls::Error>,
 }
 
@@ -97,6 +100,7 @@ enum Errand {
 /// The server's side of TLS, shared with the thread that replaces it.
 pub(super) struct Tls {
     config: Arc<SharedConfig>,
+    admin_token: Option<Arc<SharedToken>>,
     state: Mutex<State>,
     errand: Mutex<Errand>,
     called: Condvar,
@@ -112,8 +116,10 @@ impl Tls {
             }
         }
         let built = state.build().map_err(StartError::Tls)?;
+        let token = state.admin_token.as_ref().map(|token| SharedToken::new(*token.value));
         Ok(Arc::new(Self {
             config: Arc::new(SharedConfig::of(built)),
+            admin_token: token.map(Arc::new),
             state: Mutex::new(state),
             errand: Mutex::new(Errand::Look),
             called: Condvar::new(),
@@ -123,6 +129,11 @@ impl Tls {
     /// What the workers begin handshakes with.
     pub(super) fn config(&self) -> Arc<SharedConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// What clients of the admin listener have to send, if anything.
+    pub(super) fn admin_token(&self) -> Option<Arc<SharedToken>> {
+        self.admin_token.clone()
     }
 
     /// What is served at present.
@@ -147,6 +158,7 @@ impl Tls {
                 Ok(config) => {
                     state.settle(Ok(()));
                     self.config.replace(config);
+                    self.take_token(&state);
                     for line in &replaced {
                         log::info!("{line}");
                     }
@@ -179,9 +191,17 @@ impl Tls {
         let mut state = self.state();
         *state = new.state;
         self.config.replace(new.built);
+        self.take_token(&state);
         drop(state);
         // The thread may wait for a call, since there was nothing to look at.
         self.called.notify_all();
+    }
+
+    /// A reload neither begins nor ends to demand a token.
+    fn take_token(&self, state: &State) {
+        if let (Some(shared), Some(token)) = (&self.admin_token, &state.admin_token) {
+            shared.replace(*token.value);
+        }
     }
 
     /// Starts the thread that looks at the files, so that no worker has to. It is not waited for at
@@ -231,7 +251,9 @@ impl Tls {
                 Errand::Look => _ = self.refresh(false),
                 Errand::ReadAll => {
                     if self.refresh(true) == Ok(0) {
-                        log::info!("reload: certificates, authorities and keys are as before");
+                        log::info!(
+                            "reload: certificates, authorities, keys and the admin token are as before"
+                        );
                     }
                 }
             }
@@ -299,13 +321,14 @@ impl State {
             clients: Vec::new(),
             tickets: None,
             own_tickets: own_tickets().map_err(StartError::Tls)?,
+            admin_token: None,
             make: TlsParts::server_config,
         };
         match &config.certificate_in_force() {
             CertificateSource::Files(pairs) => {
                 for pair in pairs {
                     state.files.push(pair.cert.clone());
-                    state.pairs.push(watched_pair(pair.clone())?);
+                    state.pairs.push(secrets::pair(pair.clone())?);
                 }
             }
             CertificateSource::SelfSigned => {
@@ -325,44 +348,13 @@ impl State {
                 continue;
             };
             let demand = clients.demand();
-            let asked = clients.clone();
-            let load = move || (Watch::new(vec![asked.ca.clone()]), ClientPolicy::load(&asked));
-            let (watch, policy) = within(clients.ca.display(), load)?;
-            let watched = Watched {
-                what: "authorities of clients",
-                watch,
-                value: Arc::new(policy.map_err(StartError::Credentials)?),
-                previous: None,
-                read: Box::new(move |old| {
-                    let new = ClientPolicy::load(&clients).map_err(|error| error.to_string())?;
-                    if new.is_same(old) {
-                        return Ok(None);
-                    }
-                    let (file, count) = (clients.ca.display(), new.authorities());
-                    let line = format!("replaced by the {count} in {file}");
-                    Ok(Some((new, line)))
-                }),
-            };
-            state.clients.push((demand, Some(watched)));
+            state.clients.push((demand, Some(secrets::authorities(clients)?)));
         }
         if let Some(file) = config.ticket_keys.clone() {
-            let keys = file.clone();
-            let load = move || (Watch::new(vec![keys.clone()]), SharedTickets::load(&keys));
-            let (watch, keys) = within(file.display(), load)?;
-            state.tickets = Some(Watched {
-                what: "ticket keys",
-                watch,
-                value: Arc::new(keys.map_err(StartError::TicketKeys)?),
-                previous: None,
-                read: Box::new(move |old| {
-                    let new = SharedTickets::load(&file).map_err(|error| error.to_string())?;
-                    if new.is_same(old) {
-                        return Ok(None);
-                    }
-                    let line = format!("replaced by the {} in {}", new.keys(), file.display());
-                    Ok(Some((new, line)))
-                }),
-            });
+            state.tickets = Some(secrets::ticket_keys(file)?);
+        }
+        if let Some(file) = config.observe.admin_token.clone() {
+            state.admin_token = Some(secrets::admin_token(file)?);
         }
         Ok(state)
     }
@@ -371,6 +363,7 @@ impl State {
         !self.pairs.is_empty()
             || self.clients.iter().any(|(_, clients)| clients.is_some())
             || self.tickets.is_some()
+            || self.admin_token.is_some()
     }
 
     /// In the order of the configuration.
@@ -390,6 +383,9 @@ impl State {
         if let Some(tickets) = &mut self.tickets {
             tickets.refresh(forced, &mut outcome);
         }
+        if let Some(token) = &mut self.admin_token {
+            token.refresh(forced, &mut outcome);
+        }
         outcome
     }
 
@@ -403,6 +399,9 @@ impl State {
         }
         if let Some(tickets) = &mut self.tickets {
             tickets.settle(built);
+        }
+        if let Some(token) = &mut self.admin_token {
+            token.settle(built);
         }
     }
 
@@ -422,46 +421,6 @@ impl State {
         });
         built.collect()
     }
-}
-
-fn watched_pair(pair: CertificatePair) -> Result<Watched<Certificate>, StartError> {
-    let shown = format!("{} and {}", pair.cert.display(), pair.key.display());
-    let files = pair.clone();
-    let load = move || {
-        // Looked at before it is read: a change in between is noticed.
-        let watch = Watch::new(vec![files.cert.clone(), files.key.clone()]);
-        (watch, Certificate::load(&files.cert, &files.key))
-    };
-    let (watch, certificate) = within(shown, load)?;
-    Ok(Watched {
-        what: "certificate",
-        watch,
-        value: Arc::new(certificate.map_err(StartError::Credentials)?),
-        previous: None,
-        read: Box::new(move |old| read_pair_again(&pair, old)),
-    })
-}
-
-/// At the start a certificate that is out of date is better than none; in place of another one it
-/// is a mistake.
-fn read_pair_again(
-    pair: &CertificatePair,
-    old: &Certificate,
-) -> Result<Option<(Certificate, String)>, String> {
-    let new = Certificate::load(&pair.cert, &pair.key).map_err(|error| error.to_string())?;
-    if new.is_same(old) {
-        return Ok(None);
-    }
-    let warnings = new.warnings().join("; ");
-    if !new.is_in_time() {
-        return Err(warnings);
-    }
-    let (file, names) = (pair.cert.display(), new.names().join(", "));
-    let line = format!("replaced by {file}, for {names}, SHA-256 {}", new.fingerprint());
-    if !warnings.is_empty() {
-        log::warn!("certificate: {warnings}");
-    }
-    Ok(Some((new, line)))
 }
 
 #[cfg(not(feature = "self-signed"))]

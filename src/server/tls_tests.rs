@@ -1,7 +1,7 @@
 //! Reading again, in one thread: what is replaced, what is kept, and what is said.
 
 use super::*;
-use crate::config::ClientAuth;
+use crate::config::{CertificatePair, ClientAuth};
 
 struct Folder(tempfile::TempDir);
 

@@ -10,9 +10,10 @@ use std::{
 
 use crate::{
     authority::Authority,
-    configured::Configured,
+    configured::{Configured, write},
     host::{has_program, skip},
     port,
+    reload_file::reload,
     server::{PATIENCE, run},
 };
 
@@ -122,6 +123,54 @@ fn a_certificate_is_asked_for() {
     }
     // What the sites demand is another matter.
     assert_eq!(server.connect().get("/").status, 200);
+}
+
+/// As certificates are: by the reload of a file that names another one, and when the file itself changes.
+#[test]
+fn a_new_token_takes_the_place_of_the_old_one() {
+    if !has_program("curl") {
+        return;
+    }
+    let admin = port::to_listen_at();
+    let text = |token: &str| {
+        format!(
+            "[process]\ncontrol = 'control'\n[observe]\nadmin = '0.0.0.0:{admin}'\n{token}\n\
+             [[site]]\n[[site.route]]\nrespond = 'x'\n"
+        )
+    };
+    let tokens = [TOKEN, "fedcba9876543210fedcba9876543210", "0123456789abcdeffedcba9876543210"];
+    let server = Configured::start(&text("admin_token = 'token'"), |folder| {
+        fs::write(folder.join("token"), format!("{TOKEN}\n")).unwrap();
+        fs::write(folder.join("other"), format!("{}\n", tokens[1])).unwrap();
+    });
+    let folder = server.folder.path();
+    let admitted = || {
+        let is = |token: &&&str| {
+            let field = format!("Authorization: Bearer {token}");
+            curl(&server, admin, &["-H", &field]).0 == "200"
+        };
+        tokens.iter().filter(is).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(admitted(), [tokens[0]]);
+    write(folder, &text("admin_token = 'other'"));
+    assert_eq!(reload(&server).0, Some(0), "{}", server.log());
+    assert_eq!(admitted(), [tokens[1]]);
+    write(folder, &text(""));
+    let (code, said) = reload(&server);
+    assert!(code == Some(2) && said.contains("nothing is asked of clients"), "{said}");
+    write(folder, &text("admin_token = 'other'"));
+    for (content, line) in [("short", "too short"), (tokens[2], "admin token: replaced by")] {
+        fs::write(folder.join("new"), content).unwrap();
+        fs::rename(folder.join("new"), folder.join("other")).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !server.log().contains(line) {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        let now = if content == "short" { tokens[1] } else { tokens[2] };
+        assert_eq!(admitted(), [now], "{content}");
+    }
+    assert!(tokens.iter().all(|token| !server.log().contains(token)));
 }
 
 #[test]

@@ -18,10 +18,37 @@ const QUIET: Duration = Duration::from_secs(60);
 /// Gives the present configuration of TLS, which a renewal of certificates replaces.
 pub(crate) type TlsSource = Box<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
 
+/// The token that clients have to send, which a new version of its file replaces.
+pub(crate) struct SharedToken(Mutex<AdminToken>);
+
+impl fmt::Debug for SharedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedToken")
+    }
+}
+
+impl SharedToken {
+    /// Begins with this token.
+    pub(crate) fn new(token: AdminToken) -> Self {
+        Self(Mutex::new(token))
+    }
+
+    /// Requests that come from now on have to send this one.
+    pub(crate) fn replace(&self, token: AdminToken) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    fn is(&self, sent: &[u8]) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is(sent)
+    }
+}
+
 /// Who is let in.
 pub(crate) struct Door {
     tls: TlsSource,
-    token: Option<AdminToken>,
+    /// What `tls` gave last, and the listener's own configuration made of it.
+    made: Mutex<Option<(Arc<ServerConfig>, Arc<ServerConfig>)>>,
+    token: Option<Arc<SharedToken>>,
     refusals: Mutex<Refusals>,
 }
 
@@ -41,8 +68,8 @@ impl fmt::Debug for Door {
 impl Door {
     /// Lets those in who agree on TLS, with a certificate if `tls` demands one, and send the token, if
     /// there is one.
-    pub(crate) fn new(tls: TlsSource, token: Option<AdminToken>) -> Self {
-        Self { tls, token, refusals: Mutex::default() }
+    pub(crate) fn new(tls: TlsSource, token: Option<Arc<SharedToken>>) -> Self {
+        Self { tls, made: Mutex::default(), token, refusals: Mutex::default() }
     }
 
     /// Speaks TLS over a connection. The handshake takes place as bytes are read.
@@ -50,12 +77,26 @@ impl Door {
     /// # Errors
     /// There is no configuration of TLS.
     pub(super) fn secure(&self, stream: Timed) -> io::Result<Secured> {
-        let config = (self.tls)().ok_or_else(|| io::Error::other("no TLS configuration"))?;
-        let mut config = ServerConfig::clone(&config);
-        // The listener speaks nothing else.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connection = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
+        let config = self.config().ok_or_else(|| io::Error::other("no TLS configuration"))?;
+        let connection = ServerConnection::new(config).map_err(io::Error::other)?;
         Ok(StreamOwned::new(connection, stream))
+    }
+
+    /// The present configuration of TLS with HTTP/1.1 alone, which is all that the listener speaks. Made
+    /// once for each version of the sites'.
+    fn config(&self) -> Option<Arc<ServerConfig>> {
+        let present = (self.tls)()?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, config)) = &*made
+            && Arc::ptr_eq(of, &present)
+        {
+            return Some(Arc::clone(config));
+        }
+        let mut config = ServerConfig::clone(&present);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        *made = Some((present, Arc::clone(&config)));
+        Some(config)
     }
 
     /// Whether a request is let in that has these values of `Authorization`.
@@ -146,13 +187,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "0123456789abcdef").unwrap();
-        let token = AdminToken::load(&path).unwrap();
-        let door = Door::new(Box::new(|| None), Some(token));
+        let token = Arc::new(SharedToken::new(AdminToken::load(&path).unwrap()));
+        let door = Door::new(Box::new(|| None), Some(Arc::clone(&token)));
         let right = &b"Bearer 0123456789abcdef"[..];
         assert!(door.admits([right].into_iter()));
         for values in [&[][..], &[&b"Bearer 0123456789abcdeF"[..]], &[right, right]] {
             assert!(!door.admits(values.iter().copied()), "{values:?}");
         }
         assert!(Door::new(Box::new(|| None), None).admits([].into_iter()));
+        std::fs::write(&path, "fedcba9876543210").unwrap();
+        token.replace(AdminToken::load(&path).unwrap());
+        assert!(!door.admits([right].into_iter()));
+        assert!(door.admits([&b"Bearer fedcba9876543210"[..]].into_iter()));
     }
 }

@@ -8,7 +8,7 @@
 mod door;
 mod http;
 
-pub(crate) use door::Door;
+pub(crate) use door::{Door, SharedToken};
 
 use std::{
     fmt,
