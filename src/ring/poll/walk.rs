@@ -25,9 +25,13 @@ use rustix::{
 /// `include/linux/namei.h`).
 const MOST_LINKS: usize = 40;
 
-/// Bytes of a path with its zero (`PATH_MAX`). It bounds the names of a walk, and the folders that it
-/// holds open for as long as it takes.
+/// Bytes of a path or of a link's target with its zero (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
+
+/// Names of the path and of all links that one walk follows; one more is answered with ELOOP. The kernel
+/// has no such bound: a path and 40 links of `PATH_MAX` bytes each hold 80,000 names. It bounds the calls of
+/// a walk, and the folders that it holds open for as long as it takes.
+const MOST_NAMES: usize = PATH_MAX;
 
 /// A folder on the way. `O_PATH` needs no permission to read it, as the kernel's own walk does not.
 const STEP: OFlags =
@@ -37,14 +41,15 @@ const STEP: OFlags =
 ///
 /// # Errors
 /// What openat2(2) answers: EXDEV for a path that leads out, ELOOP for a link that may not be
-/// followed or one too many, and what openat(2) answers for each step.
+/// followed or one too many, and what openat(2) answers for each step. ELOOP also for more than
+/// [`MOST_NAMES`].
 pub(super) fn open(
     folder: BorrowedFd<'_>,
     path: &CStr,
     flags: OFlags,
     follows_links: bool,
 ) -> Result<OwnedFd, Errno> {
-    let mut walk = Walk { ahead: Vec::new(), folders: Vec::new() };
+    let mut walk = Walk { ahead: Vec::new(), folders: Vec::new(), names: 0 };
     walk.put(path.to_bytes())?;
     let mut links = 0;
     while let Some(name) = walk.ahead.pop() {
@@ -90,6 +95,8 @@ struct Walk {
     ahead: Vec<CString>,
     /// The folders between the first one and here.
     folders: Vec<OwnedFd>,
+    /// The names so far, those to come included.
+    names: usize,
 }
 
 impl Walk {
@@ -111,6 +118,10 @@ impl Walk {
         }
         for name in path.split(|byte| *byte == b'/').rev() {
             if !matches!(name, b"" | b".") {
+                self.names += 1;
+                if self.names > MOST_NAMES {
+                    return Err(Errno::LOOP);
+                }
                 self.ahead.push(CString::new(name).map_err(|_| Errno::INVAL)?);
             }
         }
@@ -270,6 +281,24 @@ mod tests {
         agree(&folder, &too_long);
         let long_name = CString::new("n".repeat(256)).unwrap();
         agree(&folder, &long_name);
+    }
+
+    /// Few links may expand to many names.
+    #[test]
+    #[cfg_attr(miri, ignore)]
+    fn the_names_of_all_links_are_bounded() {
+        let outside = tempfile::tempdir().unwrap();
+        let top = outside.path();
+        fs::create_dir(top.join("a")).unwrap();
+        fs::write(top.join("link0"), b"x").unwrap();
+        // 1,001 names each.
+        for link in 1..=5 {
+            let target = format!("{}link{}", "a/../".repeat(500), link - 1);
+            symlink(target, top.join(format!("link{link}"))).unwrap();
+        }
+        let folder = root(top);
+        agree(&folder, c"link4");
+        assert_eq!(walked(&folder, c"link5", true), Err(Errno::LOOP));
     }
 
     #[test]
