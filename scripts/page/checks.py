@@ -55,6 +55,7 @@ def says_only_figures(browser):
 
 
 #: Pixels between the names of the axis of times, where they are nearest.
+HIDDEN = "(() => { const box = document.querySelector('#workers').parentElement; return box.scrollWidth - box.clientWidth; })()"
 AXIS = """(() => {
     const places = [...document.querySelectorAll('#axis-names span')].map((name) => name.getBoundingClientRect())
         .filter((place) => place.width > 0);
@@ -70,6 +71,8 @@ def fits(browser):
             time.sleep(0.2)
             wide = browser.run("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{width} pixels, {scheme}: {wide} too wide"
+            hidden = browser.run(HIDDEN)
+            assert hidden <= 0, f"{width} pixels: {hidden} of the workers' table are out of sight"
             # A phone shows no axis.
             apart = browser.run(AXIS) if width >= 820 else 99
             assert apart >= 4, f"{width} pixels: names of the axis are {apart:.1f} apart"

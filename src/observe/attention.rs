@@ -125,7 +125,8 @@ fn compare(recent: &Anatomy, now: &Summary, before: Option<&Summary>) -> Vec<Att
     let lost = now.lost as f64 / 1e9 / seconds.max(1e-3);
     if lost > LOST {
         let says = format!(
-            "workers had no processor for {} of the time although they had something to do",
+            "workers had something to do and no processor for {} of the time, counting waits of a clock \
+             tick (1 to 10 ms) and more",
             percent(lost)
         );
         say("lost", true, says);

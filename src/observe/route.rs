@@ -5,13 +5,13 @@
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Route {
-    /// User-space TLS, file from the cache.
+    /// User-space TLS, content in memory: a cached file, or what an application or an upstream server sent.
     UserCache,
     /// User-space TLS, file read.
     UserRead,
     /// User-space TLS, generated body.
     UserPage,
-    /// Kernel TLS, file from the cache.
+    /// The same with kernel TLS.
     KernelCache,
     /// Kernel TLS, file from the page cache.
     KernelSendfile,
@@ -84,10 +84,10 @@ impl Route {
     /// For people.
     pub fn title(self) -> &'static str {
         match self {
-            Self::UserCache => "user-space TLS, file from the cache",
+            Self::UserCache => "user-space TLS, content in memory",
             Self::UserRead => "user-space TLS, file read",
             Self::UserPage => "user-space TLS, generated body",
-            Self::KernelCache => "kernel TLS, file from the cache",
+            Self::KernelCache => "kernel TLS, content in memory",
             Self::KernelSendfile => "kernel TLS, file from the page cache",
             Self::KernelRead => "kernel TLS, file read",
             Self::KernelPage => "kernel TLS, generated body",

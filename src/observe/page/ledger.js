@@ -2,7 +2,7 @@
    passes, and the width of a band is its bytes. */
 
 const PLACES = {
-  disk: "disk", page_cache: "page cache", file_cache: "file cache", page: "made page",
+  disk: "disk", page_cache: "page cache", file_cache: "content in memory", page: "made page",
   send_memory: "send memory", socket: "socket", receive_buffer: "receive buffer",
   connection: "connection", wire: "wire",
 };

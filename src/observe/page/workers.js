@@ -3,7 +3,7 @@
 const WORKER_COLUMNS = [
   ["requests", "Requests", "ended"],
   ["connections", "Connections", "open"],
-  ["waited", "Without a processor", "though there was something to do"],
+  ["waited", "Without a processor", "short waits included"],
   ["ran", "Ran", "in all; in the kernel"],
   ["waits", "Run queue p99", "from arrival to its turn"],
   ["turn", "Turn p99", "of the loop"],
