@@ -50,6 +50,7 @@ impl ConfigError {
     }
 
     /// A text is no path of a route.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) fn route_path(path: &str, error: super::RoutePathError) -> Self {
         Self::new("path", format_args!("{path:?} is no path of a route"), error)
     }

@@ -273,6 +273,7 @@ impl ConnectionClock {
     }
 
     /// What the peers agreed on.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) fn agreed(&self) -> Agreed {
         self.0.agreed.get()
     }

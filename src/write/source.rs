@@ -18,6 +18,7 @@ pub(crate) enum Source {
     /// The rest of a small page, from this byte on.
     Page(Cow<'static, [u8]>, usize),
     /// A few bytes of others, which are copied when they are sent.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Shared(Chunk),
     /// A range of bytes that never change.
     Pages(Rc<Pages>, Range<usize>),

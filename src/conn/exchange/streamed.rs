@@ -232,6 +232,7 @@ impl Failure {
 /// The content of a request on its way from the protocol to the responder: one piece at most.
 #[derive(Debug)]
 pub(in crate::conn) struct Intake {
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     length: BodyLength,
     piece: Option<Chunk>,
     wanted: bool,
@@ -257,6 +258,7 @@ impl Intake {
     }
 
     /// Bytes of the whole content, if the request states them.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(in crate::conn) fn length(&self) -> Option<u64> {
         match self.length {
             BodyLength::None => Some(0),
@@ -266,6 +268,7 @@ impl Intake {
     }
 
     /// Whether all of the content was handed over, or waits here.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(in crate::conn) fn is_ended(&self) -> bool {
         self.ended
     }

@@ -27,9 +27,11 @@ pub(crate) enum Choice {
 }
 
 /// Numbers by path, by the rules of routes: the longest path that fits, by whole segments.
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 #[derive(Debug)]
 pub(crate) struct Paths(Tree);
 
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 impl Paths {
     /// Numbers for the paths of these routes, from 0.
     pub(crate) fn new(routes: &[Route]) -> Self {
@@ -73,6 +75,7 @@ impl Router {
     }
 
     /// The same among the routes that are `wanted`.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) fn choose_among(
         &self,
         host: Option<&[u8]>,
