@@ -30,7 +30,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    ClientClose "client.close" "The client closed the connection with close_notify.",
+    ClientClose "client.close" "The client closed the connection: with close_notify, or by FIN behind bytes that were not wanted yet.",
     ClientTruncated "client.truncated" "The client sent FIN without close_notify.",
     ClientReset "client.reset" "The connection failed: a reset by the client, or by the network.",
     ClientAlert "client.alert" "The client sent a fatal alert.",

@@ -107,7 +107,7 @@ pub use send_pool::SendClass;
 pub(crate) use send_pool::{SendBuf, SendPool};
 #[cfg(test)]
 pub(crate) use socket::MAX_UNSENT;
-pub(crate) use socket::{SendQueue, Socket, limit_unsent};
+pub(crate) use socket::{Peer, SendQueue, Socket, limit_unsent};
 pub(crate) use stream::{AcceptStream, ReceiveStream, Received};
 pub(crate) use task::TaskId;
 pub(crate) use tcp_info::TcpInfo;

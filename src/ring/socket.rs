@@ -6,6 +6,8 @@ use std::{
     rc::Rc,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use super::{Descriptor, Ring};
 
 /// An accepted socket. Dropping it closes it through the ring, after what was queued before. While
@@ -53,6 +55,33 @@ impl Socket {
     pub(crate) fn shut_down(&self) {
         // It fails only for a connection that has ended.
         let _ = rustix::net::shutdown(self, rustix::net::Shutdown::Both);
+    }
+}
+
+/// What is known of the peer of a connection apart from the bytes that it has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// It may send more.
+    Sends,
+    /// It has ended its side (FIN), maybe behind bytes that were not received yet. It may still read.
+    EndedItsSide,
+    /// Both sides have ended, or the connection has failed (RST).
+    Gone,
+}
+
+impl Socket {
+    /// What the kernel knows of the peer now, for connections on which nothing is received: poll(2),
+    /// which does not wait.
+    pub(crate) fn peer(&self) -> Peer {
+        let mut poll = [PollFd::new(self, PollFlags::RDHUP)];
+        // It fails only if the kernel lacks memory: then nothing is known, and the caller asks again.
+        let _ = rustix::event::poll(&mut poll, Some(&Timespec::default()));
+        let [poll] = poll;
+        match poll.revents() {
+            flags if flags.intersects(PollFlags::HUP | PollFlags::ERR) => Peer::Gone,
+            flags if flags.contains(PollFlags::RDHUP) => Peer::EndedItsSide,
+            _ => Peer::Sends,
+        }
     }
 }
 

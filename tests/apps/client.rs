@@ -15,6 +15,12 @@ use super::server::{Running, client_config};
 mod trusting;
 pub(crate) use trusting::Trusting;
 
+/// Ends a connection with RST.
+pub(crate) fn reset(client: Client) {
+    rustix::net::sockopt::set_socket_linger(&client.0.sock, Some(Duration::ZERO)).unwrap();
+    drop(client);
+}
+
 /// A connection after its handshake.
 pub(crate) struct Client(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 

@@ -1,6 +1,8 @@
 //! Clients that leave, and servers that stop.
 
 use std::{
+    convert::Infallible,
+    net::Shutdown,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -16,7 +18,10 @@ use axum::{
 };
 use tokio_stream::StreamExt as _;
 
-use super::{client::Client, server::serve};
+use super::{
+    client::{Client, reset},
+    server::serve,
+};
 
 /// Waits for what must happen.
 #[track_caller]
@@ -80,6 +85,60 @@ fn a_client_that_leaves_ends_its_handler() {
             let _ = client.0.conn.write_tls(&mut client.0.sock);
         }
         drop(client);
+        until(|| live.load(SeqCst) == 0);
+    }
+    let counts = server.end();
+    assert_eq!(counts.defects, 0);
+}
+
+/// A client that has sent more than its handler asks for, from which nothing is received any more.
+#[test]
+fn a_client_that_has_sent_ahead_is_seen_to_leave() {
+    let live = Arc::new(AtomicUsize::new(0));
+    let [waits, posted, streams] = [(); 3].map(|()| Arc::clone(&live));
+    let app = Router::new()
+        .route(
+            "/wait",
+            get(move || async move {
+                let _guard = Guard::new(&waits);
+                std::future::pending::<()>().await;
+            }),
+        )
+        .route(
+            "/post",
+            post(move |_body: Body| async move {
+                let _guard = Guard::new(&posted);
+                std::future::pending::<()>().await;
+            }),
+        )
+        .route(
+            "/stream",
+            get(move || async move {
+                let guard = Guard::new(&streams);
+                Body::from_stream(tokio_stream::pending::<Result<&str, Infallible>>().map(
+                    move |piece| {
+                        let _ = &guard;
+                        piece
+                    },
+                ))
+            }),
+        );
+    let server = serve(app);
+    let asks: [&[u8]; 3] = [
+        b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\nthe beginning",
+        b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\n",
+    ];
+    let leaves: [fn(Client); 2] = [reset, |client| {
+        client.0.sock.shutdown(Shutdown::Write).unwrap();
+        // The socket stays open: no reset follows.
+        std::mem::forget(client);
+    }];
+    for (asks, leaves) in asks.into_iter().flat_map(|asks| leaves.map(|leaves| (asks, leaves))) {
+        let mut client = Client::connect(&server);
+        client.send(asks);
+        until(|| live.load(SeqCst) == 1);
+        leaves(client);
         until(|| live.load(SeqCst) == 0);
     }
     let counts = server.end();

@@ -2,10 +2,12 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::Shutdown,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -18,7 +20,7 @@ use axum::{
 };
 
 use super::{
-    client::Client,
+    client::{Client, reset},
     http2::{client, collect, request},
     leaving::until,
     server::serve,
@@ -181,4 +183,88 @@ fn an_ordinary_request_has_no_tunnel() {
     for fields in [&[][..], &["-H", "Upgrade: shout"]] {
         assert!(server.curl("/", fields).ends_with("\r\n\r\ntrue None"));
     }
+}
+
+/// What a tunnel's client sent, and whether its side ended in order.
+type Endings = Arc<Mutex<Vec<(Bytes, bool)>>>;
+
+/// Receives to the end of the client's side, notes it, and says goodbye.
+async fn listen(State(endings): State<Endings>, mut request: Request) -> Response {
+    let mut tunnel = ringway::upgrade(&mut request).expect("a tunnel is offered");
+    tokio::spawn(async move {
+        let mut all = Vec::new();
+        let in_order = loop {
+            match tunnel.receive().await {
+                Some(Ok(bytes)) => all.extend_from_slice(&bytes),
+                Some(Err(_)) => break false,
+                None => break true,
+            }
+        };
+        endings.lock().unwrap().push((all.into(), in_order));
+        let _ = tunnel.send(b"goodbye").await;
+    });
+    if request.version() == Version::HTTP_2 {
+        return StatusCode::OK.into_response();
+    }
+    (StatusCode::SWITCHING_PROTOCOLS, [(header::UPGRADE, "x")]).into_response()
+}
+
+#[test]
+fn a_client_ends_its_side_in_order_or_not() {
+    let endings = Endings::default();
+    let server = serve(Router::new().route("/", any(listen)).with_state(Arc::clone(&endings)));
+    let ended = || endings.lock().unwrap().pop();
+    let open = |last: &str| {
+        let mut client = Client::connect(&server);
+        client.send(head("/", "x").as_bytes());
+        client.read_until(b"\r\n\r\n");
+        client.send(last.as_bytes());
+        client
+    };
+    // close_notify is an end, behind which the answer still comes.
+    let mut client = open("one");
+    client.0.conn.send_close_notify();
+    client.0.flush().unwrap();
+    assert_eq!(client.read_to_end(), ("goodbye".to_owned(), true));
+    assert_eq!(ended(), Some(("one".into(), true)));
+    // FIN alone is none: an attacker can send that.
+    let client = open("two");
+    client.0.sock.shutdown(Shutdown::Write).unwrap();
+    until(|| !endings.lock().unwrap().is_empty());
+    assert_eq!(ended(), Some(("two".into(), false)));
+    // Nor is a reset.
+    reset(open("three"));
+    until(|| !endings.lock().unwrap().is_empty());
+    assert!(matches!(ended(), Some((_, false))));
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_client_of_http2_ends_its_side_in_order_or_not() {
+    let endings = Endings::default();
+    let server = serve(Router::new().route("/", any(listen)).with_state(Arc::clone(&endings)));
+    client(&server, |mut sender| async move {
+        let (plain, _) = sender.send_request(request(Method::GET, "/none"), true).unwrap();
+        collect(plain.await.unwrap().into_body()).await.unwrap();
+        for in_order in [true, false] {
+            let mut head = request(Method::CONNECT, "/");
+            head.extensions_mut().insert(h2::ext::Protocol::from_static("x"));
+            let (answer, mut stream) = sender.send_request(head, false).unwrap();
+            let answer = answer.await.unwrap();
+            stream.send_data(Bytes::from_static(b"one"), in_order).unwrap();
+            if in_order {
+                assert_eq!(collect(answer.into_body()).await.unwrap().0, b"goodbye");
+            } else {
+                stream.send_reset(h2::Reason::CANCEL);
+            }
+            let ended = loop {
+                if let Some(ended) = endings.lock().unwrap().pop() {
+                    break ended;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            };
+            assert_eq!(ended.1, in_order);
+        }
+    });
+    assert_eq!(server.end().defects, 0);
 }

@@ -4,7 +4,8 @@
 //! Nobody asks, nobody reads: content that the responder does not want stays with the client. While
 //! the responder works, one receive stays armed, so that a client that leaves ends its exchange at
 //! once; what it sends meanwhile (the next request, content that nobody wants yet) fills one receive
-//! buffer and then stops it.
+//! buffer and then stops it. From there on the kernel is asked every [`LOOKS_EVERY`] milliseconds
+//! whether the client has ended its connection.
 
 use std::{
     future::{Future, poll_fn},
@@ -33,13 +34,16 @@ use crate::{
         Status,
         forward::{TrailersOf, trailer_fields},
     },
-    ring::Socket,
+    ring::{Peer, Socket},
     write::{HELD_UP, Pace},
 };
 
 /// Content of the request that is read and dropped behind the answer, so that the connection can go
 /// on, at most. Clients that have more to send lose their connection.
 const DROPPED: usize = 64 * 1024;
+
+/// Milliseconds between two looks for the end of a client from which nothing is received.
+const LOOKS_EVERY: u64 = 100;
 
 /// The state of one exchange's request content.
 pub(super) struct Pump {
@@ -71,6 +75,8 @@ enum Event<T> {
     Late,
     /// The receive buffers are wanted back.
     Held,
+    /// The client has ended its connection, and what it sent before was not wanted.
+    Left,
 }
 
 impl Pump {
@@ -177,6 +183,10 @@ impl Pump {
                     }
                     gives_back_at = Some(u64::MAX);
                 }
+                Event::Left => {
+                    session.clock.ends(Why::ClientClose);
+                    return Err(Stop::Close(Ending::Reset));
+                }
             }
         }
     }
@@ -226,8 +236,10 @@ impl Pump {
         }
         let until = began.saturating_add(self.terms.timeouts.body_progress.as_millis() as u64);
         let tunnel = self.tunnel;
-        // An end within content is none that an answer could follow.
-        let may_end = self.answers_half_closed && (tunnel || self.decoder.is_finished());
+        // An end within content is none that an answer could follow. The sides of a tunnel end one by one.
+        let may_end = tunnel || (self.answers_half_closed && self.decoder.is_finished());
+        let leaves = self.leaves();
+        let mut looks_at = began.saturating_add(LOOKS_EVERY);
         let (intake, half_closed) = (&mut self.intake, &mut self.half_closed);
         let event = {
             let mut fill = pin!(async {
@@ -251,6 +263,14 @@ impl Pump {
                     Poll::Ready(filled) => return Poll::Ready(filled.map(|()| Event::Moved)),
                     Poll::Pending => {}
                 }
+                if !reads && ring.poll_until(looks_at).is_ready() {
+                    if leaves(socket.peer()) {
+                        return Poll::Ready(Ok(Event::Left));
+                    }
+                    looks_at = ring.now().saturating_add(LOOKS_EVERY);
+                    // For the next look.
+                    let _ = ring.poll_until(looks_at);
+                }
                 if wants && !tunnel && ring.poll_until(until).is_ready() {
                     return Poll::Ready(Ok(Event::Late));
                 }
@@ -267,6 +287,16 @@ impl Pump {
             self.waited += ring.now().saturating_sub(began);
         }
         Ok(event)
+    }
+
+    /// Which peers have left, while nothing is received from them. What a tunnel's client has sent before
+    /// its FIN is still delivered, and an answer still sent to a client that may end its side before it.
+    fn leaves(&self) -> fn(Peer) -> bool {
+        if self.tunnel || self.answers_half_closed {
+            |peer| peer == Peer::Gone
+        } else {
+            |peer| peer != Peer::Sends
+        }
     }
 
     /// Moves content that has arrived to the intake. False if there is none.

@@ -141,9 +141,10 @@ impl Tunnel {
 }
 
 impl TunnelReader {
-    /// Waits for bytes of the client, which are read only then. None once the client has ended its side
-    /// of a stream of HTTP/2. An error if the connection has ended, or if the handler did not open the
-    /// tunnel.
+    /// Waits for bytes of the client, which are read only then. None once the client has ended its side in
+    /// order: with END_STREAM over HTTP/2, with close_notify over HTTP/1.1 (with FIN where there is no
+    /// TLS). It may still read what the writer sends. An error if the connection or the stream has ended
+    /// otherwise, or if the handler did not open the tunnel.
     pub async fn receive(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
             let frame = poll_fn(|cx| Pin::new(&mut self.0).poll_frame(cx)).await?;
