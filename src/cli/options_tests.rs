@@ -38,6 +38,7 @@ fn every_option_finds_its_place() {
         "--workers=3",
         "--no-pin",
         "--io=poll",
+        "--redirect-port=443",
         "--cert=chain.pem",
         "--key=key.pem",
         "--cert=second.pem",
@@ -83,6 +84,7 @@ fn every_option_finds_its_place() {
     let clients = ClientAuth { ca: "clients.pem".into(), mode: ClientAuthMode::Optional };
     assert_eq!(config.client_auth, Some(clients));
     assert_eq!(config.ticket_keys, Some("tickets".into()));
+    assert_eq!(config.redirect_port, Some(443));
     assert_eq!((config.ktls, config.tls_min), (KtlsMode::On, TlsVersion::V13));
     assert!(!config.http2);
     assert_eq!(config.site.spa, Some("app.html".into()));

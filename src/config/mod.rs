@@ -99,6 +99,9 @@ pub struct Config {
     /// Addresses at which every request is sent to HTTPS by 308, at the port of the first of `listen`;
     /// at most 64. Default: none.
     pub redirect: Vec<SocketAddr>,
+    /// The port to which they send, if clients reach HTTPS by another than the first of `listen`.
+    /// Default: none.
+    pub redirect_port: Option<u16>,
     /// Listeners whose connections come from balancers that announce the client by a PROXY header, at
     /// most 64. Default: none.
     pub proxy_protocol: Vec<ProxyProtocol>,
@@ -158,6 +161,7 @@ impl Default for Config {
             ],
             plain: Vec::new(),
             redirect: Vec::new(),
+            redirect_port: None,
             proxy_protocol: Vec::new(),
             forwarded: None,
             certificate: CertificateSource::SelfSigned,

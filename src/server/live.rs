@@ -175,6 +175,7 @@ pub(super) fn hand_out(listening: Listening) -> (Vec<Vec<Listener>>, Vec<observe
 }
 
 /// The port that listeners which redirect lead to.
-pub(super) fn https_port(bound: &[Bound]) -> u16 {
-    Listening::addresses(bound, Via::Tls).first().map_or(443, SocketAddr::port)
+pub(super) fn https_port(config: &Config, bound: &[Bound]) -> u16 {
+    let first = || Listening::addresses(bound, Via::Tls).first().map_or(443, SocketAddr::port);
+    config.redirect_port.unwrap_or_else(first)
 }

@@ -100,7 +100,7 @@ impl Handle {
         let bound = live.state().bound.clone();
         let listening = Listening::bind(&new, &bound, live.workers)
             .map_err(|error| ReplaceError::of(live.cannot_bind(&error)))?;
-        let plan = plan.with_https_port(https_port(&listening.bound));
+        let plan = plan.with_https_port(https_port(&new, &listening.bound));
         let plan = Arc::new(plan.with_upstreams(upstreams.clone()));
         let now = listening.bound.clone();
         let gone = bound.iter().filter(|one| !now.contains(one));

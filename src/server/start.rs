@@ -174,7 +174,8 @@ pub(super) fn start(prepared: Prepared, choice: &Choice) -> Result<RunningServer
     let sites =
         sites.map_err(|failed| StartError::Site { folder: failed.path, error: failed.error })?;
     let upstreams = upstream::shared(&config, &trust, &[]);
-    let sites = sites.with_https_port(live::https_port(&bound)).with_upstreams(upstreams.clone());
+    let sites =
+        sites.with_https_port(live::https_port(&config, &bound)).with_upstreams(upstreams.clone());
     let sites = Arc::new(sites);
     let started = Instant::now();
     let (log, feeds) = access_log(prepared.log, &config, workers)?;

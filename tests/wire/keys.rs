@@ -9,6 +9,7 @@ use crate::{configured::Configured, proxy::upstream::Upstream, server::run};
 const TESTS: &[(&str, &str)] = &[
     ("listen", "wire/guard/announced::a_setting_holds_for_its_listeners"),
     ("redirect", "wire/plain::the_other_listener_sends_everybody_to_https"),
+    ("redirect_port", "wire/plain::redirects_name_the_port_that_clients_reach"),
     ("plain", "wire/plain::files_are_served_without_tls"),
     ("workers", "wire/lifecycle::too_few_descriptors_to_serve_are_refused_with_a_word"),
     ("pin", "wire/lifecycle::a_certificate_is_made_and_kept"),

@@ -16,8 +16,12 @@ const FILE: &str = "plain = '127.0.0.1:0'\nredirect = '127.0.0.1:0'\n";
 
 /// A server with both kinds of listeners; the ports of the plain one and of the other.
 fn start() -> (Configured, u16, u16) {
+    start_with(FILE)
+}
+
+fn start_with(first: &str) -> (Configured, u16, u16) {
     let sites = "[[site]]\nheaders = 'strict'\n[[site.route]]\nfiles = 'www'\n";
-    let server = Configured::start_with(FILE, sites, |folder| {
+    let server = Configured::start_with(first, sites, |folder| {
         fs::create_dir(folder.join("www")).unwrap();
         fs::write(folder.join("www/index.html"), "home").unwrap();
         fs::write(folder.join("www/large.bin"), large()).unwrap();
@@ -133,4 +137,16 @@ fn the_other_listener_sends_everybody_to_https() {
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "it names no host");
     let answer = exchange(redirect, b"GET /../x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with(b"HTTP/1.1 400 "));
+}
+
+/// A container engine or a balancer publishes the listener under another port.
+#[test]
+fn redirects_name_the_port_that_clients_reach() {
+    for (port, location) in [(443, "https://a/b"), (8444, "https://a:8444/b")] {
+        let (_server, _, redirect) = start_with(&format!("{FILE}redirect_port = {port}\n"));
+        let request = b"GET /b HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n";
+        let answer = exchange(redirect, request);
+        let (head, _) = head_and_content(&answer);
+        assert!(head.contains(&format!("Location: {location}\r\n")), "{head}");
+    }
 }

@@ -42,6 +42,15 @@ pub(super) fn process_wide() -> Vec<Key<Draft>> {
             },
         ),
         Key::text(
+            "redirect_port",
+            Some("redirect-port"),
+            Kind::Number,
+            "that of the first address in listen",
+            "Port to which redirect sends, where clients reach HTTPS by another than listen has: 443, if \
+             a container engine or a balancer publishes 8443 as that",
+            |draft: &mut Draft, text| put(&mut draft.config.redirect_port, port(text).map(Some)),
+        ),
+        Key::text(
             "plain",
             Some("plain"),
             Kind::Texts("ADDR"),

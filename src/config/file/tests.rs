@@ -222,7 +222,7 @@ fn defaults_are_the_true_ones() {
     for section in settings::sections() {
         for key in section.keys {
             let default = key.row.default;
-            let sets_nothing = ["workers", "listen", "ticket_keys", "client_auth"];
+            let sets_nothing = ["workers", "listen", "redirect_port", "ticket_keys", "client_auth"];
             if default.is_empty() || sets_nothing.contains(&key.row.key) {
                 continue;
             }
