@@ -17,12 +17,12 @@ const AROUND: [(&str, &str); 4] = [
 
 /// Replaces what stands between the two lines of `file`.
 pub(crate) fn rewrite(file: &Path, results: &Results) -> Result<(), String> {
-    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| told(&error))?;
+    let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
     let around = around(results);
     let text = replaced(&text, &markdown(results), around)
-        .ok_or_else(|| told(&format!("no lines {} and {}", around.0.trim_end(), around.1)))?;
-    fs::write(file, text).map_err(|error| told(&error))
+        .ok_or_else(|| failed(&format!("no lines {} and {}", around.0.trim_end(), around.1)))?;
+    fs::write(file, text).map_err(|error| failed(&error))
 }
 
 /// The lines between which these results belong.

@@ -57,8 +57,8 @@ impl Server {
             }
         }
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        let told = || format!("{program} does not start: {}", site.said());
-        server.port = port(&block).ok_or_else(told)?;
+        let failed = || format!("{program} does not start: {}", site.said());
+        server.port = port(&block).ok_or_else(failed)?;
         server.ceiling = ceiling(&block).ok_or("the server prints no memory ceiling")?;
         server.polls = value(&block, "I/O").is_some_and(|io| io.starts_with("epoll"));
         server.tls = value(&block, "TLS").unwrap_or_default().into();

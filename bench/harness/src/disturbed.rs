@@ -18,14 +18,14 @@ const SERVER_WAITED: f64 = 0.03;
 /// What disturbed a round: the worst of it, as a share of the round's time by the share that is
 /// still no matter; above 1 the round was disturbed.
 pub(crate) fn degree(about: About, report: &Report) -> f64 {
-    let beside = &report.beside;
-    let stolen = beside.stolen / STOLEN;
+    let interference = &report.interference;
+    let stolen = interference.stolen / STOLEN;
     if about == About::Workers {
         // Two workers and a load generator share two CPUs, and so wait for each other.
         return stolen;
     }
-    let server = beside.server_waited.min(beside.others) / SERVER_WAITED;
-    stolen.max(beside.client_waited / CLIENT_WAITED).max(server)
+    let server = interference.server_waited.min(interference.others) / SERVER_WAITED;
+    stolen.max(interference.client_waited / CLIENT_WAITED).max(server)
 }
 
 /// Whether a round was disturbed.
@@ -96,28 +96,28 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
-    use ringway_load::report::Beside;
+    use ringway_load::report::Interference;
 
     use super::{Spare, disturbed, remark};
     use crate::tests::{report, results};
     use crate::workloads::About;
 
-    fn judged(about: About, beside: Beside) -> bool {
+    fn judged(about: About, interference: Interference) -> bool {
         let mut report = report(1.0);
-        report.beside = beside;
+        report.interference = interference;
         disturbed(about, &report)
     }
 
     #[test]
     fn a_servers_own_threads_disturb_nobody() {
-        let judged = |beside| judged(About::Requests, beside);
-        assert!(!judged(Beside::default()));
-        let own = Beside { server_waited: 0.5, ..Beside::default() };
+        let judged = |interference| judged(About::Requests, interference);
+        assert!(!judged(Interference::default()));
+        let own = Interference { server_waited: 0.5, ..Interference::default() };
         assert!(!judged(own));
-        assert!(judged(Beside { others: 0.2, ..own }));
-        assert!(!judged(Beside { others: 0.2, ..Beside::default() }));
-        assert!(judged(Beside { stolen: 0.02, ..Beside::default() }));
-        assert!(judged(Beside { client_waited: 0.1, ..Beside::default() }));
+        assert!(judged(Interference { others: 0.2, ..own }));
+        assert!(!judged(Interference { others: 0.2, ..Interference::default() }));
+        assert!(judged(Interference { stolen: 0.02, ..Interference::default() }));
+        assert!(judged(Interference { client_waited: 0.1, ..Interference::default() }));
     }
 
     #[test]
@@ -125,19 +125,23 @@ mod tests {
         let mut workload = results(&[1.0, 1.0], &[1.0, 1.0]).workloads.remove(0);
         assert_eq!(remark(&workload), None);
         workload.entries[1].repeated = 3;
-        let told = remark(&workload).unwrap();
-        assert!(told.contains("None of the 4") && told.contains("3 times one"), "{told}");
-        workload.entries[1].rounds[0].beside.stolen = 0.5;
-        let told = remark(&workload).unwrap();
-        assert!(told.contains("of 4 rounds: nginx 1."), "{told}");
+        let text = remark(&workload).unwrap();
+        assert!(text.contains("None of the 4") && text.contains("3 times one"), "{text}");
+        workload.entries[1].rounds[0].interference.stolen = 0.5;
+        let text = remark(&workload).unwrap();
+        assert!(text.contains("of 4 rounds: nginx 1."), "{text}");
     }
 
     #[test]
     fn two_workers_share_their_cpus_with_the_load() {
-        let beside =
-            Beside { server_waited: 0.5, client_waited: 0.5, others: 0.5, ..Beside::default() };
-        assert!(!judged(About::Workers, beside));
-        assert!(judged(About::Workers, Beside { stolen: 0.1, ..beside }));
+        let interference = Interference {
+            server_waited: 0.5,
+            client_waited: 0.5,
+            others: 0.5,
+            ..Interference::default()
+        };
+        assert!(!judged(About::Workers, interference));
+        assert!(judged(About::Workers, Interference { stolen: 0.1, ..interference }));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::format::number;
 use crate::peers::is_ringway_again;
 use crate::results::{Results, WorkloadResult};
 use crate::summary::{Figure, HEAD, TICKETS, WIRE, range};
-use crate::text::number;
 use crate::workloads::H2;
 
 /// The workloads whose figures stand in the table: the head, then both kinds of handshake.
@@ -28,8 +28,8 @@ const COLUMNS: [(&str, &str, Figure, usize); 8] = [
 /// A section of the text in Markdown; nothing if those workloads were not measured.
 pub(crate) fn markdown(results: &Results) -> String {
     let of = |name: &str| results.workloads.iter().find(|workload| workload.name == name);
-    let told: Vec<_> = COLUMNS.iter().filter(|(_, name, ..)| of(name).is_some()).collect();
-    if told.is_empty() {
+    let shown: Vec<_> = COLUMNS.iter().filter(|(_, name, ..)| of(name).is_some()).collect();
+    if shown.is_empty() {
         return String::new();
     }
     let mut out = String::from(
@@ -38,10 +38,10 @@ pub(crate) fn markdown(results: &Results) -> String {
          always includes an exchange of keys. `bench/README.md` lists the other differences.\n\n\
          | server |",
     );
-    for (heading, ..) in &told {
+    for (heading, ..) in &shown {
         let _ = write!(out, " {heading} |");
     }
-    let _ = writeln!(out, "\n|---|{}", "--:|".repeat(told.len()));
+    let _ = writeln!(out, "\n|---|{}", "--:|".repeat(shown.len()));
     let figure = |workload: Option<&WorkloadResult>, peer: &str, figure, decimals| {
         let entry = workload?.entries.iter().find(|entry| entry.peer == peer)?;
         range(entry, figure).map(|range| number(range.median, decimals))
@@ -51,7 +51,7 @@ pub(crate) fn markdown(results: &Results) -> String {
             continue;
         }
         let _ = write!(out, "| {} |", peer.name);
-        for (_, name, by, decimals) in &told {
+        for (_, name, by, decimals) in &shown {
             let value = figure(of(name), &peer.name, *by, *decimals);
             let _ = write!(out, " {} |", value.as_deref().unwrap_or("–"));
         }
@@ -72,10 +72,10 @@ mod tests {
             round.came.head_bytes = head;
             round.came.wire_bytes = 1280.0;
         }
-        let told = markdown(&results);
-        assert!(told.contains("| server | head | 1 KB on the wire |\n"), "{told}");
-        assert!(told.contains("| ringway | 231 | 1,280 |\n"), "{told}");
-        assert!(told.contains("| nginx | – | – |\n") && !told.contains("caddy"), "{told}");
+        let shown = markdown(&results);
+        assert!(shown.contains("| server | head | 1 KB on the wire |\n"), "{shown}");
+        assert!(shown.contains("| ringway | 231 | 1,280 |\n"), "{shown}");
+        assert!(shown.contains("| nginx | – | – |\n") && !shown.contains("caddy"), "{shown}");
         results.workloads.clear();
         assert_eq!(markdown(&results), "");
     }

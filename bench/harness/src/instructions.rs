@@ -141,9 +141,9 @@ impl Counted {
 impl Counts {
     /// Reads a file of counts.
     pub(crate) fn load(file: &Path) -> Result<Self, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let json = fs::read_to_string(file).map_err(|error| told(&error))?;
-        serde_json::from_str(&json).map_err(|error| told(&error))
+        let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let json = fs::read_to_string(file).map_err(|error| in_file(&error))?;
+        serde_json::from_str(&json).map_err(|error| in_file(&error))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::format::{cell, number};
 use crate::instructions::{Counted, CountedLoad, Counts};
 use crate::summary::Range;
-use crate::text::{cell, number};
 
 /// The server that all are compared with.
 const BASE: &str = "ringway-off";
@@ -83,7 +83,7 @@ pub(crate) fn markdown(counts: &Counts) -> String {
             load.title
         );
         for entry in &load.entries {
-            let told = entry.range().map_or("||".into(), |range| {
+            let text = entry.range().map_or("||".into(), |range| {
                 format!(
                     "{} | {}–{} | {}",
                     number(range.median, 0),
@@ -96,7 +96,7 @@ pub(crate) fn markdown(counts: &Counts) -> String {
                 Some(why) => format!("**failed**: {}", cell(why)),
                 None => entry.by_whom().to_owned(),
             };
-            let _ = writeln!(out, "| {} | {told} | {by} |", entry.server);
+            let _ = writeln!(out, "| {} | {text} | {by} |", entry.server);
         }
     }
     out
@@ -115,8 +115,8 @@ fn summary(out: &mut String, counts: &Counts) {
         let _ = write!(out, "| {} |", load.title);
         for name in &present {
             let range = load.entries.iter().find(|entry| entry.server == *name).map(Counted::range);
-            let told = range.flatten().map_or("failed".into(), |range| number(range.median, 0));
-            let _ = write!(out, " {told} |");
+            let text = range.flatten().map_or("failed".into(), |range| number(range.median, 0));
+            let _ = write!(out, " {text} |");
         }
         out.push('\n');
     }
@@ -177,17 +177,17 @@ mod tests {
 
     #[test]
     fn medians_ratios_and_failures_are_told() {
-        let told = table(&counts());
-        assert!(told.contains("MISSING: not here") && told.contains("FAILED: fell over"), "{told}");
-        let on = told.lines().find(|line| line.starts_with("ringway-on")).unwrap();
+        let text = table(&counts());
+        assert!(text.contains("MISSING: not here") && text.contains("FAILED: fell over"), "{text}");
+        let on = text.lines().find(|line| line.starts_with("ringway-on")).unwrap();
         assert!(on.contains("63,000") && on.contains("1.50") && on.contains("kernel, sending"));
-        let told = markdown(&counts());
-        assert!(told.contains("| ringway-off | 42,000 | 40,000–50,000 | 1.00 | user space |"));
+        let text = markdown(&counts());
+        assert!(text.contains("| ringway-off | 42,000 | 40,000–50,000 | 1.00 | user space |"));
         assert!(
-            told.contains("| | ringway-off |\n") && told.contains("| 1 KB | 42,000 |"),
-            "{told}"
+            text.contains("| | ringway-off |\n") && text.contains("| 1 KB | 42,000 |"),
+            "{text}"
         );
-        assert!(told.contains("takes 1.50 to 1.50 times"), "{told}");
-        assert!(told.contains("**failed**: fell over") && told.contains("so \\| so"), "{told}");
+        assert!(text.contains("takes 1.50 to 1.50 times"), "{text}");
+        assert!(text.contains("**failed**: fell over") && text.contains("so \\| so"), "{text}");
     }
 }

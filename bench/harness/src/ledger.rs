@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes copied or enciphered for each byte of a body so far, if the server on the loopback's `port`
 /// tells.
 pub(crate) fn moved_per_byte(port: u16) -> Option<f64> {
-    told(&metrics(port)?)
+    moved(&metrics(port)?)
 }
 
 /// What a server has done so far.
@@ -52,7 +52,7 @@ fn sum(metrics: &str, name: &str, wanted: &dyn Fn(&str) -> bool) -> f64 {
 }
 
 /// The sums of two counters, one by the other.
-fn told(metrics: &str) -> Option<f64> {
+fn moved(metrics: &str) -> Option<f64> {
     let payload = sum(metrics, "payload_bytes_total", &|_| true);
     // What comes in is little, and no body.
     let moved = sum(metrics, "moved_bytes_total", &|line| !line.contains("/receive\""));
@@ -61,7 +61,7 @@ fn told(metrics: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{sum, told};
+    use super::{moved, sum};
 
     #[test]
     fn the_ledger_is_read() {
@@ -70,8 +70,8 @@ mod tests {
             ringway_moved_bytes_total{path=\"a\",kind=\"copy\"} 150\n\
             ringway_moved_bytes_total{path=\"user_tls/receive\",kind=\"copy\"} 70\n\
             ringway_moved_bytes_total{path=\"a\",kind=\"cipher\"} 100\n";
-        assert_eq!(told(metrics), Some(2.5));
-        assert_eq!(told("ringway_payload_bytes_total{path=\"a\"} 0\n"), None);
+        assert_eq!(moved(metrics), Some(2.5));
+        assert_eq!(moved("ringway_payload_bytes_total{path=\"a\"} 0\n"), None);
     }
 
     #[test]

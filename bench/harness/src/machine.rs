@@ -56,7 +56,7 @@ fn mitigations() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else {
         return Vec::new();
     };
-    let mut told: Vec<String> = entries
+    let mut names: Vec<String> = entries
         .flatten()
         .filter_map(|entry| {
             let state = fs::read_to_string(entry.path()).ok()?;
@@ -64,6 +64,6 @@ fn mitigations() -> Vec<String> {
             (state != "Not affected").then(|| format!("{}: {state}", entry.file_name().display()))
         })
         .collect();
-    told.sort();
-    told
+    names.sort();
+    names
 }

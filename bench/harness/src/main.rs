@@ -1,17 +1,18 @@
 //! The harness: every server is started, checked to serve the right bytes, loaded in interleaved
-//! rounds, pinned to a core of its own, and stopped; the results are printed as a table, as
-//! JSON and as a page.
+//! rounds, pinned to a core of its own, and stopped; the results are printed as a table, and
+//! written as JSON, as Markdown and as a page.
 //!
 //! The invariant: a peer that cannot be had, and a workload that it cannot serve, stand in the
 //! results with the reason; nothing is left out in silence.
 
 #![forbid(unsafe_code)]
 
-mod against;
 mod calls;
+mod charts;
 mod disturbed;
 mod equal;
-mod html;
+mod format;
+mod headline;
 mod instructions;
 mod instructions_text;
 mod ledger;
@@ -19,7 +20,6 @@ mod machine;
 mod markdown;
 mod material;
 mod measure;
-mod opening;
 mod options;
 mod page;
 mod peers;
@@ -27,7 +27,6 @@ mod process;
 mod results;
 mod summary;
 mod table;
-mod text;
 mod verdict;
 mod workloads;
 
@@ -75,16 +74,12 @@ fn run(options: &Options) -> Result<(), String> {
         write(file, json + "\n")?;
     }
     if let Some(file) = &options.html {
-        write(file, html::render(&results, counts.as_ref()))?;
+        write(file, page::render(&results, counts.as_ref()))?;
     }
     if let Some(file) = &options.markdown {
         write(file, markdown::render(&results, counts.as_ref()))?;
     }
-    let mut told = table::render(&results);
-    if let Some(file) = &options.against {
-        told += &against::render(&Results::load(file)?, &results);
-    }
-    say(&told)
+    say(&table::render(&results))
 }
 
 fn say(text: &str) -> Result<(), String> {

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use crate::disturbed;
 use crate::equal;
+use crate::format::{cell, number};
+use crate::headline::{self, advantage};
 use crate::instructions::Counts;
 use crate::instructions_text;
-use crate::opening::{self, advantage};
 use crate::peers;
 use crate::results::{Results, WorkloadResult};
 use crate::summary::{CLIENT_BUSY, Range, range};
 use crate::table::{about, columns, throughput};
-use crate::text::{cell, number};
 use crate::verdict::{contests, ringway};
 use crate::workloads::{self, About};
 
@@ -21,7 +21,7 @@ const SATURATED: f64 = 0.95;
 /// The whole text.
 pub(crate) fn render(results: &Results, counts: Option<&Counts>) -> String {
     let mut out = String::new();
-    out.push_str(&opening::opening(results));
+    out.push_str(&headline::headline(results));
     method(&mut out, results);
     machine(&mut out, results);
     field(&mut out, results);
@@ -208,7 +208,7 @@ fn command(out: &mut String, results: &Results, workload: &WorkloadResult) {
 
 /// What the table of a workload does not show.
 pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut remarks = Vec::new();
     let saturated: Vec<&str> = workload
         .entries
         .iter()
@@ -216,19 +216,19 @@ pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
         .map(|entry| entry.peer.as_str())
         .collect();
     if !saturated.is_empty() {
-        told.push(format!(
+        remarks.push(format!(
             "The load generator was the limit of {}: the throughput there is its own, not the \
              server's.",
             saturated.join(", ")
         ));
     }
     if let Some(moved) = ringway(workload).and_then(|entry| entry.calls?.moved_per_byte) {
-        told.push(format!(
+        remarks.push(format!(
             "Ringway's ledger: {moved:.2} bytes copied or enciphered for each byte of a body."
         ));
     }
     if about(workload) == About::Workers {
-        told.extend(two_workers(workload));
+        remarks.extend(two_workers(workload));
     }
     for contest in contests(workload).iter().filter(|contest| contest.is_latency) {
         let best = workload
@@ -240,21 +240,21 @@ pub(crate) fn remarks(workload: &WorkloadResult) -> Vec<String> {
         let own = ringway(workload).and_then(|own| contest.median(own));
         if let (Some((best, peer)), Some(own)) = (best, own) {
             let (by, own, best) = (contest.by, number(own, 0), number(best, 0));
-            told.push(format!(
+            remarks.push(format!(
                 "The least {by} among the others is that of {peer}, {best} us; Ringway's is {own} us."
             ));
         }
     }
-    told.extend(disturbed::remark(workload));
+    remarks.extend(disturbed::remark(workload));
     for entry in &workload.entries {
         if let Some(failure) = &entry.failure {
-            told.push(format!("Not or not wholly measured: {}: {failure}.", entry.peer));
+            remarks.push(format!("Not or not wholly measured: {}: {failure}.", entry.peer));
         }
         if let Some(why) = &entry.uncounted {
-            told.push(format!("Calls are not counted: {}: {why}.", entry.peer));
+            remarks.push(format!("Calls are not counted: {}: {why}.", entry.peer));
         }
     }
-    told
+    remarks
 }
 
 /// What two workers cost, beside one.

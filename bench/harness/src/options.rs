@@ -26,7 +26,7 @@ const OPENING: f64 = 2.5;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ringway-bench", version, max_term_width = 100)]
 pub(crate) struct Options {
-    /// The most telling workloads and peers only, in shorter rounds: four minutes
+    /// The most important workloads and peers only, in shorter rounds: four minutes
     #[arg(long)]
     pub(crate) quick: bool,
 
@@ -83,10 +83,6 @@ pub(crate) struct Options {
     /// Write a text in Markdown to this file: method, tables, what was lost and why
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
-
-    /// Say what has moved beyond noise since the results in this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) against: Option<PathBuf>,
 
     /// Count instructions instead of measuring, and write them to this file; only in a guest as
     /// scripts/count-instructions starts it

@@ -1,309 +1,414 @@
-//! Figures as SVG, drawn in the colours that `page.css` names.
-//!
-//! The invariant: a figure says in words (`title`, `aria-label`) what it shows, and text is escaped.
+//! The results as one page that needs nothing else: figures drawn as SVG, in light and dark, for
+//! screens of any width.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
-/// Wide enough for a column of a desktop's page, and still to be read on a telephone.
-const WIDTH: f64 = 480.0;
-const LABEL: f64 = 92.0;
-const RIGHT: f64 = 62.0;
-const ROW: f64 = 22.0;
-const PLOT: f64 = 330.0;
+use crate::charts::{Bar, Line, Whose, bars, escape, lines};
+use crate::format::number;
+use crate::headline;
+use crate::instructions::Counts;
+use crate::instructions_text::METHOD;
+use crate::markdown;
+use crate::peers::{self, RINGWAY};
+use crate::results::{Entry, PeerResult, Results, WorkloadResult};
+use crate::summary::{
+    BYTES, BYTES_PER_CPU, CPU_PER_REQUEST, Figure, IDLE_KERNEL, IDLE_USER, REQUESTS,
+    REQUESTS_PER_CPU, USER_SHARE, range,
+};
+use crate::table::{about, columns, throughput};
+use crate::verdict::{Verdict, contests, ringway};
+use crate::workloads::About;
 
-/// Whose a bar or a curve is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    Ringway,
-    Peer,
-    /// What nobody can save.
-    Bound,
-}
-
-impl Whose {
-    fn colour(self) -> &'static str {
-        match self {
-            Self::Ringway => "var(--own)",
-            Self::Peer => "var(--other)",
-            Self::Bound => "var(--bound)",
-        }
-    }
-
-    fn class(self) -> &'static str {
-        if self == Self::Ringway { " class=own" } else { "" }
-    }
-}
-
-/// A bar.
-#[derive(Clone, Debug)]
-pub(crate) struct Bar {
-    pub(crate) name: String,
-    pub(crate) whose: Whose,
-    pub(crate) value: f64,
-    /// The part of the value that is drawn darker.
-    pub(crate) split: Option<f64>,
-    /// The whisker.
-    pub(crate) reach: (f64, f64),
-}
-
-/// A curve over percentiles.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) whose: Whose,
-    /// From 0 to 1: which of many hues it has.
-    pub(crate) hue: f64,
-    pub(crate) points: Vec<(f64, f64)>,
-}
-
-/// Text, safe in HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// A bar chart. The caption is HTML; `label` says the same without.
-pub(crate) fn bars(out: &mut String, caption: &str, label: &str, bars: &[Bar]) {
-    let top = bars.iter().map(|bar| bar.reach.1.max(bar.value)).fold(0.0, f64::max);
-    if top <= 0.0 {
-        return;
-    }
-    let scale = (WIDTH - LABEL - RIGHT) / top;
-    begin(out, caption, label, ROW * bars.len() as f64 + 2.0);
-    for (row, bar) in bars.iter().enumerate() {
-        let y = ROW * row as f64;
-        let (text, middle) = (y + 15.5, y + 11.0);
-        let (colour, class, name) = (bar.whose.colour(), bar.whose.class(), escape(&bar.name));
-        let width = (bar.value * scale).max(1.0);
-        let _ = write!(
-            out,
-            "<g><title>{name}: {}{}</title><text x={} y={text} text-anchor=end{class}>{name}</text>",
-            short(bar.value),
-            if bar.reach.0 < bar.reach.1 {
-                format!(" ({} to {})", short(bar.reach.0), short(bar.reach.1))
-            } else {
-                String::new()
-            },
-            LABEL - 8.0
-        );
-        let pale = if bar.split.is_some() { " opacity=.42" } else { "" };
-        let _ = write!(
-            out,
-            "<rect x={LABEL} y={} width={width:.1} height=15 rx=2.5 fill=\"{colour}\"{pale} />",
-            y + 3.5
-        );
-        if let Some(split) = bar.split {
-            let _ = write!(
-                out,
-                "<rect x={LABEL} y={} width={:.1} height=15 rx=2.5 fill=\"{colour}\" />",
-                y + 3.5,
-                split * scale
-            );
-        }
-        let (from, to) = (LABEL + bar.reach.0 * scale, LABEL + bar.reach.1 * scale);
-        if bar.reach.0 < bar.reach.1 {
-            let _ = write!(
-                out,
-                "<path d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {0}v7M{to:.1} {0}v7\" \
-                 stroke=\"var(--ink)\" stroke-width=1.2 opacity=.75 fill=none />",
-                y + 7.5
-            );
-        }
-        let after = to.max(LABEL + width) + 6.0;
-        let _ = write!(out, "<text x={after:.1} y={text}{class}>{}</text></g>", short(bar.value));
-    }
-    out.push_str("</svg></figure>");
-}
-
-/// Curves over percentiles, both axes logarithmic: each step to the right is ten times rarer.
-pub(crate) fn lines(out: &mut String, caption: &str, label: &str, curves: &[Line]) {
-    let all = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1.max(1.0));
-    let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(1.0, f64::max));
-    if low > high {
-        return;
-    }
-    let (left, right) = (54.0, WIDTH - 92.0);
-    let (low, high) = (low.log10(), high.log10().max(low.log10() + 0.5));
-    let x = |percentile: f64| {
-        let rarity = -(1.0 - percentile.min(99.999) / 100.0).log10();
-        left + rarity / 5.0 * (right - left)
-    };
-    let y = |us: f64| PLOT - 8.0 - (us.max(1.0).log10() - low) / (high - low) * (PLOT - 24.0);
-    begin(out, caption, label, PLOT + 24.0);
-    grid(out, (low, high), (left, right), &y);
-    for (percentile, name) in
-        [(50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99"), (100.0, "max")]
-    {
-        let at = x(percentile);
-        let _ = write!(
-            out,
-            "<text x={at:.1} y={} text-anchor=middle class=axis>{name}</text>",
-            PLOT + 18.0
-        );
-    }
-    // Names stand beside the ends of their curves, apart from each other, inside the figure.
-    let mut ends: Vec<(f64, &Line)> = curves
-        .iter()
-        .filter_map(|curve| curve.points.last().map(|point| (y(point.1), curve)))
-        .collect();
-    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let wanted: Vec<f64> = ends.iter().map(|(end, _)| end + 4.0).collect();
-    let places = apart(&wanted, 13.5, PLOT);
-    // Ringway's curve is drawn last, over the others.
-    let mut order: Vec<_> = ends.iter().map(|(_, curve)| curve).zip(&places).collect();
-    order.sort_by_key(|(curve, _)| curve.whose == Whose::Ringway);
-    for (curve, place) in order {
-        let (colour, stroke) = match curve.whose {
-            Whose::Ringway => ("var(--own)".to_owned(), "stroke-width=3"),
-            // Hues apart from Ringway's, of a brightness for light and dark pages.
-            Whose::Peer => {
-                (format!("hsl({:.0} 48% 54%)", 70.0 + 270.0 * curve.hue), "stroke-width=1.5")
-            }
-            Whose::Bound => {
-                ("var(--bound)".to_owned(), "stroke-width=1.5 stroke-dasharray=\"4 3\"")
-            }
-        };
-        let mut path = String::new();
-        for (index, (percentile, us)) in curve.points.iter().enumerate() {
-            let letter = if index == 0 { 'M' } else { 'L' };
-            let _ = write!(path, "{letter}{:.1} {:.1}", x(*percentile), y(*us));
-        }
-        let name = escape(&curve.name);
-        let _ = write!(
-            out,
-            "<path d=\"{path}\" stroke=\"{colour}\" {stroke} stroke-linejoin=round fill=none>\
-             <title>{name}</title></path>\
-             <text x={:.0} y={place:.1} style=\"fill:{colour}\">{name}</text>",
-            right + 7.0
-        );
-    }
-    out.push_str("</svg></figure>");
-}
-
-/// Lines at 1, 2 and 5 of each decade that is in sight, or fewer where there are many.
-fn grid(
-    out: &mut String,
-    (low, high): (f64, f64),
-    (left, right): (f64, f64),
-    y: &dyn Fn(f64) -> f64,
-) {
-    let steps: &[f64] = if high - low > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-    for decade in low.floor() as i32..=high.ceil() as i32 {
-        for step in steps {
-            let us = step * 10f64.powi(decade);
-            if us.log10() < low - 0.02 || us.log10() > high + 0.02 {
-                continue;
-            }
-            let at = y(us);
-            let _ = write!(
-                out,
-                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"var(--line)\" />\
-                 <text x={} y={:.1} text-anchor=end class=axis>{}</text>",
-                left - 6.0,
-                at + 4.0,
-                micros(us)
-            );
-        }
-    }
-}
-
-/// Places at least `gap` apart, near those wanted, which are sorted, and none beyond `end`.
-fn apart(wanted: &[f64], gap: f64, end: f64) -> Vec<f64> {
-    let mut places: Vec<f64> = Vec::with_capacity(wanted.len());
-    for &place in wanted {
-        let least = places.last().map_or(gap, |last| last + gap);
-        places.push(place.max(least));
-    }
-    let mut most = end;
-    for place in places.iter_mut().rev() {
-        *place = place.min(most);
-        most = *place - gap;
-    }
-    places
-}
-
-fn begin(out: &mut String, caption: &str, label: &str, height: f64) {
+/// The whole page.
+pub(crate) fn render(results: &Results, counts: Option<&Counts>) -> String {
+    let mut out = String::new();
     let _ = write!(
         out,
-        "<figure><figcaption>{caption}</figcaption>\
-         <svg viewBox=\"0 0 {WIDTH} {height}\" role=img aria-label=\"{}\">",
-        escape(label)
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width,initial-scale=1\">\
+         <title>Ringway beside its peers</title><style>{}</style><main>",
+        include_str!("page.css")
+    );
+    top(&mut out, results, counts);
+    overview(&mut out, results);
+    passes(&mut out, results);
+    for workload in &results.workloads {
+        section(&mut out, results, workload);
+    }
+    if let Some(counts) = counts {
+        instructions(&mut out, counts);
+    }
+    method(&mut out, results);
+    out.push_str("</main></html>\n");
+    out
+}
+
+fn top(out: &mut String, results: &Results, counts: Option<&Counts>) {
+    let machine = &results.machine;
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(machine.measured_at));
+    let _ = write!(
+        out,
+        "<h1><b>Ringway</b> beside its peers</h1>\
+         <p class=lead>One run on one machine, {}: {}, {} CPUs, Linux {}. One worker on one CPU each, \
+         HTTPS with TLS 1.3 and AES-128-GCM, the same files, in {} interleaved rounds.",
+        date.get(5..16).unwrap_or(&date),
+        escape(&machine.cpu),
+        machine.cpus,
+        escape(&machine.kernel),
+        results.rounds
+    );
+    if let Some(warning) = headline::not_quiet(results) {
+        let _ = write!(out, "<p class=warn>{}", prose(&warning));
+    }
+    out.push_str("<nav aria-label=Workloads>");
+    for workload in &results.workloads {
+        let _ = write!(out, "<a href=\"#{0}\">{0}</a>", escape(&workload.name));
+    }
+    if counts.is_some() {
+        out.push_str("<a href=\"#kernel-tls\">kernel TLS</a>");
+    }
+    out.push_str("<a href=\"#method\">method</a></nav>");
+}
+
+/// Ringway's advantage over everyone in every workload, as a coloured table.
+fn overview(out: &mut String, results: &Results) {
+    let compared: Vec<&WorkloadResult> =
+        results.workloads.iter().filter(|w| about(w) != About::Workers).collect();
+    let takes_part =
+        |name: &str| compared.iter().any(|w| w.entries.iter().any(|entry| entry.peer == name));
+    let peers: Vec<&str> = results
+        .peers
+        .iter()
+        .map(|peer| peer.name.as_str())
+        .filter(|name| *name != RINGWAY && takes_part(name))
+        .collect();
+    if peers.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2 id=short>In short</h2><p>How many times as good as each server Ringway is: how much more \
+         it does with a second of CPU or, at a fixed rate and for idle connections, how much less CPU \
+         or memory it needs. Above 1 Ringway is ahead. The bounds do no HTTP and show what nobody can \
+         save.</p><div class=scroll tabindex=0><table class=grid><tr><th>workload",
+    );
+    for name in &peers {
+        let _ = write!(out, "<th>{}", escape(name));
+    }
+    for workload in compared {
+        let (id, title) = (escape(&workload.name), escape(&workload.title));
+        let _ = write!(out, "<tr><td><a href=\"#{id}\">{title}</a>");
+        let contest = contests(workload)[0];
+        for name in &peers {
+            let other = workload.entries.iter().find(|entry| entry.peer == *name);
+            let advantage = ringway(workload).zip(other);
+            let advantage = advantage.and_then(|(own, other)| contest.advantage(own, other));
+            let Some(advantage) = advantage else {
+                out.push_str("<td class=dim>–");
+                continue;
+            };
+            let class = match contest.verdict(&advantage) {
+                Verdict::Won => "won",
+                Verdict::Even => "even",
+                Verdict::Lost => "lost",
+            };
+            // The colour is full where one is twice as good as the other.
+            let much = (advantage.median.log2().abs() * 0.42).clamp(0.06, 0.42);
+            let _ = write!(
+                out,
+                "<td class={class} style=\"--much:{much:.2}\" title=\"{:.2} to {:.2}\">{:.2}",
+                advantage.low, advantage.high, advantage.median
+            );
+        }
+    }
+    out.push_str("</table></div>");
+}
+
+/// A heading that can be linked to.
+fn heading(out: &mut String, id: &str, title: &str) {
+    let (id, title) = (escape(id), escape(title));
+    let _ = write!(out, "<h2 id=\"{id}\"><a href=\"#{id}\">{title}</a></h2>");
+}
+
+fn section(out: &mut String, results: &Results, workload: &WorkloadResult) {
+    let rate =
+        workload.rate.map_or(String::new(), |rate| format!(": {} requests/s due", number(rate, 0)));
+    heading(out, &workload.name, &format!("{}{rate}", workload.title));
+    if let Some(why) = &workload.skipped {
+        let _ = write!(out, "<p>Skipped: {}.</p>", escape(why));
+        return;
+    }
+    out.push_str("<div class=plots>");
+    let mut chart = |caption, figure, unit, more| chart(out, workload, caption, figure, unit, more);
+    match about(workload) {
+        About::Requests => {
+            chart("Requests for each second of the server's CPU", REQUESTS_PER_CPU, 1.0, true);
+            chart("Requests per second", REQUESTS, 1.0, true);
+        }
+        About::Bytes => {
+            chart("MB for each second of the server's CPU", BYTES_PER_CPU, 1e6, true);
+            chart("MB per second", BYTES, 1e6, true);
+        }
+        About::Rate { .. } | About::Workers => {}
+        About::Idle => {
+            chart("User memory of each idle connection, KiB", IDLE_USER, 1024.0, false);
+            let caption = "Kernel memory of each idle connection, both of its ends, KiB";
+            chart(caption, IDLE_KERNEL, 1024.0, false);
+        }
+    }
+    if about(workload) != About::Idle {
+        split(out, workload);
+        latencies(out, results, workload);
+    }
+    out.push_str("</div>");
+    table(out, workload);
+    for remark in markdown::remarks(workload) {
+        let _ = write!(out, "<p><small>{}</small></p>", prose(&remark));
+    }
+}
+
+/// Passes over a byte: Ringway's by its ledger, the others' as many as what is known of them names.
+fn passes(out: &mut String, results: &Results) {
+    let ledger = results
+        .workloads
+        .iter()
+        .filter(|workload| about(workload) == About::Bytes)
+        .filter_map(ringway)
+        .find_map(|entry| entry.calls?.moved_per_byte);
+    let of = |peer: &PeerResult| {
+        let own = peer.name == RINGWAY;
+        let named = peer.passes.split(", ").count() as f64;
+        let value = if own { ledger? } else { named };
+        Some(bar(&peer.name, value, (value, value)))
+    };
+    let present: Vec<&PeerResult> = results
+        .peers
+        .iter()
+        .filter(|peer| peer.missing.is_none() && !peers::is_ringway_again(&peer.name))
+        .collect();
+    let values: Vec<Bar> = present.iter().filter_map(|peer| of(peer)).collect();
+    heading(out, "passes", "Passes over a byte");
+    out.push_str(
+        "<p>How often user space and kernel pass over a byte of a large body, from the page cache or \
+         memory to the socket's buffer: each copy, and the cipher. Ringway's figure is that of its \
+         ledger, the others' follow from how they work; kernel TLS apart.</p><div class=plots>",
+    );
+    bars(out, "Passes over a byte of a large body", "Passes over a byte of a large body", &values);
+    out.push_str("<div class=scroll style=margin:0><table><tr><th>server<th class=words>passes");
+    for peer in present {
+        let own = if peer.name == RINGWAY { " class=own" } else { "" };
+        let (name, passes) = (escape(&peer.name), escape(&peer.passes));
+        let _ = write!(out, "<tr{own}><td>{name}<td class=words>{passes}");
+    }
+    out.push_str("</table></div></div>");
+}
+
+/// Instructions with the kernel's TLS and without.
+fn instructions(out: &mut String, counts: &Counts) {
+    heading(out, "kernel-tls", "Kernel TLS on and off");
+    let _ = write!(
+        out,
+        "<p>Instructions for each request on Linux {}.</p><p><small>{}</small></p><div class=plots>",
+        escape(&counts.machine.kernel),
+        escape(METHOD)
+    );
+    for load in &counts.loads {
+        let counted = load.entries.iter().filter_map(|entry| {
+            let range = entry.range()?;
+            Some(bar(&entry.server, range.median, (range.min, range.max)))
+        });
+        let caption = format!("Instructions for each request: {}", load.title);
+        bars(out, &escape(&caption), &caption, &counted.collect::<Vec<_>>());
+    }
+    out.push_str("</div>");
+    for load in &counts.loads {
+        for entry in load.entries.iter().filter(|entry| entry.failure.is_some()) {
+            let why = escape(entry.failure.as_deref().unwrap_or_default());
+            let _ = write!(out, "<p>{} failed in {}: {why}</p>", entry.server, load.name);
+        }
+    }
+}
+
+fn whose(name: &str) -> Whose {
+    if name.starts_with(RINGWAY) {
+        Whose::Ringway
+    } else if name.starts_with("bound-") {
+        Whose::Bound
+    } else {
+        Whose::Peer
+    }
+}
+
+fn bar(name: &str, value: f64, reach: (f64, f64)) -> Bar {
+    Bar { name: name.into(), whose: whose(name), value, split: None, reach }
+}
+
+/// The best stands first.
+fn chart(
+    out: &mut String,
+    workload: &WorkloadResult,
+    caption: &str,
+    figure: Figure,
+    unit: f64,
+    more_is_better: bool,
+) {
+    let of = |entry: &Entry| {
+        let range = range(entry, figure)?;
+        Some(bar(&entry.peer, range.median / unit, (range.min / unit, range.max / unit)))
+    };
+    let mut values: Vec<Bar> = workload.entries.iter().filter_map(of).collect();
+    values.sort_by(|a, b| a.value.total_cmp(&b.value));
+    if more_is_better {
+        values.reverse();
+    }
+    bars(out, caption, caption, &values);
+}
+
+/// CPU for each request, in user mode and in the kernel.
+fn split(out: &mut String, workload: &WorkloadResult) {
+    let of = |entry: &Entry| {
+        let cpu = range(entry, CPU_PER_REQUEST)?;
+        let split = cpu.median * range(entry, USER_SHARE)?.median;
+        Some(Bar { split: Some(split), ..bar(&entry.peer, cpu.median, (cpu.min, cpu.max)) })
+    };
+    let mut values: Vec<Bar> = workload.entries.iter().filter_map(of).collect();
+    values.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let caption = "CPU for each request, µs: <span class=key></span>user mode \
+                   <span class=\"key pale\"></span>kernel";
+    bars(
+        out,
+        caption,
+        "CPU microseconds for each request, in user mode and in the kernel",
+        &values,
     );
 }
 
-/// A number in few characters.
-pub(crate) fn short(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
-        v if v >= 1e4 => format!("{:.0} k", v / 1e3),
-        v if v >= 1e3 => format!("{:.1} k", v / 1e3),
-        v if v >= 100.0 => format!("{v:.0}"),
-        v => format!("{v:.1}"),
-    }
+/// Latency over percentiles, of each peer's middle round.
+fn latencies(out: &mut String, results: &Results, workload: &WorkloadResult) {
+    let hue = |name: &str| {
+        let place = results.peers.iter().position(|peer| peer.name == name).unwrap_or(0);
+        place as f64 / results.peers.len().max(1) as f64
+    };
+    let of = |entry: &Entry| {
+        let mut rounds: Vec<_> = entry.rounds.iter().collect();
+        rounds.sort_by(|a, b| a.latency_at(99.0).total_cmp(&b.latency_at(99.0)));
+        let middle = rounds.get(rounds.len() / 2)?;
+        let points = middle.latency_us.iter().map(|point| (point.percentile, point.us));
+        let (name, whose) = (entry.peer.clone(), whose(&entry.peer));
+        Some(Line { hue: hue(&name), name, whose, points: points.collect() })
+    };
+    let curves: Vec<Line> = workload.entries.iter().filter_map(of).collect();
+    let caption = "Latency over percentiles";
+    lines(out, caption, caption, &curves);
 }
 
-/// Microseconds in few characters.
-fn micros(us: f64) -> String {
-    match us {
-        v if v >= 1e6 => format!("{:.0} s", v / 1e6),
-        v if v >= 1e3 => format!("{:.0} ms", v / 1e3),
-        v => format!("{v:.0} µs"),
+/// All figures of a workload.
+fn table(out: &mut String, workload: &WorkloadResult) {
+    let about = about(workload);
+    let (columns, contest) = (columns(about), contests(workload)[0]);
+    let (figure, name, unit) = throughput(about);
+    let _ = write!(
+        out,
+        "<details><summary>All figures</summary><div class=scroll tabindex=0><table>\
+         <tr><th>server<th>Ringway is<th>half of the pairs<th>{name}<th>min–max"
+    );
+    for (heading, ..) in &columns {
+        let _ = write!(out, "<th>{heading}");
     }
+    out.push_str("<th>calls/req<th>enters");
+    for entry in &workload.entries {
+        let own = if entry.peer == RINGWAY { " class=own" } else { "" };
+        let _ = write!(out, "<tr{own}><td>{}", escape(&entry.peer));
+        let other = ringway(workload).filter(|_| own.is_empty());
+        let _ = match other.and_then(|ringway| contest.advantage(ringway, entry)) {
+            Some(is) => write!(out, "<td>{:.2}<td>{:.2}–{:.2}", is.median, is.low, is.high),
+            None => write!(out, "<td><td>"),
+        };
+        let _ = match range(entry, figure) {
+            Some(range) => write!(
+                out,
+                "<td>{}<td>{}–{}",
+                number(range.median / unit, 0),
+                number(range.min / unit, 0),
+                number(range.max / unit, 0)
+            ),
+            None => write!(out, "<td><td>"),
+        };
+        for (_, figure, unit, decimals) in &columns {
+            let value = range(entry, *figure);
+            let value = value.map_or(String::new(), |range| number(range.median / unit, *decimals));
+            let _ = write!(out, "<td>{value}");
+        }
+        let _ = match entry.calls {
+            Some(calls) => {
+                write!(out, "<td>{:.2}<td>{:.2}", calls.per_request, calls.enters_per_request)
+            }
+            None => write!(out, "<td><td>"),
+        };
+    }
+    out.push_str("</table></div></details>");
+}
+
+fn method(out: &mut String, results: &Results) {
+    heading(out, "method", "Method");
+    for paragraph in markdown::method_paragraphs(results) {
+        let _ = write!(out, "<p>{}</p>", prose(&paragraph));
+    }
+    heading(out, "machine", "Machine");
+    out.push_str("<div class=scroll tabindex=0><table>");
+    for (what, value) in markdown::machine_rows(results) {
+        let _ = write!(out, "<tr><td>{what}<td class=words>{}", escape(&value));
+    }
+    out.push_str("</table></div>");
+    heading(out, "peers", "Who took part");
+    out.push_str(
+        "<div class=scroll tabindex=0><table><tr><th>server<th class=words>version\
+         <th class=words>what it does",
+    );
+    for peer in &results.peers {
+        let version = match &peer.missing {
+            Some(why) => format!("<b>missing</b>: {}", escape(why)),
+            None => escape(&peer.version),
+        };
+        let own = if peer.name == RINGWAY { " class=own" } else { "" };
+        let (name, what) = (escape(&peer.name), escape(&peer.what));
+        let _ = write!(out, "<tr{own}><td>{name}<td class=words>{version}<td class=words>{what}");
+    }
+    out.push_str("</table></div>");
+    let _ = write!(
+        out,
+        "<p><small>By <code>{}</code>. The rates are shares of what the slowest of {} manages.</small>",
+        escape(&results.command),
+        escape(&peers::serious_in(results).join(", "))
+    );
+}
+
+/// Prose in Markdown as HTML: code and bold words.
+fn prose(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        if index % 2 == 1 {
+            let _ = write!(out, "<code>{part}</code>");
+        } else {
+            for (index, part) in part.split("**").enumerate() {
+                let _ = if index % 2 == 1 {
+                    write!(out, "<b>{part}</b>")
+                } else {
+                    write!(out, "{part}")
+                };
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bar, Line, Whose, apart, bars, escape, lines, micros, short};
+    use super::prose;
 
     #[test]
-    fn numbers_are_short() {
-        let told: Vec<_> = [0.52, 12.34, 123.4, 1234.0, 12_345.0, 1_234_567.0].map(short).into();
-        assert_eq!(told, ["0.5", "12.3", "123", "1.2 k", "12 k", "1.23 M"]);
-        assert_eq!([5.0, 2000.0, 1e6].map(micros), ["5 µs", "2 ms", "1 s"]);
-    }
-
-    #[test]
-    fn text_is_safe() {
-        assert_eq!(escape("<a&\">"), "&lt;a&amp;&quot;&gt;");
-    }
-
-    #[test]
-    fn names_stand_apart_and_inside() {
-        assert_eq!(apart(&[50.0, 51.0, 90.0], 10.0, 100.0), [50.0, 60.0, 90.0]);
-        assert_eq!(apart(&[98.0, 99.0, 100.0], 10.0, 100.0), [80.0, 90.0, 100.0]);
-        assert_eq!(apart(&[0.0], 10.0, 100.0), [10.0]);
-        assert!(apart(&[], 10.0, 100.0).is_empty());
-    }
-
-    #[test]
-    fn nothing_is_drawn_of_nothing() {
-        let mut out = String::new();
-        bars(&mut out, "none", "none", &[]);
-        lines(&mut out, "none", "none", &[]);
-        assert_eq!(out, "");
-        let bar = Bar {
-            name: "a".into(),
-            whose: Whose::Ringway,
-            value: 2.0,
-            split: Some(1.0),
-            reach: (1.0, 3.0),
-        };
-        bars(&mut out, "one", "one", &[bar]);
-        assert_eq!(out.matches("<rect").count(), 2);
-    }
-
-    #[test]
-    fn ringways_curve_lies_above_the_others() {
-        let line = |name: &str, whose| Line {
-            name: name.into(),
-            whose,
-            hue: 0.5,
-            points: vec![(0.0, 10.0), (50.0, 100.0), (100.0, 1000.0)],
-        };
-        let curves = [line("ringway", Whose::Ringway), line("nginx", Whose::Peer)];
-        let mut out = String::new();
-        lines(&mut out, "two", "two", &curves);
-        let at = |name: &str| out.find(&format!("<title>{name}<")).unwrap();
-        assert!(at("ringway") > at("nginx"));
-        assert!(out.contains("100 µs") && out.contains(">99.9<"));
+    fn prose_becomes_html() {
+        assert_eq!(prose("**a** `b<c` d"), "<b>a</b> <code>b&lt;c</code> d");
     }
 }

@@ -114,10 +114,10 @@ mod tests {
         let port = free_port().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo first; echo no certificate >&2"]);
-        let told = Running::start(&[0], &mut command, port).unwrap_err();
-        assert!(told.ends_with("no certificate"), "{told}");
-        let told =
+        let error = Running::start(&[0], &mut command, port).unwrap_err();
+        assert!(error.ends_with("no certificate"), "{error}");
+        let error =
             Running::start(&[0], &mut Command::new("/nonexistent/server"), port).unwrap_err();
-        assert!(told.contains("/nonexistent/server"), "{told}");
+        assert!(error.contains("/nonexistent/server"), "{error}");
     }
 }

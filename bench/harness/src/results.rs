@@ -77,8 +77,8 @@ pub(crate) struct Calls {
 impl Results {
     /// Reads a file of results.
     pub(crate) fn load(file: &Path) -> Result<Self, String> {
-        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let json = fs::read_to_string(file).map_err(|error| told(&error))?;
-        serde_json::from_str(&json).map_err(|error| told(&error))
+        let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let json = fs::read_to_string(file).map_err(|error| in_file(&error))?;
+        serde_json::from_str(&json).map_err(|error| in_file(&error))
     }
 }

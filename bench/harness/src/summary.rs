@@ -34,11 +34,6 @@ impl Range {
             .map(|(share, end)| if few { end } else { at(&values, share) });
         Some(Self { median: at(&values, 0.5), low, high, min, max })
     }
-
-    /// Whether the two have a value in common.
-    pub(crate) fn meets(&self, other: &Self) -> bool {
-        self.min <= other.max && other.min <= self.max
-    }
 }
 
 /// A figure of a round.
@@ -100,12 +95,5 @@ mod tests {
         assert_eq!(range(&[5.0, 1.0, 3.0, 2.0, 90.0]), Some([3.0, 2.0, 5.0, 1.0, 90.0]));
         assert_eq!(range(&[4.0, 1.0, 2.0, 3.0]), Some([2.5, 1.75, 3.25, 1.0, 4.0]));
         assert_eq!(range(&[f64::NAN, f64::INFINITY]), None);
-    }
-
-    #[test]
-    fn ranges_meet_at_their_ends() {
-        let range = |min, max| Range { min, max, ..Range::default() };
-        assert!(range(1.0, 2.0).meets(&range(2.0, 3.0)));
-        assert!(!range(1.0, 2.0).meets(&range(2.1, 3.0)));
     }
 }

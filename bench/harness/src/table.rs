@@ -37,7 +37,7 @@ pub(crate) fn about(workload: &WorkloadResult) -> About {
 }
 
 /// The figure by which servers are compared, and whether more of it is better.
-pub(crate) fn telling(about: About) -> (Figure, bool) {
+pub(crate) fn primary_figure(about: About) -> (Figure, bool) {
     match about {
         About::Requests => (REQUESTS_PER_CPU, true),
         About::Bytes => (BYTES_PER_CPU, true),
@@ -134,8 +134,8 @@ fn table(out: &mut String, workload: &WorkloadResult) {
             None => writeln!(out),
         };
     }
-    if let Some(told) = disturbed::remark(workload) {
-        let _ = writeln!(out, "{told}");
+    if let Some(sentence) = disturbed::remark(workload) {
+        let _ = writeln!(out, "{sentence}");
     }
     for entry in &workload.entries {
         if let Some(why) = &entry.uncounted {

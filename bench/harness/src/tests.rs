@@ -4,7 +4,7 @@ use ringway_load::report::Report;
 use crate::options::Options;
 use crate::peers::Peer;
 use crate::results::{Calls, Entry, PeerResult, Results, WorkloadResult};
-use crate::{against, html, markdown, measure, peers, table, workloads};
+use crate::{markdown, measure, page, peers, table, workloads};
 
 /// A report with so many requests for each second of CPU.
 pub(crate) fn report(requests_per_cpu_second: f64) -> Report {
@@ -60,31 +60,20 @@ pub(crate) fn results(ringway: &[f64], nginx: &[f64]) -> Results {
 
 #[test]
 fn the_table_tells_ratios_and_what_is_missing() {
-    let told = table::render(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
-    assert!(told.contains("MISSING: not here"), "{told}");
-    let nginx = told.lines().rfind(|line| line.starts_with("nginx")).unwrap();
+    let text = table::render(&results(&[200.0, 220.0, 210.0], &[100.0, 110.0, 100.0]));
+    assert!(text.contains("MISSING: not here"), "{text}");
+    let nginx = text.lines().rfind(|line| line.starts_with("nginx")).unwrap();
     assert!(
         nginx.ends_with("2.00 x (2.00-2.10)") && nginx.contains("0.25") && nginx.contains("0.12"),
-        "{told}"
+        "{text}"
     );
     let failed = table::render(&results(&[200.0], &[]));
     assert!(failed.contains("FAILED: it <fell> over"), "{failed}");
 }
 
 #[test]
-fn only_what_moves_beyond_noise_is_told() {
-    let before = results(&[100.0, 104.0], &[100.0, 120.0]);
-    let same = against::render(&before, &results(&[103.0, 99.0], &[119.0, 140.0]));
-    assert!(same.contains("nothing has moved"), "{same}");
-    let worse = against::render(&before, &results(&[80.0, 81.0], &[130.0, 140.0]));
-    assert!(worse.contains("ringway      -21.1 %  WORSE"), "{worse}");
-    assert!(worse.contains("nginx        +22.7 %  better"), "{worse}");
-    assert!(!worse.contains("another machine") && !worse.contains("in the middle"), "{worse}");
-}
-
-#[test]
 fn the_page_stands_alone_and_is_closed() {
-    let page = html::render(&results(&[200.0, 220.0], &[]), None);
+    let page = page::render(&results(&[200.0, 220.0], &[]), None);
     assert!(page.contains("it &lt;fell&gt; over") && page.contains("<b>missing</b>: not here"));
     for element in ["svg", "figure", "table", "details", "div", "nav", "main"] {
         let open = page.matches(&format!("<{element} ")).count()
@@ -209,29 +198,6 @@ fn the_quick_set_takes_four_minutes_and_the_full_one_three_quarters_of_an_hour()
     assert!((600.0..=2700.0).contains(&full), "{full} s");
     assert!(time("--workload 1k-64") < full / 4.0);
     assert!(time("--no-repeats") < full);
-}
-
-#[test]
-fn what_makes_an_earlier_run_no_measure_is_told() {
-    let before = results(&[100.0], &[100.0]);
-    let mut now = results(&[50.0], &[50.0]);
-    now.machine.kernel = "9.9".into();
-    let told = against::render(&before, &now);
-    assert!(told.contains("another machine") && told.contains("a single round"), "{told}");
-    // Where the others moved alike, it was the machine.
-    let mut many = [before.clone(), now];
-    for results in &mut many {
-        let entries = &mut results.workloads[0].entries;
-        for name in ["hyper", "actix"] {
-            let nginx = entries[1].clone();
-            entries.push(Entry { peer: name.into(), ..nginx });
-        }
-    }
-    let [before, mut now] = many;
-    let told = against::render(&before, &now);
-    assert!(told.contains("all but Ringway, in the middle: -50.0 %"), "{told}");
-    now.workloads.clear();
-    assert!(against::render(&before, &now).contains("not measured this time"));
 }
 
 #[test]

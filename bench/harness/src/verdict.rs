@@ -6,7 +6,7 @@
 use crate::peers::RINGWAY;
 use crate::results::{Entry, WorkloadResult};
 use crate::summary::{Figure, P50, P99, Range, range, ratio};
-use crate::table::{about, telling};
+use crate::table::{about, primary_figure};
 use crate::workloads::About;
 
 /// An advantage or disadvantage below this share is noise.
@@ -34,10 +34,10 @@ pub(crate) struct Contest {
     pub(crate) is_latency: bool,
 }
 
-/// The contests of a workload, the telling one first.
+/// The contests of a workload, the primary one first.
 pub(crate) fn contests(workload: &WorkloadResult) -> Vec<Contest> {
     let about = about(workload);
-    let (figure, more_is_better) = telling(about);
+    let (figure, more_is_better) = primary_figure(about);
     let by = match about {
         About::Requests => "requests for each second of CPU",
         About::Bytes => "bytes for each second of CPU",

@@ -36,7 +36,7 @@ impl Progress {
             return;
         }
         let began = match self.began.get() {
-            Some((told, began)) if told == stage => began,
+            Some((shown, began)) if shown == stage => began,
             _ => Instant::now(),
         };
         self.began.set(Some((stage, began)));

@@ -85,7 +85,7 @@ pub struct Report {
     pub server: Option<Spent>,
     /// What else the machine did meanwhile.
     #[serde(default)]
-    pub beside: Beside,
+    pub interference: Interference,
 }
 
 /// What came from the server for each request: whether servers do equal work.
@@ -107,7 +107,7 @@ pub struct Came {
 
 /// What disturbs a measurement, as shares of the measured time: each is 0 on a quiet machine.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Beside {
+pub struct Interference {
     /// The server's threads could have run and did not, for others or for each other.
     pub server_waited: f64,
     /// This tool's threads could have run and did not.
@@ -269,7 +269,7 @@ impl Report {
             },
             came: Came::new(tally),
             server: outcome.server.as_ref().and_then(|server| Spent::new(plan, outcome, server)),
-            beside: Beside::new(plan, outcome),
+            interference: Interference::new(plan, outcome),
         }
     }
 
@@ -293,7 +293,7 @@ impl Came {
     }
 }
 
-impl Beside {
+impl Interference {
     fn new(plan: &Plan, outcome: &Outcome) -> Self {
         let (tally, ticks) = (&outcome.tally, &outcome.ticks);
         let seconds = tally.measured.as_secs_f64();
@@ -419,15 +419,15 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             write!(f, "{server}")?;
         }
-        let beside = &self.beside;
+        let interference = &self.interference;
         writeln!(
             f,
-            "beside      {:.1} % stolen, {:.1} % of a CPU for others; server waited {:.1} %, client \
+            "disturbed   {:.1} % stolen, {:.1} % of a CPU for others; server waited {:.1} %, client \
              {:.1} %",
-            beside.stolen * 100.0,
-            beside.others * 100.0,
-            beside.server_waited * 100.0,
-            beside.client_waited * 100.0
+            interference.stolen * 100.0,
+            interference.others * 100.0,
+            interference.server_waited * 100.0,
+            interference.client_waited * 100.0
         )?;
         if self.unfinished + self.missed > 0 {
             writeln!(f, "unfinished  {} at the end, {} never sent", self.unfinished, self.missed)?;

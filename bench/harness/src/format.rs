@@ -25,8 +25,8 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        let told = [0.4, 999.0, 1000.0, 1_234_567.0, -1234.0].map(|value| number(value, 0));
-        assert_eq!(told, ["0", "999", "1,000", "1,234,567", "-1,234"]);
+        let shown = [0.4, 999.0, 1000.0, 1_234_567.0, -1234.0].map(|value| number(value, 0));
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "-1,234"]);
         assert_eq!(number(-123.456, 2), "-123.46");
         assert_eq!(number(12_345.678, 1), "12,345.7");
     }

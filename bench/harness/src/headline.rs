@@ -1,14 +1,14 @@
-//! The opening of the report: one sentence, one chart, Ringway's lead over each server, what it
+//! The first part of the Markdown report: one sentence, one chart, Ringway's lead over each server, what it
 //! lost, and, apart from the servers, how far it is from the bounds.
 
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::format::number;
 use crate::peers;
 use crate::results::{Entry, PeerResult, Results, WorkloadResult};
 use crate::summary::{Range, range};
-use crate::table::{about, telling};
-use crate::text::number;
+use crate::table::{about, primary_figure};
 use crate::verdict::{Contest, Verdict, contests, ringway};
 use crate::workloads::About;
 
@@ -21,8 +21,8 @@ const FIRST: &str = "1k-64";
 /// Columns of the longest bar.
 const BAR: f64 = 40.0;
 
-/// The opening of the report.
-pub(crate) fn opening(results: &Results) -> String {
+/// The first part of the report.
+pub(crate) fn headline(results: &Results) -> String {
     let mut out = "# Ringway beside its peers\n".to_owned();
     if let Some(first) = results.workloads.iter().find(|workload| workload.name == FIRST) {
         sentence(&mut out, first);
@@ -44,21 +44,21 @@ fn sentence(out: &mut String, workload: &WorkloadResult) {
         })
         .collect();
     leads.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let told: Vec<String> =
+    let cells: Vec<String> =
         leads.iter().map(|(lead, peer)| format!("{lead:.2} × {peer}")).collect();
-    if !told.is_empty() {
+    if !cells.is_empty() {
         let _ = writeln!(
             out,
             "\n**{}: for each second of CPU, Ringway answers {} as many requests.**",
             workload.title,
-            told.join(", ")
+            cells.join(", ")
         );
     }
 }
 
 /// The same as bars.
 fn chart(out: &mut String, workload: &WorkloadResult) {
-    let (figure, _) = telling(about(workload));
+    let (figure, _) = primary_figure(about(workload));
     let mut bars: Vec<(f64, &str)> = workload
         .entries
         .iter()
@@ -99,8 +99,7 @@ pub(crate) fn not_quiet(results: &Results) -> Option<String> {
     (load > QUIET).then(|| {
         format!(
             "**The machine was not quiet:** its load average was {load:.2} before the first round. \
-             Ratios of servers suffer less from that than figures do, but rely on neither \
-             upon."
+             Ratios of servers suffer less from that than figures do, but rely on neither."
         )
     })
 }
