@@ -27,7 +27,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Empty records of application data to bear in a row. They are legal (RFC 8446 section
+    /// Empty records of application data to tolerate in a row. They are legal (RFC 8446 section
     /// 5.1), but cost work and bring nothing.
     pub const MAX_CONSECUTIVE_EMPTY: u8 = 32;
 

@@ -8,6 +8,7 @@ fn headers() {
     assert_eq!(parse(&[]), Ok(None));
     assert_eq!(parse(&[23, 3, 3, 0]), Ok(None));
     assert_eq!(parse(&[23, 3, 3, 0x41, 0]), Ok(Some(16640)));
+    assert_eq!(MAX_RECORD, HEADER + 16640);
     assert_eq!(parse(&[23, 3, 3, 0x41, 1]), Err(RecordError::Overflow));
     assert_eq!(parse(&[23, 3, 3, 0, 0]), Err(RecordError::Empty));
     assert_eq!(parse(&[22, 3, 1, 0, 1]), Err(RecordError::Version(3, 1)));
