@@ -148,7 +148,7 @@ fn catch_signals(starting: &Arc<AtomicBool>) -> io::Result<Signals> {
 
 /// How the program ends if the server does not start.
 fn exit_of(error: &StartError) -> Exit {
-    if error.is_lack_of_host() {
+    if error.is_host_unsupported() {
         Exit::HostLacks
     } else if error.is_configuration() {
         Exit::Usage

@@ -7,7 +7,7 @@ use super::{
     upstreams::{Network, UpstreamAddress, UpstreamServer},
 };
 
-/// Servers that answer alike, and what they bear. Every value has a bound; what the bounds of all pools
+/// Servers that answer alike, and the limits of each. Every value has a bound; what the bounds of all pools
 /// add up to is in the [memory ceiling](super::MemoryCeiling).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

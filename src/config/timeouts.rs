@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Deadlines, each from 1 millisecond to 1 day, and minimum rates. A connection that misses one
-/// is closed; what the peer gets is said at each.
+/// is closed; each documents what the peer gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {

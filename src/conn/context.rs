@@ -296,15 +296,15 @@ impl Context {
         evicted
     }
 
-    /// Whether one more line of the log, of a kind that clients can bring about at will, may be
+    /// Whether one more line of the log, of a kind that clients can provoke, may be
     /// written in this second.
-    pub(crate) fn may_tell(&self) -> bool {
+    pub(crate) fn may_log(&self) -> bool {
         self.log_limit.allows(self.time.unix_seconds())
     }
 
-    /// Warns of what kept a request from its answer, unless that was said too often this second.
+    /// Warns of what kept a request from its answer, unless the limit of this second is reached.
     pub(crate) fn warn(&self, what: &dyn std::fmt::Display) {
-        if self.may_tell() {
+        if self.may_log() {
             log::warn!("conn: {what}");
         }
     }
@@ -312,7 +312,7 @@ impl Context {
     /// Reports that an invariant does not hold, which cost one connection or one answer.
     pub(crate) fn defect(&self, what: &dyn std::fmt::Display) {
         self.count(|counts| counts.defects += 1);
-        if self.may_tell() {
+        if self.may_log() {
             log::error!("conn: a defect of this server, please report it: {what}");
         }
     }

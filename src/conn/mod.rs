@@ -106,12 +106,12 @@ fn failed(context: &Context, socket: &Socket, clock: &ConnectionClock, error: &E
     if why.is_deadline() {
         context.count(|counts| counts.timed_out += 1);
     }
-    if error.is_client_certificate() && context.may_tell() {
+    if error.is_client_certificate() && context.may_log() {
         let peer = client(socket, clock).map_or_else(String::new, |peer| format!("{peer}: "));
         log::info!("{peer}refused for the client's certificate: {error}");
     } else if error.is_announcement() {
         context.count(|counts| counts.refused_announcements += 1);
-        if context.may_tell() {
+        if context.may_log() {
             let peer = peer(socket).map_or_else(String::new, |peer| format!("{peer}: "));
             log::warn!("accept: {peer}{error}");
         }

@@ -1,6 +1,6 @@
 //! What is wrong now: the last minute compared with the hour before it.
 //!
-//! The invariant: what is said here is said of figures that stand in the report, with both sides
+//! The invariant: each finding is of figures that stand in the report, with both sides
 //! of the comparison. Few requests are no evidence, so each rule has a number below which it is
 //! silent.
 

@@ -1,4 +1,4 @@
-//! The request fields that bear on a static answer, picked up in one pass over the head.
+//! The request fields that a static answer depends on, picked up in one pass over the head.
 //!
 //! The invariant: nothing is copied and nothing is allocated; a field that may stand once and
 //! stands twice is known to be doubtful, never silently one of the two.
@@ -69,7 +69,7 @@ impl<'b> Single<'b> {
     }
 }
 
-/// The fields of a request that bear on a static answer.
+/// The fields of a request that a static answer depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Interest<'b> {
     /// `Accept-Encoding` (RFC 9110 section 12.5.3).

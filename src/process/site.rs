@@ -6,7 +6,7 @@
 //! 1. [`Asked::plan`] names the path to look up, or decides without.
 //! 2. [`Site::decide`] takes what was found. It answers; or it wants the folder listed, whose page
 //!    goes to [`Answer::listing`]; or it wants another file in the place of a missing one.
-//! 3. [`Site::stand_in`] answers with that file.
+//! 3. [`Site::fallback`] answers with that file.
 //!
 //! The invariant: conditions are weighed only where the answer without them would be 200 (RFC 9110
 //! section 13.2.1), ranges only for GET and only after the conditions (section 14.2), and both
@@ -87,13 +87,13 @@ pub enum Decision<'f, F = FileFacts> {
     Answer(Answer<'f, F>),
     /// The listing of the folder.
     List,
-    /// Another file, if it is there: look it up and ask [`Site::stand_in`].
-    StandIn(StandIn),
+    /// Another file, if it is there: look it up and ask [`Site::fallback`].
+    Fallback(Fallback),
 }
 
 /// The file in the place of one that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StandIn {
+pub enum Fallback {
     /// The one page of a single-page application.
     SinglePage,
     /// [`NOT_FOUND_PAGE`].
@@ -141,7 +141,7 @@ impl<'r> Asked<'r> {
             Method::Get | Method::Head => match SitePath::resolve(self.path) {
                 Ok(path) => return Plan::Find(path),
                 Err(error) if error.status() == Status::NotFound => {
-                    return Plan::Decided(Decision::StandIn(StandIn::NotFoundPage));
+                    return Plan::Decided(Decision::Fallback(Fallback::NotFoundPage));
                 }
                 Err(error) => Answer::error(error.status()).to(self.method),
             },
@@ -239,22 +239,22 @@ impl Site {
             }
             Found::Forbidden => Answer::error(Status::Forbidden),
             Found::File(_) | Found::Folder { .. } | Found::Missing => {
-                return Decision::StandIn(self.stand_in_for(path));
+                return Decision::Fallback(self.fallback_for(path));
             }
         };
         Decision::Answer(answer.to(asked.method))
     }
 
-    /// The third step: the stand-in was looked up and is there or not.
-    pub fn stand_in<'f, F: File>(
+    /// The third step: the fallback was looked up and is there or not.
+    pub fn fallback<'f, F: File>(
         &self,
         asked: &Asked<'_>,
-        stand_in: StandIn,
+        fallback: Fallback,
         file: Option<&'f F>,
     ) -> Answer<'f, F> {
-        let answer = match (stand_in, file) {
-            (StandIn::SinglePage, Some(file)) => self.file(asked, file),
-            (StandIn::NotFoundPage, Some(file)) => {
+        let answer = match (fallback, file) {
+            (Fallback::SinglePage, Some(file)) => self.file(asked, file),
+            (Fallback::NotFoundPage, Some(file)) => {
                 let (coding, wanted) = negotiated(asked, file.facts());
                 Answer::not_found(file, coding).wanting(file, wanted)
             }
@@ -265,10 +265,10 @@ impl Site {
 
     /// Which file stands in for what is not at a path. A script, a picture or another file of a
     /// known type that is not a page is missed better than mistaken for the application's page.
-    fn stand_in_for(&self, path: &SitePath<'_>) -> StandIn {
+    fn fallback_for(&self, path: &SitePath<'_>) -> Fallback {
         let is_page =
             media_type::known(path.file_name()).is_none_or(|known| known == media_type::HTML);
-        if self.single_page && is_page { StandIn::SinglePage } else { StandIn::NotFoundPage }
+        if self.single_page && is_page { Fallback::SinglePage } else { Fallback::NotFoundPage }
     }
 
     /// The answer of a file that is there.

@@ -58,7 +58,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Control records in a row that are borne: alerts that change nothing, key updates.
+    /// Control records in a row that are tolerated: alerts that change nothing, key updates.
     pub(crate) const MAX_CONTROL_IN_A_ROW: u8 = 16;
 
     /// Continues where the handshake ended: `stream` receives once at a time. `early` is a lease

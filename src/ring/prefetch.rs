@@ -1,4 +1,4 @@
-//! Memory that will be needed in a moment, asked for now.
+//! Prefetching memory that the next task will read.
 //!
 //! The invariant: it changes nothing but time.
 

@@ -6,7 +6,7 @@
 pub(crate) struct TaskId {
     pub(super) index: u32,
     /// It wraps: a task may be woken for nothing by what a task long gone has left behind, which every
-    /// future here bears.
+    /// future here tolerates.
     pub(super) generation: u16,
     pub(super) lane: u16,
 }

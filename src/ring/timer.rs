@@ -129,7 +129,7 @@ impl Wheel {
             self.soonest = self.next_occupied();
             let mut entries = std::mem::take(&mut self.buckets[bucket]);
             for task in entries.drain(..) {
-                self.come_up(tick, now, task, &mut expired);
+                self.expire(tick, now, task, &mut expired);
             }
             // The bucket keeps its capacity, unless an entry was just moved on into it.
             if self.buckets[bucket].is_empty() {
@@ -139,7 +139,7 @@ impl Wheel {
         self.next = self.next.max(current + 1);
     }
 
-    fn come_up(&mut self, tick: u64, now: u64, task: TaskId, expired: &mut impl FnMut(TaskId)) {
+    fn expire(&mut self, tick: u64, now: u64, task: TaskId, expired: &mut impl FnMut(TaskId)) {
         let armed = &mut self.armed[task.index()];
         if armed.task != task || armed.entry != tick {
             // The slot belongs to another task, or an earlier entry has taken over.

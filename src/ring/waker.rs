@@ -3,7 +3,7 @@
 //!
 //! There is one waker for each place of the executor, made when a task of that place first asks for
 //! one, never for a request. It names the place, not the task: a waker that is called late polls the
-//! successor for nothing, which every future here bears. Without an application nothing of this
+//! successor for nothing, which every future here tolerates. Without an application nothing of this
 //! exists, and a turn of the ring costs one look at a flag. A lane of a task has a waker of its own, as
 //! long as it is polled; it names itself to the place before it wakes that.
 //!

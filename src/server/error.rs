@@ -83,7 +83,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the host lacks something that the configuration needs, as opposed to a
     /// configuration that is wrong.
-    pub fn is_lack_of_host(&self) -> bool {
+    pub fn is_host_unsupported(&self) -> bool {
         match self {
             Self::Ring(_)
             | Self::KernelTls(_)
@@ -220,9 +220,9 @@ mod tests {
             (StartError::Worker(of(libc::EMFILE)), "LimitNOFILE="),
             (StartError::Thread(of(libc::EAGAIN)), "TasksMax="),
         ] {
-            assert!(error.is_lack_of_host(), "{error}");
+            assert!(error.is_host_unsupported(), "{error}");
             assert!(error.to_string().contains(says), "{error}");
         }
-        assert!(!StartError::Worker(of(libc::ENOENT)).is_lack_of_host());
+        assert!(!StartError::Worker(of(libc::ENOENT)).is_host_unsupported());
     }
 }

@@ -1,7 +1,7 @@
 //! The limits of the configuration, lowered to the memory that a control group allows.
 //!
 //! The kernel kills a process that goes beyond it without a word, so the pools that are there from
-//! the start, or that any load fills, must fit. What connections may take at worst is said, and left
+//! the start, or that any load fills, must fit. What connections may take at worst is logged, and left
 //! to the operator: an idle one takes a hundredth of it.
 
 use crate::{

@@ -304,7 +304,7 @@ mod tests {
         };
         // Beside this thread there is at least the test runner's.
         let refused = confined(LandlockMode::On).unwrap_err();
-        assert!(refused.is_lack_of_host());
+        assert!(refused.is_host_unsupported());
         assert!(matches!(refused, StartError::Landlock(LandlockError::OtherThreads(2..))));
         let prepared = confined(LandlockMode::Auto).unwrap();
         let said = prepared.confinement.as_ref().unwrap().as_str();

@@ -43,7 +43,7 @@ pub(super) struct RootFigures {
 }
 
 #[derive(Debug)]
-enum Errand {
+enum Message {
     Look,
     /// Look at the folders of this plan from here on.
     Watch(Arc<SitePlan>),
@@ -64,15 +64,15 @@ enum Found {
 /// Looks at the paths of the served folders.
 #[derive(Debug)]
 pub(super) struct RootWatch {
-    errands: Sender<Errand>,
-    received: Mutex<Option<Receiver<Errand>>>,
+    messages: Sender<Message>,
+    received: Mutex<Option<Receiver<Message>>>,
     figures: Arc<RootFigures>,
 }
 
 impl RootWatch {
     pub(super) fn new() -> Self {
-        let (errands, received) = mpsc::channel();
-        Self { errands, received: Mutex::new(Some(received)), figures: Arc::default() }
+        let (messages, received) = mpsc::channel();
+        Self { messages, received: Mutex::new(Some(received)), figures: Arc::default() }
     }
 
     pub(super) fn figures(&self) -> &Arc<RootFigures> {
@@ -99,17 +99,17 @@ impl RootWatch {
     /// Has all paths looked at, by that thread.
     pub(super) fn call(&self) {
         // It may have ended with the server.
-        let _ = self.errands.send(Errand::Look);
+        let _ = self.messages.send(Message::Look);
     }
 
     /// Has the folders of another plan looked at from here on.
     pub(super) fn watch(&self, plan: Arc<SitePlan>) {
-        let _ = self.errands.send(Errand::Watch(plan));
+        let _ = self.messages.send(Message::Watch(plan));
     }
 
     /// Ends that thread.
     pub(super) fn end(&self) {
-        let _ = self.errands.send(Errand::End);
+        let _ = self.messages.send(Message::End);
     }
 }
 
@@ -137,13 +137,13 @@ struct Looking {
 }
 
 impl Looking {
-    fn run(&mut self, errands: &Receiver<Errand>) {
+    fn run(&mut self, messages: &Receiver<Message>) {
         loop {
-            match errands.recv_timeout(INTERVAL) {
-                Ok(Errand::Look) => self.look(self.watched.len()),
-                Ok(Errand::Watch(plan)) => self.watch(&plan),
+            match messages.recv_timeout(INTERVAL) {
+                Ok(Message::Look) => self.look(self.watched.len()),
+                Ok(Message::Watch(plan)) => self.watch(&plan),
                 Err(RecvTimeoutError::Timeout) => self.look(AT_A_TIME),
-                Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

@@ -91,7 +91,7 @@ struct State {
 
 /// What the thread that watches is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Errand {
+enum Message {
     Look,
     ReadAll,
     End,
@@ -102,7 +102,7 @@ pub(super) struct Tls {
     config: Arc<SharedConfig>,
     admin_token: Option<Arc<SharedToken>>,
     state: Mutex<State>,
-    errand: Mutex<Errand>,
+    message: Mutex<Message>,
     called: Condvar,
 }
 
@@ -121,7 +121,7 @@ impl Tls {
             config: Arc::new(SharedConfig::of(built)),
             admin_token: token.map(Arc::new),
             state: Mutex::new(state),
-            errand: Mutex::new(Errand::Look),
+            message: Mutex::new(Message::Look),
             called: Condvar::new(),
         }))
     }
@@ -214,18 +214,18 @@ impl Tls {
 
     /// Has everything read again, by that thread.
     pub(super) fn call(&self) {
-        self.send(Errand::ReadAll);
+        self.send(Message::ReadAll);
     }
 
     /// Ends that thread.
     pub(super) fn end(&self) {
-        self.send(Errand::End);
+        self.send(Message::End);
     }
 
-    fn send(&self, errand: Errand) {
-        let mut waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
-        if *waiting != Errand::End {
-            *waiting = errand;
+    fn send(&self, message: Message) {
+        let mut waiting = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        if *waiting != Message::End {
+            *waiting = message;
         }
         self.called.notify_all();
     }
@@ -233,23 +233,23 @@ impl Tls {
     fn keep_watch(&self) {
         loop {
             let interval = if self.state().watches_any() { INTERVAL } else { FOR_EVER };
-            let errand = {
-                let waiting = self.errand.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = {
+                let waiting = self.message.lock().unwrap_or_else(PoisonError::into_inner);
                 let (mut waiting, _) = self
                     .called
-                    .wait_timeout_while(waiting, interval, |errand| *errand == Errand::Look)
+                    .wait_timeout_while(waiting, interval, |message| *message == Message::Look)
                     .unwrap_or_else(PoisonError::into_inner);
-                let errand = *waiting;
-                if errand == Errand::ReadAll {
-                    *waiting = Errand::Look;
+                let message = *waiting;
+                if message == Message::ReadAll {
+                    *waiting = Message::Look;
                 }
-                errand
+                message
             };
-            match errand {
-                Errand::End => return,
+            match message {
+                Message::End => return,
                 // Refusals have been logged.
-                Errand::Look => _ = self.refresh(false),
-                Errand::ReadAll => {
+                Message::Look => _ = self.refresh(false),
+                Message::ReadAll => {
                     if self.refresh(true) == Ok(0) {
                         log::info!(
                             "reload: certificates, authorities, keys and the admin token are as before"

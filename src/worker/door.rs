@@ -216,7 +216,7 @@ impl Admission for Rc<Door> {
     }
 
     fn warn(&self, what: &dyn fmt::Display) {
-        if self.context.may_tell() {
+        if self.context.may_log() {
             log::warn!("{what}");
         }
     }

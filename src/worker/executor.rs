@@ -85,7 +85,7 @@ impl Executor {
         self.ring.take_ready(&mut batch, TASKS_A_TURN);
         for (at, task) in batch.iter().enumerate() {
             if let Some(next) = batch.get(at + 1) {
-                self.approach(*next);
+                self.prefetch_next(*next);
             }
             self.poll(*task);
             self.start_new();
@@ -133,7 +133,7 @@ impl Executor {
 
     /// This task is polled next. With more connections than the cache has room for, what a task
     /// keeps has left it since it was last polled: it comes back while another is polled.
-    fn approach(&self, id: TaskId) {
+    fn prefetch_next(&self, id: TaskId) {
         if let Some(task) = self.places.get(id.index()).and_then(|place| place.task.as_deref()) {
             prefetch(task);
         }

@@ -21,7 +21,7 @@ use crate::{
         answer::Answer,
         path::check_sound,
         redirect::{Places, location},
-        site::{Asked, Decision, Plan, StandIn, Via},
+        site::{Asked, Decision, Fallback, Plan, Via},
     },
     respond::Status,
     ring::Elapsed,
@@ -130,16 +130,16 @@ fn decide_file<'l>(
             None => return wants(What::Listing),
         },
         // The operator's page comes before the folder's.
-        Decision::StandIn(StandIn::NotFoundPage)
+        Decision::Fallback(Fallback::NotFoundPage)
             if served.error_page(Status::NotFound).is_some() =>
         {
             Answer::error(Status::NotFound).to(asked.method)
         }
-        Decision::StandIn(stand_in) => {
-            let Some(entry) = lookups.stand_in.get() else {
-                return wants(What::StandIn(stand_in));
+        Decision::Fallback(fallback) => {
+            let Some(entry) = lookups.fallback.get() else {
+                return wants(What::Fallback(fallback));
             };
-            served.site.stand_in(asked, stand_in, entry.file())
+            served.site.fallback(asked, fallback, entry.file())
         }
     };
     if let Some((file, coding)) = answer.wanted {

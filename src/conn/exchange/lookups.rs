@@ -18,7 +18,7 @@ use crate::{
     process::{
         listing::After,
         path::SitePath,
-        site::{Asked, NOT_FOUND_PAGE, StandIn},
+        site::{Asked, Fallback, NOT_FOUND_PAGE},
     },
 };
 
@@ -29,7 +29,7 @@ pub(in crate::conn) struct Lookups {
     pub(super) served: OnceCell<Rc<Served>>,
     pub(super) entry: OnceCell<Rc<Entry>>,
     /// The file in the place of a missing one.
-    pub(super) stand_in: OnceCell<Rc<Entry>>,
+    pub(super) fallback: OnceCell<Rc<Entry>>,
     pub(super) listing: Cell<Option<Box<Listed>>>,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum What {
     /// What stands at the path that is asked for.
     Path,
     /// The file in the place of a missing one.
-    StandIn(StandIn),
+    Fallback(Fallback),
     /// The listing of the folder that is asked for.
     Listing,
 }
@@ -93,12 +93,12 @@ impl Lookups {
                     keep(&self.entry, entry);
                 }
             }
-            What::StandIn(stand_in) => {
-                let page = match (stand_in, spa) {
-                    (StandIn::SinglePage, Some(page)) => &**page,
+            What::Fallback(fallback) => {
+                let page = match (fallback, spa) {
+                    (Fallback::SinglePage, Some(page)) => &**page,
                     _ => NOT_FOUND_PAGE.as_bytes(),
                 };
-                keep(&self.stand_in, store.find(page).await?);
+                keep(&self.fallback, store.find(page).await?);
             }
             What::Listing => self.list(asked, want, store).await?,
         }

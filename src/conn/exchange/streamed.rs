@@ -214,7 +214,7 @@ pub(super) fn each_line(lines: &[u8], mut field: impl FnMut(&str, &[u8])) {
     }
 }
 
-/// Why there is no answer, or no more of it. What the log has to say of it was said.
+/// Why there is no answer, or no more of it. The log has it already.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conn) struct Failure {
     /// What the client gets, if no head has left. Else its answer is cut, visibly.

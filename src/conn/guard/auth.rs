@@ -43,7 +43,7 @@ pub(crate) struct Auth {
     challenge: Arc<str>,
     users: HashMap<String, PasswordHash>,
     /// What a password is compared with if there is no such user.
-    stand_in: PasswordHash,
+    dummy: PasswordHash,
 }
 
 impl fmt::Debug for Auth {
@@ -62,10 +62,10 @@ impl Auth {
         let Some(first) = users.first() else {
             return Err(ConfigError::new("users", "there is none", "give one"));
         };
-        let stand_in = first.hash.clone();
+        let dummy = first.hash.clone();
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", options.realm());
         let users = users.into_iter().map(|AuthUser { name, hash }| (name, hash)).collect();
-        Ok(Arc::new(Self { challenge: challenge.into(), users, stand_in }))
+        Ok(Arc::new(Self { challenge: challenge.into(), users, dummy }))
     }
 }
 
@@ -134,7 +134,7 @@ impl Keeper {
         let Ok(text) = str::from_utf8(decoded) else { return Checked::Wrong };
         let Some((name, password)) = text.split_once(':') else { return Checked::Wrong };
         let known = self.auth.users.get(name);
-        let hash = known.unwrap_or(&self.auth.stand_in).clone();
+        let hash = known.unwrap_or(&self.auth.dummy).clone();
         let (exists, password) = (known.is_some(), Zeroizing::new(password.to_owned()));
         let outcome = Arc::new(Outcome::default());
         let settled = Arc::clone(&outcome);

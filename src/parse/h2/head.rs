@@ -108,7 +108,7 @@ impl std::fmt::Debug for Fields<'_> {
 }
 
 impl<'s> Head<'s> {
-    /// The fields that bear on an answer, on the log, and no others, in the order they came.
+    /// The fields that an answer or the log depends on, and no others, in the order they came.
     pub fn fields(&self) -> impl Iterator<Item = (FieldName, &'s [u8])> + '_ {
         let Fields { text, kept, count } = &self.kept;
         kept.iter().take(*count).map(|(name, place)| (*name, slice(text, *place)))

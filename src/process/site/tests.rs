@@ -6,7 +6,7 @@ use super::super::path::SitePath;
 use super::super::validator::FileStat;
 use crate::respond::Status;
 
-use super::{Asked, Decision, Method, Plan, Site, StandIn};
+use super::{Asked, Decision, Fallback, Method, Plan, Site};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
 const MODIFIED: i64 = 784_111_777;
@@ -299,30 +299,30 @@ fn folders() {
     assert_eq!(answer(decide(&listing, "/d", without)).head.status.code(), 301);
     for target in ["/d/", "/d"] {
         let decision = decide(&site, target, without);
-        assert!(matches!(decision, Decision::StandIn(StandIn::NotFoundPage)), "{target}");
+        assert!(matches!(decision, Decision::Fallback(Fallback::NotFoundPage)), "{target}");
     }
     // A file is no folder.
     let decision = decide(&site, "/a.txt/", Found::File(&index));
-    assert!(matches!(decision, Decision::StandIn(StandIn::NotFoundPage)));
+    assert!(matches!(decision, Decision::Fallback(Fallback::NotFoundPage)));
 }
 
 #[test]
 fn what_is_not_found() {
     let site = Site::default();
     let request = asked(Method::Get, "/x", &[("If-None-Match", "*"), ("Range", "bytes=0-0")]);
-    let bare = site.stand_in(&request, StandIn::NotFoundPage, None);
+    let bare = site.fallback(&request, Fallback::NotFoundPage, None);
     assert_eq!(bare.head.status.code(), 404);
     assert_eq!(head(&bare).get("X-Content-Type-Options"), Some("nosniff"));
 
     let page = FileFacts::new(b"404.html", &stat(50)).with_sibling(Coding::Gzip, &stat(20));
-    let own = site.stand_in(&request, StandIn::NotFoundPage, Some(&page));
+    let own = site.fallback(&request, Fallback::NotFoundPage, Some(&page));
     assert_eq!((own.head.status.code(), own.head.content_length()), (404, Some(50)));
     assert_eq!(
         head(&own).names(),
         ["Content-Type", "Content-Length", "Vary", "X-Content-Type-Options"]
     );
     let zipped = asked(Method::Head, "/x", &[("Accept-Encoding", "gzip")]);
-    let own = site.stand_in(&zipped, StandIn::NotFoundPage, Some(&page));
+    let own = site.fallback(&zipped, Fallback::NotFoundPage, Some(&page));
     assert_eq!((own.head.status.code(), own.head.content_length()), (404, Some(20)));
     assert!(matches!(own.content, Content::Nothing));
 }
@@ -330,24 +330,24 @@ fn what_is_not_found() {
 #[test]
 fn a_single_page_stands_in_for_pages_only() {
     let site = Site { single_page: true, ..Site::default() };
-    for (target, stand_in) in [
-        ("/users/7", StandIn::SinglePage),
-        ("/users/john.doe", StandIn::SinglePage),
-        ("/old.html", StandIn::SinglePage),
-        ("/deep/folder/", StandIn::SinglePage),
-        ("/assets/app.js", StandIn::NotFoundPage),
-        ("/logo.PNG", StandIn::NotFoundPage),
+    for (target, fallback) in [
+        ("/users/7", Fallback::SinglePage),
+        ("/users/john.doe", Fallback::SinglePage),
+        ("/old.html", Fallback::SinglePage),
+        ("/deep/folder/", Fallback::SinglePage),
+        ("/assets/app.js", Fallback::NotFoundPage),
+        ("/logo.PNG", Fallback::NotFoundPage),
     ] {
         match decide(&site, target, Found::Missing) {
-            Decision::StandIn(found) => assert_eq!(found, stand_in, "{target}"),
+            Decision::Fallback(found) => assert_eq!(found, fallback, "{target}"),
             other => panic!("{other:?}"),
         }
     }
     let page = FileFacts::new(b"index.html", &stat(50));
     let asked = asked(Method::Get, "/users/7", &[("If-Modified-Since", DATE)]);
-    assert_eq!(site.stand_in(&asked, StandIn::SinglePage, Some(&page)).head.status.code(), 304);
+    assert_eq!(site.fallback(&asked, Fallback::SinglePage, Some(&page)).head.status.code(), 304);
     assert_eq!(
-        site.stand_in::<FileFacts>(&asked, StandIn::SinglePage, None).head.status.code(),
+        site.fallback::<FileFacts>(&asked, Fallback::SinglePage, None).head.status.code(),
         404
     );
 }
@@ -368,7 +368,7 @@ fn what_needs_no_look_up() {
     assert!(matches!(answer(decided(Method::Head, "/%00")).content, Content::Nothing));
     assert!(matches!(
         decided(Method::Get, "/.git/config"),
-        Decision::StandIn(StandIn::NotFoundPage)
+        Decision::Fallback(Fallback::NotFoundPage)
     ));
     assert_eq!(
         answer(decided(Method::from_token(b"get"), "/a.txt")).head.status,

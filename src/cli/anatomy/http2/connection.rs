@@ -268,7 +268,7 @@ impl Open {
         }
     }
 
-    /// END_STREAM came. Content has to be as long as was said (RFC 9113 section 8.1.1).
+    /// END_STREAM came. Content has to be as long as its Content-Length (RFC 9113 section 8.1.1).
     fn completes(&mut self, to_head: bool, at: Duration) -> Result<(), String> {
         let content = self.stream.content;
         let without = to_head || self.stream.head.as_ref().is_some_and(|head| head.status == 304);
