@@ -125,8 +125,7 @@ fn compare(recent: &Anatomy, now: &Summary, before: Option<&Summary>) -> Vec<Att
     let lost = now.lost as f64 / 1e9 / seconds.max(1e-3);
     if lost > LOST {
         let says = format!(
-            "workers had something to do and no processor for {} of the time, counting waits of a clock \
-             tick (1 to 10 ms) and more",
+            "workers lacked a processor for {} of the time (waits of a clock tick and more)",
             percent(lost)
         );
         say("lost", true, says);

@@ -62,4 +62,13 @@ fn watching_has_a_line_for_each_request() {
     stop(server);
     let (done, out, _) = run("anatomy", &[&[url.as_str()], &more[..]].concat());
     assert!(!done && out.contains("refuses connections"), "{out}");
+    let server = start(folder.path(), |config| config.observe.server_timing = false);
+    let url = format!("https://localhost:{}/", server.addresses()[0].port());
+    let (_, out, _) = run("anatomy", &[&[url.as_str()], &more[..]].concat());
+    assert_eq!(
+        out.matches("serve --server-timing").count(),
+        1,
+        "what is missing is said once: {out}"
+    );
+    stop(server);
 }

@@ -83,12 +83,24 @@ impl fmt::Display for AnatomyError {
     }
 }
 
+/// What webpki says of a certificate for an authority that a server shows as its own.
+const AUTHORITYS_OWN: &str = "CaUsedAsEndEntity";
+
 fn tls(f: &mut fmt::Formatter<'_>, error: &rustls::Error) -> fmt::Result {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => f.write_str(
             "the server's certificate is from nobody that this host trusts; name its file or its \
              authority's with --cacert FILE, or look without trust with --insecure",
         ),
+        rustls::Error::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string() == AUTHORITYS_OWN =>
+        {
+            f.write_str(
+                "the server's certificate is refused: it is an authority's own (CA:TRUE), which no \
+                 server may show; `openssl req -x509` makes another with `-addext \
+                 basicConstraints=critical,CA:FALSE`; --insecure looks all the same",
+            )
+        }
         rustls::Error::InvalidCertificate(certificate) => write!(
             f,
             "the server's certificate is refused: {certificate}; --insecure looks all the same"

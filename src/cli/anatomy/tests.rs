@@ -18,13 +18,19 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
+        Self::start_with(rcgen::IsCa::NoCa)
+    }
+
+    fn start_with(is_ca: rcgen::IsCa) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (root, outside) = (folder.path().join("site"), folder.path());
         std::fs::create_dir(&root).unwrap();
         std::fs::write(root.join("index.html"), "x".repeat(100_000)).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
         let names = ["localhost".to_owned()];
-        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&key).unwrap();
         std::fs::write(outside.join("cert.pem"), certificate.pem()).unwrap();
         std::fs::write(outside.join("key.pem"), key.serialize_pem()).unwrap();
         let mut config = Config {
@@ -161,6 +167,13 @@ fn a_certificate_of_nobodys_is_refused_unless_one_insists() {
     let file = site.certificate();
     let refusal = look_at(&[&other_name, "--cacert", file.to_str().unwrap()]).unwrap_err();
     assert!(refusal.contains("certificate is refused"), "{refusal}");
+}
+
+#[test]
+fn an_authoritys_own_certificate_is_refused_with_the_remedy() {
+    let site = Site::start_with(rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained));
+    let refusal = site.look("/", &[]).unwrap_err();
+    assert!(refusal.contains("CA:FALSE") && !refusal.contains("CaUsed"), "{refusal}");
 }
 
 /// The error for a peer that answers each connection with these bytes and waits.

@@ -18,6 +18,9 @@ use super::{Exit, TICKETS, complain};
 /// The columns, the server's words last.
 const HEADING: &str = "   connect  handshake       wait     server  unexplained  status  mostly";
 
+/// What stands once below a line without the server's words.
+const SILENT: &str = "\n  (the server says nothing of its own time: ringway serve --server-timing)";
+
 /// Asks until `--repeat` is done, or for good without it. A request that fails has a line too.
 pub(super) fn run(options: &Anatomy, question: &Question<'_>, trust: &Trust) -> Exit {
     let mut config = trust.config.clone();
@@ -25,7 +28,7 @@ pub(super) fn run(options: &Anatomy, question: &Question<'_>, trust: &Trust) -> 
     let config = Arc::new(config);
     let mut exit = Exit::Done;
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut lines = 0_u64;
+    let (mut lines, mut explained) = (0_u64, false);
     while options.repeat.is_none_or(|repeat| lines < u64::from(repeat)) {
         if lines > 0 {
             thread::sleep(options.every);
@@ -36,7 +39,11 @@ pub(super) fn run(options: &Anatomy, question: &Question<'_>, trust: &Trust) -> 
         let text = match answer {
             Ok(exchange) => {
                 exit = Exit::Done;
-                line(&exchange, colour)
+                let wait = Wait::of(&exchange.stages, &exchange.head.metrics);
+                let silent = wait.as_ref().is_none_or(|wait| wait.admitted.is_none());
+                let hint = if silent && !explained { SILENT } else { "" };
+                explained |= silent;
+                line(&exchange, wait, colour) + hint
             }
             Err(error) => {
                 exit = Exit::Failed;
@@ -57,9 +64,8 @@ pub(super) fn run(options: &Anatomy, question: &Question<'_>, trust: &Trust) -> 
 }
 
 /// The line of one exchange; red where nobody accounts for most of the wait.
-fn line(exchange: &Exchange, colour: bool) -> String {
+fn line(exchange: &Exchange, wait: Option<Wait>, colour: bool) -> String {
     let stage = |stage| exchange.stages.get(stage).map_or_else(|| "-".to_owned(), time);
-    let wait = Wait::of(&exchange.stages, &exchange.head.metrics);
     let of = |of: Option<std::time::Duration>| of.map_or_else(|| "-".to_owned(), time);
     let admitted = of(wait.as_ref().and_then(|wait| wait.admitted));
     let unexplained = of(wait.as_ref().and_then(Wait::unexplained));
