@@ -1,4 +1,5 @@
-//! Pauses that grow while descriptors or memory are short, and begin anew when they are not.
+//! Pauses between attempts to accept: they grow while descriptors or memory are short, and are reset by the first
+//! success.
 
 use std::time::Duration;
 

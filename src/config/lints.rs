@@ -1,5 +1,5 @@
-//! What is right and unwise about pools: times that do not fit each other cause most 502s, work that is done
-//! for nobody, and answers that a new version cuts off.
+//! Warnings about pools whose settings are valid and unwise: times that do not fit each other cause most 502s,
+//! work for clients that have left, and answers that a deployment cuts off.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Connections that wait for a request, in the order in which they began to: who has waited
-//! longest is evicted when there is no room for another. Joining, leaving and choosing cost the
-//! same however many there are.
+//! Connections that wait for a request, in the order in which they began to wait: the one that has
+//! waited longest is evicted when there is no room for another. Joining, leaving and choosing take
+//! constant time.
 
 use std::{
     cell::RefCell,

@@ -1,4 +1,4 @@
-//! How many lines of the log clients can bring about.
+//! A limit on the log lines that clients can provoke.
 
 use std::cell::Cell;
 

@@ -1,8 +1,8 @@
-//! Who is served, and who makes room: counts of connections and handshakes, and the connections that
-//! may be closed for others.
+//! Counts of a worker's connections and handshakes, and the connections that are evicted where there is
+//! no room for another.
 //!
-//! The invariant: what counts is counted for as long as the value lives that stands for it, so
-//! however a task ends, its place is free then.
+//! The invariant: each place is a value that gives the place back when it is dropped, so a task that ends in
+//! any way frees its place.
 
 use std::{cell::Cell, rc::Rc};
 

@@ -1,8 +1,8 @@
 //! Places for handshakes: a worker has at most `Limits::handshakes` in flight.
 //!
-//! The invariant: a client whose ClientHello has arrived is never refused for want of a place. It
-//! waits in line, first come, first served, and while somebody waits, the handshake whose client
-//! has kept us waiting longest is closed for it, if that is longer than [`SPARED`]. So clients
+//! The invariant: a client whose ClientHello has arrived is never refused because no place is free. It
+//! waits in a queue, first come, first served. While the queue is not empty, the handshake whose client
+//! has been silent longest is closed, if that is longer than [`SPARED`]. So clients
 //! that stop in the middle of their handshakes hold all places for a second at most.
 
 use std::{

@@ -1,5 +1,5 @@
-//! What the server says about itself: where the time of each request went, which bytes were
-//! copied by whom, what its rings did, and who asked for what.
+//! What the server reports about itself: where the time of each request went, which bytes were
+//! copied by whom, what its rings did, and which client asked for what.
 //!
 //! The invariant: observing changes nothing that a peer can see and holds up nothing. Each worker
 //! notes what happens in an [`Observer`] of its own, without locks and without allocating; other

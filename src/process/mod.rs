@@ -1,6 +1,6 @@
 //! Process: from a request to its answer.
 //!
-//! Everything in these modules is a decision over facts and does no I/O: the same request, the same
+//! These modules decide over facts and do no I/O: the same request, the same
 //! facts about the files and the same second give the same answer. `crate::files` finds the facts.
 //! [`site`] ties the rest together:
 //!

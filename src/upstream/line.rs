@@ -1,7 +1,7 @@
-//! The one line of a pool, for all workers: first come, first served.
+//! The queue of a pool, one for all workers: first come, first served.
 //!
-//! The invariant: a place is granted to the head of the line or to nobody; who leaves before his turn
-//! hands on what he was granted. A lock is taken only when somebody waits.
+//! The invariant: a place is granted to the head of the queue or to no request; a request that leaves
+//! after it was granted a place hands the place on. The lock is taken only while requests wait.
 
 use std::{
     collections::VecDeque,

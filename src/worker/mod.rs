@@ -3,7 +3,7 @@
 //! The loop gathers all that is ready, does it, submits and waits once. The invariant: a worker
 //! shares nothing that changes with another but the TLS configuration, which is replaced as a whole,
 //! and, where the connections of all workers are limited, their number and the table of addresses;
-//! what other threads have to say comes through its inbox. When it ends, nothing is in flight in its
+//! commands of other threads come through its inbox. When it ends, nothing is in flight in its
 //! ring.
 
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! How fast a peer takes a response. A reader that is merely slow is served; one that holds
-//! memory for nothing is not.
+//! The minimum rate at which a peer takes a response. A slow reader is served; one below the rate is
+//! reset, since it holds memory.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A request that outlives a wait.
+//! A copy of a request, for exchanges that have to wait: the head that it came in is gone by then.
 
 use crate::{
     config::Demand,

@@ -1,4 +1,4 @@
-//! Who answers a streamed exchange.
+//! Choosing the responder of a streamed exchange: a native handler, an application, an upstream server.
 
 use std::{cell::OnceCell, net::SocketAddr, rc::Rc};
 

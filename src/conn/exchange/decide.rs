@@ -1,4 +1,4 @@
-//! The decision, as soon as what it needs is known.
+//! The decision on an answer, made as soon as every look-up that it depends on has ended.
 
 use std::rc::Rc;
 

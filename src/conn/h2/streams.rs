@@ -1,7 +1,7 @@
-//! The streams of a connection that are more than a moment old.
+//! The streams of a connection that were not answered within the poll that read their request.
 //!
 //! Most requests never come here: they are answered where they were read. The memory grows with
-//! the streams that are open at once and is given back when none are.
+//! the number of open streams, and is freed when there are none.
 
 use std::rc::Rc;
 
