@@ -393,3 +393,43 @@ proptest::proptest! {
         super::hold::a_text_is_answered(&text);
     }
 }
+
+/// Where a setting may stand that the tables of translations show.
+const PLACES: [&str; 8] = [
+    "@\n[[site]]\n[[site.route]]\nrespond = ''\n",
+    "[tls]\n@\n[[site]]\n[[site.route]]\nrespond = ''\n",
+    "[[site]]\n@\n[[site.route]]\nrespond = ''\n",
+    "[[site]]\n[[site.route]]\n@\n",
+    "[[site]]\n[[site.route]]\nfiles = '/srv/www'\n@\n",
+    "[[site]]\n[[site.route]]\nredirect = '/x'\n@\n",
+    "[[site]]\n[[site.route]]\n@\n[pool.NAME]\nservers = ['127.0.0.1:9']\n",
+    "[[site]]\n[[site.route]]\nproxy = 'NAME'\n[pool.NAME]\nservers = ['127.0.0.1:9']\n@\n",
+];
+
+#[test]
+fn settings_in_the_tables_of_translations_can_be_pasted() {
+    let document = include_str!("../../../docs/configuration.md");
+    let (_, tables) = document.split_once("| nginx | here |\n").unwrap();
+    let rows = tables.lines().filter(|line| line.starts_with("| "));
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["www", "x", "y"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("www/404.html"), "none").unwrap();
+    let mut tried = 0;
+    for row in rows.take_while(|row| !row.starts_with("| key |")) {
+        let (_, here) = row[2..].split_once(" | ").unwrap();
+        let settings = here.split('`').skip(1).step_by(2);
+        for setting in settings.filter(|setting| setting.contains(" = ") && !setting.contains('…'))
+        {
+            let fits = PLACES.iter().any(|place| {
+                let text =
+                    place.replace('@', setting).replace("/srv", folder.path().to_str().unwrap());
+                read(&text, &folder.path().join("ringway.toml")).is_ok()
+            });
+            assert!(fits, "{setting} in {row}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 30, "{tried}");
+}
