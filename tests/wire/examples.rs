@@ -1,4 +1,5 @@
-//! The examples of the documentation, each served as it stands, with folders and files of the test's own.
+//! The examples of the documentation and those for containers, each served as it stands, with folders and
+//! files of the test's own; and the unit of systemd.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{identity::Identity, server::PROGRAM};
+use crate::{host::skip, identity::Identity, server::PROGRAM};
 
 /// Makes what an example names: folders with a page, certificates with their keys, pages of errors.
 fn fill(text: &str, identity: &Identity) {
@@ -38,6 +39,11 @@ fn every_example_is_served() {
     let mut examples: Vec<_> = document.split("```toml\n").skip(1).collect();
     examples.extend(readme.split("```toml\n").filter(|text| text.starts_with("# /etc/ringway")));
     assert!(examples.len() > 10, "{}", examples.len());
+    let (_, map) =
+        include_str!("../../deploy/kubernetes/ringway.yaml").split_once(": |\n").unwrap();
+    let map: Vec<_> = map.lines().take_while(|line| *line != "---").map(str::trim_start).collect();
+    let map = map.join("\n");
+    examples.extend([include_str!("../../deploy/container/ringway.toml"), &map]);
     for example in examples {
         let example = example.split("```").next().unwrap();
         let folder = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
@@ -53,6 +59,8 @@ fn every_example_is_served() {
                 "listen" | "redirect" if !line.contains('{') && !line.contains("/\"") => {
                     format!("{key} = '127.0.0.1:0'")
                 }
+                // The start block is waited for below.
+                "format" => String::from("format = 'text'"),
                 _ => line.replace("\"/srv/", &format!("\"{place}/srv/")),
             };
             text += &line.replace("\"/etc/", &format!("\"{place}/etc/"));
@@ -77,4 +85,29 @@ fn every_example_is_served() {
         let _ = child.wait();
         assert!(serves, "{text}\n{}", fs::read_to_string(log).unwrap());
     }
+}
+
+#[test]
+fn systemd_finds_no_fault_with_the_unit() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skip("this host has no systemd-analyze");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        // It looks for the programs.
+        fs::write(&file, text.replace("/usr/local/bin/ringway", PROGRAM)).unwrap();
+        file
+    };
+    let unit = put("ringway.service", include_str!("../../deploy/ringway.service"));
+    let verify = || {
+        let mut command = Command::new("systemd-analyze");
+        let output = command.args(["verify", "--man=no"]).arg(&unit).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("ringway"), "{said}");
+    };
+    verify();
+    put("ringway.service.d/file.conf", include_str!("../../deploy/ringway-file.conf"));
+    verify();
 }
