@@ -17,9 +17,13 @@ use crate::{
     server::{PATIENCE, run},
 };
 
+/// On a crowded machine the clients themselves may stand still for longer than a server waits by default.
+const PATIENT: &str =
+    "[timeouts]\nidle = '600s'\nhead = '600s'\nresponse = '600s'\nresponse_min_rate = 0\n";
+
 fn text(version: usize) -> String {
     format!(
-        "[process]\ncontrol = 'control'\n[[site]]\nnames = 'localhost'\n[[site.route]]\nfiles = 'www'\n\
+        "[process]\ncontrol = 'control'\n{PATIENT}[[site]]\nnames = 'localhost'\n[[site.route]]\nfiles = 'www'\n\
          headers = {{ set = {{ X-Version = '{version}' }} }}\n[[site.route]]\npath = '/version'\n\
          respond = '{version}'\nheaders = {{ set = {{ X-Version = '{version}' }} }}\n"
     )
