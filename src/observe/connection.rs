@@ -327,6 +327,9 @@ impl ConnectionClock {
         } else {
             ledger.sent(kernel, moved)
         };
+        if request.endpoint().is_named() {
+            ledger.sent_for_application(moved);
+        }
         request.note_answer(status, route, moved.content());
     }
 

@@ -72,6 +72,26 @@ impl Taken {
     }
 }
 
+/// Content of the answers that applications made, in bytes. It is part of what the routes carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ApplicationContent {
+    /// Copied in user space, so that it leaves in one record with what is gathered before or behind it.
+    pub copied: u64,
+    /// Sealed from where it lies, or lent to the kernel there.
+    pub from_place: u64,
+    /// Of files that a handler named: read into send memory, or sent by sendfile(2).
+    pub files: u64,
+}
+
+impl ApplicationContent {
+    fn add(&mut self, moved: Moved) {
+        self.copied += moved.inline + moved.copied;
+        self.from_place += moved.sealed + moved.lent;
+        self.files += moved.read + moved.read_for_kernel + moved.sendfile;
+    }
+}
+
 /// What one route carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +118,8 @@ impl Carried {
 pub struct Ledger {
     routes: [Carried; Route::COUNT],
     taken: Taken,
+    /// What applications answered with.
+    pub of_applications: ApplicationContent,
     /// Bytes of response heads.
     pub heads: u64,
     /// Bytes received in handshakes. Each is copied once: to rustls's input.
@@ -143,7 +165,12 @@ impl Ledger {
         Some(route)
     }
 
-    /// The same on a connection without TLS: what tcp_sendmsg copies counts as copied, and what
+    /// Enters the content of an answer that an application made, besides the route that it took.
+    pub fn sent_for_application(&mut self, moved: Moved) {
+        self.of_applications.add(moved);
+    }
+
+    /// As [`Self::sent`] on a connection without TLS: what tcp_sendmsg copies counts as copied, and what
     /// sendfile(2) takes from the page cache as straight.
     pub fn sent_plain(&mut self, moved: Moved) -> Option<Route> {
         self.heads += moved.head;
@@ -191,6 +218,9 @@ impl Ledger {
             sum.shared += more.shared;
         }
         self.received(other.taken);
+        self.of_applications.copied += other.of_applications.copied;
+        self.of_applications.from_place += other.of_applications.from_place;
+        self.of_applications.files += other.of_applications.files;
         self.heads += other.heads;
         self.handshake_received += other.handshake_received;
         self.handshake_sent += other.handshake_sent;
@@ -214,6 +244,10 @@ impl Ledger {
         take(&mut since.taken.lent, earlier.taken.lent);
         let copied = earlier.taken.copied_for_application;
         take(&mut since.taken.copied_for_application, copied);
+        let (of, before) = (&mut since.of_applications, earlier.of_applications);
+        take(&mut of.copied, before.copied);
+        take(&mut of.from_place, before.from_place);
+        take(&mut of.files, before.files);
         take(&mut since.heads, earlier.heads);
         take(&mut since.handshake_received, earlier.handshake_received);
         take(&mut since.handshake_sent, earlier.handshake_sent);
@@ -253,12 +287,16 @@ mod tests {
     #[test]
     fn ledgers_add_up() {
         let mut one = Ledger::default();
-        one.sent(false, Moved { head: 5, copied: 3, sealed: 4, ..Moved::default() });
+        let moved = Moved { head: 5, copied: 3, sealed: 4, ..Moved::default() };
+        one.sent(false, moved);
+        one.sent_for_application(moved);
         one.received(Taken { sealed: 9, opened: 7, copied: 1, ..Taken::default() });
         let mut sum = one.clone();
         sum.add(&one);
         assert_eq!(sum.carried(Route::UserCache).payload(), 14);
         assert_eq!((sum.heads, sum.taken().sealed), (10, 18));
+        let of_applications = ApplicationContent { copied: 6, from_place: 8, files: 0 };
+        assert_eq!(sum.of_applications, of_applications);
         let (payload, flows) = sum.receive_flows(false, true);
         assert_eq!((payload, flows.len()), (14, 3));
         assert_eq!(sum.since(&one), one);

@@ -1,12 +1,16 @@
 //! What is reported of applications: stages, endpoints, layers.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    routing::get,
+};
 use ringway::{
     config::{AccessLogTarget, Config},
     native::{Head, Outcome, Reply},
-    observe::{Anatomy, Stage},
+    observe::{Anatomy, ApplicationContent, Stage},
 };
 
 use super::{
@@ -60,6 +64,41 @@ fn report(server: &Running, requests: u64) -> Anatomy {
     let answered = |anatomy: &Anatomy| anatomy.histograms.stage(Stage::Total).len();
     until(|| answered(&server.get().anatomy()) >= requests);
     server.get().anatomy()
+}
+
+/// What the ledger says of answers is what their clients have got.
+#[test]
+fn content_that_is_gathered_is_copied_and_what_is_long_is_not() {
+    const LONG: usize = 3 * 40_000;
+    fn frames(count: usize, length: usize) -> Body {
+        let frames = vec![Ok::<_, Infallible>(Bytes::from(vec![b'x'; length])); count];
+        Body::from_stream(tokio_stream::iter(frames))
+    }
+    let app = Router::new()
+        .route("/short", get(|| async { frames(10, 100) }))
+        .route("/long", get(|| async { frames(3, LONG / 3) }));
+    let server = configured(Config::default(), |builder| builder.service(app));
+    let mut before = ApplicationContent::default();
+    for (number, (protocol, path, length)) in
+        [("--http1.1", "/short", 1000), ("--http1.1", "/long", LONG), ("--http2", "/long", LONG)]
+            .into_iter()
+            .enumerate()
+    {
+        let answer = server.curl(path, &[protocol]);
+        assert!(answer.ends_with(&"x".repeat(length)), "{protocol} {path}");
+        let now = report(&server, number as u64 + 1).ledger.of_applications;
+        let (copied, from_place) = (now.copied - before.copied, now.from_place - before.from_place);
+        assert_eq!((copied + from_place, now.files), (length as u64, 0), "{protocol} {path}");
+        match (protocol, path) {
+            // The beginning of a frame fills the record that its head has begun.
+            ("--http1.1", "/long") => assert!(copied < 3 * 4096, "{copied} of {length}"),
+            _ => assert_eq!(from_place, 0, "{protocol} {path}"),
+        }
+        before = now;
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&server.get().anatomy().to_json()).expect("a report");
+    assert_eq!(json["ledger"]["applications"]["answers"]["copied_bytes"], before.copied);
 }
 
 #[test]

@@ -44,6 +44,11 @@ pub(super) fn value(ledger: &Ledger, whole_records: bool) -> Value {
         "applications": {
             "lent_bytes": ledger.taken().lent,
             "copied_bytes": ledger.taken().copied_for_application,
+            "answers": {
+                "copied_bytes": ledger.of_applications.copied,
+                "from_place_bytes": ledger.of_applications.from_place,
+                "file_bytes": ledger.of_applications.files,
+            },
         },
         "heads_bytes": ledger.heads,
         "handshake": {
