@@ -36,7 +36,8 @@ pub struct Limits {
     /// as the load needs: each request that has come and waits its turn holds one.
     pub receive_buffers: usize,
     /// Bytes of one receive buffer, 4 KiB to 128 KiB. Default 16 KiB: one TLS record's plaintext,
-    /// so that the kernel can decrypt straight into it.
+    /// so that the kernel can decrypt straight into it. Where the kernel does not, it has 22 bytes
+    /// besides for each 16 KiB: the framing of the record, which is then opened in place.
     pub receive_buffer_bytes: usize,
     /// Receive buffers that one connection may hold at a time, 1 to 64, at most half of
     /// `receive_buffers`. Default 4. With so many filled, its receiving is cancelled. What had

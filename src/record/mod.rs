@@ -45,6 +45,10 @@ pub(crate) const TAG: usize = 16;
 /// explicit nonce (TLS 1.2 with AES-GCM) and the tag.
 pub const MAX_OVERHEAD: usize = HEADER + 8 + TAG;
 
+/// Bytes that a record of TLS 1.3 without padding adds to its plaintext: header, content type and tag
+/// (RFC 8446 section 5.2).
+pub(crate) const TLS13_OVERHEAD: usize = HEADER + 1 + TAG;
+
 /// Most bytes of one whole record that a peer may send: the header and TLS 1.3's longest
 /// ciphertext, which exceeds that of TLS 1.2's AEAD suites (RFC 8446 section 5.2).
 #[cfg(test)]

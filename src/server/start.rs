@@ -26,7 +26,7 @@ use super::{
 use crate::{
     accept::{PerAddress, Total},
     config::{Config, HASHING_THREADS, HASHING_WAITING},
-    conn::{Rates, SitePlan, Via},
+    conn::{KtlsPlan, Rates, SitePlan, Via},
     files::{Pool, Press},
     observe::{
         ServerFacts,
@@ -132,7 +132,7 @@ fn try_workers(config: &Config, workers: usize, io: Io) -> Result<(), StartError
         let (made, config) = (made.clone(), config.clone());
         let (release, held) = mpsc::channel::<()>();
         let thread = thread::Builder::new().spawn(move || {
-            let ring = worker::ring_of(&config, workers, io);
+            let ring = worker::ring_of(&config, &KtlsPlan::default(), workers, io);
             let (ring, failed) = match ring {
                 Ok(ring) => (Some(ring), None),
                 Err(error) => (None, Some(error)),

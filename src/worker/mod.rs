@@ -129,7 +129,7 @@ pub(crate) fn connects(config: &Config) -> bool {
 }
 
 /// The size of a worker's ring and pools under these limits.
-fn ring_config(config: &Config, rings: usize, io: Io) -> RingConfig {
+fn ring_config(config: &Config, ktls: &KtlsPlan, rings: usize, io: Io) -> RingConfig {
     let limits = &config.limits;
     let connects = connects(config);
     RingConfig {
@@ -140,7 +140,8 @@ fn ring_config(config: &Config, rings: usize, io: Io) -> RingConfig {
         operations: u32::try_from(limits.connections_of(1) * if connects { 10 } else { 6 } + 256)
             .unwrap_or(u32::MAX),
         receive_buffers: u16::try_from(limits.receive_buffers).unwrap_or(1 << 15),
-        receive_buffer_len: u32::try_from(limits.receive_buffer_bytes).unwrap_or(1 << 17),
+        receive_buffer_len: u32::try_from(ktls.receive_buffer_len(limits.receive_buffer_bytes))
+            .unwrap_or(1 << 17),
         leases: limits.leases_per_connection,
         send_memory: limits.send_memory_bytes,
         rings,
@@ -154,8 +155,13 @@ fn ring_config(config: &Config, rings: usize, io: Io) -> RingConfig {
 ///
 /// # Errors
 /// What [`Ring::new`] says.
-pub(crate) fn ring_of(config: &Config, rings: usize, io: Io) -> io::Result<Rc<Ring>> {
-    Ring::new(&ring_config(config, rings, io))
+pub(crate) fn ring_of(
+    config: &Config,
+    ktls: &KtlsPlan,
+    rings: usize,
+    io: Io,
+) -> io::Result<Rc<Ring>> {
+    Ring::new(&ring_config(config, ktls, rings, io))
 }
 
 /// What notes the worker's doings, as configured.
@@ -182,7 +188,7 @@ impl Worker {
         if let Some(cpu) = plan.cpu {
             pin(cpu);
         }
-        let ring = ring_of(&plan.config, plan.config.worker_count(), plan.io)?;
+        let ring = ring_of(&plan.config, &plan.ktls, plan.config.worker_count(), plan.io)?;
         Ok(Self::over(ring, plan))
     }
 

@@ -71,7 +71,8 @@ impl Setup {
         // Its tables cost more than the rest of a short play.
         config.observe.anatomy = bit(client, 5);
         let queues = RingOptions { submissions: 1 + u32::from(pools >> 6) * 5, completions: 256 };
-        let ring = RingConfig { queues, ..ring_config(&config, 1, Io::default()) };
+        let ring =
+            RingConfig { queues, ..ring_config(&config, &KtlsPlan::default(), 1, Io::default()) };
         let operations = if few_operations { 12 } else { ring.operations };
         Self {
             config,
