@@ -32,6 +32,9 @@ pub(crate) trait Call {
 
     /// Polls for the next frame, once there was a head.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>>;
+
+    /// Whether the content says that no frame follows those that were polled.
+    fn is_end(&mut self) -> bool;
 }
 
 /// The head of an answer.
@@ -91,7 +94,7 @@ where
     fn call(&self, request: Request<Body>) -> Box<dyn Call> {
         // The clone is the application's code too.
         let step = match caught(|| self.clone()) {
-            Ok(service) => Step::Ready(Box::new((service, request))),
+            Ok(service) => Step::Ready(service, request),
             Err(message) => Step::Failed(Some(message)),
         };
         Box::new(Running(step))
@@ -101,15 +104,21 @@ where
 /// A call in progress.
 struct Running<S: Service<Request<Body>>, B>(Step<S, B>);
 
+// A call is in a box as it is: another one for its request would be an allocation more.
+#[allow(clippy::large_enum_variant)]
 enum Step<S: Service<Request<Body>>, B> {
     /// The service has to be ready for the request first. A clone for each request: none is entered
     /// twice.
-    Ready(Box<(S, Request<Body>)>),
+    Ready(S, Request<Body>),
     Answering(Pin<Box<S::Future>>),
     Content(Pin<Box<B>>),
-    /// It panicked before it was polled.
+    /// It panicked where nobody could be answered; the next poll says so.
     Failed(Option<String>),
     Ended,
+}
+
+fn failed(message: &mut Option<String>) -> CallError {
+    message.take().map_or(CallError::Ended, CallError::Panicked)
 }
 
 impl<S, B> Step<S, B>
@@ -121,13 +130,13 @@ where
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
         loop {
             match self {
-                Self::Ready(pair) => {
-                    ready!(pair.0.poll_ready(cx))
+                Self::Ready(service, _) => {
+                    ready!(service.poll_ready(cx))
                         .map_err(|error| CallError::Failed(error.into()))?;
-                    let Self::Ready(pair) = std::mem::replace(self, Self::Ended) else {
+                    let Self::Ready(mut service, request) = std::mem::replace(self, Self::Ended)
+                    else {
                         return Poll::Ready(Err(CallError::Ended));
                     };
-                    let (mut service, request) = *pair;
                     *self = Self::Answering(Box::pin(service.call(request)));
                 }
                 Self::Answering(future) => {
@@ -138,10 +147,7 @@ where
                     *self = Self::Content(Box::pin(body));
                     return Poll::Ready(Ok(Head { parts, length }));
                 }
-                Self::Failed(message) => {
-                    let error = message.take().map_or(CallError::Ended, CallError::Panicked);
-                    return Poll::Ready(Err(error));
-                }
+                Self::Failed(message) => return Poll::Ready(Err(failed(message))),
                 Self::Content(_) | Self::Ended => return Poll::Ready(Err(CallError::Ended)),
             }
         }
@@ -155,7 +161,13 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
-        let Self::Content(body) = self else { return Poll::Ready(Some(Err(CallError::Ended))) };
+        let body = match self {
+            Self::Content(body) => body,
+            Self::Failed(message) => return Poll::Ready(Some(Err(failed(message)))),
+            Self::Ready(..) | Self::Answering(_) | Self::Ended => {
+                return Poll::Ready(Some(Err(CallError::Ended)));
+            }
+        };
         let frame = match ready!(body.as_mut().poll_frame(cx)) {
             None => return Poll::Ready(None),
             Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Failed(error.into())))),
@@ -202,6 +214,15 @@ where
         caught(|| self.0.poll_frame(cx)).unwrap_or_else(|message| {
             self.end();
             Poll::Ready(Some(Err(CallError::Panicked(message))))
+        })
+    }
+
+    fn is_end(&mut self) -> bool {
+        let Step::Content(body) = &self.0 else { return false };
+        caught(|| body.is_end_stream()).unwrap_or_else(|message| {
+            self.end();
+            self.0 = Step::Failed(Some(message));
+            false
         })
     }
 }

@@ -1,6 +1,13 @@
 //! What applications answer, and how it reaches the client.
 
-use std::{cell::Cell, convert::Infallible, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -10,6 +17,8 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse::Event},
     routing::get,
 };
+use http_body::{Frame, SizeHint};
+use ringway::observe::Route;
 use tokio_stream::StreamExt as _;
 
 use super::{
@@ -110,6 +119,72 @@ fn long_content_arrives_whole() {
         assert_eq!(status, Some(0), "{path}: {said}");
         assert!(std::fs::read(file.path()).unwrap() == pattern, "{path}");
     }
+    assert_eq!(server.end().defects, 0);
+}
+
+/// Content of a stated length in these pieces.
+struct Pieces {
+    left: Vec<&'static str>,
+    /// It panics when it is asked whether it has ended.
+    panics: bool,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = (!self.left.is_empty()).then(|| self.left.remove(0));
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        assert!(!self.panics, "on purpose");
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.iter().map(|piece| piece.len() as u64).sum())
+    }
+}
+
+/// Whether the content is there when the head is must not show, but in how it leaves.
+#[test]
+fn a_short_answer_in_one_piece_leaves_like_a_page() {
+    let pieces = |left: &[&'static str], panics| {
+        let left = left.to_vec();
+        move || async move { Response::new(Body::new(Pieces { left, panics })) }
+    };
+    let app = Router::new()
+        .route("/whole", get(pieces(&["hello"], false)))
+        .route("/none", get(pieces(&[], false)))
+        .route("/pieces", get(pieces(&["he", "", "llo"], false)))
+        .route("/long", get(|| async { "l".repeat(13 << 10) }))
+        .route("/panics", get(pieces(&["hello"], true)));
+    let server = serve(app);
+    let long = "l".repeat(13 << 10);
+    for (path, content) in
+        [("/whole", "hello"), ("/none", ""), ("/pieces", "hello"), ("/long", long.as_str())]
+    {
+        let mut client = Client::connect(&server);
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        client.send(request.as_bytes());
+        let (text, ended) = client.read_to_end();
+        let (head, found) = text.split_once("\r\n\r\n").unwrap();
+        let length = format!("content-length: {}", content.len());
+        assert!(head.to_lowercase().contains(&length), "{path}: {head}");
+        assert_eq!(head.to_lowercase().matches("content-length").count(), 1, "{path}: {head}");
+        assert!(found == content && ended, "{path}: {found}");
+    }
+    let mut client = Client::connect(&server);
+    client.send(b"GET /panics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(!client.read_to_end().1, "an answer that broke off ended in order");
+    let ledger = server.get().anatomy().ledger;
+    assert_eq!(ledger.carried(Route::UserPage).payload(), 5);
     assert_eq!(server.end().defects, 0);
 }
 

@@ -8,16 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
-};
+use http::HeaderMap;
 
 use super::{
     KeptAsked, Reply,
     found::Finding,
     handed::{Borrower, map_of},
-    reply::Given,
+    heads::{remove_ours, request_of, streamed, switching},
+    reply::{Given, SHORT},
     streamed::{
         Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
         StreamedHead,
@@ -26,9 +24,8 @@ use super::{
 use crate::{
     conn::{Context, client, sites::Served},
     observe::{ConnectionClock, Endpoint, LayerTimes, Stage, Why, Work},
-    parse::Version,
     process::site::Asked,
-    respond::Status,
+    respond::{Status, content_length_allowed},
     ring::{Chunk, Content, OpenFile, Socket},
     service::{
         Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head, OfSite, Token,
@@ -66,8 +63,9 @@ pub(super) fn begin(
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     }
     request.extensions_mut().insert(connection);
+    let waker = context.ring.waker();
     let upgrade = match feeder {
-        None => Upgrade::offer(&mut request, incoming.protocol, &context.ring.waker()),
+        None => Upgrade::offer(&mut request, incoming.protocol, &waker),
         Some(_) => None,
     };
     if incoming.protocol.is_some() && upgrade.is_none() {
@@ -81,10 +79,12 @@ pub(super) fn begin(
         call: application.call(request),
         feeder,
         borrower: Borrower::default(),
-        waker: context.ring.waker(),
+        waker,
         until,
         endpoint,
         layers: LayerTimes::default(),
+        to_head: incoming.method == b"HEAD",
+        ahead: Poll::Pending,
         trailers: None,
         kept: context.has_files().then(|| KeptAsked::new(asked)),
         finding: None,
@@ -109,59 +109,6 @@ pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock)
     })
 }
 
-/// A request whose fields are slices of one copy of the head. None if `http` refuses a part of it.
-fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<Body>> {
-    let target = incoming.path.len() + incoming.query.map_or(0, |query| query.len() + 1);
-    let (mut length, mut count) = (target, 0);
-    incoming.fields.each(&mut |_, value| {
-        length += value.len();
-        count += 1;
-    });
-    let mut text = Vec::with_capacity(length);
-    text.extend_from_slice(incoming.path);
-    if let Some(query) = incoming.query {
-        text.push(b'?');
-        text.extend_from_slice(query);
-    }
-    incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
-    let text = Bytes::from(text);
-
-    let mut fields = HeaderMap::with_capacity(count);
-    let (mut at, mut refused) = (target, false);
-    incoming.fields.each(&mut |name, value| {
-        let value = text.slice(at..at + value.len());
-        at += value.len();
-        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value)) {
-            (Ok(name), Ok(value)) => refused |= fields.try_append(name, value).is_err(),
-            _ => refused = true,
-        }
-    });
-    if refused {
-        return None;
-    }
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
-    *request.uri_mut() = uri(incoming, text.slice(..target))?;
-    *request.version_mut() = match incoming.version {
-        Some(Version::Http10) => http::Version::HTTP_10,
-        Some(Version::Http11) => http::Version::HTTP_11,
-        None => http::Version::HTTP_2,
-    };
-    *request.headers_mut() = fields;
-    Some(request)
-}
-
-/// The target: path and query alone, or behind the authority if the target has one.
-fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
-    let Some(authority) = incoming.authority else { return Uri::from_maybe_shared(target).ok() };
-    let mut parts = http::uri::Parts::default();
-    let scheme = if incoming.secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
-    parts.scheme = Some(scheme);
-    parts.authority = Some(http::uri::Authority::try_from(authority).ok()?);
-    parts.path_and_query = Some(http::uri::PathAndQuery::from_maybe_shared(target).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
 /// One call of an application.
 struct Answering {
     context: Rc<Context>,
@@ -176,6 +123,11 @@ struct Answering {
     /// Where in the application the request is, as far as it says so.
     endpoint: Endpoint,
     layers: LayerTimes,
+    /// The request is a HEAD, whose answer has no content.
+    to_head: bool,
+    /// What was polled of the content together with the head, and makes no whole reply: it comes next.
+    /// Pending: nothing was.
+    ahead: Poll<Option<Result<Chunk, Failure>>>,
     trailers: Option<HeaderMap>,
     /// What was asked, for a file of the site, if there are any.
     kept: Option<KeptAsked>,
@@ -247,7 +199,11 @@ impl Answering {
     }
 
     /// The answer, now that its head is there: its content may be a file.
-    fn answered(&mut self, mut head: Head) -> Result<Option<Answered>, Failure> {
+    fn answered(
+        &mut self,
+        mut head: Head,
+        intake: &mut Intake,
+    ) -> Result<Option<Answered>, Failure> {
         if let Some(OfSite(path)) = head.parts.extensions.remove()
             && head.parts.status == http::StatusCode::OK
         {
@@ -263,7 +219,7 @@ impl Answering {
         let file = token.and_then(|token| token.untouched(head.length));
         let head = streamed(head).map_err(|what| self.unusable(&what))?;
         let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
-            return Ok(Some(Answered::Streamed(head)));
+            return Ok(Some(self.at_once(head, intake)));
         };
         let (mut lines, mut dated, mut named) = (Vec::new(), false, false);
         head.fields.each(|name, value| {
@@ -285,6 +241,56 @@ impl Answering {
         };
         let reply = Reply::given(&self.served, given, source);
         Ok(Some(Answered::Whole(Box::new(reply))))
+    }
+
+    /// The answer with this head: a whole reply if its content is short and there already.
+    fn at_once(&mut self, head: StreamedHead, intake: &mut Intake) -> Answered {
+        let lines = head.fields.wire_bytes();
+        let room = SHORT.saturating_sub(lines + self.served.own_fields_len) as u64;
+        let has_content = !self.to_head && content_length_allowed(head.status);
+        let Some(length) = head.length.filter(|length| has_content && *length <= room) else {
+            return Answered::Streamed(head);
+        };
+        let content = if length == 0 { Some(Source::Nothing) } else { self.short(length, intake) };
+        match content.filter(|_| self.call.is_end()) {
+            Some(source) => Answered::Whole(Box::new(Reply::of_application(
+                &self.served,
+                (head, lines),
+                source,
+            ))),
+            None => Answered::Streamed(head),
+        }
+    }
+
+    /// Polls for content of this length in one piece. None: what comes instead stays ahead.
+    fn short(&mut self, length: u64, intake: &mut Intake) -> Option<Source> {
+        let Poll::Ready(polled) = self.poll_content(intake) else { return None };
+        let whole = match &polled {
+            Some(Ok(chunk)) if chunk.len() as u64 == length => Some(Source::Shared(chunk.clone())),
+            _ => None,
+        };
+        self.ahead = Poll::Ready(polled);
+        whole
+    }
+
+    /// Polls the application for content.
+    fn poll_content(&mut self, intake: &mut Intake) -> Poll<Option<Result<Chunk, Failure>>> {
+        for _ in 0..EMPTY_FRAMES {
+            if self.trailers.is_some() {
+                return Poll::Ready(None);
+            }
+            match ready!(self.poll(intake, |call, cx| call.poll_frame(cx))) {
+                None => return Poll::Ready(None),
+                Some(Ok(Frame::Data(data))) if data.is_empty() => {}
+                Some(Ok(Frame::Data(data))) => {
+                    return Poll::Ready(Some(Ok(Content::Bytes(data).into())));
+                }
+                Some(Ok(Frame::Trailers(trailers))) => self.trailers = Some(trailers),
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.failed(&error)))),
+            }
+        }
+        self.waker.wake_by_ref();
+        Poll::Pending
     }
 
     /// What the application gave is no answer.
@@ -326,7 +332,7 @@ impl Responder for Answering {
                 };
                 return Poll::Ready(Ok(Answered::Streamed(head)));
             }
-            if let Some(answered) = self.answered(head).transpose() {
+            if let Some(answered) = self.answered(head, intake).transpose() {
                 return Poll::Ready(answered);
             }
         }
@@ -367,28 +373,15 @@ impl ResponseContent for Answering {
             let hand_over = |piece| self.borrower.take(&self.context, piece);
             return poll_tunnel(upgrade, &self.waker, intake, hand_over);
         }
-        for _ in 0..EMPTY_FRAMES {
-            if self.trailers.is_some() {
-                return Poll::Ready(None);
-            }
-            match ready!(self.poll(intake, |call, cx| call.poll_frame(cx))) {
-                None => return Poll::Ready(None),
-                Some(Ok(Frame::Data(data))) if data.is_empty() => {}
-                Some(Ok(Frame::Data(data))) => {
-                    return Poll::Ready(Some(Ok(Content::Bytes(data).into())));
-                }
-                Some(Ok(Frame::Trailers(trailers))) => self.trailers = Some(trailers),
-                Some(Err(error)) => return Poll::Ready(Some(Err(self.failed(&error)))),
-            }
+        match std::mem::replace(&mut self.ahead, Poll::Pending) {
+            Poll::Pending => self.poll_content(intake),
+            polled @ Poll::Ready(_) => polled,
         }
-        self.waker.wake_by_ref();
-        Poll::Pending
     }
 
     fn take_trailers(&mut self) -> Fields {
         match self.trailers.take() {
             Some(mut trailers) => {
-                trailers.remove(CONTENT_LENGTH);
                 remove_ours(&mut trailers);
                 Fields::Map(trailers)
             }
@@ -402,18 +395,6 @@ impl ResponseContent for Answering {
     fn relay(&mut self) -> Option<&mut dyn Relay> {
         None
     }
-}
-
-/// The head of an answer that ends HTTP on its connection.
-fn switching(head: Head) -> StreamedHead {
-    let mut fields = head.parts.headers;
-    let upgrade = fields.remove(UPGRADE);
-    remove_ours(&mut fields);
-    fields.remove(CONTENT_LENGTH);
-    if let Some(upgrade) = upgrade {
-        fields.insert(UPGRADE, upgrade);
-    }
-    StreamedHead { status: 101, fields: Fields::Map(fields), length: None }
 }
 
 /// Moves bytes both ways: those of the client as they are wanted.
@@ -436,37 +417,3 @@ fn poll_tunnel(
     let outbound = ready!(upgrade.poll_outbound(&mut task::Context::from_waker(waker)));
     Poll::Ready(outbound.map(|bytes| Ok(Content::Bytes(bytes).into())))
 }
-
-/// Takes out the fields that are the connection's.
-fn remove_ours(fields: &mut HeaderMap) {
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        fields.remove(name);
-    }
-    fields.remove("keep-alive");
-    fields.remove("proxy-connection");
-}
-
-/// The head of an answer, without what belongs to the connection.
-fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
-    let Head { parts, length } = head;
-    let status = parts.status.as_u16();
-    if status < 200 {
-        return Err("an application answered with a status below 200");
-    }
-    let mut fields = parts.headers;
-    remove_ours(&mut fields);
-    let stated = match fields.remove(CONTENT_LENGTH) {
-        None => None,
-        Some(value) => {
-            let number =
-                value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let number = number.and_then(|text| text.parse().ok());
-            Some(number.ok_or("an application answered with a Content-Length that is no number")?)
-        }
-    };
-    Ok(StreamedHead { status, fields: Fields::Map(fields), length: stated.or(length) })
-}
-
-#[cfg(test)]
-#[path = "application_tests.rs"]
-mod tests;

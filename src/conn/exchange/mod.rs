@@ -13,6 +13,8 @@ mod decide;
 mod found;
 #[cfg(feature = "service")]
 mod handed;
+#[cfg(feature = "service")]
+mod heads;
 mod lookups;
 #[cfg(feature = "service")]
 mod native;

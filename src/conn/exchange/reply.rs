@@ -3,6 +3,8 @@
 use std::{io, ops::Range, rc::Rc};
 
 use super::streamed::each_line;
+#[cfg(feature = "service")]
+use super::streamed::{Fields, StreamedHead};
 use crate::{
     conn::{
         Context,
@@ -27,7 +29,7 @@ const COPIED_PAGE: usize = 1024;
 
 /// Fields and content of handlers up to this length together share a record.
 #[cfg(feature = "service")]
-const SHORT: usize = 12 * 1024;
+pub(super) const SHORT: usize = 12 * 1024;
 
 /// What a `Content-Length` takes, at most.
 const LENGTH_LINE: usize = 40;
@@ -40,6 +42,9 @@ enum Heading<'l> {
     /// A handler of the embedding program.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Given(Given),
+    /// An application.
+    #[cfg(feature = "service")]
+    Application { head: StreamedHead, lines: usize, dated: bool, named: bool },
 }
 
 /// A status and fields that were given as lines.
@@ -132,6 +137,25 @@ impl<'l> Reply<'l> {
     #[cfg(feature = "service")]
     pub(super) fn given(served: &Rc<Served>, given: Given, source: Source) -> Reply<'static> {
         let head = Heading::Given(given);
+        let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
+        Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
+    }
+
+    /// The answer of an application, whose content is all there. Its fields take so many bytes as lines.
+    #[cfg(feature = "service")]
+    pub(super) fn of_application(
+        served: &Rc<Served>,
+        (head, lines): (StreamedHead, usize),
+        source: Source,
+    ) -> Reply<'static> {
+        let (mut dated, mut named) = (false, false);
+        if let Fields::Map(map) = &head.fields {
+            for name in map.keys() {
+                dated |= *name == http::header::DATE;
+                named |= *name == http::header::SERVER;
+            }
+        }
+        let head = Heading::Application { head, lines, dated, named };
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
         Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
@@ -251,17 +275,29 @@ impl<'l> Reply<'l> {
         match &self.head {
             Heading::Answer(head) => head.status.code(),
             Heading::Given(given) => given.code,
+            #[cfg(feature = "service")]
+            Heading::Application { head, .. } => head.status,
         }
     }
 
     /// Whether the fields have a `Date`.
     pub(in crate::conn) fn is_dated(&self) -> bool {
-        matches!(&self.head, Heading::Given(given) if given.dated)
+        match &self.head {
+            Heading::Answer(_) => false,
+            Heading::Given(given) => given.dated,
+            #[cfg(feature = "service")]
+            Heading::Application { dated, .. } => *dated,
+        }
     }
 
     /// Whether the fields have a `Server`.
     pub(in crate::conn) fn names_server(&self) -> bool {
-        matches!(&self.head, Heading::Given(given) if given.named)
+        match &self.head {
+            Heading::Answer(_) => false,
+            Heading::Given(given) => given.named,
+            #[cfg(feature = "service")]
+            Heading::Application { named, .. } => *named,
+        }
     }
 
     /// The bounds of its configuration.
@@ -286,6 +322,8 @@ impl<'l> Reply<'l> {
         match &self.head {
             Heading::Answer(head) => head.fields_bound() + own,
             Heading::Given(given) => LENGTH_LINE + given.lines.len() + own,
+            #[cfg(feature = "service")]
+            Heading::Application { lines, .. } => LENGTH_LINE + lines + own,
         }
     }
 
@@ -300,6 +338,18 @@ impl<'l> Reply<'l> {
         let given = match &self.head {
             Heading::Answer(head) => return head.write_fields(site, sink),
             Heading::Given(given) => given,
+            #[cfg(feature = "service")]
+            Heading::Application { head, .. } => {
+                head.fields.each(|name, value| {
+                    if !site.leaves_out(name) {
+                        sink.field(name, value);
+                    }
+                });
+                if let Some(length) = head.length {
+                    sink.field_u64("Content-Length", length);
+                }
+                return site.write_own_fields(head.status < 400, sink);
+            }
         };
         each_line(&given.lines, |name, value| {
             if given.complete || !site.leaves_out(name) {

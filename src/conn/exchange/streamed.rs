@@ -171,7 +171,7 @@ pub(in crate::conn) enum Fields {
     None,
     /// Lines of HTTP/1, each with its CRLF: `Name: value`, with one space.
     Lines(Box<[u8]>),
-    /// A map of an application.
+    /// A map of an application. Its `Content-Length` is none of the fields.
     #[cfg(feature = "service")]
     Map(http::HeaderMap),
 }
@@ -185,7 +185,8 @@ impl Fields {
             #[cfg(feature = "service")]
             Self::Map(map) => {
                 let mut field = field;
-                map.iter().for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
+                let others = map.iter().filter(|(name, _)| **name != http::header::CONTENT_LENGTH);
+                others.for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
             }
         }
     }

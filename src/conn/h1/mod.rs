@@ -5,6 +5,7 @@
 //! or the connection is closed; after an answer to anything ambiguous it is always closed.
 
 mod body;
+mod first;
 mod framing;
 mod head;
 mod pump;
@@ -13,11 +14,11 @@ mod reply;
 mod slow;
 mod streamed;
 
-use std::rc::Rc;
+use std::{rc::Rc, task::Poll};
 
 use super::{
     Context, DRAIN_GRACE, Session,
-    exchange::{Lookups, find_out},
+    exchange::{Answered, Lookups, find_out},
     received_ago,
     session::ending_of_write,
 };
@@ -168,10 +169,20 @@ async fn request(
                 clock.resumes(Stage::Parse, || received_ago(socket));
             }
             Examined::Refused(refusal) => return Err(Stop::Refuse(refusal)),
-            Examined::Streamed(framing, served, responder) => {
+            Examined::Streamed(framing, served, mut responder) => {
                 take_head(session, clock, framing.head);
+                let first = (!framing.has_body())
+                    .then(|| first::poll_first(clock, &framing, &mut *responder));
+                let first = match first {
+                    Some(Poll::Ready(Ok(Answered::Whole(reply)))) => {
+                        responder.report().record(clock);
+                        let reply = if framing.to_head { reply.head_only() } else { *reply };
+                        break (framing, reply);
+                    }
+                    first => first,
+                };
                 // Boxed, so that a connection that waits for requests does not carry its state.
-                let begun = streamed::Begun { framing, served, responder, last };
+                let begun = streamed::Begun { framing, served, responder, first, last };
                 let answered = streamed::answer(context, socket, session, clock, begun);
                 return Box::pin(answered).await;
             }

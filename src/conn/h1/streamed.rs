@@ -9,6 +9,7 @@ use std::{pin::pin, rc::Rc, task::Poll};
 
 use super::{
     Stop,
+    first::First,
     framing::{size_line, write_head},
     head::{Framing, Refusal},
     pump::Pump,
@@ -76,6 +77,8 @@ pub(super) struct Begun {
     pub(super) framing: Framing,
     pub(super) served: Rc<Served>,
     pub(super) responder: Box<dyn Responder>,
+    /// What its first poll brought, if it was polled.
+    pub(super) first: Option<First>,
     /// It is the last of its connection.
     pub(super) last: bool,
 }
@@ -89,13 +92,15 @@ pub(super) async fn answer(
     clock: &mut RequestClock,
     begun: Begun,
 ) -> Result<bool, Stop> {
-    let Begun { framing, served, mut responder, last } = begun;
+    let Begun { framing, served, mut responder, first, last } = begun;
     let report = responder.report();
-    clock.of(report.endpoint);
-    clock.enter(report.works.unwrap_or(Stage::Process));
+    if first.is_none() {
+        clock.of(report.endpoint);
+        clock.enter(report.works.unwrap_or(Stage::Process));
+    }
     let pump = Pump::new(&framing, &served.terms, report.answers_half_closed)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
-    let persists = exchange.answer(&mut *responder, last).await?;
+    let persists = exchange.answer(&mut *responder, first, last).await?;
     // What the responder holds is let go before the connection waits for anything else.
     drop(responder);
     let Exchange { session, mut pump, .. } = exchange;
@@ -103,14 +108,21 @@ pub(super) async fn answer(
 }
 
 impl Exchange<'_> {
-    async fn answer(&mut self, responder: &mut dyn Responder, last: bool) -> Result<bool, Stop> {
+    async fn answer(
+        &mut self,
+        responder: &mut dyn Responder,
+        mut first: Option<First>,
+        last: bool,
+    ) -> Result<bool, Stop> {
         let Self { context, socket, session, pump, clock, .. } = self;
         let mut stage = responder.report().works;
         let head = loop {
             let head = pump
                 .drive(context, socket, session, |cx, intake| {
-                    enter(clock, &mut stage, responder.report().works);
-                    let polled = responder.poll_head(cx, intake);
+                    let polled = first.take().unwrap_or_else(|| {
+                        enter(clock, &mut stage, responder.report().works);
+                        responder.poll_head(cx, intake)
+                    });
                     if polled.is_pending() {
                         let report = responder.report();
                         clock.passed(report.passed);

@@ -1,0 +1,121 @@
+//! Heads as applications have them: an `http::Request` of what has come, and what leaves of an
+//! `http::Response`.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+};
+
+use super::streamed::{Fields, Incoming, StreamedHead};
+use crate::{
+    parse::Version,
+    service::{Body, Head},
+};
+
+/// A request whose fields are slices of one copy of the head. None if `http` refuses a part of it.
+pub(super) fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<Body>> {
+    let target = incoming.path.len() + incoming.query.map_or(0, |query| query.len() + 1);
+    let (mut length, mut count) = (target, 0);
+    incoming.fields.each(&mut |_, value| {
+        length += value.len();
+        count += 1;
+    });
+    let mut text = Vec::with_capacity(length);
+    text.extend_from_slice(incoming.path);
+    if let Some(query) = incoming.query {
+        text.push(b'?');
+        text.extend_from_slice(query);
+    }
+    incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
+    let text = Bytes::from(text);
+
+    let mut fields = HeaderMap::with_capacity(count);
+    let (mut at, mut refused) = (target, false);
+    incoming.fields.each(&mut |name, value| {
+        let value = text.slice(at..at + value.len());
+        at += value.len();
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value)) {
+            (Ok(name), Ok(value)) => refused |= fields.try_append(name, value).is_err(),
+            _ => refused = true,
+        }
+    });
+    if refused {
+        return None;
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
+    *request.uri_mut() = uri(incoming, text.slice(..target))?;
+    *request.version_mut() = match incoming.version {
+        Some(Version::Http10) => http::Version::HTTP_10,
+        Some(Version::Http11) => http::Version::HTTP_11,
+        None => http::Version::HTTP_2,
+    };
+    *request.headers_mut() = fields;
+    Some(request)
+}
+
+/// The target: path and query alone, or behind the authority if the target has one.
+fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
+    let Some(authority) = incoming.authority else { return Uri::from_maybe_shared(target).ok() };
+    let mut parts = http::uri::Parts::default();
+    let scheme = if incoming.secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
+    parts.scheme = Some(scheme);
+    parts.authority = Some(http::uri::Authority::try_from(authority).ok()?);
+    parts.path_and_query = Some(http::uri::PathAndQuery::from_maybe_shared(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// The head of an answer that ends HTTP on its connection.
+pub(super) fn switching(head: Head) -> StreamedHead {
+    let mut fields = head.parts.headers;
+    let upgrade = fields.remove(UPGRADE);
+    remove_ours(&mut fields);
+    if let Some(upgrade) = upgrade {
+        fields.insert(UPGRADE, upgrade);
+    }
+    StreamedHead { status: 101, fields: Fields::Map(fields), length: None }
+}
+
+/// Takes out the fields that are the connection's. Most answers have none of them, and looking at every
+/// name costs less than looking up five.
+pub(super) fn remove_ours(fields: &mut HeaderMap) {
+    if !fields.keys().any(is_ours) {
+        return;
+    }
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        fields.remove(name);
+    }
+    fields.remove("keep-alive");
+    fields.remove("proxy-connection");
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// The head of an answer, without what belongs to the connection.
+pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
+    let Head { parts, length } = head;
+    let status = parts.status.as_u16();
+    if status < 200 {
+        return Err("an application answered with a status below 200");
+    }
+    let mut fields = parts.headers;
+    remove_ours(&mut fields);
+    let stated = match fields.iter().find(|(name, _)| **name == CONTENT_LENGTH) {
+        None => None,
+        Some((_, value)) => {
+            let number =
+                value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let number = number.and_then(|text| text.parse().ok());
+            Some(number.ok_or("an application answered with a Content-Length that is no number")?)
+        }
+    };
+    Ok(StreamedHead { status, fields: Fields::Map(fields), length: stated.or(length) })
+}
+
+#[cfg(test)]
+#[path = "heads_tests.rs"]
+mod tests;

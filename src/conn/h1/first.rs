@@ -1,0 +1,27 @@
+//! The first poll of a responder, before an exchange is set up for it: an answer that is whole by then
+//! leaves as any reply does.
+
+use std::task::{self, Poll, Waker};
+
+use super::head::Framing;
+use crate::{
+    conn::exchange::{Answered, Failure, Intake, Responder},
+    observe::{RequestClock, Stage},
+};
+
+/// What the first poll of a responder brought.
+pub(super) type First = Poll<Result<Answered, Failure>>;
+
+/// Polls a responder of a request without content for the first time.
+pub(super) fn poll_first(
+    clock: &mut RequestClock,
+    framing: &Framing,
+    responder: &mut dyn Responder,
+) -> First {
+    let report = responder.report();
+    clock.of(report.endpoint);
+    clock.enter(report.works.unwrap_or(Stage::Process));
+    // The context wakes nobody: the ring names the task, and others have its waker.
+    let mut cx = task::Context::from_waker(Waker::noop());
+    responder.poll_head(&mut cx, &mut Intake::new(framing.body))
+}
