@@ -39,7 +39,7 @@ def emptied(answer):
     answer["tail"].update(threshold_ns=None, requests=0, sum_ns=0)
     for stage in answer["tail"]["stages"]:
         stage.update(sum_ns=0, share=0.0)
-    for path in answer["ledger"]["paths"] + answer["ledger"]["receive"]:
+    for path in answer["ledger"]["paths"] + answer["ledger"]["receive"] + answer["ledger"]["uploads"]:
         path.update(payload_bytes=0, flows=[], passes_per_byte=None)
         if "responses" in path:
             path["responses"] = 0
@@ -127,7 +127,7 @@ class StandIn:
             path["responses"] = int(path["responses"] * grown)
         for stage in answer["tail"]["stages"]:
             stage["sum_ns"] = int(stage["sum_ns"] * grown)
-        for path in answer["ledger"]["paths"] + answer["ledger"]["receive"]:
+        for path in answer["ledger"]["paths"] + answer["ledger"]["receive"] + answer["ledger"]["uploads"]:
             path["payload_bytes"] = int(path["payload_bytes"] * grown)
             for flow in path["flows"]:
                 flow["bytes"] = int(flow["bytes"] * grown)

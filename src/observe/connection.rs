@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Delivery, End, Ended, Moved, Observer, Phase, Sending, Stage, Taken, Why, Work,
+    Delivery, End, Ended, Moved, Observer, Phase, Route, Sending, Stage, Taken, Why, Work,
     request_clock::RequestClock, slow::Finished, streams::OpenStreams,
 };
 
@@ -322,10 +322,18 @@ impl ConnectionClock {
             return;
         }
         let ledger = &mut self.0.observer.noted.borrow_mut().ledger;
-        let route = if self.0.agreed.get().version == Agreed::NO_TLS {
-            ledger.sent_plain(moved)
-        } else {
-            ledger.sent(kernel, moved)
+        let plain = self.0.agreed.get().version == Agreed::NO_TLS;
+        let route = match request.content_of_server() {
+            Some(before) => {
+                let route = match (plain, kernel) {
+                    (true, _) => Route::PlainProxied,
+                    (false, true) => Route::KernelProxied,
+                    (false, false) => Route::UserProxied,
+                };
+                ledger.sent_proxied(route, moved, before)
+            }
+            None if plain => ledger.sent_plain(moved),
+            None => ledger.sent(kernel, moved),
         };
         if request.endpoint().is_named() {
             ledger.sent_for_application(moved);

@@ -43,6 +43,46 @@ impl Moved {
     }
 }
 
+/// Content of a proxied response before a [`Writer`](crate::write::Writer) got it, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FromServer {
+    /// Copied into memory of its own; counted once for each copy.
+    pub held: u64,
+    /// Opened from the server's TLS records.
+    pub opened: u64,
+}
+
+impl FromServer {
+    /// Adds more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.held += more.held;
+        self.opened += more.opened;
+    }
+}
+
+/// Request content that was passed on to servers of pools, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PassedOn {
+    /// Given to the kernel or, for a server that speaks TLS, sealed: counted for each server that it was
+    /// sent to.
+    pub sent: u64,
+    /// Copied into memory of its own until a connection was taken, and for a second try.
+    pub held: u64,
+    /// Of what was sent, sealed for servers that speak TLS.
+    pub sealed: u64,
+}
+
+impl PassedOn {
+    /// Adds more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.sent += more.sent;
+        self.held += more.held;
+        self.sealed += more.sealed;
+    }
+}
+
 /// What a [`Reader`](crate::read::Reader) took since it was last asked, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,8 +142,23 @@ pub struct Carried {
     pub copied: u64,
     /// Content that was not copied into send memory by us.
     pub straight: u64,
-    /// Of pages: copied into memory of their own first. Part of the others.
+    /// Of pages, and of proxied content: copied into memory of its own first. Part of the others.
     pub shared: u64,
+    /// Of proxied content: received into the memory that it was sent from. Part of `straight`.
+    pub relayed: u64,
+    /// Of proxied content: opened from the server's TLS records. Part of the others.
+    pub opened: u64,
+}
+
+impl Carried {
+    fn add(&mut self, more: Self) {
+        self.responses += more.responses;
+        self.copied += more.copied;
+        self.straight += more.straight;
+        self.shared += more.shared;
+        self.relayed += more.relayed;
+        self.opened += more.opened;
+    }
 }
 
 impl Carried {
@@ -120,6 +175,7 @@ pub struct Ledger {
     taken: Taken,
     /// What applications answered with.
     pub of_applications: ApplicationContent,
+    passed_on: PassedOn,
     /// Bytes of response heads.
     pub heads: u64,
     /// Bytes received in handshakes. Each is copied once: to rustls's input.
@@ -186,6 +242,39 @@ impl Ledger {
         Some(Route::Plain)
     }
 
+    /// The same of a response that a server of a pool made.
+    pub fn sent_proxied(
+        &mut self,
+        route: Route,
+        moved: Moved,
+        before: FromServer,
+    ) -> Option<Route> {
+        self.heads += moved.head;
+        let content = moved.content();
+        if content == 0 {
+            return None;
+        }
+        self.routes[route as usize].add(Carried {
+            responses: 1,
+            copied: moved.copied,
+            straight: content - moved.copied,
+            shared: before.held,
+            relayed: moved.read + moved.read_for_kernel,
+            opened: before.opened,
+        });
+        Some(route)
+    }
+
+    /// Enters request content that was passed on.
+    pub fn passed_on(&mut self, more: PassedOn) {
+        self.passed_on.add(more);
+    }
+
+    /// Request content that was passed on.
+    pub fn uploaded(&self) -> PassedOn {
+        self.passed_on
+    }
+
     /// The way that carried most, and how much. The others' content is entered.
     fn most_of<const N: usize>(&mut self, ways: [(Route, u64); N]) -> (Route, u64) {
         let mut most = ways[0];
@@ -212,15 +301,13 @@ impl Ledger {
     /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in self.routes.iter_mut().zip(other.routes) {
-            sum.responses += more.responses;
-            sum.copied += more.copied;
-            sum.straight += more.straight;
-            sum.shared += more.shared;
+            sum.add(more);
         }
         self.received(other.taken);
         self.of_applications.copied += other.of_applications.copied;
         self.of_applications.from_place += other.of_applications.from_place;
         self.of_applications.files += other.of_applications.files;
+        self.passed_on.add(other.passed_on);
         self.heads += other.heads;
         self.handshake_received += other.handshake_received;
         self.handshake_sent += other.handshake_sent;
@@ -235,7 +322,12 @@ impl Ledger {
             take(&mut of.copied, before.copied);
             take(&mut of.straight, before.straight);
             take(&mut of.shared, before.shared);
+            take(&mut of.relayed, before.relayed);
+            take(&mut of.opened, before.opened);
         }
+        take(&mut since.passed_on.sent, earlier.passed_on.sent);
+        take(&mut since.passed_on.held, earlier.passed_on.held);
+        take(&mut since.passed_on.sealed, earlier.passed_on.sealed);
         take(&mut since.taken.sealed, earlier.taken.sealed);
         take(&mut since.taken.opened, earlier.taken.opened);
         take(&mut since.taken.plain, earlier.taken.plain);
@@ -291,6 +383,9 @@ mod tests {
         one.sent(false, moved);
         one.sent_for_application(moved);
         one.received(Taken { sealed: 9, opened: 7, copied: 1, ..Taken::default() });
+        one.passed_on(PassedOn { sent: 6, held: 2, sealed: 1 });
+        let before = FromServer { held: 3, opened: 4 };
+        one.sent_proxied(Route::UserProxied, Moved { read: 8, ..Moved::default() }, before);
         let mut sum = one.clone();
         sum.add(&one);
         assert_eq!(sum.carried(Route::UserCache).payload(), 14);
@@ -299,6 +394,10 @@ mod tests {
         assert_eq!(sum.of_applications, of_applications);
         let (payload, flows) = sum.receive_flows(false, true);
         assert_eq!((payload, flows.len()), (14, 3));
+        assert_eq!(sum.uploaded(), PassedOn { sent: 12, held: 4, sealed: 2 });
+        let Carried { responses, straight, shared, relayed, opened, .. } =
+            sum.carried(Route::UserProxied);
+        assert_eq!((responses, straight, shared, relayed, opened), (2, 16, 6, 16, 8));
         assert_eq!(sum.since(&one), one);
     }
 }

@@ -236,7 +236,8 @@ fn ledger(anatomy: &Anatomy, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let sent = Route::ALL.map(|route| (route.name(), ledger.flows(route)));
     let received = [("user_tls/receive", false), ("kernel_tls/receive", true)]
         .map(|(name, tls)| (name, ledger.receive_flows(tls, anatomy.server.whole_records).1));
-    for (path, flows) in sent.into_iter().chain(received) {
+    let uploaded = [("uploaded", ledger.upload_flows().1)];
+    for (path, flows) in sent.into_iter().chain(received).chain(uploaded) {
         for flow in &flows {
             let Flow { kind, by, place, basis, bytes, .. } = *flow;
             let basis = Basis::name(basis);

@@ -78,7 +78,7 @@ pub use kernel::{KernelFigures, ListenerQueue, ThreadFigures};
 #[cfg(feature = "service")]
 pub(crate) use layers::Layer;
 pub use layers::LayerTimes;
-pub use ledger::{ApplicationContent, Carried, Ledger, Moved, Taken};
+pub use ledger::{ApplicationContent, Carried, FromServer, Ledger, Moved, PassedOn, Taken};
 pub(crate) use observer::{Observer, TAIL};
 pub use observer::{Tail, WorkerSnapshot};
 pub use passed::{Passed, PassedTo};

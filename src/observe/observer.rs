@@ -13,7 +13,8 @@ use std::{
 };
 
 use super::{
-    Coarse, Counts, End, Endpoints, Ends, Ledger, RingAccount, Slow, Stage, Statuses, Taken, Work,
+    Coarse, Counts, End, Endpoints, Ends, Ledger, PassedOn, RingAccount, Slow, Stage, Statuses,
+    Taken, Work,
     access_log::{BATCHES_BYTES, Feed},
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
@@ -326,6 +327,13 @@ impl Observer {
         if self.enabled {
             let taken = Taken { lent, copied_for_application: copied, ..Taken::default() };
             self.noted.borrow_mut().ledger.received(taken);
+        }
+    }
+
+    /// Request content was passed on to servers of pools.
+    pub(crate) fn passed_on(&self, more: PassedOn) {
+        if self.enabled && more != PassedOn::default() {
+            self.noted.borrow_mut().ledger.passed_on(more);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::json;
+use super::{FromServer, json};
 
 /// Servers that are distinguished by name, at most, over all configurations of the process; further ones
 /// are all `other`.
@@ -61,6 +61,8 @@ pub struct Passed {
     pub answered: bool,
     /// Why the server did not, or not wholly, in a word of RFC 9209 section 2.3; empty: it did.
     pub reason: &'static str,
+    /// What was done with the server's content before it was sent.
+    pub content: FromServer,
 }
 
 impl Passed {
@@ -72,6 +74,7 @@ impl Passed {
         reused: false,
         answered: false,
         reason: "",
+        content: FromServer { held: 0, opened: 0 },
     };
 
     /// A request for a pool, which has got to no server.

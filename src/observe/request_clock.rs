@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    End, Ended, Endpoint, LayerTimes, Passed, Phase, Route, Sending, Shares, Stage, Why, Work,
+    End, Ended, Endpoint, FromServer, LayerTimes, Passed, Phase, Route, Sending, Shares, Stage,
+    Why, Work,
     connection::Connection,
     observer::{LOOK_BACK_EVERY, Noted},
     request::OpenRequest,
@@ -190,6 +191,13 @@ impl RequestClock {
         if let Some(request) = &mut self.0 {
             request.endpoint = endpoint;
         }
+    }
+
+    /// What was done with the content that a server of a pool answered with, before it was sent; None: the
+    /// answer is not a server's.
+    pub(super) fn content_of_server(&self) -> Option<FromServer> {
+        let passed = self.0.as_ref()?.passed;
+        passed.answered.then_some(passed.content)
     }
 
     /// It was passed on to a server of a pool.

@@ -19,13 +19,19 @@ pub enum Route {
     KernelRead,
     /// Kernel TLS, generated body.
     KernelPage,
-    /// No TLS, whatever the content.
+    /// No TLS, whatever the content, unless a server of a pool made it.
     Plain,
+    /// User-space TLS, from a server of a pool.
+    UserProxied,
+    /// Kernel TLS, from a server of a pool.
+    KernelProxied,
+    /// No TLS, from a server of a pool.
+    PlainProxied,
 }
 
 impl Route {
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 11;
 
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
@@ -37,12 +43,15 @@ impl Route {
         Self::KernelRead,
         Self::KernelPage,
         Self::Plain,
+        Self::UserProxied,
+        Self::KernelProxied,
+        Self::PlainProxied,
     ];
 
     /// Who seals: `user`, `kernel`, or `no` where nobody does.
     pub fn tls(self) -> &'static str {
         match self {
-            Self::Plain => "no",
+            Self::Plain | Self::PlainProxied => "no",
             _ if self.is_kernel() => "kernel",
             _ => "user",
         }
@@ -52,7 +61,11 @@ impl Route {
     pub fn is_kernel(self) -> bool {
         matches!(
             self,
-            Self::KernelCache | Self::KernelSendfile | Self::KernelRead | Self::KernelPage
+            Self::KernelCache
+                | Self::KernelSendfile
+                | Self::KernelRead
+                | Self::KernelPage
+                | Self::KernelProxied
         )
     }
 
@@ -64,6 +77,7 @@ impl Route {
             Self::UserRead | Self::KernelRead => "read",
             Self::UserPage | Self::KernelPage => "generated",
             Self::Plain => "any",
+            Self::UserProxied | Self::KernelProxied | Self::PlainProxied => "proxied",
         }
     }
 
@@ -78,6 +92,9 @@ impl Route {
             Self::KernelRead => "kernel_tls/read",
             Self::KernelPage => "kernel_tls/generated",
             Self::Plain => "no_tls/any",
+            Self::UserProxied => "user_tls/proxied",
+            Self::KernelProxied => "kernel_tls/proxied",
+            Self::PlainProxied => "no_tls/proxied",
         }
     }
 
@@ -92,6 +109,9 @@ impl Route {
             Self::KernelRead => "kernel TLS, file read",
             Self::KernelPage => "kernel TLS, generated body",
             Self::Plain => "no TLS",
+            Self::UserProxied => "user-space TLS, from a server",
+            Self::KernelProxied => "kernel TLS, from a server",
+            Self::PlainProxied => "no TLS, from a server",
         }
     }
 }

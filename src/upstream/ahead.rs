@@ -8,7 +8,7 @@ use super::{
     failure::Reason,
     pool::{Held, HeldOf},
 };
-use crate::ring::Chunk;
+use crate::{observe::FromServer, ring::Chunk};
 
 /// Bytes that a piece takes besides its content.
 const PIECE: usize = 128;
@@ -96,6 +96,9 @@ impl Exchange {
             match polled {
                 Poll::Pending => return,
                 Poll::Ready(Ok(Some(chunk))) => {
+                    let copied = FromServer { held: chunk.len() as u64, opened: 0 };
+                    self.passed.content.add(copied);
+                    self.passed.content.add(talk.origin_of(&chunk));
                     self.ahead.pieces.push_back(Chunk::from(chunk.to_vec()));
                 }
                 Poll::Ready(Ok(None)) => return self.finish(),

@@ -105,8 +105,8 @@ pub(crate) struct Exchange {
     tunnel: Option<Tunnel>,
     /// Trailer lines of content that is held whole; then those of the response.
     trailers: Vec<u8>,
-    /// What the access log says of it.
-    passed: Passed,
+    /// What the access log and the ledger say of it.
+    pub(super) passed: Passed,
     /// Content of the response that the client has not taken.
     pub(super) ahead: Ahead,
 }
@@ -201,7 +201,10 @@ impl Exchange {
                     Poll::Ready(Attempted::Connected(connection)) => self.talk(connection, true),
                     Poll::Ready(Attempted::Failed(reason, server)) => {
                         self.outstanding = None;
-                        self.pool.shared.failed(server, self.pool.random());
+                        // What this host lacks (ports, descriptors) is no failure of the server.
+                        if reason != Reason::Local {
+                            self.pool.shared.failed(server, self.pool.random());
+                        }
                         // Nothing was sent: any method may be sent elsewhere.
                         if let Err(reason) = self.again(reason, server) {
                             return self.fail(reason);
@@ -267,7 +270,10 @@ impl Exchange {
         let Stage::Talking(talk) = &mut self.stage else { return Poll::Ready(None) };
         match talk.poll_chunk(&self.pool, content) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(Some(chunk))) => Poll::Ready(Some(Ok(chunk))),
+            Poll::Ready(Ok(Some(chunk))) => {
+                self.passed.content.add(talk.origin_of(&chunk));
+                Poll::Ready(Some(Ok(chunk)))
+            }
             Poll::Ready(Ok(None)) => {
                 self.finish();
                 Poll::Ready(None)

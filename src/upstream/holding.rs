@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::REQUEST_STATE_BYTES,
+    observe::PassedOn,
     ring::{Chunk, Content},
 };
 
@@ -75,7 +76,9 @@ impl Exchange {
             // Nobody else has it before it is sent.
             bytes = Rc::try_unwrap(first).unwrap_or_else(|bytes| bytes.to_vec());
         }
-        bytes.reserve(self.held.iter().map(|piece| piece.len()).sum());
+        let more = self.held.iter().map(|piece| piece.len()).sum();
+        bytes.reserve(more);
+        self.pool.note_passed_on(PassedOn { held: more as u64, ..PassedOn::default() });
         for piece in self.held.drain(..) {
             bytes.extend_from_slice(&piece);
         }

@@ -27,6 +27,7 @@ mod line;
 mod names;
 mod pool;
 mod prober;
+mod relay;
 mod secured;
 mod securing;
 mod sender;

@@ -17,7 +17,7 @@ use std::{
 use super::{balance::mix, connection::Connection, shared::Shared};
 use crate::{
     config::{Balance, ForwardedForm, UpstreamAddress},
-    observe::give_back,
+    observe::{PassedOn, give_back},
     parse::HeadLimits,
     respond::forward::{Forward, Forwarding, PathRule},
     ring::{Received, Ring, TaskId},
@@ -31,6 +31,8 @@ pub(super) struct Worker {
     /// Bytes of request content that are held, and of responses.
     pub(super) held: Cell<usize>,
     pub(super) held_responses: Cell<usize>,
+    /// Request content that was passed on, and is not in the ledger yet.
+    passed_on: Cell<PassedOn>,
     /// Connections that have switched protocols, or ask to; and how many may.
     tunnels: Cell<usize>,
     most_tunnels: usize,
@@ -101,6 +103,7 @@ impl Pools {
             keeper: Cell::new(None),
             held: Cell::new(0),
             held_responses: Cell::new(0),
+            passed_on: Cell::default(),
             tunnels: Cell::new(0),
             most_tunnels,
             random: Cell::new(seed),
@@ -291,6 +294,18 @@ impl Pool {
         held.grow(bytes).then_some(held)
     }
 
+    /// Notes request content that is passed on, for the ledger.
+    pub(super) fn note_passed_on(&self, more: PassedOn) {
+        let mut passed_on = self.worker.passed_on.get();
+        passed_on.add(more);
+        self.worker.passed_on.set(passed_on);
+    }
+
+    /// What the pools of this worker have noted since this was last called.
+    pub(crate) fn take_passed_on(&self) -> PassedOn {
+        self.worker.passed_on.take()
+    }
+
     /// An unused connection to a server, the one that was used last, if it was unused for less than
     /// `most` milliseconds.
     pub(super) fn take_unused(&self, server: usize, most: u64) -> Option<Connection> {
@@ -306,10 +321,21 @@ impl Pool {
             drop(unused);
             self.shared.note_unused(server, false);
             match connection.poll_unused_here() {
+                Poll::Pending if self.is_used_up(&connection, now) => {}
                 Poll::Pending => return Some(connection),
                 Poll::Ready(what) => self.ended(&connection, &what, now),
             }
         }
+    }
+
+    /// Whether a connection has had all its exchanges, or lives for as long as it may. Each lives a little
+    /// longer or shorter, so that they do not all end at once.
+    fn is_used_up(&self, connection: &Connection, now: u64) -> bool {
+        let options = &self.shared.options;
+        let lifetime = options.lifetime.as_millis() as u64;
+        let spread = (connection.server() as u64 * 7919 % 100) * lifetime / 500;
+        let lifetime = lifetime - lifetime / 10 + spread;
+        connection.exchanges >= options.exchanges || connection.age(now) >= lifetime
     }
 
     /// Takes back a connection after an ordinary exchange: for the head of the line, or to be kept.
@@ -320,10 +346,7 @@ impl Pool {
         connection.exchanges += 1;
         connection.unused_since = now;
         let server = connection.server();
-        // Each lives a little longer or shorter, so that they do not all end at once.
-        let lifetime = options.lifetime.as_millis() as u64;
-        let lifetime = lifetime - lifetime / 10 + (server as u64 * 7919 % 100) * lifetime / 500;
-        let used_up = connection.exchanges >= options.exchanges || connection.age(now) >= lifetime;
+        let used_up = self.is_used_up(&connection, now);
         // Its request said that it ends: the server closes it, and no request in the line gets it.
         let ends = options.keep == 0 || options.keep_idle.is_zero();
         let Some(keeper) = self.worker.keeper.get().filter(|_| !used_up && !ends) else { return };

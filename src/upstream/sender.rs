@@ -1,13 +1,14 @@
 //! The request on its way to the server: its head, what was held of its content, then the rest as the
 //! client sends it. One message is in flight at a time.
 
-use std::{rc::Rc, task::Poll};
+use std::task::Poll;
 
-use super::{connection::Connection, exchange::RequestContent};
+use super::{connection::Connection, exchange::RequestContent, pool::Pool};
 use crate::{
+    observe::PassedOn,
     parse::BodyLength,
     respond::forward::{TrailersOf, trailer_fields},
-    ring::{Chunk, Content, Flight, Message, Ring},
+    ring::{Chunk, Content, Flight, Message},
 };
 
 /// What is sent of a request.
@@ -105,7 +106,7 @@ impl Sender {
     /// Sends on. Whether anything was accepted by the kernel.
     pub(super) fn drive(
         &mut self,
-        ring: &Rc<Ring>,
+        pool: &Pool,
         connection: &mut Connection,
         content: &mut impl RequestContent,
     ) -> bool {
@@ -126,11 +127,11 @@ impl Sender {
                 if !self.failed && message.remaining() > 0 {
                     self.flight = connection.begin_send(message);
                 } else {
-                    ring.put_back_message(message);
+                    pool.ring().put_back_message(message);
                 }
                 continue;
             }
-            let Some(message) = self.next_message(ring, connection, content) else { break };
+            let Some(message) = self.next_message(pool, connection, content) else { break };
             match connection.protect(message) {
                 Ok(message) => self.flight = connection.begin_send(message),
                 Err(_) => self.failed = true,
@@ -142,7 +143,7 @@ impl Sender {
     /// The next message, if there is one.
     fn next_message(
         &mut self,
-        ring: &Rc<Ring>,
+        pool: &Pool,
         connection: &Connection,
         content: &mut impl RequestContent,
     ) -> Option<Box<Message>> {
@@ -151,7 +152,7 @@ impl Sender {
             Next::Nothing => None,
             Next::End => {
                 self.next = Next::Nothing;
-                let mut message = ring.message();
+                let mut message = pool.ring().message();
                 if self.trailers.is_empty() {
                     self.trailers = trailer_fields(&content.take_trailers(), TrailersOf::Request);
                 }
@@ -165,9 +166,10 @@ impl Sender {
             }
             Next::Head => {
                 let (head, held) = self.head.take()?;
-                let mut message = ring.message();
+                let mut message = pool.ring().message();
                 push(&mut message, Chunk::from(head));
                 for chunk in held {
+                    note_content(pool, connection, &chunk);
                     self.push_content(&mut message, chunk);
                 }
                 self.next = match self.framed {
@@ -184,7 +186,8 @@ impl Sender {
                 }
                 Poll::Ready(Some(chunk)) => {
                     self.streamed = true;
-                    let mut message = ring.message();
+                    note_content(pool, connection, &chunk);
+                    let mut message = pool.ring().message();
                     self.push_content(&mut message, chunk);
                     Some(message)
                 }
@@ -195,7 +198,7 @@ impl Sender {
                         // The client has ended its side.
                         connection.end_sending();
                     }
-                    if chunked { self.next_message(ring, connection, content) } else { None }
+                    if chunked { self.next_message(pool, connection, content) } else { None }
                 }
             },
         }
@@ -212,6 +215,13 @@ impl Sender {
         push(message, chunk);
         push(message, Chunk::from(Content::Fixed(b"\r\n")));
     }
+}
+
+/// Content is about to be sent.
+fn note_content(pool: &Pool, connection: &Connection, chunk: &Chunk) {
+    let sent = chunk.len() as u64;
+    let sealed = if connection.is_secured() { sent } else { 0 };
+    pool.note_passed_on(PassedOn { sent, held: 0, sealed });
 }
 
 /// Appends a chunk. A message here has few parts: a head, one piece of held content, one chunk.

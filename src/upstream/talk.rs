@@ -10,11 +10,13 @@ use super::{
     exchange::{Answer, Request, RequestContent, Waits},
     failure::Reason,
     pool::Pool,
+    relay::{LIKELY_MORE, RELAYED},
     sender::{Outgoing, Sender},
 };
 use crate::{
     decode::BodyDecoder,
     monotonic::Monotonic,
+    observe::FromServer,
     parse::{
         BodyLength, FieldStorage, HeadScan,
         response::{
@@ -22,21 +24,14 @@ use crate::{
         },
     },
     respond::forward::{TrailersOf, response_fields, trailer_fields},
-    ring::{Chunk, Flight, ReadInto},
+    ring::{Chunk, Content, Flight, ReadInto},
 };
-
-/// Bytes of content from which on it is received into the memory that it is sent from: less than that comes
-/// in few receive buffers.
-const RELAYED: u64 = 64 * 1024;
-
-/// Bytes that arrived at once, after which more are likely to have arrived.
-const LIKELY_MORE: usize = 12 * 1024;
 
 /// A request and its response on one connection.
 pub(super) struct Talk {
     // Before the connection: what it lent to the kernel is let go first.
-    sender: Sender,
-    connection: Connection,
+    pub(super) sender: Sender,
+    pub(super) connection: Connection,
     fresh: bool,
     is_head: bool,
     /// The client gets interim responses.
@@ -57,22 +52,22 @@ pub(super) struct Talk {
     asked: Option<Monotonic>,
     /// The deadline of the present wait, in milliseconds; of a wait for content, once it has begun: while
     /// the client is waited for, the server is not.
-    until: u64,
-    waiting: bool,
+    pub(super) until: u64,
+    pub(super) waiting: bool,
     /// What has come and was not handed over.
-    input: Option<Chunk>,
-    content: Ends,
+    pub(super) input: Option<Chunk>,
+    pub(super) content: Ends,
     /// So far, the connection can be used again.
     reusable: bool,
     /// Much content of a stated length comes; and what of it has arrived is received into send memory next.
-    long: bool,
-    relays: bool,
-    relay: Option<Flight<ReadInto>>,
+    pub(super) long: bool,
+    pub(super) relays: bool,
+    pub(super) relay: Option<Flight<ReadInto>>,
 }
 
 /// Where the content of the response ends.
 #[derive(Debug)]
-enum Ends {
+pub(super) enum Ends {
     /// The head has not come.
     Unknown,
     By(BodyDecoder),
@@ -200,7 +195,7 @@ impl Talk {
     fn send(&mut self, pool: &Pool, content: &mut impl RequestContent) {
         let options = &pool.shared.options;
         let (moved, done) =
-            (self.sender.drive(pool.ring(), &mut self.connection, content), self.sender.is_done());
+            (self.sender.drive(pool, &mut self.connection, content), self.sender.is_done());
         if done && self.asked.is_none() {
             self.asked = Some(Monotonic::now());
             self.until = pool.ring().now().saturating_add(options.first_byte.as_millis() as u64);
@@ -324,7 +319,7 @@ impl Talk {
     }
 
     /// Waits until content has been waited for too long.
-    fn poll_late(&mut self, pool: &Pool) -> Poll<()> {
+    pub(super) fn poll_late(&mut self, pool: &Pool) -> Poll<()> {
         if !std::mem::replace(&mut self.waiting, true) {
             self.until = self.next_deadline(pool);
         }
@@ -336,6 +331,16 @@ impl Talk {
     pub(super) fn longest_ahead(&self, buffer: usize) -> Option<usize> {
         let can_be = !self.tunnel && self.relay.is_none() && self.sender.is_done();
         can_be.then(|| self.connection.longest_chunk(buffer))
+    }
+
+    /// What was done with content that is handed over, before.
+    pub(super) fn origin_of(&self, chunk: &Chunk) -> FromServer {
+        let count = chunk.len() as u64;
+        match chunk.parts().0 {
+            _ if self.connection.is_secured() => FromServer { held: 0, opened: count },
+            Content::Gathered(_) => FromServer { held: count, opened: 0 },
+            _ => FromServer::default(),
+        }
     }
 
     /// Whether the kernel accepted any byte of the request.
@@ -363,7 +368,7 @@ impl Talk {
                 return Poll::Ready(Ok(None));
             }
             // A server may answer while it reads.
-            if self.sender.drive(pool.ring(), &mut self.connection, content) && self.tunnel {
+            if self.sender.drive(pool, &mut self.connection, content) && self.tunnel {
                 self.waiting = false;
             }
             match self.connection.poll_arrived() {
@@ -385,59 +390,6 @@ impl Talk {
                 }
             }
         }
-    }
-
-    /// Bytes of content that are still to come, if they can be received straight into memory now.
-    pub(super) fn relays(&mut self) -> Option<u64> {
-        if !self.relays || self.connection.is_secured() || !self.sender.is_done() {
-            return None;
-        }
-        // Once this has begun, receive buffers take what has arrived before it.
-        let at_rest = self.connection.comes_to_rest();
-        let Ends::By(decoder) = &self.content else { return None };
-        decoder.rest().filter(|rest| at_rest && *rest > 0 && self.input.is_none())
-    }
-
-    /// Receives what has arrived into this memory, which it takes at the first call: None if nothing has,
-    /// else the memory and how many bytes are in it.
-    pub(super) fn poll_relay(
-        &mut self,
-        pool: &Pool,
-        memory: &mut Option<ReadInto>,
-    ) -> Poll<Result<Option<(ReadInto, usize)>, Reason>> {
-        if let Some(memory) = memory.take() {
-            self.relay = self.connection.begin_receive_into(memory);
-        }
-        let Some(flight) = &mut self.relay else { return Poll::Ready(Err(Reason::Local)) };
-        let polled = flight.poll();
-        let Poll::Ready((received, memory)) = polled else {
-            ready!(self.poll_late(pool));
-            self.relay = None;
-            return Poll::Ready(Err(Reason::ReadTimeout));
-        };
-        self.relay = None;
-        let count = match received {
-            Ok(0) => return Poll::Ready(Err(Reason::Incomplete)),
-            Ok(count) => count,
-            // Nothing has arrived: what comes next is waited for without memory.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
-                self.relays = false;
-                return Poll::Ready(Ok(None));
-            }
-            Err(_) => return Poll::Ready(Err(Reason::Incomplete)),
-        };
-        self.waiting = false;
-        self.relays = count >= LIKELY_MORE;
-        let Ends::By(decoder) = &mut self.content else {
-            return Poll::Ready(Err(Reason::Framing));
-        };
-        if !decoder.pass(count as u64) {
-            return Poll::Ready(Err(Reason::Framing));
-        }
-        if decoder.is_finished() {
-            self.content = Ends::Over;
-        }
-        Poll::Ready(Ok(Some((memory, count))))
     }
 
     /// The next content among what has come.

@@ -1,9 +1,16 @@
 //! The ledger beside what the client received, for each way of content to the wire.
 
-use std::{fs, io::Write, sync::Arc};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
 use ringway::{
-    config::KtlsMode,
+    config::{self, Action, KtlsMode, PoolOptions, RoutePath, UpstreamServer},
     observe::{Anatomy, Carried, Flow, Route},
     server::RunningServer,
 };
@@ -139,6 +146,152 @@ fn answers_of_one_client_leave_together() {
     stop(server);
     // One send, and what the report costs. If each turn of 32 requests sent its answers, these were five.
     assert!(best <= 3, "{best} submissions for a hundred answers");
+}
+
+/// A server of a pool: reads requests, and answers `/N` with N bytes whose number it states, `/c/N` with
+/// the same in chunks of 10,000.
+fn server_behind() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || serve_behind(&mut BufReader::new(stream.unwrap())));
+        }
+    });
+    address
+}
+
+fn serve_behind(stream: &mut BufReader<TcpStream>) {
+    loop {
+        let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
+        while stream.read_line(&mut line).unwrap() > 2 {
+            if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap().to_owned();
+            }
+            if let Some(stated) = line.strip_prefix("Content-Length: ") {
+                length = stated.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        if line.is_empty() {
+            return;
+        }
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        let count = path.rsplit('/').next().unwrap().parse().unwrap();
+        let content = vec![b'c'; count];
+        let answer = if path.starts_with("/c/") {
+            let chunks = content.chunks(10_000).map(|chunk| {
+                [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
+            });
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            [head, chunks.flatten().collect(), b"0\r\n\r\n".to_vec()].concat()
+        } else {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n");
+            [head.into_bytes(), content].concat()
+        };
+        stream.get_mut().write_all(&answer).unwrap();
+    }
+}
+
+fn start_proxy(folder: &Path) -> RunningServer {
+    start(folder, |config| {
+        let mut pool = PoolOptions::default();
+        let address = format!("http://{}", server_behind()).parse().unwrap();
+        pool.servers = vec![UpstreamServer::new(address)];
+        config.pools.insert("app".to_owned(), pool);
+        let action = Action::Proxy { pool: "app".to_owned() };
+        let route = config::Route::new(RoutePath::default(), action);
+        config.sites = vec![config::Site::default().with_route(route)];
+    })
+}
+
+/// Content of a server of a pool has the passes of its way: out of the server's socket, the cipher, into the
+/// client's, and a copy for what is short or was held.
+#[test]
+fn the_ledger_is_exact_for_proxied_responses() {
+    let folder = folder();
+    for (path, count) in [("/200", 200), ("/16000", 16_000), ("/3000000", 3_000_000)] {
+        let server = start_proxy(folder.path());
+        let mut client = connect(&server);
+        let mut heads = 0;
+        for _ in 0..3 {
+            let (status, head, body) = client.get_all(path);
+            assert_eq!((status, body.len()), (200, count));
+            heads += head as u64;
+        }
+        client.close();
+        let anatomy = settled(&server, 1);
+        stop(server);
+        let ledger = &anatomy.ledger;
+        let (route, payload) = (Route::UserProxied, 3 * count as u64);
+        let Carried { responses, copied, shared, relayed, opened, .. } = ledger.carried(route);
+        assert_eq!((responses, ledger.carried(route).payload()), (3, payload));
+        assert_eq!((ledger.heads, opened), (heads, 0));
+        let flows = ledger.flows(route);
+        assert_eq!(bytes(&flows, "cipher", "user"), payload, "each byte is sealed once");
+        assert_eq!(bytes(&flows, "copy", "kernel"), 2 * payload, "received, then sent");
+        assert_eq!(bytes(&flows, "copy", "user"), copied + shared);
+        // Short content shares the record of its head.
+        assert_eq!(count == 200, copied == payload, "{copied}");
+        assert!(count < 64 << 10 || relayed > 0, "long content goes into send memory");
+        for other in Route::ALL.into_iter().filter(|other| *other != route) {
+            assert_eq!(ledger.carried(other).payload(), 0, "{}", other.name());
+        }
+    }
+}
+
+#[test]
+fn the_ledger_is_exact_for_chunked_responses_and_for_clients_of_http2() {
+    let folder = folder();
+    let server = start_proxy(folder.path());
+    let mut client = connect_h2(&server);
+    let mut received = 0;
+    for (number, path) in ["/c/30000", "/500", "/c/30000"].iter().enumerate() {
+        let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
+        let block = [&path[..], b"\x01\x09localhost"].concat();
+        client.send(&frame(1, 5, 2 * number as u32 + 1, &block));
+        loop {
+            let (head, payload) = client.frame();
+            received += if head[3] == 0 { payload.len() as u64 } else { 0 };
+            if [0, 1].contains(&head[3]) && head[4] & 1 != 0 {
+                break;
+            }
+        }
+    }
+    client.close();
+    let anatomy = settled(&server, 1);
+    stop(server);
+    assert_eq!(received, 60_500);
+    let carried = anatomy.ledger.carried(Route::UserProxied);
+    assert_eq!((carried.responses, carried.payload()), (3, received));
+    let flows = anatomy.ledger.flows(Route::UserProxied);
+    assert_eq!(bytes(&flows, "cipher", "user"), received);
+    assert_eq!(bytes(&flows, "copy", "kernel"), 2 * received);
+}
+
+/// What a client sends is copied into a server's socket, and once before if it was held.
+#[test]
+fn the_ledger_is_exact_for_what_is_passed_on() {
+    let folder = folder();
+    for count in [10_usize, 30_000, 300_000] {
+        let server = start_proxy(folder.path());
+        let mut client = connect(&server);
+        for _ in 0..2 {
+            let head = format!("POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: {count}\r\n\r\n");
+            client.send(&[head.as_bytes(), &vec![b'u'; count]].concat());
+            assert_eq!(client.response(), (200, b"cc".to_vec()));
+        }
+        client.close();
+        let anatomy = settled(&server, 1);
+        stop(server);
+        let uploaded = anatomy.ledger.uploaded();
+        assert_eq!((uploaded.sent, uploaded.sealed), (2 * count as u64, 0));
+        assert!(uploaded.held <= 2 * (64 << 10) + (16 << 10), "{uploaded:?}");
+        let (payload, flows) = anatomy.ledger.upload_flows();
+        assert_eq!(payload, uploaded.sent);
+        assert_eq!(bytes(&flows, "copy", "kernel"), uploaded.sent);
+        assert_eq!(bytes(&flows, "copy", "user"), uploaded.held);
+    }
 }
 
 /// Bytes of one kind of flow.

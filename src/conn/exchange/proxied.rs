@@ -164,6 +164,12 @@ struct Proxied {
     failed: Option<Reason>,
 }
 
+impl Drop for Proxied {
+    fn drop(&mut self) {
+        self.context.observer.passed_on(self.pool.take_passed_on());
+    }
+}
+
 impl Proxied {
     fn failed(&mut self, reason: Reason) -> Failure {
         self.failed = Some(reason);
@@ -188,7 +194,7 @@ impl Proxied {
                 _ => {}
             }
         }
-        Ok(StreamedHead { status, fields: Fields::Lines(lines.into_boxed_slice()), length })
+        Ok(StreamedHead { status, fields: Fields::Lines(lines), length })
     }
 }
 
@@ -222,7 +228,7 @@ impl RequestContent for Intake {
 
     fn take_trailers(&mut self) -> Box<[u8]> {
         match Intake::take_trailers(self) {
-            Fields::Lines(lines) => lines,
+            Fields::Lines(lines) => lines.into_boxed_slice(),
             // Over HTTP they are lines.
             _ => Box::default(),
         }
@@ -280,7 +286,7 @@ impl ResponseContent for Proxied {
     }
 
     fn take_trailers(&mut self) -> Fields {
-        Fields::Lines(self.exchange.take_trailers().into_boxed_slice())
+        Fields::Lines(self.exchange.take_trailers())
     }
 
     fn take_ahead(&mut self) {

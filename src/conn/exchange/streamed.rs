@@ -170,7 +170,7 @@ pub(in crate::conn) enum Fields {
     #[default]
     None,
     /// Lines of HTTP/1, each with its CRLF: `Name: value`, with one space.
-    Lines(Box<[u8]>),
+    Lines(Vec<u8>),
     /// A map of an application. Its `Content-Length` is none of the fields.
     #[cfg(feature = "service")]
     Map(http::HeaderMap),
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn lines_are_taken_apart_as_they_were_put_together() {
-        let lines = Fields::Lines(Box::from(&b"A: b\r\nC-D: e: f\r\nG: \r\n"[..]));
+        let lines = Fields::Lines(b"A: b\r\nC-D: e: f\r\nG: \r\n".to_vec());
         let mut seen = Vec::new();
         lines.each(|name, value| seen.push((name.to_owned(), value.to_vec())));
         let expected = [("A", &b"b"[..]), ("C-D", b"e: f"), ("G", b"")];

@@ -324,7 +324,7 @@ impl Pump {
             self.intake.end_with(if trailers.is_empty() {
                 Fields::None
             } else {
-                Fields::Lines(trailers.into_boxed_slice())
+                Fields::Lines(trailers)
             });
         }
         Ok(step.consumed > 0 || step.finished)

@@ -101,7 +101,7 @@ impl Connection<'_> {
             if !exchange.held.grow(trailers.len()) {
                 return self.refuse_content(slot, Status::ServiceUnavailable, Why::ServerError);
             }
-            exchange.trailers = Fields::Lines(trailers.into_boxed_slice());
+            exchange.trailers = Fields::Lines(trailers);
         }
         if exchange.arrived.is_empty() {
             exchange.end_intake();

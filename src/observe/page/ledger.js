@@ -4,10 +4,12 @@
 const PLACES = {
   disk: "disk", page_cache: "page cache", file_cache: "content in memory", page: "made page",
   send_memory: "send memory", socket: "socket", receive_buffer: "receive buffer",
-  connection: "connection", wire: "wire",
+  connection: "connection", wire: "wire", server: "server's socket", held: "held",
 };
-const SENDING = ["disk", "page_cache", "file_cache", "page", "send_memory", "socket", "wire"];
+const SENDING = ["disk", "page_cache", "server", "file_cache", "page", "receive_buffer", "held", "send_memory", "socket", "wire"];
 const RECEIVING = ["wire", "socket", "receive_buffer", "connection"];
+/** From a receive buffer on to a server of a pool. */
+const PASSING_ON = ["receive_buffer", "held", "send_memory", "server", "wire"];
 /** Places that stand in one column. */
 const COLUMN = { page: "file_cache" };
 const ALL = "all responses";
@@ -15,7 +17,7 @@ let chosenPath = ALL;
 
 function drawLedger(now, seconds) {
   const paths = ledgerPaths(now.ledger);
-  const sending = paths.filter((path) => !path.receiving);
+  const sending = paths.filter((path) => !path.receiving && !path.passingOn);
   const all = {
     name: ALL, title: "All responses", receiving: false,
     responses: sum(sending, "responses"), payload: sum(sending, "payload"),
@@ -28,13 +30,13 @@ function drawLedger(now, seconds) {
 }
 
 function ledgerPaths(ledger) {
-  const path = (receiving) => (path) => ({
-    name: path.name, title: path.title, receiving,
+  const path = (receiving, passingOn) => (path) => ({
+    name: path.name, title: path.title, receiving, passingOn,
     responses: path.responses === undefined ? null : path.responses,
     payload: path.payload_bytes,
     flows: path.flows.filter((flow) => flow.bytes > 0),
   });
-  return [...ledger.paths.map(path(false)), ...ledger.receive.map(path(true))];
+  return [...ledger.paths.map(path(false, false)), ...ledger.receive.map(path(true, false)), ...ledger.uploads.map(path(false, true))];
 }
 
 function sum(items, member) {
@@ -94,7 +96,7 @@ function drawFlow(path, seconds) {
     svg.setAttribute("height", 0);
     return;
   }
-  const order = path.receiving ? RECEIVING : SENDING;
+  const order = path.receiving ? RECEIVING : path.passingOn ? PASSING_ON : SENDING;
   const layout = placeNodes(flows, order, across ? room : 520, across ? 300 : room - 8, across ? 34 : 4);
   const [width, height] = across ? [room, layout.across] : [room, layout.along + 34];
   svg.setAttribute("width", width);
@@ -107,7 +109,7 @@ function drawFlow(path, seconds) {
 
 /** From the socket on, the card fetches the bytes by itself. */
 function wireFlow(path) {
-  const [from, to] = path.receiving ? ["wire", "socket"] : ["socket", "wire"];
+  const [from, to] = path.receiving ? ["wire", "socket"] : [path.passingOn ? "server" : "socket", "wire"];
   return { from, to, kind: "dma", by: "card", place: "DMA", bytes: path.payload, basis: "derived" };
 }
 

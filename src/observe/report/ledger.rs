@@ -41,6 +41,13 @@ pub(super) fn value(ledger: &Ledger, whole_records: bool) -> Value {
                 "passes_per_byte": passes(payload, &taking),
             })
         }),
+        "uploads": each([ledger.upload_flows()], |(payload, passing)| json!({
+            "name": "uploaded",
+            "title": "request content, on to servers",
+            "payload_bytes": payload,
+            "flows": flows(&passing),
+            "passes_per_byte": passes(payload, &passing),
+        })),
         "applications": {
             "lent_bytes": ledger.taken().lent,
             "copied_bytes": ledger.taken().copied_for_application,

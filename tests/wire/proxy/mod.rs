@@ -9,6 +9,7 @@ mod hostile;
 mod limits;
 mod logged;
 mod many;
+mod namespaces;
 mod real;
 mod secured;
 mod settings;

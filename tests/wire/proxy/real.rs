@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::ask;
+use super::{
+    ask,
+    many::{number, pace},
+};
 use crate::host::skip;
 use crate::server::{PATIENCE, Server};
 
@@ -319,6 +322,31 @@ fn a_server_that_closes_early_fails_no_request() {
     });
     // Whether the time was learned depends on which side was first, 160 times; `upstream::learned` has
     // the cases.
+}
+
+/// The same for each server whose time can be short, by clients that have a Ringway each: nothing fails once
+/// the time is learned. `scripts/nightly` has thousands.
+#[test]
+fn requests_around_the_idle_time_of_real_servers_do_not_fail() {
+    const CLIENTS: usize = 4;
+    let count = number("RINGWAY_PACED", 40) / CLIENTS;
+    let many = std::env::var_os("RINGWAY_PACED").is_some();
+    // One that knows whole seconds only is for longer runs.
+    let slow = many.then(|| (uvicorn(), 1_000));
+    for (real, idle) in [(nginx("60ms"), 60), (node(60), 60)].into_iter().chain(slow) {
+        let Some(real) = real else { continue };
+        // A slow one has a tenth of the requests, so that it takes as long.
+        let count = if idle > 100 { count / 10 } else { count } as u64;
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    let options = ["--max", "2"];
+                    let server = Server::proxy(&[&real.address], &options);
+                    pace(server.connect(), idle, count)
+                });
+            }
+        });
+    }
 }
 
 /// What two implementations might read differently: nginx counts as many requests as the client got
