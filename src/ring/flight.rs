@@ -103,6 +103,14 @@ impl<T: Lent> Flight<T> {
     pub(crate) fn poll(&mut self) -> Poll<(io::Result<usize>, T)> {
         self.op.progress().map(|(result, payload)| (result, T::given_back(Given(payload))))
     }
+
+    /// The task that polls is not woken once all `count` bytes were taken, only if the operation ends in
+    /// another way: something else wakes that task, which polls then.
+    pub(crate) fn expect(&mut self, count: usize) {
+        if let Ok(count) = i32::try_from(count) {
+            self.op.expect(count);
+        }
+    }
 }
 
 impl<T> fmt::Debug for Flight<T> {

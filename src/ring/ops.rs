@@ -144,6 +144,13 @@ impl<R: Deref<Target = Ring>> Op<R> {
             OpState::Collected => Poll::Ready((outcome(-libc::ECANCELED), Payload::Nothing)),
         }
     }
+
+    /// The task is not woken for this result.
+    pub(super) fn expect(&mut self, result: i32) {
+        if let OpState::Flying(id) = self.state {
+            self.ring.state.borrow_mut().table.expect(id, result);
+        }
+    }
 }
 
 impl<R: Deref<Target = Ring> + Unpin> Future for Op<R> {

@@ -68,6 +68,8 @@ struct Slot {
     kind: Kind,
     state: State,
     task: TaskId,
+    /// The result for which nobody is woken.
+    expected: Option<i32>,
     /// What the operation works on, open until its last completion. None in a free slot.
     descriptor: Option<Descriptor>,
     payload: Payload,
@@ -142,7 +144,9 @@ impl OpTable {
             if slot >= self.limit {
                 return Err(payload);
             }
-            self.slots.push(Slot { generation: 0, kind, state, task, descriptor, payload });
+            let generation = 0;
+            let expected = None;
+            self.slots.push(Slot { generation, kind, state, task, expected, descriptor, payload });
             self.occupied += 1;
             return Ok(OpId { kind, slot, generation: 0 });
         }
@@ -153,7 +157,8 @@ impl OpTable {
         };
         self.free = next;
         let generation = slot.generation;
-        *slot = Slot { generation, kind, state, task, descriptor, payload };
+        let expected = None;
+        *slot = Slot { generation, kind, state, task, expected, descriptor, payload };
         self.occupied += 1;
         Ok(OpId { kind, slot: index, generation })
     }
@@ -223,6 +228,9 @@ impl OpTable {
         let task = slot.task;
         if !done.more {
             slot.state = State::Landed(done.result);
+            if slot.expected == Some(done.result) {
+                return Effect::Nothing;
+            }
         } else if overfull && matches!(slot.state, State::Flying { quiet: false }) {
             slot.state = State::Flying { quiet: true };
             return Effect::WakeAndCancel(task, done.id);
@@ -239,6 +247,13 @@ impl OpTable {
         match slot.state {
             State::Landed(result) => Progress::Done(result, self.release(id.slot)),
             _ => Progress::Pending,
+        }
+    }
+
+    /// Nobody is woken if the operation ends with this result.
+    pub(super) fn expect(&mut self, id: OpId, result: i32) {
+        if let Some(slot) = self.get(id) {
+            slot.expected = Some(result);
         }
     }
 

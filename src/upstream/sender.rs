@@ -83,6 +83,12 @@ impl Sender {
         self.next == Next::Nothing && self.flight.is_none() && !self.failed
     }
 
+    /// Whether a request without content was submitted. The task is not woken once the kernel has all of it:
+    /// the response is what comes next, and nothing is kept that somebody else could use.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.next == Next::Nothing && !self.had_content && self.flight.is_some()
+    }
+
     /// Whether more of the client's content is waited for, and nothing else.
     pub(super) fn waits_for_client(&self) -> bool {
         self.waits && self.flight.is_none()
@@ -125,7 +131,7 @@ impl Sender {
                     Err(_) => self.failed = true,
                 }
                 if !self.failed && message.remaining() > 0 {
-                    self.flight = connection.begin_send(message);
+                    self.submit(connection, message);
                 } else {
                     pool.ring().put_back_message(message);
                 }
@@ -133,11 +139,20 @@ impl Sender {
             }
             let Some(message) = self.next_message(pool, connection, content) else { break };
             match connection.protect(message) {
-                Ok(message) => self.flight = connection.begin_send(message),
+                Ok(message) => self.submit(connection, message),
                 Err(_) => self.failed = true,
             }
         }
         moved
+    }
+
+    fn submit(&mut self, connection: &Connection, message: Box<Message>) {
+        let count = message.remaining();
+        self.flight = connection.begin_send(message);
+        let unwatched = self.is_unwatched();
+        if let Some(flight) = self.flight.as_mut().filter(|_| unwatched) {
+            flight.expect(count);
+        }
     }
 
     /// The next message, if there is one.

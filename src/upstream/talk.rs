@@ -3,7 +3,10 @@
 //! The invariant: the response is read from the start, also while the request is sent, so that an early
 //! answer is seen; nothing is read beyond what the client takes.
 
-use std::task::{Poll, ready};
+use std::{
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use super::{
     connection::{Arrived, Connection},
@@ -15,7 +18,6 @@ use super::{
 };
 use crate::{
     decode::BodyDecoder,
-    monotonic::Monotonic,
     observe::FromServer,
     parse::{
         BodyLength, FieldStorage, HeadScan,
@@ -48,8 +50,10 @@ pub(super) struct Talk {
     interims: u32,
     /// Any byte of a response has come.
     responded: bool,
-    /// When the request had left.
-    asked: Option<Monotonic>,
+    /// The turn in which the last of the request was submitted, in nanoseconds on the worker's clock.
+    asked: Option<u64>,
+    /// The kernel has all of it.
+    sent: bool,
     /// The deadline of the present wait, in milliseconds; of a wait for content, once it has begun: while
     /// the client is waited for, the server is not.
     pub(super) until: u64,
@@ -113,6 +117,7 @@ impl Talk {
             interims: 0,
             responded: false,
             asked: None,
+            sent: false,
             until,
             waiting: false,
             input: None,
@@ -169,6 +174,11 @@ impl Talk {
                         return Poll::Pending;
                     }
                     let sending = !self.sender.is_done();
+                    let send_until = self.asked_until(pool.shared.options.send);
+                    if sending && self.asked.is_some() && pool.ring().now() < send_until {
+                        self.until = send_until;
+                        continue;
+                    }
                     let late = if sending { Reason::SendTimeout } else { Reason::ResponseTimeout };
                     return self.failed(late);
                 }
@@ -196,12 +206,25 @@ impl Talk {
         let options = &pool.shared.options;
         let (moved, done) =
             (self.sender.drive(pool, &mut self.connection, content), self.sender.is_done());
-        if done && self.asked.is_none() {
-            self.asked = Some(Monotonic::now());
-            self.until = pool.ring().now().saturating_add(options.first_byte.as_millis() as u64);
-        } else if moved && !done {
-            self.until = pool.ring().now().saturating_add(options.send.as_millis() as u64);
+        let now = pool.ring().now();
+        if self.asked.is_none() && (done || self.sender.is_unwatched()) {
+            self.asked = Some(pool.ring().turn_began());
+            // Nothing else wakes the task before one of the two.
+            let first = options.first_byte.min(options.send).as_millis() as u64;
+            self.until = now.saturating_add(first);
         }
+        if done && !self.sent {
+            self.sent = true;
+            self.until = self.asked_until(options.first_byte);
+        } else if moved && !done {
+            self.until = now.saturating_add(options.send.as_millis() as u64);
+        }
+    }
+
+    /// When it is too late, that long after the last of the request was submitted.
+    fn asked_until(&self, limit: Duration) -> u64 {
+        let asked = self.asked.unwrap_or(u64::MAX) / 1_000_000;
+        asked.saturating_add(limit.as_millis() as u64)
     }
 
     /// Takes bytes of a head. The final head, once it has come whole.
@@ -254,7 +277,8 @@ impl Talk {
 
     fn answer(&mut self, pool: &Pool, head: &ResponseHead<'_, '_>) -> Result<Answer, Reason> {
         let options = &pool.shared.options;
-        let first_byte = self.asked.map_or(0, Monotonic::elapsed) / 1_000;
+        let asked = self.asked.unwrap_or(u64::MAX);
+        let first_byte = pool.ring().turn_began().saturating_sub(asked) / 1_000;
         pool.shared.served(self.connection.server(), first_byte);
         self.connection.stated =
             keep_alive_timeout(head.fields).map_or(0, |seconds| u64::from(seconds) * 1_000);

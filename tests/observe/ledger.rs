@@ -286,7 +286,8 @@ fn the_ledger_is_exact_for_what_is_passed_on() {
         stop(server);
         let uploaded = anatomy.ledger.uploaded();
         assert_eq!((uploaded.sent, uploaded.sealed), (2 * count as u64, 0));
-        assert!(uploaded.held <= 2 * (64 << 10) + (16 << 10), "{uploaded:?}");
+        // What is held, and the receive buffer that brings more than that.
+        assert!(uploaded.held <= 2 * ((64 << 10) + (16 << 10)), "{uploaded:?}");
         let (payload, flows) = anatomy.ledger.upload_flows();
         assert_eq!(payload, uploaded.sent);
         assert_eq!(bytes(&flows, "copy", "kernel"), uploaded.sent);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Desk, Witness};
+use super::{Desk, Witness, operations::available};
 use crate::ring::{ReceiveStream, Received, SendBuf, SendClass, op::Submission, sim::Scripted};
 
 const CLASS: SendClass = SendClass::Bulk;
@@ -176,4 +176,41 @@ fn a_stream_that_stops_leaves_the_line() {
     let polls = desk.polls;
     desk.assert_clean();
     assert_eq!(desk.polls, polls, "nobody is in line to be served");
+}
+
+/// A task that something else will wake is not woken for a send that went as expected, and for each other
+/// end it is.
+#[test]
+fn a_result_that_is_expected_wakes_nobody() {
+    for (result, polls) in [(100, 1), (60, 2), (-libc::EPIPE, 2)] {
+        let mut desk = Desk::new();
+        let socket = Rc::new(Witness::owned().1);
+        let whole = available(&desk);
+        let (ring, buffer) = (Rc::clone(&desk.ring), desk.small_buffer());
+        let mut flight = None;
+        let mut buffer = Some(buffer);
+        let task = desk.spawn(std::future::poll_fn(move |_| {
+            let flight = flight.get_or_insert_with(|| {
+                let buffer = buffer.take().expect("it is sent once");
+                let mut flight = ring.begin_send(&socket, buffer, 0..100);
+                flight.expect(100);
+                flight
+            });
+            flight.poll().map(|_| ())
+        }));
+        let (id, _) = desk.take();
+        assert_eq!(desk.polls, 1);
+        desk.complete(id, result);
+        desk.run();
+        assert_eq!(desk.polls, polls, "{result}");
+        assert_eq!(desk.is_done(task), polls == 2);
+        if polls == 1 {
+            let waker = desk.ring.current.get();
+            desk.ring.wake(waker);
+            desk.run();
+            assert!(desk.is_done(task), "the result waits for it");
+        }
+        assert_eq!(available(&desk), whole);
+        desk.assert_clean();
+    }
 }

@@ -157,13 +157,15 @@ fn a_server_that_vanishes_is_given_up_in_time() {
     assert_eq!(ask(&mut server.connect(), "GET", "/", "", b"").head.status, 200);
 }
 
+/// Ports that there are in the test of those that are used up.
+const PORTS: usize = 4;
+
 /// No port is left for a connection to a server: 503, which is no failure of the server.
 #[test]
 fn ports_that_are_used_up_are_no_servers_failure() {
     if !enters("ports_that_are_used_up_are_no_servers_failure") {
         return;
     }
-    const PORTS: usize = 4;
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
     let (first, go_first) = Upstream::held();
