@@ -33,7 +33,9 @@ impl Learned {
         self.idle(now)
     }
 
-    /// The shortest age that several recent observations agree on.
+    /// The shortest age that several recent observations agree on. Where none agree although there are as many
+    /// as are kept (a host that is busy closes, and notices, at all times), several were as short as this: a
+    /// connection that is closed too early costs less than a request that fails.
     pub(super) fn idle(&self, now: u64) -> Option<u64> {
         let recent = || {
             let seen = self.seen.iter().flatten();
@@ -43,7 +45,11 @@ impl Learned {
             let near = recent().filter(|other| other.abs_diff(age) <= age / 4 + 20);
             near.count() >= AGREE
         };
-        recent().filter(|age| agrees(*age)).min()
+        recent().filter(|age| agrees(*age)).min().or_else(|| {
+            let mut ages: Vec<u64> = recent().collect();
+            ages.sort_unstable();
+            (ages.len() == KEPT).then(|| ages[AGREE - 1])
+        })
     }
 }
 
@@ -66,6 +72,17 @@ mod tests {
         for age in [3, 700, 40, 1_200, 9] {
             assert_eq!(learned.closed(10_000, age), None, "{age}");
         }
+    }
+
+    #[test]
+    fn closings_that_never_agree_are_learned_from_once_there_are_many() {
+        let mut learned = Learned::default();
+        let ages = [900, 60, 2_000, 450, 250, 5_000, 130, 9_000];
+        let last =
+            ages.iter().enumerate().map(|(round, age)| learned.closed(round as u64 * 60, *age));
+        let known: Vec<_> = last.collect();
+        assert_eq!(known[..7], [None; 7]);
+        assert_eq!(known[7], Some(250), "three were as short as that");
     }
 
     #[test]

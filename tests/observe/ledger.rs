@@ -166,7 +166,7 @@ fn serve_behind(stream: &mut BufReader<TcpStream>) {
         let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
         while stream.read_line(&mut line).unwrap() > 2 {
             if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap().to_owned();
+                line.split(' ').nth(1).unwrap().clone_into(&mut path);
             }
             if let Some(stated) = line.strip_prefix("Content-Length: ") {
                 length = stated.trim().parse().unwrap();
