@@ -34,7 +34,7 @@
 //! | process | [`process`], [`files`] | the file store's pages |
 //! | or: serve | `service`: an application | the application |
 //! | or: pass on | `upstream`: a server of a pool | leases and messages on both sides |
-//! | or: compress | [`encode`], [`files`] | memory of the encoder, then the file store's pages |
+//! | or: compress | [`encode`], [`files`] | memory of the encoder; of a file, the store's pages then |
 //! | respond | [`respond`] | a send buffer |
 //! | write | [`mod@write`] | the op's slot, until its last completion |
 //! | close | [`close`] | nobody |

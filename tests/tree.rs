@@ -45,6 +45,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "close",
             "files",
             "process",
+            "encode",
             "record",
             "parse",
             "decode",

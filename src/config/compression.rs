@@ -1,9 +1,10 @@
-//! Which content codings files are compressed with while they are served.
+//! Which content codings answers are compressed with while they are served.
 
-/// Content codings that files are compressed with (RFC 9110 section 8.4.1). Default: none.
+/// Content codings that answers are compressed with (RFC 9110 section 8.4.1). Default: none.
 ///
 /// A file is compressed once, at its second request, apart from the workers, and kept in the cache
-/// of files. A file beside it that carries the coding (`app.js.br`) always comes first.
+/// of files. A file beside it that carries the coding (`app.js.br`) always comes first. Listings,
+/// fixed answers, and what services and servers of pools answer are compressed while they are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Compression {

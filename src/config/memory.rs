@@ -132,6 +132,12 @@ pub(crate) const PRESS_HELD_BYTES: usize = 32 << 20;
 /// level 19 with a window of 4 MiB has chains of 32 MiB, a hash table of 16 MiB, its window and its parser.
 const PRESS_BYTES: usize = (96 << 20) + (8 << 20);
 
+/// Answers that a worker compresses while it sends them; beyond, they go as they are.
+pub(crate) const ENCODERS: usize = 32;
+
+/// An encoder of such an answer, the piece of content that it reads, and what it has written, at most.
+pub(crate) const ENCODER_BYTES: usize = 4 << 20;
+
 /// Stack, ring and tables of a worker, memory for the replies of native handlers, and the descriptors of those who wait for room
 /// (`accept::MOST_WAITING`).
 const WORKER_BYTES: usize = 4 << 20;
@@ -204,8 +210,13 @@ impl Config {
             let bytes = bytes.saturating_mul(2) as u64;
             ceiling.parts.push(MemoryPart { what: "error pages", bytes });
         }
-        if self.compresses() {
-            let bytes = (PRESS_HELD_BYTES + PRESS_BYTES) as u64;
+        let files = if self.compresses_files() { PRESS_HELD_BYTES + PRESS_BYTES } else { 0 };
+        let encoders = if self.compresses_answers() { ENCODERS * ENCODER_BYTES } else { 0 };
+        if files + encoders > 0 {
+            // Those in use, and those of the next configuration.
+            let forms = self.coded_forms().saturating_mul(2);
+            let each = encoders.saturating_add(forms);
+            let bytes = each.saturating_mul(workers).saturating_add(files) as u64;
             ceiling.parts.push(MemoryPart { what: "compression", bytes });
         }
         if !self.sites.is_empty() {

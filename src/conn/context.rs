@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    encoders::{Encoders, Place},
     ktls_plan::KtlsPlan,
     log_limit::LogLimit,
     occupancy::Occupancy,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Demand,
+    encode::{Encoder, Progress},
     files::{Pool, Stores},
     observe::{self, Counts, Observer},
     process::negotiate::Coding,
@@ -66,6 +68,8 @@ pub(crate) struct Context {
     pub(super) h2: super::h2::Shared,
     /// Who is served, and who makes room.
     pub(crate) occupancy: Occupancy,
+    /// Answers that are compressed while they are sent.
+    pub(crate) encoders: Encoders,
     /// The wall clock.
     pub(crate) time: WallTime,
     /// When the worker began to stop, in milliseconds on its clock.
@@ -105,6 +109,7 @@ impl Context {
             handlers: None,
             h2: super::h2::Shared::new(limits.head_bytes),
             occupancy: Occupancy::new(ring, limits.handshakes),
+            encoders: Encoders::default(),
             time: WallTime::new(),
             draining: Cell::new(None),
             counts: RefCell::default(),
@@ -320,6 +325,36 @@ impl Context {
     /// Changes the counts.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.borrow_mut());
+    }
+
+    /// Begins to compress an answer while it is sent. None if there is no place, no time or no memory for
+    /// that: the plain content is right too.
+    pub(super) fn begin_encoding(&self, coding: Coding) -> Option<(Encoder, Place)> {
+        let place = match self.encoders.take() {
+            Ok(place) => place,
+            Err(shed) => {
+                self.count(|counts| counts.compress_shed += 1);
+                self.warn(&shed);
+                return None;
+            }
+        };
+        match Encoder::new(coding) {
+            Ok(encoder) => {
+                self.count_compressed(coding, 1, 0, 0);
+                Some((encoder, place))
+            }
+            Err(error) => {
+                self.warn(&format_args!("an answer is not compressed: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Counts what an encoder has read and written of an answer that is sent meanwhile.
+    pub(super) fn count_encoded(&self, coding: Coding, progress: Progress) {
+        let (read, written) = (progress.read as u64, progress.written as u64);
+        self.count_compressed(coding, 0, read, written);
+        self.observer.compressed(read, written);
     }
 
     /// Counts bytes of answers that are compressed, before and after that.

@@ -11,6 +11,7 @@
 mod accepted;
 mod client;
 mod context;
+mod encoders;
 mod establish;
 mod exchange;
 mod guard;

@@ -1,10 +1,12 @@
 //! Content codings (RFC 9110 section 8.4.1): bytes in, coded bytes out. Pure.
 //!
-//! The invariant: what was encoded decodes to what it was. Zstandard keeps to windows of 8 MiB, as RFC 9659
-//! demands.
+//! [`encode()`] compresses a file once, apart from the workers; an [`Encoder`] compresses an answer while it
+//! is sent. The invariant of both: what was encoded decodes to what it was. Zstandard keeps to windows of
+//! 8 MiB, as RFC 9659 demands.
 
 #![forbid(unsafe_code)]
 
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,8 @@ use flate2::{Compression, write::GzEncoder};
 use zstd::stream::{raw::CParameter, write::Encoder as ZstdEncoder};
 
 use crate::process::negotiate::Coding;
+
+pub(crate) use stream::{Encoder, Progress};
 
 /// Bytes up to which Brotli's slowest quality is used. It codes some 0.5 MB a second.
 pub(crate) const THOROUGH: usize = 256 << 10;

@@ -1,8 +1,8 @@
-use std::io::Read;
+use std::io::{Read, Write as _};
 
 use proptest::prelude::*;
 
-use super::encode;
+use super::{Encoder, encode, stream::Progress};
 use crate::process::negotiate::Coding;
 
 fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
@@ -25,6 +25,52 @@ fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// What a decoder has that was given all of `coded`, which has no end.
+fn decode_so_far(coding: Coding, coded: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match coding {
+        Coding::Zstandard => {
+            let mut decoder = zstd::stream::write::Decoder::new(plain).unwrap();
+            decoder.write_all(coded).unwrap();
+            decoder.flush().unwrap();
+            plain = decoder.into_inner();
+        }
+        Coding::Brotli => {
+            // It gives what fits its buffer, and asks for the rest only once it ends.
+            let mut decoder = brotli::DecompressorWriter::new(plain, 1 << 17);
+            decoder.write_all(coded).unwrap();
+            plain = decoder.into_inner().unwrap_or_else(|unfinished| unfinished);
+        }
+        Coding::Gzip => {
+            let mut decoder = flate2::write::GzDecoder::new(plain);
+            decoder.write_all(coded).unwrap();
+            decoder.flush().unwrap();
+            plain = std::mem::take(decoder.get_mut());
+        }
+        Coding::Identity => plain.extend_from_slice(coded),
+    }
+    plain
+}
+
+/// Has an encoder do a step to its end, with so much room at a time.
+fn complete(
+    room: usize,
+    coded: &mut Vec<u8>,
+    mut step: impl FnMut(usize, &mut [u8]) -> std::io::Result<Progress>,
+) {
+    let mut output = vec![0; room];
+    let mut read = 0;
+    loop {
+        let progress = step(read, &mut output).unwrap();
+        coded.extend_from_slice(&output[..progress.written]);
+        read += progress.read;
+        if progress.complete {
+            return;
+        }
+        assert!(progress.read + progress.written > 0, "a step with room goes on");
+    }
+}
+
 /// Content that repeats itself, as text does, and content that does not.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let words =
@@ -43,6 +89,49 @@ proptest! {
     ) {
         prop_assert_eq!(decode(coding, &encode(coding, &content).unwrap()), content);
     }
+
+    #[test]
+    fn what_was_encoded_in_any_pieces_decodes_to_the_same(
+        content in content(),
+        pieces in prop::collection::vec((1_usize..7_000, any::<bool>(), 1_usize..5_000), 1..9),
+        coding in prop::sample::select(Coding::SIBLINGS.to_vec()),
+    ) {
+        let mut encoder = Encoder::new(coding).unwrap();
+        let (mut coded, mut rest, mut taken) = (Vec::new(), &content[..], 0);
+        for (length, flush, room) in pieces.into_iter().cycle() {
+            if rest.is_empty() {
+                complete(room, &mut coded, |_, output| encoder.finish(output));
+                break;
+            }
+            let (piece, behind) = rest.split_at(length.min(rest.len()));
+            (rest, taken) = (behind, taken + piece.len());
+            complete(room, &mut coded, |read, output| encoder.write(&piece[read..], output));
+            if flush {
+                complete(room, &mut coded, |_, output| encoder.flush(output));
+                let so_far = decode_so_far(coding, &coded);
+                prop_assert_eq!(so_far.len(), taken);
+                prop_assert!(so_far == content[..taken]);
+            }
+        }
+        prop_assert_eq!(decode(coding, &coded), content);
+    }
+}
+
+#[test]
+fn a_flush_without_input_costs_little_and_nothing_is_coded_as_identity() {
+    for coding in Coding::SIBLINGS {
+        let mut encoder = Encoder::new(coding).unwrap();
+        let mut coded = Vec::new();
+        complete(64, &mut coded, |read, output| encoder.write(&b"event"[read..], output));
+        for _ in 0..3 {
+            complete(64, &mut coded, |_, output| encoder.flush(output));
+        }
+        assert_eq!(decode_so_far(coding, &coded), b"event", "{coding:?}");
+        assert!(coded.len() < 64, "{coding:?}: {}", coded.len());
+        complete(64, &mut coded, |_, output| encoder.finish(output));
+        assert_eq!(decode(coding, &coded), b"event", "{coding:?}");
+    }
+    Encoder::new(Coding::Identity).unwrap_err();
 }
 
 #[test]

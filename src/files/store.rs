@@ -102,6 +102,11 @@ impl Drop for Reserved {
 pub(crate) struct Listed {
     /// The page.
     pub page: String,
+    /// It goes to some clients compressed.
+    pub varies: bool,
+    /// The coding that this client gets it in, and the page in that; None: it is not compressed.
+    pub coding: Coding,
+    pub coded: Option<Vec<u8>>,
     _place: Reserved,
 }
 
@@ -309,7 +314,8 @@ impl FileStore {
         });
         let page = listing.await?.into_page(path);
         place.set(page.capacity());
-        Ok(Box::new(Listed { page, _place: place }))
+        let (varies, coding, coded) = (false, Coding::Identity, None);
+        Ok(Box::new(Listed { page, varies, coding, coded, _place: place }))
     }
 
     async fn open(&self, path: &[u8]) -> io::Result<OpenFile> {

@@ -95,6 +95,11 @@ fn compare(recent: &Anatomy, now: &Summary, before: Option<&Summary>) -> Vec<Att
             say(what, true, format!("{count} {words}"));
         }
     }
+    if counts.compress_shed > 0 {
+        let shed = counts.compress_shed;
+        let says = format!("{shed} answers were not compressed, since there was no time or place");
+        say("compression_shed", false, says);
+    }
     let shares: [(&str, &str, Share); 5] = [
         ("failed", "of answers are 5xx", |of| [of.failed, of.requests]),
         ("aborted", "of requests end without their whole answer", |of| {

@@ -132,6 +132,16 @@ impl ApplicationContent {
     }
 }
 
+/// Content that encoders have read and written, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compressed {
+    /// Plain content. Each encoder copies it into its window.
+    pub read: u64,
+    /// Coded content, in memory that it is sealed from.
+    pub written: u64,
+}
+
 /// What one route carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -178,6 +188,8 @@ pub struct Ledger {
     passed_on: PassedOn,
     /// Bytes of response heads.
     pub heads: u64,
+    /// Content that was compressed while it was sent.
+    pub compressed: Compressed,
     /// Bytes received in handshakes. Each is copied once: to rustls's input.
     pub handshake_received: u64,
     /// Bytes sent in handshakes. Each is copied once: to send memory.
@@ -298,6 +310,12 @@ impl Ledger {
         self.taken.copied_for_application += taken.copied_for_application;
     }
 
+    /// Enters what an encoder has done.
+    pub(super) fn compressed(&mut self, read: u64, written: u64) {
+        self.compressed.read += read;
+        self.compressed.written += written;
+    }
+
     /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in self.routes.iter_mut().zip(other.routes) {
@@ -309,6 +327,7 @@ impl Ledger {
         self.of_applications.files += other.of_applications.files;
         self.passed_on.add(other.passed_on);
         self.heads += other.heads;
+        self.compressed(other.compressed.read, other.compressed.written);
         self.handshake_received += other.handshake_received;
         self.handshake_sent += other.handshake_sent;
     }
@@ -341,6 +360,8 @@ impl Ledger {
         take(&mut of.from_place, before.from_place);
         take(&mut of.files, before.files);
         take(&mut since.heads, earlier.heads);
+        take(&mut since.compressed.read, earlier.compressed.read);
+        take(&mut since.compressed.written, earlier.compressed.written);
         take(&mut since.handshake_received, earlier.handshake_received);
         take(&mut since.handshake_sent, earlier.handshake_sent);
         since

@@ -337,6 +337,13 @@ impl Observer {
         }
     }
 
+    /// An encoder has read so many bytes of an answer's content, and written so many.
+    pub(crate) fn compressed(&self, read: u64, written: u64) {
+        if self.enabled {
+            self.noted.borrow_mut().ledger.compressed(read, written);
+        }
+    }
+
     /// So much time went to `work`.
     #[inline]
     pub(super) fn spent(&self, work: Work, nanoseconds: u64) {

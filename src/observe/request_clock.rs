@@ -218,6 +218,19 @@ impl RequestClock {
         }
     }
 
+    /// So many nanoseconds until now went into compressing its answer, as a part of the stages that it
+    /// was in.
+    #[inline]
+    pub(crate) fn compressed(&mut self, nanoseconds: u64) {
+        if nanoseconds == 0 {
+            return;
+        }
+        let Some(request) = &mut self.0 else { return };
+        let Some(connection) = &request.connection else { return };
+        let now = connection.observer.now();
+        request.compressed(nanoseconds, now);
+    }
+
     /// The own times of the application's layers.
     pub(super) fn layer_times(&self) -> LayerTimes {
         self.0.as_ref().map_or_else(LayerTimes::default, |request| request.layers)

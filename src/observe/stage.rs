@@ -170,6 +170,8 @@ stages! {
         "waiting for a server of a pool to take the request and to begin its response";
     UpstreamBody "upstream_body", "upstream body", seldom(Whose::Upstream), Counted, Wait,
         "waiting for more of a response that a server of a pool has begun";
+    Compress "compress", "compress", seldom(Whose::Server), Counted, Compute,
+        "compressing content of the answer while it is sent: the sum of the pieces";
     Window "window", "window", seldom(Whose::Client), Counted, Wait,
         "waiting for the client to open a window of flow control (HTTP/2)";
     Buffer "buffer", "send buffer", seldom(Whose::Server), Counted, Wait,

@@ -310,6 +310,18 @@ impl<'f, F: File> Answer<'f, F> {
         Self::page(Status::Ok, page.into_bytes().into())
     }
 
+    /// The same for clients of which some get it compressed: this one by `coding`, if `coded` is there.
+    #[must_use]
+    pub(crate) fn coded(mut self, coding: Coding, coded: Option<Vec<u8>>) -> Self {
+        self.head.fields.varies = true;
+        if let Some(coded) = coded {
+            self.head.fields.content_length = Some(coded.len() as u64);
+            self.head.fields.coding = coding;
+            self.content = Content::Page(coded.into());
+        }
+        self
+    }
+
     fn page(status: Status, page: Page) -> Self {
         let fields = Fields {
             content_length: Some(page.len() as u64),

@@ -138,6 +138,16 @@ pub(crate) fn choose_or_make(
     (weights.best(made), is_missing.then_some(wanted))
 }
 
+/// Chooses the coding that content is compressed with while it is sent: at equal weights the one that
+/// costs least for what it saves, `zstd` before `br` before `gzip`.
+pub(crate) fn choose_to_stream(accept_encoding: &Lines<'_>, offered: Siblings) -> Coding {
+    if offered.is_empty() || accept_encoding.is_empty() {
+        return Coding::Identity;
+    }
+    let cheapest_first = [Coding::Zstandard, Coding::Brotli, Coding::Gzip];
+    Weights::read(accept_encoding).best_in(cheapest_first, offered)
+}
+
 /// The weights of an `Accept-Encoding` field, in thousandths. Of a coding that is mentioned twice
 /// the last mention counts; a weight that cannot be read is zero.
 #[derive(Default)]
@@ -168,9 +178,14 @@ impl Weights {
 
     /// The coding of the highest weight; of several the first in the order of [`Coding::SIBLINGS`].
     fn best(&self, siblings: Siblings) -> Coding {
+        self.best_in(Coding::SIBLINGS, siblings)
+    }
+
+    /// The coding of the highest weight; of several the first in this order.
+    fn best_in(&self, order: [Coding; 3], siblings: Siblings) -> Coding {
         let mut best = Coding::Identity;
         let mut best_weight = 0;
-        for coding in Coding::SIBLINGS {
+        for coding in order {
             // A coding that is not mentioned is not wanted.
             let weight = self.of(coding).unwrap_or(0);
             if siblings.has(coding) && weight > best_weight {
@@ -210,7 +225,7 @@ fn weight(parameter: &[u8]) -> Option<u16> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Coding, Lines, Siblings, choose, choose_or_make, weight};
+    use super::{Coding, Lines, Siblings, choose, choose_or_make, choose_to_stream, weight};
 
     fn siblings(codings: &[Coding]) -> Siblings {
         codings.iter().fold(Siblings::default(), |all, &coding| all.with(coding))
@@ -284,6 +299,24 @@ mod tests {
             choose_or_make(&Lines::default(), siblings(&[Gzip]), siblings(&[]), siblings(&[Gzip])),
             (Identity, None)
         );
+        let all = siblings(&Coding::SIBLINGS);
+        for (value, offered, expected) in [
+            (&b"gzip, br, zstd"[..], all, Zstandard),
+            (b"gzip, br", all, Brotli),
+            (b"gzip, br, zstd", siblings(&[Gzip, Brotli]), Brotli),
+            (b"gzip;q=1, br;q=0.9, zstd;q=0", all, Gzip),
+            (b"*", all, Zstandard),
+            (b"*, zstd;q=0", all, Brotli),
+            (b"identity", all, Identity),
+            (b"identity;q=1, gzip;q=0.5", all, Identity),
+            (b"deflate", all, Identity),
+            (b"gzip", siblings(&[]), Identity),
+        ] {
+            let mut lines = Lines::default();
+            lines.push(value);
+            assert_eq!(choose_to_stream(&lines, offered), expected, "{}", value.escape_ascii());
+        }
+        assert_eq!(choose_to_stream(&Lines::default(), all), Identity);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::facts::{File, FileFacts, Found};
 use super::interest::{Interest, Single};
 use super::media_type;
 use super::multipart::{Boundaries, Multipart};
-use super::negotiate::{self, Coding};
+use super::negotiate::{self, Coding, Siblings, choose_to_stream};
 use super::path::{self, SitePath};
 use super::range::{self, Selection};
 use super::validator::EntityTag;
@@ -135,6 +135,11 @@ fn selected(asked: &Asked<'_>, facts: &FileFacts) -> (Coding, Option<Coding>) {
 }
 
 impl<'r> Asked<'r> {
+    /// The coding that content is compressed with for this client before or while it is sent, among these.
+    pub(crate) fn coding_to_send(&self, offered: Siblings) -> Coding {
+        choose_to_stream(&self.interest.accept_encoding, offered)
+    }
+
     /// The first step. `OPTIONS` is answered whatever its path, which may be `*`.
     pub fn plan<F: File>(&self) -> Plan<'r, F> {
         let answer = match self.method {

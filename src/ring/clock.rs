@@ -16,6 +16,8 @@ pub(super) struct Clock {
     busy: Cell<u64>,
     /// Nanoseconds of the last system call, if it was not to wait.
     entered: Cell<u64>,
+    /// Nanoseconds of all system calls that were to wait.
+    slept: Cell<u64>,
     /// Nanoseconds in sendfile(2) since this was last asked.
     sendfile: Cell<u64>,
     /// Whether more than one reading a turn is wanted.
@@ -29,6 +31,7 @@ impl Clock {
             turn_began: Cell::new(0),
             busy: Cell::new(0),
             entered: Cell::new(0),
+            slept: Cell::new(0),
             sendfile: Cell::new(0),
             timed: Cell::new(true),
         }
@@ -46,7 +49,9 @@ impl Clock {
     /// The next turn begins; `waited` says whether the system call before it was to wait.
     pub(super) fn turn_begins(&self, now: u64, waited: bool) {
         let ended = self.turn_began.get() + self.busy.get();
-        self.entered.set(if waited { 0 } else { now.saturating_sub(ended) });
+        let entered = now.saturating_sub(ended);
+        self.entered.set(if waited { 0 } else { entered });
+        self.slept.set(self.slept.get() + if waited { entered } else { 0 });
         self.turn_began.set(now);
     }
 }
@@ -87,6 +92,11 @@ impl Ring {
     /// anything; else 0.
     pub(crate) fn entered(&self) -> u64 {
         self.clock.entered.get()
+    }
+
+    /// Nanoseconds since the start in system calls that were to wait.
+    pub(crate) fn slept(&self) -> u64 {
+        self.clock.slept.get()
     }
 
     /// Takes note of a sendfile(2) that began at `began`, and says when it ended.

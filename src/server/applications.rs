@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::{Builder, Prepared, StartError, start};
 use crate::{
-    config::{Action, Config, ConfigError, Route, RoutePath, ServiceId},
+    config::{Action, Compression, Config, ConfigError, Route, RoutePath, ServiceId},
     service::{Applications, Body, WorkerInfo, native::Handler},
 };
 
@@ -93,6 +93,18 @@ impl Builder {
         self
     }
 
+    /// Compresses what the service at this path answers, while it is sent, for clients that accept one of
+    /// these codings. Default: nothing of a service is compressed. If an answer holds a secret beside
+    /// something that the request says, its length shows the secret to those who can send requests in the
+    /// client's name (BREACH): compress services whose answers hold none.
+    ///
+    /// A start fails if no service has that path.
+    #[must_use]
+    pub fn compress_at(mut self, path: &str, codings: Compression) -> Self {
+        self.compressed.push((path.to_owned(), codings));
+        self
+    }
+
     /// Gives a service so long for the head of an answer; beyond, its future is dropped and the client
     /// gets 503. Default: as long as it takes.
     #[must_use]
@@ -113,6 +125,7 @@ impl Builder {
     /// As [`Builder::prepare`], with a route for each service.
     pub(super) fn prepare_with_applications(mut self) -> Result<Prepared, StartError> {
         add_routes(&mut self.config, &self.applications).map_err(StartError::Config)?;
+        compress(&mut self.config, &self.compressed).map_err(StartError::Config)?;
         let mut prepared = start::prepare(self.config)?;
         prepared.applications = self.applications;
         Ok(prepared)
@@ -140,6 +153,26 @@ fn add_routes(config: &mut Config, applications: &Applications) -> Result<(), Co
     Ok(())
 }
 
+/// Has the services at these paths compressed, on every site.
+fn compress(config: &mut Config, paths: &[(String, Compression)]) -> Result<(), ConfigError> {
+    for (path, codings) in paths {
+        let of: RoutePath = path.parse().map_err(|error| ConfigError::route_path(path, error))?;
+        let routes = config.sites.iter_mut().flat_map(|site| &mut site.routes);
+        let is_service = |route: &&mut Route| {
+            route.path == of && !route.exact && matches!(route.action, Action::Service(_))
+        };
+        let mut found = false;
+        for route in routes.filter(is_service) {
+            (route.compress, found) = (Some(*codings), true);
+        }
+        if !found {
+            let problem = format_args!("no service is at {path}");
+            return Err(ConfigError::new("compress", problem, "give the path of one"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +196,10 @@ mod tests {
             ],
             "nothing is left of the folder"
         );
+        compress(&mut config, &[("/api".to_owned(), Compression::ALL)]).unwrap();
+        let compressed = config.sites[0].routes.iter().map(|route| route.compress);
+        assert_eq!(compressed.collect::<Vec<_>>(), [Some(Compression::ALL), None]);
+        compress(&mut config, &[("/other".to_owned(), Compression::ALL)]).unwrap_err();
         let refused = crate::Server::builder().service_at("api", app()).prepare();
         assert!(matches!(refused, Err(StartError::Config(_))));
     }

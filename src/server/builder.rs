@@ -18,6 +18,9 @@ pub struct Builder {
     default_listeners: bool,
     #[cfg(feature = "service")]
     pub(super) applications: crate::service::Applications,
+    /// Paths of services whose answers are compressed.
+    #[cfg(feature = "service")]
+    pub(super) compressed: Vec<(String, crate::config::Compression)>,
 }
 
 impl From<Config> for Builder {
@@ -27,6 +30,8 @@ impl From<Config> for Builder {
             default_listeners: false,
             #[cfg(feature = "service")]
             applications: crate::service::Applications::default(),
+            #[cfg(feature = "service")]
+            compressed: Vec::new(),
         }
     }
 }

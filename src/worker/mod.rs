@@ -291,6 +291,7 @@ impl Worker {
             return Ok(ControlFlow::Break(()));
         }
         self.ring.turn()?;
+        self.context.encoders.turn(self.ring.turn_began(), self.ring.slept());
         self.context.observer.turn(Turn {
             next: self.ring.turn_began(),
             busy: self.ring.busy(),

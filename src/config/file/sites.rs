@@ -69,12 +69,19 @@ pub(super) fn files() -> Vec<Key<FilesOptions>> {
     ]
 }
 
-/// What `compress` means at a route of files, and as an option.
+/// What `compress` means as an option.
 const COMPRESS: &str = "Compress files for clients that accept it: once, at their second request, apart \
                         from the workers. A precompressed file beside a file comes first";
 
+/// What it means at a route.
+const COMPRESS_ROUTE: &str = "Compress answers for clients that accept it: files once, at their second \
+                              request, apart from the workers, all others while they are sent. Routes \
+                              with proxy do not take it from their site, since answers with secrets \
+                              should not be compressed";
+
 /// What it means at a site.
-const COMPRESS_SITE: &str = "The same for all routes of files that do not say it themselves";
+const COMPRESS_SITE: &str = "The same for all routes of files and fixed answers that do not say it \
+                             themselves";
 
 /// Compression, as the option has it.
 pub(super) fn compress() -> Vec<Key<Compression>> {
@@ -208,7 +215,7 @@ fn route() -> Vec<Key<RouteDraft>> {
     ));
     keys.extend(within(files(), |draft: &mut RouteDraft| &mut draft.files));
     keys.extend(within(
-        compress_as(Some("compress"), "that of the site", COMPRESS),
+        compress_as(Some("compress"), "that of the site", COMPRESS_ROUTE),
         |draft: &mut RouteDraft| draft.compress.get_or_insert(Compression::NONE),
     ));
     keys

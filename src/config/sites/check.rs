@@ -90,8 +90,9 @@ impl Config {
                 let serves_files = route.action.files().is_some();
                 checks.note_of(&place, caching::check(&route.caching, serves_files));
                 checks.note_of(&place, self.check_action(&route.action, &mut folders));
-                if !serves_files && route.compress.is_some_and(|codings| !codings.is_none()) {
-                    let problem = "only files are compressed";
+                let compresses = route.compress.is_some_and(|codings| !codings.is_none());
+                if compresses && !route.is_compressible() {
+                    let problem = "redirects and readiness are not compressed";
                     let error = ConfigError::new("compress", problem, "leave it out");
                     checks.note_of(&place, Err(error));
                 }

@@ -43,8 +43,8 @@ pub struct Site {
     pub headers: FieldRules,
     /// The content of errors, by status (400 to 599). Default: none, and Ringway's own pages.
     pub errors: BTreeMap<u16, ErrorContent>,
-    /// Content codings that files of routes are compressed with that do not say it themselves. Default:
-    /// none.
+    /// Content codings that answers of routes of files and fixed answers are compressed with that do not
+    /// say it themselves. Default: none.
     pub compress: Option<Compression>,
     /// The routes, 1 to 1,000; the longest path that fits a request is taken, in whatever order they
     /// stand. A path that fits none is answered with 404.
@@ -117,10 +117,29 @@ impl Config {
         contents
     }
 
-    /// Whether any route compresses.
-    pub(crate) fn compresses(&self) -> bool {
+    /// Whether any route compresses files.
+    pub(crate) fn compresses_files(&self) -> bool {
+        let files = |site: &Site, route: &Route| {
+            route.action.files().is_some() && !route.compression(site).is_none()
+        };
+        self.any_route(files)
+    }
+
+    /// Whether any route has answers that workers compress.
+    pub(crate) fn compresses_answers(&self) -> bool {
+        self.any_route(|site, route| route.compresses_answers(site))
+    }
+
+    /// Bytes of the coded forms that a worker keeps of fixed answers.
+    pub(crate) fn coded_forms(&self) -> usize {
         let sites = self.sites_in_force();
-        sites.iter().any(|site| site.routes.iter().any(|route| !route.compression(site).is_none()))
+        let of_site = |site: &Site| site.routes.iter().map(|route| route.coded_forms(site)).sum();
+        sites.iter().map(of_site).fold(0, usize::saturating_add)
+    }
+
+    fn any_route(&self, is: impl Fn(&Site, &Route) -> bool) -> bool {
+        let sites = self.sites_in_force();
+        sites.iter().any(|site| site.routes.iter().any(|route| is(site, route)))
     }
 
     /// Whether any route lists folders.

@@ -32,8 +32,9 @@ pub struct Route {
     /// What files have in `Cache-Control`, at most 64 rules. Where none fits, the line among `headers`
     /// holds. Default: none.
     pub caching: Vec<CacheRule>,
-    /// Content codings that files are compressed with, of a route of files alone. Default: those of the
-    /// site.
+    /// Content codings that its answers are compressed with. Default: those of the site for files and
+    /// fixed answers, none for pools and services, whose answers may hold secrets beside what a client has
+    /// sent (BREACH). Redirects and readiness have none.
     pub compress: Option<Compression>,
     /// Changes to the field lines of responses, after those of the site.
     pub headers: FieldRules,
@@ -57,17 +58,39 @@ impl Route {
 }
 
 impl Route {
-    /// The content codings that its files are compressed with, as a route of this site.
+    /// The content codings that its answers are compressed with, as a route of this site.
     pub(crate) fn compression(&self, site: &Site) -> Compression {
-        if self.action.files().is_none() {
-            return Compression::NONE;
-        }
+        let default = match self.action {
+            Action::Files(_) | Action::Fixed(_) => site.compress.unwrap_or(Compression::NONE),
+            // The length of a compressed answer shows what of it repeats: an attacker who has a client
+            // send guesses learns a secret that stands beside them. The operator knows whether one does.
+            Action::Proxy { .. } | Action::Service(_) => Compression::NONE,
+            Action::Redirect(_) | Action::Ready => return Compression::NONE,
+        };
         let rules = site.headers.then(&self.headers);
         let lines = rules.lines().chain(self.caching.iter().map(|rule| &rule.line));
         if lines.into_iter().any(forbids_transforming) {
             return Compression::NONE;
         }
-        self.compress.or(site.compress).unwrap_or(Compression::NONE)
+        self.compress.unwrap_or(default)
+    }
+
+    /// Whether its answers have content that can be compressed.
+    pub(super) fn is_compressible(&self) -> bool {
+        !matches!(self.action, Action::Redirect(_) | Action::Ready)
+    }
+
+    /// Whether its answers are compressed by the workers: all but files.
+    pub(crate) fn compresses_answers(&self, site: &Site) -> bool {
+        let is_page = self.action.files().is_none_or(|files| files.listing);
+        is_page && !self.compression(site).is_none()
+    }
+
+    /// Bytes of the coded forms that a worker keeps of a fixed answer.
+    pub(crate) fn coded_forms(&self, site: &Site) -> usize {
+        let Action::Fixed(Fixed { text: Some(text), .. }) = &self.action else { return 0 };
+        let Compression { zstd, brotli, gzip } = self.compression(site);
+        text.len() * [zstd, brotli, gzip].into_iter().filter(|coding| *coding).count()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{
-    KeptAsked, Lookups, Reply,
+    KeptAsked, Lookups, Reply, coded_page,
     lookups::{Want, What},
     streamed::Responder,
 };
@@ -19,6 +19,7 @@ use crate::{
     parse::Method,
     process::{
         answer::Answer,
+        media_type::is_compressible,
         path::check_sound,
         redirect::{Places, location},
         site::{Asked, Decision, Fallback, Plan, Via},
@@ -84,7 +85,17 @@ pub(in crate::conn) fn decide<'l>(
         Act::Redirect(redirect) => redirected(asked, redirect, served.depth),
         Act::Ready if context.is_leaving() => Answer::error(Status::ServiceUnavailable),
         Act::Ready => Answer::fixed(Status::Ok, "text/plain; charset=utf-8", b"ready\n".to_vec()),
-        Act::Fixed(fixed, status) => fixed_answer(fixed, *status),
+        Act::Fixed(fixed, status, forms) => {
+            let answer = fixed_answer(fixed, *status);
+            match fixed.text.as_deref().filter(|text| coded_page::varies(served, text.len())) {
+                Some(text) if is_compressible(fixed.media_type.as_bytes()) => {
+                    let coding = asked.coding_to_send(served.codings);
+                    let coded = coded_page::kept(context, coding, text.as_bytes(), forms);
+                    answer.coded(coding, coded.map(<[u8]>::to_vec))
+                }
+                _ => answer,
+            }
+        }
         Act::Proxy(_) | Act::Service(_) | Act::Missing(_) => {
             return Ok(Decided::Streamed(Rc::clone(served)));
         }
@@ -124,7 +135,10 @@ fn decide_file<'l>(
         Decision::List => match lookups.listing.take() {
             Some(mut listed) => {
                 // `listed` counts the page until the reply does.
-                let answer = Answer::listing(std::mem::take(&mut listed.page));
+                let mut answer = Answer::listing(std::mem::take(&mut listed.page));
+                if listed.varies {
+                    answer = answer.coded(listed.coding, listed.coded.take());
+                }
                 return Reply::new(context, served, answer.to(asked.method)).map(Decided::Ready);
             }
             None => return wants(What::Listing),
@@ -265,6 +279,7 @@ pub(in crate::conn) async fn find_out<'l>(
             let answer = Answer::error(Status::ServiceUnavailable);
             return Reply::new(context, served, answer.to(asked.method));
         }
+        lookups.encode_listing(context, &asked, served).await;
         match decide(context, &asked, lookups)? {
             Decided::Ready(reply) => return Ok(reply),
             Decided::Wants(next) => want = next,

@@ -6,6 +6,7 @@ use std::{
     rc::Rc,
 };
 
+use super::coded_page;
 use crate::{
     config::Demand,
     conn::{
@@ -17,6 +18,7 @@ use crate::{
     observe::defect,
     process::{
         listing::After,
+        negotiate::Coding,
         path::SitePath,
         site::{Asked, Fallback, NOT_FOUND_PAGE},
     },
@@ -103,6 +105,25 @@ impl Lookups {
             What::Listing => self.list(asked, want, store).await?,
         }
         Ok(())
+    }
+
+    /// Compresses the listing that was looked up, if the route and the client say so.
+    pub(super) async fn encode_listing(
+        &self,
+        context: &Context,
+        asked: &Asked<'_>,
+        served: &Served,
+    ) {
+        let Some(mut listed) = self.listing.take() else { return };
+        listed.varies = coded_page::varies(served, listed.page.len());
+        if listed.varies {
+            listed.coding = asked.coding_to_send(served.codings);
+            if listed.coding != Coding::Identity {
+                let page = listed.page.as_bytes();
+                listed.coded = coded_page::encode(context, listed.coding, page).await;
+            }
+        }
+        self.listing.set(Some(listed));
     }
 
     async fn list(

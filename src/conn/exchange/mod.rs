@@ -8,6 +8,8 @@
 mod application;
 mod asked;
 mod begin;
+mod coded_page;
+mod compressed;
 mod decide;
 #[cfg(feature = "service")]
 mod found;
@@ -19,6 +21,7 @@ mod lookups;
 #[cfg(feature = "service")]
 mod native;
 mod proxied;
+mod recoded;
 mod reply;
 mod streamed;
 mod verified;
@@ -36,11 +39,16 @@ pub(super) use streamed::{
 use std::rc::Rc;
 
 use super::{guard::Verification, sites::Served};
-use crate::{parse::Method, respond::Status};
+use crate::{
+    parse::{Method, Version},
+    process::negotiate::Siblings,
+    respond::Status,
+};
+use compressed::Compressed;
 use verified::Verified;
 
 /// What answers a request under a route, now that its responder has begun: the responder behind a check
-/// of credentials, if they are to be checked.
+/// of credentials, if they are to be checked. Its answer is compressed where the route says so.
 ///
 /// # Errors
 /// What the client gets instead of a responder that could not begin.
@@ -51,6 +59,7 @@ pub(super) fn behind(
     begun: Result<Box<dyn Responder>, Status>,
 ) -> Result<Box<dyn Responder>, Box<Reply<'static>>> {
     let Coming { context, asked, .. } = coming;
+    let begun = begun.map(|responder| compressing(coming, served, responder));
     match (begun, verification) {
         (Ok(responder), None) => Ok(responder),
         (Ok(responder), Some(verification)) => {
@@ -61,4 +70,23 @@ pub(super) fn behind(
             Err(Box::new(if asked.method == Method::Head { reply.head_only() } else { reply }))
         }
     }
+}
+
+/// The responder with its answers compressed, where the route says so and the request has content to come.
+fn compressing(
+    coming: Coming<'_>,
+    served: &Served,
+    responder: Box<dyn Responder>,
+) -> Box<dyn Responder> {
+    let Coming { context, asked, incoming, .. } = coming;
+    let codings = served.codings;
+    // Behind CONNECT there is a tunnel.
+    if codings.is_empty() || incoming.method == b"CONNECT" {
+        return responder;
+    }
+    // Without chunks, a client of HTTP/1.0 could not distinguish a coded content that breaks off.
+    let offered =
+        if incoming.version == Some(Version::Http10) { Siblings::default() } else { codings };
+    let coding = asked.coding_to_send(offered);
+    Box::new(Compressed::new(context, coding, asked.method == Method::Head, responder))
 }

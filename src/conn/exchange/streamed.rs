@@ -92,6 +92,8 @@ pub(in crate::conn) struct Report {
     pub(in crate::conn) endpoint: Endpoint,
     /// The own times of an application's layers until now.
     pub(in crate::conn) layers: LayerTimes,
+    /// Nanoseconds of the polls until now that went into compressing content.
+    pub(in crate::conn) compressing: u64,
     /// What the access log says of a request that is passed on.
     pub(in crate::conn) passed: Passed,
     /// Why there is no answer, for the client, in a word of RFC 9209 section 2.3.
@@ -111,6 +113,7 @@ impl Report {
         waits: None,
         endpoint: Endpoint::UNNAMED,
         layers: LayerTimes::NONE,
+        compressing: 0,
         passed: Passed::NOWHERE,
         proxy_error: None,
         limits_silence: false,
@@ -121,6 +124,7 @@ impl Report {
     pub(in crate::conn) fn record(&self, clock: &mut RequestClock) {
         clock.of(self.endpoint);
         clock.layers(&self.layers);
+        clock.compressed(self.compressing);
         clock.passed(self.passed);
     }
 }

@@ -318,8 +318,10 @@ impl Exchange<'_> {
                     enter(clock, &mut stage, responder.report().works);
                     let polled = responder.poll_chunk(cx, intake);
                     polls += 1;
+                    let report = responder.report();
+                    clock.compressed(report.compressing);
                     if polled.is_pending() && polls > 1 {
-                        enter(clock, &mut stage, responder.report().waits);
+                        enter(clock, &mut stage, report.waits);
                     }
                     polled.map(Next::Chunk)
                 })

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Act, ErrorPage, Rates, Served, SitePlan, Terms};
+use super::{Act, CodedForms, ErrorPage, Rates, Served, SitePlan, Terms};
 use crate::{
     config::{Action, Demand, ErrorContent, FieldRules, FilesOptions, Site},
     conn::guard::{Guard, Keeper},
@@ -109,7 +109,7 @@ impl Generation {
                 },
                 Action::Redirect(redirect) => Act::Redirect(redirect.clone()),
                 Action::Fixed(fixed) => match Status::from_code(fixed.status) {
-                    Some(status) => Act::Fixed(fixed.clone(), status),
+                    Some(status) => Act::Fixed(fixed.clone(), status, CodedForms::default()),
                     // The check lets no such status through.
                     None => Act::Nothing(Status::InternalServerError),
                 },
@@ -128,7 +128,7 @@ impl Generation {
             self.streams |= !guard.is_open();
             let errors = self.errors(&site.errors, &route.errors);
             let served = Served::new(route, act, guard, &rules, &self.terms);
-            self.routes.push(Rc::new(served.with_errors(errors)));
+            self.routes.push(Rc::new(served.with_errors(errors).compressed_by(codings)));
         }
         let bare = Served::nothing(Status::NotFound, &site.headers, &self.terms);
         let errors = self.errors(&site.errors, &BTreeMap::new());

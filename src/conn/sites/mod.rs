@@ -15,5 +15,5 @@ pub use choice::hold;
 pub(crate) use generation::Generation;
 pub(super) use plan::ErrorPage;
 pub(crate) use plan::{Rates, SitePlan};
-pub(super) use served::{Act, Served};
+pub(super) use served::{Act, CodedForms, Served};
 pub(crate) use terms::Terms;

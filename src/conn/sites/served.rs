@@ -1,13 +1,17 @@
 //! What a request takes: a route with what it needs on this worker.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
 use super::{ErrorPage, Terms};
 use crate::{
     config::{FieldLine, FieldRules, Fixed, Redirect, Route, ServiceId},
     conn::guard::Guard,
     files::FileStore,
-    process::{caching::Caching, site::Site},
+    process::{
+        caching::Caching,
+        negotiate::{Coding, Siblings},
+        site::Site,
+    },
     respond::Status,
     upstream::Pool,
 };
@@ -24,8 +28,8 @@ pub(in crate::conn) enum Act {
     },
     /// The client is sent elsewhere.
     Redirect(Redirect),
-    /// Always the same answer, with this status.
-    Fixed(Fixed, Status),
+    /// Always the same answer, with this status, and its content as it was compressed.
+    Fixed(Fixed, Status, CodedForms),
     /// Whether the server wants requests.
     Ready,
     /// A server of this pool answers.
@@ -37,6 +41,18 @@ pub(in crate::conn) enum Act {
     Missing(&'static str),
     /// There is no route: an error with this status.
     Nothing(Status),
+}
+
+/// Coded forms of a content that never changes, each made when it is asked for first.
+#[derive(Debug, Default)]
+pub(in crate::conn) struct CodedForms([OnceCell<Box<[u8]>>; Coding::SIBLINGS.len()]);
+
+impl CodedForms {
+    /// Where the form in this coding stands. None: the plain content is no such form.
+    pub(in crate::conn) fn of(&self, coding: Coding) -> Option<&OnceCell<Box<[u8]>>> {
+        let place = Coding::SIBLINGS.iter().position(|sibling| *sibling == coding)?;
+        self.0.get(place)
+    }
 }
 
 impl Act {
@@ -55,6 +71,8 @@ pub(in crate::conn) struct Served {
     pub(in crate::conn) guard: Guard,
     /// How files are presented, and the operator's fields.
     pub(in crate::conn) site: Site,
+    /// Codings that its answers are compressed with while they are sent.
+    pub(in crate::conn) codings: Siblings,
     /// Segments of the route's path.
     pub(in crate::conn) depth: usize,
     /// Bytes of the route's path at the front of a resolved one.
@@ -74,6 +92,7 @@ impl Served {
             act: Act::Nothing(status),
             guard: Guard::default(),
             site: presented(rules),
+            codings: Siblings::default(),
             depth: 0,
             prefix: 0,
             own_fields_len: rules.lines().map(FieldLine::wire_bytes).sum(),
@@ -85,6 +104,12 @@ impl Served {
     /// The same with pages of errors.
     pub(super) fn with_errors(mut self, errors: Vec<(u16, Arc<ErrorPage>)>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// The same with answers that are compressed by these codings.
+    pub(super) fn compressed_by(mut self, codings: Siblings) -> Self {
+        self.codings = codings;
         self
     }
 
@@ -116,6 +141,7 @@ impl Served {
             act,
             guard,
             site,
+            codings: Siblings::default(),
             depth: segments.len(),
             prefix: letters + segments.len().saturating_sub(1),
             own_fields_len,

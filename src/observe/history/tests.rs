@@ -58,7 +58,7 @@ fn slow(total: u64) -> Slow {
     finished.parts[Stage::Process.part().unwrap()] = total;
     Slow {
         finished,
-        head: [0; 112],
+        head: [0; crate::observe::request::HEAD_KEPT],
         head_len: 0,
         trace: None,
         connections: 0,

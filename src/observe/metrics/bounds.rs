@@ -93,6 +93,7 @@ pub(super) fn of(stage: Stage) -> &'static [u64] {
         | Stage::Connect
         | Stage::Upstream
         | Stage::UpstreamBody
+        | Stage::Compress
         | Stage::Window
         | Stage::Buffer
         | Stage::FirstWrite

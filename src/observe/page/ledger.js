@@ -27,6 +27,16 @@ function drawLedger(now, seconds) {
   const path = [all, ...paths].find((path) => path.name === chosenPath) || all;
   drawFlow(path, seconds);
   drawFlowTable(path);
+  sayCompressed(now);
+}
+
+/** What encoders did with answers while these were sent, and what they left. */
+function sayCompressed(now) {
+  const { read_bytes: read, written_bytes: written } = now.ledger.compression;
+  const shed = now.totals.compression_shed;
+  byId("compressed").hidden = read === 0 && shed === 0;
+  say(byId("compressed"), `Compressed while sent: ${bytes(read)} to ${bytes(written)}, each byte copied once more, into an encoder’s window.` +
+    (shed > 0 ? ` ${number(shed)} answers went as they are, since there was no time or place to compress them.` : ""));
 }
 
 function ledgerPaths(ledger) {

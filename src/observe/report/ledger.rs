@@ -57,6 +57,11 @@ pub(super) fn value(ledger: &Ledger, whole_records: bool) -> Value {
                 "file_bytes": ledger.of_applications.files,
             },
         },
+        "compression": {
+            "read_bytes": ledger.compressed.read,
+            "written_bytes": ledger.compressed.written,
+            "copied_bytes": ledger.compressed.read,
+        },
         "heads_bytes": ledger.heads,
         "handshake": {
             "received_bytes": received,

@@ -94,6 +94,7 @@ fn method_and_path(head: &[u8]) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::method_and_path;
+    use crate::observe::request::HEAD_KEPT;
 
     #[test]
     fn a_long_path_is_cut_and_says_so() {
@@ -102,7 +103,7 @@ mod tests {
         assert_eq!(path("GET /a HTTP"), "/a");
         assert_eq!(path("GET /aaaa"), "/aaaa…");
         let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(200));
-        assert_eq!(path(&long[..112]), format!("/{}…", "x".repeat(95)));
+        assert_eq!(path(&long[..HEAD_KEPT]), format!("/{}…", "x".repeat(95)));
         assert_eq!(method_and_path(b""), (String::new(), "…".to_owned()));
     }
 }

@@ -258,16 +258,34 @@ fn a_site_and_its_routes_say_what_is_compressed() {
             );
         }
     }
-    let wrong = "[[site]]\n[[site.route]]\nrespond = 'x'\ncompress = true\n";
-    crate::configured::write(server.folder.path(), wrong);
-    let check = Command::new(crate::server::PROGRAM)
-        .arg("check")
-        .arg(server.folder.path().join("ringway.toml"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into_owned();
-    assert!(check.status.code() == Some(2) && said.contains("only files are compressed"), "{said}");
     assert!(server.start_block.contains("compression"), "{}", server.start_block);
+}
+
+/// More than the thread has place for: 4 MiB each, of which it holds 32 MiB. Nobody waits, and the server
+/// says so. A HEAD is as much of a wish as a GET.
+#[test]
+fn what_the_thread_has_no_place_for_goes_as_it_is_and_is_counted() {
+    let site = Site::new();
+    let content = page("a long file", 130_000);
+    let content = &content[..4 << 20];
+    for number in 0..24 {
+        site.file(&format!("{number}.txt"), content);
+    }
+    let admin = crate::port::to_listen_at();
+    let server = Server::start(site, &["--compress", "--admin", &format!("127.0.0.1:{admin}")]);
+    let mut client = server.connect();
+    for _ in 0..2 {
+        for number in 0..24 {
+            let fields = "Accept-Encoding: br\r\n";
+            let head = client.request("HEAD", &format!("/{number}.txt"), fields);
+            assert_eq!(head.status, 200);
+        }
+    }
+    assert!(crate::guard::metric(admin, "ringway_compression_shed_total") > 0);
+    let log = server.log();
+    assert!(log.contains("a file is not compressed"), "{log}");
+    let plain = get(&mut client, "/23.txt", "br");
+    assert_eq!((plain.field("Content-Encoding"), &plain.body[..]), (None, content));
 }
 
 #[test]

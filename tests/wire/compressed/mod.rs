@@ -1,7 +1,11 @@
 //! Answers that are compressed while they are served. What comes is decoded by libraries that share no
 //! code with the server's framing, by curl, and by Python's zlib.
 
+mod clients;
 mod files;
+mod load;
+mod pages;
+mod streamed;
 
 use std::{
     io::Read,
@@ -12,6 +16,7 @@ use std::{
 
 use crate::{
     client::Client,
+    proxy,
     response::Response,
     server::{PATIENCE, Server},
 };
@@ -52,7 +57,14 @@ fn until_coded(client: &mut Client, path: &str, accept: &str) -> Response {
 }
 
 fn get(client: &mut Client, path: &str, accept: &str) -> Response {
-    client.request("GET", path, &format!("Accept-Encoding: {accept}\r\n"))
+    request(client, "GET", path, &format!("Accept-Encoding: {accept}\r\n"))
+}
+
+/// The answer to a request, however its content is framed.
+fn request(client: &mut Client, method: &str, path: &str, fields: &str) -> Response {
+    let proxy::Answer { mut head, body } = proxy::ask(client, method, path, fields, b"");
+    head.body = body;
+    head
 }
 
 /// A page of so many lines, which says what it is.

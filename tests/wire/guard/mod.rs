@@ -33,7 +33,7 @@ fn plain_port(server: &Configured) -> u16 {
 }
 
 /// Sends bytes and reads until the server closes.
-fn exchange(port: u16, bytes: &[u8]) -> String {
+pub(crate) fn exchange(port: u16, bytes: &[u8]) -> String {
     let mut socket = connect(port).unwrap();
     // A server that refuses may have closed before all is sent.
     let _ = socket.write_all(bytes);

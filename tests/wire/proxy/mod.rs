@@ -35,9 +35,9 @@ fn of_file(upstream: &Upstream, pool: &str, route: &str) -> Configured {
 }
 
 /// An answer as it came, and how its content ended.
-struct Answer {
-    head: Response,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) head: Response,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Takes the answer to a request with this method.
@@ -65,7 +65,13 @@ fn answer(client: &mut Client, method: &str) -> io::Result<Answer> {
 }
 
 /// Sends a request and takes the answer.
-fn ask(client: &mut Client, method: &str, path: &str, fields: &str, content: &[u8]) -> Answer {
+pub(crate) fn ask(
+    client: &mut Client,
+    method: &str,
+    path: &str,
+    fields: &str,
+    content: &[u8],
+) -> Answer {
     let mut request =
         format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}").into_bytes();
     if !content.is_empty() {
