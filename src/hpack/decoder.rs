@@ -60,6 +60,14 @@ impl Decoder {
     /// Bytes that `scratch` must have: an entry that fits the table is never oversized.
     pub const MIN_SCRATCH: usize = TABLE_BYTES;
 
+    /// Gives memory back that the table's entries do not take; the next insertion takes it again.
+    ///
+    /// # Errors
+    /// [`HpackError::Defect`]: the connection must end.
+    pub(crate) fn shrink(&mut self) -> Result<(), HpackError> {
+        self.table.shrink()
+    }
+
     /// Decodes a complete block. Huffman text is decoded to `scratch`, of at least
     /// [`Self::MIN_SCRATCH`] bytes; what it holds afterwards means nothing.
     ///

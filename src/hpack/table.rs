@@ -4,6 +4,7 @@
 //! end, growing towards it. RFC 7541 charges 32 bytes for each entry and a descriptor takes eight,
 //! so whatever the table may hold fits; what is free is in one piece after the live entries were
 //! moved to the edges, which each insertion pays for with a part of the 24 bytes that it spares.
+//! [`Table::shrink`] leaves the memory that the entries take; the next insertion takes all of it again.
 
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ const DESCRIPTOR: usize = 8;
 /// The table. Without an entry it has no memory.
 #[derive(Debug)]
 pub(super) struct Table {
-    memory: Option<Box<[u8; TABLE_BYTES]>>,
+    memory: Box<[u8]>,
     /// Where the text of the oldest entry begins.
     start: usize,
     /// Where the text of the newest entry ends.
@@ -94,15 +95,16 @@ impl Descriptor {
     }
 }
 
-/// Where the descriptor at a place lies.
-fn descriptor(place: usize) -> Range<usize> {
-    let end = TABLE_BYTES - DESCRIPTOR * place;
+/// Where the descriptor at a place lies, in so many bytes of memory.
+fn descriptor(memory: usize, place: usize) -> Range<usize> {
+    let end = memory - DESCRIPTOR * place;
     end - DESCRIPTOR..end
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { memory: None, start: 0, end: 0, first: 0, count: 0, size: 0, max: TABLE_BYTES }
+        let memory = Box::default();
+        Self { memory, start: 0, end: 0, first: 0, count: 0, size: 0, max: TABLE_BYTES }
     }
 }
 
@@ -110,8 +112,7 @@ impl Table {
     /// The entry at an index, 0 for the newest.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Entry<'_>> {
-        let memory = self.memory.as_deref()?;
-        let found = self.descriptor(index)?;
+        let (memory, found) = (&self.memory, self.descriptor(index)?);
         Some(Entry {
             token: FieldName::from_number(found.token),
             name: memory.get(found.name())?,
@@ -122,7 +123,7 @@ impl Table {
 
     fn descriptor(&self, index: usize) -> Option<Descriptor> {
         let place = self.first + self.count.checked_sub(index + 1)?;
-        let bytes = self.memory.as_deref()?.get(descriptor(place))?;
+        let bytes = self.memory.get(descriptor(self.memory.len(), place))?;
         Some(Descriptor::read(*bytes.first_chunk()?))
     }
 
@@ -154,6 +155,9 @@ impl Table {
         token: FieldName,
         checked: bool,
     ) -> Result<(), HpackError> {
+        if self.count > 0 && self.memory.len() < TABLE_BYTES {
+            self.move_to(TABLE_BYTES)?;
+        }
         let source = match name {
             NewName::Text(text) => 0..text.len(),
             NewName::Entry(index) => self.descriptor(index).ok_or(HpackError::Defect)?.name(),
@@ -198,8 +202,37 @@ impl Table {
         self.append(name, value, token, checked)
     }
 
-    fn memory(&mut self) -> &mut [u8; TABLE_BYTES] {
-        self.memory.get_or_insert_with(|| Box::new([0; TABLE_BYTES]))
+    /// All of the memory. Where there are entries, it is there.
+    fn memory(&mut self) -> &mut [u8] {
+        if self.memory.len() < TABLE_BYTES {
+            self.memory = vec![0; TABLE_BYTES].into();
+        }
+        &mut self.memory
+    }
+
+    /// Gives memory back that the entries do not take.
+    ///
+    /// # Errors
+    /// [`HpackError::Defect`] if an entry does not lie where its descriptor says.
+    pub(super) fn shrink(&mut self) -> Result<(), HpackError> {
+        let bytes = self.end - self.start + DESCRIPTOR * self.count;
+        if bytes < self.memory.len() { self.move_to(bytes) } else { Ok(()) }
+    }
+
+    /// Moves all entries to memory of so many bytes, which they must fit.
+    fn move_to(&mut self, bytes: usize) -> Result<(), HpackError> {
+        self.compact()?;
+        let mut memory: Box<[u8]> = vec![0; bytes].into();
+        let descriptors = DESCRIPTOR * self.count;
+        let text = self.memory.get(..self.end);
+        let room = memory.get_mut(..self.end);
+        room.ok_or(HpackError::Defect)?.copy_from_slice(text.ok_or(HpackError::Defect)?);
+        let (from, to) =
+            (self.memory.len().checked_sub(descriptors), bytes.checked_sub(descriptors));
+        let (from, to) = (from.ok_or(HpackError::Defect)?, to.ok_or(HpackError::Defect)?);
+        memory[to..].copy_from_slice(&self.memory[from..]);
+        self.memory = memory;
+        Ok(())
     }
 
     fn append(
@@ -234,7 +267,7 @@ impl Table {
         let memory = self.memory();
         let room = memory.get_mut(at + name..at + name + value.len());
         room.ok_or(HpackError::Defect)?.copy_from_slice(value);
-        let room = memory.get_mut(descriptor(place));
+        let room = memory.get_mut(descriptor(TABLE_BYTES, place));
         room.ok_or(HpackError::Defect)?.copy_from_slice(&written.bytes());
         self.end += name + value.len();
         self.count += 1;
@@ -262,7 +295,9 @@ impl Table {
     /// Moves all entries to the edges of the memory.
     fn compact(&mut self) -> Result<(), HpackError> {
         let (start, end, first, count) = (self.start, self.end, self.first, self.count);
-        let memory = self.memory();
+        let memory = &mut self.memory;
+        let length = memory.len();
+        let descriptor = |place| descriptor(length, place);
         memory.copy_within(start..end, 0);
         if count > 0 {
             let from = descriptor(first + count - 1).start..descriptor(first).end;
@@ -290,14 +325,34 @@ mod tests {
     #[test]
     fn an_empty_table_has_no_memory() {
         let mut table = Table::default();
-        assert!(table.get(0).is_none() && table.memory.is_none());
+        assert!(table.get(0).is_none() && table.memory.is_empty());
         table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 65], FieldName::Other, true).unwrap();
-        assert!(table.get(0).is_none(), "4,097 bytes do not fit");
+        assert!(table.get(0).is_none() && table.memory.is_empty(), "4,097 bytes do not fit");
         table.insert(NewName::Text(&[b'x'; 4000]), &[b'y'; 64], FieldName::Other, true).unwrap();
         assert_eq!(table.get(0).unwrap().value, [b'y'; 64]);
-        assert_eq!(size_of_val(&**table.memory.as_ref().unwrap()), 4096);
+        assert_eq!(table.memory.len(), 4096);
         assert!(!table.set_max(4097) && table.set_max(4095));
         assert!(table.get(0).is_none());
+        table.shrink().unwrap();
+        assert!(table.memory.is_empty());
+    }
+
+    #[test]
+    fn a_table_that_rests_takes_what_its_entries_take() {
+        let mut table = Table::default();
+        for value in [&b"one"[..], b"two", b"three"] {
+            table.insert(NewName::Text(b"name"), value, FieldName::Other, true).unwrap();
+        }
+        table.shrink().unwrap();
+        assert_eq!(table.memory.len(), 3 * (4 + 8) + 11);
+        assert_eq!(table.get(2).unwrap().value, b"one");
+        // With the name of an entry that moves.
+        table.insert(NewName::Entry(2), b"four", FieldName::Other, true).unwrap();
+        let entry = table.get(0).unwrap();
+        assert_eq!(
+            (entry.name, entry.value, table.memory.len()),
+            (&b"name"[..], &b"four"[..], 4096)
+        );
     }
 
     #[derive(Clone, Debug)]
@@ -306,6 +361,7 @@ mod tests {
         /// With the name of an entry.
         Again(usize, usize),
         Max(usize),
+        Shrink,
     }
 
     fn length() -> impl Strategy<Value = usize> {
@@ -318,6 +374,7 @@ mod tests {
             10 => (0..130_usize, length()).prop_map(|(index, value)| Step::Again(index, value)),
             1 => (0..=TABLE_BYTES).prop_map(Step::Max),
             1 => Just(Step::Max(TABLE_BYTES)),
+            1 => Just(Step::Shrink),
         ]
     }
 
@@ -363,6 +420,7 @@ mod tests {
                         max = new;
                         prop_assert!(table.set_max(max));
                     }
+                    Step::Shrink => prop_assert_eq!(table.shrink(), Ok(())),
                 }
                 shrink(&mut model, max);
                 prop_assert_eq!(table.count, model.len());

@@ -154,6 +154,7 @@ fn open_streams_and_the_siblings_of_slow_requests_are_reported() {
     peer.ping(*b"anything");
     peer.until(|peer| !peer.pongs.is_empty());
     let report_now = report(server);
+    assert_eq!(report_now["http2"]["requests"], 3, "{}", report_now["http2"]);
     let [connection] = &report_now["streams"].as_array().unwrap()[..] else {
         panic!("{}", report_now["streams"])
     };

@@ -119,6 +119,42 @@ fn resets_that_the_server_is_made_to_send() {
     });
 }
 
+/// A hundred streams are held, and others are asked for all the same.
+#[test]
+fn streams_that_are_refused_again_and_again() {
+    let block = encode::block(get("/large.bin"));
+    calmed("streams beyond the limit", &[(setting::INITIAL_WINDOW_SIZE, 0)], |peer, out| {
+        let stream = peer.number();
+        peer.expect(stream, "GET");
+        put(out, kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &block);
+    });
+}
+
+/// Content in frames of one byte that nobody reads: as much is dropped as of any other content.
+#[test]
+fn content_in_frames_of_a_byte_that_nobody_reads() {
+    let target = Target::plain(&[]);
+    let mut peer = target.connect();
+    let stream = peer.request(&asking("POST", "/"), false);
+    let mut pieces = Vec::new();
+    (0..1000).for_each(|_| put(&mut pieces, kind::DATA, 0, stream, b"x"));
+    let allowed = |peer: &Peer, of: u32| {
+        let updates = peer.updates.iter().filter(|(stream, _)| *stream == of);
+        WINDOW + updates.map(|(_, by)| *by).sum::<u32>()
+    };
+    let (mut sent, deadline) = (0, Instant::now() + PATIENCE);
+    while peer.answers[&stream].reset.is_none() && peer.end.is_none() {
+        assert!(Instant::now() < deadline, "content that nobody reads is read for ever");
+        if sent + 1000 <= allowed(&peer, stream).min(allowed(&peer, 0)) {
+            peer.send(&pieces);
+            sent += 1000;
+        }
+        peer.glance();
+    }
+    assert_eq!(peer.answers[&stream].reset, Some(code::NO_ERROR), "{:?}", peer.aways);
+    peer.expect_alive();
+}
+
 #[test]
 fn pings_settings_and_priorities() {
     calmed("PING", &[], |_, out| put(out, kind::PING, 0, 0, b"ping me!"));

@@ -34,6 +34,8 @@ pub(crate) enum Ended {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, String)>,
+    /// Interim heads that came before, with their fields.
+    pub(crate) interim: Vec<(u16, Vec<(String, String)>)>,
     pub(crate) body: Vec<u8>,
     /// END_STREAM came, whatever came behind it.
     pub(crate) whole: bool,

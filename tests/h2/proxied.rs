@@ -107,6 +107,38 @@ fn content_of_requests_is_passed_on() {
 }
 
 #[test]
+fn interim_heads_are_passed_on_before_the_answer_is_there() {
+    let (hinted, continues) = std::sync::mpsc::channel::<()>();
+    let continues = std::sync::Mutex::new(continues);
+    let upstream = Upstream::start(move |request, stream| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x\r\nX: 1\r\n\r\n";
+        let _ = stream.write_all(format!("HTTP/1.1 100 Continue\r\n\r\n{hints}{hints}").as_bytes());
+        if request.path() == "/waits" {
+            let _ = continues.lock().unwrap().recv_timeout(crate::server::PATIENCE);
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        Then::Continue
+    });
+    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
+    let mut peer = target.connect();
+    let stream = peer.ask("/waits");
+    // The server answers once the client has both.
+    peer.until(|peer| peer.answers[&stream].interim.len() == 2);
+    hinted.send(()).unwrap();
+    let answer = peer.answer(stream);
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]));
+    let link = ("link".to_owned(), "</a.css>; rel=preload".to_owned());
+    assert_eq!(answer.interim, [(103, vec![link.clone()]), (103, vec![link])]);
+    // Many at once, each before its own answer.
+    let streams: Vec<_> = (0..50).map(|_| peer.ask("/")).collect();
+    for stream in streams {
+        let answer = peer.answer(stream);
+        assert_eq!((answer.status, answer.interim.len()), (200, 2));
+    }
+    assert_eq!(peer.get("/").interim.len(), 2);
+}
+
+#[test]
 fn a_server_that_breaks_off_costs_its_stream() {
     let upstream = Upstream::start(script);
     let target = Target::of(Server::proxy(&[&upstream.address], &[]));

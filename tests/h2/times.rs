@@ -53,6 +53,26 @@ fn heads_that_come_byte_by_byte_for_ever() {
     peer.expect_any_away();
 }
 
+/// As many pieces as a head may have, each of a byte, and each later than the one before.
+#[test]
+fn heads_that_come_in_frames_of_a_byte() {
+    let target = Target::plain(&["--head-timeout", "1s"]);
+    let block = encode::block(get("/hello.txt"));
+    let mut peer = target.connect();
+    peer.expect(1, "GET");
+    peer.frame(kind::HEADERS, flag::END_STREAM, 1, &block[..1]);
+    for byte in &block[1..9] {
+        if peer.end.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        peer.frame(kind::CONTINUATION, 0, 1, &[*byte]);
+        peer.glance();
+    }
+    let away = peer.expect_any_away();
+    assert!(away.last == 0 && !away.debug.is_empty(), "{away:?}");
+}
+
 #[test]
 fn idle_connections_end_and_pings_do_not_prolong_them() {
     let target = Target::plain(&["--idle-timeout", "1s"]);

@@ -169,6 +169,7 @@ fn rates(report: &Value, lines: &mut Vec<Line>) {
     let statuses: Vec<_> = statuses.collect();
     let statuses = if statuses.is_empty() { "none".to_owned() } else { statuses.join("   ") };
     lines.push(Line::plain(format!("answers {statuses}")));
+    http2(report, lines);
     let mut ends: Vec<_> = items(report, "ends").iter().collect();
     ends.sort_by_key(|end| std::cmp::Reverse(number(end, "count") as u64));
     let ends: Vec<_> = ends
@@ -178,6 +179,32 @@ fn rates(report: &Value, lines: &mut Vec<Line>) {
         .collect();
     let ends = if ends.is_empty() { "none".to_owned() } else { ends.join("   ") };
     lines.push(Line::plain(format!("ends    {ends}")));
+}
+
+/// What HTTP/2 has beyond requests, if any came over it.
+fn http2(report: &Value, lines: &mut Vec<Line>) {
+    let (http2, streams) = (&report["http2"], items(report, "streams"));
+    let of = |member| short(number(http2, member));
+    let goaways = http2.get("goaway").and_then(Value::as_object).into_iter().flatten();
+    let goaways = goaways.filter_map(|(code, count)| Some((code, count.as_f64()?)));
+    let goaways: Vec<_> = goaways
+        .filter(|(_, count)| *count > 0.0)
+        .map(|(code, count)| format!("   GOAWAY {code} {}", short(count)))
+        .collect();
+    let requests = number(http2, "requests");
+    if requests == 0.0 && streams.is_empty() && goaways.is_empty() {
+        return;
+    }
+    let open: f64 = streams.iter().map(|connection| number(connection, "open")).sum();
+    lines.push(Line::plain(format!(
+        "http/2  {}/s   streams {} open, {} refused, {} reset by clients, {} by the server{}",
+        short(requests / seconds(report)),
+        short(open),
+        of("refused"),
+        of("reset_by_client"),
+        of("reset_by_server"),
+        goaways.concat(),
+    )));
 }
 
 fn stages(report: &Value, lines: &mut Vec<Line>) {
@@ -330,6 +357,22 @@ mod tests {
         let text =
             Screen::new(None, None, false).draw(&serde_json::json!({"workers": [{"worker": 3}]}));
         assert!(text.contains("does not answer") && text.contains("nothing is unusual"), "{text}");
+    }
+
+    #[test]
+    fn http2_has_a_line_where_there_is_any() {
+        let mut report = example();
+        report["streams"] = serde_json::json!([]);
+        assert!(!Screen::new(None, None, false).draw(&report).contains("http/2"));
+        report["http2"] = serde_json::json!({
+            "requests": 6_300, "refused": 3, "reset_by_client": 20, "reset_by_server": 1,
+            "goaway": {"NO_ERROR": 0, "ENHANCE_YOUR_CALM": 2},
+        });
+        report["streams"] = serde_json::json!([{"open": 4}, {"open": 1}]);
+        let text = Screen::new(None, None, false).draw(&report);
+        let says = "streams 5 open, 3 refused, 20 reset by clients, 1 by the server   \
+                    GOAWAY ENHANCE_YOUR_CALM 2\n";
+        assert!(text.contains(says), "{text}");
     }
 
     #[test]

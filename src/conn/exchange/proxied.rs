@@ -120,7 +120,7 @@ pub(super) fn begin(
         head,
         switch,
         is_head: method == b"HEAD",
-        interim: incoming.version == Some(Version::Http11),
+        interim: incoming.version != Some(Version::Http10),
         trailers: incoming.version != Some(Version::Http10) && accepts_trailers(outgoing.fields),
         is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         content_is_unusual: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE"),

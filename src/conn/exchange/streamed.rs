@@ -25,10 +25,10 @@ use crate::{
 /// forwards all of it or does not compile. Such a wrapper gives out the inner content as it is, or
 /// wraps it, and changes single facts of the inner [`Report`].
 pub(in crate::conn) trait Responder {
-    /// Polls for the head of the answer, by the task of the connection. Interim heads (a status below
-    /// 200, but 101) may come before the final one, where [`Incoming::version`] is HTTP/1.1. Futures of
-    /// the ring wake that task; others need [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes
-    /// nobody.
+    /// Polls for the head of the answer, by the task of the connection. Interim heads
+    /// ([`StreamedHead::is_interim`]) may come before the final one, but not for a client of HTTP/1.0, which
+    /// knows none. Futures of the ring wake that task; others need
+    /// [`Ring::waker`](crate::ring::Ring::waker), as `cx` wakes nobody.
     ///
     /// Deadlines other than the client's are the responder's own
     /// ([`Ring::poll_until`](crate::ring::Ring::poll_until)).
@@ -165,6 +165,13 @@ pub(in crate::conn) struct StreamedHead {
     pub(in crate::conn) fields: Fields,
     /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
     pub(in crate::conn) length: Option<u64>,
+}
+
+impl StreamedHead {
+    /// Whether another head follows (RFC 9110 section 15.2).
+    pub(in crate::conn) fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
 }
 
 /// Field lines, whose names and values were checked.

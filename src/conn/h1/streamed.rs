@@ -132,9 +132,7 @@ impl Exchange<'_> {
                 })
                 .await?;
             match head {
-                Ok(Answered::Streamed(interim))
-                    if interim.status < 200 && interim.status != 101 =>
-                {
+                Ok(Answered::Streamed(interim)) if interim.is_interim() => {
                     send_interim(session, socket, &interim).await?;
                 }
                 head => break head,

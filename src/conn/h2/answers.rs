@@ -223,8 +223,9 @@ impl Connection<'_> {
         }
         let mut added = [0; MOST_ADDED];
         let mut fields = BlockWriter::new(&mut added);
-        let is_end = stream.exchange.as_ref().is_some_and(|one| one.step == Step::Ended);
-        let is_head = stream.head == 0;
+        let step = stream.exchange.as_ref().map(|exchange| exchange.step);
+        let (is_end, is_interim) = (step == Some(Step::Ended), step == Some(Step::Head));
+        let is_head = stream.head == 0 && !is_interim;
         if shows_timing && is_head {
             fields.field("server-timing", ServerTiming::of(&stream.clock).as_bytes());
         }
@@ -245,6 +246,9 @@ impl Connection<'_> {
         self.put(added)?;
         if is_head {
             self.session.writer.gathering().holds_head();
+        }
+        if is_interim {
+            return self.interim_sent(slot, head.len());
         }
         if is_end { self.finish_answer(slot) } else { self.begin_content(slot) }
     }

@@ -1,7 +1,6 @@
 //! Waiting: for bytes, for look-ups, and for the first of all deadlines.
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     task::{self, Poll, ready},
     time::Duration,
@@ -22,6 +21,9 @@ use crate::{
 /// that is too long. Clients that see both at once take them for an error.
 const CUT_AFTER: Duration = Duration::from_secs(1);
 
+/// Milliseconds without a stream, after which a connection keeps no memory for the next ones.
+const RESTS_AFTER: u64 = 1_000;
+
 /// The longest wait in which nothing is checked.
 const LONGEST_WAIT: u64 = 60_000;
 
@@ -40,10 +42,6 @@ enum Event {
 impl Connection<'_> {
     /// Waits for whatever comes first. Everything that was ready has left.
     pub(super) async fn wait(&mut self) -> Result<(), Stop> {
-        if self.is_idle_now() {
-            self.streams.shrink();
-            self.heads = VecDeque::new();
-        }
         let until = self.next_deadline();
         let event = {
             let context = self.context;
@@ -123,6 +121,7 @@ impl Connection<'_> {
                 return Poll::Ready(Ok(Event::Found(lookup.stream, found)));
             }
         }
+        self.rest_if_idle()?;
         if may_read {
             let filled = ready!(self.session.poll_fill(self.socket));
             return Poll::Ready(filled.map(|()| Event::Filled).map_err(Stop::from));
@@ -134,6 +133,24 @@ impl Connection<'_> {
             return Poll::Pending;
         }
         Poll::Ready(Err(WriteError::Overrun.into()))
+    }
+
+    /// Gives back the memory of streams and of the table, once no stream has been open for a moment: a
+    /// client that asks again at once finds it as it was.
+    fn rest_if_idle(&mut self) -> Result<(), Stop> {
+        if self.rests_since == self.idle_since || !self.is_idle_now() {
+            return Ok(());
+        }
+        let at = self.idle_since.saturating_add(RESTS_AFTER);
+        if self.context.ring.poll_until(at).is_pending() {
+            return Ok(());
+        }
+        self.rests_since = self.idle_since;
+        self.streams.shrink();
+        self.heads.shrink_to_fit();
+        self.lookups.shrink_to_fit();
+        self.reads.shrink();
+        self.decoder.shrink().map_err(|_| Stop::defect("the table of fields is not in order"))
     }
 
     pub(super) fn is_idle_now(&self) -> bool {

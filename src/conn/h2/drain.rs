@@ -134,7 +134,7 @@ impl Connection<'_> {
     }
 
     /// The end: says why, where that is owed.
-    pub(super) async fn end(mut self, stop: Stop) -> Ending {
+    pub(super) async fn end(&mut self, stop: Stop) -> Ending {
         let open = self.streams.len() as u64;
         self.context.count(|counts| counts.http2_closed += open);
         let (code, why, ending) = match stop {

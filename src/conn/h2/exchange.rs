@@ -255,6 +255,11 @@ impl Connection<'_> {
                     self.note_wait(slot)?;
                     return Ok(moved);
                 }
+                Made::Head(Ok(Answered::Streamed(head))) if head.is_interim() => {
+                    if !self.begin_interim(slot, &head)? {
+                        continue;
+                    }
+                }
                 Made::Head(Ok(Answered::Streamed(head))) => self.begin_streamed(slot, &head)?,
                 Made::Head(Ok(Answered::Whole(reply))) => {
                     self.send_whole(slot, *reply, Why::ServerError)?;
@@ -394,6 +399,10 @@ impl Connection<'_> {
     fn send_whole(&mut self, slot: Slot, mut reply: Reply<'_>, why: Why) -> Result<(), Stop> {
         let context = self.context;
         let stream = self.streams.at(slot)?;
+        if stream.kept_head.take().is_some() {
+            // An interim head that has found no room: the answer takes its place.
+            self.heads.retain(|waiting| *waiting != slot);
+        }
         let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
         if exchange.to_head {
             reply = reply.head_only();

@@ -68,6 +68,35 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// An interim head is there (RFC 9110 section 15.2), which leaves before the responder is polled for the
+    /// next one. False for one that cannot be written: a client can do without it.
+    pub(super) fn begin_interim(&mut self, slot: Slot, head: &StreamedHead) -> Result<bool, Stop> {
+        let stream = self.streams.at(slot)?;
+        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
+        let mut room = FRAME_HEAD + OWN_FIELDS;
+        head.fields.each(|name, value| room += name.len() + value.len() + MOST_FOR_A_FIELD);
+        let mut bytes = vec![0; room.min(MAX_HEAD_ROOM)];
+        let Ok(length) = write_interim(&mut bytes, stream.id, head) else { return Ok(false) };
+        if !exchange.held.grow(length) {
+            return Ok(false);
+        }
+        bytes.truncate(length);
+        exchange.waits = None;
+        stream.clock.enter(Stage::Respond);
+        stream.kept_head = Some(bytes.into_boxed_slice());
+        self.heads.push_back(slot);
+        Ok(true)
+    }
+
+    /// An interim head of so many bytes has been gathered: the responder goes on.
+    pub(super) fn interim_sent(&mut self, slot: Slot, length: usize) -> Result<(), Stop> {
+        let stream = self.streams.at(slot)?;
+        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
+        exchange.held.shrink_by(length);
+        stream.clock.enter(Stage::Process);
+        self.poll_exchange(slot).map(|_| ())
+    }
+
     /// The content has ended: an empty frame says so, or the trailers.
     pub(super) fn end_streamed(&mut self, slot: Slot) -> Result<(), Stop> {
         let stream = self.streams.at(slot)?;
@@ -99,6 +128,12 @@ impl Connection<'_> {
         self.heads.push_back(slot);
         Ok(())
     }
+}
+
+fn write_interim(room: &mut [u8], stream: u32, interim: &StreamedHead) -> Result<usize, HeadFault> {
+    let mut head = HeadWriter::new(room, interim.status, false).ok_or(HeadFault::Overflow)?;
+    interim.fields.each(|name, value| head.field(name, value));
+    head.finish(stream, false)
 }
 
 fn write_streamed<'b>(

@@ -85,15 +85,15 @@ impl Connection<'_> {
         if self.replies.is_empty() {
             return Ok(true);
         }
-        let length = self.replies.waiting()?.len();
+        let length = self.replies.waiting().len();
         if !self.reserve(length, 0)? {
             return Ok(false);
         }
-        let Self { session, replies, filled, .. } = self;
+        let Self { context, session, replies, filled, .. } = self;
         let room = session.writer.room().get_mut(*filled..*filled + length);
         room.ok_or(Stop::defect("control frames found no room"))?
-            .copy_from_slice(replies.waiting()?);
-        replies.clear();
+            .copy_from_slice(replies.waiting());
+        replies.clear(&context.h2.spare);
         *filled += length;
         Ok(true)
     }

@@ -125,7 +125,7 @@ impl Connection<'_> {
                     self.seal()?;
                     if matches!(other, Filled::Closed) {
                         // What was asked before is answered before.
-                        self.flush().await?;
+                        Box::pin(self.flush()).await?;
                     }
                     if self.session.accept(self.socket, other)? {
                         return Ok(true);

@@ -152,6 +152,8 @@ struct Connection<'c> {
     established: u64,
     /// Since when no stream has been open.
     idle_since: u64,
+    /// The same, when memory was last given back for it.
+    rests_since: u64,
     /// Turns since the last send was submitted whose answers wait for those of the next turn.
     held_turns: u32,
 }
@@ -196,6 +198,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         lookups: Vec::new(),
         established: now,
         idle_since: now,
+        rests_since: now,
         held_turns: 0,
     };
     let stop = match connection.run().await {
@@ -208,7 +211,8 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         Stop::Close(Ending::Defect(_)) => connection.session.clock.ends(Why::ServerDefect),
         Stop::Close(_) | Stop::GoAway(..) | Stop::Leave(_) => {}
     }
-    connection.end(stop).await
+    // Boxed, as all that a connection seldom waits for: it is made room for in each connection otherwise.
+    Box::pin(connection.end(stop)).await
 }
 
 impl Connection<'_> {
@@ -216,13 +220,15 @@ impl Connection<'_> {
         self.greet()?;
         // Answers are gathered where requests are read, and SETTINGS must come before them.
         while !self.gather_replies()? {
-            self.make_way().await?;
+            Box::pin(self.make_way()).await?;
         }
         loop {
             if self.departed()? {
                 // Between two sends, since it waits: a send that is in flight does not keep frames from
                 // being read.
-                self.session.refresh_key(self.socket).await?;
+                if self.session.writer.needs_key() {
+                    Box::pin(self.session.refresh_key(self.socket)).await?;
+                }
                 self.send_reads()?;
             }
             let more_to_read = self.read().await?;
@@ -277,7 +283,7 @@ impl Connection<'_> {
 
     /// Queues a control frame.
     fn reply(&mut self, frame: &[u8]) -> Result<(), Stop> {
-        if self.replies.push(frame) {
+        if self.replies.push(frame, &self.context.h2.spare) {
             return Ok(());
         }
         Err(Stop::defect("control frames found no room"))

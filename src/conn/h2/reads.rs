@@ -66,6 +66,11 @@ impl Reads {
         self.wish = None;
     }
 
+    /// Gives memory back that an idle connection does not need.
+    pub(super) fn shrink(&mut self) {
+        self.flying.shrink_to_fit();
+    }
+
     /// Whether a read could not begin yet.
     pub(super) fn has_wish(&self) -> bool {
         self.wish.is_some()

@@ -5,12 +5,15 @@ use std::{
     rc::Rc,
 };
 
+use super::replies::Spare;
 use crate::{config::H2_HELD_BYTES, conn::Context, hpack::Decoder, observe::give_back};
 
 /// Memory of a worker for heads: nothing in it outlives the decision on one request.
 #[derive(Debug)]
 pub(in crate::conn) struct Shared {
     pub(super) scratch: RefCell<Scratch>,
+    /// For control frames that wait.
+    pub(super) spare: Spare,
     held: Cell<usize>,
 }
 
@@ -40,7 +43,8 @@ impl Scratch {
 impl Shared {
     /// For heads of at most so many bytes.
     pub(in crate::conn) fn new(head_bytes: usize) -> Self {
-        Self { scratch: RefCell::new(Scratch::new(head_bytes)), held: Cell::new(0) }
+        let scratch = RefCell::new(Scratch::new(head_bytes));
+        Self { scratch, spare: Spare::default(), held: Cell::new(0) }
     }
 
     /// Heads have at most so many bytes from here on.

@@ -330,7 +330,7 @@ impl Streams {
 
     /// Gives memory back that an idle connection does not need.
     pub(super) fn shrink(&mut self) {
-        if self.index.is_empty() && self.slots.capacity() > FIRST {
+        if self.index.is_empty() {
             *self = Self::new(self.most);
         }
     }

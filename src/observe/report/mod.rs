@@ -1,6 +1,7 @@
 //! `/anatomy.json`: everything that is known, as one object. `docs/anatomy-json.md` says what each
 //! member means; a test holds this to the example in `tests/fixtures/anatomy.json`.
 
+mod http2;
 mod ledger;
 mod pools;
 mod slow;
@@ -65,6 +66,7 @@ impl Anatomy {
             })),
             "kernel": self.kernel_value(),
             "streams": each(&self.streams, streams::value),
+            "http2": http2::value(&self.counts),
             "slowest": each(&self.slowest, |slow| slow::value(slow, self.time)),
             "access_log": self.access_log.map(|lines| json!({
                 "written": lines.written,

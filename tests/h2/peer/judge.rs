@@ -124,7 +124,13 @@ impl Peer {
             let hop = ["connection", "keep-alive", "transfer-encoding", "upgrade"];
             assert!(!hop.contains(&name.as_str()), "{name}: {value}");
         }
-        answer.fields = fields.split_off(1);
+        let rest = fields.split_off(1);
+        if answer.status < 200 {
+            assert!(!head.has(flag::END_STREAM), "an interim head ends no stream");
+            answer.interim.push((answer.status, rest));
+            return;
+        }
+        answer.fields = rest;
         if head.has(flag::END_STREAM) {
             self.finish(head.stream);
         }

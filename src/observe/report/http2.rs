@@ -1,0 +1,25 @@
+//! What HTTP/2 has beyond requests, in a report.
+
+use serde_json::{Value, json};
+
+use crate::observe::Counts;
+
+pub(super) fn value(counts: &Counts) -> Value {
+    json!({
+        "requests": counts.http2_streams,
+        "refused": counts.http2_refused,
+        "reset_by_client": counts.http2_reset_by_client,
+        "reset_by_server": counts.http2_reset_by_server,
+        "out_of_patience": counts.http2_floods,
+        "goaway": {
+            "NO_ERROR": counts.http2_goaway,
+            "PROTOCOL_ERROR": counts.http2_goaway_protocol,
+            "INTERNAL_ERROR": counts.http2_goaway_internal,
+            "FLOW_CONTROL_ERROR": counts.http2_goaway_flow_control,
+            "STREAM_CLOSED": counts.http2_goaway_stream_closed,
+            "FRAME_SIZE_ERROR": counts.http2_goaway_frame_size,
+            "COMPRESSION_ERROR": counts.http2_goaway_compression,
+            "ENHANCE_YOUR_CALM": counts.http2_goaway_calm,
+        },
+    })
+}
