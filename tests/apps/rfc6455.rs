@@ -47,11 +47,11 @@ fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => frame.push(masked | length as u8),
         length @ 126..65_536 => {
-            frame.push(masked | 126);
+            frame.push(masked | 0x7e);
             frame.extend((length as u16).to_be_bytes());
         }
         length => {
-            frame.push(masked | 127);
+            frame.push(masked | 0x7f);
             frame.extend((length as u64).to_be_bytes());
         }
     }

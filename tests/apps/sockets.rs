@@ -12,13 +12,9 @@ use super::{client::Client, server::serve};
 
 async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
-        match message {
-            Message::Text(_) | Message::Binary(_) => {
-                if socket.send(message).await.is_err() {
-                    return;
-                }
-            }
-            _ => {}
+        let is_content = matches!(message, Message::Text(_) | Message::Binary(_));
+        if is_content && socket.send(message).await.is_err() {
+            return;
         }
     }
 }
@@ -56,11 +52,11 @@ impl Socket {
         match payload.len() {
             length @ 0..126 => frame.push(0x80 | length as u8),
             length @ 126..65_536 => {
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7e);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 127);
+                frame.push(0x80 | 0x7f);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
