@@ -30,6 +30,13 @@ const RECORD_PLAINTEXT_BYTES: usize = 16 << 10;
 /// allows (RFC 8446 section 5.2).
 const PARTIAL_RECORD_BYTES: usize = 5 + RECORD_PLAINTEXT_BYTES + 256;
 
+/// The framing of a full record of TLS 1.3, for which a receive buffer has room beside each 16 KiB of its
+/// size: header, content type, tag (RFC 8446 section 5.2).
+const RECEIVE_BUFFER_FRAMING_BYTES: usize = 22;
+
+/// Bytes between two receive buffers, at most: rounding to a cache line, and a line more.
+const RECEIVE_BUFFER_STEP_BYTES: usize = 2 * 64;
+
 /// A handshake in flight, at most: rustls's state, the flights of both sides, the key schedule.
 const HANDSHAKE_BYTES: usize = 96 << 10;
 
@@ -280,7 +287,10 @@ impl MemoryCeiling {
         let connection =
             CONNECTION_STATE_BYTES.saturating_add(gathered).saturating_add(PARTIAL_RECORD_BYTES);
         // As much again may have been moved out of the buffers (`ReceivePool::set_aside`).
-        let received = limits.receive_buffers.saturating_mul(limits.receive_buffer_bytes);
+        let records = limits.receive_buffer_bytes.div_ceil(RECORD_PLAINTEXT_BYTES);
+        let beside = records * RECEIVE_BUFFER_FRAMING_BYTES + RECEIVE_BUFFER_STEP_BYTES;
+        let buffer = limits.receive_buffer_bytes.saturating_add(beside);
+        let received = limits.receive_buffers.saturating_mul(buffer);
         // As much again as the cache holds may have left it and be on its way to slow readers.
         let entries = limits.file_cache_entries.saturating_mul(FILE_ENTRY_BYTES);
         let request = OPEN_REQUEST_BYTES + if logs { LOGGED_HEAD_BYTES } else { 0 };
@@ -377,7 +387,8 @@ mod tests {
         let shared = one.parts().iter().find(|part| part.what == "certificates").unwrap();
         assert_eq!(two.total() - shared.bytes, 2 * (one.total() - shared.bytes));
         let pools = one.parts().iter().find(|part| part.what == "receive buffers").unwrap();
-        assert_eq!(pools.bytes, 2 * 1_024 * 16_384);
+        // Room for the framing of a record, and up to two cache lines between buffers.
+        assert_eq!(pools.bytes, 2 * 1_024 * (16_384 + 22 + 128));
     }
 
     #[test]
