@@ -70,7 +70,7 @@ pub(crate) const HISTORY_BYTES: usize = 44 << 20;
 const ADMIN_TLS_BYTES: usize = 16 * (HANDSHAKE_BYTES + CLIENT_CERTIFICATE_BYTES);
 
 /// The times of a request that is not done, with the first line of its head.
-pub(crate) const OPEN_REQUEST_BYTES: usize = 528;
+pub(crate) const OPEN_REQUEST_BYTES: usize = 544;
 
 /// What is kept of its head besides for the access log.
 pub(crate) const LOGGED_HEAD_BYTES: usize = 4 << 10;

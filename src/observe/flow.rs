@@ -126,15 +126,16 @@ impl Ledger {
 /// What proxied content went through until it could be sent. rustls copies what it opens: into its own
 /// memory before, and twice on the way out of it.
 fn from_server(carried: Carried) -> Vec<Flow> {
-    let Carried { shared, relayed, opened, .. } = carried;
+    let Carried { shared, relayed, opened, encoded, coded, .. } = carried;
     let (server, buffer) = ("server", "receive_buffer");
-    let buffered = carried.payload() - relayed;
+    let buffered = carried.payload() - relayed - coded + encoded;
     vec![
         kernel(server, buffer, "copy", "tcp_recvmsg", buffered, Basis::Counted),
         kernel(server, "send_memory", "copy", "tcp_recvmsg", relayed, Basis::Counted),
         derived(user(buffer, buffer, "copy", "rustls", 3 * opened)),
         user(buffer, buffer, "cipher", "Secured::open", opened),
         user(buffer, "held", "copy", "Exchange::poll_chunk", shared),
+        user(buffer, "coded", "copy", "Encoder::write", encoded),
     ]
 }
 
@@ -232,12 +233,15 @@ mod tests {
         let for_kernel = Moved { read_for_kernel: read, ..Moved::default() };
         let none = FromServer::default();
         let (held, opened) = (FromServer { held: 60, ..none }, FromServer { opened: 60, ..none });
+        let encoded = FromServer { encoded: 120, coded: 60, ..none };
         for (route, moved, before, count) in [
             (Route::UserProxied, sealed, none, 3.0),
             (Route::UserProxied, relayed, none, 3.0),
             (Route::UserProxied, copied, none, 4.0),
             (Route::UserProxied, sealed, held, 4.0),
             (Route::UserProxied, sealed, opened, 7.0),
+            // Twice as much was received, and read by the encoder.
+            (Route::UserProxied, sealed, encoded, 6.0),
             (Route::KernelProxied, lent, none, 2.0),
             (Route::KernelProxied, for_kernel, none, 2.0),
             (Route::KernelProxied, copied, none, 3.0),

@@ -51,6 +51,10 @@ pub struct FromServer {
     pub held: u64,
     /// Opened from the server's TLS records.
     pub opened: u64,
+    /// Compressed before it was sent.
+    pub encoded: u64,
+    /// What came out of that, which was sent in its place.
+    pub coded: u64,
 }
 
 impl FromServer {
@@ -58,6 +62,8 @@ impl FromServer {
     pub(crate) fn add(&mut self, more: Self) {
         self.held += more.held;
         self.opened += more.opened;
+        self.encoded += more.encoded;
+        self.coded += more.coded;
     }
 }
 
@@ -158,6 +164,10 @@ pub struct Carried {
     pub relayed: u64,
     /// Of proxied content: opened from the server's TLS records. Part of the others.
     pub opened: u64,
+    /// Of proxied content, as it was received: compressed before it was sent. No part of the others.
+    pub encoded: u64,
+    /// What came out of that. Part of `copied` and `straight`.
+    pub coded: u64,
 }
 
 impl Carried {
@@ -168,6 +178,8 @@ impl Carried {
         self.shared += more.shared;
         self.relayed += more.relayed;
         self.opened += more.opened;
+        self.encoded += more.encoded;
+        self.coded += more.coded;
     }
 }
 
@@ -273,6 +285,9 @@ impl Ledger {
             shared: before.held,
             relayed: moved.read + moved.read_for_kernel,
             opened: before.opened,
+            encoded: before.encoded,
+            // Without what a client that left did not get.
+            coded: before.coded.min(content),
         });
         Some(route)
     }
@@ -343,6 +358,8 @@ impl Ledger {
             take(&mut of.shared, before.shared);
             take(&mut of.relayed, before.relayed);
             take(&mut of.opened, before.opened);
+            take(&mut of.encoded, before.encoded);
+            take(&mut of.coded, before.coded);
         }
         take(&mut since.passed_on.sent, earlier.passed_on.sent);
         take(&mut since.passed_on.held, earlier.passed_on.held);
@@ -405,7 +422,7 @@ mod tests {
         one.sent_for_application(moved);
         one.received(Taken { sealed: 9, opened: 7, copied: 1, ..Taken::default() });
         one.passed_on(PassedOn { sent: 6, held: 2, sealed: 1 });
-        let before = FromServer { held: 3, opened: 4 };
+        let before = FromServer { held: 3, opened: 4, encoded: 5, coded: 2 };
         one.sent_proxied(Route::UserProxied, Moved { read: 8, ..Moved::default() }, before);
         let mut sum = one.clone();
         sum.add(&one);
@@ -416,9 +433,10 @@ mod tests {
         let (payload, flows) = sum.receive_flows(false, true);
         assert_eq!((payload, flows.len()), (14, 3));
         assert_eq!(sum.uploaded(), PassedOn { sent: 12, held: 4, sealed: 2 });
-        let Carried { responses, straight, shared, relayed, opened, .. } =
+        let Carried { responses, straight, shared, relayed, opened, encoded, coded, .. } =
             sum.carried(Route::UserProxied);
         assert_eq!((responses, straight, shared, relayed, opened), (2, 16, 6, 16, 8));
+        assert_eq!((encoded, coded), (10, 4));
         assert_eq!(sum.since(&one), one);
     }
 }

@@ -6,7 +6,7 @@
 use super::request::OpenRequest;
 
 /// Memory of a request that is not done, without the head that is logged.
-pub(crate) const OPEN_REQUEST_BYTES: usize = 528;
+pub(crate) const OPEN_REQUEST_BYTES: usize = 544;
 
 const _: () = assert!(size_of::<OpenRequest>() <= OPEN_REQUEST_BYTES);
 

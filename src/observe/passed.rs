@@ -74,7 +74,7 @@ impl Passed {
         reused: false,
         answered: false,
         reason: "",
-        content: FromServer { held: 0, opened: 0 },
+        content: FromServer { held: 0, opened: 0, encoded: 0, coded: 0 },
     };
 
     /// A request for a pool, which has got to no server.

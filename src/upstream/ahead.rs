@@ -96,7 +96,7 @@ impl Exchange {
             match polled {
                 Poll::Pending => return,
                 Poll::Ready(Ok(Some(chunk))) => {
-                    let copied = FromServer { held: chunk.len() as u64, opened: 0 };
+                    let copied = FromServer { held: chunk.len() as u64, ..FromServer::default() };
                     self.passed.content.add(copied);
                     self.passed.content.add(talk.origin_of(&chunk));
                     self.ahead.pieces.push_back(Chunk::from(chunk.to_vec()));

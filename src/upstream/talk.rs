@@ -359,11 +359,11 @@ impl Talk {
 
     /// What was done with content that is handed over, before.
     pub(super) fn origin_of(&self, chunk: &Chunk) -> FromServer {
-        let count = chunk.len() as u64;
+        let (count, none) = (chunk.len() as u64, FromServer::default());
         match chunk.parts().0 {
-            _ if self.connection.is_secured() => FromServer { held: 0, opened: count },
-            Content::Gathered(_) => FromServer { held: count, opened: 0 },
-            _ => FromServer::default(),
+            _ if self.connection.is_secured() => FromServer { opened: count, ..none },
+            Content::Gathered(_) => FromServer { held: count, ..none },
+            _ => none,
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ringway::{
-    config::{self, Action, KtlsMode, PoolOptions, RoutePath, UpstreamServer},
+    config::{self, Action, Compression, KtlsMode, PoolOptions, RoutePath, UpstreamServer},
     observe::{Anatomy, Carried, Flow, Route},
     server::RunningServer,
 };
@@ -185,6 +185,11 @@ fn serve_behind(stream: &mut BufReader<TcpStream>) {
             });
             let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
             [head, chunks.flatten().collect(), b"0\r\n\r\n".to_vec()].concat()
+        } else if path.starts_with("/t/") {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {count}\r\n\r\n"
+            );
+            [head.into_bytes(), content].concat()
         } else {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {count}\r\n\r\n");
             [head.into_bytes(), content].concat()
@@ -200,7 +205,8 @@ fn start_proxy(folder: &Path) -> RunningServer {
         pool.servers = vec![UpstreamServer::new(address)];
         config.pools.insert("app".to_owned(), pool);
         let action = Action::Proxy { pool: "app".to_owned() };
-        let route = config::Route::new(RoutePath::default(), action);
+        let mut route = config::Route::new(RoutePath::default(), action);
+        route.compress = Some(Compression::ALL);
         config.sites = vec![config::Site::default().with_route(route)];
     })
 }
@@ -240,6 +246,42 @@ fn the_ledger_is_exact_for_proxied_responses() {
     }
 }
 
+/// Bytes of content that the client gets for this path, with these fields besides (RFC 7541).
+fn content_over_h2(client: &mut Client, stream: u32, path: &str, fields: &[u8]) -> u64 {
+    let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
+    let block = [&path[..], b"\x01\x09localhost", fields].concat();
+    client.send(&frame(1, 5, stream, &block));
+    let mut received = 0;
+    loop {
+        let (head, payload) = client.frame();
+        received += if head[3] == 0 { payload.len() as u64 } else { 0 };
+        if [0, 1].contains(&head[3]) && head[4] & 1 != 0 {
+            return received;
+        }
+    }
+}
+
+/// What a server answers and Ringway compresses is received whole and sent coded.
+#[test]
+fn the_ledger_is_exact_for_proxied_responses_that_are_compressed() {
+    let folder = folder();
+    let server = start_proxy(folder.path());
+    let mut client = connect_h2(&server);
+    // accept-encoding: gzip, deflate.
+    let received = content_over_h2(&mut client, 1, "/t/30000", b"\x90");
+    client.close();
+    let anatomy = settled(&server, 1);
+    stop(server);
+    assert!((1..3_000).contains(&received), "{received} bytes are not compressed");
+    let carried = anatomy.ledger.carried(Route::UserProxied);
+    assert_eq!((carried.responses, carried.payload()), (1, received));
+    assert_eq!((carried.encoded, carried.coded), (30_000, received));
+    let flows = anatomy.ledger.flows(Route::UserProxied);
+    assert_eq!(bytes(&flows, "cipher", "user"), received);
+    assert_eq!(bytes(&flows, "copy", "kernel"), 30_000 + received);
+    assert_eq!(bytes(&flows, "copy", "user"), 30_000 + carried.copied + carried.shared);
+}
+
 #[test]
 fn the_ledger_is_exact_for_chunked_responses_and_for_clients_of_http2() {
     let folder = folder();
@@ -247,16 +289,7 @@ fn the_ledger_is_exact_for_chunked_responses_and_for_clients_of_http2() {
     let mut client = connect_h2(&server);
     let mut received = 0;
     for (number, path) in ["/c/30000", "/500", "/c/30000"].iter().enumerate() {
-        let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
-        let block = [&path[..], b"\x01\x09localhost"].concat();
-        client.send(&frame(1, 5, 2 * number as u32 + 1, &block));
-        loop {
-            let (head, payload) = client.frame();
-            received += if head[3] == 0 { payload.len() as u64 } else { 0 };
-            if [0, 1].contains(&head[3]) && head[4] & 1 != 0 {
-                break;
-            }
-        }
+        received += content_over_h2(&mut client, 2 * number as u32 + 1, path, b"");
     }
     client.close();
     let anatomy = settled(&server, 1);

@@ -110,7 +110,9 @@ impl Responder for Compressed {
         let Some(encoding) = &self.encoding else { return inner };
         // A turn that is given to others is no wait for the responder.
         let waits = if encoding.yielded.is_some() { Some(Stage::RunQueue) } else { inner.waits };
-        Report { waits, compressing: self.spent, ..inner }
+        let mut passed = inner.passed;
+        (passed.content.encoded, passed.content.coded) = encoding.total;
+        Report { waits, compressing: self.spent, passed, ..inner }
     }
 }
 
@@ -140,6 +142,7 @@ impl ResponseContent for Compressed {
                     match encoded {
                         Ok(progress) => {
                             context.count_encoded(*coding, progress);
+                            encoding.add(progress);
                             continue;
                         }
                         Err(error) => {
@@ -210,6 +213,8 @@ struct Encoding {
     left: Option<u64>,
     /// Bytes that were read since others had their turn.
     read: usize,
+    /// Bytes that were read and written in all.
+    total: (u64, u64),
     /// The turn of the loop in which others were to have theirs.
     yielded: Option<u64>,
     /// Something was read since the client had all.
@@ -257,6 +262,7 @@ impl Encoding {
             written: 0,
             left,
             read: 0,
+            total: (0, 0),
             yielded: None,
             dirty: false,
             complete: false,
@@ -284,6 +290,12 @@ impl Encoding {
 
     fn ask(&mut self, asked: Asked) {
         self.asked = asked;
+    }
+
+    /// The encoder has got further.
+    fn add(&mut self, Progress { read, written, .. }: Progress) {
+        self.total.0 += read as u64;
+        self.total.1 += written as u64;
     }
 
     /// A piece of content has come.
