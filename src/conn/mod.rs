@@ -58,8 +58,9 @@ use session::Session;
 /// all of them would cost a system call for each, and say no more of their distribution.
 const ROUND_TRIP_EVERY: u64 = 8;
 
-/// Serves a connection from its ClientHello to its end.
-pub(crate) fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = ()> {
+/// Serves a connection from its ClientHello to its end, and drops `places` then. A future around this
+/// one that held them would store the arguments a second time, for as long as the connection lasts.
+pub(crate) fn serve<P>(context: Rc<Context>, hello: Hello, places: P) -> impl Future<Output = ()> {
     let Hello { opening, socket } = hello;
     // Boxed, so that a connection that waits for requests does not carry the handshake's state.
     let opening = Box::new(opening);
@@ -83,6 +84,8 @@ pub(crate) fn serve(context: Rc<Context>, hello: Hello) -> impl Future<Output = 
         // Boxed for the same reason.
         Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
         session.clock.closed();
+        // Not moved, so that the task needs no flag that says whether it was.
+        let _ = &places;
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
         fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
-        let bytes = size_of_future(super::serve);
+        let bytes = size_of_future(|context, hello| super::serve(context, hello, ()));
         assert!(bytes <= 2464, "the task of a connection has grown to {bytes} bytes");
         let bytes = size_of_future(|context: std::rc::Rc<super::Context>, fd| async move {
             super::await_hello(&context, super::Accepted::new(&context, fd)).await;

@@ -75,8 +75,8 @@ async fn first_bytes(
     if announces { Err(EstablishError::Untrusted) } else { Ok((lease, from)) }
 }
 
-/// Serves a connection without TLS from its first bytes to its end.
-pub(crate) async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Via) {
+/// Serves a connection without TLS from its first bytes to its end, and drops `places` then.
+pub(crate) async fn serve_plain<P>(context: Rc<Context>, first: FirstBytes, via: Via, places: P) {
     let _place = context.occupancy.admit();
     let FirstBytes { stream, bytes, from, clock, socket } = first;
     let ring = &context.ring;
@@ -89,4 +89,5 @@ pub(crate) async fn serve_plain(context: Rc<Context>, first: FirstBytes, via: Vi
     let limit = context.terms().timeouts.close;
     Box::pin(close::close(ring, socket, reader, writer, ending, limit)).await;
     clock.closed();
+    drop(places);
 }

@@ -40,7 +40,8 @@ pub(super) struct Connection {
     pub(super) observer: Rc<Observer>,
     /// Its number on its worker, from 1.
     id: u64,
-    peer: Option<SocketAddr>,
+    /// Boxed: it is kept for the log alone, and connections are many.
+    peer: Option<Box<SocketAddr>>,
     /// The client, and the address that it connected to, as a balancer announced them.
     announced: OnceCell<Box<(SocketAddr, SocketAddr)>>,
     pub(super) accepted: u64,
@@ -86,7 +87,7 @@ impl Connection {
 
     /// The client's address, if it is logged.
     pub(super) fn client(&self) -> Option<&SocketAddr> {
-        self.announced.get().map(|announced| &announced.0).or(self.peer.as_ref())
+        self.announced.get().map(|announced| &announced.0).or(self.peer.as_deref())
     }
 
     /// Bytes arrived at `arrived`, and the worker came to them `now`.
@@ -186,7 +187,7 @@ impl ConnectionClock {
         Self(Rc::new(Connection {
             observer: Rc::clone(observer),
             id: observer.next_connection(),
-            peer,
+            peer: peer.map(Box::new),
             announced: OnceCell::new(),
             accepted: observer.turn_began(),
             accept_queue,

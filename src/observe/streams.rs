@@ -53,9 +53,13 @@ pub struct StreamNow {
 const FREE: StreamNow =
     StreamNow { stream: 0, window: 0, bytes: 0, arrived: 0, entered: 0, stage: Stage::Parse };
 
-/// The open streams of one connection, by place.
+/// The open streams of one connection. Boxed once there was one: connections of HTTP/1.1 have none.
 #[derive(Debug)]
-pub(super) struct OpenStreams {
+pub(super) struct OpenStreams(Option<Box<ByPlace>>);
+
+/// Streams by place.
+#[derive(Debug, Default)]
+struct ByPlace {
     places: Vec<StreamNow>,
     open: usize,
     /// What the connection's own window allows, in bytes.
@@ -65,8 +69,33 @@ pub(super) struct OpenStreams {
 }
 
 impl OpenStreams {
-    pub(super) const NONE: Self = Self { places: Vec::new(), open: 0, window: 0, listed: None };
+    pub(super) const NONE: Self = Self(None);
 
+    /// Notes something about the stream at `place`.
+    #[inline]
+    pub(super) fn note(&mut self, place: u16, change: impl FnOnce(&mut StreamNow)) {
+        if let Some(streams) = &mut self.0 {
+            streams.note(place, change);
+        }
+    }
+
+    /// Notes what the connection's own window allows.
+    pub(super) fn set_window(&mut self, window: u32) {
+        if let Some(streams) = &mut self.0 {
+            streams.window = window;
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.0.as_ref().map_or(0, |streams| streams.open)
+    }
+
+    fn all(&self) -> impl Iterator<Item = StreamNow> + '_ {
+        self.0.iter().flat_map(|streams| streams.all())
+    }
+}
+
+impl ByPlace {
     fn opens(&mut self, place: u16, stream: StreamNow) {
         let place = usize::from(place);
         if self.places.len() <= place {
@@ -76,17 +105,10 @@ impl OpenStreams {
         self.open += 1;
     }
 
-    /// Notes something about the stream at `place`.
-    #[inline]
-    pub(super) fn note(&mut self, place: u16, change: impl FnOnce(&mut StreamNow)) {
+    fn note(&mut self, place: u16, change: impl FnOnce(&mut StreamNow)) {
         if let Some(stream) = self.places.get_mut(usize::from(place)) {
             change(stream);
         }
-    }
-
-    /// Notes what the connection's own window allows.
-    pub(super) fn set_window(&mut self, window: u32) {
-        self.window = window;
     }
 
     fn closes(&mut self, place: u16) {
@@ -158,6 +180,7 @@ impl Multiplexing {
     /// A stream of `connection` takes a place.
     pub(super) fn opens(&self, connection: &Rc<Connection>, place: u16, stream: StreamNow) {
         let mut streams = connection.streams.borrow_mut();
+        let streams = streams.0.get_or_insert_default();
         streams.opens(place, stream);
         let list = &mut *self.0.borrow_mut();
         if streams.listed.is_none() && list.len() < LISTED {
@@ -170,6 +193,7 @@ impl Multiplexing {
     pub(super) fn closes(&self, connection: &Connection, place: u16) {
         let listed = {
             let mut streams = connection.streams.borrow_mut();
+            let Some(streams) = &mut streams.0 else { return };
             streams.closes(place);
             if streams.open > 0 {
                 return;
@@ -179,8 +203,10 @@ impl Multiplexing {
         let Some(at) = listed else { return };
         let list = &mut *self.0.borrow_mut();
         list.swap_remove(at);
-        if let Some(moved) = list.get(at) {
-            moved.streams.borrow_mut().listed = Some(at);
+        if let Some(moved) = list.get(at)
+            && let Some(streams) = &mut moved.streams.borrow_mut().0
+        {
+            streams.listed = Some(at);
         }
     }
 
@@ -188,14 +214,15 @@ impl Multiplexing {
     pub(super) fn report(&self) -> Vec<ConnectionStreams> {
         let list = self.0.borrow();
         let mut busiest: Vec<&Rc<Connection>> = list.iter().collect();
-        busiest.sort_by_key(|connection| std::cmp::Reverse(connection.streams.borrow().open));
+        busiest.sort_by_key(|connection| std::cmp::Reverse(connection.streams.borrow().open()));
         let report = |connection: &&Rc<Connection>| {
-            let open = connection.streams.borrow();
-            let mut streams: Vec<StreamNow> = open.all().collect();
+            let kept = connection.streams.borrow();
+            let mut streams: Vec<StreamNow> = kept.all().collect();
             streams.sort_by_key(|stream| stream.stream);
             streams.truncate(REPORTED_STREAMS);
             let connection = connection.number();
-            ConnectionStreams { connection, window: open.window, open: open.open, streams }
+            let window = kept.0.as_ref().map_or(0, |kept| kept.window);
+            ConnectionStreams { connection, window, open: kept.open(), streams }
         };
         busiest.iter().take(REPORTED).map(report).collect()
     }
@@ -211,11 +238,12 @@ mod tests {
 
     #[test]
     fn siblings_are_those_that_got_furthest() {
-        let mut streams = OpenStreams::NONE;
+        let mut streams = ByPlace::default();
         for (place, bytes) in [5, 0, 70, 3, 40, 9].into_iter().enumerate() {
             streams.opens(place as u16, stream(2 * place as u32 + 1, bytes));
         }
         streams.closes(5);
+        let streams = OpenStreams(Some(Box::new(streams)));
         let siblings = Siblings::of(&streams, 5, 12);
         assert_eq!((siblings.open, siblings.ended), (4, 12));
         let kept: Vec<_> = siblings.streams().map(|one| (one.stream, one.bytes)).collect();
@@ -227,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_holds_no_memory_for_streams() {
-        let mut streams = OpenStreams::NONE;
+        let mut streams = ByPlace::default();
         for place in 0..100 {
             streams.opens(place, stream(u32::from(place) + 1, 0));
         }

@@ -278,11 +278,9 @@ impl<'f, F: File> Answer<'f, F> {
         self
     }
 
-    /// The same with the operator's rule on caching, where it speaks of a file.
-    #[must_use]
-    pub(super) fn cached_by(mut self, rule: Option<RuleNumber>) -> Self {
+    /// Goes by the operator's rule on caching, where it speaks of a file.
+    pub(super) fn cached_by(&mut self, rule: Option<RuleNumber>) {
         self.head.fields.rule = rule.filter(|_| self.head.fields.cacheable);
-        self
     }
 
     /// Whether its content is our page of an error, which [`Self::with_page`] replaces.

@@ -279,7 +279,9 @@ impl Site {
     /// The answer of a file that is there.
     fn file<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
         let rule = self.caching.choose(asked.path, file.facts().media_type());
-        self.content(asked, file).cached_by(rule)
+        let mut answer = self.content(asked, file);
+        answer.cached_by(rule);
+        answer
     }
 
     /// The same without a rule on caching.

@@ -45,6 +45,11 @@ impl Held {
         self.sealed += count;
     }
 
+    /// Whether something has been opened and not consumed.
+    pub(super) fn has_plaintext(&self) -> bool {
+        !self.plain.is_empty()
+    }
+
     /// What has been opened and not consumed.
     pub(super) fn plaintext(&self) -> &[u8] {
         // No fault: `note_opened` has refused a range that is not within.

@@ -63,7 +63,7 @@ impl Reader {
             ContentType::ApplicationData if opened.plaintext.is_empty() => Opening::Empty,
             ContentType::ApplicationData => {
                 self.taken.opened += opened.plaintext.len() as u64;
-                let joins = !self.gathered.is_empty() || !held.plaintext().is_empty();
+                let joins = !self.gathered.is_empty() || held.has_plaintext();
                 self.gather_held();
                 let held = self.held.as_mut().ok_or(ReadError::BEYOND)?;
                 held.note_opened(length, &opened.plaintext)?;

@@ -285,13 +285,18 @@ impl Reader {
     }
 
     /// Moves the plaintext out of the bytes that are held, because more is to stand behind it.
+    #[inline]
     pub(super) fn gather_held(&mut self) {
+        if self.held.as_ref().is_some_and(Held::has_plaintext) {
+            self.gather_plaintext();
+        }
+    }
+
+    fn gather_plaintext(&mut self) {
         let Some(held) = &mut self.held else { return };
         let bytes = held.take_plaintext();
-        if !bytes.is_empty() {
-            self.taken.note_copy(matches!(self.decrypt, Decrypt::Kernel), bytes.len());
-            self.gathered.append(bytes);
-        }
+        self.taken.note_copy(matches!(self.decrypt, Decrypt::Kernel), bytes.len());
+        self.gathered.append(bytes);
     }
 
     /// Gives the bytes that are held back, if there is nothing left to open or read in them.

@@ -156,20 +156,14 @@ impl Door {
         if via == Via::Tls {
             self.spawner.spawn(async move {
                 if let Some(hello) = conn::await_hello(&context, accepted(&context)).await {
-                    spawner.spawn(async move {
-                        conn::serve(context, hello).await;
-                        drop(places);
-                    });
+                    spawner.spawn(conn::serve(context, hello, places));
                 }
             });
             return;
         }
         self.spawner.spawn(async move {
             if let Some(first) = conn::await_first_bytes(&context, accepted(&context)).await {
-                spawner.spawn(async move {
-                    conn::serve_plain(context, first, via).await;
-                    drop(places);
-                });
+                spawner.spawn(conn::serve_plain(context, first, via, places));
             }
         });
     }

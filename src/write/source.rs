@@ -74,8 +74,12 @@ impl Source {
     /// Bytes that have not been taken.
     pub(crate) fn remaining(&self) -> u64 {
         match self {
+            Self::Nothing => 0,
+            Self::Page(page, from) => page.len().saturating_sub(*from) as u64,
+            Self::Shared(chunk) => chunk.len() as u64,
+            Self::Pages(_, range) => range.len() as u64,
+            Self::File(_, range) => range.end.saturating_sub(range.start),
             Self::Parts(parts) => parts.remaining,
-            one => one.piece().map_or(0, |piece| piece.len()),
         }
     }
 

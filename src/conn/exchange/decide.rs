@@ -200,21 +200,27 @@ fn fixed_answer(fixed: &Fixed, status: Status) -> Answer<'_, FileEntry> {
     }
 }
 
-/// Has a request pass the guard of its route.
+/// Has a request pass the guard of its route. `sender` is called only if the route has a guard, or if the log
+/// has the client that a trusted proxy names.
 ///
 /// # Errors
 /// As [`decide`].
-pub(in crate::conn) fn guard<'l>(
+pub(in crate::conn) fn guard<'l, 's>(
     context: &Context,
     asked: &Asked<'_>,
     lookups: &'l Lookups,
-    sender: &Sender<'_>,
+    sender: impl FnOnce() -> Sender<'s>,
 ) -> Result<Passage<'l>, WriteError> {
     if asked.via == Via::Redirect {
+        // For the log: a redirect has no guard.
+        drop(sender());
         return Ok(Passage::Through(None));
     }
     let served = lookups.route(context, asked.host, asked.path, asked.demand);
-    match served.guard.pass(context, sender) {
+    if served.guard.is_open() && served.terms.forwarded.is_none() {
+        return Ok(Passage::Through(None));
+    }
+    match served.guard.pass(context, &sender()) {
         Ok(verification) if served.act.is_streamed() => Ok(Passage::Through(verification)),
         Ok(Some(verification)) => Ok(Passage::Wants(Want::verified(verification, served))),
         Ok(None) => Ok(Passage::Through(None)),

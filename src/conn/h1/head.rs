@@ -144,18 +144,19 @@ pub(super) fn examine<'l>(
     let Session { clock: own, about, .. } = session;
     let (asked, incoming) = (&asked, &incoming);
     let coming = Coming { context, socket, clock: own, asked, incoming };
-    let handled = ask_handler(coming, about, lookups)?;
-    let (decided, verification) = if let Some(decided) = handled {
-        (decided, None)
+    let mut verification = None;
+    let decided = if let Some(decided) = ask_handler(coming, about, lookups)? {
+        decided
     } else {
-        let sender = Sender::new(context, socket, own, about, &head.fields, clock);
-        match guard(context, asked, lookups, &sender)? {
-            Passage::Through(verification) => (decide(context, asked, lookups)?, verification),
+        let sender = || Sender::new(context, socket, own, about, &head.fields, clock);
+        match guard(context, asked, lookups, sender)? {
+            Passage::Through(to_verify) => verification = to_verify,
             Passage::Wants(want) => {
                 return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
             }
             Passage::Refused(reply) => return Ok(Examined::Decided(framing, reply)),
         }
+        decide(context, asked, lookups)?
     };
     Ok(match decided {
         Decided::Ready(reply) => Examined::Decided(framing, reply),

@@ -171,8 +171,8 @@ impl Connection<'_> {
         let (decided, verification) = if let Some(decided) = handled {
             (decided, None)
         } else {
-            let sender = Sender::new(context, socket, own, about, incoming.fields, clock);
-            match guard(context, asked, lookups, &sender)? {
+            let sender = || Sender::new(context, socket, own, about, incoming.fields, clock);
+            match guard(context, asked, lookups, sender)? {
                 Passage::Through(verification) => (decide(context, asked, lookups)?, verification),
                 Passage::Wants(want) => {
                     return Ok(Examined::Wants(facts, KeptAsked::new(asked), want));
