@@ -18,7 +18,7 @@ use zstd::stream::{raw::CParameter, write::Encoder as ZstdEncoder};
 
 use crate::process::negotiate::Coding;
 
-pub(crate) use stream::{Encoder, Progress};
+pub(crate) use stream::{Encoder, LEAST_ROOM, Progress};
 
 /// Bytes up to which Brotli's slowest quality is used. It codes some 0.5 MB a second.
 pub(crate) const THOROUGH: usize = 256 << 10;

@@ -34,6 +34,10 @@ const GZIP_LEVEL: u32 = 4;
 /// Base-two logarithm of the window of gzip, in bytes: the largest that RFC 1951 knows.
 const GZIP_WINDOW: u8 = 15;
 
+/// Bytes of output that a step has room for, at least. With six or fewer, each flush of gzip that fills
+/// its output would begin the next one (zlib.h, `deflate`).
+pub(crate) const LEAST_ROOM: usize = 16;
+
 /// Compresses one content.
 pub(crate) struct Encoder(Inner);
 
@@ -90,7 +94,7 @@ impl Encoder {
     /// [`Self::flush`] or [`Self::finish`].
     ///
     /// # Errors
-    /// The encoder failed; its content cannot be continued.
+    /// The encoder failed, or the output is shorter than [`LEAST_ROOM`]; the content cannot be continued.
     pub(crate) fn write(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<Progress> {
         self.step(input, output, Then::GoOn)
     }
@@ -112,6 +116,9 @@ impl Encoder {
     }
 
     fn step(&mut self, input: &[u8], output: &mut [u8], then: Then) -> io::Result<Progress> {
+        if output.len() < LEAST_ROOM {
+            return Err(io::Error::other("an encoder has too little room"));
+        }
         match &mut self.0 {
             Inner::Zstandard(encoder) => zstandard(encoder, input, output, then),
             Inner::Brotli(state) => brotli(state, input, output, then),

@@ -2,7 +2,10 @@ use std::io::{Read, Write as _};
 
 use proptest::prelude::*;
 
-use super::{Encoder, encode, stream::Progress};
+use super::{
+    Encoder, encode,
+    stream::{LEAST_ROOM, Progress},
+};
 use crate::process::negotiate::Coding;
 
 fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
@@ -60,7 +63,7 @@ fn complete(
 ) {
     let mut output = vec![0; room];
     let mut read = 0;
-    loop {
+    for _ in 0..100_000 {
         let progress = step(read, &mut output).unwrap();
         coded.extend_from_slice(&output[..progress.written]);
         read += progress.read;
@@ -69,6 +72,7 @@ fn complete(
         }
         assert!(progress.read + progress.written > 0, "a step with room goes on");
     }
+    panic!("a step with {room} bytes of room does not end");
 }
 
 /// Content that repeats itself, as text does, and content that does not.
@@ -93,7 +97,7 @@ proptest! {
     #[test]
     fn what_was_encoded_in_any_pieces_decodes_to_the_same(
         content in content(),
-        pieces in prop::collection::vec((1_usize..7_000, any::<bool>(), 1_usize..5_000), 1..9),
+        pieces in prop::collection::vec((1_usize..7_000, any::<bool>(), LEAST_ROOM..5_000), 1..9),
         coding in prop::sample::select(Coding::SIBLINGS.to_vec()),
     ) {
         let mut encoder = Encoder::new(coding).unwrap();
@@ -114,6 +118,25 @@ proptest! {
             }
         }
         prop_assert_eq!(decode(coding, &coded), content);
+    }
+}
+
+/// A flush of gzip that fills its output to the last byte begins another one.
+#[test]
+fn each_step_ends_with_the_least_room_and_fails_with_less() {
+    for coding in Coding::SIBLINGS {
+        for room in LEAST_ROOM..3 * LEAST_ROOM {
+            let mut encoder = Encoder::new(coding).unwrap();
+            let mut coded = Vec::new();
+            for _ in 0..20 {
+                complete(room, &mut coded, |read, output| encoder.write(&b"event"[read..], output));
+                complete(room, &mut coded, |_, output| encoder.flush(output));
+            }
+            complete(room, &mut coded, |_, output| encoder.finish(output));
+            assert_eq!(decode(coding, &coded), b"event".repeat(20), "{coding:?} {room}");
+        }
+        let mut encoder = Encoder::new(coding).unwrap();
+        encoder.flush(&mut [0; LEAST_ROOM - 1]).unwrap_err();
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     conn::{Context, encoders::Place},
-    encode::{Encoder, Progress},
+    encode::{Encoder, LEAST_ROOM, Progress},
     observe::{Stage, Why, Work},
     process::negotiate::Coding,
     respond::Status,
@@ -272,7 +272,8 @@ impl Encoding {
     }
 
     fn next(&self) -> Step {
-        if self.written > 0 && (self.complete || self.written == self.output.len()) {
+        let room = self.output.len() - self.written;
+        if self.written > 0 && (self.complete || room < LEAST_ROOM) {
             return Step::Give;
         }
         match (&self.input, self.asked) {
