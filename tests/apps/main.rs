@@ -3,6 +3,7 @@
 
 mod answers;
 mod client;
+mod compressed;
 mod examples;
 mod files;
 mod held;
