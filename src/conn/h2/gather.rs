@@ -32,6 +32,9 @@ const GOOD_PIECE: u32 = 16 * 1024;
 /// Content is shorter than its source said.
 pub(super) const NO_CONTENT: Stop = Stop::defect("content ends before its range");
 
+/// Which of the frames ends the stream cannot be said.
+pub(super) const FRAMES_TOO_LONG: Stop = Stop::defect("frames hold more than their content");
+
 /// Content of one turn, as it lies.
 enum Next {
     Copied(usize),
@@ -214,15 +217,16 @@ impl Connection<'_> {
         let mut asked = false;
         loop {
             let stream = self.streams.at(slot)?;
-            let (id, mut left) = (stream.id, stream.source.remaining());
+            let (id, mut left) = (stream.id, Some(stream.source.remaining()));
             let mut frames = 0;
             let mut head = |length: u32| {
-                left = left.saturating_sub(length.into());
+                left = left.and_then(|left| left.checked_sub(length.into()));
                 frames += 1;
-                respond::data(id, length, left == 0)
+                respond::data(id, length, left == Some(0))
             };
             let frames_of = Frames { most, head: &mut head };
             let sealed = self.session.writer.seal_frames(content, frames_of)?;
+            left.ok_or(FRAMES_TOO_LONG)?;
             if sealed > 0 {
                 stream.sealed += sealed as u64;
                 // One is counted with the content.

@@ -5,7 +5,7 @@
 
 use std::{ops::Range, rc::Rc, task::Poll};
 
-use super::{Connection, Stop, streams::Slot};
+use super::{Connection, Stop, gather::FRAMES_TOO_LONG, streams::Slot};
 use crate::{
     observe::{Stage, Why},
     parse::h2::ErrorCode,
@@ -193,13 +193,14 @@ impl Connection<'_> {
             return Ok(());
         }
         stream.clock.enter(Stage::Respond);
-        let mut left = stream.source.remaining();
+        let mut left = Some(stream.source.remaining());
         let mut head = |length: u32| {
-            left = left.saturating_sub(length.into());
-            respond::data(id, length, left == 0)
+            left = left.and_then(|left| left.checked_sub(length.into()));
+            respond::data(id, length, left == Some(0))
         };
         self.schedule.insert(&mut self.streams, slot);
         self.session.writer.depart_framed(self.socket, read, count, &mut head)?;
+        left.ok_or(FRAMES_TOO_LONG)?;
         self.departing_stream = self.last_stream;
         self.sent(slot, count as u32, allowed)
     }
