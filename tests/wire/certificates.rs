@@ -332,7 +332,10 @@ fn a_bad_pair_is_refused_once_and_the_old_one_kept() {
 fn a_signal_without_a_change_is_answered() {
     let mut server = Server::plain(&[]);
     server.signal(Signal::HUP);
-    server.expect_logged("reload: certificates, authorities and keys are as before", 1);
+    server.expect_logged(
+        "reload: certificates, authorities, keys and the admin token are as before",
+        1,
+    );
     assert!(server.runs());
     assert_eq!(server.connect().get("/hello.txt").body, HELLO);
 }
