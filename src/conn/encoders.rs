@@ -7,7 +7,7 @@
 
 use std::{cell::Cell, fmt, rc::Rc};
 
-use crate::config::memory;
+use crate::{config::memory, observe::give_back};
 
 /// Nanoseconds for which the load is measured.
 const SECOND: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ pub(super) struct Place(Rc<Cell<usize>>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        give_back(&self.0, 1);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, io};
 
-use super::compressed::INPUT_A_TURN;
+use super::{compressed::INPUT_A_TURN, recoded::SHORTEST};
 use crate::{
     conn::{
         Context,
@@ -13,15 +13,12 @@ use crate::{
     process::negotiate::Coding,
 };
 
-/// Bytes of a page that is worth compressing, at least: below, an answer is one packet anyway.
-const SHORTEST: usize = 1 << 10;
-
 /// Bytes by which the coded form of a page grows at a time.
 const STEP: usize = 16 << 10;
 
 /// Whether a page of so many bytes, as it is, goes to some clients of the route compressed.
 pub(super) fn varies(served: &Served, length: usize) -> bool {
-    length >= SHORTEST && !served.codings.is_empty()
+    length as u64 >= SHORTEST && !served.codings.is_empty()
 }
 
 /// Compresses a page; between two pieces other tasks have their turn. None: the plain page is sent.

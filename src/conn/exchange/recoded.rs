@@ -8,7 +8,7 @@ use super::streamed::{Fields, StreamedHead, each_line};
 use crate::process::{media_type::is_compressible, negotiate::Coding};
 
 /// Bytes of content that is worth compressing, at least: below, an answer is one packet anyway.
-const SHORTEST: u64 = 1 << 10;
+pub(super) const SHORTEST: u64 = 1 << 10;
 
 /// What may be done with an answer, by its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
