@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     crate::port::to_listen_at()
 }
 
