@@ -90,7 +90,13 @@ pub(in crate::conn) fn decide<'l>(
             match fixed.text.as_deref().filter(|text| coded_page::varies(served, text.len())) {
                 Some(text) if is_compressible(fixed.media_type.as_bytes()) => {
                     let coding = asked.coding_to_send(served.codings);
-                    let coded = coded_page::kept(context, coding, text.as_bytes(), forms);
+                    let coded = coded_page::kept(
+                        context,
+                        coding,
+                        text.as_bytes(),
+                        forms,
+                        &lookups.compressing,
+                    );
                     answer.coded(coding, coded.map(<[u8]>::to_vec))
                 }
                 _ => answer,

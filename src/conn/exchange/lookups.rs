@@ -33,6 +33,8 @@ pub(in crate::conn) struct Lookups {
     /// The file in the place of a missing one.
     pub(super) fallback: OnceCell<Rc<Entry>>,
     pub(super) listing: Cell<Option<Box<Listed>>>,
+    /// Nanoseconds that went into compressing the answer.
+    pub(super) compressing: Cell<u64>,
 }
 
 /// What has to be looked up before there is an answer, and for which route.
@@ -84,6 +86,11 @@ impl Lookups {
         self.served.get_or_init(|| context.choose(host, path, demand))
     }
 
+    /// Nanoseconds that went into compressing the answer.
+    pub(in crate::conn) fn compressing(&self) -> u64 {
+        self.compressing.get()
+    }
+
     /// Looks up what is wanted for this request.
     pub(super) async fn fetch(&self, asked: &Asked<'_>, want: &Want) -> Result<(), LookupError> {
         let Act::Files { store, spa } = &want.served.act else { return Ok(()) };
@@ -120,7 +127,8 @@ impl Lookups {
             listed.coding = asked.coding_to_send(served.codings);
             if listed.coding != Coding::Identity {
                 let page = listed.page.as_bytes();
-                listed.coded = coded_page::encode(context, listed.coding, page).await;
+                listed.coded =
+                    coded_page::encode(context, listed.coding, page, &self.compressing).await;
             }
         }
         self.listing.set(Some(listed));

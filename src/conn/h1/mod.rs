@@ -193,6 +193,7 @@ async fn request(
             }
         }
     };
+    clock.compressed(lookups.compressing());
     if framing.has_body() {
         clock.enter(Stage::Body);
         Box::pin(body::discard(context, socket, session, &framing, reply.terms())).await?;

@@ -192,7 +192,7 @@ impl Connection<'_> {
         };
         let (status, why) = (reply.code(), reply.why());
         let source = std::mem::take(reply.source_mut());
-        self.keep_head(slot, Found { status, why, head, source, held })
+        self.keep_head(slot, Found { status, why, head, source, compressing: 0, held })
     }
 
     /// A stream is answered, as soon as there is room for its head.

@@ -427,7 +427,7 @@ impl Connection<'_> {
             self.streams.at(slot)?.clock.refused(why);
         }
         let source = std::mem::take(reply.source_mut());
-        self.keep_head(slot, Found { status, why, head, source, held })
+        self.keep_head(slot, Found { status, why, head, source, compressing: 0, held })
     }
 
     /// The answer breaks off: its stream is reset, so that nobody takes it for the whole.

@@ -29,6 +29,8 @@ pub(super) struct Found {
     pub(super) why: Option<Why>,
     pub(super) head: Vec<u8>,
     pub(super) source: Source,
+    /// Nanoseconds that went into compressing the answer, as far as its clock has not counted them.
+    pub(super) compressing: u64,
     /// What it takes, in the worker's account.
     pub(super) held: Held,
 }
@@ -62,7 +64,9 @@ impl Lookup {
             };
             head.truncate(length);
             let (status, why) = (reply.code(), reply.why());
-            Ok(Found { status, why, head, source: std::mem::take(reply.source_mut()), held })
+            let source = std::mem::take(reply.source_mut());
+            let compressing = lookups.compressing();
+            Ok(Found { status, why, head, source, compressing, held })
         });
         Self { stream, future }
     }

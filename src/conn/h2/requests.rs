@@ -81,6 +81,7 @@ impl Connection<'_> {
         let stream = received.stream;
         let examined = self.examine(&received, &lookups, &mut clock)?;
         self.consume(received.block);
+        clock.compressed(lookups.compressing());
         match examined {
             Examined::Decided(facts, reply) => self.answer(facts, reply, clock),
             Examined::Wants(facts, kept, want) => self.look_up(facts, kept, want, clock),
@@ -299,6 +300,7 @@ impl Connection<'_> {
         if let Some(why) = found.why {
             open.clock.refused(why);
         }
+        open.clock.compressed(found.compressing);
         open.clock.enter(Stage::Respond);
         self.keep_head(slot, found)
     }

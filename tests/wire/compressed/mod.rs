@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     client::Client,
+    configured::Configured,
     proxy,
     response::Response,
     server::{PATIENCE, Server},
@@ -116,4 +117,23 @@ assert decoder.eof and not decoder.unused_data
 ";
     let port = server.port.to_string();
     output(Command::new("python3").args(["-c", PROGRAM, &port, path]))
+}
+
+/// Waits for a line of the access log with these words in which compressing took time.
+fn expect_stage(server: &Configured, words: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = std::fs::read_to_string(server.folder.path().join("access")).unwrap_or_default();
+        let took = |line: &str| {
+            let rest = line.split_once("compress_us=").filter(|_| line.contains(words));
+            rest.is_some_and(|(_, rest)| {
+                rest.starts_with(|first: char| ('1'..='9').contains(&first))
+            })
+        };
+        if log.lines().any(took) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {words} in {log}");
+        sleep(Duration::from_millis(20));
+    }
 }

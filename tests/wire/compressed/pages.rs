@@ -13,7 +13,8 @@ fn listings_and_fixed_answers_are_compressed_like_all_others() {
          [[site.route]]\npath = '/short'\nrespond = 'short'\n\
          [[site.route]]\npath = '/image'\nrespond = '{long}'\ntype = 'image/png'\n\
          [[site.route]]\npath = '/plain'\nrespond = '{long}'\ncompress = false\n\
-         [[site.route]]\npath = '/gone'\nstatus = 404\nrespond = '{long}'\n"
+         [[site.route]]\npath = '/gone'\nstatus = 404\nrespond = '{long}'\n\
+         [observe]\naccess_log = 'access'\n"
     );
     let server = Configured::start(&text, |folder| {
         std::fs::create_dir_all(folder.join("www/folder")).unwrap();
@@ -55,6 +56,11 @@ fn listings_and_fixed_answers_are_compressed_like_all_others() {
         let same = get(&mut client, path, "gzip, br, zstd");
         assert_eq!((same.field("Content-Encoding"), same.field("Vary")), (None, None), "{path}");
     }
+    // The time of the encoder is a stage, over either protocol.
+    assert_eq!(clients::curls(&server, "--http2", &["/folder/"]).len(), 1);
+    client.close();
+    expect_stage(&server, "/folder/ HTTP/1.1");
+    expect_stage(&server, "/folder/ HTTP/2");
 }
 
 #[test]
