@@ -198,14 +198,22 @@ fn a_drain_does_not_wait_for_partial_heads() {
 #[test]
 fn the_first_head_is_timed_from_the_handshake() {
     let server = Server::plain(&["--head-timeout", "2s"]);
-    let mut client = server.connect();
-    client.handshake().unwrap();
-    let began = std::time::Instant::now();
-    std::thread::sleep(Duration::from_millis(1_500));
-    client.send(&GET[..30]);
-    assert_eq!(client.response("GET").status, 408);
-    // A head timeout that began with the first byte would end after 3.5 s at the earliest.
-    assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
+    // Until the machine has let the client be in time.
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.handshake().unwrap();
+        let began = std::time::Instant::now();
+        std::thread::sleep(Duration::from_millis(1_500));
+        client.send(&GET[..30]);
+        // One that was late is closed, as a connection without a request is.
+        if client.try_response("GET").is_ok_and(|response| response.status == 408)
+            // A head timeout that began with the first byte would end after 3.5 s at the earliest.
+            && began.elapsed() < Duration::from_millis(3_500)
+        {
+            return;
+        }
+    }
+    panic!("no head is timed from the handshake");
 }
 
 /// The server stops while clients are busy: every admitted request is answered whole, and

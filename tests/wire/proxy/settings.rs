@@ -205,7 +205,7 @@ fn health_checks_are_counted_and_timed_as_configured() {
         let _ = stream.write_all(answer.as_bytes());
         Then::Close
     });
-    let settings = "health = '/health'\nhealth_interval = '100ms'\nhealth_timeout = '300ms'\n\
+    let settings = "health = '/health'\nhealth_interval = '100ms'\nhealth_timeout = '2s'\n\
                     health_fall = 2\nhealth_rise = 3\n";
     let server = of_file(&upstream, settings, "");
     let checked = |more: usize| {
