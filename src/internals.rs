@@ -18,6 +18,11 @@ pub mod decode {
     pub use crate::decode::{BodyDecoder, BodyError};
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod encode {
+    pub use crate::encode::hold;
+}
+
 pub mod hpack {
     pub use crate::hpack::{BlockWriter, Decoder, Field, FieldVisitor};
 }

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hold;
 mod stream;
 #[cfg(test)]
 mod tests;

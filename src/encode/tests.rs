@@ -1,79 +1,10 @@
-use std::io::{Read, Write as _};
-
 use proptest::prelude::*;
 
 use super::{
-    Encoder, encode,
-    stream::{LEAST_ROOM, Progress},
+    Encoder, LEAST_ROOM, encode,
+    hold::{Piece, complete, decode, decode_so_far, pieces_decode_to_the_same},
 };
 use crate::process::negotiate::Coding;
-
-fn decode(coding: Coding, mut coded: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    match coding {
-        Coding::Zstandard => {
-            let mut decoder = zstd::stream::read::Decoder::new(coded).unwrap();
-            // Browsers refuse larger ones (RFC 9659).
-            decoder.window_log_max(23).unwrap();
-            decoder.read_to_end(&mut plain).unwrap();
-        }
-        Coding::Brotli => {
-            brotli::BrotliDecompress(&mut coded, &mut plain).unwrap();
-        }
-        Coding::Gzip => {
-            flate2::read::GzDecoder::new(coded).read_to_end(&mut plain).unwrap();
-        }
-        Coding::Identity => plain.extend_from_slice(coded),
-    }
-    plain
-}
-
-/// What a decoder has that was given all of `coded`, which has no end.
-fn decode_so_far(coding: Coding, coded: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    match coding {
-        Coding::Zstandard => {
-            let mut decoder = zstd::stream::write::Decoder::new(plain).unwrap();
-            decoder.write_all(coded).unwrap();
-            decoder.flush().unwrap();
-            plain = decoder.into_inner();
-        }
-        Coding::Brotli => {
-            // It gives what fits its buffer, and asks for the rest only once it ends.
-            let mut decoder = brotli::DecompressorWriter::new(plain, 1 << 17);
-            decoder.write_all(coded).unwrap();
-            plain = decoder.into_inner().unwrap_or_else(|unfinished| unfinished);
-        }
-        Coding::Gzip => {
-            let mut decoder = flate2::write::GzDecoder::new(plain);
-            decoder.write_all(coded).unwrap();
-            decoder.flush().unwrap();
-            plain = std::mem::take(decoder.get_mut());
-        }
-        Coding::Identity => plain.extend_from_slice(coded),
-    }
-    plain
-}
-
-/// Has an encoder do a step to its end, with so much room at a time.
-fn complete(
-    room: usize,
-    coded: &mut Vec<u8>,
-    mut step: impl FnMut(usize, &mut [u8]) -> std::io::Result<Progress>,
-) {
-    let mut output = vec![0; room];
-    let mut read = 0;
-    for _ in 0..100_000 {
-        let progress = step(read, &mut output).unwrap();
-        coded.extend_from_slice(&output[..progress.written]);
-        read += progress.read;
-        if progress.complete {
-            return;
-        }
-        assert!(progress.read + progress.written > 0, "a step with room goes on");
-    }
-    panic!("a step with {room} bytes of room does not end");
-}
 
 /// Content that repeats itself, as text does, and content that does not.
 fn content() -> impl Strategy<Value = Vec<u8>> {
@@ -100,24 +31,11 @@ proptest! {
         pieces in prop::collection::vec((1_usize..7_000, any::<bool>(), LEAST_ROOM..5_000), 1..9),
         coding in prop::sample::select(Coding::SIBLINGS.to_vec()),
     ) {
-        let mut encoder = Encoder::new(coding).unwrap();
-        let (mut coded, mut rest, mut taken) = (Vec::new(), &content[..], 0);
-        for (length, flush, room) in pieces.into_iter().cycle() {
-            if rest.is_empty() {
-                complete(room, &mut coded, |_, output| encoder.finish(output));
-                break;
-            }
-            let (piece, behind) = rest.split_at(length.min(rest.len()));
-            (rest, taken) = (behind, taken + piece.len());
-            complete(room, &mut coded, |read, output| encoder.write(&piece[read..], output));
-            if flush {
-                complete(room, &mut coded, |_, output| encoder.flush(output));
-                let so_far = decode_so_far(coding, &coded);
-                prop_assert_eq!(so_far.len(), taken);
-                prop_assert!(so_far == content[..taken]);
-            }
-        }
-        prop_assert_eq!(decode(coding, &coded), content);
+        let pieces: Vec<Piece> = pieces
+            .into_iter()
+            .map(|(length, flush, room)| Piece { length, room, flush })
+            .collect();
+        pieces_decode_to_the_same(coding, &content, &pieces);
     }
 }
 
