@@ -90,9 +90,15 @@ fn packets_that_are_lost_cost_no_request() {
     let content = noise.clone();
     let upstream = Upstream::start(move |request, stream| {
         assert!(request.body.is_empty() || request.body == content[..50_000]);
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+        // Said in the head: a POST on a connection whose FIN was lost must not be sent a second time.
+        let (connection, then) = match request.number {
+            4 => ("Connection: close\r\n", Then::Close),
+            _ => ("", Then::Continue),
+        };
+        let length = content.len();
+        let head = format!("HTTP/1.1 200 OK\r\n{connection}Content-Length: {length}\r\n\r\n");
         let _ = stream.write_all(&[head.as_bytes(), &content].concat());
-        if request.number == 4 { Then::Close } else { Then::Continue }
+        then
     });
     let server = Server::proxy(&[&upstream.address], &["--connect-timeout", "60s"]);
     let mut client = server.connect();
