@@ -206,6 +206,7 @@ impl Timeouts {
             ("idle-timeout", self.idle),
             ("body-timeout", self.body_progress),
             ("stream-idle-timeout", self.stream_idle),
+            ("tunnel-idle-timeout", self.tunnel_idle),
             ("process-timeout", self.process),
             ("response-timeout", self.response_stall),
             ("close-timeout", self.close),

@@ -22,11 +22,15 @@ pub struct Timeouts {
     /// first `body_progress` of grace. Default 500; 0 switches it off. Beyond: 408.
     pub body_min_rate: u64,
     /// Between two pieces of content, in either direction, of an HTTP/2 stream on which both sides
-    /// speak: its answer has begun before its request has ended, it is a tunnel, or its Content-Type
-    /// is that of gRPC. Such a stream may be silent for longer than `body_progress` and slower than
+    /// speak: its answer has begun before its request has ended, or its Content-Type is that of gRPC. Such
+    /// a stream may be silent for longer than `body_progress` and slower than
     /// `body_min_rate`. Default 5 min. Beyond: RST_STREAM(CANCEL). Streams that a pool's server answers
-    /// go by the pool's `between` and `tunnel_idle` instead.
+    /// go by the pool's `between` instead.
     pub stream_idle: Duration,
+    /// For silence on both sides of a tunnel: a connection of HTTP/1.1 that has switched protocols, or the
+    /// stream of an extended CONNECT. Default 1 h. Beyond: closed, or RST_STREAM(CANCEL). Tunnels to a
+    /// pool's server go by the pool's `tunnel_idle` instead.
+    pub tunnel_idle: Duration,
     /// For opening a file, with its siblings, and reading it into the cache; likewise for listing a
     /// folder, and for a page that stands in for a file that is missing. Default 10 s. Beyond: 503.
     pub process: Duration,
@@ -55,6 +59,7 @@ impl Default for Timeouts {
             body_progress: Duration::from_secs(10),
             body_min_rate: 500,
             stream_idle: Duration::from_secs(300),
+            tunnel_idle: Duration::from_secs(3_600),
             process: Duration::from_secs(10),
             response_stall: Duration::from_secs(30),
             response_min_rate: 500,

@@ -42,6 +42,7 @@ reasons! {
     ServerTimeout "server.timeout" "A deadline passed.",
     ServerTooSlow "server.too_slow" "The client sent or took less than the minimum rate.",
     ServerIdle "server.idle" "No request came within the idle timeout.",
+    ServerTunnelIdle "server.tunnel_idle" "Neither side of a tunnel sent anything within its idle timeout.",
     ServerRequests "server.requests" "The connection had as many requests as it may have.",
     ServerDrain "server.drain" "The server is stopping.",
     ServerEvicted "server.evicted" "The connection was idle and made room for another.",

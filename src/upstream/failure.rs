@@ -35,6 +35,8 @@ pub(crate) enum Reason {
     ResponseTimeout,
     /// It sent nothing more of a response in time.
     ReadTimeout,
+    /// Neither it nor the client has sent anything through a tunnel in time.
+    TunnelIdle,
     /// The line is full, or took too long.
     Busy,
     /// As many connections have switched protocols as may.
@@ -59,7 +61,7 @@ impl Reason {
             Self::Interim | Self::Framing => "http_protocol_error",
             Self::SendTimeout => "connection_write_timeout",
             Self::ResponseTimeout => "http_response_timeout",
-            Self::ReadTimeout => "connection_read_timeout",
+            Self::ReadTimeout | Self::TunnelIdle => "connection_read_timeout",
             Self::Busy | Self::Tunnels => "connection_limit_reached",
             Self::Local => "proxy_internal_error",
         }
@@ -82,7 +84,8 @@ impl Reason {
             | Self::Head(_)
             | Self::Interim
             | Self::Framing
-            | Self::ReadTimeout => Status::BadGateway,
+            | Self::ReadTimeout
+            | Self::TunnelIdle => Status::BadGateway,
         }
     }
 

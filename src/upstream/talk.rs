@@ -410,7 +410,8 @@ impl Talk {
                 }
                 Poll::Pending => {
                     ready!(self.poll_late(pool));
-                    return Poll::Ready(Err(Reason::ReadTimeout));
+                    let late = if self.tunnel { Reason::TunnelIdle } else { Reason::ReadTimeout };
+                    return Poll::Ready(Err(late));
                 }
             }
         }

@@ -18,12 +18,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
+use ringway::config::Config;
 
 use super::{
     client::{Client, reset},
     http2::{client, collect, request},
     leaving::until,
-    server::serve,
+    server::{configured, serve},
 };
 
 /// Sends everything back in capitals, and counts who does.
@@ -267,4 +268,67 @@ fn a_client_of_http2_ends_its_side_in_order_or_not() {
         }
     });
     assert_eq!(server.end().defects, 0);
+}
+
+/// A configuration in which tunnels may be silent for so long, and all else only for a moment.
+fn silent_for(tunnel_idle: Duration) -> Config {
+    let mut config = Config::default();
+    config.timeouts.body_progress = MOMENT;
+    config.timeouts.stream_idle = MOMENT;
+    config.timeouts.tunnel_idle = tunnel_idle;
+    config
+}
+
+const MOMENT: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_tunnel_may_be_silent_for_long() {
+    let live = Arc::default();
+    let server =
+        configured(silent_for(Duration::from_secs(600)), |builder| builder.service(app(&live)));
+    let mut one = Client::connect(&server);
+    one.send(head("/shout", "shout").as_bytes());
+    one.read_until(b"\r\n\r\n");
+    std::thread::sleep(MOMENT * 5);
+    one.send(b"still here.");
+    assert_eq!(one.read_to_end(), ("STILL HERE.".to_owned(), true));
+    client(&server, |mut sender| async move {
+        let (answer, mut stream) = sender.send_request(shouting(), false).unwrap();
+        let body = answer.await.unwrap().into_body();
+        tokio::time::sleep(MOMENT * 5).await;
+        stream.send_data(Bytes::from_static(b"still here."), false).unwrap();
+        assert_eq!(collect(body).await.unwrap().0, b"STILL HERE.");
+    });
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_tunnel_that_is_silent_for_too_long_is_closed() {
+    let live = Arc::default();
+    let server = configured(silent_for(MOMENT), |builder| builder.service(app(&live)));
+    let mut one = Client::connect(&server);
+    one.send(head("/shout", "shout").as_bytes());
+    let (answer, in_order) = one.read_to_end();
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(!in_order, "neither side has ended it");
+    client(&server, |mut sender| async move {
+        let (answer, _stream) = sender.send_request(shouting(), false).unwrap();
+        let error = collect(answer.await.unwrap().into_body()).await.expect_err("it is closed");
+        assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+    });
+    until(|| live.load(SeqCst) == 0);
+    let counted = || {
+        let ends = &server.get().anatomy().ends;
+        let silent =
+            ends.iter().filter(|(_, end, _)| end.to_string().starts_with("server.tunnel_idle."));
+        silent.map(|(.., count)| count).sum::<u64>() >= 2
+    };
+    until(counted);
+    assert_eq!(server.end().defects, 0);
+}
+
+fn shouting() -> http::Request<()> {
+    let mut head = request(Method::CONNECT, "/shout");
+    head.extensions_mut().insert(h2::ext::Protocol::from_static("shout"));
+    head
 }

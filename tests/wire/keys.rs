@@ -156,6 +156,7 @@ const TESTS: &[(&str, &str)] = &[
     ("timeouts.drain_delay", "wire/site_answers::a_server_that_is_told_to_stop_serves_on_and_is_not_ready"),
     ("timeouts.drain", "wire/hostile::resets_while_the_server_drains"),
     ("timeouts.stream_idle", "apps/two_ways::a_two_way_stream_that_is_silent_for_too_long_is_reset"),
+    ("timeouts.tunnel_idle", "apps/tunnels::a_tunnel_that_is_silent_for_too_long_is_closed"),
     ("tls.cert", "wire/certificates::the_name_chooses_the_certificate"),
     ("tls.key", "wire/certificates::the_name_chooses_the_certificate"),
     ("tls.client_ca", "wire/clients_certificates::a_certificate_is_required_and_checked"),

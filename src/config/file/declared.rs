@@ -462,6 +462,8 @@ pub(super) fn timeouts() -> Vec<Key<Timeouts>> {
             "Least bytes per second of a request body, 0 for none";
         "stream_idle" "stream-idle-timeout" Time time "300s" => stream_idle:
             "For silence on an HTTP/2 stream on which both sides speak";
+        "tunnel_idle" "tunnel-idle-timeout" Time time "1h" => tunnel_idle:
+            "For silence on both sides of a tunnel to an application";
         "process" "process-timeout" Time time "10s" => process:
             "For opening a file or listing a folder; beyond it 503";
         "response" "response-timeout" Time time "30s" => response_stall:

@@ -211,6 +211,7 @@ fn why(reason: Reason) -> Why {
         | Reason::SendTimeout
         | Reason::ResponseTimeout
         | Reason::ReadTimeout => Why::UpstreamTimeout,
+        Reason::TunnelIdle => Why::ServerTunnelIdle,
         Reason::Terminated | Reason::Incomplete => Why::UpstreamCut,
         Reason::Head(_) | Reason::Interim | Reason::Framing => Why::UpstreamProtocol,
         Reason::Busy | Reason::Tunnels => Why::UpstreamBusy,

@@ -57,6 +57,8 @@ pub(super) struct Pump {
     waited: u64,
     /// There is no HTTP any more.
     tunnel: bool,
+    /// Milliseconds for which both sides may be silent; `u64::MAX`: no limit of the connection's.
+    silence: u64,
     /// The bounds of the request.
     terms: Rc<Terms>,
     /// The responder answers a client that has ended its side.
@@ -73,6 +75,8 @@ enum Event<T> {
     Moved,
     /// The client sends nothing although it is waited for.
     Late,
+    /// Neither side of a tunnel has sent anything for too long.
+    Silent,
     /// The receive buffers are wanted back.
     Held,
     /// The client has ended its connection, and what it sent before was not wanted.
@@ -104,14 +108,19 @@ impl Pump {
             pace,
             waited: 0,
             tunnel: false,
+            silence: u64::MAX,
             terms: Rc::clone(terms),
             answers_half_closed,
             half_closed: false,
         })
     }
 
-    /// HTTP ends here: from now on bytes of the client are handed over as they are, whenever they come.
-    pub(super) fn open_tunnel(&mut self) {
+    /// HTTP ends here: from now on bytes of the client are handed over as they are, whenever they come. The
+    /// silence of both sides is limited, unless the responder does that.
+    pub(super) fn open_tunnel(&mut self, responder_limits_silence: bool) {
+        if !responder_limits_silence {
+            self.silence = self.terms.timeouts.tunnel_idle.as_millis() as u64;
+        }
         let endless = BodyLength::Length(u64::MAX);
         self.decoder = BodyDecoder::endless();
         self.intake = Intake::new(endless);
@@ -177,6 +186,7 @@ impl Pump {
                 }
                 Event::Moved => {}
                 Event::Late => return Err(self.late(Why::ServerTimeout)),
+                Event::Silent => return Err(self.late(Why::ServerTunnelIdle)),
                 Event::Held => {
                     if !session.reader.set_aside() {
                         return Err(self.late(Why::ClientFlood));
@@ -236,6 +246,7 @@ impl Pump {
         }
         let until = began.saturating_add(self.terms.timeouts.body_progress.as_millis() as u64);
         let tunnel = self.tunnel;
+        let silent_at = began.saturating_add(self.silence);
         // An end within content is none that an answer could follow. The sides of a tunnel end one by one.
         let may_end = tunnel || (self.answers_half_closed && self.decoder.is_finished());
         let leaves = self.leaves();
@@ -273,6 +284,9 @@ impl Pump {
                 }
                 if wants && !tunnel && ring.poll_until(until).is_ready() {
                     return Poll::Ready(Ok(Event::Late));
+                }
+                if tunnel && ring.poll_until(silent_at).is_ready() {
+                    return Poll::Ready(Ok(Event::Silent));
                 }
                 if let Some(at) = gives_back_at.filter(|at| *at != u64::MAX)
                     && ring.poll_until(at).is_ready()

@@ -152,8 +152,19 @@ impl Connection<'_> {
             && (stream.remote_open || exchange.tunnel)
             && !exchange.has_chunk()
             && !exchange.responder.report().limits_silence;
-        let limit = stream.terms.timeouts.stream_idle.as_millis() as u64;
+        let timeouts = &stream.terms.timeouts;
+        let limit = if exchange.tunnel { timeouts.tunnel_idle } else { timeouts.stream_idle };
+        let limit = limit.as_millis() as u64;
         silent.then(|| exchange.moved_at.saturating_add(limit))
+    }
+
+    /// Why a stream is reset one of whose deadlines has passed.
+    pub(super) fn why_late(&self, slot: Slot, now: u64) -> Why {
+        let is_silent = self.silence_deadline(slot).is_some_and(|deadline| deadline <= now);
+        let stream = self.streams.get(slot);
+        let is_tunnel =
+            stream.and_then(|stream| stream.exchange.as_ref()).is_some_and(|own| own.tunnel);
+        if is_silent && is_tunnel { Why::ServerTunnelIdle } else { Why::ServerTimeout }
     }
 }
 

@@ -280,7 +280,8 @@ impl Connection<'_> {
             if answering == Answering::Done {
                 self.cut_off(id)?;
             } else {
-                self.reset(id, ErrorCode::Cancel, Why::ServerTimeout)?;
+                let why = self.why_late(slot, now);
+                self.reset(id, ErrorCode::Cancel, why)?;
             }
             number -= 1;
         }

@@ -3,10 +3,12 @@
 use std::{io::Write, time::Duration};
 
 use super::{
-    answer, ask, of_file,
+    answer, ask,
+    logged::lines,
+    of_file,
     upstream::{Upstream, read_head},
 };
-use crate::server::Server;
+use crate::{configured::Configured, server::Server};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ASKS: &str =
@@ -133,12 +135,24 @@ fn protocols_and_their_silence_are_settings() {
         let _ = stream.write_all(other);
         let _ = std::io::copy(stream, &mut std::io::sink());
     });
-    let server = of_file(&upstream, "upgrade = 'other'\ntunnel_idle = '1s'\n", "");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let server = Configured::start(
+        &format!(
+            "[observe]\naccess_log = '{}'\n[[site]]\n[[site.route]]\npath = '/'\nproxy = 'app'\n\
+             [pool.app]\nservers = '{}'\nupgrade = 'other'\ntunnel_idle = '1s'\n",
+            log.display(),
+            upstream.address
+        ),
+        |_| {},
+    );
     let mut client = server.connect();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n");
     assert_eq!(client.try_head().unwrap().status, 101);
     // Both sides are silent, until it is closed.
     upstream.expect_ended(1);
+    let line = &lines(&log, 1)[0];
+    assert!(line.contains("server.tunnel_idle"), "{line}");
     // What is given takes the place of the usual ones.
     let mut usual = server.connect();
     usual.send(ASKS.as_bytes());

@@ -14,7 +14,7 @@ use super::{
 use crate::server::{PATIENCE, Server};
 
 /// The lines of the log, once there are so many.
-fn lines(log: &std::path::Path, count: usize) -> Vec<String> {
+pub(super) fn lines(log: &std::path::Path, count: usize) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         // It is not there before the first line.
