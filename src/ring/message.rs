@@ -60,6 +60,13 @@ pub(crate) struct Message {
     record_type: Option<u8>,
 }
 
+/// A message as the kernel is given it.
+pub(super) enum Prepared {
+    /// One stretch of bytes, and their number: send(2) copies no frame.
+    Bytes(*const u8, u32),
+    Frame(*const libc::msghdr),
+}
+
 impl Message {
     /// An empty message.
     pub(crate) fn new() -> Box<Self> {
@@ -161,11 +168,11 @@ impl Message {
         self.record_type = None;
     }
 
-    /// Sets the frame up for what remains, and gives its address. The address is good for as
-    /// long as the box stays where it is and neither parts nor frame are touched.
+    /// Describes what remains to the kernel. The addresses are good for as long as the box stays where
+    /// it is and neither parts nor frame are touched.
     ///
     /// Fails if nothing remains, or if the buffer was changed for one that a part does not lie in.
-    pub(super) fn prepare(&mut self) -> Result<*const libc::msghdr, Defect> {
+    pub(super) fn prepare(&mut self) -> Result<Prepared, Defect> {
         let mut skip = self.sent;
         let mut count = 0;
         for part in &self.parts {
@@ -182,6 +189,13 @@ impl Message {
         if count == 0 {
             return Err(Defect::EmptyMessage);
         }
+        let [first, ..] = self.vectors;
+        if count == 1
+            && self.record_type.is_none()
+            && let Ok(len) = u32::try_from(first.iov_len)
+        {
+            return Ok(Prepared::Bytes(first.iov_base.cast_const().cast(), len));
+        }
         self.header.msg_iov = self.vectors.as_mut_ptr();
         self.header.msg_iovlen = count;
         if let Some(record_type) = self.record_type {
@@ -194,7 +208,7 @@ impl Message {
             self.header.msg_control = std::ptr::null_mut();
             self.header.msg_controllen = 0;
         }
-        Ok(&raw const self.header)
+        Ok(Prepared::Frame(&raw const self.header))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     Descriptor, Message, OpenFile, Pages, Ring, SendBuf, SendClass,
     connect::ConnectAddress,
     file::{FileRead, OpenRequest, OpenRules, Target},
-    message::ControlFrame,
+    message::{ControlFrame, Prepared},
     op::{Defect, Kind, OpId, Refusal, Submission},
     receive_into::ReceiveInto,
     send_pool::Taking,
@@ -67,7 +67,10 @@ impl<R: Deref<Target = Ring>> Op<R> {
     pub(super) fn send_message(ring: R, socket: Descriptor, message: Box<Message>) -> Self {
         Self::begin(ring, Kind::Plain, socket, Payload::Message(message), |socket, payload| {
             let Payload::Message(message) = payload else { mixed_up() };
-            Ok(Submission::SendMessage { socket, header: message.prepare()? })
+            Ok(match message.prepare()? {
+                Prepared::Bytes(data, len) => Submission::Send { socket, data, len },
+                Prepared::Frame(header) => Submission::SendMessage { socket, header },
+            })
         })
     }
 

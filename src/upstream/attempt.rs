@@ -31,15 +31,15 @@ enum Step {
     },
     Connecting {
         flight: Flight<()>,
-        connection: Connection,
+        connection: Box<Connection>,
     },
-    Securing(Securing, Connection),
+    Securing(Securing, Box<Connection>),
     Failed(Reason),
 }
 
 /// What became of an attempt.
 pub(super) enum Attempted {
-    Connected(Connection),
+    Connected(Box<Connection>),
     Failed(Reason, usize),
 }
 

@@ -39,7 +39,7 @@ fn content_of(ring: &Ring, lease: RecvBuf) -> Content {
     }
 }
 
-/// A connection, connected or about to be.
+/// A connection, connected or about to be. Boxed, as it moves to and fro with every exchange.
 #[derive(Debug)]
 pub(super) struct Connection {
     ring: Rc<Ring>,
@@ -62,10 +62,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes a socket that is connected, or will be before it is used.
-    pub(super) fn new(ring: &Rc<Ring>, socket: OwnedFd, place: Place) -> Self {
+    pub(super) fn new(ring: &Rc<Ring>, socket: OwnedFd, place: Place) -> Box<Self> {
         let socket = Socket::new(ring, socket);
         let now = ring.now();
-        Self {
+        Box::new(Self {
             ring: Rc::clone(ring),
             receive: ReceiveStream::single(ring, &socket),
             socket: Some(socket),
@@ -77,11 +77,11 @@ impl Connection {
             stated: 0,
             tls: None,
             closed: false,
-        }
+        })
     }
 
     /// Takes a connection of another worker.
-    pub(super) fn from_parcel(ring: &Rc<Ring>, parcel: Parcel) -> Self {
+    pub(super) fn from_parcel(ring: &Rc<Ring>, parcel: Parcel) -> Box<Self> {
         let Parcel { socket, place, age, unused, exchanges, stated, tls } = parcel;
         let now = ring.now();
         let mut connection = Self::new(ring, socket, place);
@@ -94,7 +94,7 @@ impl Connection {
     }
 
     /// Makes it ready for another worker. None if an operation is in flight: it is closed then.
-    pub(super) fn into_parcel(mut self) -> Option<Parcel> {
+    pub(super) fn into_parcel(mut self: Box<Self>) -> Option<Parcel> {
         let now = self.ring.now();
         let (age, unused) = (self.age(now), now.saturating_sub(self.unused_since));
         let (exchanges, stated) = (self.exchanges, self.stated);
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     /// Closes it and keeps its place for another one.
-    pub(super) fn into_place(mut self) -> Option<Place> {
+    pub(super) fn into_place(mut self: Box<Self>) -> Option<Place> {
         let place = self.place.take();
         drop(self);
         place

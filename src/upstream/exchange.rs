@@ -11,15 +11,16 @@ use super::{
     attempt::{Attempt, Attempted},
     connection::Connection,
     failure::Reason,
+    outstanding::Outstanding,
     pool::{Held, Pool, Tunnel},
     sender::Outgoing,
-    shared::{Grant, NoPlace, Outstanding, Place, Taken, Wish},
+    shared::{Grant, NoPlace, Place, Taken, Wish},
     talk::{Talk, Talked},
 };
 use crate::{
     observe::Passed,
     parse::BodyLength,
-    respond::forward::{Hop, TrailersOf, end_of_request, trailer_fields},
+    respond::forward::{Hop, Present, TrailersOf, end_of_request, trailer_fields},
     ring::{Chunk, Content, ReadInto},
 };
 
@@ -61,8 +62,9 @@ pub(crate) struct Request {
 pub(crate) struct Answer {
     /// 100 to 599: interim heads come before the final one, where they are wanted.
     pub(crate) status: u16,
-    /// Field lines, each with its CRLF.
+    /// Field lines, each with its CRLF, and which are among them.
     pub(crate) lines: Vec<u8>,
+    pub(crate) present: Present,
     /// Bytes of content, if they are known.
     pub(crate) length: Option<u64>,
 }
@@ -446,14 +448,14 @@ impl Exchange {
     }
 
     fn attempt(&mut self, place: Place) {
-        self.outstanding = Some(self.pool.shared.outstanding(place.server()));
+        self.outstanding = Some(Outstanding::new(&self.pool, place.server()));
         self.note_try(place.server(), false);
         self.stage = Stage::Attempting(Box::new(Attempt::new(&self.pool, place)));
     }
 
-    fn talk(&mut self, connection: Connection, fresh: bool) {
+    fn talk(&mut self, connection: Box<Connection>, fresh: bool) {
         if self.outstanding.is_none() {
-            self.outstanding = Some(self.pool.shared.outstanding(connection.server()));
+            self.outstanding = Some(Outstanding::new(&self.pool, connection.server()));
         }
         if !fresh {
             self.note_try(connection.server(), true);

@@ -25,6 +25,7 @@ mod holding;
 mod learned;
 mod line;
 mod names;
+mod outstanding;
 mod pool;
 mod prober;
 mod relay;

@@ -53,9 +53,9 @@ pub(crate) struct Pool {
     worker: Rc<Worker>,
     pub(super) shared: Arc<Shared>,
     /// For each server, the one that was used last at the end.
-    unused: RefCell<Box<[VecDeque<Connection>]>>,
+    unused: RefCell<Box<[VecDeque<Box<Connection>>]>>,
     /// Unused connections that another worker waits for, until nothing is in flight on them.
-    lending: RefCell<Vec<Connection>>,
+    lending: RefCell<VecDeque<Box<Connection>>>,
     pub(super) limits: HeadLimits,
     pub(crate) forward: Forward,
     /// When the keeper looks at it next, in milliseconds on the worker's clock.
@@ -308,7 +308,7 @@ impl Pool {
 
     /// An unused connection to a server, the one that was used last, if it was unused for less than
     /// `most` milliseconds.
-    pub(super) fn take_unused(&self, server: usize, most: u64) -> Option<Connection> {
+    pub(super) fn take_unused(&self, server: usize, most: u64) -> Option<Box<Connection>> {
         let now = self.ring().now();
         loop {
             let mut unused = self.unused.borrow_mut();
@@ -340,7 +340,7 @@ impl Pool {
 
     /// Takes back a connection after an ordinary exchange: for the head of the line, or to be kept.
     /// Nothing is in flight on it.
-    pub(super) fn give_back(&self, mut connection: Connection) {
+    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
         let options = &self.shared.options;
         let now = self.ring().now();
         connection.exchanges += 1;
@@ -353,7 +353,7 @@ impl Pool {
         if self.shared.is_waited_for() {
             if !connection.is_at_rest() {
                 // It was read ahead: what is armed ends first.
-                self.lending.borrow_mut().push(connection);
+                self.lending.borrow_mut().push_back(connection);
                 self.ring().wake(keeper);
                 return;
             }
@@ -425,7 +425,7 @@ impl Pool {
                     Poll::Pending if now >= due => gone.push((server, connection)),
                     Poll::Pending if wanted => {
                         self.shared.note_unused(server, false);
-                        self.lending.borrow_mut().push(connection);
+                        self.lending.borrow_mut().push_back(connection);
                     }
                     Poll::Pending => {
                         next = Some(next.map_or(due, |next: u64| next.min(due)));
@@ -450,7 +450,7 @@ impl Pool {
         let mut back = Vec::new();
         for mut connection in lending {
             match connection.poll_disarm() {
-                Poll::Pending => self.lending.borrow_mut().push(connection),
+                Poll::Pending => self.lending.borrow_mut().push_back(connection),
                 // Bytes or an end came: it cannot be used again.
                 Poll::Ready(false) => {}
                 Poll::Ready(true) => {
@@ -466,7 +466,7 @@ impl Pool {
     }
 
     /// Keeps a connection that nobody wanted after all.
-    fn put_back(&self, mut connection: Connection) {
+    fn put_back(&self, mut connection: Box<Connection>) {
         let Some(keeper) = self.worker.keeper.get() else { return };
         let server = connection.server();
         connection.read_ahead();

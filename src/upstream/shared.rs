@@ -305,12 +305,19 @@ impl Shared {
         }
     }
 
-    /// An exchange with a server begins; it is over when the result is dropped.
-    pub(super) fn outstanding(self: &Arc<Self>, server: usize) -> Outstanding {
+    /// An exchange with a server begins.
+    pub(super) fn exchange_begins(&self, server: usize) {
         if let Some(server) = self.server(server) {
             server.outstanding.fetch_add(1, Relaxed);
         }
-        Outstanding { shared: Arc::clone(self), server, began: Monotonic::now() }
+    }
+
+    /// It is over, so many microseconds later.
+    pub(super) fn exchange_ends(&self, server: usize, took_us: u64) {
+        decay(&self.service_us, took_us);
+        if let Some(server) = self.server(server) {
+            server.outstanding.fetch_sub(1, Relaxed);
+        }
     }
 
     /// A server answered, so many microseconds after it had the request.
@@ -420,23 +427,6 @@ impl Drop for Place {
         }
         if self.shared.is_waited_for() {
             self.shared.serve_line();
-        }
-    }
-}
-
-/// An exchange that is not over.
-#[derive(Debug)]
-pub(super) struct Outstanding {
-    shared: Arc<Shared>,
-    server: usize,
-    began: Monotonic,
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        decay(&self.shared.service_us, self.began.elapsed() / 1_000);
-        if let Some(server) = self.shared.server(self.server) {
-            server.outstanding.fetch_sub(1, Relaxed);
         }
     }
 }

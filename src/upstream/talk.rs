@@ -33,7 +33,7 @@ use crate::{
 pub(super) struct Talk {
     // Before the connection: what it lent to the kernel is let go first.
     pub(super) sender: Sender,
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     fresh: bool,
     is_head: bool,
     /// The client gets interim responses.
@@ -97,7 +97,7 @@ pub(super) enum Talked {
 impl Talk {
     pub(super) fn new(
         pool: &Pool,
-        connection: Connection,
+        connection: Box<Connection>,
         fresh: bool,
         request: &Request,
         outgoing: Outgoing<'_>,
@@ -260,8 +260,8 @@ impl Talk {
             // One that we did not wait for ourselves says something of the answer.
             let answer = (self.interim && head.status != 100).then(|| {
                 let mut lines = Vec::with_capacity(head.length);
-                response_fields(&mut lines, head.fields);
-                Answer { status: head.status, lines, length: None }
+                let present = response_fields(&mut lines, head.fields);
+                Answer { status: head.status, lines, present, length: None }
             });
             input.advance(length);
             self.scan = HeadScan::default();
@@ -306,11 +306,11 @@ impl Talk {
         self.reusable = head.persistent && ordinary && self.sender.is_done();
         self.until = pool.ring().now().saturating_add(options.between.as_millis() as u64);
         let mut lines = Vec::with_capacity(head.length);
-        response_fields(&mut lines, head.fields);
+        let present = response_fields(&mut lines, head.fields);
         if head.status == 101 {
             self.open_tunnel(pool, head, &mut lines)?;
         }
-        Ok(Answer { status: head.status, lines, length })
+        Ok(Answer { status: head.status, lines, present, length })
     }
 
     /// The server has switched: from here on bytes are passed on both ways.
@@ -465,9 +465,9 @@ impl Talk {
 
     /// The connection, if it can be used again. `usual`: the request had no content that servers do
     /// not expect.
-    pub(super) fn into_reusable(self, usual: bool) -> Option<Connection> {
+    pub(super) fn into_reusable(self: Box<Self>, usual: bool) -> Option<Box<Connection>> {
         let ended = matches!(self.content, Ends::Over) && self.input.is_none();
-        let Self { sender, connection, reusable, .. } = self;
+        let Self { sender, connection, reusable, .. } = *self;
         let may = ended && reusable && sender.is_done() && (usual || !sender.had_content());
         drop(sender);
         may.then_some(connection)

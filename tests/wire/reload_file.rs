@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// On a crowded machine the clients themselves may stand still for longer than a server waits by default.
-const PATIENT: &str = "[timeouts]\nhandshake = '600s'\nidle = '600s'\nhead = '600s'\n\
-                       process = '600s'\nresponse = '600s'\nresponse_min_rate = 0\n";
+const PATIENT: &str =
+    "[timeouts]\nidle = '600s'\nhead = '600s'\nresponse = '600s'\nresponse_min_rate = 0\n";
 
 fn text(version: usize) -> String {
     format!(

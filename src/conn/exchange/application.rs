@@ -18,7 +18,7 @@ use super::{
     reply::{Given, SHORT},
     streamed::{
         Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
-        StreamedHead,
+        Stages, StreamedHead,
     },
 };
 use crate::{
@@ -346,20 +346,18 @@ impl Responder for Answering {
         Some(self)
     }
 
-    fn report(&self) -> Report {
+    fn stages(&self) -> Stages {
         let wants_content = self.feeder.as_ref().is_some_and(Feeder::is_wanted);
         let waits = match &self.finding {
             Some(_) => Stage::Process,
             None if wants_content => Stage::Body,
             None => Stage::Waiting,
         };
-        Report {
-            works: Some(Stage::Handler),
-            waits: Some(waits),
-            endpoint: self.endpoint,
-            layers: self.layers,
-            ..Report::NOTHING
-        }
+        Stages { works: Some(Stage::Handler), waits: Some(waits), ..Stages::default() }
+    }
+
+    fn report(&self) -> Report {
+        Report { endpoint: self.endpoint, layers: self.layers, ..Report::NOTHING }
     }
 }
 

@@ -88,14 +88,14 @@ pub(in crate::conn) fn begin(
             super::application::begin(context, served, application, asked, incoming, connection)
         }
         Act::Proxy(pool) => {
-            let origin = if let Some(origin) = &about.origin {
-                **origin
+            let origin = if let Some(origin) = about.origin.take() {
+                origin
             } else {
+                let origin = super::proxied::origin(socket, clock, incoming.secure);
                 // A client that is gone needs no answer.
-                let origin = super::proxied::origin(socket, clock).ok_or(Status::BadRequest)?;
-                **about.origin.insert(Box::new(origin))
+                Box::new(origin.ok_or(Status::BadRequest)?)
             };
-            super::proxied::begin(context, pool, incoming, origin)
+            super::proxied::begin(context, pool, incoming, about.origin.insert(origin))
         }
         Act::Missing(what) => Err(defect(context, what)),
         _ => Err(defect(context, "a route without a responder is streamed")),

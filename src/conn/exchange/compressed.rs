@@ -17,7 +17,8 @@ use std::{
 use super::{
     recoded::{self, Fit},
     streamed::{
-        Answered, Failure, Fields, Intake, Relay, Report, Responder, ResponseContent, StreamedHead,
+        Answered, Failure, Fields, Intake, Relay, Report, Responder, ResponseContent, Stages,
+        StreamedHead,
     },
 };
 use crate::{
@@ -105,14 +106,20 @@ impl Responder for Compressed {
         if self.encoding.is_some() { Some(self) } else { self.inner.content() }
     }
 
-    fn report(&self) -> Report {
-        let inner = self.inner.report();
+    fn stages(&self) -> Stages {
+        let inner = self.inner.stages();
         let Some(encoding) = &self.encoding else { return inner };
         // A turn that is given to others is no wait for the responder.
         let waits = if encoding.yielded.is_some() { Some(Stage::RunQueue) } else { inner.waits };
+        Stages { waits, compressing: self.spent, ..inner }
+    }
+
+    fn report(&self) -> Report {
+        let inner = self.inner.report();
+        let Some(encoding) = &self.encoding else { return inner };
         let mut passed = inner.passed;
         (passed.content.encoded, passed.content.coded) = encoding.total;
-        Report { waits, compressing: self.spent, passed, ..inner }
+        Report { passed, ..inner }
     }
 }
 

@@ -11,7 +11,7 @@ use http::HeaderMap;
 
 use super::{
     Decided, KeptAsked, Lookups, Reply, decide, find_out,
-    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent},
+    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent, Stages},
 };
 use crate::{
     conn::{Context, sites::Act},
@@ -104,6 +104,10 @@ impl Responder for Found {
 
     fn content(&mut self) -> Option<&mut dyn ResponseContent> {
         None
+    }
+
+    fn stages(&self) -> Stages {
+        Stages::default()
     }
 
     fn report(&self) -> Report {

@@ -74,7 +74,7 @@ pub(super) fn switching(head: Head) -> StreamedHead {
     if let Some(upgrade) = upgrade {
         fields.insert(UPGRADE, upgrade);
     }
-    StreamedHead { status: 101, fields: Fields::Map(fields), length: None }
+    StreamedHead { status: 101, fields: Fields::Map(fields), present: None, length: None }
 }
 
 /// Takes out the fields that are the connection's. Most answers have none of them, and looking at every
@@ -113,7 +113,8 @@ pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
             Some(number.ok_or("an application answered with a Content-Length that is no number")?)
         }
     };
-    Ok(StreamedHead { status, fields: Fields::Map(fields), length: stated.or(length) })
+    let (fields, length) = (Fields::Map(fields), stated.or(length));
+    Ok(StreamedHead { status, fields, present: None, length })
 }
 
 #[cfg(test)]

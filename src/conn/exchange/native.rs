@@ -13,7 +13,7 @@ use super::{
     found::{Finding, Found, among_files, for_file},
     reply::Given,
     streamed::{
-        Answered, Failure, Incoming, Intake, Report, Responder, ResponseContent, each_line,
+        Answered, Failure, Incoming, Intake, Report, Responder, ResponseContent, Stages, each_line,
     },
 };
 use crate::{
@@ -224,12 +224,15 @@ impl Responder for Later {
         None
     }
 
-    fn report(&self) -> Report {
+    fn stages(&self) -> Stages {
         let waits = match self.state {
             State::Making(..) => Stage::Waiting,
             State::Finding(_) => Stage::Process,
         };
-        let (works, waits) = (Some(Stage::Handler), Some(waits));
-        Report { works, waits, endpoint: self.endpoint, ..Report::NOTHING }
+        Stages { works: Some(Stage::Handler), waits: Some(waits), ..Stages::default() }
+    }
+
+    fn report(&self) -> Report {
+        Report { endpoint: self.endpoint, ..Report::NOTHING }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::streamed::{
-    Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
+    Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent, Stages,
     StreamedHead,
 };
 use crate::{
@@ -36,20 +36,20 @@ pub(super) fn begin(
     context: &Rc<Context>,
     pool: &Rc<Pool>,
     incoming: &Incoming<'_>,
-    origin: Origin,
+    origin: &Origin,
 ) -> Result<Box<dyn Responder>, Status> {
     let target = match incoming.query {
         None => Cow::Borrowed(incoming.path),
         Some(query) => Cow::Owned([incoming.path, b"?", query].concat()),
     };
-    let mut host = incoming.authority;
-    if host.is_none() {
-        incoming.fields.each(&mut |name, value| {
-            if name.eq_ignore_ascii_case("host") {
-                host = Some(value);
-            }
-        });
-    }
+    let (mut host, mut names_te, mut names_upgrade) = (None, false, false);
+    incoming.fields.each(&mut |name, value| {
+        names_te |= name.eq_ignore_ascii_case("te");
+        names_upgrade |= name.eq_ignore_ascii_case("upgrade");
+        if name.eq_ignore_ascii_case("host") {
+            host = Some(value);
+        }
+    });
     let connects = match incoming.protocol {
         // RFC 9220 section 3.
         Some(protocol) if protocol != WEBSOCKET.as_bytes() || !pool.allows_switch(WEBSOCKET) => {
@@ -59,11 +59,10 @@ pub(super) fn begin(
     };
     let method = if connects { b"GET" } else { incoming.method };
     let trusted = pool.trusts(origin.peer.ip());
-    let origin = Origin { trusted, secure: incoming.secure, ..origin };
     let outgoing = Outgoing {
         method,
         target: &target,
-        authority: host,
+        authority: incoming.authority.or(host),
         spoken: match incoming.version {
             Some(Version::Http10) => Spoken::Http10,
             Some(Version::Http11) => Spoken::Http11,
@@ -78,6 +77,7 @@ pub(super) fn begin(
             });
         },
         origin,
+        trusted,
     };
     let mut head = Vec::with_capacity(512);
     let dropped = request(&mut head, &outgoing, &pool.forward).map_err(|error| {
@@ -104,7 +104,8 @@ pub(super) fn begin(
         websocket::ask(&mut head, key);
     }
     // Of HTTP/1.1 without content only, and to what the pool allows.
-    let may_switch = method == b"GET"
+    let may_switch = names_upgrade
+        && method == b"GET"
         && incoming.version == Some(Version::Http11)
         && incoming.body == BodyLength::None;
     let switch = may_switch.then(|| asks_to_switch(outgoing.fields)).flatten();
@@ -121,7 +122,9 @@ pub(super) fn begin(
         switch,
         is_head: method == b"HEAD",
         interim: incoming.version != Some(Version::Http10),
-        trailers: incoming.version != Some(Version::Http10) && accepts_trailers(outgoing.fields),
+        trailers: names_te
+            && incoming.version != Some(Version::Http10)
+            && accepts_trailers(outgoing.fields),
         is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
         content_is_unusual: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE"),
         body: match incoming.body {
@@ -141,16 +144,15 @@ pub(super) fn begin(
     }))
 }
 
-/// Where the requests of a connection come from; None if the client has left.
-pub(super) fn origin(socket: &Socket, clock: &ConnectionClock) -> Option<Origin> {
+/// Where the requests of a connection come from, `secure` if by TLS; None if the client has left.
+pub(super) fn origin(socket: &Socket, clock: &ConnectionClock, secure: bool) -> Option<Origin> {
     let local = if let Some((_, local)) = clock.announced() {
         local
     } else {
         let local = rustix::net::getsockname(socket).ok()?;
         std::net::SocketAddr::try_from(local).ok()?
     };
-    let peer = client(socket, clock)?;
-    Some(Origin { peer, local, trusted: false, secure: true, port: local.port() })
+    Some(Origin::new(client(socket, clock)?, local, secure))
 }
 
 /// An exchange with a server of a pool.
@@ -182,7 +184,7 @@ impl Proxied {
     /// The head of an answer. A client of HTTP/2 that has asked for a WebSocket gets 200 for 101, and
     /// 502 for another success: for it that would open the tunnel (RFC 8441 section 5).
     fn head(&mut self, answer: Answer) -> Result<StreamedHead, Failure> {
-        let Answer { mut status, mut lines, mut length } = answer;
+        let Answer { mut status, mut lines, present, mut length } = answer;
         if let Some(key) = &self.key {
             let accepted = websocket::accepted(&lines, key);
             match (status, accepted) {
@@ -194,7 +196,8 @@ impl Proxied {
                 _ => {}
             }
         }
-        Ok(StreamedHead { status, fields: Fields::Lines(lines), length })
+        let present = Some(present);
+        Ok(StreamedHead { status, fields: Fields::Lines(lines), present, length })
     }
 }
 
@@ -252,7 +255,7 @@ impl Responder for Proxied {
         Some(self)
     }
 
-    fn report(&self) -> Report {
+    fn stages(&self) -> Stages {
         let waits = match self.exchange.waits() {
             Waits::Client => Stage::Body,
             Waits::Line => Stage::Queue,
@@ -260,12 +263,15 @@ impl Responder for Proxied {
             Waits::Head => Stage::Upstream,
             Waits::Content => Stage::UpstreamBody,
         };
+        Stages { waits: Some(waits), ..Stages::default() }
+    }
+
+    fn report(&self) -> Report {
         let mut passed = self.exchange.passed();
         if let Some(reason) = self.failed {
             passed.reason = reason.name();
         }
         Report {
-            waits: Some(waits),
             passed,
             proxy_error: self.failed.filter(|_| self.pool.tells_reasons()).map(Reason::name),
             // By `between` and `tunnel_idle` of the pool.

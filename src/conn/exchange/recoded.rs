@@ -199,7 +199,7 @@ mod tests {
 
     fn head(status: u16, length: Option<u64>, lines: &str) -> StreamedHead {
         let fields = Fields::Lines(lines.as_bytes().into());
-        StreamedHead { status, fields, length }
+        StreamedHead { status, fields, present: None, length }
     }
 
     fn text(fields: &Fields) -> String {
@@ -265,7 +265,7 @@ mod tests {
             map,
         ];
         for fields in both {
-            let mut head = StreamedHead { status: 200, fields, length: Some(5_000) };
+            let mut head = StreamedHead { status: 200, fields, present: None, length: Some(5_000) };
             vary(&mut head.fields);
             recode(&mut head.fields);
             name_coding(&mut head, Coding::Zstandard);

@@ -14,7 +14,7 @@ use super::Reply;
 use crate::{
     observe::{Endpoint, LayerTimes, Passed, RequestClock, Stage, Why},
     parse::{BodyLength, Version},
-    respond::Status,
+    respond::{Status, forward::Present},
     ring::{Chunk, ReadInto},
 };
 
@@ -41,7 +41,10 @@ pub(in crate::conn) trait Responder {
     /// The content behind a head that was [`Answered::Streamed`]. None: every answer is whole.
     fn content(&mut self) -> Option<&mut dyn ResponseContent>;
 
-    /// How the exchange stands. Asked for before and behind each poll.
+    /// Which stages the exchange is in. Asked for before and behind each poll.
+    fn stages(&self) -> Stages;
+
+    /// How the exchange stands.
     fn report(&self) -> Report;
 }
 
@@ -81,19 +84,24 @@ pub(in crate::conn) trait Relay {
     ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>>;
 }
 
-/// What a responder reports of its exchange.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::conn) struct Report {
+/// The stages of an exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::conn) struct Stages {
     /// The stage that polls of the responder belong to; None: they are not distinguished from waits.
     pub(in crate::conn) works: Option<Stage>,
     /// The stage that a wait for the head, or for more content, belongs to; None: the present one.
     pub(in crate::conn) waits: Option<Stage>,
+    /// Nanoseconds of the polls until now that went into compressing content.
+    pub(in crate::conn) compressing: u64,
+}
+
+/// What a responder reports of its exchange.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conn) struct Report {
     /// The endpoint of an application that answers, as far as it is known.
     pub(in crate::conn) endpoint: Endpoint,
     /// The own times of an application's layers until now.
     pub(in crate::conn) layers: LayerTimes,
-    /// Nanoseconds of the polls until now that went into compressing content.
-    pub(in crate::conn) compressing: u64,
     /// What the access log says of a request that is passed on.
     pub(in crate::conn) passed: Passed,
     /// Why there is no answer, for the client, in a word of RFC 9209 section 2.3.
@@ -109,27 +117,26 @@ pub(in crate::conn) struct Report {
 impl Report {
     /// There is nothing to say of the exchange.
     pub(super) const NOTHING: Self = Self {
-        works: None,
-        waits: None,
         endpoint: Endpoint::UNNAMED,
         layers: LayerTimes::NONE,
-        compressing: 0,
         passed: Passed::NOWHERE,
         proxy_error: None,
         limits_silence: false,
         answers_half_closed: false,
     };
-
-    /// Enters what is recorded of the exchange.
-    pub(in crate::conn) fn record(&self, clock: &mut RequestClock) {
-        clock.of(self.endpoint);
-        clock.layers(&self.layers);
-        clock.compressed(self.compressing);
-        clock.passed(self.passed);
-    }
 }
 
 impl dyn Responder + '_ {
+    /// Enters what is recorded of the exchange. How it stands.
+    pub(in crate::conn) fn record(&self, clock: &mut RequestClock) -> Report {
+        let report = self.report();
+        clock.of(report.endpoint);
+        clock.layers(&report.layers);
+        clock.compressed(self.stages().compressing);
+        clock.passed(report.passed);
+        report
+    }
+
     /// Polls for the next content of a streamed answer, as [`ResponseContent::poll_chunk`]. A responder
     /// that streams an answer without content to it is a defect: the answer breaks off.
     pub(in crate::conn) fn poll_chunk(
@@ -163,6 +170,8 @@ pub(in crate::conn) struct StreamedHead {
     /// All fields but those of the connection (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
     /// `Upgrade`) and `Content-Length`. A `Date` or a `Server` takes the place of ours.
     pub(in crate::conn) fields: Fields,
+    /// Which fields are among them; None: they have to be looked for.
+    pub(in crate::conn) present: Option<Present>,
     /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
     pub(in crate::conn) length: Option<u64>,
 }

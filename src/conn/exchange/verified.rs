@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     decide::refusal,
-    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent},
+    streamed::{Answered, Failure, Intake, Report, Responder, ResponseContent, Stages},
 };
 use crate::{
     conn::{
@@ -95,6 +95,14 @@ impl Responder for Verified {
         self.inner.content()
     }
 
+    fn stages(&self) -> Stages {
+        match (self.refused, &self.verification) {
+            (true, _) => Stages::default(),
+            (false, None) => self.inner.stages(),
+            (false, Some(_)) => Stages { waits: Some(Stage::Process), ..Stages::default() },
+        }
+    }
+
     fn report(&self) -> Report {
         let inner = self.inner.report();
         let Report { limits_silence, answers_half_closed, .. } = inner;
@@ -105,6 +113,6 @@ impl Responder for Verified {
             return inner;
         }
         // A check that did not end in time is no failure of a server.
-        Report { works: None, waits: Some(Stage::Process), proxy_error: None, ..inner }
+        Report { proxy_error: None, ..inner }
     }
 }

@@ -18,9 +18,8 @@ pub(super) fn poll_first(
     framing: &Framing,
     responder: &mut dyn Responder,
 ) -> First {
-    let report = responder.report();
-    clock.of(report.endpoint);
-    clock.enter(report.works.unwrap_or(Stage::Process));
+    clock.of(responder.report().endpoint);
+    clock.enter(responder.stages().works.unwrap_or(Stage::Process));
     // The context wakes nobody: the ring names the task, and others have its waker.
     let mut cx = task::Context::from_waker(Waker::noop());
     responder.poll_head(&mut cx, &mut Intake::new(framing.body))

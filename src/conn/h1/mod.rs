@@ -175,7 +175,7 @@ async fn request(
                     .then(|| first::poll_first(clock, &framing, &mut *responder));
                 let first = match first {
                     Some(Poll::Ready(Ok(Answered::Whole(reply)))) => {
-                        responder.report().record(clock);
+                        responder.record(clock);
                         let reply = if framing.to_head { reply.head_only() } else { *reply };
                         break (framing, reply);
                     }

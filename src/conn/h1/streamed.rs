@@ -96,7 +96,7 @@ pub(super) async fn answer(
     let report = responder.report();
     if first.is_none() {
         clock.of(report.endpoint);
-        clock.enter(report.works.unwrap_or(Stage::Process));
+        clock.enter(responder.stages().works.unwrap_or(Stage::Process));
     }
     let pump = Pump::new(&framing, &served.terms, report.answers_half_closed)?;
     let mut exchange = Exchange { context, socket, session, clock, framing, served, pump };
@@ -115,18 +115,17 @@ impl Exchange<'_> {
         last: bool,
     ) -> Result<bool, Stop> {
         let Self { context, socket, session, pump, clock, .. } = self;
-        let mut stage = responder.report().works;
+        let mut stage = responder.stages().works;
         let head = loop {
             let head = pump
                 .drive(context, socket, session, |cx, intake| {
                     let polled = first.take().unwrap_or_else(|| {
-                        enter(clock, &mut stage, responder.report().works);
+                        enter(clock, &mut stage, responder.stages().works);
                         responder.poll_head(cx, intake)
                     });
                     if polled.is_pending() {
-                        let report = responder.report();
-                        clock.passed(report.passed);
-                        enter(clock, &mut stage, report.waits);
+                        clock.passed(responder.report().passed);
+                        enter(clock, &mut stage, responder.stages().waits);
                     }
                     polled
                 })
@@ -138,8 +137,7 @@ impl Exchange<'_> {
                 head => break head,
             }
         };
-        let report = responder.report();
-        report.record(clock);
+        let report = responder.record(clock);
         let persists = self.framing.persistent && !last && !self.context.is_draining();
         let persists = persists && !self.pump.is_half_closed();
         // Whether a client that was not sent 100 sends its content now nobody knows.
@@ -164,7 +162,7 @@ impl Exchange<'_> {
             Err(stop) => Err(stop),
         };
         let Self { session, clock, socket, .. } = self;
-        responder.report().record(clock);
+        responder.record(clock);
         let (kernel, moved) = (session.writer.is_kernel(), session.writer.take_moved());
         session.clock.answered(clock, head.status, kernel, moved);
         match sent {
@@ -313,13 +311,13 @@ impl Exchange<'_> {
                     if as_it_is && let Some(rest) = relays(responder) {
                         return Poll::Ready(Next::Relay(rest));
                     }
-                    enter(clock, &mut stage, responder.report().works);
+                    enter(clock, &mut stage, responder.stages().works);
                     let polled = responder.poll_chunk(cx, intake);
                     polls += 1;
-                    let report = responder.report();
-                    clock.compressed(report.compressing);
+                    let stages = responder.stages();
+                    clock.compressed(stages.compressing);
                     if polled.is_pending() && polls > 1 {
-                        enter(clock, &mut stage, report.waits);
+                        enter(clock, &mut stage, stages.waits);
                     }
                     polled.map(Next::Chunk)
                 })

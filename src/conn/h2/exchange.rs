@@ -170,14 +170,14 @@ impl Exchange {
 
     /// Polls the responder in a lane. Returns its deadline too, `u64::MAX` for none.
     fn poll(&mut self, ring: &Ring, lane: u16, clock: &mut RequestClock) -> (Made, u64) {
-        if let Some(works) = self.responder.report().works {
+        if let Some(works) = self.responder.stages().works {
             clock.enter(works);
             self.waits = None;
         }
         let mut waker = self.waker.take();
         let polled = ring.in_lane(lane, &mut waker, || self.poll_step());
         self.waker = waker;
-        self.responder.report().record(clock);
+        self.responder.record(clock);
         polled
     }
 
@@ -281,7 +281,7 @@ impl Connection<'_> {
     fn note_wait(&mut self, slot: Slot) -> Result<(), Stop> {
         let stream = self.streams.at(slot)?;
         if let Some(exchange) = &mut stream.exchange
-            && let waits @ Some(stage) = exchange.responder.report().waits
+            && let waits @ Some(stage) = exchange.responder.stages().waits
             && exchange.waits != waits
         {
             exchange.waits = waits;

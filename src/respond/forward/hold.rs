@@ -26,13 +26,8 @@ pub fn a_request_keeps_its_meaning(bytes: &[u8]) {
         authority: head.host,
         spoken: Spoken::Http11,
         fields: &|visit| head.fields.iter().for_each(|(name, value)| visit(name, value)),
-        origin: Origin {
-            peer: ([192, 0, 2, 7], 1).into(),
-            local: ([192, 0, 2, 1], 443).into(),
-            trusted: false,
-            secure: true,
-            port: 443,
-        },
+        origin: &Origin::new(([192, 0, 2, 7], 1).into(), ([192, 0, 2, 1], 443).into(), true),
+        trusted: false,
     };
     let rules = Forward { pseudonym: "ringway-1".into(), ..Forward::default() };
     let mut out = Vec::new();

@@ -28,7 +28,7 @@ pub(crate) use proxy_protocol::proxy_header;
 pub(crate) use request::{
     Forward, Hop, Outgoing, Spoken, accepts_trailers, asks_to_switch, end_of_request, request,
 };
-pub(crate) use response::response_fields;
+pub(crate) use response::{Present, response_fields};
 pub(crate) use trailers::{TrailersOf, trailer_fields};
 
 /// Visits the fields of a head, in their order.

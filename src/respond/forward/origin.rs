@@ -5,22 +5,51 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Visit, line};
+use super::{Outgoing, Visit, line};
 use crate::respond::decimal::Decimal;
 
-/// Where a request came from.
-#[derive(Clone, Copy, Debug)]
+/// Where the requests of a connection come from.
+#[derive(Debug)]
 pub(crate) struct Origin {
     /// The other end of the client's connection.
     pub(crate) peer: SocketAddr,
-    /// That peer is a proxy whose forwarding fields are believed.
-    pub(crate) trusted: bool,
-    /// It came by TLS.
-    pub(crate) secure: bool,
     /// The end of that connection at this host.
     pub(crate) local: SocketAddr,
-    /// The port on which it was accepted.
-    pub(crate) port: u16,
+    /// They come by TLS.
+    secure: bool,
+    /// `X-Forwarded-For`, `-Proto` and `-Port` where the peer's own are not believed: all requests of the
+    /// connection have the same.
+    lines: Box<[u8]>,
+}
+
+impl Origin {
+    /// The origin of the requests of a connection from `peer` to `local`, `secure` if by TLS.
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, secure: bool) -> Self {
+        let mut origin = Self { peer, local, secure, lines: Box::default() };
+        let mut lines = Vec::new();
+        origin.write_forwarded(&mut lines, &Said::default());
+        origin.lines = lines.into();
+        origin
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.secure { b"https" } else { b"http" }
+    }
+
+    /// Writes `X-Forwarded-For`, `-Proto` and `-Port` behind what a trusted peer said.
+    fn write_forwarded(&self, out: &mut Vec<u8>, said: &Said) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        out.extend_from_slice(&said.chain);
+        if !said.chain.is_empty() {
+            out.extend_from_slice(b", ");
+        }
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{}", self.peer.ip());
+        out.extend_from_slice(b"\r\n");
+        line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(self.scheme()));
+        let port = Decimal::new(self.local.port().into());
+        line(out, "X-Forwarded-Port", said.port.as_deref().unwrap_or(port.as_bytes()));
+    }
 }
 
 /// Which fields name the client.
@@ -91,59 +120,33 @@ fn append(list: &mut Vec<u8>, value: &[u8]) {
     list.extend_from_slice(value);
 }
 
-/// Appends an address. Those of IPv4 without the formatting machinery: each request has one.
-fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                out.extend_from_slice(Decimal::new(octet.into()).as_bytes());
+/// Writes the fields that name the client.
+pub(super) fn write(out: &mut Vec<u8>, outgoing: &Outgoing<'_>, form: Forwarding) {
+    let Outgoing { origin, authority, trusted, fields, .. } = *outgoing;
+    match form {
+        Forwarding::XForwarded if !trusted => {
+            out.extend_from_slice(&origin.lines);
+            if let Some(host) = authority {
+                line(out, "X-Forwarded-Host", host);
             }
         }
-        // Writing to a vector cannot fail.
-        IpAddr::V6(address) => _ = write!(out, "{address}"),
-    }
-}
-
-/// Writes the fields that name the client.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    fields: &Visit<'_>,
-    origin: &Origin,
-    authority: Option<&[u8]>,
-    form: Forwarding,
-) {
-    let mut said = if origin.trusted { Said::collect(fields) } else { Said::default() };
-    let peer = origin.peer.ip();
-    let scheme: &[u8] = if origin.secure { b"https" } else { b"http" };
-    // Writing to a vector cannot fail.
-    match form {
         Forwarding::XForwarded => {
-            out.extend_from_slice(b"X-Forwarded-For: ");
-            out.extend_from_slice(&said.chain);
-            if !said.chain.is_empty() {
-                out.extend_from_slice(b", ");
-            }
-            address(out, peer);
-            out.extend_from_slice(b"\r\n");
-            line(out, "X-Forwarded-Proto", said.proto.as_deref().unwrap_or(scheme));
+            let said = Said::collect(fields);
+            origin.write_forwarded(out, &said);
             if let Some(host) = said.host.as_deref().or(authority) {
                 line(out, "X-Forwarded-Host", host);
             }
-            let port = Decimal::new(origin.port.into());
-            line(out, "X-Forwarded-Port", said.port.as_deref().unwrap_or(port.as_bytes()));
         }
         Forwarding::Standard => {
+            let mut said = if trusted { Said::collect(fields) } else { Said::default() };
             let mut element = Vec::new();
             // A vector takes whatever is written to it.
-            let _ = match peer {
+            let _ = match origin.peer.ip() {
                 IpAddr::V4(peer) => write!(element, "for={peer}"),
                 IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
             };
             element.extend_from_slice(b";proto=");
-            element.extend_from_slice(scheme);
+            element.extend_from_slice(origin.scheme());
             if let Some(host) = authority.filter(|host| !host.is_empty()) {
                 element.extend_from_slice(b";host=\"");
                 element.extend_from_slice(host);

@@ -48,7 +48,9 @@ pub(crate) struct Outgoing<'r> {
     pub(crate) authority: Option<&'r [u8]>,
     pub(crate) spoken: Spoken,
     pub(crate) fields: &'r Visit<'r>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: &'r Origin,
+    /// The peer is a proxy whose forwarding fields are believed.
+    pub(crate) trusted: bool,
 }
 
 /// Appends the head of a request to `out`, but for its end ([`end_of_request`]): how the content is
@@ -76,7 +78,7 @@ pub(crate) fn request(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, "Host", host);
     let passed = passed_on(out, outgoing, rules, &options);
-    origin::write(out, outgoing.fields, &outgoing.origin, outgoing.authority, rules.forwarding);
+    origin::write(out, outgoing, rules.forwarding);
     for piece in [b"Via: ", outgoing.spoken.name(), b" ", rules.pseudonym.as_bytes(), b"\r\n"] {
         out.extend_from_slice(piece);
     }

@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -14,9 +12,8 @@ fn rules() -> Forward {
     Forward { pseudonym: "ringway-1".into(), ..Forward::default() }
 }
 
-fn origin(trusted: bool) -> Origin {
-    let peer = PEER.parse::<SocketAddr>().unwrap();
-    Origin { peer, local: peer, trusted, secure: true, port: 443 }
+fn origin() -> Origin {
+    Origin::new(PEER.parse().unwrap(), ([192, 0, 2, 1], 443).into(), true)
 }
 
 /// The head that goes upstream for one that came.
@@ -37,7 +34,8 @@ fn forwarded(text: &[u8], rules: &Forward, trusted: bool) -> Result<(String, u32
         authority: head.host,
         spoken: Spoken::Http11,
         fields: &fields,
-        origin: origin(trusted),
+        origin: &origin(),
+        trusted,
     };
     let mut out = Vec::new();
     let underscores = request(&mut out, &outgoing, rules)?;
@@ -50,7 +48,7 @@ fn get(lines: &str) -> Result<(String, u32), ForwardError> {
 }
 
 const OURS: &str = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\
-                    X-Forwarded-Host: a\r\nX-Forwarded-Port: 443\r\nVia: 1.1 ringway-1\r\n\r\n";
+                    X-Forwarded-Port: 443\r\nX-Forwarded-Host: a\r\nVia: 1.1 ringway-1\r\n\r\n";
 
 #[test]
 fn the_head_is_written_anew() {

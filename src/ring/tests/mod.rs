@@ -6,6 +6,7 @@ mod accepting;
 mod both;
 mod confined;
 mod deadlines;
+mod expected;
 mod kernel;
 mod operations;
 mod owning;

@@ -350,6 +350,18 @@ fn a_message_without_its_bytes_is_refused_and_says_so() {
     }
 }
 
+/// What is sent of a message: a single stretch of bytes needs no frame.
+fn sent(submission: Submission) -> Vec<u8> {
+    match submission {
+        // SAFETY: the bytes are in the op's slot meanwhile.
+        Submission::Send { data, len, .. } => unsafe {
+            std::slice::from_raw_parts(data, len as usize).to_vec()
+        },
+        Submission::SendMessage { header, .. } => gather(header),
+        _ => panic!("a message"),
+    }
+}
+
 /// What a sendmsg(2) would send.
 fn gather(header: *const libc::msghdr) -> Vec<u8> {
     // SAFETY: the header, its vectors and what they point to are in the op's slot meanwhile.
@@ -387,8 +399,7 @@ fn a_message_goes_out_whole_however_it_is_cut() {
         let mut received = Vec::new();
         while !desk.is_done(task) {
             let (id, submission) = desk.take();
-            let Submission::SendMessage { header, .. } = submission else { panic!("a message") };
-            let mut bytes = gather(header);
+            let mut bytes = sent(submission);
             bytes.truncate(step);
             received.extend_from_slice(&bytes);
             desk.complete(id, bytes.len() as i32);

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    net::TcpListener,
     os::unix::net::UnixListener,
     sync::{
         Arc,
@@ -102,6 +103,28 @@ fn what_may_run_twice_is_tried_again_on_a_fresh_connection_and_nothing_else_is()
         let numbers: Vec<_> = seen.iter().map(|request| request.number).collect();
         assert!([0, 1, 0].starts_with(&numbers), "{method}: {numbers:?}");
         assert_eq!(upstream.connections(), requests - 1, "{method}");
+    }
+}
+
+/// Nothing wakes a task when the send of a request without content is done. What fails has to be noticed
+/// all the same, and before a deadline.
+#[test]
+fn a_server_that_resets_its_connection_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let _ = stream.peek(&mut [0]);
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        }
+    });
+    let patient = ["--first-byte-timeout", "1h", "--send-timeout", "1h"];
+    let server = Server::proxy(&[&address], &patient);
+    let mut client = server.connect();
+    for round in 1..=10 {
+        let answer = ask(&mut client, "GET", "/", "", b"");
+        assert_eq!(answer.head.status, 502, "round {round}");
     }
 }
 

@@ -27,17 +27,15 @@ struct Real {
 
 impl Drop for Real {
     fn drop(&mut self) {
-        use rustix::process::{Pid, Signal, kill_process, kill_process_group};
         // TERM, so that a master takes its workers along.
-        let pid = Pid::from_child(&self.child);
-        let _ = kill_process(pid, Signal::TERM);
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline
         {
             thread::sleep(Duration::from_millis(10));
         }
-        // What a launcher leaves, as `go run` does, is in its process group.
-        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
