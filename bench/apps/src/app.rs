@@ -69,7 +69,8 @@ async fn upload(body: Body) -> Result<String, StatusCode> {
     Ok(sum.to_string())
 }
 
-async fn events() -> Sse<impl tokio_stream::Stream<Item = Result<Event, std::convert::Infallible>>> {
+async fn events() -> Sse<impl tokio_stream::Stream<Item = Result<Event, std::convert::Infallible>>>
+{
     let first = tokio_stream::once(Ok(Event::default().data("open")));
     Sse::new(first.chain(tokio_stream::pending()))
 }

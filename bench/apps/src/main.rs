@@ -92,10 +92,7 @@ fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn tokio(
-    options: &Options,
-    mut builder: tokio::runtime::Builder,
-) -> Result<(), Box<dyn Error>> {
+fn tokio(options: &Options, mut builder: tokio::runtime::Builder) -> Result<(), Box<dyn Error>> {
     let peer = Peer {
         dir: options.root.clone(),
         listen: options.listen,
@@ -108,7 +105,9 @@ fn tokio(
         let acceptor = TlsAcceptor::from(peer.shared_tls()?);
         let listener = tokio::net::TcpListener::from_std(peer.listener()?)?;
         // On a worker of the runtime, not on the thread that blocks.
-        tokio::spawn(accept(acceptor, listener, router)).await?.map_err(|error| error.to_string())?;
+        tokio::spawn(accept(acceptor, listener, router))
+            .await?
+            .map_err(|error| error.to_string())?;
         Ok(())
     })
 }

@@ -14,20 +14,25 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Answers every TLS record with the same response, without reading it as HTTP.
+/// Answers every TLS record, or without TLS all that a read has brought, with the same response, without
+/// reading it as HTTP.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
 
-    /// The certificate chain, PEM
+    /// Without TLS
     #[arg(long)]
-    pub cert: PathBuf,
+    pub plain: bool,
+
+    /// The certificate chain, PEM
+    #[arg(long, required_unless_present = "plain")]
+    pub cert: Option<PathBuf>,
 
     /// Its key, PEM
-    #[arg(long)]
-    pub key: PathBuf,
+    #[arg(long, required_unless_present = "plain")]
+    pub key: Option<PathBuf>,
 
     /// The file that every response carries
     #[arg(long)]
@@ -35,14 +40,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// rustls's configuration: TLS 1.3 only, two stateless tickets, keys that can be taken out.
+    /// rustls's configuration: TLS 1.3 only, one stateless ticket, keys that can be taken out. Nothing
+    /// for connections without TLS.
     ///
     /// # Errors
     ///
     /// If a file cannot be read or is not what it should be.
-    pub fn tls(&self) -> Result<Arc<ServerConfig>, Box<dyn Error>> {
-        let chain = CertificateDer::pem_file_iter(&self.cert)?.collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)?;
+    pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, Box<dyn Error>> {
+        let (false, Some(chain), Some(key)) = (self.plain, &self.cert, &self.key) else {
+            return Ok(None);
+        };
+        let chain = CertificateDer::pem_file_iter(chain)?.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(key)?;
         let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
@@ -52,7 +61,7 @@ impl Options {
         // As many as Ringway sends.
         config.send_tls13_tickets = 1;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        Ok(Some(Arc::new(config)))
     }
 
     /// The response: a head with the fields that file servers send, so that it is as long as

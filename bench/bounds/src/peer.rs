@@ -1,7 +1,7 @@
 //! One connection, without its socket: bytes in, bytes out.
 //!
 //! The invariant: what [`Peer::fill`] puts out is handshake messages first, then whole records of
-//! the responses owed, in order.
+//! the responses owed, in order; without TLS, the responses as they are.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use rustls::server::UnbufferedServerConnection;
 enum State {
     Shaking(Box<Handshake<UnbufferedServerConnection>>),
     Open { sealer: Sealer, opener: Opener },
+    Plain,
     Broken,
 }
 
@@ -33,20 +34,20 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A connection before its handshake.
+    /// A connection before its handshake, or without TLS.
     ///
     /// # Errors
     ///
     /// rustls's, if the configuration is not sound.
-    pub fn new(config: &Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
-        Ok(Self {
-            state: State::Shaking(Box::new(Handshake::new(connection))),
-            input: Vec::new(),
-            output: Vec::new(),
-            owed: 0,
-            at: 0,
-        })
+    pub fn new(config: Option<&Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
+        let state = match config {
+            Some(config) => {
+                let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
+                State::Shaking(Box::new(Handshake::new(connection)))
+            }
+            None => State::Plain,
+        };
+        Ok(Self { state, input: Vec::new(), output: Vec::new(), owed: 0, at: 0 })
     }
 
     /// Takes bytes that came.
@@ -63,6 +64,10 @@ impl Peer {
             State::Open { sealer, mut opener } => {
                 self.records(&mut opener, bytes)?;
                 self.state = State::Open { sealer, opener };
+            }
+            State::Plain => {
+                self.owed += 1;
+                self.state = State::Plain;
             }
             State::Broken => {}
         }
@@ -124,13 +129,26 @@ impl Peer {
         let mut used = self.output.len().min(room.len());
         room[..used].copy_from_slice(&self.output[..used]);
         self.output.drain(..used);
-        let State::Open { sealer, .. } = &mut self.state else { return Ok(used) };
         while self.output.is_empty() && self.owed > 0 {
             let rest = &response[self.at..];
-            let piece = &rest[..rest.len().min(MAX_PLAINTEXT)];
-            let Some(record) = room.get_mut(used..used + piece.len() + OVERHEAD) else { break };
-            record[HEADER..][..piece.len()].copy_from_slice(piece);
-            used += sealer.seal(record, Content::Data, piece.len())?;
+            let piece = match &mut self.state {
+                State::Open { sealer, .. } => {
+                    let piece = &rest[..rest.len().min(MAX_PLAINTEXT)];
+                    let Some(record) = room.get_mut(used..used + piece.len() + OVERHEAD) else {
+                        break;
+                    };
+                    record[HEADER..][..piece.len()].copy_from_slice(piece);
+                    used += sealer.seal(record, Content::Data, piece.len())?;
+                    piece
+                }
+                State::Plain if used < room.len() => {
+                    let piece = &rest[..rest.len().min(room.len() - used)];
+                    room[used..][..piece.len()].copy_from_slice(piece);
+                    used += piece.len();
+                    piece
+                }
+                State::Plain | State::Shaking(_) | State::Broken => break,
+            };
             self.at += piece.len();
             if self.at == response.len() {
                 self.at = 0;

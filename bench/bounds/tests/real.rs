@@ -24,16 +24,19 @@ impl Drop for Bound {
     }
 }
 
-fn start(program: &str, dir: &Path, body: &[u8]) -> Bound {
+fn start(program: &str, dir: &Path, body: &[u8], plain: bool) -> Bound {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
     fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     fs::write(dir.join("body"), body).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address = free.to_string();
+    let tls: &[&str] =
+        if plain { &["--plain"] } else { &["--cert", "cert.pem", "--key", "key.pem"] };
     let process = Command::new(program)
         .current_dir(dir)
-        .args(["--cert", "cert.pem", "--key", "key.pem", "--body", "body", "--listen", &address])
+        .args(tls)
+        .args(["--body", "body", "--listen", &address])
         .spawn()
         .unwrap();
     let bound = Bound { process, address };
@@ -47,8 +50,12 @@ fn start(program: &str, dir: &Path, body: &[u8]) -> Bound {
 }
 
 fn load(bound: &Bound, dir: &Path, options: &str) {
+    load_by("https", bound, dir, options);
+}
+
+fn load_by(scheme: &str, bound: &Bound, dir: &Path, options: &str) {
     let line = format!(
-        "ringway-load https://{}/body --root {} --cert {} -d 200ms --warm-up 50ms {options}",
+        "ringway-load {scheme}://{}/body --root {} --cert {} -d 200ms --warm-up 50ms {options}",
         bound.address,
         dir.display(),
         dir.join("cert.pem").display()
@@ -63,7 +70,9 @@ fn answers(program: &str) {
     for size in [1000, 16 << 10, 3 << 20] {
         let dir = tempfile::tempdir().unwrap();
         let body: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
-        let bound = start(program, dir.path(), &body);
+        let plain = start(program, dir.path(), &body, true);
+        load_by("http", &plain, dir.path(), "-c 8");
+        let bound = start(program, dir.path(), &body, false);
         load(&bound, dir.path(), "-c 1");
         load(&bound, dir.path(), "-c 8 --slow 2");
         load(&bound, dir.path(), "-c 4 --sessions full");

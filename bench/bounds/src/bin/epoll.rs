@@ -36,7 +36,7 @@ struct Connection {
 struct Server {
     epoll: OwnedFd,
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    config: Option<Arc<ServerConfig>>,
     response: Vec<u8>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -77,7 +77,7 @@ impl Server {
     fn accept(&mut self) -> Result<(), Box<dyn Error>> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         while let Ok(socket) = rustix::net::accept_with(&self.listener, flags) {
-            let peer = Peer::new(&self.config)?;
+            let peer = Peer::new(self.config.as_ref())?;
             let key = self.free.pop().unwrap_or_else(|| {
                 self.connections.push(None);
                 self.connections.len() - 1

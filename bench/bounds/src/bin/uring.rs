@@ -44,7 +44,7 @@ struct Connection {
 struct Server {
     ring: Ring,
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    config: Option<Arc<ServerConfig>>,
     response: Vec<u8>,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
@@ -95,7 +95,7 @@ impl Server {
     }
 
     fn accepted(&mut self, socket: OwnedFd) -> io::Result<()> {
-        let peer = Peer::new(&self.config).map_err(io::Error::other)?;
+        let peer = Peer::new(self.config.as_ref()).map_err(io::Error::other)?;
         let key = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() as u32 - 1
