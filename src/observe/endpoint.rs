@@ -3,7 +3,10 @@
 //! A name is a number, given out once for the life of the process and to at most [`MOST`] names, so that
 //! names made of what clients send cannot fill memory, metrics or logs.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::{
     Stage,
@@ -16,6 +19,9 @@ pub(crate) const MOST: usize = 256;
 /// The number of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint(u16);
+
+/// How often each endpoint has held a worker, by number: the watchdog counts, on a thread of its own.
+static HELD: [AtomicU64; MOST + 2] = [const { AtomicU64::new(0) }; MOST + 2];
 
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -55,6 +61,14 @@ impl Endpoint {
         self != Self::UNNAMED
     }
 
+    /// One of its polls has lasted so long that the watchdog reports it.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) fn holds_its_worker(self) {
+        if let Some(held) = HELD.get(usize::from(self.0)) {
+            held.fetch_add(1, Relaxed);
+        }
+    }
+
     /// As a word that threads can share, and back.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     pub(crate) fn number(self) -> u16 {
@@ -83,6 +97,8 @@ pub struct EndpointFigures {
     pub tail_requests: u64,
     /// The totals of those.
     pub tail: u64,
+    /// Polls that held a worker for 200 ms and more, in the process.
+    pub held: u64,
 }
 
 impl EndpointFigures {
@@ -120,6 +136,7 @@ impl Endpoints {
                 waiting: parts[place(Stage::Waiting)],
                 tail_requests: tail.0,
                 tail: tail.1,
+                held: 0,
             });
         }
     }
@@ -136,7 +153,11 @@ impl Endpoints {
 
     /// Those that had requests, the largest part of the tail first.
     pub fn ranked(&self) -> Vec<(Endpoint, EndpointFigures)> {
-        let all = self.0.iter().enumerate().map(|(at, figures)| (Endpoint(at as u16), *figures));
+        let held = HELD.iter().map(|held| held.load(Relaxed));
+        let all = self.0.iter().zip(held).enumerate();
+        let all = all.map(|(at, (figures, held))| {
+            (Endpoint(at as u16), EndpointFigures { held, ..*figures })
+        });
         let mut ranked: Vec<_> = all.filter(|(_, figures)| figures.requests > 0).collect();
         ranked.sort_by_key(|(_, figures)| std::cmp::Reverse((figures.tail, figures.total)));
         ranked

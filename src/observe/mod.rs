@@ -32,6 +32,7 @@ mod ledger;
 pub(crate) mod log;
 mod metrics;
 mod observer;
+mod offloaded;
 mod open_requests;
 mod page;
 mod passed;
@@ -81,6 +82,9 @@ pub use layers::LayerTimes;
 pub use ledger::{ApplicationContent, Carried, FromServer, Ledger, Moved, PassedOn, Taken};
 pub(crate) use observer::{Observer, TAIL};
 pub use observer::{Tail, WorkerSnapshot};
+pub use offloaded::OffloadFigures;
+#[cfg(feature = "service")]
+pub(crate) use offloaded::{Job, count as count_job, count_thread as count_offload_thread};
 pub use passed::{Passed, PassedTo};
 pub use pools::{PoolFigures, UpstreamFigures};
 pub use rates::RateFigures;

@@ -12,9 +12,11 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     thread,
+    time::Instant,
 };
 
 use super::panics::caught;
+use crate::observe::{self, count_job, count_offload_thread};
 
 /// Jobs that wait, at most.
 const QUEUED: usize = 1024;
@@ -82,10 +84,17 @@ struct Pool {
     work: Condvar,
 }
 
+/// A job that waits.
+struct Waiting {
+    number: u64,
+    since: Instant,
+    job: Job,
+}
+
 #[derive(Default)]
 struct Queue {
     next: u64,
-    jobs: VecDeque<(u64, Job)>,
+    jobs: VecDeque<Waiting>,
     threads: usize,
     idle: usize,
 }
@@ -135,21 +144,29 @@ impl Pool {
     fn push(self: &Arc<Self>, job: Job) -> Option<u64> {
         let mut queue = lock(&self.queue);
         if queue.jobs.len() >= QUEUED {
+            count_job(observe::Job::Refused);
             return None;
         }
         if queue.idle <= queue.jobs.len() && queue.threads < most_threads() {
             let pool = Arc::clone(self);
             let name = format!("offload-{}", queue.threads);
             match thread::Builder::new().name(name).spawn(move || pool.run()) {
-                Ok(_) => queue.threads += 1,
-                Err(_) if queue.threads == 0 => return None,
+                Ok(_) => {
+                    queue.threads += 1;
+                    count_offload_thread();
+                }
+                Err(_) if queue.threads == 0 => {
+                    count_job(observe::Job::Refused);
+                    return None;
+                }
                 // Those that there are will do it.
                 Err(error) => log::warn!("offload: no further thread: {error}"),
             }
         }
         let number = queue.next;
         queue.next += 1;
-        queue.jobs.push_back((number, job));
+        queue.jobs.push_back(Waiting { number, since: Instant::now(), job });
+        count_job(observe::Job::Queued);
         self.work.notify_one();
         Some(number)
     }
@@ -158,27 +175,33 @@ impl Pool {
         // It is a courtesy: without it the threads compete with the workers as equals.
         let _ = rustix::process::nice(NICER);
         loop {
-            let job = {
+            let Waiting { since, job, .. } = {
                 let mut queue = lock(&self.queue);
                 loop {
-                    if let Some((_, job)) = queue.jobs.pop_front() {
-                        break job;
+                    if let Some(waiting) = queue.jobs.pop_front() {
+                        break waiting;
                     }
                     queue.idle += 1;
                     queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                     queue.idle -= 1;
                 }
             };
+            let began = Instant::now();
+            count_job(observe::Job::Begun(began - since));
             job();
+            count_job(observe::Job::Ended(began.elapsed()));
         }
     }
 
     fn take_back(&self, number: u64) {
         let job = {
             let jobs = &mut lock(&self.queue).jobs;
-            let at = jobs.iter().position(|(other, _)| *other == number);
+            let at = jobs.iter().position(|waiting| waiting.number == number);
             at.and_then(|at| jobs.remove(at))
         };
+        if job.is_some() {
+            count_job(observe::Job::TakenBack);
+        }
         // Without the lock: what it holds is the program's.
         drop(job);
     }

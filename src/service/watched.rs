@@ -112,7 +112,10 @@ impl Suspect {
             _ => 1,
         };
         self.seen = Some((polls, times));
-        (times == looks).then(|| Held { endpoint: endpoint.name(), connections })
+        (times == looks).then(|| {
+            endpoint.holds_its_worker();
+            Held { endpoint: endpoint.name(), connections }
+        })
     }
 }
 

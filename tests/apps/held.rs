@@ -77,6 +77,35 @@ fn a_handler_that_holds_its_worker_is_named_while_it_does() {
     for one in asking {
         one.join().unwrap();
     }
+    let metrics =
+        || Arc::new(server.get().anatomy()).to_metrics(ringway::observe::Exposition::Prometheus);
+    until(|| metrics().contains("ringway_endpoint_held_total{endpoint=\"/a-long-report\"} 1\n"));
+}
+
+#[test]
+fn offloaded_work_is_reported() {
+    let compute =
+        || async { ringway::offload(|| "computed").await.map_err(|error| error.to_string()) };
+    let server = serve(Router::new().route("/", get(compute)));
+    for _ in 0..3 {
+        assert!(server.curl("/", &[]).ends_with("\r\n\r\ncomputed"));
+    }
+    // Other tests of this process have their jobs among them.
+    let figure = |name: &str| -> u64 {
+        let report: serde_json::Value =
+            serde_json::from_str(&server.get().anatomy().to_json()).unwrap();
+        report["offload"][name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"))
+    };
+    // A job is counted as run behind the answer that it wakes.
+    until(|| figure("begun") >= 3 && figure("ran_ns") > 0);
+    assert!(figure("threads") >= 1 && figure("waited_ns") > 0);
+    let metrics =
+        Arc::new(server.get().anatomy()).to_metrics(ringway::observe::Exposition::Prometheus);
+    for name in
+        ["jobs_total", "refused_total", "waiting", "wait_seconds_total", "run_seconds_total"]
+    {
+        assert!(metrics.contains(&format!("\nringway_offload_{name} ")), "{name}: {metrics}");
+    }
 }
 
 /// Asks a hundred times for what is quick.

@@ -66,6 +66,7 @@ fn the_report_has_the_shape_of_the_example() {
         ".window.",
         ".attention[]",
         ".endpoints[]",
+        ".offload",
         ".pools[]",
         ".rates[]",
     ];

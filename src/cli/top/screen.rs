@@ -21,6 +21,9 @@ const BAR: usize = 20;
 /// Slow requests that are listed, at most.
 const SLOWEST: usize = 12;
 
+/// Endpoints of applications that are listed, at most.
+const ENDPOINTS: usize = 6;
+
 /// Reasons of ends that are listed, at most.
 const ENDS: usize = 4;
 
@@ -45,6 +48,7 @@ impl Screen {
         lines.push(Line::default());
         workers(report, &mut lines);
         lines.push(Line::default());
+        applications(report, &mut lines);
         slowest(report, &mut lines);
         // The cursor stands in a line of its own.
         let rows = self.rows.map_or(usize::MAX, |rows| rows.saturating_sub(1));
@@ -269,6 +273,55 @@ fn workers(report: &Value, lines: &mut Vec<Line>) {
     }
 }
 
+/// Endpoints of applications and their offloaded work, if there are any; since the start.
+fn applications(report: &Value, lines: &mut Vec<Line>) {
+    let endpoints = items(report, "endpoints");
+    if endpoints.is_empty() {
+        return;
+    }
+    lines.push(Line::of(
+        Weight::Soft,
+        format!(
+            "{:32} {:>8} {:>9} {:>9} {:>9} {:>9} {:>6}",
+            "endpoint", "slowest", "requests", "mean", "handler", "waiting", "held"
+        ),
+    ));
+    for endpoint in endpoints.iter().take(ENDPOINTS) {
+        let requests = number(endpoint, "requests").max(1.0);
+        let mean = |member| {
+            let nanoseconds = number(endpoint, member) / requests;
+            crate::cli::anatomy::time(std::time::Duration::from_nanos(nanoseconds as u64))
+        };
+        let held = number(endpoint, "held");
+        let weight = if held > 0.0 { Weight::Bad } else { Weight::Plain };
+        lines.push(Line::of(
+            weight,
+            format!(
+                "{:32} {:>8} {:>9} {:>9} {:>9} {:>9} {:>6}",
+                text(endpoint, "name"),
+                percent(number(endpoint, "tail_share")),
+                short(number(endpoint, "requests")),
+                mean("sum_ns"),
+                mean("handler_ns"),
+                mean("waiting_ns"),
+                short(held),
+            ),
+        ));
+    }
+    if let Some(offload) = report.get("offload").filter(|offload| offload.is_object()) {
+        let of = |member| short(number(offload, member));
+        lines.push(Line::plain(format!(
+            "offload {} threads, {} jobs, {} wait, {} refused, {} taken back",
+            of("threads"),
+            of("begun"),
+            of("waiting"),
+            of("refused"),
+            of("taken_back"),
+        )));
+    }
+    lines.push(Line::default());
+}
+
 fn slowest(report: &Value, lines: &mut Vec<Line>) {
     lines.push(Line::of(
         Weight::Soft,
@@ -328,6 +381,8 @@ mod tests {
             "Ringway 0.1.0",
             "! p99 of requests is 41.0 ms, before it was 3.2 ms",
             "answers 200",
+            "/items/{id}",
+            "offload 2 threads, 5.0k jobs, 3 wait, 4 refused, 7 taken back",
             "accept_queue",
             "last_write",
             "run queue",

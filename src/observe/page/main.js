@@ -100,6 +100,7 @@ function redraw() {
   drawTiles(answer, shownSeconds());
   drawJourney(answer);
   drawEndpoints(answer.endpoints);
+  drawOffload(answer.offload);
   drawSlowest(answer);
   drawStreams(answer);
   drawLedger(answer, shownSeconds());

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::{
-    Anatomy, Stage, TAIL, Work, anatomy::days_left, histograms::buckets, log::push_time,
-    slow::Stall, stage::REQUEST_STAGES,
+    Anatomy, OffloadFigures, Stage, TAIL, Work, anatomy::days_left, histograms::buckets,
+    log::push_time, slow::Stall, stage::REQUEST_STAGES,
 };
 
 /// The number of the shape. Members may be added under the same number.
@@ -53,6 +53,15 @@ impl Anatomy {
             "stages": each(Stage::ALL, |stage| self.stage(stage)),
             "tail": self.tail_value(),
             "endpoints": self.endpoints_value(),
+            "offload": OffloadFigures::read().map(|figures| json!({
+                "threads": figures.threads,
+                "waiting": figures.waiting,
+                "begun": figures.begun,
+                "refused": figures.refused,
+                "taken_back": figures.taken_back,
+                "waited_ns": figures.waited,
+                "ran_ns": figures.ran,
+            })),
             "ledger": ledger::value(&self.ledger, self.server.whole_records),
             "workers": each(workers, |((number, worker), thread)| {
                 worker::value(number, worker.as_deref(), thread)
@@ -192,6 +201,7 @@ impl Anatomy {
                 "tail_requests": figures.tail_requests,
                 "tail_ns": figures.tail,
                 "tail_share": if tail == 0 { 0.0 } else { figures.tail as f64 / tail as f64 },
+                "held": figures.held,
             })
         })
     }
