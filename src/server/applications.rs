@@ -65,7 +65,7 @@ impl Builder {
     /// it, so that it need not be `Send`. The worker accepts no connection before `make` is done.
     #[must_use]
     pub fn service_per_worker<S, B, F>(
-        mut self,
+        self,
         make: impl Fn(WorkerInfo) -> F + Send + Sync + 'static,
     ) -> Self
     where
@@ -76,7 +76,26 @@ impl Builder {
         B: HttpBody + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.applications.add_made("/", make);
+        self.service_per_worker_at("/", make)
+    }
+
+    /// As [`Self::service_at`], for a service that is made on the thread of each worker, as
+    /// [`Self::service_per_worker`] says.
+    #[must_use]
+    pub fn service_per_worker_at<S, B, F>(
+        mut self,
+        path: &str,
+        make: impl Fn(WorkerInfo) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = S> + 'static,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+        S::Future: 'static,
+        B: HttpBody + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.applications.add_made(path, make);
         self
     }
 

@@ -6,11 +6,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use super::start;
 use super::{Prepared, RunningServer, StartError};
 use crate::config::{
-    CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
+    AdminAddress, CertificatePair, CertificateSource, ClientAuth, ClientAuthMode, Config, KtlsMode,
 };
 
-/// A server that has not been started. What is not set here is set in a [`Config`], from which a
-/// builder can be made.
+/// A server that has not been started. What has no method here is set by [`Builder::configure`], or in a
+/// [`Config`] from which a builder is made.
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(super) config: Config,
@@ -98,6 +98,31 @@ impl Builder {
         self
     }
 
+    /// Serves metrics and the live page at this address. Default: nowhere. An address that is not of this
+    /// host itself needs a token or certificates of clients: [`Config::observe`].
+    #[must_use]
+    pub fn admin(mut self, address: SocketAddr) -> Self {
+        self.config.observe.admin = Some(AdminAddress::tcp(address));
+        self
+    }
+
+    /// Changes what has no method here: limits, timeouts, what is reported.
+    ///
+    /// ```
+    /// let server = ringway::Server::builder().configure(|config| {
+    ///     config.limits.body_bytes = 64 << 20;
+    ///     config.observe.server_timing = true;
+    /// });
+    /// # drop(server);
+    /// ```
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let before = self.config.listen.clone();
+        change(&mut self.config);
+        self.default_listeners &= self.config.listen == before;
+        self
+    }
+
     /// Chooses who seals and opens records. Default: the kernel where it can.
     #[must_use]
     pub fn ktls(mut self, mode: KtlsMode) -> Self {
@@ -138,6 +163,17 @@ mod tests {
         let builder = builder.listen("127.0.0.1:2".parse().unwrap());
         assert_eq!(builder.config.listen.len(), 2);
         assert_eq!(Server::builder().config.listen.len(), 2);
+        let limited = Server::builder().configure(|config| config.limits.body_bytes = 1);
+        let limited = limited.listen("127.0.0.1:1".parse().unwrap());
+        assert_eq!(
+            limited.config.listen.len(),
+            1,
+            "other settings leave the default ones as they are"
+        );
+        assert_eq!(limited.config.limits.body_bytes, 1);
+        let chosen = Server::builder().configure(|config| config.listen.truncate(1));
+        let chosen = chosen.listen("127.0.0.1:1".parse().unwrap());
+        assert_eq!(chosen.config.listen.len(), 2, "addresses that were chosen are kept");
         let config = Config::default();
         let kept = Builder::from(config).listen("127.0.0.1:1".parse().unwrap());
         assert_eq!(kept.config.listen.len(), 3, "a configuration's addresses are kept");

@@ -1,6 +1,6 @@
 //! What an application can learn of the connection that a request came on.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{fmt, future::Future, net::SocketAddr, sync::Arc};
 
 use super::signal::Signal;
 
@@ -13,7 +13,7 @@ use super::signal::Signal;
 ///     request.extensions().get::<Connection>()?.peer()
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connection(Arc<Facts>);
 
 /// What is known of a connection.
@@ -68,5 +68,19 @@ impl Connection {
     /// The worker that holds it, from 0.
     pub fn worker(&self) -> usize {
         self.0.worker
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { peer, local, tls_version, protocol, resumed, worker, drain: _ } = &*self.0;
+        f.debug_struct("Connection")
+            .field("peer", peer)
+            .field("local", local)
+            .field("tls_version", tls_version)
+            .field("protocol", protocol)
+            .field("resumed", resumed)
+            .field("worker", worker)
+            .finish()
     }
 }

@@ -56,9 +56,13 @@ pub(crate) struct OfSite(pub(crate) String);
 /// uncopied, if no layer has taken anything of it.
 ///
 /// ```
-/// # async fn handler() -> std::io::Result<http::Response<ringway::FileBody>> {
-/// Ok(ringway::FileBody::open("/srv/exports/7.csv")?.into_response())
-/// # }
+/// use axum::{extract::Path, http::{StatusCode, header}, response::IntoResponse};
+/// use ringway::FileBody;
+///
+/// async fn report(Path(id): Path<u32>) -> Result<impl IntoResponse, StatusCode> {
+///     let file = FileBody::open(format!("/srv/reports/{id}.pdf")).map_err(|_| StatusCode::NOT_FOUND)?;
+///     Ok(([(header::CONTENT_TYPE, "application/pdf")], file.into_response()))
+/// }
 /// ```
 pub struct FileBody {
     shared: Arc<Shared>,
