@@ -5,6 +5,7 @@
 /// allows.
 pub(super) const fn reason(code: u16) -> &'static str {
     match code {
+        101 => "Switching Protocols",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",

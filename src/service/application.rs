@@ -11,30 +11,34 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
     Body,
-    panics::{caught, drop_caught},
+    panics::{caught, drop_caught_with},
 };
 
 /// What a worker has of an application.
 pub(crate) trait Application {
     /// Begins to answer a request. Nothing of the application runs before the first poll.
-    fn call(&self, request: Request<Body>) -> Box<dyn Call>;
+    fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>>;
 }
 
 /// The answer to one request, while it is made. Polled within the runtime of the worker; a panic of
 /// the application comes out as an error, also from a drop.
 pub(crate) trait Call {
     /// Polls for the head.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>>;
+    fn poll_head(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>>;
 
     /// Polls for the next frame, once there was a head.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>>;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, CallError>>>;
 
     /// Whether the content says that no frame follows those that were polled.
-    fn is_end(&mut self) -> bool;
+    fn is_end(self: Pin<&mut Self>) -> bool;
 }
 
 /// The head of an answer.
@@ -91,30 +95,43 @@ where
     B: HttpBody + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn call(&self, request: Request<Body>) -> Box<dyn Call> {
+    fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>> {
         // The clone is the application's code too.
         let step = match caught(|| self.clone()) {
-            Ok(service) => Step::Ready(service, request),
-            Err(message) => Step::Failed(Some(message)),
+            Ok(service) => Step::Ready { service, request: Some(request) },
+            Err(message) => Step::Failed { message: Some(message) },
         };
-        Box::new(Running(step))
+        Box::pin(Running { step })
     }
 }
 
-/// A call in progress.
-struct Running<S: Service<Request<Body>>, B>(Step<S, B>);
+pin_project! {
+    /// A call in progress.
+    struct Running<S: Service<Request<Body>>, B> {
+        #[pin]
+        step: Step<S, B>,
+    }
 
-// A call is in a box as it is: another one for its request would be an allocation more.
-#[allow(clippy::large_enum_variant)]
-enum Step<S: Service<Request<Body>>, B> {
-    /// The service has to be ready for the request first. A clone for each request: none is entered
-    /// twice.
-    Ready(S, Request<Body>),
-    Answering(Pin<Box<S::Future>>),
-    Content(Pin<Box<B>>),
-    /// It panicked where nobody could be answered; the next poll says so.
-    Failed(Option<String>),
-    Ended,
+    impl<S: Service<Request<Body>>, B> PinnedDrop for Running<S, B> {
+        fn drop(this: Pin<&mut Self>) {
+            this.end();
+        }
+    }
+}
+
+pin_project! {
+    /// Service, future and content stand one after the other in the same allocation.
+    #[project = StepNow]
+    enum Step<S: Service<Request<Body>>, B> {
+        /// The service has to be ready for the request first. A clone for each request: none is entered
+        /// twice.
+        Ready { service: S, request: Option<Request<Body>> },
+        Answering { #[pin] future: S::Future },
+        Content { #[pin] body: B },
+        /// It panicked where nobody could be answered; the next poll says so.
+        Failed { message: Option<String> },
+        Ended,
+    }
 }
 
 fn failed(message: &mut Option<String>) -> CallError {
@@ -127,28 +144,28 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: HttpBody,
 {
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+    fn poll_head(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
         loop {
-            match self {
-                Self::Ready(service, _) => {
+            match self.as_mut().project() {
+                StepNow::Ready { service, request } => {
                     ready!(service.poll_ready(cx))
                         .map_err(|error| CallError::Failed(error.into()))?;
-                    let Self::Ready(mut service, request) = std::mem::replace(self, Self::Ended)
-                    else {
-                        return Poll::Ready(Err(CallError::Ended));
-                    };
-                    *self = Self::Answering(Box::pin(service.call(request)));
+                    let request = request.take().ok_or(CallError::Ended)?;
+                    let future = service.call(request);
+                    self.set(Self::Answering { future });
                 }
-                Self::Answering(future) => {
-                    let response = ready!(future.as_mut().poll(cx));
+                StepNow::Answering { future } => {
+                    let response = ready!(future.poll(cx));
                     let response = response.map_err(|error| CallError::Failed(error.into()))?;
                     let (parts, body) = response.into_parts();
                     let length = body.size_hint().exact();
-                    *self = Self::Content(Box::pin(body));
+                    self.set(Self::Content { body });
                     return Poll::Ready(Ok(Head { parts, length }));
                 }
-                Self::Failed(message) => return Poll::Ready(Err(failed(message))),
-                Self::Content(_) | Self::Ended => return Poll::Ready(Err(CallError::Ended)),
+                StepNow::Failed { message } => return Poll::Ready(Err(failed(message))),
+                StepNow::Content { .. } | StepNow::Ended => {
+                    return Poll::Ready(Err(CallError::Ended));
+                }
             }
         }
     }
@@ -160,15 +177,18 @@ where
     B: HttpBody,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
-        let body = match self {
-            Self::Content(body) => body,
-            Self::Failed(message) => return Poll::Ready(Some(Err(failed(message)))),
-            Self::Ready(..) | Self::Answering(_) | Self::Ended => {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, CallError>>> {
+        let body = match self.project() {
+            StepNow::Content { body } => body,
+            StepNow::Failed { message } => return Poll::Ready(Some(Err(failed(message)))),
+            StepNow::Ready { .. } | StepNow::Answering { .. } | StepNow::Ended => {
                 return Poll::Ready(Some(Err(CallError::Ended)));
             }
         };
-        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+        let frame = match ready!(body.poll_frame(cx)) {
             None => return Poll::Ready(None),
             Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Failed(error.into())))),
             Some(Ok(frame)) => frame,
@@ -190,9 +210,9 @@ impl<S, B> Running<S, B>
 where
     S: Service<Request<Body>>,
 {
-    /// Lets go of what has panicked: it is not polled again.
-    fn end(&mut self) {
-        drop_caught(std::mem::replace(&mut self.0, Step::Ended));
+    /// Lets go of what is not polled again.
+    fn end(self: Pin<&mut Self>) {
+        drop_caught_with(|| self.project().step.set(Step::Ended));
     }
 }
 
@@ -203,32 +223,31 @@ where
     B: HttpBody,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
-        caught(|| self.0.poll_head(cx)).unwrap_or_else(|message| {
+    fn poll_head(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+        caught(|| self.as_mut().project().step.poll_head(cx)).unwrap_or_else(|message| {
             self.end();
             Poll::Ready(Err(CallError::Panicked(message)))
         })
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
-        caught(|| self.0.poll_frame(cx)).unwrap_or_else(|message| {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, CallError>>> {
+        caught(|| self.as_mut().project().step.poll_frame(cx)).unwrap_or_else(|message| {
             self.end();
             Poll::Ready(Some(Err(CallError::Panicked(message))))
         })
     }
 
-    fn is_end(&mut self) -> bool {
-        let Step::Content(body) = &self.0 else { return false };
+    fn is_end(mut self: Pin<&mut Self>) -> bool {
+        let StepNow::Content { body } = self.as_mut().project().step.project() else {
+            return false;
+        };
         caught(|| body.is_end_stream()).unwrap_or_else(|message| {
-            self.end();
-            self.0 = Step::Failed(Some(message));
+            self.as_mut().end();
+            self.project().step.set(Step::Failed { message: Some(message) });
             false
         })
-    }
-}
-
-impl<S: Service<Request<Body>>, B> Drop for Running<S, B> {
-    fn drop(&mut self) {
-        drop_caught(std::mem::replace(&mut self.0, Step::Ended));
     }
 }

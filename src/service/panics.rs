@@ -15,11 +15,17 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| message(&*payload))
 }
 
-/// Drops what an application has made. A panic in a drop is logged: there is nobody left to answer.
-pub(super) fn drop_caught<T>(value: T) {
-    if let Err(message) = caught(|| drop(value)) {
+/// Runs what drops something that an application has made. A panic in a drop is logged: there is nobody left
+/// to answer.
+pub(super) fn drop_caught_with(run: impl FnOnce()) {
+    if let Err(message) = caught(run) {
         log::error!("application: it panicked while something of it was dropped: {message}");
     }
+}
+
+/// Drops what an application has made, likewise.
+pub(super) fn drop_caught<T>(value: T) {
+    drop_caught_with(|| drop(value));
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

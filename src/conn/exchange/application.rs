@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker, ready},
 };
@@ -113,7 +114,7 @@ pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock)
 struct Answering {
     context: Rc<Context>,
     served: Rc<Served>,
-    call: Box<dyn Call>,
+    call: Pin<Box<dyn Call>>,
     /// Where the request's content goes; None once it has ended, or if there is none.
     feeder: Option<Feeder>,
     borrower: Borrower,
@@ -135,7 +136,7 @@ struct Answering {
     finding: Option<Finding>,
     /// The upgrade that the request asks for. Once it was accepted it is the content.
     upgrade: Option<Upgrade>,
-    /// The request is an extended CONNECT, which 2xx accepts and not 101.
+    /// The request is an extended CONNECT, which 2xx accepts.
     connects: bool,
 }
 
@@ -144,7 +145,7 @@ impl Answering {
     fn poll<T>(
         &mut self,
         intake: &mut Intake,
-        mut poll: impl FnMut(&mut dyn Call, &mut task::Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(Pin<&mut (dyn Call + 'static)>, &mut task::Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         loop {
             if let Some(feeder) = &self.feeder {
@@ -156,7 +157,7 @@ impl Answering {
             let live = context.occupancy.live();
             let began = context.observer.now();
             let polled =
-                layers.gather(|| watched.watch(endpoint, live, || poll(&mut **call, &mut cx)));
+                layers.gather(|| watched.watch(endpoint, live, || poll(call.as_mut(), &mut cx)));
             context.observer.spend(Work::Application, began);
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
@@ -189,13 +190,10 @@ impl Answering {
         true
     }
 
-    /// Whether an answer with this status accepts the upgrade that the request asks for.
+    /// Whether an answer with this status accepts the upgrade that the request asks for. 101 accepts an
+    /// extended CONNECT too, so that a handler of both versions of HTTP has one answer.
     fn accepts(&self, status: http::StatusCode) -> bool {
-        if self.connects {
-            status.is_success()
-        } else {
-            status == http::StatusCode::SWITCHING_PROTOCOLS
-        }
+        status == http::StatusCode::SWITCHING_PROTOCOLS || (self.connects && status.is_success())
     }
 
     /// The answer, now that its head is there: its content may be a file.
@@ -252,7 +250,7 @@ impl Answering {
             return Answered::Streamed(head);
         };
         let content = if length == 0 { Some(Source::Nothing) } else { self.short(length, intake) };
-        match content.filter(|_| self.call.is_end()) {
+        match content.filter(|_| self.call.as_mut().is_end()) {
             Some(source) => Answered::Whole(Box::new(Reply::of_application(
                 &self.served,
                 (head, lines),
@@ -279,7 +277,7 @@ impl Answering {
             if self.trailers.is_some() {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll(intake, |call, cx| call.poll_frame(cx))) {
+            match ready!(self.poll(intake, Call::poll_frame)) {
                 None => return Poll::Ready(None),
                 Some(Ok(Frame::Data(data))) if data.is_empty() => {}
                 Some(Ok(Frame::Data(data))) => {
@@ -311,7 +309,7 @@ impl Responder for Answering {
         intake: &mut Intake,
     ) -> Poll<Result<Answered, Failure>> {
         if self.finding.is_none() {
-            let head = match self.poll(intake, |call, cx| call.poll_head(cx)) {
+            let mut head = match self.poll(intake, Call::poll_head) {
                 Poll::Ready(Ok(head)) => head,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
                 Poll::Pending => {
@@ -326,6 +324,10 @@ impl Responder for Answering {
             } else if let Some(upgrade) = &mut self.upgrade {
                 upgrade.accept();
                 let head = if self.connects {
+                    if head.parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                        // HTTP/2 has no 101 (RFC 8441 section 5).
+                        head.parts.status = http::StatusCode::OK;
+                    }
                     streamed(head).map_err(|what| self.unusable(&what))?
                 } else {
                     switching(head)
@@ -381,7 +383,7 @@ impl ResponseContent for Answering {
         match self.trailers.take() {
             Some(mut trailers) => {
                 remove_ours(&mut trailers);
-                Fields::Map(trailers)
+                Fields::Map(trailers.into())
             }
             None => Fields::None,
         }

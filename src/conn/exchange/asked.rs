@@ -33,12 +33,17 @@ impl KeptAsked {
         let method = asked.method.as_bytes();
         // That one is absent, and not empty, is kept with its length.
         let (host, query) = (asked.host.unwrap_or(b""), asked.query.unwrap_or(b""));
-        let mut text = [method, host, asked.path, query].concat();
         let mut fields = Vec::new();
+        let mut length = method.len() + host.len() + asked.path.len() + query.len();
         asked.interest.each(|name, value| {
-            text.extend_from_slice(value);
+            length += value.len();
             fields.push((name, value.len()));
         });
+        let mut text = Vec::with_capacity(length);
+        for part in [method, host, asked.path, query] {
+            text.extend_from_slice(part);
+        }
+        asked.interest.each(|_, value| text.extend_from_slice(value));
         Self {
             via: asked.via,
             demand: asked.demand,

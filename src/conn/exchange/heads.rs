@@ -7,7 +7,10 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
 
-use super::streamed::{Fields, Incoming, StreamedHead};
+use super::{
+    field_map,
+    streamed::{Fields, Incoming, StreamedHead},
+};
 use crate::{
     parse::Version,
     service::{Body, Head},
@@ -30,7 +33,7 @@ pub(super) fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<
     incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
     let text = Bytes::from(text);
 
-    let mut fields = HeaderMap::with_capacity(count);
+    let mut fields = field_map::with_room(count);
     let (mut at, mut refused) = (target, false);
     incoming.fields.each(&mut |name, value| {
         let value = text.slice(at..at + value.len());
@@ -74,7 +77,7 @@ pub(super) fn switching(head: Head) -> StreamedHead {
     if let Some(upgrade) = upgrade {
         fields.insert(UPGRADE, upgrade);
     }
-    StreamedHead { status: 101, fields: Fields::Map(fields), present: None, length: None }
+    StreamedHead { status: 101, fields: Fields::Map(fields.into()), present: None, length: None }
 }
 
 /// Takes out the fields that are the connection's. Most answers have none of them, and looking at every
@@ -113,7 +116,7 @@ pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
             Some(number.ok_or("an application answered with a Content-Length that is no number")?)
         }
     };
-    let (fields, length) = (Fields::Map(fields), stated.or(length));
+    let (fields, length) = (Fields::Map(fields.into()), stated.or(length));
     Ok(StreamedHead { status, fields, present: None, length })
 }
 

@@ -12,6 +12,8 @@ mod coded_page;
 mod compressed;
 mod decide;
 #[cfg(feature = "service")]
+mod field_map;
+#[cfg(feature = "service")]
 mod found;
 #[cfg(feature = "service")]
 mod handed;

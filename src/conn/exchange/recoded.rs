@@ -257,7 +257,7 @@ mod tests {
             map.insert("etag", http::HeaderValue::from_static("\"a\""));
             map.insert("accept-ranges", http::HeaderValue::from_static("bytes"));
             map.insert("vary", http::HeaderValue::from_static("Origin"));
-            Fields::Map(map)
+            Fields::Map(map.into())
         };
         let both = [
             Fields::Lines(lines.as_bytes().into()),

@@ -193,7 +193,7 @@ pub(in crate::conn) enum Fields {
     Lines(Vec<u8>),
     /// A map of an application. Its `Content-Length` is none of the fields.
     #[cfg(feature = "service")]
-    Map(http::HeaderMap),
+    Map(super::field_map::FieldMap),
 }
 
 impl Fields {

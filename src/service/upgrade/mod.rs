@@ -48,15 +48,15 @@ impl Offer {
 }
 
 /// Takes the tunnel of a request that asks for another protocol: by `Upgrade` in HTTP/1.1 (RFC 9110
-/// section 7.8), by extended CONNECT in HTTP/2 (RFC 8441). It opens when the handler answers, with
-/// 101 and `Upgrade` over HTTP/1.1 and with 200 over HTTP/2; it ends when the writer is dropped or the
-/// client leaves. It may be used on any thread.
+/// section 7.8), by extended CONNECT in HTTP/2 (RFC 8441). It opens when the handler answers with 101
+/// and `Upgrade`; HTTP/2 has no 101, and the client gets 200 there. It ends when the writer is dropped or
+/// the client leaves. It may be used on any thread.
 ///
 /// None if the request asks for no other protocol, or the tunnel was taken before. Where the feature
 /// `upgrade` is on, a request has hyper's `OnUpgrade` as well; it fails once this was taken.
 ///
 /// ```
-/// use http::{Request, Response, StatusCode, Version, header};
+/// use http::{HeaderValue, Request, Response, StatusCode, header};
 /// use ringway::Body;
 ///
 /// async fn echo(mut request: Request<Body>) -> Response<Body> {
@@ -74,10 +74,8 @@ impl Offer {
 ///             }
 ///         }
 ///     });
-///     if request.version() == Version::HTTP_11 {
-///         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-///         response.headers_mut().insert(header::UPGRADE, "echo".parse().unwrap());
-///     }
+///     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+///     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("echo"));
 ///     response
 /// }
 /// ```
