@@ -22,5 +22,6 @@ mod seen;
 mod server;
 #[cfg(feature = "upgrade")]
 mod sockets;
+mod streams;
 mod tunnels;
 mod two_ways;

@@ -1,5 +1,8 @@
 //! WebSockets as RFC 6455 has them, case by case: what a client sends, byte by byte, and what an echo of
 //! axum on Ringway answers, over HTTP/1.1 and over HTTP/2 (RFC 8441).
+//!
+//! Autobahn's test suite is no client here: `autobahntestsuite` of PyPI (25.10.1) is source of Python 2,
+//! which Python 3 cannot import. The cases below are those of its chapters but for compression.
 
 use std::{
     io::{Read as _, Write as _},
