@@ -1,4 +1,4 @@
-//! The command line of both responders, and what is made of it.
+//! The command lines of the bounds, and what is made of it.
 
 use std::error::Error;
 use std::fs;
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -18,6 +18,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// reading it as HTTP.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
+    /// Where clients come from
+    #[command(flatten)]
+    pub listening: Listening,
+
+    /// The file that every response carries
+    #[arg(long)]
+    pub body: PathBuf,
+}
+
+/// Where a responder listens, and with which certificate.
+#[derive(Args, Clone, Debug)]
+pub struct Listening {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8443")]
     pub listen: SocketAddr,
@@ -33,13 +45,9 @@ pub struct Options {
     /// Its key, PEM
     #[arg(long, required_unless_present = "plain")]
     pub key: Option<PathBuf>,
-
-    /// The file that every response carries
-    #[arg(long)]
-    pub body: PathBuf,
 }
 
-impl Options {
+impl Listening {
     /// rustls's configuration: TLS 1.3 only, one stateless ticket, keys that can be taken out. Nothing
     /// for connections without TLS.
     ///
@@ -64,6 +72,23 @@ impl Options {
         Ok(Some(Arc::new(config)))
     }
 
+    /// A listener whose connections inherit TCP_NODELAY.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    pub fn listener(&self) -> io::Result<TcpListener> {
+        let family = if self.listen.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        rustix::net::bind(&socket, &self.listen)?;
+        rustix::net::listen(&socket, 4096)?;
+        Ok(socket.into())
+    }
+}
+
+impl Options {
     /// The response: a head with the fields that file servers send, so that it is as long as
     /// theirs, and the body.
     ///
@@ -82,21 +107,6 @@ impl Options {
         .into_bytes();
         response.extend(body);
         Ok(response)
-    }
-
-    /// A listener whose connections inherit TCP_NODELAY.
-    ///
-    /// # Errors
-    ///
-    /// If the address cannot be had.
-    pub fn listener(&self) -> io::Result<TcpListener> {
-        let family = if self.listen.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        rustix::net::bind(&socket, &self.listen)?;
-        rustix::net::listen(&socket, 4096)?;
-        Ok(socket.into())
     }
 }
 

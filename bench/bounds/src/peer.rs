@@ -31,6 +31,8 @@ pub struct Peer {
     owed: usize,
     /// How much of the one under way has been sealed.
     at: usize,
+    /// What the client has sent, if it is to be passed on.
+    passed: Option<Vec<u8>>,
 }
 
 impl Peer {
@@ -47,7 +49,25 @@ impl Peer {
             }
             None => State::Plain,
         };
-        Ok(Self { state, input: Vec::new(), output: Vec::new(), owed: 0, at: 0 })
+        Ok(Self { state, input: Vec::new(), output: Vec::new(), owed: 0, at: 0, passed: None })
+    }
+
+    /// What the client sends is owed no response, but to be passed on.
+    pub fn passing(self) -> Self {
+        Self { passed: Some(Vec::new()), ..self }
+    }
+
+    /// Takes what the client has sent, and leaves this memory for what comes.
+    pub fn take_passed(&mut self, memory: &mut Vec<u8>) {
+        memory.clear();
+        if let Some(passed) = &mut self.passed {
+            std::mem::swap(passed, memory);
+        }
+    }
+
+    /// The next response can be filled in.
+    pub fn owe(&mut self) {
+        self.owed += 1;
     }
 
     /// Takes bytes that came.
@@ -66,7 +86,10 @@ impl Peer {
                 self.state = State::Open { sealer, opener };
             }
             State::Plain => {
-                self.owed += 1;
+                match &mut self.passed {
+                    Some(passed) => passed.extend_from_slice(bytes),
+                    None => self.owed += 1,
+                }
                 self.state = State::Plain;
             }
             State::Broken => {}
@@ -108,8 +131,12 @@ impl Peer {
         while let Some(len) = record_len(&bytes[used..])?
             && let Some(record) = bytes.get_mut(used..used + len)
         {
-            let (content, _) = opener.open(record)?;
-            self.owed += usize::from(content == Content::Data);
+            let (content, plaintext) = opener.open(record)?;
+            match &mut self.passed {
+                Some(passed) if content == Content::Data => passed.extend_from_slice(plaintext),
+                Some(_) => {}
+                None => self.owed += usize::from(content == Content::Data),
+            }
             used += len;
         }
         Ok(used)

@@ -1,4 +1,4 @@
-//! Both responders under the load generator, every byte compared.
+//! The bounds under the load generator, every byte compared.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -25,10 +25,14 @@ impl Drop for Bound {
 }
 
 fn start(program: &str, dir: &Path, body: &[u8], plain: bool) -> Bound {
+    fs::write(dir.join("body"), body).unwrap();
+    start_by(program, dir, &["--body", "body"], plain)
+}
+
+fn start_by(program: &str, dir: &Path, options: &[&str], plain: bool) -> Bound {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
     fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    fs::write(dir.join("body"), body).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address = free.to_string();
     let tls: &[&str] =
@@ -36,7 +40,8 @@ fn start(program: &str, dir: &Path, body: &[u8], plain: bool) -> Bound {
     let process = Command::new(program)
         .current_dir(dir)
         .args(tls)
-        .args(["--body", "body", "--listen", &address])
+        .args(options)
+        .args(["--listen", &address])
         .spawn()
         .unwrap();
     let bound = Bound { process, address };
@@ -91,4 +96,19 @@ fn the_uring_bound_answers() {
 #[test]
 fn the_epoll_bound_answers() {
     answers(env!("CARGO_BIN_EXE_bound-epoll"));
+}
+
+#[test]
+fn the_relay_passes_on() {
+    for size in [1000, 16 << 10, 3 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let body: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        let server = start(env!("CARGO_BIN_EXE_bound-epoll"), dir.path(), &body, true);
+        let options = ["--server", &server.address];
+        let relay = start_by(env!("CARGO_BIN_EXE_bound-relay"), dir.path(), &options, false);
+        load(&relay, dir.path(), "-c 1");
+        load(&relay, dir.path(), "-c 8 --slow 2");
+        let relay = start_by(env!("CARGO_BIN_EXE_bound-relay"), dir.path(), &options, true);
+        load_by("http", &relay, dir.path(), "-c 8");
+    }
 }

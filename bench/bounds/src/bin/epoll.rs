@@ -47,8 +47,8 @@ struct Server {
 fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut server = Server {
         epoll: epoll::create(CreateFlags::CLOEXEC)?,
-        listener: options.listener()?,
-        config: options.tls()?,
+        listener: options.listening.listener()?,
+        config: options.listening.tls()?,
         response: options.response()?,
         connections: Vec::new(),
         free: Vec::new(),

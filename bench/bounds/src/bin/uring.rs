@@ -54,9 +54,9 @@ struct Server {
 
 fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut server = Server {
-        ring: Ring::new(LIMITS, options.listen)?,
-        listener: options.listener()?,
-        config: options.tls()?,
+        ring: Ring::new(LIMITS, options.listening.listen)?,
+        listener: options.listening.listener()?,
+        config: options.listening.tls()?,
         response: options.response()?,
         connections: Vec::new(),
         free: Vec::new(),
