@@ -33,7 +33,7 @@ pub(super) async fn encode(
     page: &[u8],
     spent: &Cell<u64>,
 ) -> Option<Vec<u8>> {
-    let mut encoding = Encoding::begin(context, coding, spent)?;
+    let mut encoding = PageEncoding::begin(context, coding, spent)?;
     for piece in page.chunks(INPUT_A_TURN) {
         encoding.read(context, piece)?;
         context.ring.yield_now().await;
@@ -56,14 +56,14 @@ pub(super) fn kept<'f>(
         context.count_compressed(coding, 1, page.len() as u64, coded.len() as u64);
         return Some(coded);
     }
-    let mut encoding = Encoding::begin(context, coding, spent)?;
+    let mut encoding = PageEncoding::begin(context, coding, spent)?;
     encoding.read(context, page)?;
     let coded = encoding.end(context)?.into_boxed_slice();
     Some(form.get_or_init(|| coded))
 }
 
 /// A page on its way through an encoder.
-struct Encoding<'s> {
+struct PageEncoding<'s> {
     encoder: Encoder,
     coding: Coding,
     coded: Vec<u8>,
@@ -71,7 +71,7 @@ struct Encoding<'s> {
     _place: Place,
 }
 
-impl<'s> Encoding<'s> {
+impl<'s> PageEncoding<'s> {
     fn begin(context: &Context, coding: Coding, spent: &'s Cell<u64>) -> Option<Self> {
         let (encoder, place) = context.begin_encoding(coding)?;
         Some(Self { encoder, coding, coded: Vec::new(), spent, _place: place })

@@ -43,7 +43,7 @@ pub(super) struct Compressed {
     coding: Coding,
     to_head: bool,
     /// Once the head says so.
-    encoding: Option<Encoding>,
+    encoding: Option<StreamEncoding>,
     /// Nanoseconds that went into encoding.
     spent: u64,
     inner: Box<dyn Responder>,
@@ -84,7 +84,7 @@ impl Compressed {
     /// Begins to encode content of so many bytes. False if the worker has no place or no time for that.
     fn begins(&mut self, length: Option<u64>) -> bool {
         let begun = self.context.begin_encoding(self.coding);
-        self.encoding = begun.map(|(encoder, place)| Encoding::new(encoder, length, place));
+        self.encoding = begun.map(|(encoder, place)| StreamEncoding::new(encoder, length, place));
         self.encoding.is_some()
     }
 }
@@ -209,7 +209,7 @@ fn no_room() -> io::Error {
 }
 
 /// Content on its way through an encoder.
-struct Encoding {
+struct StreamEncoding {
     encoder: Encoder,
     /// What was not read of the last piece.
     input: Option<Chunk>,
@@ -260,7 +260,7 @@ struct TooLong;
 /// Less content came than was promised.
 struct TooShort;
 
-impl Encoding {
+impl StreamEncoding {
     fn new(encoder: Encoder, left: Option<u64>, place: Place) -> Self {
         Self {
             encoder,

@@ -5,6 +5,8 @@
 //! to every client.
 
 use super::streamed::{Fields, StreamedHead, each_line};
+#[cfg(feature = "service")]
+use crate::observe::defect;
 use crate::process::{media_type::is_compressible, negotiate::Coding};
 
 /// Bytes of content that is worth compressing, at least: below, an answer is one packet anyway.
@@ -77,7 +79,9 @@ fn lists(value: &[u8], token: &str) -> bool {
     tokens.any(|other| other.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Says that the answer depends on `Accept-Encoding`.
+/// Says that the answer depends on `Accept-Encoding`: in a line of its own behind one that its maker wrote,
+/// which is the same as one line with both (RFC 9110 section 5.3; `Vary` is a list, section 12.5.5) and leaves
+/// the maker's as it came.
 pub(super) fn vary(fields: &mut Fields) {
     let mut said = false;
     fields.each(|name, value| {
@@ -179,11 +183,14 @@ fn edit_map(map: &mut http::HeaderMap, edit: impl Fn(&str, &[u8]) -> Edit) {
             Edit::Keep => {}
             Edit::Remove => removed.push(name.clone()),
             Edit::Prefix(prefix) => {
-                // Never refused: a prefix of letters makes no value invalid.
-                if let Ok(longer) =
-                    http::HeaderValue::from_bytes(&[prefix.as_bytes(), value.as_bytes()].concat())
-                {
-                    *value = longer;
+                let longer = [prefix.as_bytes(), value.as_bytes()].concat();
+                match http::HeaderValue::from_bytes(&longer) {
+                    Ok(longer) => *value = longer,
+                    // A strong tag would promise bytes that are not sent.
+                    Err(_) => {
+                        defect("a prefix of letters made a field value invalid");
+                        removed.push(name.clone());
+                    }
                 }
             }
         }
