@@ -59,6 +59,7 @@ mod close;
 pub mod config;
 mod conn;
 mod decode;
+mod defects;
 mod encode;
 mod files;
 mod handshake;

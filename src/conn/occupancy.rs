@@ -11,7 +11,7 @@ use super::{
     places::Places,
     steps::Steps,
 };
-use crate::ring::Ring;
+use crate::{observe::give_back, ring::Ring};
 
 /// How long an idle connection is spared when there is no room for another, in milliseconds.
 const SPARED: u64 = 1000;
@@ -136,6 +136,6 @@ impl<'c> Admitted<'c> {
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        give_back(self.0, 1);
     }
 }

@@ -14,7 +14,10 @@ use std::{
 };
 
 use super::idle::{Idle, Waiting};
-use crate::ring::{Ring, TaskId};
+use crate::{
+    observe::give_back,
+    ring::{Ring, TaskId},
+};
 
 /// How long a handshake may wait for its client while others wait for a place, in milliseconds:
 /// several round trips around the world.
@@ -120,7 +123,7 @@ pub(super) struct Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.places.taken.set(self.places.taken.get() - 1);
+        give_back(&self.places.taken, 1);
         self.places.wake_first(self.ring);
     }
 }

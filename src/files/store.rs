@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::{Config, LISTING_BYTES, Limits, Timeouts},
+    defects::give_back,
     process::{
         listing::After,
         negotiate::{Coding, Siblings},
@@ -86,7 +87,8 @@ impl Reserved {
     }
 
     fn set(&mut self, bytes: usize) {
-        self.account.set(self.account.get() - self.bytes + bytes);
+        give_back(&self.account, self.bytes);
+        self.account.set(self.account.get() + bytes);
         self.bytes = bytes;
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Delivery, End, Ended, Moved, Observer, Phase, Route, Sending, Stage, Taken, Why, Work,
-    request_clock::RequestClock, slow::Finished, streams::OpenStreams,
+    give_back, request_clock::RequestClock, slow::Finished, streams::OpenStreams,
 };
 
 /// What the peers of a TLS handshake agreed on.
@@ -137,7 +137,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let observer = &*self.observer;
-        observer.connections.set(observer.connections.get() - 1);
+        give_back(&observer.connections, 1);
         if !observer.is_enabled() {
             return;
         }

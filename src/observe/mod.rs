@@ -18,7 +18,6 @@ mod clock_tests;
 mod coarse;
 mod connection;
 mod counts;
-mod defects;
 mod endpoint;
 mod exposition;
 mod flow;
@@ -55,6 +54,7 @@ mod trace;
 mod why;
 mod work;
 
+pub(crate) use crate::defects::{defect, defects, give_back};
 pub use access_log::{AccessLogError, Totals};
 pub use account::RingAccount;
 pub use admin::AdminError;
@@ -66,7 +66,6 @@ pub use coarse::Coarse;
 pub use connection::Agreed;
 pub(crate) use connection::ConnectionClock;
 pub use counts::Counts;
-pub(crate) use defects::{defect, defects, give_back};
 #[cfg(feature = "axum")]
 pub(crate) use endpoint::MOST as MOST_ENDPOINTS;
 pub use endpoint::{Endpoint, EndpointFigures, Endpoints};

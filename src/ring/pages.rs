@@ -13,6 +13,8 @@ use std::{
     rc::Rc,
 };
 
+use crate::defects::give_back;
+
 /// Alignment of what is longer than a page: the page itself.
 const PAGE: usize = 4096;
 
@@ -82,7 +84,7 @@ impl DerefMut for Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         if let Some(account) = &self.account {
-            account.set(account.get() - self.len);
+            give_back(account, self.len);
         }
         if let Some(layout) = layout(self.len) {
             // SAFETY: allocated with this layout; an op that reads it holds a reference to it.

@@ -32,6 +32,7 @@ use super::{
     region::Region,
     returns::Returns,
 };
+use crate::defects::give_back;
 
 /// Most buffers that the kernel lets one ring hold (`io_uring/kbuf.c`).
 pub(crate) const MAX_BUFFERS: u16 = 1 << 15;
@@ -173,7 +174,7 @@ impl ReceivePool {
     fn collect_lent(&self) {
         if self.lent.get() > 0 {
             self.home.returns.collect(|buffer| {
-                self.lent.set(self.lent.get() - 1);
+                give_back(&self.lent, 1);
                 self.give_back(buffer);
             });
         }
@@ -369,7 +370,7 @@ pub(crate) struct AsideBuf {
 
 impl Drop for AsideBuf {
     fn drop(&mut self) {
-        self.pool.aside.set(self.pool.aside.get() - self.bytes.len());
+        give_back(&self.pool.aside, self.bytes.len());
     }
 }
 

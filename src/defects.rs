@@ -23,11 +23,34 @@ pub(crate) fn defects() -> u64 {
 }
 
 /// Takes `count` off an account. More than it holds is a defect, and leaves it empty.
-pub(crate) fn give_back(account: &Cell<usize>, count: usize) {
-    account.set(account.get().checked_sub(count).unwrap_or_else(|| {
-        defect("more was given back to an account than was taken from it");
-        0
-    }));
+#[inline]
+pub(crate) fn give_back<N: Number>(account: &Cell<N>, count: N) {
+    account.set(account.get().without(count).unwrap_or_else(overdrawn));
+}
+
+/// What an account is kept in.
+pub(crate) trait Number: Copy + Default {
+    /// What is left of it; None if that is less than nothing.
+    fn without(self, count: Self) -> Option<Self>;
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Number for $number {
+            #[inline]
+            fn without(self, count: Self) -> Option<Self> {
+                self.checked_sub(count)
+            }
+        }
+    )*};
+}
+
+numbers!(u16, u32, usize);
+
+#[cold]
+fn overdrawn<N: Number>() -> N {
+    defect("more was given back to an account than was taken from it");
+    N::default()
 }
 
 #[cfg(test)]
@@ -36,10 +59,14 @@ mod tests {
 
     #[test]
     fn an_account_that_falls_below_zero_is_a_defect() {
-        let (account, before) = (Cell::new(3), defects());
+        let (account, before) = (Cell::new(3_usize), defects());
         give_back(&account, 2);
         assert_eq!((account.get(), defects() - before), (1, 0));
         give_back(&account, 2);
         assert_eq!((account.get(), defects() - before), (0, 1));
+        let account = Cell::new(1_u32);
+        give_back(&account, 1);
+        give_back(&account, 1);
+        assert_eq!((account.get(), defects() - before), (0, 2));
     }
 }
