@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 
-use crate::monotonic::Monotonic;
+use crate::{monotonic::Monotonic, ring::ticks};
 
 /// How long the counter is compared with the kernel's clock for its pace, in nanoseconds. A reading
 /// that is interrupted for a tenth of a millisecond makes the pace wrong by a five-hundredth.
@@ -37,10 +37,15 @@ struct Reading {
 #[derive(Debug)]
 pub(crate) struct TickClock {
     start: Monotonic,
+    /// What a test counts in place of the processor.
+    #[cfg(test)]
     counter: fn() -> u64,
     anchor: Cell<Reading>,
-    /// Nanoseconds for a tick, times 2^32; 0: the counter is not used.
+    /// Nanoseconds for a tick, times 2^32.
     pace: Cell<u64>,
+    /// Ticks after a reading of the kernel's clock beyond which it is asked again; 0: the counter is not
+    /// used.
+    most_ticks: Cell<u64>,
     /// When the present window began, and the pace of the one before.
     window: Cell<Reading>,
     measured: Cell<u64>,
@@ -49,18 +54,40 @@ pub(crate) struct TickClock {
 }
 
 impl TickClock {
-    /// Begins now. `counter` reads what the processor counts; one that stands still is never used.
-    pub(crate) fn new(counter: fn() -> u64) -> Self {
+    /// Begins now. A counter that stands still is never used.
+    pub(crate) fn new() -> Self {
+        Self::begun(ticks)
+    }
+
+    /// Begins now, with another counter than the processor's.
+    #[cfg(test)]
+    pub(crate) fn of(counter: fn() -> u64) -> Self {
+        Self::begun(counter)
+    }
+
+    fn begun(counter: fn() -> u64) -> Self {
         let begun = Reading { nanoseconds: 0, ticks: counter() };
         Self {
             start: Monotonic::now(),
+            #[cfg(test)]
             counter,
             anchor: Cell::new(begun),
             pace: Cell::new(0),
+            most_ticks: Cell::new(0),
             window: Cell::new(begun),
             measured: Cell::new(0),
             latest: Cell::new(0),
         }
+    }
+
+    /// What the processor counts.
+    #[inline]
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test has a counter of its own"))]
+    fn ticks(&self) -> u64 {
+        #[cfg(test)]
+        return (self.counter)();
+        #[cfg(not(test))]
+        ticks()
     }
 
     /// When it began.
@@ -70,7 +97,7 @@ impl TickClock {
 
     /// Asks the kernel. The counter measures from here on.
     pub(crate) fn anchor(&self) -> u64 {
-        let reading = Reading { nanoseconds: self.start.elapsed(), ticks: (self.counter)() };
+        let reading = Reading { nanoseconds: self.start.elapsed(), ticks: self.ticks() };
         self.anchored(reading)
     }
 
@@ -100,12 +127,17 @@ impl TickClock {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         let Reading { nanoseconds, ticks } = self.anchor.get();
-        let passed = (self.counter)().wrapping_sub(ticks);
-        let pace = self.pace.get();
-        if pace == 0 || passed >= MOST_TICKS {
-            return self.not_before(self.start.elapsed());
+        let passed = self.ticks().wrapping_sub(ticks);
+        if passed >= self.most_ticks.get() {
+            return self.asked();
         }
-        self.not_before(nanoseconds.saturating_add((passed * pace) >> 32))
+        self.not_before(nanoseconds + ((passed * self.pace.get()) >> 32))
+    }
+
+    /// The time now, as the kernel says it.
+    #[cold]
+    fn asked(&self) -> u64 {
+        self.not_before(self.start.elapsed())
     }
 
     /// A window has ended.
@@ -118,7 +150,13 @@ impl TickClock {
         let pace = (nanoseconds << 32).checked_div(ticks).unwrap_or(0);
         let pace = u64::try_from(pace).ok().filter(|pace| *pace <= SLOWEST).unwrap_or(0);
         let differs = pace.abs_diff(self.measured.replace(pace));
-        self.pace.set(if differs <= pace / AGREES { pace } else { 0 });
+        self.use_pace(if differs <= pace / AGREES { pace } else { 0 });
+    }
+
+    /// Uses the counter at this pace, or not at all if that is 0.
+    fn use_pace(&self, pace: u64) {
+        self.pace.set(pace);
+        self.most_ticks.set(if pace == 0 { 0 } else { MOST_TICKS });
     }
 }
 
@@ -134,7 +172,7 @@ mod tests {
 
     /// A clock that has seen these nanoseconds and ticks, one after the other.
     fn seen(readings: &[(u64, u64)]) -> TickClock {
-        let clock = TickClock::new(still);
+        let clock = TickClock::of(still);
         clock.window.set(Reading::default());
         for &(nanoseconds, ticks) in readings {
             clock.anchored(Reading { nanoseconds, ticks });
@@ -186,7 +224,7 @@ mod tests {
     /// a sixth of a millisecond late.
     #[test]
     fn it_does_not_go_back_where_the_counter_ran_ahead_of_the_kernel() {
-        let clock = TickClock::new(|| COUNTER.get());
+        let clock = TickClock::of(|| COUNTER.get());
         clock.window.set(Reading::default());
         let late = WINDOW + 166_000;
         clock.anchored(Reading { nanoseconds: WINDOW, ticks: WINDOW });
@@ -212,7 +250,7 @@ mod tests {
         fn it_never_goes_back_whatever_both_clocks_show(
             steps in prop::collection::vec((0_u64..200_000_000, any::<u64>(), any::<bool>()), 1..60),
         ) {
-            let clock = TickClock::new(|| COUNTER.get());
+            let clock = TickClock::of(|| COUNTER.get());
             let (mut nanoseconds, mut last) = (0, 0);
             for (passed, ticks, anchors) in steps {
                 nanoseconds += passed;
@@ -236,7 +274,7 @@ mod tests {
 
     #[test]
     fn without_a_counter_it_is_the_kernels_clock() {
-        let clock = TickClock::new(still);
+        let clock = TickClock::of(still);
         clock.anchor();
         asks_the_kernel(&clock);
     }

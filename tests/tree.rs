@@ -216,8 +216,9 @@ fn arrows_make_no_circle() {
     assert!(circles.is_empty(), "{circles:?}");
 }
 
-/// Spellings that go on with a default where something failed or is not there, or that forget a failure.
-const SILENT: [&str; 12] = [
+/// Spellings that go on with a default where something failed or is not there, that forget a failure, or that
+/// wrap where an account is less than what is taken off it.
+const SILENT: [&str; 13] = [
     "unwrap_or(&[])",
     "unwrap_or(&mut [])",
     "unwrap_or(b\"\")",
@@ -226,6 +227,7 @@ const SILENT: [&str; 12] = [
     "unwrap_or(false)",
     "unwrap_or_else(Vec::new)",
     "get().saturating_sub(",
+    "get() - ",
     "_ => {}",
     "_ => ()",
     ".ok();",
@@ -288,7 +290,13 @@ fn broken_invariants_are_no_defaults() {
 
 #[test]
 fn silence_is_noticed() {
-    let wrong = ["    let _ = file.sync();", "    x.ok();", "_ => {}", "a.get().saturating_sub(1)"];
+    let wrong = [
+        "    let _ = file.sync();",
+        "    x.ok();",
+        "_ => {}",
+        "a.get().saturating_sub(1)",
+        "a.set(a.get() - 1)",
+    ];
     for line in wrong {
         assert!(silent("conn/a.rs", &["", "", line], 2).is_some(), "{line}");
         assert!(silent("conn/a.rs", &["", "// Why.", line], 2).is_none(), "{line}");

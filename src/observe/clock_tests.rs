@@ -9,7 +9,7 @@ use super::{
 use crate::tick_clock::TickClock;
 
 fn observer() -> Rc<Observer> {
-    let time = Rc::new(TickClock::new(|| 0));
+    let time = Rc::new(TickClock::of(|| 0));
     let observer = Observer::new(true, time, 8, None);
     observer.script_clock(0);
     Rc::new(observer)

@@ -8,7 +8,11 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Stage, coarse, defect};
+use super::{
+    Stage, coarse, defect,
+    request::{ALWAYS_PLACES, Parts},
+    stage::ALWAYS,
+};
 
 /// The longest time that is resolved, in nanoseconds.
 pub(crate) const LONGEST: u64 = (1 << 36) - 1;
@@ -36,6 +40,9 @@ pub struct Histograms {
     wakes_sum: u64,
 }
 
+/// Counters of a doubling.
+const DOUBLING: usize = 128;
+
 /// Counters of one histogram.
 const BUCKETS: usize = HISTOGRAM_BYTES / size_of::<u64>();
 
@@ -52,15 +59,17 @@ const WAKES: usize = Stage::COUNT + 1;
 #[derive(Debug)]
 pub(super) struct Recorder {
     /// One histogram behind the other.
-    counts: Box<[u64]>,
+    counts: Box<[u64; BUCKETS * HISTOGRAMS]>,
     /// Sums of what was recorded, exactly.
     sums: [u64; HISTOGRAMS],
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let counts = vec![0; BUCKETS * HISTOGRAMS].into_boxed_slice();
-        Self { counts, sums: [0; HISTOGRAMS] }
+        match vec![0; BUCKETS * HISTOGRAMS].into_boxed_slice().try_into() {
+            Ok(counts) => Self { counts, sums: [0; HISTOGRAMS] },
+            Err(_) => unreachable!("it was made of this length"),
+        }
     }
 }
 
@@ -71,7 +80,33 @@ impl Recorder {
         self.count(stage.index(), nanoseconds);
     }
 
+    /// Counts what each request has: the wait for its first byte, its total, and the parts of that which each
+    /// request passes.
+    #[inline]
+    pub(super) fn record_request(&mut self, first_byte: u64, total: u64, parts: &Parts) {
+        // No part is longer than the total.
+        if first_byte.max(total) > LONGEST {
+            self.record_long(first_byte, total, parts);
+            return;
+        }
+        self.count_short(Stage::FirstByte.index(), first_byte);
+        self.count_short(Stage::Total.index(), total);
+        for (stage, place) in ALWAYS.into_iter().zip(ALWAYS_PLACES) {
+            self.count_short(stage.index(), parts[place]);
+        }
+    }
+
+    #[cold]
+    fn record_long(&mut self, first_byte: u64, total: u64, parts: &Parts) {
+        self.record(Stage::FirstByte, first_byte);
+        self.record(Stage::Total, total);
+        for (stage, place) in ALWAYS.into_iter().zip(ALWAYS_PLACES) {
+            self.record(stage, parts[place]);
+        }
+    }
+
     /// Counts the duration of one turn.
+    #[inline]
     pub(super) fn record_turn(&mut self, nanoseconds: u64) {
         self.count(TURNS, nanoseconds);
     }
@@ -83,8 +118,20 @@ impl Recorder {
 
     #[inline]
     fn count(&mut self, of: usize, nanoseconds: u64) {
-        if let Some(count) = self.counts.get_mut(of * BUCKETS + bucket_of(nanoseconds)) {
-            *count += 1;
+        self.enter(of, bucket_of(nanoseconds.min(LONGEST)), nanoseconds);
+    }
+
+    /// The same of what is not longer than [`LONGEST`].
+    #[inline]
+    fn count_short(&mut self, of: usize, nanoseconds: u64) {
+        self.enter(of, bucket_of(nanoseconds), nanoseconds);
+    }
+
+    #[inline]
+    fn enter(&mut self, of: usize, bucket: usize, nanoseconds: u64) {
+        match self.counts.as_chunks_mut::<BUCKETS>().0[of].get_mut(bucket) {
+            Some(count) => *count += 1,
+            None => defect("a duration has no counter"),
         }
         self.sums[of] = self.sums[of].wrapping_add(nanoseconds);
     }
@@ -92,13 +139,21 @@ impl Recorder {
     /// What all but a `share` of the durations of a stage did not exceed, to two significant
     /// digits; 0 without durations.
     pub(super) fn above(&self, stage: Stage, share: f64) -> u64 {
-        let counts = &self.counts[stage.index() * BUCKETS..][..BUCKETS];
+        let counts = &self.counts.as_chunks::<BUCKETS>().0[stage.index()];
         let all: u64 = counts.iter().sum();
         let (most, mut beyond) = ((all as f64 * share) as u64, 0);
-        for (bucket, count) in counts.iter().enumerate().rev() {
-            beyond += count;
-            if beyond > most {
-                return value_of(bucket + 1) - 1;
+        // Most counters are empty: of a doubling the sum is looked at first.
+        for (doubling, counts) in counts.chunks_exact(DOUBLING).enumerate().rev() {
+            let within: u64 = counts.iter().sum();
+            if beyond + within <= most {
+                beyond += within;
+                continue;
+            }
+            for (place, count) in counts.iter().enumerate().rev() {
+                beyond += count;
+                if beyond > most {
+                    return value_of(doubling * DOUBLING + place + 1) - 1;
+                }
             }
         }
         0
@@ -123,12 +178,12 @@ impl Recorder {
     }
 }
 
-/// The counter of a duration: as `hdrhistogram` lays them out for these bounds.
+/// The counter of a duration that is not longer than [`LONGEST`]: as `hdrhistogram` lays them out for these
+/// bounds.
 #[inline]
 fn bucket_of(nanoseconds: u64) -> usize {
-    let nanoseconds = nanoseconds.min(LONGEST);
     let shift = (nanoseconds | 0xff).ilog2() - 7;
-    shift as usize * 128 + (nanoseconds >> shift) as usize
+    shift as usize * DOUBLING + (nanoseconds >> shift) as usize
 }
 
 /// The shortest duration of a counter.
@@ -271,100 +326,5 @@ pub(super) fn bound_of(value: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn bounds_and_memory_are_what_they_are_said_to_be() {
-        let mut recorder = Recorder::default();
-        for nanoseconds in [0, 1, 999, 1_000_000, LONGEST, u64::MAX] {
-            recorder.record(Stage::Total, nanoseconds);
-        }
-        let histograms = recorder.histograms();
-        let total = histograms.stage(Stage::Total);
-        assert_eq!(total.len(), 6);
-        assert_eq!(total.max(), LONGEST);
-        assert_eq!(total.distinct_values() * size_of::<u64>(), HISTOGRAM_BYTES);
-        assert_eq!(size_of_val(&*recorder.counts), HISTOGRAMS_BYTES);
-        let middle = total.value_at_quantile(0.5) as f64;
-        assert!((middle - 999.0).abs() / 999.0 < 0.01, "{middle}");
-    }
-
-    #[test]
-    fn stages_that_were_not_passed_count_as_nothing() {
-        let mut recorder = Recorder::default();
-        for _ in 0..10 {
-            recorder.record(Stage::Total, 5_000);
-        }
-        recorder.record(Stage::Head, 1_000);
-        let histograms = recorder.histograms();
-        assert_eq!(histograms.stage(Stage::Head).len(), 10);
-        assert_eq!(histograms.stage(Stage::Head).value_at_quantile(0.5), 0);
-        assert_eq!(histograms.stage(Stage::FirstByte).len(), 0);
-    }
-
-    #[test]
-    fn workers_add_up() {
-        let (mut one, mut two) = (Recorder::default(), Recorder::default());
-        one.record(Stage::Close, 10);
-        two.record(Stage::Close, 30);
-        two.record_turn(7);
-        let mut sum = one.histograms();
-        sum.add(&two.histograms());
-        assert_eq!((sum.stage(Stage::Close).len(), sum.turns().len()), (2, 1));
-        assert_eq!((sum.sum(Stage::Close), sum.turns_sum()), (40, 7));
-    }
-
-    #[test]
-    fn the_slowest_hundredth_lies_above_its_threshold() {
-        let mut recorder = Recorder::default();
-        assert_eq!(recorder.above(Stage::Total, 0.01), 0);
-        for microseconds in 1..=1_000 {
-            recorder.record(Stage::Total, microseconds * 1_000);
-        }
-        let threshold = recorder.above(Stage::Total, 0.01);
-        assert!((980_000..=1_000_000).contains(&threshold), "{threshold}");
-    }
-
-    #[test]
-    fn buckets_hold_every_sample_under_its_bound() {
-        let mut recorder = Recorder::default();
-        let values = [0, 1, 3, 4, 5, 7, 8, 9, 1_000, 1_001, 123_456_789];
-        for value in values {
-            recorder.record(Stage::Close, value);
-        }
-        let buckets = buckets(recorder.histograms().stage(Stage::Close));
-        assert_eq!(buckets.iter().map(|(_, count)| count).sum::<u64>(), values.len() as u64);
-        assert!(buckets.windows(2).all(|pair| pair[0].0 < pair[1].0), "{buckets:?}");
-        for value in values {
-            let bound = bound_of(value);
-            assert!(value <= bound && bound <= value + value / 4 + 1, "{value} {bound}");
-        }
-    }
-
-    proptest! {
-        /// Neither the counters nor folding them moves a duration to another bucket than the one
-        /// that a histogram has for it.
-        #[test]
-        fn the_counters_are_those_of_a_histogram(
-            values in proptest::collection::vec((any::<u64>(), 0_u32..64), 1..20),
-        ) {
-            let mut recorder = Recorder::default();
-            let mut expected = empty();
-            for (value, shift) in values {
-                recorder.record(Stage::Close, value >> shift);
-                expected.saturating_record(value >> shift);
-            }
-            let histograms = recorder.histograms();
-            prop_assert_eq!(histograms.stage(Stage::Close), &expected);
-        }
-
-        #[test]
-        fn a_bucket_begins_with_its_value(bucket in 0..BUCKETS) {
-            prop_assert_eq!(bucket_of(value_of(bucket)), bucket);
-            prop_assert!(bucket == 0 || bucket_of(value_of(bucket) - 1) == bucket - 1);
-        }
-    }
-}
+#[path = "histograms_tests.rs"]
+mod tests;

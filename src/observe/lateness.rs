@@ -70,7 +70,6 @@ impl Lateness {
 
     /// A turn begins, `gap` nanoseconds after the one before, of which it slept so many. Returns
     /// whether it may be late.
-    #[inline]
     pub(super) fn turn(&self, gap: u64, slept: u64) -> bool {
         self.gap.set(gap);
         if gap < self.tick {
@@ -81,6 +80,17 @@ impl Lateness {
         self.lost.set(0);
         self.carried.set(false);
         true
+    }
+
+    /// A turn begins, `gap` nanoseconds after the one before: so soon that it is not late, and the one before
+    /// was not. Else nothing is noted, and [`Self::turn`] has to be called.
+    #[inline]
+    pub(super) fn follows_soon(&self, gap: u64) -> bool {
+        let soon = gap < self.tick && !self.is_suspect();
+        if soon {
+            self.gap.set(gap);
+        }
+        soon
     }
 
     /// Of a turn that may be late: the thread waited so long for its processor since the turn
@@ -199,7 +209,10 @@ mod tests {
     fn a_turn_that_follows_soon_is_not_late() {
         let late = Lateness::of_tick(TICK);
         assert!(!late.turn(TICK - 1, TICK - 1) && !late.is_suspect());
+        assert!(late.follows_soon(TICK - 1) && !late.is_suspect());
         assert_eq!(late.take_lost(), None);
+        assert!(!late.follows_soon(TICK) && late.turn(TICK, 0) && late.is_suspect());
+        assert!(!late.follows_soon(1), "what the late one lost is not settled");
     }
 
     #[test]

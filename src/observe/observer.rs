@@ -16,6 +16,7 @@ use super::{
     Coarse, Counts, End, Endpoints, Ends, Ledger, PassedOn, RingAccount, Slow, Stage, Statuses,
     Taken, Work,
     access_log::{BATCHES_BYTES, Feed},
+    defect,
     histograms::{HISTOGRAMS_BYTES, Histograms, Recorder},
     lateness::Lateness,
     open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
@@ -23,7 +24,7 @@ use super::{
     request::{HEAD_LOGGED, OpenRequest, Parts, place},
     slow::{Slowest, Stall},
     spans::SpanFeed,
-    stage::{ALWAYS, REQUEST_STAGES, SELDOM},
+    stage::{REQUEST_STAGES, SELDOM},
     streams::{ConnectionStreams, Multiplexing},
 };
 use crate::{config::memory, tick_clock::TickClock};
@@ -69,12 +70,17 @@ impl Tail {
     fn enter(&mut self, parts: &Parts, total: u64) -> bool {
         let is_in = total >= self.threshold && self.threshold > 0;
         if is_in {
-            self.requests += 1;
-            for (sum, time) in self.parts.iter_mut().zip(parts) {
-                *sum += time;
-            }
+            self.hold(parts);
         }
         is_in
+    }
+
+    #[cold]
+    fn hold(&mut self, parts: &Parts) {
+        self.requests += 1;
+        for (sum, time) in self.parts.iter_mut().zip(parts) {
+            *sum += time;
+        }
     }
 
     /// What was added since `earlier`.
@@ -347,8 +353,10 @@ impl Observer {
     /// So much time went to `work`.
     #[inline]
     pub(super) fn spent(&self, work: Work, nanoseconds: u64) {
-        let spent = &self.spent[work.index()];
-        spent.set(spent.get() + nanoseconds);
+        match work.place() {
+            Some(place) => self.spent[place].set(self.spent[place].get() + nanoseconds),
+            None => defect("the time of a turn was booked to what is not measured by turn"),
+        }
     }
 
     /// One more connection was accepted. Returns its number, from 1.
@@ -436,12 +444,8 @@ impl Noted {
     pub(super) fn enter(&mut self, request: &OpenRequest, total: u64) {
         let Self { recorder, tail, .. } = self;
         let parts = request.parts();
-        recorder.record(Stage::FirstByte, request.first_byte);
-        recorder.record(Stage::Total, total);
+        recorder.record_request(request.first_byte, total, parts);
         // What was not passed is filled up when somebody looks: most requests pass few stages.
-        for stage in ALWAYS {
-            recorder.record(stage, parts[place(stage)]);
-        }
         if request.has_seldom_parts() {
             for stage in SELDOM {
                 if parts[place(stage)] > 0 {
@@ -450,8 +454,10 @@ impl Noted {
             }
         }
         let in_tail = tail.enter(parts, total);
-        if request.endpoint.is_named() {
-            self.endpoints.enter(request.endpoint, parts, total, in_tail);
+        if let Some(endpoint) = request.has_particulars().map(|particulars| particulars.endpoint)
+            && endpoint.is_named()
+        {
+            self.endpoints.enter(endpoint, parts, total, in_tail);
         }
     }
 

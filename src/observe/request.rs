@@ -53,11 +53,23 @@ pub(super) struct OpenRequest {
     /// Its place among the open streams of its connection.
     pub(super) place: u16,
     pub(super) status: u16,
+    pub(super) route: Option<Route>,
+    particulars: Particulars,
+    /// Something of these may be there.
+    has_particulars: bool,
+    head_len: u8,
+    head: [u8; HEAD_KEPT],
+    /// More of it, if it is logged.
+    logged: Vec<u8>,
+}
+
+/// What few requests have. The others pay for a look at one flag.
+#[derive(Debug, Default)]
+pub(super) struct Particulars {
     /// Why and where it was refused, or ends without its answer.
     pub(super) end: Option<End>,
     /// What the kernel said while its answer left, if it was asked.
     pub(super) delivery: Option<Delivery>,
-    pub(super) route: Option<Route>,
     /// The endpoint of an application that answers.
     pub(super) endpoint: Endpoint,
     /// The own times of its layers.
@@ -66,10 +78,6 @@ pub(super) struct OpenRequest {
     pub(super) passed: Passed,
     /// The client that a proxy in front names, if it is another than the connection's.
     pub(super) client: Option<IpAddr>,
-    head_len: u8,
-    head: [u8; HEAD_KEPT],
-    /// More of it, if it is logged.
-    logged: Vec<u8>,
 }
 
 impl Default for OpenRequest {
@@ -93,13 +101,9 @@ impl Default for OpenRequest {
             stream: 0,
             place: NO_PLACE,
             status: 0,
-            end: None,
-            delivery: None,
             route: None,
-            endpoint: Endpoint::UNNAMED,
-            layers: LayerTimes::default(),
-            passed: Passed::default(),
-            client: None,
+            particulars: Particulars::default(),
+            has_particulars: false,
             head_len: 0,
             head: [0; HEAD_KEPT],
             logged: Vec::new(),
@@ -114,17 +118,17 @@ impl OpenRequest {
         self.arrived = arrived;
         self.entered = now.max(arrived);
         self.stage = Stage::Parse;
-        for stage in ALWAYS {
-            self.parts[place(stage)] = 0;
+        for place in ALWAYS_PLACES {
+            self.parts[place] = 0;
         }
         if std::mem::take(&mut self.seldom) {
             self.parts = [0; REQUEST_STAGES.len()];
         }
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
-        (self.end, self.delivery, self.endpoint) = (None, None, Endpoint::UNNAMED);
-        self.layers = LayerTimes::default();
-        (self.client, self.passed) = (None, Passed::default());
+        if std::mem::take(&mut self.has_particulars) {
+            self.particulars = Particulars::default();
+        }
         self.head_len = 0;
     }
 
@@ -151,13 +155,20 @@ impl OpenRequest {
     #[inline]
     pub(super) fn enter(&mut self, stage: Stage, now: u64) -> u64 {
         let passed = now.saturating_sub(self.entered);
-        if let Some(part) = self.stage.part() {
+        self.leave(self.stage, passed, stage);
+        passed
+    }
+
+    /// It leaves the stage `left`, in which `passed` nanoseconds have passed, and `stage` begins. Where it is
+    /// known which it leaves, little has to be done.
+    #[inline]
+    pub(super) fn leave(&mut self, left: Stage, passed: u64, stage: Stage) {
+        if let Some(part) = left.part() {
             self.parts[part] += passed;
             self.seldom |= SELDOM_PARTS >> part & 1 == 1;
             self.entered += passed;
         }
         self.stage = stage;
-        passed
     }
 
     /// Of its time until `now`, so many nanoseconds in all went into compressing its answer: what is new of
@@ -193,7 +204,26 @@ impl OpenRequest {
 
     /// It is refused, or ends, for this reason. The first one counts.
     pub(super) fn ends(&mut self, why: Why) -> End {
-        *self.end.get_or_insert(End { why, phase: Phase::Request(self.stage) })
+        let phase = Phase::Request(self.stage);
+        *self.particulars_mut().end.get_or_insert(End { why, phase })
+    }
+
+    /// What few requests have.
+    #[inline]
+    pub(super) fn particulars(&self) -> &Particulars {
+        &self.particulars
+    }
+
+    /// The same, to note it.
+    pub(super) fn particulars_mut(&mut self) -> &mut Particulars {
+        self.has_particulars = true;
+        &mut self.particulars
+    }
+
+    /// The same; None if the request has nothing of it.
+    #[inline]
+    pub(super) fn has_particulars(&self) -> Option<&Particulars> {
+        self.has_particulars.then_some(&self.particulars)
     }
 
     /// The stage that it is in.
@@ -304,7 +334,11 @@ impl OpenRequest {
         let begun = sending.begun.max(self.entered);
         let first = sending.first.max(begun);
         let last = sending.last.max(first);
-        let before = self.stage.part().unwrap_or(RESPOND);
+        let before = if self.stage == Stage::Respond {
+            RESPOND
+        } else {
+            self.stage.part().unwrap_or(RESPOND)
+        };
         let parts = &mut self.parts;
         // The head of a response in several batches has left before.
         let first_write = if parts[FIRST_WRITE] > 0 { LAST_WRITE } else { FIRST_WRITE };
@@ -343,6 +377,16 @@ pub(super) const fn place(stage: Stage) -> usize {
     }
     place
 }
+
+/// The places of the parts that each request passes.
+pub(super) const ALWAYS_PLACES: [usize; ALWAYS.len()] = {
+    let (mut places, mut at) = ([0; ALWAYS.len()], 0);
+    while at < ALWAYS.len() {
+        places[at] = place(ALWAYS[at]);
+        at += 1;
+    }
+    places
+};
 
 /// A bit for each part that few requests pass, by its place.
 const SELDOM_PARTS: u32 = {

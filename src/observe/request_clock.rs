@@ -13,8 +13,9 @@ use super::{
     End, Ended, Endpoint, FromServer, LayerTimes, Passed, Phase, Route, Sending, Shares, Stage,
     Why, Work,
     connection::Connection,
+    give_back,
     observer::{LOOK_BACK_EVERY, Noted},
-    request::OpenRequest,
+    request::{OpenRequest, Particulars},
     slow::{Class, Finished},
     stage::REQUEST_STAGES,
     streams::{NO_PLACE, Siblings, StreamNow},
@@ -80,16 +81,24 @@ impl RequestClock {
         let Some(request) = &mut self.0 else { return };
         let Some(connection) = &request.connection else { return };
         let observer = &connection.observer;
-        let (now, left) = (observer.now(), request.stage());
-        let computed = matches!(left, Stage::Parse | Stage::Decode);
-        if computed {
-            observer.spent(Work::Stage(left), now.saturating_sub(request.entered()));
+        let now = observer.now();
+        let passed = now.saturating_sub(request.entered());
+        let left = request.stage();
+        if matches!(left, Stage::Parse | Stage::Decode) {
+            observer.spent(Work::Stage(left), passed);
         }
-        if stage.is_apart() || (!computed && left.is_apart()) {
-            let (lost, in_turn) = (observer.lost(), observer.lost_in_turn());
-            request.waits_apart(left, lost, in_turn);
+        match left {
+            // Each request leaves these two, for what is no wait if it is one of most.
+            Stage::Parse if !stage.is_apart() => request.leave(Stage::Parse, passed, stage),
+            Stage::Decode if !stage.is_apart() => request.leave(Stage::Decode, passed, stage),
+            _ => {
+                if left.is_apart() || stage.is_apart() {
+                    let (lost, in_turn) = (observer.lost(), observer.lost_in_turn());
+                    request.waits_apart(left, lost, in_turn);
+                }
+                request.leave(left, passed, stage);
+            }
         }
-        request.enter(stage, now);
         if request.place != NO_PLACE {
             request.notes_stage(now);
         }
@@ -174,7 +183,7 @@ impl RequestClock {
     /// A proxy in front names this client.
     pub(crate) fn comes_from(&mut self, client: IpAddr) {
         if let Some(request) = &mut self.0 {
-            request.client = Some(client);
+            request.particulars_mut().client = Some(client);
         }
     }
 
@@ -189,14 +198,14 @@ impl RequestClock {
     #[inline]
     pub(crate) fn of(&mut self, endpoint: Endpoint) {
         if let Some(request) = &mut self.0 {
-            request.endpoint = endpoint;
+            request.particulars_mut().endpoint = endpoint;
         }
     }
 
     /// What was done with the content that a server of a pool answered with, before it was sent; None: the
     /// answer is not a server's.
     pub(super) fn content_of_server(&self) -> Option<FromServer> {
-        let passed = self.0.as_ref()?.passed;
+        let passed = self.0.as_ref()?.has_particulars()?.passed;
         passed.answered.then_some(passed.content)
     }
 
@@ -204,7 +213,7 @@ impl RequestClock {
     #[inline]
     pub(crate) fn passed(&mut self, passed: Passed) {
         if let Some(request) = &mut self.0 {
-            request.passed = passed;
+            request.particulars_mut().passed = passed;
         }
     }
 
@@ -214,7 +223,7 @@ impl RequestClock {
         if let Some(request) = &mut self.0
             && !layers.is_empty()
         {
-            request.layers = *layers;
+            request.particulars_mut().layers = *layers;
         }
     }
 
@@ -233,12 +242,12 @@ impl RequestClock {
 
     /// The own times of the application's layers.
     pub(super) fn layer_times(&self) -> LayerTimes {
-        self.0.as_ref().map_or_else(LayerTimes::default, |request| request.layers)
+        self.0.as_ref().map_or_else(LayerTimes::default, |request| request.particulars().layers)
     }
 
     /// The endpoint of an application that answers.
     pub(super) fn endpoint(&self) -> Endpoint {
-        self.0.as_ref().map_or(Endpoint::UNNAMED, |request| request.endpoint)
+        self.0.as_ref().map_or(Endpoint::UNNAMED, |request| request.particulars().endpoint)
     }
 
     #[inline]
@@ -311,20 +320,21 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     let total = request.settle(sending);
     let ended = request.arrived + total;
     connection.answered(ended);
-    connection.open.set(connection.open.get() - 1);
+    give_back(&connection.open, 1);
     let noted = &mut *observer.noted.borrow_mut();
     noted.enter(&request, total);
     noted.statuses.count(request.status);
     if observer.count_end().is_multiple_of(LOOK_BACK_EVERY) {
         noted.look_back(ended);
     }
-    if let Some(end) = request.end {
+    let refused = request.has_particulars().and_then(|particulars| particulars.end);
+    if let Some(end) = refused {
         connection.phase.set(end.phase);
         noted.ends.count(Ended::Refused, end);
     }
     let queued = if request.number == 1 { connection.accept_queue.unwrap_or(0) } else { 0 };
     let class = Class::of_complete(&request, total, queued);
-    let (status, ended) = (request.status, request.end.is_some());
+    let (status, ended) = (request.status, refused.is_some());
     let logged = noted.log.as_mut().is_some_and(|log| log.wants(status, total, ended));
     if logged || noted.slowest.looks_at(class, total + queued) {
         tell(&connection, noted, &request, total, (true, logged));
@@ -339,7 +349,7 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     leaves_its_place(&mut request);
     let Some(connection) = request.connection.take() else { return };
     let observer = &*connection.observer;
-    connection.open.set(connection.open.get() - 1);
+    give_back(&connection.open, 1);
     if let Some(sending) = sending {
         request.begins_to_leave(sending);
     }
@@ -349,7 +359,7 @@ pub(super) fn abandoned(mut request: Box<OpenRequest>, sending: Option<&Sending>
     let noted = &mut *observer.noted.borrow_mut();
     // A refusal that did not leave ends with its connection.
     let end = End { why: connection.why(), phase: Phase::Request(request.stage()) };
-    let end = *request.end.get_or_insert(end);
+    let end = *request.particulars_mut().end.get_or_insert(end);
     connection.phase.set(end.phase);
     noted.ends.count(Ended::Aborted, end);
     let total = request.entered().saturating_sub(request.arrived);
@@ -371,7 +381,7 @@ fn tell(
     let Noted { log, slowest, spans, .. } = noted;
     let finished = finished(connection, request, total, complete);
     // A proxy names no port, or none that is of use.
-    let named = request.client.map(|client| SocketAddr::new(client, 0));
+    let named = request.particulars().client.map(|client| SocketAddr::new(client, 0));
     let client = named.as_ref().or(connection.client());
     if let Some(log) = log.as_mut().filter(|_| logged) {
         log.push(&finished, client, request.logged_head());
@@ -399,6 +409,7 @@ fn finished(
 ) -> Finished {
     let (requests, turns) = connection.observer.progress();
     let lost = connection.observer.lost().saturating_sub(request.lost_before).min(total);
+    let Particulars { end, delivery, endpoint, layers, passed, .. } = *request.particulars();
     Finished {
         arrived: request.arrived,
         ended: request.arrived + total,
@@ -408,13 +419,13 @@ fn finished(
         status: request.status,
         bytes: request.bytes,
         lost,
-        shares: Shares::of(request.parts(), lost, request.delivery),
+        shares: Shares::of(request.parts(), lost, delivery),
         route: request.route,
-        endpoint: request.endpoint,
-        layers: request.layers,
-        passed: request.passed,
+        endpoint,
+        layers,
+        passed,
         stream: request.stream,
-        end: request.end,
+        end,
         complete,
         // Itself not among them.
         beside: (requests - request.requests_before).saturating_sub(1),

@@ -6,7 +6,7 @@
 //! one only for an answer that began in it ([`follows`](Sending::follows)).
 
 use super::{
-    Delivery,
+    Delivery, defect,
     request::OpenRequest,
     request_clock::{RequestClock, abandoned, left},
 };
@@ -106,8 +106,9 @@ impl Sending {
     pub(crate) fn carries(&mut self, request: &mut RequestClock) {
         self.partial = false;
         if let Some(mut request) = request.take() {
-            request.before = self.riders.take();
-            self.riders = Some(request);
+            let before = self.riders.take();
+            place(&mut request.before, before);
+            place(&mut self.riders, Some(request));
         }
     }
 
@@ -155,7 +156,7 @@ impl Sending {
             if added.is_none() {
                 added = request.connection.as_ref().map(|of| of.delivered(delivery));
             }
-            request.delivery = added;
+            request.particulars_mut().delivery = added;
             next = request.before.as_deref_mut();
         }
     }
@@ -193,6 +194,21 @@ impl Sending {
             (self.waited, self.buffer, self.file) = (false, [0; 2], [0; 2]);
         }
     }
+}
+
+/// Puts a request, or none, where none is. An assignment would call for what drops the one before.
+#[inline]
+fn place(into: &mut Option<Box<OpenRequest>>, request: Option<Box<OpenRequest>>) {
+    match std::mem::replace(into, request) {
+        None => {}
+        Some(other) => displaced(other),
+    }
+}
+
+#[cold]
+fn displaced(request: Box<OpenRequest>) {
+    defect("a request rode where another one was");
+    abandoned(request, None);
 }
 
 /// Turns a chain round, so that the oldest comes first and the others hang on it.

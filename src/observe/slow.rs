@@ -5,8 +5,8 @@
 
 use super::{
     Agreed, End, Endpoint, LayerTimes, Passed, Route, Shares, Siblings, Stage, Work,
-    request::{HEAD_KEPT, OpenRequest, Parts, place},
-    stage::{ALWAYS, REQUEST_STAGES},
+    request::{ALWAYS_PLACES, HEAD_KEPT, OpenRequest, Parts},
+    stage::REQUEST_STAGES,
     trace::Trace,
 };
 
@@ -121,16 +121,6 @@ fn longest_of_few(parts: &Parts) -> usize {
     }
     most
 }
-
-/// The places of the parts that each request passes.
-const ALWAYS_PLACES: [usize; ALWAYS.len()] = {
-    let (mut places, mut at) = ([0; ALWAYS.len()], 0);
-    while at < ALWAYS.len() {
-        places[at] = place(ALWAYS[at]);
-        at += 1;
-    }
-    places
-};
 
 /// Requests that are compared with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,6 +360,7 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::request::place;
 
     fn finished(ended: u64, total: u64) -> Finished {
         Finished { arrived: ended - total, ended, total, ..Finished::default() }

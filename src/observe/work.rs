@@ -25,32 +25,41 @@ pub enum Work {
 }
 
 impl Work {
-    /// How many kinds are counted by turn: all but [`Self::Processor`] and
-    /// [`Self::Stopped`], which are asked of the kernel.
-    pub(super) const COUNT: usize = Stage::COUNT + 4;
+    /// What the time of a turn is booked to: few kinds, since they are set to nothing in each turn.
+    /// Other stages are waits, or parts of these; [`Self::Processor`] and [`Self::Stopped`] are asked of
+    /// the kernel.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Stage(Stage::HandshakeCpu),
+        Self::Stage(Stage::HandOver),
+        Self::Stage(Stage::Parse),
+        Self::Stage(Stage::Decode),
+        Self::Stage(Stage::Compress),
+        Self::Stage(Stage::Respond),
+        Self::Sendfile,
+        Self::Enter,
+        Self::Snapshot,
+        Self::Application,
+    ];
 
-    pub(super) const ALL: [Self; Self::COUNT] = {
-        let mut all = [Self::Sendfile; Self::COUNT];
-        let mut at = 0;
-        while at < Stage::COUNT {
-            all[at] = Self::Stage(Stage::ALL[at]);
-            at += 1;
-        }
-        all[at + 1] = Self::Enter;
-        all[at + 2] = Self::Snapshot;
-        all[at + 3] = Self::Application;
-        all
-    };
+    /// How many kinds a turn's time is booked to.
+    pub(super) const COUNT: usize = Self::ALL.len();
 
-    /// Its place in [`Self::ALL`].
-    pub(super) fn index(self) -> usize {
-        match self {
-            Self::Stage(stage) => stage.index(),
-            Self::Sendfile => Stage::COUNT,
-            Self::Enter => Stage::COUNT + 1,
-            Self::Snapshot | Self::Processor | Self::Stopped => Stage::COUNT + 2,
-            Self::Application => Stage::COUNT + 3,
-        }
+    /// Its place in [`Self::ALL`]; None if no time is booked to it.
+    #[inline]
+    pub(super) const fn place(self) -> Option<usize> {
+        Some(match self {
+            Self::Stage(Stage::HandshakeCpu) => 0,
+            Self::Stage(Stage::HandOver) => 1,
+            Self::Stage(Stage::Parse) => 2,
+            Self::Stage(Stage::Decode) => 3,
+            Self::Stage(Stage::Compress) => 4,
+            Self::Stage(Stage::Respond) => 5,
+            Self::Sendfile => 6,
+            Self::Enter => 7,
+            Self::Snapshot => 8,
+            Self::Application => 9,
+            Self::Stage(_) | Self::Processor | Self::Stopped => return None,
+        })
     }
 
     /// Its name in reports: that of a stage, or one of its own.
@@ -87,12 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_stands_at_its_index_under_a_name_of_its_own() {
-        for (index, work) in Work::ALL.into_iter().enumerate() {
-            assert_eq!(work.index(), index);
+    fn each_kind_stands_at_its_place_under_a_name_of_its_own() {
+        for (place, work) in Work::ALL.into_iter().enumerate() {
+            assert_eq!(work.place(), Some(place));
         }
-        let names: BTreeSet<_> =
-            Work::ALL.into_iter().chain([Work::Processor, Work::Stopped]).map(Work::name).collect();
+        let stages = Stage::ALL.map(Work::Stage).into_iter();
+        assert_eq!(stages.filter(|work| work.place().is_some()).count(), 6);
+        let asked = [Work::Processor, Work::Stopped];
+        assert_eq!(asked.map(Work::place), [None; 2]);
+        let names: BTreeSet<_> = Work::ALL.into_iter().chain(asked).map(Work::name).collect();
         assert_eq!(names.len(), Work::COUNT + 2);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use super::{Ring, ticks::ticks};
+use super::Ring;
 use crate::tick_clock::TickClock;
 
 /// The readings of a worker's clock.
@@ -27,7 +27,7 @@ pub(super) struct Clock {
 impl Clock {
     pub(super) fn new() -> Self {
         Self {
-            time: Rc::new(TickClock::new(ticks)),
+            time: Rc::new(TickClock::new()),
             turn_began: Cell::new(0),
             busy: Cell::new(0),
             entered: Cell::new(0),
@@ -74,6 +74,7 @@ impl Ring {
     }
 
     /// Nanoseconds on the worker's clock, read now; 0 if that is switched off.
+    #[inline]
     pub(crate) fn clock(&self) -> u64 {
         #[cfg(any(test, feature = "fuzzing"))]
         if let Some(now) = self.scripted_clock().filter(|_| self.clock.timed.get()) {

@@ -111,6 +111,7 @@ pub(crate) use socket::{Peer, SendQueue, Socket, limit_unsent};
 pub(crate) use stream::{AcceptStream, ReceiveStream, Received};
 pub(crate) use task::TaskId;
 pub(crate) use tcp_info::TcpInfo;
+pub(crate) use ticks::ticks;
 pub(crate) use uring::{Granted, RingOptions};
 pub(crate) use within::Elapsed;
 

@@ -4,7 +4,7 @@
 /// pace: its user has to compare it with a clock
 /// ([`TickClock`](crate::tick_clock::TickClock)).
 #[inline]
-pub(super) fn ticks() -> u64 {
+pub(crate) fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: RDTSC reads a register and touches nothing else. Where a process is forbidden to
     // execute it (prctl(2), PR_SET_TSC), it may not read the kernel's clock in user space either.

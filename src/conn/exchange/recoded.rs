@@ -184,13 +184,12 @@ fn edit_map(map: &mut http::HeaderMap, edit: impl Fn(&str, &[u8]) -> Edit) {
             Edit::Remove => removed.push(name.clone()),
             Edit::Prefix(prefix) => {
                 let longer = [prefix.as_bytes(), value.as_bytes()].concat();
-                match http::HeaderValue::from_bytes(&longer) {
-                    Ok(longer) => *value = longer,
+                if let Ok(longer) = http::HeaderValue::from_bytes(&longer) {
+                    *value = longer;
+                } else {
                     // A strong tag would promise bytes that are not sent.
-                    Err(_) => {
-                        defect("a prefix of letters made a field value invalid");
-                        removed.push(name.clone());
-                    }
+                    defect("a prefix of letters made a field value invalid");
+                    removed.push(name.clone());
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Turns of the loop: when they began, how late that was, and what they were spent in.
 
+use std::cell::Cell;
+
 use super::{Noted, Observer};
 use crate::observe::{
     Turn, Work,
@@ -42,37 +44,45 @@ impl Observer {
             return;
         }
         let began = self.turn_began.replace(turn.next);
-        let took = turn.busy + turn.entered;
         let gap = turn.next.saturating_sub(began);
         self.turns.set(self.turns.get() + 1);
         self.sendfile.set(self.sendfile.get() + turn.sendfile);
-        let noted = &mut *self.noted.borrow_mut();
-        noted.recorder.record_turn(turn.busy);
-        let goes_on = self.late.is_suspect() && self.wake_goes_on(noted, began, gap);
-        let slept = if turn.entered == 0 { gap.saturating_sub(turn.busy) } else { 0 };
-        let suspect = !goes_on && self.late.turn(gap, slept);
-        if suspect || took >= STALL {
-            let scheduled = self.processor.since(turn.next);
-            if took >= STALL {
-                self.spent(Work::Sendfile, turn.sendfile);
-                self.spent(Work::Enter, turn.entered);
-                let work = self.most_of(took, scheduled);
-                noted.slowest.stalled(Stall { ended: began + took, took, work });
-            }
-            if suspect {
-                self.late.set_run_delay(scheduled.map_or(0, |scheduled| scheduled.waited));
-                if self.due.get() > 0 {
-                    self.late.timer(turn.next.saturating_sub(self.due.get()));
-                }
-            }
+        self.noted.borrow_mut().recorder.record_turn(turn.busy);
+        if turn.busy + turn.entered >= STALL || !self.late.follows_soon(gap) {
+            self.look_at_turn(turn, began, gap);
         }
         self.spent.iter().for_each(|spent| spent.set(0));
         self.processor.turn(turn.next);
     }
 
+    /// A turn has ended that was long, or one that was late or is followed by one that may be.
+    #[cold]
+    fn look_at_turn(&self, turn: Turn, began: u64, gap: u64) {
+        let took = turn.busy + turn.entered;
+        let noted = &mut *self.noted.borrow_mut();
+        let goes_on = self.late.is_suspect() && self.wake_goes_on(noted, began, gap);
+        let slept = if turn.entered == 0 { gap.saturating_sub(turn.busy) } else { 0 };
+        let suspect = !goes_on && self.late.turn(gap, slept);
+        if !suspect && took < STALL {
+            return;
+        }
+        let scheduled = self.processor.since(turn.next);
+        if took >= STALL {
+            self.spent(Work::Sendfile, turn.sendfile);
+            self.spent(Work::Enter, turn.entered);
+            let work = self.most_of(took, scheduled);
+            noted.slowest.stalled(Stall { ended: began + took, took, work });
+        }
+        if suspect {
+            self.late.set_run_delay(scheduled.map_or(0, |scheduled| scheduled.waited));
+            if self.due.get() > 0 {
+                self.late.timer(turn.next.saturating_sub(self.due.get()));
+            }
+        }
+    }
+
     /// The turn that began at `began` has ended, and may have begun late: by how much is known now,
     /// unless the next one, which begins `gap` nanoseconds after it, goes on with it.
-    #[cold]
     fn wake_goes_on(&self, noted: &mut Noted, began: u64, gap: u64) -> bool {
         let goes_on = self.late.goes_on(gap);
         if !goes_on {
@@ -91,12 +101,17 @@ impl Observer {
         }
     }
 
+    /// Nanoseconds of this turn that are booked to `work`.
+    fn booked(&self, work: Work) -> u64 {
+        work.place().map_or(0, |place| self.spent[place].get())
+    }
+
     /// What at least half of a turn went to. What it did not run is lost, but for the time in which an
     /// application had the thread and may have blocked it by a call of its own. The reading before may be
     /// older than the turn, by 4 ms at most: what the thread ran then hides no wait of this turn.
     fn most_of(&self, took: u64, scheduled: Option<Scheduled>) -> Option<Work> {
         if let Some(Scheduled { ran, waited }) = scheduled {
-            let blocked = self.spent[Work::Application.index()].get();
+            let blocked = self.booked(Work::Application);
             let idle = took.saturating_sub(ran).saturating_sub(blocked);
             self.lost.set(self.lost.get() + idle.max(waited.min(took)));
             if waited * 2 >= took {
@@ -106,8 +121,11 @@ impl Observer {
                 return Some(Work::Stopped);
             }
         }
-        let spent = |work: &Work| self.spent[work.index()].get();
-        Work::ALL.into_iter().max_by_key(spent).filter(|work| spent(work) * 2 >= took)
+        let spent = Work::ALL.into_iter().zip(self.spent.iter().map(Cell::get));
+        spent
+            .max_by_key(|(_, time)| *time)
+            .filter(|(_, time)| time * 2 >= took)
+            .map(|(work, _)| work)
     }
 }
 
@@ -122,7 +140,7 @@ mod tests {
     const LONG: u64 = 1_000_000_000_000;
 
     fn clock() -> Rc<TickClock> {
-        Rc::new(TickClock::new(|| 0))
+        Rc::new(TickClock::of(|| 0))
     }
 
     /// A turn of this length, all of it on the processor.
