@@ -139,7 +139,7 @@ fn half_a_request_is_told_with_what_came_of_it() {
 fn empty_lines_before_a_request_are_not_its_head() {
     let steps = [Step::Send(b"\r\n"), Step::Wait, Step::Send(GET), Step::Answer(200)];
     let slow = slowest(|_| {}, &steps);
-    assert_eq!(slow.finished.dominant(), Stage::Head);
+    assert!(part(&slow.finished, Stage::Head) > 0, "{slow:?}");
     assert!(slow.head.starts_with(b"GET / HTTP/1.1\r\n"));
 }
 
