@@ -138,14 +138,14 @@ impl Connection<'_> {
     /// Gives back the memory of streams and of the table, once no stream has been open for a moment: a
     /// client that asks again at once finds it as it was.
     fn rest_if_idle(&mut self) -> Result<(), Stop> {
-        if self.rests_since == self.idle_since || !self.is_idle_now() {
+        if self.rests || !self.is_idle_now() {
             return Ok(());
         }
         let at = self.idle_since.saturating_add(RESTS_AFTER);
         if self.context.ring.poll_until(at).is_pending() {
             return Ok(());
         }
-        self.rests_since = self.idle_since;
+        self.rests = true;
         self.streams.shrink();
         self.heads.shrink_to_fit();
         self.lookups.shrink_to_fit();

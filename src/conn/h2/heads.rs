@@ -120,6 +120,7 @@ impl Connection<'_> {
     }
 
     fn block(&mut self, stream: u32, end_stream: bool, block: Block) -> Result<(), Stop> {
+        self.rests = false;
         match self.role(stream)? {
             Role::Request => {
                 self.take_number(stream);

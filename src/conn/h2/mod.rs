@@ -152,8 +152,8 @@ struct Connection<'c> {
     established: u64,
     /// Since when no stream has been open.
     idle_since: u64,
-    /// The same, when memory was last given back for it.
-    rests_since: u64,
+    /// Memory was given back, and no field block has come since.
+    rests: bool,
     /// Turns since the last send was submitted whose answers wait for those of the next turn.
     held_turns: u32,
 }
@@ -198,7 +198,7 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         lookups: Vec::new(),
         established: now,
         idle_since: now,
-        rests_since: now,
+        rests: true,
         held_turns: 0,
     };
     let stop = match connection.run().await {
