@@ -9,7 +9,7 @@ use crate::{
 
 /// Gives a block's fields to a draft, and keeps a copy of each if there is memory for that.
 pub(super) struct Keeping<'d, 's> {
-    pub(super) draft: Draft<'s>,
+    pub(super) draft: &'d mut Draft<'s>,
     pub(super) all: Option<&'d mut Vec<u8>>,
 }
 
@@ -101,7 +101,8 @@ mod tests {
     fn every_field_comes_in_order_and_cookies_as_one() {
         let limits = HeadLimits::default();
         let (mut room, mut all) = (vec![0; limits.max_head_bytes], Vec::new());
-        let mut keeping = Keeping { draft: Draft::new(&mut room, limits), all: Some(&mut all) };
+        let mut draft = Draft::new(&mut room, limits);
+        let mut keeping = Keeping { draft: &mut draft, all: Some(&mut all) };
         let fields: [(&[u8], &[u8]); 7] = [
             (b":method", b"GET"),
             (b"x-one", b"1"),

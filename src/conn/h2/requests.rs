@@ -108,12 +108,12 @@ impl Connection<'_> {
         let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
         fields.clear();
         let terms = context.terms();
-        let draft = Draft::new(text, terms.head_limits).with_protocol(*connects);
         let all = context.wants_all_fields().then_some(&mut *fields);
-        let mut keeping = Keeping { draft, all };
+        let mut draft = Draft::new(text, terms.head_limits);
+        draft.allow_protocol(*connects);
+        let mut keeping = Keeping { draft: &mut draft, all };
         let bytes = block.bytes(session.reader.plaintext()).ok_or(NO_BLOCK)?;
         decoder.decode(bytes, huffman, &mut keeping).map_err(undecodable)?;
-        let draft = keeping.draft;
         join_cookies(fields);
         clock.enter(Stage::Decode);
         let mut facts = Facts {
@@ -127,14 +127,15 @@ impl Connection<'_> {
             let reply = Reply::refusal(context, status);
             if head { reply.head_only() } else { reply }
         };
-        let head = match draft.finish(*end_stream) {
+        let outcome = draft.finish(*end_stream);
+        let head = match &outcome {
             HeadOutcome::Head(head) => head,
             HeadOutcome::Malformed(why) => return Ok(Examined::Malformed(why)),
             HeadOutcome::Refused { status, head } => {
-                return Ok(Examined::Decided(facts, refused(status, head)));
+                return Ok(Examined::Decided(facts, refused(*status, *head)));
             }
         };
-        note(clock, &head);
+        note(clock, head);
         facts.priority = recent.take_priority(*stream).unwrap_or(head.priority);
         facts.content_length = head.content_length.filter(|_| head.protocol.is_none());
         if facts.content_length.is_some_and(|length| length > terms.limits.body_bytes) {

@@ -93,25 +93,24 @@ pub struct Head<'s> {
     kept: Fields<'s>,
 }
 
-/// The fields that were kept.
+/// The fields that were kept, where the draft has them.
 #[derive(Clone, Copy)]
 struct Fields<'s> {
     text: &'s [u8],
-    kept: [(FieldName, Kept); MAX_KEPT],
-    count: usize,
+    kept: &'s [(FieldName, Kept)],
 }
 
 impl std::fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fields").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Fields").field("count", &self.kept.len()).finish_non_exhaustive()
     }
 }
 
 impl<'s> Head<'s> {
     /// The fields that an answer or the log depends on, and no others, in the order they came.
     pub fn fields(&self) -> impl Iterator<Item = (FieldName, &'s [u8])> + '_ {
-        let Fields { text, kept, count } = &self.kept;
-        kept.iter().take(*count).map(|(name, place)| (*name, slice(text, *place)))
+        let Fields { text, kept } = self.kept;
+        kept.iter().map(|(name, place)| (*name, slice(text, *place)))
     }
 
     /// The value of the only field of this name, if it is one that is kept. None if there are two.
@@ -173,10 +172,8 @@ impl<'s> Draft<'s> {
     }
 
     /// With `connects`, CONNECT may name a protocol: SETTINGS_ENABLE_CONNECT_PROTOCOL has said so.
-    #[must_use]
-    pub(crate) fn with_protocol(mut self, connects: bool) -> Self {
+    pub(crate) fn allow_protocol(&mut self, connects: bool) {
         self.connects = connects;
-        self
     }
 
     /// Whether a bound was exceeded.
@@ -332,9 +329,9 @@ impl<'s> Draft<'s> {
     }
 
     /// Judges the fields together, once the block has ended. `end_stream` says that no content
-    /// follows.
-    pub fn finish(self, end_stream: bool) -> HeadOutcome<'s> {
-        let text: &'s [u8] = self.room;
+    /// follows. The request refers to what the draft has kept, which is too much to be moved for each.
+    pub fn finish(&self, end_stream: bool) -> HeadOutcome<'_> {
+        let text: &[u8] = self.room;
         let get = |kept: Option<Kept>| kept.map(|kept| slice(text, kept));
         let method = get(self.method);
         let refused = |status| HeadOutcome::Refused { status, head: method == Some(b"HEAD") };
@@ -407,7 +404,8 @@ impl<'s> Draft<'s> {
             content_length: self.content_length,
             expect_continue: self.expect_continue && !end_stream,
             priority: get(self.priority).map_or_else(Priority::default, Priority::parse),
-            kept: Fields { text, kept: self.kept, count: self.kept_count },
+            // The count rises by one with each entry that found a place.
+            kept: Fields { text, kept: &self.kept[..self.kept_count] },
         })
     }
 }
