@@ -17,12 +17,20 @@ pub(crate) struct DataPayload {
     /// Octets of the payload still to come, the padding and its length included.
     rest: u32,
     padding: u32,
+    /// Some of it was content.
+    has_content: bool,
 }
 
 impl DataPayload {
     /// Begins the payload behind this head.
     pub(crate) fn new(head: &FrameHead) -> Self {
-        Self { padded: head.flags.has(Flags::PADDED), rest: head.length, padding: 0 }
+        let padded = head.flags.has(Flags::PADDED);
+        Self { padded, rest: head.length, padding: 0, has_content: false }
+    }
+
+    /// Whether the frame has ended and held no content: it was empty, or padding alone.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.is_finished() && !self.has_content
     }
 
     /// Whether the frame has ended.
@@ -51,6 +59,7 @@ impl DataPayload {
         }
         let available = bytes.len() - begin;
         let content = available.min((self.rest - self.padding) as usize);
+        self.has_content |= content > 0;
         let padding = (available - content).min(self.padding as usize);
         self.rest -= (content + padding) as u32;
         self.padding -= padding as u32;

@@ -169,16 +169,21 @@ fn pings_settings_and_priorities() {
 
 #[test]
 fn empty_and_tiny_frames() {
-    let mut stream = 0;
-    calmed("DATA without content", &[], |peer, out| {
-        if stream == 0 {
-            stream = peer.number();
-            peer.expect(stream, "POST");
-            let block = encode::block(asking("POST", "/"));
-            put(out, kind::HEADERS, flag::END_HEADERS, stream, &block);
-        }
-        put(out, kind::DATA, 0, stream, b"");
-    });
+    for (what, flags, payload) in [
+        ("DATA without content", 0, &b""[..]),
+        ("DATA of padding alone", flag::PADDED, b"\x02\0\0"),
+    ] {
+        let mut stream = 0;
+        calmed(what, &[], |peer, out| {
+            if stream == 0 {
+                stream = peer.number();
+                peer.expect(stream, "POST");
+                let block = encode::block(asking("POST", "/"));
+                put(out, kind::HEADERS, flag::END_HEADERS, stream, &block);
+            }
+            put(out, kind::DATA, flags, stream, payload);
+        });
+    }
 }
 
 #[test]

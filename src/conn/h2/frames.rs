@@ -211,9 +211,6 @@ impl Connection<'_> {
                 false
             }
         };
-        if length == 0 && !end_stream {
-            self.spend(Cost::EmptyData)?;
-        }
         let stream = if wanted { stream } else { 0 };
         self.inbound.state = State::Data { stream, payload, length, end_stream, kept: 0 };
         Ok(())
@@ -234,8 +231,11 @@ impl Connection<'_> {
         let (id, length, end_stream) = (*stream, *length, *end_stream);
         let bytes = self.session.reader.plaintext();
         let (taken, content) = payload.take(bytes).map_err(connection_fault)?;
-        let finished = payload.is_finished();
+        let (finished, empty) = (payload.is_finished(), payload.was_empty());
         self.patience.moved(taken as u64);
+        if empty && !end_stream {
+            self.spend(Cost::EmptyData)?;
+        }
         if let Some(slot) = self.streams.find(id).filter(|_| id != 0)
             && self.streams.at(slot)?.exchange.is_some()
         {

@@ -39,7 +39,7 @@ pub(super) enum Cost {
     ResetForFault,
     /// A stream beyond the limit, after the peer has acknowledged the limit.
     Refused,
-    /// DATA without content and without an end (CVE-2019-9518).
+    /// DATA without content and without an end, empty or padding alone (CVE-2019-9518).
     EmptyData,
     /// PRIORITY, PRIORITY_UPDATE, an unknown type.
     Control,
