@@ -103,6 +103,7 @@ function redraw() {
   drawOffload(answer.offload);
   drawSlowest(answer);
   drawStreams(answer);
+  drawHttp2(answer.http2);
   drawLedger(answer, shownSeconds());
   drawWorkers(answer, shownSeconds());
   drawPools(answer);

@@ -1,4 +1,5 @@
-/* Connections of HTTP/2 with open streams, as they are now: a row for each stream, in its stage. */
+/* Connections of HTTP/2 with open streams, as they are now: a row for each stream, in its stage. And
+   what HTTP/2 has counted beyond requests. */
 
 const STREAM_COLUMNS = [
   ["stream", "Stream", ""],
@@ -45,4 +46,38 @@ function siblingsOf(siblings) {
   const each = siblings.furthest.map((one) => `stream ${one.stream} with ${bytes(one.bytes)}, in ${stageTitle(one.stage)} for ${time(one.stage_ns)}`);
   const furthest = each.length ? `; furthest: ${each.join("; ")}` : "";
   return `${number(siblings.ended)} ended while it was open, and ${number(siblings.open)} were open at its end${furthest}`;
+}
+
+const PATIENCE_CAUSES = {
+  cancelled: "cancelled requests",
+  reset: "streams that had to be reset",
+  refused: "streams beyond the limit",
+  empty_data: "DATA without content",
+  control: "PRIORITY and unknown frames",
+  settings: "SETTINGS",
+  ping: "PINGs",
+  window: "small WINDOW_UPDATEs",
+  small_frame: "windows that let little through",
+  closed: "frames for ended streams",
+};
+
+/** Figures that are always shown, then each cause and each code that has been met. */
+function drawHttp2(http2) {
+  byId("http2").hidden = http2.requests === 0;
+  const met = (counts) => Object.entries(counts).filter(([, count]) => count > 0);
+  const items = [
+    ["requests", "requests", number(http2.requests)],
+    ["client", "streams that clients reset", number(http2.reset_by_client)],
+    ["server", "streams that the server reset", number(http2.reset_by_server)],
+    ["refused", "streams refused", number(http2.refused)],
+    ["shut", "held back by shut windows", time(http2.window_shut_ms * 1e6)],
+    ["floods", "connections out of patience", number(http2.out_of_patience)],
+    ...met(http2.goaway).map(([code, count]) => [`goaway-${code}`, `GOAWAY, ${code}`, number(count)]),
+    ...met(http2.patience).map(([cause, points]) => [`patience-${cause}`, `patience for ${PATIENCE_CAUSES[cause] || cause}`, number(points)]),
+  ];
+  keyed(byId("http2-figures"), items, ([key]) => key, () => make("div", {}, make("dt"), make("dd")), (element, [key, name, value]) => {
+    say(element.querySelector("dt"), name);
+    say(element.querySelector("dd"), value);
+    element.classList.toggle("amiss", key === "floods" && http2.out_of_patience > 0);
+  });
 }
