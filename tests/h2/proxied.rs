@@ -1,7 +1,8 @@
 //! Requests over HTTP/2 that are passed on to another server, and its answers.
 
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use ringway_bench_h2::frame::{code, flag, kind};
 
@@ -138,6 +139,65 @@ fn interim_heads_are_passed_on_before_the_answer_is_there() {
     assert_eq!(peer.get("/").interim.len(), 2);
 }
 
+/// A server that answers GET with content that fills every socket, and hints at the answer of a POST
+/// without reading its content.
+fn hinting() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    if !matches!(stream.read(&mut byte), Ok(1)) {
+                        return;
+                    }
+                    head.push(byte[0]);
+                }
+                // Ringway may leave at any time.
+                if head.starts_with(b"POST") {
+                    let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+                } else {
+                    let length = 32 << 20;
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    let _ = stream.write_all(head.as_bytes());
+                    let _ = stream.write_all(&vec![7; length]);
+                }
+                while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_error_takes_the_place_of_an_interim_head_that_waits_for_room() {
+    let options = ["--max-body=1KiB", "--hold-request=0"];
+    let target = Target::of(Server::proxy(&[&hinting()], &options));
+    // The hint waits for room if it comes once the socket is full, and before the content that is too
+    // much: nothing but time brings that about. If it has left, or has not come, the error is the same.
+    for _ in 0..3 {
+        let mut peer = target.connect();
+        peer.generous = false;
+        peer.open_window(0, 1 << 30);
+        let film = peer.ask("/film");
+        peer.open_window(film, 1 << 30);
+        peer.let_it_fill();
+        let upload = peer.request(&asking("POST", "/"), false);
+        peer.frame(kind::DATA, 0, upload, b"a first piece");
+        std::thread::sleep(Duration::from_millis(500));
+        peer.frame(kind::DATA, flag::END_STREAM, upload, &[7; 2048]);
+        std::thread::sleep(Duration::from_millis(100));
+        let answer = peer.answer(upload);
+        assert_eq!(answer.status, 413);
+        eprintln!("{} hints", answer.interim.len());
+        assert!(answer.interim.len() <= 1);
+        peer.ping([1; 8]);
+        peer.until(|peer| !peer.pongs.is_empty());
+        assert!(peer.aways.is_empty(), "{:?}", peer.aways);
+    }
+}
+
 #[test]
 fn a_server_that_breaks_off_costs_its_stream() {
     let upstream = Upstream::start(script);
@@ -155,7 +215,7 @@ fn a_server_that_breaks_off_costs_its_stream() {
 /// A server behind that reads nothing: once the kernel's buffers are full, the windows stay shut.
 #[test]
 fn content_beyond_the_windows_ends_the_connection() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let target = Target::of(Server::proxy(&[&address], &["--max-body=1GiB"]));
     let mut peer = target.connect();

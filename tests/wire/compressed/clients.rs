@@ -110,3 +110,45 @@ sys.stdout.buffer.write(whole.pop())
     let port = server.port.to_string();
     assert_eq!(output(Command::new("python3").args(["-c", PROGRAM, &port])), content);
 }
+
+/// More rounds than a worker has encoders, in each of which a coded answer is reset in its midst.
+#[test]
+fn streams_side_by_side_of_which_one_is_reset_and_one_is_slow() {
+    let found = crate::host::has_program("python3")
+        && Command::new("python3")
+            .args(["-c", "import h2"])
+            .status()
+            .is_ok_and(|run| run.success());
+    if !found {
+        eprintln!("skipped: pip install h2");
+        return;
+    }
+    let content = page("the answer", 8_000);
+    let answered = content.clone();
+    let upstream = Upstream::start(move |_, stream| {
+        send(
+            stream,
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{HTML}\r\n").as_bytes(),
+        );
+        for piece in answered.chunks(20_000) {
+            let head = format!("{:x}\r\n", piece.len());
+            send(stream, &[head.as_bytes(), piece, b"\r\n"].concat());
+        }
+        send(stream, b"0\r\n\r\n");
+        Then::Continue
+    });
+    let text = format!(
+        "[[site]]\n[[site.route]]\nproxy = 'app'\ncompress = true\n\
+         [[site.route]]\npath = '/files/'\nfiles = 'www'\ncompress = true\n\
+         [pool.app]\nservers = '{}'\n",
+        upstream.address
+    );
+    let server = Configured::start(&text, |folder| {
+        std::fs::create_dir(folder.join("www")).unwrap();
+        std::fs::write(folder.join("www/page.html"), &content).unwrap();
+    });
+    let mut client = Command::new("python3");
+    client.args(["-c", include_str!("side_by_side.py"), &server.port.to_string()]);
+    client.arg(server.folder.path().join("www/page.html")).arg("40");
+    assert_eq!(String::from_utf8_lossy(&output(&mut client)), "all is well\n");
+}
