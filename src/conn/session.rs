@@ -181,7 +181,10 @@ pub(super) async fn while_held_up<T>(
     reader: &mut Reader,
     sent: Pin<&mut impl Future<Output = Result<T, WriteError>>>,
 ) -> Result<T, WriteError> {
-    reader.aside_while(HELD_UP, sent).await.unwrap_or(Err(WriteError::Overrun))
+    match reader.aside_while(HELD_UP, sent).await {
+        Some(sent) => sent,
+        None => Err(WriteError::Overrun),
+    }
 }
 
 /// How a connection ends whose reading failed.

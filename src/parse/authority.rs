@@ -60,27 +60,26 @@ fn split(text: &[u8]) -> Option<&[u8]> {
 /// short: looking for the colon first takes longer than looking at each byte once.
 fn reg_name(text: &[u8]) -> Option<usize> {
     let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        rest = match tail {
-            _ if REG_NAME[usize::from(*first)] => tail,
-            _ if *first == b':' => break,
-            [high, low, tail @ ..]
-                if *first == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                tail
+    let end = loop {
+        let plain = rest.iter().position(|byte| !REG_NAME[usize::from(*byte)]);
+        let (_, behind) = rest.split_at_checked(plain.unwrap_or(rest.len()))?;
+        match behind {
+            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = tail;
             }
+            [] | [b':', ..] => break behind,
             _ => return None,
-        };
-    }
-    let length = text.len() - rest.len();
+        }
+    };
+    let length = text.len() - end.len();
     (length > 0).then_some(length)
 }
 
 /// Whether `digits` are a port number, or empty as the grammar allows.
 fn is_port(digits: &[u8]) -> bool {
-    let number = digits.iter().try_fold(0_u16, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        let number = number * 10 + u32::from(digit.wrapping_sub(b'0'));
+        (digit.is_ascii_digit() && number <= u32::from(u16::MAX)).then_some(number)
     });
     number.is_some()
 }

@@ -64,7 +64,7 @@ pub struct Asked<'r> {
     /// The query of its target, as it came, without the `?`.
     pub query: Option<&'r [u8]>,
     /// Its fields of interest.
-    pub interest: Interest<'r>,
+    pub interest: &'r Interest<'r>,
     /// When it came: seconds since the epoch.
     pub now: i64,
 }
@@ -119,7 +119,7 @@ fn selected(asked: &Asked<'_>, facts: &FileFacts) -> (Coding, Option<Coding>) {
     if !facts.made().has(coding) {
         return (coding, wanted);
     }
-    let interest = &asked.interest;
+    let interest = asked.interest;
     let tag = |coding| facts.representation(coding).validators.entity_tag;
     let names = |tag: EntityTag| {
         let conditions = [&interest.if_match, &interest.if_none_match];
@@ -287,7 +287,7 @@ impl Site {
     /// The same without a rule on caching.
     fn content<'f, F: File>(&self, asked: &Asked<'_>, file: &'f F) -> Answer<'f, F> {
         let facts = file.facts();
-        let Asked { method, ref interest, now, .. } = *asked;
+        let Asked { method, interest, now, .. } = *asked;
         let (coding, wanted) = selected(asked, facts);
         let representation = facts.representation(coding);
         let validators = &representation.validators;

@@ -37,7 +37,10 @@ impl Held {
     /// # Errors
     /// More was opened than there is.
     pub(super) fn sealed(&mut self) -> Result<&mut [u8], ReadError> {
-        self.bytes.get_mut(self.sealed..).ok_or(ReadError::BEYOND)
+        match self.bytes.get_mut(self.sealed..) {
+            Some(sealed) => Ok(sealed),
+            None => Err(ReadError::BEYOND),
+        }
     }
 
     /// The next `count` bytes of what was sealed were opened or copied.

@@ -65,7 +65,7 @@ impl Reader {
                 self.taken.opened += opened.plaintext.len() as u64;
                 let joins = !self.gathered.is_empty() || held.has_plaintext();
                 self.gather_held();
-                let held = self.held.as_mut().ok_or(ReadError::BEYOND)?;
+                let Some(held) = &mut self.held else { return Err(ReadError::BEYOND) };
                 held.note_opened(length, &opened.plaintext)?;
                 if joins {
                     self.gather_held();

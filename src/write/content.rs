@@ -62,8 +62,10 @@ impl Writer {
         let Some(Piece::Copied(bytes)) = source.piece() else {
             return Err(WriteError::Defect("a source changed while room was made for it"));
         };
-        let room = self.room().get_mut(filled..filled + bytes.len());
-        room.ok_or(WriteError::Defect("no room was made for a piece"))?.copy_from_slice(bytes);
+        let Some(room) = self.room().get_mut(filled..filled + bytes.len()) else {
+            return Err(WriteError::Defect("no room was made for a piece"));
+        };
+        room.copy_from_slice(bytes);
         Ok(())
     }
 
@@ -78,9 +80,13 @@ impl Writer {
         let copied = if head == 0 { 0 } else { self.sealing.copies(head, range.len()) };
         if copied > 0 {
             let bytes = pages.get(range.start..range.start + copied);
-            let bytes = bytes.ok_or(WriteError::Defect("content ends before its range"))?;
-            let room = self.room().get_mut(head..head + copied);
-            room.ok_or(WriteError::Defect("no room was made for a body"))?.copy_from_slice(bytes);
+            let Some(bytes) = bytes else {
+                return Err(WriteError::Defect("content ends before its range"));
+            };
+            let Some(room) = self.room().get_mut(head..head + copied) else {
+                return Err(WriteError::Defect("no room was made for a body"));
+            };
+            room.copy_from_slice(bytes);
             self.notes.moved.copied += copied as u64;
         }
         self.commit_with(head, copied)?;

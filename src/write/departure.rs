@@ -32,6 +32,16 @@ enum State {
     Gone,
 }
 
+impl State {
+    /// Submits a load but for its first `sent` bytes, which a message knows itself.
+    fn flying(ring: &Rc<Ring>, socket: &Socket, load: Load, sent: usize) -> Self {
+        match load {
+            Load::Buffer(buffer, used) => Self::Buffer(ring.begin_send(socket, buffer, sent..used)),
+            Load::Message(message) => Self::Message(ring.begin_message(socket, message)),
+        }
+    }
+}
+
 impl Departure {
     /// Submits a load, of which each send has `stall` milliseconds.
     pub(super) fn begin(
@@ -42,21 +52,14 @@ impl Departure {
         stall: u64,
     ) -> Self {
         let used = if let Load::Buffer(_, used) = &load { *used } else { 0 };
-        let state = State::Resting(load);
-        let mut departure = Self { state, sending, sent: 0, used, until: 0 };
-        departure.submit(ring, socket, stall);
-        departure
+        let state = State::flying(ring, socket, load, 0);
+        Self { state, sending, sent: 0, used, until: ring.now().saturating_add(stall) }
     }
 
     /// Submits what has not left.
     pub(super) fn submit(&mut self, ring: &Rc<Ring>, socket: &Socket, stall: u64) {
         self.state = match std::mem::replace(&mut self.state, State::Gone) {
-            State::Resting(Load::Buffer(buffer, _)) => {
-                State::Buffer(ring.begin_send(socket, buffer, self.sent..self.used))
-            }
-            State::Resting(Load::Message(message)) => {
-                State::Message(ring.begin_message(socket, message))
-            }
+            State::Resting(load) => State::flying(ring, socket, load, self.sent),
             flying => flying,
         };
         self.until = ring.now().saturating_add(stall);

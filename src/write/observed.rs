@@ -67,9 +67,11 @@ impl Writer {
     }
 
     /// The send in flight has left: the requests that ride on it end.
-    pub(super) fn note_departed(&mut self, mut sending: Sending, socket: &Socket) {
-        self.notes.gathering.follows(&sending);
-        settle(&mut sending, socket);
+    pub(super) fn note_departed(&mut self, socket: &Socket) {
+        let Some(departure) = &mut self.departure else { return };
+        self.notes.gathering.follows(&departure.sending);
+        settle(&mut departure.sending, socket);
+        self.departure = None;
     }
 
     /// A head is queued, with what stands inline behind it.

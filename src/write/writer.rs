@@ -366,15 +366,15 @@ impl Writer {
                 }
                 Err(error) => Err(error),
             };
-            if noted.is_err() {
+            if let Err(error) = noted {
                 self.failed = true;
                 if let Some(departure) = &mut self.departure {
                     departure.give_up();
                 }
-                return Poll::Ready(noted);
+                return Poll::Ready(Err(error));
             }
-            if is_done && let Some(departure) = self.departure.take() {
-                self.note_departed(departure.sending, socket);
+            if is_done {
+                self.note_departed(socket);
                 if let Err(error) = self.follow_key_update(socket) {
                     self.failed = true;
                     return Poll::Ready(Err(error));

@@ -57,20 +57,27 @@ impl KeptAsked {
         }
     }
 
-    /// What was asked.
-    pub(in crate::conn) fn asked(&self) -> Asked<'_> {
-        let (method, rest) = self.text.split_at(self.method);
-        // What is absent takes no bytes of the text.
-        let [host_length, query_length] = [self.host, self.query].map(|part| part.unwrap_or(0));
-        let (host, rest) = rest.split_at(host_length);
-        let (path, rest) = rest.split_at(self.path);
-        let (query, mut rest) = rest.split_at(query_length);
+    /// The fields of interest, for [`Self::asked`].
+    pub(in crate::conn) fn interest(&self) -> Interest<'_> {
+        let values: usize = self.fields.iter().map(|(_, length)| length).sum();
+        let (_, mut rest) = self.text.split_at(self.text.len() - values);
         let mut interest = Interest::default();
         for &(name, length) in &self.fields {
             let (value, behind) = rest.split_at(length);
             interest.note(name, value);
             rest = behind;
         }
+        interest
+    }
+
+    /// What was asked, with its fields of [`Self::interest`].
+    pub(in crate::conn) fn asked<'k>(&'k self, interest: &'k Interest<'k>) -> Asked<'k> {
+        let (method, rest) = self.text.split_at(self.method);
+        // What is absent takes no bytes of the text.
+        let [host_length, query_length] = [self.host, self.query].map(|part| part.unwrap_or(0));
+        let (host, rest) = rest.split_at(host_length);
+        let (path, rest) = rest.split_at(self.path);
+        let (query, _) = rest.split_at(query_length);
         Asked {
             via: self.via,
             demand: self.demand,
@@ -116,11 +123,13 @@ mod tests {
                         host,
                         path: b"/a/b",
                         query,
-                        interest,
+                        interest: &interest,
                         now: 7,
                     };
                     let kept = KeptAsked::new(&asked);
-                    assert_eq!(format!("{:?}", kept.asked()), format!("{asked:?}"));
+                    let interest = kept.interest();
+                    let again = kept.asked(&interest);
+                    assert_eq!(format!("{again:?}"), format!("{asked:?}"));
                 }
             }
         }

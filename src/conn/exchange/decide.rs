@@ -128,10 +128,13 @@ fn decide_file<'l>(
         Plan::Find(path) => {
             let entry = match lookups.entry.get() {
                 Some(entry) => entry,
-                None => match store.known(path.below(served.prefix).ok_or(SHORT)?) {
-                    Some(entry) => lookups.entry.get_or_init(|| entry),
-                    None => return wants(What::Path),
-                },
+                None => {
+                    let Some(below) = path.below(served.prefix) else { return Err(SHORT) };
+                    match store.known(below) {
+                        Some(entry) => lookups.entry.get_or_init(|| entry),
+                        None => return wants(What::Path),
+                    }
+                }
             };
             served.site.decide(asked, &path, entry.found())
         }
@@ -230,19 +233,21 @@ pub(in crate::conn) fn guard<'l, 's>(
         Ok(verification) if served.act.is_streamed() => Ok(Passage::Through(verification)),
         Ok(Some(verification)) => Ok(Passage::Wants(Want::verified(verification, served))),
         Ok(None) => Ok(Passage::Through(None)),
-        Err(refused) => Ok(Passage::Refused(refusal(context, asked.method, served, refused)?)),
+        Err(refused) => {
+            let refusal = refusal(context, asked.method, served, refused)?;
+            Ok(Passage::Refused(Box::new(refusal)))
+        }
     }
 }
 
 /// What becomes of a request at the guard of its route.
-#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
 pub(in crate::conn) enum Passage<'l> {
     /// It goes on; its responder, once these credentials are found right.
     Through(Option<Verification>),
     /// It goes on once its credentials are found right.
     Wants(Want),
     /// It does not: what its client gets.
-    Refused(Reply<'l>),
+    Refused(Box<Reply<'l>>),
 }
 
 /// What a request gets that does not pass its guard.
@@ -272,7 +277,8 @@ pub(in crate::conn) async fn find_out<'l>(
     mut want: Want,
     lookups: &'l Lookups,
 ) -> Result<Reply<'l>, WriteError> {
-    let asked = kept.asked();
+    let interest = kept.interest();
+    let asked = kept.asked(&interest);
     let served = lookups.served.get_or_init(|| Rc::clone(&want.served));
     if let Some(verification) = want.verification.take() {
         let limit = served.terms.timeouts.process;

@@ -36,7 +36,8 @@ impl Finding {
         let context = Rc::clone(context);
         Self(Box::pin(async move {
             let lookups = Lookups::default();
-            let asked = for_file(&kept.asked(), &path);
+            let interest = kept.interest();
+            let asked = for_file(&kept.asked(&interest), &path);
             let reply = match among_files(&context, &asked, &lookups)? {
                 Decided::Ready(reply) => reply,
                 Decided::Wants(want) => {

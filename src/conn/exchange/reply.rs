@@ -42,9 +42,22 @@ enum Heading<'l> {
     /// A handler of the embedding program.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Given(Given),
-    /// An application.
+    /// An application. Boxed: a reply is handed from step to step.
     #[cfg(feature = "service")]
-    Application { head: StreamedHead, lines: usize, dated: bool, named: bool },
+    Application(Box<OfApplication>),
+}
+
+/// A status and fields of an application.
+#[cfg(feature = "service")]
+#[derive(Debug)]
+struct OfApplication {
+    head: StreamedHead,
+    /// Bytes that the fields take as lines.
+    lines: usize,
+    /// The fields have a `Date`.
+    dated: bool,
+    /// The fields have a `Server`.
+    named: bool,
 }
 
 /// A status and fields that were given as lines.
@@ -155,7 +168,7 @@ impl<'l> Reply<'l> {
                 named |= *name == http::header::SERVER;
             }
         }
-        let head = Heading::Application { head, lines, dated, named };
+        let head = Heading::Application(Box::new(OfApplication { head, lines, dated, named }));
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
         Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
@@ -276,7 +289,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(head) => head.status.code(),
             Heading::Given(given) => given.code,
             #[cfg(feature = "service")]
-            Heading::Application { head, .. } => head.status,
+            Heading::Application(of) => of.head.status,
         }
     }
 
@@ -286,7 +299,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.dated,
             #[cfg(feature = "service")]
-            Heading::Application { dated, .. } => *dated,
+            Heading::Application(of) => of.dated,
         }
     }
 
@@ -296,7 +309,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.named,
             #[cfg(feature = "service")]
-            Heading::Application { named, .. } => *named,
+            Heading::Application(of) => of.named,
         }
     }
 
@@ -323,7 +336,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(head) => head.fields_bound() + own,
             Heading::Given(given) => LENGTH_LINE + given.lines.len() + own,
             #[cfg(feature = "service")]
-            Heading::Application { lines, .. } => LENGTH_LINE + lines + own,
+            Heading::Application(of) => LENGTH_LINE + of.lines + own,
         }
     }
 
@@ -339,7 +352,8 @@ impl<'l> Reply<'l> {
             Heading::Answer(head) => return head.write_fields(site, sink),
             Heading::Given(given) => given,
             #[cfg(feature = "service")]
-            Heading::Application { head, .. } => {
+            Heading::Application(of) => {
+                let head = &of.head;
                 head.fields.each(|name, value| {
                     if !site.leaves_out(name) {
                         sink.field(name, value);

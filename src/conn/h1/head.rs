@@ -107,25 +107,27 @@ pub(super) fn examine<'l>(
     let bytes = session.reader.plaintext();
     let mut storage = FieldStorage::new();
     let terms = context.terms();
-    let head = match request_head(bytes, &mut storage, &terms.head_limits) {
+    let parsed = request_head(bytes, &mut storage, &terms.head_limits);
+    let head = match &parsed {
         Ok(Some(head)) => head,
         Ok(None) => return Ok(Examined::Incomplete),
         Err(error) => {
             log::debug!("parse: {error}");
             return Ok(Examined::Refused(Refusal::of_head(
                 error.status(),
-                why::of_head(error),
+                why::of_head(*error),
                 bytes,
             )));
         }
     };
     clock.enter(Stage::Decode);
     let (path, query) = head.target.path_and_query();
-    let interest = Interest::collect(head.fields.iter());
-    let now = context.time.unix_seconds() as i64;
+    let mut interest = Interest::default();
+    head.fields.iter().for_each(|(name, value)| interest.note(name, value));
+    let (interest, now) = (&interest, context.time.unix_seconds() as i64);
     let (via, demand, host) = (session.via, session.demand, head.host);
     let asked = Asked { via, demand, method: head.method, host, path, query, interest, now };
-    let framing = Framing::of(&head);
+    let framing = Framing::of(head);
     let authority = match head.target {
         Target::Absolute { authority, .. } => Some(authority),
         _ => None,
@@ -154,7 +156,7 @@ pub(super) fn examine<'l>(
             Passage::Wants(want) => {
                 return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
             }
-            Passage::Refused(reply) => return Ok(Examined::Decided(framing, reply)),
+            Passage::Refused(reply) => return Ok(Examined::Decided(framing, *reply)),
         }
         decide(context, asked, lookups)?
     };

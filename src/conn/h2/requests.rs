@@ -147,6 +147,7 @@ impl Connection<'_> {
         let now = context.time.unix_seconds() as i64;
         let host = Some(head.authority);
         let (via, demand) = (Via::Tls, session.demand);
+        let interest = &interest;
         let asked = Asked { via, demand, method: head.method, host, path, query, interest, now };
         let body = match head.content_length {
             // What follows an extended CONNECT is no content.
@@ -183,7 +184,7 @@ impl Connection<'_> {
                     if let Some(why) = reply.why() {
                         clock.refused(why);
                     }
-                    return Ok(Examined::Decided(facts, reply));
+                    return Ok(Examined::Decided(facts, *reply));
                 }
             }
         };

@@ -51,7 +51,7 @@ fn asked<'r>(method: Method<'r>, path: &'r str, fields: &[(&'r str, &'r str)]) -
         host: None,
         path: path.as_bytes(),
         query,
-        interest,
+        interest: Box::leak(Box::new(interest)),
         now: NOW,
     }
 }

@@ -103,7 +103,7 @@ impl KernelSealing {
     }
 
     pub(super) fn commit(&mut self, len: usize) -> Result<(), WriteError> {
-        let held = self.held.as_mut().ok_or(NO_MEMORY)?;
+        let Some(held) = &mut self.held else { return Err(NO_MEMORY) };
         if !held.message.push_buffered(held.used..held.used + len) {
             return Err(FULL);
         }

@@ -105,7 +105,8 @@ impl UserSealing {
         if self.room().len() < len {
             return Err(WriteError::Defect("more was gathered than there was room for"));
         }
-        self.held.as_mut().ok_or(NO_MEMORY)?.open += len;
+        let Some(held) = &mut self.held else { return Err(NO_MEMORY) };
+        held.open += len;
         Ok(())
     }
 
@@ -140,8 +141,10 @@ impl UserSealing {
                 break;
             }
             let plain = bytes.get(range.start..range.start + record);
-            let plain = plain.ok_or(WriteError::Defect("content ends before its range"))?;
-            let out = held.memory.get_mut(held.sealed..).ok_or(NO_MEMORY)?;
+            let Some(plain) = plain else {
+                return Err(WriteError::Defect("content ends before its range"));
+            };
+            let Some(out) = held.memory.get_mut(held.sealed..) else { return Err(NO_MEMORY) };
             held.sealed += self.sealer.seal(ContentType::ApplicationData, plain, out)?;
             self.sizing.sealed(record);
             range.start += record;
@@ -249,7 +252,7 @@ impl Held {
         if self.open == 0 {
             return Ok(());
         }
-        let out = self.memory.get_mut(self.sealed..).ok_or(NO_MEMORY)?;
+        let Some(out) = self.memory.get_mut(self.sealed..) else { return Err(NO_MEMORY) };
         self.sealed += sealer.seal_in_place(ContentType::ApplicationData, out, self.open)?;
         sizing.sealed(std::mem::take(&mut self.open));
         Ok(())
