@@ -16,6 +16,13 @@ impl Reader {
         if self.overdrawn {
             return Err(ReadError::Defect("more plaintext was consumed than had come"));
         }
+        if self.partial.is_empty() && (self.is_plain() || self.is_kernel()) {
+            return Ok(None);
+        }
+        self.open_records()
+    }
+
+    fn open_records(&mut self) -> Result<Option<Filled>, ReadError> {
         loop {
             let opening =
                 if self.partial.is_empty() { self.open_in_place()? } else { self.open_partial()? };

@@ -55,7 +55,9 @@ pub(crate) struct Message {
     control: [u64; CONTROL_LEN / 8],
     buffer: Option<SendBuf>,
     parts: Vec<Part>,
-    /// Bytes of the parts that have left already.
+    /// Bytes of the parts.
+    len: usize,
+    /// Bytes of them that have left already.
     sent: usize,
     record_type: Option<u8>,
 }
@@ -75,7 +77,8 @@ impl Message {
         let vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MAX_PARTS];
         let control = [0; CONTROL_LEN / 8];
         let parts = Vec::with_capacity(MAX_PARTS);
-        Box::new(Self { header, vectors, control, buffer: None, parts, sent: 0, record_type: None })
+        let (buffer, record_type) = (None, None);
+        Box::new(Self { header, vectors, control, buffer, parts, len: 0, sent: 0, record_type })
     }
 
     /// The send buffer that [`Self::push_buffered`] speaks of.
@@ -113,7 +116,8 @@ impl Message {
     }
 
     fn push(&mut self, part: Part) -> bool {
-        if part.len() == 0 {
+        let len = part.len();
+        if len == 0 {
             return true;
         }
         // Neighbours in the buffer need one vector only.
@@ -121,11 +125,13 @@ impl Message {
             && last.end == next.start
         {
             last.end = next.end;
+            self.len += len;
             return true;
         }
         let room = self.parts.len() < MAX_PARTS;
         if room {
             self.parts.push(part);
+            self.len += len;
         }
         room
     }
@@ -147,7 +153,7 @@ impl Message {
 
     /// Bytes that have not left.
     pub(crate) fn remaining(&self) -> usize {
-        self.parts.iter().map(Part::len).sum::<usize>() - self.sent
+        self.len - self.sent
     }
 
     /// Whether one more part of shared bytes, and one of the buffer, would fit.
@@ -164,7 +170,7 @@ impl Message {
     pub(crate) fn clear(&mut self) {
         self.parts.clear();
         self.buffer = None;
-        self.sent = 0;
+        (self.len, self.sent) = (0, 0);
         self.record_type = None;
     }
 

@@ -78,7 +78,8 @@ impl ReadyQueue {
 
     /// Moves the first tasks, at most `most`, to the end of `taken`. They may be named again.
     pub(super) fn take(&mut self, taken: &mut Vec<TaskId>, most: usize) {
-        for task in self.queue.drain(..most.min(self.queue.len())) {
+        for _ in 0..most {
+            let Some(task) = self.queue.pop_front() else { return };
             let queued = &mut self.queued[task.index()];
             if *queued == mark(task) {
                 *queued = 0;

@@ -219,7 +219,9 @@ impl OpTable {
         match &mut slot.payload {
             Payload::Accepted(queue) if done.result >= 0 => queue.push_back(own(done.result)),
             Payload::Received(queue) => {
-                queue.extend(lease.filter(|lease| !lease.is_empty()));
+                if let Some(lease) = lease.filter(|lease| !lease.is_empty()) {
+                    queue.push_back(lease);
+                }
                 overfull = queue.len() >= leases;
             }
             // Single-shot operations have their result alone.
