@@ -48,6 +48,12 @@ impl Sending {
         self.begun != 0
     }
 
+    /// Whether a submission was noted before this time.
+    #[inline]
+    pub(crate) fn has_begun_before(&self, now: u64) -> bool {
+        self.begun < now
+    }
+
     /// Something is submitted. Only the first time counts.
     #[inline]
     pub(crate) fn submitted(&mut self, now: u64) {
@@ -56,13 +62,13 @@ impl Sending {
         }
     }
 
-    /// A submission was completed with bytes taken, in the turn that began at `turn`.
+    /// A submission was completed with bytes taken at `now`.
     #[inline]
-    pub(crate) fn completed(&mut self, turn: u64) {
+    pub(crate) fn completed(&mut self, now: u64) {
         if self.first == 0 {
-            self.first = turn;
+            self.first = now;
         }
-        self.last = turn;
+        self.last = now;
     }
 
     /// Send memory was waited for.

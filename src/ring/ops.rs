@@ -134,7 +134,7 @@ impl<R: Deref<Target = Ring>> Op<R> {
     pub(super) fn progress(&mut self) -> Poll<(io::Result<usize>, Payload)> {
         match std::mem::replace(&mut self.state, OpState::Collected) {
             OpState::Flying(id) => {
-                let progress = self.ring.state.borrow_mut().table.poll(id, self.ring.current.get());
+                let progress = self.ring.state.borrow_mut().poll(id, self.ring.current.get());
                 match progress {
                     Progress::Done(result, payload) => Poll::Ready((outcome(result), payload)),
                     Progress::Pending => {

@@ -10,7 +10,7 @@ use super::{
     Counts, NamedCalls, ReceivePool, TaskId, calls,
     op::{self, Kind, OpId, Submission, Wait},
     poll,
-    table::{Effect, OpTable},
+    table::{Effect, OpTable, Progress},
     uring,
 };
 use crate::tick_clock::TickClock;
@@ -48,6 +48,17 @@ impl Backend {
             Self::Poll(poll) => poll.next(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Scripted(ring) => ring.next(),
+        }
+    }
+
+    /// The result of an operation that is polled while it is queued, if the backend can try it at once.
+    #[inline]
+    fn try_now(&mut self, id: OpId) -> Option<i32> {
+        match self {
+            Self::Poll(poll) => poll.try_now(id),
+            Self::Kernel(_) => None,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Scripted(_) => None,
         }
     }
 
@@ -137,6 +148,19 @@ impl State {
             self.backend.rest();
         }
         Ok(())
+    }
+
+    /// What became of an operation that completes once, asked by `task`, which is woken for it.
+    pub(super) fn poll(&mut self, id: OpId, task: TaskId) -> Progress {
+        let progress = self.table.poll(id, task);
+        if let Progress::Pending = progress
+            && let Some(result) = self.backend.try_now(id)
+        {
+            self.counts.completions += 1;
+            self.table.land(id, result);
+            return self.table.poll(id, task);
+        }
+        progress
     }
 
     pub(super) fn push(&mut self, id: OpId, submission: Submission) {

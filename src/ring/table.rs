@@ -252,6 +252,13 @@ impl OpTable {
         }
     }
 
+    /// An operation has ended while its waiter asks for it, which needs no waking.
+    pub(super) fn land(&mut self, id: OpId, result: i32) {
+        if let Some(slot) = self.get(id) {
+            slot.state = State::Landed(result);
+        }
+    }
+
     /// Nobody is woken if the operation ends with this result.
     pub(super) fn expect(&mut self, id: OpId, result: i32) {
         if let Some(slot) = self.get(id) {

@@ -357,7 +357,10 @@ impl Writer {
             let is_done = departure.is_done();
             let noted = match taken {
                 Ok(Some(count)) => {
-                    departure.sending.completed(self.ring.turn_began());
+                    let turn = self.ring.turn_began();
+                    // What was tried at once was submitted in this turn.
+                    let in_turn = !departure.sending.has_begun_before(turn);
+                    departure.sending.completed(if in_turn { self.ring.clock() } else { turn });
                     self.note_progress(count)
                 }
                 Ok(None) => {

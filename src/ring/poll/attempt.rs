@@ -17,7 +17,7 @@ use super::{
     lines::{Direction, Lines},
     walk,
 };
-use crate::ring::{calls::Call, op::Submission, receive_pool::ReceivePool, table::own};
+use crate::ring::{SendClass, calls::Call, op::Submission, receive_pool::ReceivePool, table::own};
 
 /// How a submission is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,22 @@ pub(super) fn place(submission: &Submission) -> Place {
         Submission::Close { fd } => Place::Close(fd),
         Submission::Cancel { target } => Place::Cancel(target),
     }
+}
+
+/// Whether a submission sends no more than fits a head and one record.
+pub(super) fn is_short_send(submission: &Submission) -> bool {
+    let len = match *submission {
+        Submission::Send { len, .. } => len as usize,
+        Submission::SendMessage { header, .. } => {
+            // SAFETY: the module's invariant: the header and its vectors lie in the slot.
+            let vectors = unsafe {
+                std::slice::from_raw_parts((*header).msg_iov, (*header).msg_iovlen as usize)
+            };
+            vectors.iter().map(|vector| vector.iov_len).sum()
+        }
+        _ => return false,
+    };
+    len <= SendClass::RECORD_LEN
 }
 
 /// The kind of call by which a submission is tried.

@@ -1,7 +1,8 @@
 //! A ring without io_uring: the same submissions and completions, played over epoll(7), for hosts
 //! that refuse io_uring. Nothing above the ring knows which of the two it runs on.
 //!
-//! A submission is tried first, at [`Poll::enter`], in the order in which it was queued. What would
+//! A submission is tried first, at [`Poll::enter`], in the order in which it was queued; a short send
+//! already when its task polls it ([`Poll::try_now`]), so that the task need not be polled again. What would
 //! block waits in a line for its descriptor and direction ([`lines`]) and is tried again when epoll
 //! reports readiness. Files that are not in the page cache go to a thread of this ring ([`helper`]).
 //! Interest is edge-triggered, so that epoll does not look a second time at each descriptor that it
@@ -134,6 +135,32 @@ impl Poll {
     /// Takes the next completion.
     pub(super) fn next(&mut self) -> Option<Completion> {
         self.completions.pop_front()
+    }
+
+    /// Tries a send that was queued last and is polled now, if it is short: the others wait for their turn, so
+    /// that no connection sends without an end while others are ready. The result; None if it is another
+    /// operation, comes behind another send of its socket, or would block: then it stays queued.
+    pub(super) fn try_now(&mut self, id: OpId) -> Option<i32> {
+        let ((last, submission), before) = self.queued.split_last()?;
+        let (Place::Line(fd, Direction::Write), true) =
+            (attempt::place(submission), *last == id && attempt::is_short_send(submission))
+        else {
+            return None;
+        };
+        let sends = |queued: &Submission| matches!(attempt::place(queued), Place::Line(of, Direction::Write) if of == fd);
+        let is_first = self.lines.is_empty(fd, Direction::Write)
+            && !before.iter().any(|(_, queued)| sends(queued));
+        if !is_first {
+            return None;
+        }
+        self.calls.add(Call::Send);
+        match attempt::socket(submission, &self.pool, &mut self.head) {
+            Attempt::Ended { result, .. } => {
+                self.queued.pop();
+                Some(result)
+            }
+            Attempt::NotYet | Attempt::Continues { .. } => None,
+        }
     }
 
     /// Tries what is queued, and waits for one completion if `wait` says so.

@@ -13,8 +13,8 @@ use std::{
 
 use super::{Desk, config};
 use crate::ring::{
-    AcceptStream, Io, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig, SendClass,
-    Socket,
+    AcceptStream, Flight, Io, OpenRules, Pages, ReceiveStream, Received, Ring, RingConfig, SendBuf,
+    SendClass, Socket,
 };
 
 /// Runs each of these over io_uring and over epoll.
@@ -141,6 +141,48 @@ fn a_connection_is_accepted_answered_and_closed(io: Io) {
     peer.read_to_end(&mut answer).unwrap();
     assert_eq!(answer, b"hello");
     assert!(TcpStream::connect(address).is_err(), "the listener is closed");
+}
+
+/// A send of so many equal bytes.
+fn begun(ring: &Rc<Ring>, socket: &Socket, byte: u8, len: usize) -> Flight<SendBuf> {
+    let class = if len > SendClass::SMALL_LEN { SendClass::Bulk } else { SendClass::Small };
+    let mut buffer = ring.try_send_buffer(class).expect("memory");
+    buffer[..len].fill(byte);
+    ring.begin_send(socket, buffer, 0..len)
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn polling_tries_a_short_send_at_once_and_in_its_order() {
+    let mut desk = Desk::real(Io::Poll, &config());
+    let (socket, mut peer) = connection();
+    let socket = Socket::new(&desk.ring, socket);
+    let long = SendClass::RECORD_LEN + 1;
+    for (byte, len, at_once) in [(b'a', 5, true), (b'b', long, false), (b'c', 7, true)] {
+        let mut flight = begun(&desk.ring, &socket, byte, len);
+        let task = desk.spawn(async move {
+            let (sent, _) = poll_fn(|_| flight.poll()).await;
+            assert_eq!(sent.unwrap(), len);
+        });
+        assert_eq!(desk.is_done(task), at_once, "{len} bytes");
+        desk.finish(&[task]);
+        let mut received = vec![0; len];
+        peer.read_exact(&mut received).unwrap();
+        assert_eq!(received, vec![byte; len]);
+    }
+    let mut first = begun(&desk.ring, &socket, b'1', 5);
+    let mut second = begun(&desk.ring, &socket, b'2', 5);
+    let task = desk.spawn(async move {
+        poll_fn(|_| second.poll()).await.0.unwrap();
+        poll_fn(|_| first.poll()).await.0.unwrap();
+    });
+    assert!(!desk.is_done(task), "another send comes before it");
+    desk.finish(&[task]);
+    let mut received = [0; 10];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(received, *b"1111122222");
+    drop(socket);
+    desk.let_go();
 }
 
 /// Deadlines that expire in turn, each nearer or farther than what the kernel's timer was set to.
@@ -315,13 +357,18 @@ fn a_hundred_sends_go_through_a_queue_of_eight_in_order(io: Io) {
         Desk::real(io, &RingConfig { operations: 128, send_memory: 4 << 20, ..config() });
     let (socket, mut peer) = connection();
     let socket = Rc::new(Socket::new(&desk.ring, socket));
-    let tasks: Vec<usize> = (0..100_u8)
+    let flights: Vec<_> = (0..100_u8)
         .map(|index| {
-            let (ring, socket) = (Rc::clone(&desk.ring), Rc::clone(&socket));
             let mut buffer = desk.small_buffer();
             buffer[..4].fill(index);
+            desk.ring.begin_send(&*socket, buffer, 0..4)
+        })
+        .collect();
+    let tasks: Vec<usize> = flights
+        .into_iter()
+        .map(|mut flight| {
             desk.spawn(async move {
-                let (sent, _) = ring.send(&*socket, buffer, 0..4).await;
+                let (sent, _) = poll_fn(|_| flight.poll()).await;
                 assert_eq!(sent.unwrap(), 4);
             })
         })
