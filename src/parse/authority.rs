@@ -79,7 +79,7 @@ fn reg_name(text: &[u8]) -> Option<usize> {
 fn is_port(digits: &[u8]) -> bool {
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         let number = number * 10 + u32::from(digit.wrapping_sub(b'0'));
-        (digit.is_ascii_digit() && number <= u32::from(u16::MAX)).then_some(number)
+        (digit.is_ascii_digit() && number <= 65_535).then_some(number)
     });
     number.is_some()
 }

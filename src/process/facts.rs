@@ -187,6 +187,9 @@ impl FileFacts {
 
 /// The place of a coding among [`Coding::SIBLINGS`].
 fn sibling_index(coding: Coding) -> Option<usize> {
+    if coding == Coding::Identity {
+        return None;
+    }
     Coding::SIBLINGS.iter().position(|&sibling| sibling == coding)
 }
 

@@ -126,14 +126,13 @@ fn decide_file<'l>(
     let decision = match asked.plan() {
         Plan::Decided(decision) => decision,
         Plan::Find(path) => {
-            let entry = match lookups.entry.get() {
-                Some(entry) => entry,
-                None => {
-                    let Some(below) = path.below(served.prefix) else { return Err(SHORT) };
-                    match store.known(below) {
-                        Some(entry) => lookups.entry.get_or_init(|| entry),
-                        None => return wants(What::Path),
-                    }
+            let entry = if let Some(entry) = lookups.entry.get() {
+                entry
+            } else {
+                let Some(below) = path.below(served.prefix) else { return Err(SHORT) };
+                match store.known(below) {
+                    Some(entry) => lookups.entry.get_or_init(|| entry),
+                    None => return wants(What::Path),
                 }
             };
             served.site.decide(asked, &path, entry.found())

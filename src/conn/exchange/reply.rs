@@ -107,7 +107,8 @@ impl<'l> Reply<'l> {
         answer: Answer<'l, FileEntry>,
     ) -> Result<Self, WriteError> {
         let served = Rc::clone(served);
-        let Answer { head, content, .. } = paged(&served, answer);
+        let answer = if answer.is_own_error() { paged(&served, answer) } else { answer };
+        let Answer { head, content, .. } = answer;
         let length = head.content_length();
         let mut shared_page = 0;
         let source = match content {
@@ -430,10 +431,8 @@ impl FieldSink for Merged<'_> {
 }
 
 /// An error with the operator's page of it, if there is one.
+#[cold]
 fn paged<'l>(served: &Served, answer: Answer<'l, FileEntry>) -> Answer<'l, FileEntry> {
-    if !answer.is_own_error() {
-        return answer;
-    }
     match served.error_page(answer.head.status) {
         Some(page) => answer.with_page(page.media_type, &page.content),
         None => answer,

@@ -147,31 +147,36 @@ pub(super) fn examine<'l>(
     let (asked, incoming) = (&asked, &incoming);
     let coming = Coming { context, socket, clock: own, asked, incoming };
     let mut verification = None;
-    let decided = if let Some(decided) = ask_handler(coming, about, lookups)? {
-        decided
-    } else {
-        let sender = || Sender::new(context, socket, own, about, &head.fields, clock);
-        match guard(context, asked, lookups, sender)? {
-            Passage::Through(to_verify) => verification = to_verify,
-            Passage::Wants(want) => {
-                return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
+    // Results are taken apart where they are: `?` would move the reply once more.
+    let decided = match ask_handler(coming, about, lookups) {
+        Ok(Some(decided)) => Ok(decided),
+        Ok(None) => {
+            let sender = || Sender::new(context, socket, own, about, &head.fields, clock);
+            match guard(context, asked, lookups, sender) {
+                Ok(Passage::Through(to_verify)) => verification = to_verify,
+                Ok(Passage::Wants(want)) => {
+                    return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
+                }
+                Ok(Passage::Refused(reply)) => return Ok(Examined::Decided(framing, *reply)),
+                Err(error) => return Err(error),
             }
-            Passage::Refused(reply) => return Ok(Examined::Decided(framing, *reply)),
+            decide(context, asked, lookups)
         }
-        decide(context, asked, lookups)?
+        Err(error) => Err(error),
     };
-    Ok(match decided {
-        Decided::Ready(reply) => Examined::Decided(framing, reply),
-        Decided::Wants(want) => Examined::Wants(framing, KeptAsked::new(asked), want),
-        Decided::Begun(served, responder) => Examined::Streamed(framing, served, responder),
-        Decided::Streamed(served) => {
+    match decided {
+        Ok(Decided::Ready(reply)) => Ok(Examined::Decided(framing, reply)),
+        Ok(Decided::Wants(want)) => Ok(Examined::Wants(framing, KeptAsked::new(asked), want)),
+        Ok(Decided::Begun(served, responder)) => Ok(Examined::Streamed(framing, served, responder)),
+        Ok(Decided::Streamed(served)) => {
             let begun = begin(coming, about, &served);
-            match behind(coming, &served, verification, begun) {
+            Ok(match behind(coming, &served, verification, begun) {
                 Ok(responder) => Examined::Streamed(framing, served, responder),
                 Err(reply) => Examined::Decided(framing, *reply),
-            }
+            })
         }
-    })
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

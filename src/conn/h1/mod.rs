@@ -152,14 +152,16 @@ async fn request(
     last: bool,
 ) -> Result<bool, Stop> {
     let lookups = Lookups::default();
-    let (framing, mut reply) = loop {
-        let examined = examine(context, socket, session, &lookups, clock)?;
-        match examined {
-            Examined::Decided(framing, reply) => {
+    let mut reply;
+    let framing = loop {
+        match examine(context, socket, session, &lookups, clock) {
+            Err(error) => return Err(error.into()),
+            Ok(Examined::Decided(framing, decided)) => {
+                reply = decided;
                 take_head(session, clock, framing.head);
-                break (framing, reply);
+                break framing;
             }
-            Examined::Incomplete => {
+            Ok(Examined::Incomplete) => {
                 clock.enter(Stage::Head);
                 let gathered = Box::pin(gather_head(context, socket, session, began)).await;
                 if gathered.is_err() {
@@ -168,16 +170,16 @@ async fn request(
                 gathered?;
                 clock.resumes(Stage::Parse, || received_ago(socket));
             }
-            Examined::Refused(refusal) => return Err(Stop::Refuse(refusal)),
-            Examined::Streamed(framing, served, mut responder) => {
+            Ok(Examined::Refused(refusal)) => return Err(Stop::Refuse(refusal)),
+            Ok(Examined::Streamed(framing, served, mut responder)) => {
                 take_head(session, clock, framing.head);
                 let first = (!framing.has_body())
                     .then(|| first::poll_first(clock, &framing, &mut *responder));
                 let first = match first {
-                    Some(Poll::Ready(Ok(Answered::Whole(reply)))) => {
+                    Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
                         responder.record(clock);
-                        let reply = if framing.to_head { reply.head_only() } else { *reply };
-                        break (framing, reply);
+                        reply = if framing.to_head { whole.head_only() } else { *whole };
+                        break framing;
                     }
                     first => first,
                 };
@@ -186,10 +188,11 @@ async fn request(
                 let answered = streamed::answer(context, socket, session, clock, begun);
                 return Box::pin(answered).await;
             }
-            Examined::Wants(framing, kept, want) => {
+            Ok(Examined::Wants(framing, kept, want)) => {
                 take_head(session, clock, framing.head);
                 clock.enter(Stage::Process);
-                break (framing, Box::pin(find_out(context, kept, want, &lookups)).await?);
+                reply = Box::pin(find_out(context, kept, want, &lookups)).await?;
+                break framing;
             }
         }
     };

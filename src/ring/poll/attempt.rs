@@ -64,9 +64,8 @@ pub(super) fn is_short_send(submission: &Submission) -> bool {
         Submission::Send { len, .. } => len as usize,
         Submission::SendMessage { header, .. } => {
             // SAFETY: the module's invariant: the header and its vectors lie in the slot.
-            let vectors = unsafe {
-                std::slice::from_raw_parts((*header).msg_iov, (*header).msg_iovlen as usize)
-            };
+            let vectors =
+                unsafe { std::slice::from_raw_parts((*header).msg_iov, (*header).msg_iovlen) };
             vectors.iter().map(|vector| vector.iov_len).sum()
         }
         _ => return false,
