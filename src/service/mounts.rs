@@ -55,6 +55,14 @@ impl Applications {
     ///
     /// # Errors
     /// There are no threads to be had.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "there is a runtime with `tokio` alone"
+        )
+    )]
     pub(crate) fn runtime(&self) -> std::io::Result<Runtime> {
         #[cfg(feature = "tokio")]
         if !self.is_empty() {

@@ -32,6 +32,10 @@ pub(crate) struct RuntimeHandle {
     handle: Option<Handle>,
 }
 
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(clippy::unused_self, reason = "there is a runtime with `tokio` alone")
+)]
 impl Runtime {
     /// The one that is given; else the one that the caller is in; else one of its own, with as many
     /// threads as there are CPUs.
@@ -70,6 +74,10 @@ impl Drop for Runtime {
     }
 }
 
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(clippy::unused_self, reason = "there is a runtime with `tokio` alone")
+)]
 impl RuntimeHandle {
     /// Runs `work` with the runtime entered.
     pub(crate) fn entered<T>(&self, work: impl FnOnce() -> T) -> T {

@@ -46,6 +46,10 @@ pub(in crate::conn) struct Coming<'r> {
 ///
 /// # Errors
 /// As [`decide()`](super::decide()).
+#[cfg_attr(
+    not(feature = "service"),
+    allow(clippy::unnecessary_wraps, reason = "a handler may fail where there are any")
+)]
 pub(in crate::conn) fn ask_handler<'l>(
     coming: Coming<'_>,
     about: &mut About,

@@ -233,8 +233,10 @@ impl RequestContent for Intake {
     fn take_trailers(&mut self) -> Box<[u8]> {
         match Intake::take_trailers(self) {
             Fields::Lines(lines) => lines.into_boxed_slice(),
-            // Over HTTP they are lines.
-            _ => Box::default(),
+            Fields::None => Box::default(),
+            // Those of a request are lines.
+            #[cfg(feature = "service")]
+            Fields::Map(_) => Box::default(),
         }
     }
 }
