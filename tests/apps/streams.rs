@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use axum::{
@@ -33,11 +34,16 @@ const WARM: usize = 200;
 /// request, and the stream of axum.
 const STREAM_KIB: usize = 16;
 
+/// How long a client may take for its handshake and its request.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 fn limits(streams: usize) -> Config {
     let mut config = Config::default();
     config.limits.connections = streams + WARM + 10;
     config.limits.handshakes = 64;
     config.limits.file_cache_entries = 64;
+    // The clients of a busy machine may wait for a processor before they speak.
+    (config.timeouts.handshake, config.timeouts.head) = (PATIENCE, PATIENCE);
     config
 }
 
