@@ -19,7 +19,40 @@
 //! # }
 //! ```
 //!
-//! [`server::Builder`] has the usual settings, [`config::Config`] all of them.
+//! [`server::Builder`] has the usual settings, [`config::Config`] all of them:
+//! [`Builder::configure`](server::Builder::configure) changes any.
+//!
+#![cfg_attr(feature = "tokio", doc = "| an application finds | in |")]
+#![cfg_attr(feature = "tokio", doc = "|---|---|")]
+#![cfg_attr(feature = "tokio", doc = "| the content of its requests | [`Body`] |")]
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| the client, its TLS version, the end of the server | [`Connection`] |"
+)]
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| files as answers, uncopied | [`site`](site()), [`FileBody`] |"
+)]
+#![cfg_attr(feature = "tokio", doc = "| answers at the cost of a file | [`native`] |")]
+#![cfg_attr(feature = "tokio", doc = "| threads for work that computes or blocks | [`offload`] |")]
+#![cfg_attr(feature = "tokio", doc = "| another protocol on the connection | [`upgrade`] |")]
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| handlers that run to their end although the client leaves | [`to_the_end`] |"
+)]
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| names in logs and metrics, and times of layers | [`endpoint`], [`layer`] |"
+)]
+#![cfg_attr(feature = "tokio", doc = "")]
+//! | feature | brings |
+//! |---|---|
+//! | `service` (default) | applications: any `tower::Service` |
+//! | `tokio` (default) | a runtime of tokio that is entered on every worker |
+//! | `axum` | `ConnectInfo<SocketAddr>`, and endpoints named by axum's routes |
+//! | `upgrade` | hyper's `OnUpgrade`, which WebSockets of axum need |
+//! | `self-signed` (with `cli`) | a certificate where none is configured |
+//! | `cli` (default) | the program; a library needs none of it: `default-features = false` |
 //!
 //! The source tree reads as a request's journey:
 //!
