@@ -9,7 +9,7 @@ use ringway_bench_h2::frame::{
 };
 
 use crate::client::End;
-use crate::peer::{Away, Peer, asking, get};
+use crate::peer::{Answer, Away, Peer, asking, get};
 use crate::server::{PATIENCE, Server};
 use crate::site::Site;
 use crate::target::Target;
@@ -235,5 +235,39 @@ fn a_frame_within_a_head() {
         peer.expect(1, "GET");
         peer.send(&out);
         peer.expect_away(code::PROTOCOL_ERROR);
+    }
+}
+
+/// Answers behind shut windows, until no memory is left for them on either worker.
+#[test]
+fn clients_that_hold_all_they_can_keep_no_other_from_being_answered() {
+    let site = Site::new();
+    for number in 0..20 {
+        site.noise(&format!("{number}.bin"), 1000);
+    }
+    let target = Target::start(site, &[]);
+    let mut honest = [target.connect(), target.connect(), target.connect()];
+    let (mut held, mut refused) = (Vec::new(), 0);
+    while refused < 16 {
+        assert!(held.len() < 400, "the memory for answers has no end");
+        let mut peer = target.connect_with(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        // One after the other, so that the last look-up takes the last memory.
+        for number in 0..100 {
+            let stream = peer.ask(&format!("/none-{number}"));
+            let said = |answer: &Answer| answer.status == 404 || answer.reset.is_some();
+            peer.until(|peer| said(&peer.answers[&stream]));
+            if peer.answers[&stream].reset.is_some() {
+                refused += 1;
+                break;
+            }
+        }
+        held.push(peer);
+    }
+    for peer in &mut honest {
+        // Each is looked up for the first time by one of the workers.
+        for number in 0..20 {
+            assert_eq!(peer.get(&format!("/{number}.bin")).body.len(), 1000);
+        }
+        assert_eq!(peer.get("/none").status, 404);
     }
 }

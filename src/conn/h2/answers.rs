@@ -12,8 +12,8 @@ use super::{
 use crate::{
     conn::{Context, exchange::Reply},
     hpack::BlockWriter,
-    observe::{Moved, RequestClock, ServerTiming, Stage},
-    parse::h2::{FRAME_HEAD, FrameHead, Kind},
+    observe::{Moved, RequestClock, ServerTiming, Stage, Why},
+    parse::h2::{ErrorCode, FRAME_HEAD, FrameHead, Kind},
     process::{answer::FieldSink, facts::Made},
     respond::{
         HeadFault, Status,
@@ -39,7 +39,10 @@ pub(super) const CONTENT_BYTES: usize = 2048;
 
 /// What content takes while it waits to be sent, apart from what stores and files hold.
 pub(super) fn content_bytes(source: &Source) -> usize {
-    source.held_bytes().max(CONTENT_BYTES)
+    match source.held_bytes() {
+        0 => 0,
+        bytes => bytes.max(CONTENT_BYTES),
+    }
 }
 
 /// A stream that waits with a head has none, or the head is no frame.
@@ -126,7 +129,12 @@ impl Connection<'_> {
         let at_once = (short || length == 0) && facts.end_stream;
         let mut held = None;
         if !at_once && reply.source().held_bytes() > 0 {
-            held = Held::take(context, content_bytes(reply.source()));
+            let bytes = content_bytes(reply.source());
+            held = if length <= self.window.available().min(self.peer.initial_window).into() {
+                Held::take(context, bytes)
+            } else {
+                Held::take_for_client(context, bytes)
+            };
             if held.is_none() {
                 clock.abandon(crate::observe::Why::Http2Refused);
                 return self.refuse(facts.stream);
@@ -203,6 +211,12 @@ impl Connection<'_> {
         let how = self.how(&source);
         let stream = self.streams.at(slot)?;
         stream.answering = Answering::Sending;
+        let allowed = self.window.available().min(stream.window.available());
+        let lasts = content_bytes(&source) > 0 && source.remaining() > allowed.into();
+        if lasts && !held.may_last() && self.replies.has_room() {
+            let id = stream.id;
+            return self.reset(id, ErrorCode::EnhanceYourCalm, Why::Http2Refused);
+        }
         (stream.status, stream.how, stream.source) = (status, how, source);
         stream.held = Some(held);
         stream.kept_head = Some(head.into_boxed_slice());

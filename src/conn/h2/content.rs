@@ -80,7 +80,7 @@ impl Connection<'_> {
             self.poll_exchange(slot)?;
             return Ok(true);
         }
-        let fits = exchange.held.grow(length);
+        let fits = exchange.held.grow_for_client(length);
         if fits && let Some(bytes) = session.reader.plaintext().get(data) {
             exchange.arrived.extend_from_slice(bytes);
         }
@@ -98,7 +98,7 @@ impl Connection<'_> {
         exchange.ends = true;
         exchange.waits_no_longer(now);
         if !trailers.is_empty() {
-            if !exchange.held.grow(trailers.len()) {
+            if !exchange.held.grow_for_client(trailers.len()) {
                 return self.refuse_content(slot, Status::ServiceUnavailable, Why::ServerError);
             }
             exchange.trailers = Fields::Lines(trailers);

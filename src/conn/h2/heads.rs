@@ -56,6 +56,8 @@ impl FieldVisitor for Nobody {
 /// A block is not where its frame has it.
 pub(super) const NO_BLOCK: Stop = Stop::defect("a field block is not where its frame has it");
 const TOO_LONG: Stop = Stop::GoAway(ErrorCode::EnhanceYourCalm, "a field block is too long");
+const NO_MEMORY: Stop =
+    Stop::GoAway(ErrorCode::EnhanceYourCalm, "there is no memory for field blocks in pieces");
 const TOO_MANY: Stop =
     Stop::GoAway(ErrorCode::EnhanceYourCalm, "a field block comes in too many frames");
 
@@ -75,10 +77,7 @@ impl Connection<'_> {
         if piece.len() > most {
             return Err(TOO_LONG);
         }
-        let held = Held::take(self.context, most).ok_or(Stop::GoAway(
-            ErrorCode::EnhanceYourCalm,
-            "there is no memory for field blocks in pieces",
-        ))?;
+        let held = Held::take_for_client(self.context, piece.len()).ok_or(NO_MEMORY)?;
         let block = piece.to_vec();
         let stream = head.stream;
         self.inbound.joined =
@@ -104,6 +103,11 @@ impl Connection<'_> {
         if joined.block.len() + piece.len() > self.most_of_a_block() {
             return Err(TOO_LONG);
         }
+        if !joined.held.grow_for_client(piece.len()) {
+            return Err(NO_MEMORY);
+        }
+        // Not twice as much, which is not in the account.
+        joined.block.reserve_exact(piece.len());
         joined.block.extend_from_slice(piece);
         self.session.reader.consume(length);
         if !ends {

@@ -8,6 +8,11 @@ use std::{
 use super::replies::Spare;
 use crate::{config::H2_HELD_BYTES, conn::Context, hpack::Decoder, observe::give_back};
 
+/// Of [`H2_HELD_BYTES`], what may be taken for as long as clients like: heads that have not come whole,
+/// answers that find no window, content that nobody has taken. The rest is for requests that wait for
+/// this server alone: clients that hold all they can keep no other one from being answered.
+const HELD_FOR_CLIENTS: usize = H2_HELD_BYTES / 4 * 3;
+
 /// Memory of a worker for heads: nothing in it outlives the decision on one request.
 #[derive(Debug)]
 pub(in crate::conn) struct Shared {
@@ -64,8 +69,16 @@ pub(super) struct Held {
 impl Held {
     /// Takes memory for as long as the result lives. None if the account is used up.
     pub(super) fn take(context: &Rc<Context>, bytes: usize) -> Option<Self> {
-        let held =
-            context.h2.held.get().checked_add(bytes).filter(|held| *held <= H2_HELD_BYTES)?;
+        Self::take_within(context, bytes, H2_HELD_BYTES)
+    }
+
+    /// Takes memory that is given back when the client likes. None if clients have taken what they may.
+    pub(super) fn take_for_client(context: &Rc<Context>, bytes: usize) -> Option<Self> {
+        Self::take_within(context, bytes, HELD_FOR_CLIENTS)
+    }
+
+    fn take_within(context: &Rc<Context>, bytes: usize, most: usize) -> Option<Self> {
+        let held = context.h2.held.get().checked_add(bytes).filter(|held| *held <= most)?;
         context.h2.held.set(held);
         Some(Self { context: Rc::clone(context), bytes })
     }
@@ -73,9 +86,27 @@ impl Held {
     /// Takes so many bytes more. False if the account is used up.
     #[must_use]
     pub(super) fn grow(&mut self, by: usize) -> bool {
-        let Some(mut more) = Self::take(&self.context, by) else { return false };
+        let more = Self::take(&self.context, by);
+        self.add(more)
+    }
+
+    /// Takes so many bytes more that are given back when the client likes. False if clients have taken
+    /// what they may.
+    #[must_use]
+    pub(super) fn grow_for_client(&mut self, by: usize) -> bool {
+        let more = Self::take_for_client(&self.context, by);
+        self.add(more)
+    }
+
+    fn add(&mut self, more: Option<Self>) -> bool {
+        let Some(mut more) = more else { return false };
         self.bytes += std::mem::take(&mut more.bytes);
         true
+    }
+
+    /// Whether it may be held for as long as its client likes.
+    pub(super) fn may_last(&self) -> bool {
+        self.context.h2.held.get() <= HELD_FOR_CLIENTS
     }
 
     /// Gives so many bytes back.
