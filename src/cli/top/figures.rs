@@ -32,6 +32,8 @@ pub(super) fn time(of: &Value, member: &str) -> String {
 
 /// A number in three digits or so: `12`, `1.2k`, `3.4M`.
 pub(super) fn short(number: f64) -> String {
+    // A sum of nothing is a negative zero.
+    let number = number + 0.0;
     let (value, unit) = match number {
         n if n < 1e3 => (n, ""),
         n if n < 1e6 => (n / 1e3, "k"),
@@ -67,6 +69,7 @@ mod tests {
     fn figures_take_few_columns() {
         for (value, written) in [
             (0.0, "0"),
+            (-0.0, "0"),
             (0.4, "0.4"),
             (7.0, "7"),
             (999.0, "999"),
