@@ -1,6 +1,6 @@
 //! Request content and trailers as an application gets them.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::OnceCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,8 +18,8 @@ const LENT: usize = 2;
 /// The application of one exchange, as a borrower of receive buffers.
 #[derive(Debug, Default)]
 pub(super) struct Borrower(
-    /// Cloned for each buffer that it has.
-    Arc<()>,
+    /// Cloned for each buffer that it has. Most requests have no content, and need none.
+    OnceCell<Arc<()>>,
 );
 
 impl Borrower {
@@ -33,6 +33,7 @@ impl Borrower {
             Bytes::copy_from_slice(bytes)
         };
         let length = piece.len();
+        let lent_to = self.0.get_or_init(Arc::default);
         match piece.into_parts() {
             (Content::Bytes(bytes), range) => {
                 taken(length, 0);
@@ -45,8 +46,8 @@ impl Borrower {
                 }
                 Err(shared) => copy(&Chunk::new(Content::Gathered(shared), range)),
             },
-            (Content::Lease(lease), range) if Arc::strong_count(&self.0) <= LENT => {
-                match Rc::try_unwrap(lease).map(|lease| lease.lend(&self.0)) {
+            (Content::Lease(lease), range) if Arc::strong_count(lent_to) <= LENT => {
+                match Rc::try_unwrap(lease).map(|lease| lease.lend(lent_to)) {
                     Ok(Ok(lease)) => {
                         taken(length, 0);
                         Bytes::from_owner(lease).slice(range)
