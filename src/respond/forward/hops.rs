@@ -2,26 +2,24 @@
 
 use super::{ForwardError, Visit, elements};
 
-/// Fields that end here, whether `Connection` names them or not.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
-
 /// Fields that no sender may name away: the recipient would read the message differently.
 const NEEDED: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "authorization", "cookie", "via"];
 
-/// Whether a field ends here.
+/// Whether a field ends here, whether `Connection` names it or not.
 pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(name.len(), 2..=19) && HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+    let is = |hop: &str| name.eq_ignore_ascii_case(hop);
+    // The length rules out nearly every other field with one comparison.
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        14 => is("http2-settings"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
 }
 
 /// What the `Connection` lines of a head name.
@@ -53,5 +51,19 @@ impl Options {
                 || std::str::from_utf8(option).is_ok_and(super::origin::is_of_origin)
         };
         if elements(&self.0).any(refused) { Err(ForwardError::ConnectionNames) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_one_connection_are_known_in_any_case() {
+        let hops = "Connection keep-alive PROXY-CONNECTION Proxy-Authorization te Trailer \
+                    transfer-encoding Upgrade HTTP2-Settings";
+        assert!(hops.split_whitespace().all(is_hop_by_hop));
+        let others = "tea x-connection connection-x trailers via cookie accept-encoding date";
+        assert!(!others.split_whitespace().any(is_hop_by_hop));
     }
 }

@@ -65,7 +65,6 @@ impl std::error::Error for ForwardError {}
 
 /// Appends one field line.
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
     for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(piece);
     }

@@ -52,8 +52,9 @@ fn strip(path: &[u8], segments: usize) -> &[u8] {
 /// Whether two servers could read a path differently: a dot segment (also encoded), an encoded
 /// separator or NUL, a raw backslash.
 fn is_ambiguous(path: &[u8]) -> bool {
-    if memchr::memchr3(b'%', b'\\', b'.', path).is_none() {
-        return false;
+    // Without an encoded byte, a dot segment can be seen as it is.
+    if memchr::memchr2(b'%', b'\\', path).is_none() {
+        return memchr::memchr_iter(b'.', path).any(|at| begins_dot_segment(path, at));
     }
     path.split(|&byte| byte == b'/').any(|segment| {
         let mut bytes = segment.iter().copied();
@@ -77,6 +78,13 @@ fn is_ambiguous(path: &[u8]) -> bool {
         }
         !others && (1..=2).contains(&dots)
     })
+}
+
+/// Whether the dot at this place begins a segment of one dot or of two.
+fn begins_dot_segment(path: &[u8], at: usize) -> bool {
+    let (before, rest) = path.split_at(at);
+    matches!(before, [] | [.., b'/'])
+        && matches!(rest, [_] | [_, b'/', ..] | [_, b'.'] | [_, b'.', b'/', ..])
 }
 
 fn hex(digit: u8) -> Option<u8> {

@@ -147,6 +147,16 @@ fn requests_that_must_not_go_on_do_not() {
     assert_eq!(old, Err(ForwardError::NoHost));
 }
 
+proptest! {
+    #[test]
+    fn dot_segments_are_found_wherever_they_stand(path in "(/[a.]{0,3}){1,5}") {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let refused = forwarded(head.as_bytes(), &rules(), false) == Err(ForwardError::Path);
+        let segments = || path.split('/');
+        prop_assert_eq!(refused, segments().any(|segment| [".", ".."].contains(&segment)));
+    }
+}
+
 #[test]
 fn routes_strip_and_prefix_whole_segments() {
     for (strip, prefix, path, expected) in [
