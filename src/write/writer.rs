@@ -152,6 +152,11 @@ impl Writer {
         self.departure.is_some()
     }
 
+    /// Whether nothing waits to leave, and nothing is on its way.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        !self.is_departing() && self.gathered() == 0
+    }
+
     /// Makes room for `plain` bytes of head, sending what waits if there is none. `body` bytes
     /// are expected behind them, and `more` says that further responses are: that decides how
     /// large a buffer is taken.

@@ -169,7 +169,10 @@ impl Pump {
             if self.intake.is_wanted() && self.feed(session)? {
                 continue;
             }
+            // Nothing has been awaited since: a wait need not begin with another poll.
+            let mut is_new = true;
             if !flushed {
+                is_new = session.writer.is_at_rest();
                 if let Some(ready) = self.flush(context, socket, session, &mut poll).await? {
                     return Ok(ready);
                 }
@@ -178,8 +181,10 @@ impl Pump {
             if self.intake.is_wanted() && self.expects_continue {
                 self.expects_continue = false;
                 send_continue(session, socket).await?;
+                is_new = false;
             }
-            match self.wait(context, socket, session, &mut poll, &mut gives_back_at).await? {
+            let wait = self.wait(context, socket, session, &mut poll, &mut gives_back_at, is_new);
+            match wait.await? {
                 Event::Ready(ready) => {
                     session.writer.restart_pace();
                     return Ok(ready);
@@ -210,7 +215,7 @@ impl Pump {
         session: &mut Session,
         poll: &mut impl FnMut(&mut task::Context<'_>, &mut Intake) -> Poll<T>,
     ) -> Result<Option<T>, Stop> {
-        if !session.writer.is_departing() && session.writer.gathered() == 0 {
+        if session.writer.is_at_rest() {
             return Ok(None);
         }
         let slow_at = context.ring.now().saturating_add(HELD_UP.as_millis() as u64);
@@ -226,6 +231,8 @@ impl Pump {
         .await
     }
 
+    /// Waits for the responder, or for what it or its client needs. `is_new`: the responder was polled just
+    /// now, by this poll of the task.
     async fn wait<T>(
         &mut self,
         context: &Rc<Context>,
@@ -233,6 +240,7 @@ impl Pump {
         session: &mut Session,
         poll: &mut impl FnMut(&mut task::Context<'_>, &mut Intake) -> Poll<T>,
         gives_back_at: &mut Option<u64>,
+        mut is_new: bool,
     ) -> Result<Event<T>, Stop> {
         let (ring, began) = (&context.ring, context.ring.now());
         let wants = self.intake.is_wanted();
@@ -257,7 +265,9 @@ impl Pump {
                 if reads { session.fill(socket).await } else { std::future::pending().await }
             });
             poll_fn(|cx| {
-                if let Poll::Ready(ready) = poll(cx, intake) {
+                if !std::mem::take(&mut is_new)
+                    && let Poll::Ready(ready) = poll(cx, intake)
+                {
                     return Poll::Ready(Ok(Event::Ready(ready)));
                 }
                 if intake.is_wanted() != wants {

@@ -304,7 +304,7 @@ impl Exchange<'_> {
         loop {
             let Self { context, socket, session, pump, clock, .. } = self;
             // What was queued leaves behind the first poll; only then the responder is waited for.
-            let (mut stage, mut polls) = (None, 0);
+            let (mut stage, mut polls) = (None, u32::from(session.writer.is_at_rest()));
             let as_it_is = matches!(delimited, Delimited::Length(_));
             let next = pump
                 .drive(context, socket, session, |cx, intake| {
