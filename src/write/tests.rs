@@ -1,5 +1,6 @@
 //! A writer over a real ring and a pair of sockets; the test is the peer.
 
+mod defects;
 mod frames;
 
 use std::{
