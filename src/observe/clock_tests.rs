@@ -31,7 +31,7 @@ fn connection(observer: &Rc<Observer>) -> ConnectionClock {
 /// The requests that have ended, the oldest first.
 fn ended(observer: &Observer) -> Vec<Finished> {
     let noted = observer.noted.borrow();
-    let mut ended: Vec<_> = noted.slowest.kept().iter().map(|slow| slow.finished).collect();
+    let mut ended: Vec<_> = noted.slowest.kept().map(|slow| slow.finished).collect();
     ended.sort_by_key(|finished| finished.number);
     ended
 }

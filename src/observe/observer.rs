@@ -421,7 +421,7 @@ impl Observer {
             open_requests: noted.open.open() as u32,
             streams: self.multiplexing.report(),
             unobserved: self.unobserved.get(),
-            slowest: noted.slowest.kept().to_vec(),
+            slowest: noted.slowest.kept().copied().collect(),
             ends: noted.ends.clone(),
             statuses: noted.statuses.clone(),
             aborted: noted.aborted.clone(),

@@ -207,7 +207,8 @@ pub struct Slow {
 /// The slowest requests of one worker.
 #[derive(Debug)]
 pub(super) struct Slowest {
-    kept: Vec<Slow>,
+    /// Each with its class, which takes longer to find than what it is asked for.
+    kept: Vec<(Class, Slow)>,
     /// Nothing of a class that took less is kept at present.
     floors: [u64; Class::COUNT],
     /// Nothing of a class that took less is looked at: it is neither kept nor becomes a span.
@@ -276,12 +277,14 @@ impl Slowest {
         slow.head_len = head.len().min(HEAD_KEPT);
         slow.head[..slow.head_len].copy_from_slice(&head[..slow.head_len]);
         let class = finished.class();
-        self.kept.retain(|slow| slow.finished.ended + REMEMBERED > finished.ended);
-        let of_class = |slow: &&mut Slow| slow.finished.class() == class;
-        if self.kept.iter().filter(|slow| slow.finished.class() == class).count() < EACH {
-            self.kept.push(slow);
-        } else if let Some(fastest) =
-            self.kept.iter_mut().filter(of_class).min_by_key(|slow| slow.finished.waited())
+        self.kept.retain(|(_, slow)| slow.finished.ended + REMEMBERED > finished.ended);
+        if self.kept.iter().filter(|(of, _)| *of == class).count() < EACH {
+            self.kept.push((class, slow));
+        } else if let Some((_, fastest)) = self
+            .kept
+            .iter_mut()
+            .filter(|(of, _)| *of == class)
+            .min_by_key(|(_, slow)| slow.finished.waited())
         {
             *fastest = slow;
         }
@@ -290,7 +293,7 @@ impl Slowest {
 
     /// Forgets what is too long ago.
     pub(super) fn forget(&mut self, now: u64) {
-        self.kept.retain(|slow| slow.finished.ended + REMEMBERED > now);
+        self.kept.retain(|(_, slow)| slow.finished.ended + REMEMBERED > now);
         self.set_floors();
     }
 
@@ -306,8 +309,8 @@ impl Slowest {
     fn set_floors(&mut self) {
         let mut counts = [0; Class::COUNT];
         self.floors = [u64::MAX; Class::COUNT];
-        for slow in &self.kept {
-            let Class(class) = slow.finished.class();
+        for (Class(class), slow) in &self.kept {
+            let class = *class;
             counts[class] += 1;
             self.floors[class] = self.floors[class].min(slow.finished.waited());
         }
@@ -352,8 +355,8 @@ impl Slowest {
         long.filter(overlaps).max_by_key(|stall| stall.took).copied()
     }
 
-    pub(super) fn kept(&self) -> &[Slow] {
-        &self.kept
+    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = &Slow> {
+        self.kept.iter().map(|(_, slow)| slow)
     }
 }
 
@@ -368,7 +371,7 @@ mod tests {
 
     /// What is kept, as class and total.
     fn kept(slowest: &Slowest) -> Vec<(usize, u64)> {
-        let kept = slowest.kept().iter().map(|slow| &slow.finished);
+        let kept = slowest.kept().map(|slow| &slow.finished);
         let mut kept: Vec<_> = kept.map(|one| (one.class().0, one.total)).collect();
         kept.sort_unstable();
         kept
@@ -405,7 +408,7 @@ mod tests {
         assert!(!slowest.wants(Class(head), 197) && slowest.wants(Class(head), 198));
         assert!(slowest.wants(Class(place(Stage::Body)), 1), "nothing of that class is kept");
         slowest.collected();
-        assert!(slowest.kept().is_empty() && slowest.wants(Class(head), 1));
+        assert!(slowest.kept().len() == 0 && slowest.wants(Class(head), 1));
     }
 
     #[test]
@@ -422,7 +425,7 @@ mod tests {
         slowest.forget(1_000 + REMEMBERED - 1);
         assert_eq!(slowest.kept().len(), 1);
         slowest.forget(1_000 + REMEMBERED);
-        assert!(slowest.kept().is_empty());
+        assert!(slowest.kept().len() == 0);
     }
 
     #[test]
@@ -434,7 +437,7 @@ mod tests {
         slowest.keep(&finished(399, 50), b"", 0, None);
         slowest.keep(&finished(2_000, 1_800), b"", 0, None);
         let stalls: Vec<_> =
-            slowest.kept().iter().map(|slow| slow.stall.map(|stall| stall.took)).collect();
+            slowest.kept().map(|slow| slow.stall.map(|stall| stall.took)).collect();
         assert_eq!(stalls, [Some(100), None, Some(200)]);
         assert_eq!(slowest.longest_stall().map(|stall| stall.took), Some(200));
     }
@@ -443,7 +446,7 @@ mod tests {
     fn heads_are_cut() {
         let mut slowest = Slowest::default();
         slowest.keep(&finished(10, 5), &[b'x'; 500], 0, None);
-        assert_eq!(slowest.kept()[0].head_len, HEAD_KEPT);
+        assert_eq!(slowest.kept().next().map(|slow| slow.head_len), Some(HEAD_KEPT));
     }
 
     #[test]
