@@ -53,6 +53,7 @@ impl Peer {
     }
 
     /// What the client sends is owed no response, but to be passed on.
+    #[must_use]
     pub fn passing(self) -> Self {
         Self { passed: Some(Vec::new()), ..self }
     }
