@@ -37,8 +37,8 @@ struct Load {
     requests: u64,
 }
 
-/// What is asked for: small and large, and the handshake.
-const LOADS: [Load; 5] = [
+/// What is asked for: small and large, the handshake, and both protocols.
+const LOADS: [Load; 7] = [
     Load {
         name: "1k-16",
         title: "1 KB, 16 connections",
@@ -73,6 +73,20 @@ const LOADS: [Load; 5] = [
         file: "1k.bin",
         options: &["-c", "8", "--sessions", "resumed"],
         requests: 300,
+    },
+    Load {
+        name: "h2-1k-10x10",
+        title: "HTTP/2: 1 KB, 10 connections of 10 streams",
+        file: "1k.bin",
+        options: &["--h2", "-c", "10", "--streams", "10"],
+        requests: 5000,
+    },
+    Load {
+        name: "h2-1m-4x4",
+        title: "HTTP/2: 1 MB, 4 connections of 4 streams",
+        file: "1m.bin",
+        options: &["--h2", "-c", "4", "--streams", "4"],
+        requests: 120,
     },
 ];
 
