@@ -89,7 +89,7 @@ pub(crate) fn method_paragraphs(results: &Results) -> Vec<String> {
              slowest serious server (of {}) manages at 1 KB over 64 connections.",
             peers::serious_in(results).join(", ")
         ),
-        "All of it is over TLS: Ringway has no plain HTTP to be measured.".into(),
+        "All of it is over TLS; `scripts/bench-config` measures the listener without.".into(),
     ]
 }
 
