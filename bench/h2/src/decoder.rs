@@ -298,11 +298,11 @@ mod tests {
         }
 
         #[test]
-        fn fields_come_back(list in proptest::collection::vec(("[a-z]{0,20}", "\\PC{0,200}", 0..3), 0..40)) {
+        fn fields_come_back(list in proptest::collection::vec(("[a-z]{0,20}", "\\PC{0,200}", 0..3_usize), 0..40)) {
             let mut decoder = Decoder::default();
             let mut block = Vec::new();
             for (name, value, how) in &list {
-                let how = [Literal::Indexed, Literal::Plain, Literal::Never][*how as usize];
+                let how = [Literal::Indexed, Literal::Plain, Literal::Never][*how];
                 encode::literal(&mut block, how, name.as_bytes(), value.as_bytes());
             }
             let seen = fields(&mut decoder, &block).unwrap();

@@ -14,9 +14,9 @@ use ringway::internals::process::interest::Interest;
 use ringway::internals::process::negotiate::{self, Coding};
 use ringway::internals::process::path::SitePath;
 use ringway::internals::process::range;
-use ringway::internals::process::site::{Asked, Decision, Plan, Site};
+use ringway::internals::process::site::{Asked, Decision, Plan, Site, Via};
 use ringway::internals::process::validator::{FileStat, Validators};
-use ringway::internals::respond::{DateCache, HeadWriter, Status};
+use ringway::internals::respond::{DateCache, HeadWriter};
 
 const MODIFIED: i64 = 1_700_000_000;
 const NOW: i64 = MODIFIED + 1_000_000;
@@ -158,12 +158,27 @@ fn write(answer: &Answer<'_>, site: &Site, date: &DateCache, room: &mut [u8]) ->
     head.finish().expect("room enough")
 }
 
+/// What a GET over TLS asks for.
+#[allow(clippy::default_trait_access, reason = "the type of the demand has no public path")]
+fn get<'r>(path: &'r [u8], query: Option<&'r [u8]>, interest: &'r Interest<'r>) -> Asked<'r> {
+    Asked {
+        via: Via::Tls,
+        demand: Default::default(),
+        method: Method::Get,
+        host: Some(b"localhost"),
+        path,
+        query,
+        interest,
+        now: NOW,
+    }
+}
+
 /// The answer of a file that is there.
 fn decide<'f>(asked: &Asked<'_>, found: Found<'f>, site: &Site) -> Answer<'f> {
-    let Plan::Find(path) = asked.plan() else { unreachable!("a GET of a path") };
+    let Plan::<FileFacts>::Find(path) = asked.plan() else { unreachable!("a GET of a path") };
     match site.decide(asked, &path, found) {
         Decision::Answer(answer) => answer,
-        Decision::List | Decision::StandIn(_) => unreachable!("the file is there"),
+        Decision::List | Decision::Fallback(_) => unreachable!("the file is there"),
     }
 }
 
@@ -182,7 +197,7 @@ fn whole(
         .expect("a whole one");
     let Target::Origin { path, query } = head.target else { unreachable!("a path") };
     let interest = Interest::collect(head.fields.iter());
-    let asked = Asked { method: Method::Get, path, query, interest, now: NOW };
+    let asked = get(path, query, &interest);
     write(&decide(&asked, found, site), site, date, room)
 }
 
@@ -195,9 +210,9 @@ fn answers(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("answer");
     let interest = Interest::default();
-    let asked = Asked { method: Method::Get, path: b"/1k.bin", query: None, interest, now: NOW };
+    let asked = get(b"/1k.bin", None, &interest);
     group.bench_function("decided", |bencher| {
-        bencher.iter(|| decide(black_box(&asked), Found::File(&plain), &site).status);
+        bencher.iter(|| decide(black_box(&asked), Found::File(&plain), &site).head.status);
     });
     let answer = decide(&asked, Found::File(&plain), &site);
     group.bench_function("its head", |bencher| {

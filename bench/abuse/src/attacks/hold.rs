@@ -18,7 +18,7 @@ const IDLE: usize = 10_000;
 const SIP: usize = 1_000;
 
 /// Holds `count` connections and gives each a turn so many times a second.
-fn hold<C>(
+pub(super) fn hold<C>(
     signals: &Signals,
     count: usize,
     turns: f64,

@@ -184,6 +184,7 @@ impl Connection {
 }
 
 /// Reads what there is: `Some(None)` if there is nothing, None if the connection is lost or over.
+#[allow(clippy::option_option, reason = "`?` ends a connection that is lost")]
 fn read(socket: &TcpStream, buffer: &mut [u8]) -> Option<Option<usize>> {
     loop {
         match rustix::io::read(socket, &mut *buffer) {

@@ -43,7 +43,7 @@ fn of_each_kind() -> [Vec<u8>; 9] {
     // Content beyond the windows, a frame that is too long, a number that was used.
     put(beyond, kind::HEADERS, flag::END_HEADERS, 1, &block);
     (0..5).for_each(|_| put(beyond, kind::DATA, 0, 1, &[0; MAX_FRAME]));
-    put(long, kind::SETTINGS, 0, 0, &[0; MAX_FRAME + 2]);
+    put(long, kind::SETTINGS, 0, 0, &vec![0; MAX_FRAME + 2]);
     for stream in [3, 1] {
         put(again, kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &block);
     }

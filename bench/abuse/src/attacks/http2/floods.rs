@@ -78,7 +78,7 @@ pub(super) fn continuations(target: &Target, signals: &Signals) {
         put(&mut out, kind::CONTINUATION, 0, 1, &[0x82; 1000]);
     }
     while pacer.wait(signals) {
-        // It is ended by whoever has had enough.
+        // The server ends it once the head is too long.
         let sent = Http2::open(target, &[]).and_then(|mut http2| http2.tls.send(&out));
         if sent.is_ok() { signals.did(1) } else { signals.turned_away() }
     }

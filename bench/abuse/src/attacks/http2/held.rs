@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use ringway_bench_h2::frame::{self, MAX_WINDOW, PREFACE, WINDOW, flag, kind, put, setting};
 
 use super::{Http2, again, asking, get};
-use crate::pacer::{Pacer, Signals};
+use crate::attacks::hold::hold;
+use crate::pacer::Signals;
 use crate::site::{LARGE, MIDDLING, PAGE};
 use crate::target::Target;
 
@@ -40,41 +41,6 @@ fn asked(
     http2.tls.send(&out)?;
     http2.tls.socket.set_nonblocking(true)?;
     Ok(http2)
-}
-
-/// Holds connections, and gives each a turn so many times a second.
-fn hold<C>(
-    signals: &Signals,
-    connections: usize,
-    turns: f64,
-    open: impl Fn() -> io::Result<C>,
-    turn: impl Fn(&mut C) -> io::Result<()>,
-) {
-    let mut held: Vec<Option<C>> = Vec::new();
-    while held.len() < connections && !signals.stopped() {
-        held.push(open().ok());
-    }
-    signals.ready();
-    let mut pacer = Pacer::new(connections as f64 * turns);
-    'attack: loop {
-        for place in &mut held {
-            if !pacer.wait(signals) {
-                break 'attack;
-            }
-            let Some(connection) = place else {
-                *place = open().ok();
-                continue;
-            };
-            match turn(connection) {
-                Ok(()) => signals.did(1),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => {
-                    signals.turned_away();
-                    *place = None;
-                }
-            }
-        }
-    }
 }
 
 fn read_some(http2: &mut Http2) -> io::Result<()> {
