@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ErrorKind};
 
 use options::{Cli, Command};
 
@@ -84,9 +84,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> 
     Cli::try_parse_from(arguments).map_err(|mut error| {
         // clap advises `-- --option`, since a folder could be named so. Nobody means that.
         if error.kind() == ErrorKind::UnknownArgument {
-            let advice = "see `ringway serve --help` for the options";
-            let advice = ContextValue::StyledStrs(vec![advice.into()]);
-            error.insert(ContextKind::Suggested, advice);
+            error.remove(ContextKind::Suggested);
         }
         error
     })
@@ -118,5 +116,9 @@ mod tests {
         let arguments = ["ringway", "serve", "--lisen", "x"].map(Into::into);
         let error = parse(arguments.into_iter()).unwrap_err().to_string();
         assert!(error.contains("'--listen'") && !error.contains("-- --"), "{error}");
+
+        let arguments = ["ringway", "anatomy", "--bogus"].map(Into::into);
+        let error = parse(arguments.into_iter()).unwrap_err().to_string();
+        assert!(error.contains("ringway anatomy") && !error.contains("serve"), "{error}");
     }
 }
