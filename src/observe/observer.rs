@@ -21,7 +21,7 @@ use super::{
     lateness::Lateness,
     open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
     processor::Processor,
-    request::{HEAD_LOGGED, OpenRequest, Parts, place},
+    request::{HEAD_LOGGED, OpenRequest, Parts, SELDOM_PLACES},
     slow::{Slowest, Stall},
     spans::SpanFeed,
     stage::{REQUEST_STAGES, SELDOM},
@@ -447,9 +447,9 @@ impl Noted {
         recorder.record_request(request.first_byte, total, parts);
         // What was not passed is filled up when somebody looks: most requests pass few stages.
         if request.has_seldom_parts() {
-            for stage in SELDOM {
-                if parts[place(stage)] > 0 {
-                    recorder.record(stage, parts[place(stage)]);
+            for (stage, place) in SELDOM.into_iter().zip(SELDOM_PLACES) {
+                if parts[place] > 0 {
+                    recorder.record(stage, parts[place]);
                 }
             }
         }

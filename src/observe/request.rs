@@ -388,11 +388,21 @@ pub(super) const ALWAYS_PLACES: [usize; ALWAYS.len()] = {
     places
 };
 
+/// The places of the parts that few requests pass.
+pub(super) const SELDOM_PLACES: [usize; SELDOM.len()] = {
+    let (mut places, mut at) = ([0; SELDOM.len()], 0);
+    while at < SELDOM.len() {
+        places[at] = place(SELDOM[at]);
+        at += 1;
+    }
+    places
+};
+
 /// A bit for each part that few requests pass, by its place.
 const SELDOM_PARTS: u32 = {
     let (mut bits, mut at) = (0, 0);
     while at < SELDOM.len() {
-        bits |= 1 << place(SELDOM[at]);
+        bits |= 1 << SELDOM_PLACES[at];
         at += 1;
     }
     bits

@@ -85,6 +85,8 @@ pub(super) fn begin(
         endpoint,
         layers: LayerTimes::default(),
         to_head: incoming.method == b"HEAD",
+        first: None,
+        ended: false,
         ahead: Poll::Pending,
         trailers: None,
         kept: context.has_files().then(|| KeptAsked::new(asked)),
@@ -126,8 +128,11 @@ struct Answering {
     layers: LayerTimes,
     /// The request is a HEAD, whose answer has no content.
     to_head: bool,
-    /// What was polled of the content together with the head, and makes no whole reply: it comes next.
-    /// Pending: nothing was.
+    /// What was polled of the content together with the head, and is looked at next.
+    first: Option<First>,
+    /// The content has said that it ends.
+    ended: bool,
+    /// Content that was looked at and makes no whole reply: it comes next. Pending: there is none.
     ahead: Poll<Option<Result<Chunk, Failure>>>,
     trailers: Option<HeaderMap>,
     /// What was asked, for a file of the site, if there are any.
@@ -140,7 +145,59 @@ struct Answering {
     connects: bool,
 }
 
+/// Content that was polled together with the head.
+struct First {
+    frame: Option<Result<Frame, CallError>>,
+    /// The content ends behind it.
+    is_last: bool,
+}
+
+impl First {
+    /// Polls for content behind a head that may make a whole reply with it. None: it may not, or has none
+    /// yet.
+    fn behind(
+        head: &Head,
+        mut call: Pin<&mut (dyn Call + 'static)>,
+        cx: &mut task::Context<'_>,
+    ) -> Option<Self> {
+        let http::response::Parts { status, extensions, .. } = &head.parts;
+        head.length.filter(|length| (1..=SHORT as u64).contains(length))?;
+        // A file, which an extension names, leaves by its own way as long as nobody has polled it.
+        if !content_length_allowed(status.as_u16()) || !extensions.is_empty() {
+            return None;
+        }
+        let Poll::Ready(frame) = call.as_mut().poll_frame(cx) else { return None };
+        Some(Self { frame, is_last: call.is_end() })
+    }
+}
+
 impl Answering {
+    /// Polls for the head, and in the same go for short content: to enter an application, with its clock, its
+    /// layers and the watchdog, costs more than such a poll.
+    fn poll_answer(&mut self, intake: &mut Intake) -> Poll<Result<Head, CallError>> {
+        let (mut first, to_head) = (None, self.to_head);
+        let polled = self.poll(intake, |mut call, cx| {
+            let polled = call.as_mut().poll_head(cx);
+            if let Poll::Ready(Ok(head)) = &polled
+                && !to_head
+            {
+                first = First::behind(head, call, cx);
+            }
+            polled
+        });
+        self.first = first;
+        polled
+    }
+
+    /// Polls for the next frame.
+    fn poll_frame(&mut self, intake: &mut Intake) -> Poll<Option<Result<Frame, CallError>>> {
+        let Some(First { frame, is_last }) = self.first.take() else {
+            return self.poll(intake, Call::poll_frame);
+        };
+        self.ended = is_last;
+        Poll::Ready(frame)
+    }
+
     /// Polls the application, and hands it what content it asks for meanwhile.
     fn poll<T>(
         &mut self,
@@ -238,7 +295,7 @@ impl Answering {
             _ => Source::File(Rc::new(OpenFile::remote(file.into())), range),
         };
         let reply = Reply::given(&self.served, given, source);
-        Ok(Some(Answered::Whole(Box::new(reply))))
+        Ok(Some(Answered::Whole(reply)))
     }
 
     /// The answer with this head: a whole reply if its content is short and there already.
@@ -250,12 +307,10 @@ impl Answering {
             return Answered::Streamed(head);
         };
         let content = if length == 0 { Some(Source::Nothing) } else { self.short(length, intake) };
-        match content.filter(|_| self.call.as_mut().is_end()) {
-            Some(source) => Answered::Whole(Box::new(Reply::of_application(
-                &self.served,
-                (head, lines),
-                source,
-            ))),
+        match content.filter(|_| self.ended || self.call.as_mut().is_end()) {
+            Some(source) => {
+                Answered::Whole(Reply::of_application(&self.served, (head, lines), source))
+            }
             None => Answered::Streamed(head),
         }
     }
@@ -277,7 +332,7 @@ impl Answering {
             if self.trailers.is_some() {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll(intake, Call::poll_frame)) {
+            match ready!(self.poll_frame(intake)) {
                 None => return Poll::Ready(None),
                 Some(Ok(Frame::Data(data))) if data.is_empty() => {}
                 Some(Ok(Frame::Data(data))) => {
@@ -309,7 +364,7 @@ impl Responder for Answering {
         intake: &mut Intake,
     ) -> Poll<Result<Answered, Failure>> {
         if self.finding.is_none() {
-            let mut head = match self.poll(intake, Call::poll_head) {
+            let mut head = match self.poll_answer(intake) {
                 Poll::Ready(Ok(head)) => head,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
                 Poll::Pending => {

@@ -56,7 +56,7 @@ impl Finding {
         cx: &mut task::Context<'_>,
     ) -> Poll<Result<Answered, Failure>> {
         Poll::Ready(match ready!(self.0.as_mut().poll(cx)) {
-            Ok(reply) => Ok(Answered::Whole(Box::new(reply))),
+            Ok(reply) => Ok(Answered::Whole(reply)),
             Err(error) => {
                 context.defect(&error);
                 let status = Status::InternalServerError;

@@ -4,15 +4,16 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING, UPGRADE},
 };
 
 use super::{
-    field_map,
+    field_map, head_text,
     streamed::{Fields, Incoming, StreamedHead},
 };
 use crate::{
     parse::Version,
+    respond::forward::Present,
     service::{Body, Head},
 };
 
@@ -24,14 +25,14 @@ pub(super) fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<
         length += value.len();
         count += 1;
     });
-    let mut text = Vec::with_capacity(length);
-    text.extend_from_slice(incoming.path);
-    if let Some(query) = incoming.query {
-        text.push(b'?');
-        text.extend_from_slice(query);
-    }
-    incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
-    let text = Bytes::from(text);
+    let text = head_text::copied(length, |text| {
+        text.extend_from_slice(incoming.path);
+        if let Some(query) = incoming.query {
+            text.extend_from_slice(b"?");
+            text.extend_from_slice(query);
+        }
+        incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
+    });
 
     let mut fields = field_map::with_room(count);
     let (mut at, mut refused) = (target, false);
@@ -77,15 +78,48 @@ pub(super) fn switching(head: Head) -> StreamedHead {
     if let Some(upgrade) = upgrade {
         fields.insert(UPGRADE, upgrade);
     }
-    StreamedHead { status: 101, fields: Fields::Map(fields.into()), present: None, length: None }
+    let present = Present { date: fields.contains_key(DATE), server: fields.contains_key(SERVER) };
+    StreamedHead { status: 101, fields: Fields::Map(fields.into()), present, length: None }
 }
 
-/// Takes out the fields that are the connection's. Most answers have none of them, and looking at every
-/// name costs less than looking up five.
-pub(super) fn remove_ours(fields: &mut HeaderMap) {
-    if !fields.keys().any(is_ours) {
-        return;
+/// What an answer has of the fields that matter here.
+#[derive(Debug, Default)]
+struct Found {
+    /// Some are the connection's.
+    ours: bool,
+    /// `Content-Length`.
+    length: Option<u64>,
+    present: Present,
+}
+
+/// Looks at each field once: that costs less than looking up those that matter.
+fn survey(fields: &HeaderMap) -> Result<Found, &'static str> {
+    let mut found = Found::default();
+    for (name, value) in fields {
+        if *name == CONTENT_LENGTH {
+            // Of several the first counts; `Content-Length` is written once.
+            let length = found.length.map_or_else(|| length_of(value), Ok)?;
+            found.length = Some(length);
+        } else {
+            found.present.date |= *name == DATE;
+            found.present.server |= *name == SERVER;
+            found.ours |= is_ours(name);
+        }
     }
+    Ok(found)
+}
+
+/// Digits alone: `u64` would also take a sign.
+fn length_of(value: &HeaderValue) -> Result<u64, &'static str> {
+    let digits = value.as_bytes();
+    let number = str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or("an application answered with a Content-Length that is no number")
+}
+
+/// Takes out the fields that are the connection's.
+pub(super) fn remove_ours(fields: &mut HeaderMap) {
     for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
         fields.remove(name);
     }
@@ -106,18 +140,12 @@ pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
         return Err("an application answered with a status below 200");
     }
     let mut fields = parts.headers;
-    remove_ours(&mut fields);
-    let stated = match fields.iter().find(|(name, _)| **name == CONTENT_LENGTH) {
-        None => None,
-        Some((_, value)) => {
-            let number =
-                value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let number = number.and_then(|text| text.parse().ok());
-            Some(number.ok_or("an application answered with a Content-Length that is no number")?)
-        }
-    };
+    let Found { ours, length: stated, present } = survey(&fields)?;
+    if ours {
+        remove_ours(&mut fields);
+    }
     let (fields, length) = (Fields::Map(fields.into()), stated.or(length));
-    Ok(StreamedHead { status, fields, present: None, length })
+    Ok(StreamedHead { status, fields, present, length })
 }
 
 #[cfg(test)]

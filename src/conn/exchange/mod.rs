@@ -18,6 +18,8 @@ mod found;
 #[cfg(feature = "service")]
 mod handed;
 #[cfg(feature = "service")]
+mod head_text;
+#[cfg(feature = "service")]
 mod heads;
 mod lookups;
 #[cfg(feature = "service")]

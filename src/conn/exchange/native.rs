@@ -202,7 +202,7 @@ impl Responder for Later {
             };
             let native::Content::Site(path) = &finished.content else {
                 let reply = reply(context, finished);
-                return Poll::Ready(Ok(Answered::Whole(Box::new(reply))));
+                return Poll::Ready(Ok(Answered::Whole(reply)));
             };
             let Some(kept) = kept.take() else {
                 return Poll::Ready(

@@ -196,7 +196,6 @@ impl Proxied {
                 _ => {}
             }
         }
-        let present = Some(present);
         Ok(StreamedHead { status, fields: Fields::Lines(lines), present, length })
     }
 }

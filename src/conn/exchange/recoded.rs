@@ -202,10 +202,11 @@ fn edit_map(map: &mut http::HeaderMap, edit: impl Fn(&str, &[u8]) -> Edit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::respond::forward::Present;
 
     fn head(status: u16, length: Option<u64>, lines: &str) -> StreamedHead {
         let fields = Fields::Lines(lines.as_bytes().into());
-        StreamedHead { status, fields, present: None, length }
+        StreamedHead { status, fields, present: Present::default(), length }
     }
 
     fn text(fields: &Fields) -> String {
@@ -271,7 +272,12 @@ mod tests {
             map,
         ];
         for fields in both {
-            let mut head = StreamedHead { status: 200, fields, present: None, length: Some(5_000) };
+            let mut head = StreamedHead {
+                status: 200,
+                fields,
+                present: Present::default(),
+                length: Some(5_000),
+            };
             vary(&mut head.fields);
             recode(&mut head.fields);
             name_coding(&mut head, Coding::Zstandard);

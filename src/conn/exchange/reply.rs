@@ -2,9 +2,9 @@
 
 use std::{io, ops::Range, rc::Rc};
 
-use super::streamed::each_line;
 #[cfg(feature = "service")]
-use super::streamed::{Fields, StreamedHead};
+use super::streamed::StreamedHead;
+use super::streamed::each_line;
 use crate::{
     conn::{
         Context,
@@ -54,10 +54,6 @@ struct OfApplication {
     head: StreamedHead,
     /// Bytes that the fields take as lines.
     lines: usize,
-    /// The fields have a `Date`.
-    dated: bool,
-    /// The fields have a `Server`.
-    named: bool,
 }
 
 /// A status and fields that were given as lines.
@@ -162,14 +158,7 @@ impl<'l> Reply<'l> {
         (head, lines): (StreamedHead, usize),
         source: Source,
     ) -> Reply<'static> {
-        let (mut dated, mut named) = (false, false);
-        if let Fields::Map(map) = &head.fields {
-            for name in map.keys() {
-                dated |= *name == http::header::DATE;
-                named |= *name == http::header::SERVER;
-            }
-        }
-        let head = Heading::Application(Box::new(OfApplication { head, lines, dated, named }));
+        let head = Heading::Application(Box::new(OfApplication { head, lines }));
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
         Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
@@ -300,7 +289,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.dated,
             #[cfg(feature = "service")]
-            Heading::Application(of) => of.dated,
+            Heading::Application(of) => of.head.present.date,
         }
     }
 
@@ -310,7 +299,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.named,
             #[cfg(feature = "service")]
-            Heading::Application(of) => of.named,
+            Heading::Application(of) => of.head.present.server,
         }
     }
 

@@ -158,7 +158,7 @@ pub(in crate::conn) enum Answered {
     /// A head, behind which content comes in chunks.
     Streamed(StreamedHead),
     /// A reply that owns all it is made of: the responder is not polled again.
-    Whole(Box<Reply<'static>>),
+    Whole(Reply<'static>),
 }
 
 /// The head of an answer.
@@ -170,8 +170,8 @@ pub(in crate::conn) struct StreamedHead {
     /// All fields but those of the connection (`Connection`, `Keep-Alive`, `Transfer-Encoding`,
     /// `Upgrade`) and `Content-Length`. A `Date` or a `Server` takes the place of ours.
     pub(in crate::conn) fields: Fields,
-    /// Which fields are among them; None: they have to be looked for.
-    pub(in crate::conn) present: Option<Present>,
+    /// Which of the fields that every answer has are among them.
+    pub(in crate::conn) present: Present,
     /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
     pub(in crate::conn) length: Option<u64>,
 }

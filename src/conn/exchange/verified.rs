@@ -58,7 +58,7 @@ impl Verified {
     fn refuse(&mut self, refused: Refused) -> Result<Answered, Failure> {
         (self.verification, self.refused) = (None, true);
         match refusal(&self.context, Method::Get, &self.served, refused) {
-            Ok(reply) => Ok(Answered::Whole(Box::new(reply))),
+            Ok(reply) => Ok(Answered::Whole(reply)),
             Err(error) => {
                 self.context.defect(&error);
                 let status = Status::InternalServerError;

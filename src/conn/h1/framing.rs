@@ -26,7 +26,7 @@ pub(super) fn write_head(
     let mut found = Present::default();
     match (&streamed.fields, streamed.present) {
         // As they are, if the operator wants all of them.
-        (Fields::Lines(lines), Some(present)) if !site.leaves_any_out() => {
+        (Fields::Lines(lines), present) if !site.leaves_any_out() => {
             found = present;
             head.lines(lines);
         }

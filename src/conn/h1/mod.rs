@@ -178,7 +178,7 @@ async fn request(
                 let first = match first {
                     Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
                         responder.record(clock);
-                        reply = if framing.to_head { whole.head_only() } else { *whole };
+                        reply = if framing.to_head { whole.head_only() } else { whole };
                         break framing;
                     }
                     first => first,

@@ -148,7 +148,7 @@ impl Exchange<'_> {
         self.session.refresh_key(self.socket).await?;
         let head = match head {
             Ok(Answered::Streamed(head)) => head,
-            Ok(Answered::Whole(reply)) => return self.send_whole(*reply, persists).await,
+            Ok(Answered::Whole(reply)) => return self.send_whole(reply, persists).await,
             Err(failure) => return self.fail(failure, report.proxy_error, persists).await,
         };
         let (mut delimited, persists) = self.delimited(&head, persists);

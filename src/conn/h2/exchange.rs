@@ -262,7 +262,7 @@ impl Connection<'_> {
                 }
                 Made::Head(Ok(Answered::Streamed(head))) => self.begin_streamed(slot, &head)?,
                 Made::Head(Ok(Answered::Whole(reply))) => {
-                    self.send_whole(slot, *reply, Why::ServerError)?;
+                    self.send_whole(slot, reply, Why::ServerError)?;
                 }
                 Made::Head(Err(failure)) => self.fail(slot, failure)?,
                 Made::Chunk(Some(Ok(chunk))) => self.take_chunk(slot, chunk)?,

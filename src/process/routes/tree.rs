@@ -1,7 +1,5 @@
 //! From a path to its route: the longest that fits, by whole segments.
 
-use std::cmp::Ordering;
-
 use crate::{config::Route, process::percent::decode_pair};
 
 /// The routes of a site, by segments.
@@ -61,9 +59,7 @@ impl Tree {
             return best;
         }
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-            let found = node.children.binary_search_by(|(own, _)| compare(own, segment));
-            let next = found.ok().and_then(|found| node.children.get(found));
-            let Some(next) = next.and_then(|(_, next)| self.nodes.get(*next)) else {
+            let Some(next) = node.child(segment).and_then(|next| self.nodes.get(next)) else {
                 return best;
             };
             node = next;
@@ -73,12 +69,17 @@ impl Tree {
     }
 }
 
-/// Compares a segment of ours with one as it was sent, percent-decoded.
-fn compare(own: &[u8], sent: &[u8]) -> Ordering {
-    if memchr::memchr(b'%', sent).is_none() {
-        return own.cmp(sent);
+impl Node {
+    /// The child by a segment as it was sent. What it means is compared, percent-decoded.
+    fn child(&self, sent: &[u8]) -> Option<usize> {
+        let children = &self.children;
+        let found = if memchr::memchr(b'%', sent).is_none() {
+            children.binary_search_by(|(own, _)| (**own).cmp(sent))
+        } else {
+            children.binary_search_by(|(own, _)| own.iter().copied().cmp(Decoded(sent)))
+        };
+        children.get(found.ok()?).map(|(_, child)| *child)
     }
-    own.iter().copied().cmp(Decoded(sent))
 }
 
 /// The bytes of a segment, percent-decoded. A `%` without digits stands for itself.
