@@ -118,6 +118,12 @@ mod wall_clock;
 mod worker;
 mod write;
 
+/// The examples of documents, compiled with those of the source (`cargo test --doc`).
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/applications.md")]
+struct ExamplesOfDocuments;
+
 pub use server::Server;
 #[cfg(feature = "service")]
 pub use service::{

@@ -15,6 +15,13 @@ use std::{
 #[cfg(feature = "tokio")]
 use tokio::runtime::Handle;
 
+/// How much nicer the threads of a runtime of ours are than those that start it (nice(2)). On one of them
+/// tokio's driver waits for sockets and timers. With the same priority each event of its lets it interrupt a
+/// worker that is busy on the same CPU; with less it waits until the worker waits or has had its time, and
+/// then finds many events at once.
+#[cfg(feature = "tokio")]
+const NICER: i32 = 5;
+
 /// The runtime of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Runtime {
@@ -38,7 +45,7 @@ pub(crate) struct RuntimeHandle {
 )]
 impl Runtime {
     /// The one that is given; else the one that the caller is in; else one of its own, with as many
-    /// threads as there are CPUs.
+    /// threads as there are CPUs, at a lower priority than the workers.
     ///
     /// # Errors
     /// There are no threads to be had.
@@ -47,7 +54,10 @@ impl Runtime {
         if let Some(handle) = given.or_else(|| Handle::try_current().ok()) {
             return Ok(Self { handle: Some(handle), own: None });
         }
-        let own = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let own = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .on_thread_start(nicer_than_this_thread())
+            .build()?;
         Ok(Self { handle: Some(own.handle().clone()), own: Some(own) })
     }
 
@@ -64,6 +74,19 @@ impl Runtime {
         #[cfg(feature = "tokio")]
         if let Some(own) = self.own.take() {
             own.shutdown_background();
+        }
+    }
+}
+
+/// Sets the priority of the thread that calls it, by that of the present one. Threads inherit theirs from the
+/// thread that starts them, which may be a worker or one of the runtime.
+#[cfg(feature = "tokio")]
+fn nicer_than_this_thread() -> impl Fn() + Send + Sync + 'static {
+    let nice = rustix::process::getpriority_process(None).map(|own| own.saturating_add(NICER));
+    move || {
+        // A thread may always be made nicer; if not, it works all the same.
+        if let Err(error) = nice.and_then(|nice| rustix::process::setpriority_process(None, nice)) {
+            log::debug!("runtime: the priority of a thread stays: {error}");
         }
     }
 }
@@ -159,5 +182,20 @@ mod tests {
             runtime.handle().finish(async move { tokio::time::sleep(moment).await });
             runtime.handle().entered(|| tokio::spawn(async {}));
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn threads_of_a_runtime_of_our_own_leave_workers_their_time() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let runtime = Runtime::choose(None).unwrap();
+        let (spawned, blocking) = runtime.handle().finish(async move {
+            // The second is started by the first, or by this thread.
+            let spawned = tokio::spawn(async move { nice() }).await.unwrap();
+            (spawned, tokio::task::spawn_blocking(nice).await.unwrap())
+        });
+        // No thread is nicer than 19.
+        let expected = (nice() + NICER).min(19);
+        assert_eq!((spawned, blocking), (expected, expected));
     }
 }
