@@ -115,6 +115,10 @@ const SITE_BYTES: usize = 4 << 10;
 /// the service has written to a tunnel. What the service itself keeps is its own.
 const SERVICE_EXCHANGE_BYTES: usize = RECORD_PLAINTEXT_BYTES + (64 << 10);
 
+/// The map of fields that a worker keeps for the next request of a service, at most
+/// (`conn/exchange/field_map.rs`): 48 names with their values and an index, and 64 further values.
+const SPARE_FIELDS_BYTES: usize = 10 << 10;
+
 /// Threads that compute hashes of passwords.
 pub(crate) const HASHING_THREADS: usize = 2;
 
@@ -197,7 +201,8 @@ impl Config {
             let exchange = self.limits.head_bytes.saturating_mul(3);
             let exchange = exchange.saturating_add(SERVICE_EXCHANGE_BYTES);
             let connections = self.limits.connections_of(workers);
-            let bytes = connections.saturating_mul(exchange) as u64;
+            let kept = workers.saturating_mul(SPARE_FIELDS_BYTES);
+            let bytes = connections.saturating_mul(exchange).saturating_add(kept) as u64;
             ceiling.parts.push(MemoryPart { what: "applications", bytes });
         }
         if !self.rates.is_empty() {

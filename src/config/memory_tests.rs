@@ -1,6 +1,7 @@
 use super::Bytes;
 use crate::config::{
-    CertificatePair, CertificateSource, ClientAuth, Config, ErrorContent, IoMode, Limits,
+    Action, CertificatePair, CertificateSource, ClientAuth, Config, ErrorContent, IoMode, Limits,
+    Route, ServiceId, Site,
 };
 
 #[test]
@@ -57,10 +58,28 @@ fn workers_that_poll_have_threads_for_disks() {
 }
 
 #[test]
+fn a_service_has_exchanges_on_every_connection_and_a_map_on_every_worker() {
+    let action = Action::Service(ServiceId(0));
+    let routes = vec![Route::new("/".parse().unwrap(), action)];
+    let mut config =
+        Config { sites: vec![Site { routes, ..Site::default() }], ..Config::default() };
+    let part = |config: &Config, workers| {
+        let ceiling = config.memory_ceiling(workers);
+        ceiling.parts().iter().find(|part| part.what == "applications").unwrap().bytes
+    };
+    let limits = &config.limits;
+    let exchange = 3 * limits.head_bytes + super::SERVICE_EXCHANGE_BYTES;
+    let each = limits.connections * exchange + super::SPARE_FIELDS_BYTES;
+    assert_eq!(part(&config, 2), 2 * each as u64);
+    config.limits.connections_in_all = 1;
+    assert_eq!(part(&config, 3), (exchange + 3 * super::SPARE_FIELDS_BYTES) as u64);
+}
+
+#[test]
 fn pages_of_errors_are_counted_once_each() {
     let mut config = Config::default();
     let without = config.memory_ceiling(2).total();
-    let mut site = crate::config::Site::default();
+    let mut site = Site::default();
     site.errors.insert(404, ErrorContent::File("a".into()));
     site.errors.insert(405, ErrorContent::File("a".into()));
     site.errors.insert(503, ErrorContent::Text("0123456789".into()));

@@ -9,7 +9,8 @@ use std::{
 
 use http::HeaderMap;
 
-/// Fields that a map may have room for, and is kept. Some 5 KiB.
+/// Names that a map may have room for, and values that it may hold, to be kept. At most 10 KiB, which the
+/// memory ceiling counts (`config/memory.rs`).
 const KEPT_ROOM: usize = 48;
 
 thread_local! {
@@ -55,7 +56,8 @@ impl DerefMut for FieldMap {
 impl Drop for FieldMap {
     fn drop(&mut self) {
         let mut map = std::mem::take(&mut self.0);
-        if (1..=KEPT_ROOM).contains(&map.capacity()) {
+        // The capacity counts names only: further values of a name lie in memory of their own.
+        if (1..=KEPT_ROOM).contains(&map.capacity()) && map.len() <= KEPT_ROOM {
             map.clear();
             // While its thread ends there is no next request.
             let _ = SPARE.try_with(|spare| spare.set(Some(map)));
@@ -87,6 +89,11 @@ mod tests {
         assert!(with_room(3).capacity() < room, "it is in use");
         assert_eq!(with_room(0).capacity(), 0);
         drop(FieldMap::from(answer(1_000)));
+        let mut cookies = answer(1);
+        for _ in 0..KEPT_ROOM {
+            cookies.append("set-cookie", HeaderValue::from_static("a=b"));
+        }
+        drop(FieldMap::from(cookies));
         drop(FieldMap::from(HeaderMap::new()));
         assert_eq!(with_room(0).capacity(), 0, "what is too large or has no memory is not kept");
     }
