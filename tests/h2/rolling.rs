@@ -30,7 +30,7 @@ const ENDS: i64 = 4;
 
 #[derive(Default)]
 struct Load {
-    /// Requests that are still to be asked.
+    /// Requests that are still to be asked: endless until the last server has ended.
     left: AtomicI64,
     done: AtomicI64,
     /// Requests that the server says it did not process.
@@ -168,7 +168,8 @@ fn no_request_fails_while_servers_replace_each_other_and_reload() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let config = Arc::new(config);
     let load = Arc::new(Load::default());
-    load.left.store(requests, SeqCst);
+    // However slowly servers follow each other here, clients have requests for all of them.
+    load.left.store(i64::MAX / 2, SeqCst);
     let mut server = serve(port);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -180,7 +181,8 @@ fn no_request_fails_while_servers_replace_each_other_and_reload() {
     let (mut seen, mut deadline) = (0, Instant::now() + PATIENCE);
     loop {
         let done = load.done.load(SeqCst);
-        if done >= requests || !load.failures.lock().unwrap().is_empty() {
+        let is_over = done >= requests && ended == ENDS;
+        if is_over || !load.failures.lock().unwrap().is_empty() {
             break;
         }
         if done > seen {
@@ -198,6 +200,7 @@ fn no_request_fails_while_servers_replace_each_other_and_reload() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    load.left.store(0, SeqCst);
     let failures = load.failures.lock().unwrap().clone();
     assert!(
         failures.is_empty(),
@@ -210,7 +213,8 @@ fn no_request_fails_while_servers_replace_each_other_and_reload() {
             tokio::time::timeout(PATIENCE, client).await.expect("a client ends").unwrap();
         }
     });
-    assert_eq!((load.done.load(SeqCst), ended), (requests, ENDS));
+    let done = load.done.load(SeqCst);
+    assert!(done >= requests, "{done} of {requests} requests");
     assert!(reloads > 0);
-    eprintln!("{requests} requests, {} asked again, {reloads} reloads", load.again.load(SeqCst));
+    eprintln!("{done} requests, {} asked again, {reloads} reloads", load.again.load(SeqCst));
 }
