@@ -90,6 +90,7 @@ fn overhead_is_what_the_rfcs_say() {
     }
     let overheads = all().map(|(suite, version)| Sealer::new(&keys(suite, version)).overhead());
     assert_eq!(overheads.max(), Some(MAX_OVERHEAD));
+    assert_eq!(TLS13_OVERHEAD, 22);
 }
 
 #[test]
