@@ -12,16 +12,25 @@ enum Opening {
 
 impl Reader {
     /// Opens the records that have arrived until one of them matters. None if no whole one is left.
+    /// Most calls of a request find that nothing has arrived.
+    #[inline]
     pub(super) fn open_next(&mut self) -> Result<Option<Filled>, ReadError> {
         if self.overdrawn {
             return Err(ReadError::Defect("more plaintext was consumed than had come"));
         }
-        if self.partial.is_empty() && (self.is_plain() || self.is_kernel()) {
+        if self.partial.is_empty() && !self.holds_records() {
             return Ok(None);
         }
         self.open_records()
     }
 
+    /// Whether bytes are held that may be records for this reader to open.
+    #[inline]
+    fn holds_records(&self) -> bool {
+        self.held.is_some() && !self.is_plain() && !self.is_kernel()
+    }
+
+    #[inline(never)]
     fn open_records(&mut self) -> Result<Option<Filled>, ReadError> {
         loop {
             let opening =
