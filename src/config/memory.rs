@@ -119,6 +119,10 @@ const SERVICE_EXCHANGE_BYTES: usize = RECORD_PLAINTEXT_BYTES + (64 << 10);
 /// (`conn/exchange/field_map.rs`): 48 names with their values and an index, and 64 further values.
 const SPARE_FIELDS_BYTES: usize = 10 << 10;
 
+/// The block that a worker copies heads into, one behind the other (`conn/exchange/head_text.rs`). What a
+/// request holds of others is in its exchange's part.
+const HEAD_BLOCK_BYTES: usize = 4 << 10;
+
 /// Threads that compute hashes of passwords.
 pub(crate) const HASHING_THREADS: usize = 2;
 
@@ -201,7 +205,7 @@ impl Config {
             let exchange = self.limits.head_bytes.saturating_mul(3);
             let exchange = exchange.saturating_add(SERVICE_EXCHANGE_BYTES);
             let connections = self.limits.connections_of(workers);
-            let kept = workers.saturating_mul(SPARE_FIELDS_BYTES);
+            let kept = workers.saturating_mul(SPARE_FIELDS_BYTES + HEAD_BLOCK_BYTES);
             let bytes = connections.saturating_mul(exchange).saturating_add(kept) as u64;
             ceiling.parts.push(MemoryPart { what: "applications", bytes });
         }

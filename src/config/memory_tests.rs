@@ -58,7 +58,7 @@ fn workers_that_poll_have_threads_for_disks() {
 }
 
 #[test]
-fn a_service_has_exchanges_on_every_connection_and_a_map_on_every_worker() {
+fn a_service_has_exchanges_on_every_connection_and_memory_for_heads_on_every_worker() {
     let action = Action::Service(ServiceId(0));
     let routes = vec![Route::new("/".parse().unwrap(), action)];
     let mut config =
@@ -69,10 +69,11 @@ fn a_service_has_exchanges_on_every_connection_and_a_map_on_every_worker() {
     };
     let limits = &config.limits;
     let exchange = 3 * limits.head_bytes + super::SERVICE_EXCHANGE_BYTES;
-    let each = limits.connections * exchange + super::SPARE_FIELDS_BYTES;
+    let kept = super::SPARE_FIELDS_BYTES + super::HEAD_BLOCK_BYTES;
+    let each = limits.connections * exchange + kept;
     assert_eq!(part(&config, 2), 2 * each as u64);
     config.limits.connections_in_all = 1;
-    assert_eq!(part(&config, 3), (exchange + 3 * super::SPARE_FIELDS_BYTES) as u64);
+    assert_eq!(part(&config, 3), (exchange + 3 * kept) as u64);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of a block. A value that an application keeps holds on to no more than that, unless its own head is
-/// longer.
+/// Bytes of a block, which the memory ceiling counts for each worker (`config/memory.rs`). A value that an
+/// application keeps holds on to no more than that, unless its own head is longer.
 const BLOCK: usize = 4096;
 
 thread_local! {
@@ -17,10 +17,15 @@ thread_local! {
 
 /// The bytes that `write` appends, `length` at most.
 pub(super) fn copied(length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    if length > BLOCK {
+        let mut own = BytesMut::with_capacity(length);
+        write(&mut own);
+        return own.freeze();
+    }
     BLOCKS.with_borrow_mut(|block| {
         // A block that nobody else holds is used from its beginning again.
         if !block.try_reclaim(length) {
-            *block = BytesMut::with_capacity(length.max(BLOCK));
+            *block = BytesMut::with_capacity(BLOCK);
         }
         write(block);
         block.split().freeze()
