@@ -10,5 +10,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod events;
 pub mod options;
 pub mod peer;

@@ -4,21 +4,17 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use clap::Parser;
+use ringway_bench_bounds::events::{self, Bound, Place, Side};
 use ringway_bench_bounds::options::{Options, exit_on_error};
 use ringway_bench_bounds::peer::Peer;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
 use rustls::ServerConfig;
 
-/// The event data of the listener; connections have theirs from 0.
-const LISTENER: u64 = u64::MAX;
 /// Bytes of the two buffers; four full records to write.
 const BUFFER: usize = 68 << 10;
 
@@ -27,76 +23,45 @@ fn main() {
 }
 
 struct Connection {
-    socket: OwnedFd,
+    socket: TcpStream,
     peer: Peer,
     /// Sealed bytes that the socket did not take.
     rest: Vec<u8>,
 }
 
-struct Server {
-    epoll: OwnedFd,
-    listener: TcpListener,
+struct Responder {
     config: Option<Arc<ServerConfig>>,
     response: Vec<u8>,
-    connections: Vec<Option<Connection>>,
-    free: Vec<usize>,
     input: Vec<u8>,
     output: Vec<u8>,
 }
 
 fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut server = Server {
-        epoll: epoll::create(CreateFlags::CLOEXEC)?,
-        listener: options.listening.listener()?,
+    let responder = Responder {
         config: options.listening.tls()?,
         response: options.response()?,
-        connections: Vec::new(),
-        free: Vec::new(),
         input: vec![0; BUFFER],
         output: vec![0; BUFFER],
     };
-    server.listener.set_nonblocking(true)?;
-    epoll::add(&server.epoll, &server.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut events: Vec<Event> = Vec::with_capacity(1024);
-    loop {
-        events.clear();
-        match epoll::wait(&server.epoll, spare_capacity(&mut events), None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in &events {
-            match event.data.u64() {
-                LISTENER => server.accept()?,
-                key => server.ready(key as usize),
-            }
-        }
-    }
+    events::serve(&options.listening.listener()?, responder)
 }
 
-impl Server {
-    fn accept(&mut self) -> Result<(), Box<dyn Error>> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        while let Ok(socket) = rustix::net::accept_with(&self.listener, flags) {
-            let peer = Peer::new(self.config.as_ref())?;
-            let key = self.free.pop().unwrap_or_else(|| {
-                self.connections.push(None);
-                self.connections.len() - 1
-            });
-            let interest = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-            epoll::add(&self.epoll, &socket, EventData::new_u64(key as u64), interest)?;
-            self.connections[key] = Some(Connection { socket, peer, rest: Vec::new() });
-        }
-        Ok(())
+impl Bound for Responder {
+    type Connection = Connection;
+
+    fn accepted(
+        &mut self,
+        socket: TcpStream,
+        place: &Place<'_>,
+    ) -> Result<Connection, Box<dyn Error>> {
+        place.register(&socket, Side::Client, EventFlags::IN | EventFlags::OUT)?;
+        let peer = Peer::new(self.config.as_ref())?;
+        Ok(Connection { socket, peer, rest: Vec::new() })
     }
 
-    fn ready(&mut self, key: usize) {
-        let Some(connection) = &mut self.connections[key] else { return };
-        let alive = connection.read(&mut self.input).is_some()
-            && connection.write(&mut self.output, &self.response).is_some();
-        if !alive {
-            self.connections[key] = None;
-            self.free.push(key);
-        }
+    fn ready(&mut self, connection: &mut Connection, _: Side) -> Option<()> {
+        connection.read(&mut self.input)?;
+        connection.write(&mut self.output, &self.response)
     }
 }
 

@@ -5,20 +5,17 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use clap::Parser;
+use ringway_bench_bounds::events::{self, Bound, Place, Side};
 use ringway_bench_bounds::options::{Listening, exit_on_error};
 use ringway_bench_bounds::peer::Peer;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustls::ServerConfig;
 
-/// The event data of the listener. A connection's client has twice its number, its server one more.
-const LISTENER: u64 = u64::MAX;
 /// Bytes that are read at a time.
 const PIECE: usize = 64 << 10;
 /// Room for them in records.
@@ -40,11 +37,8 @@ fn main() {
 }
 
 struct Relay {
-    epoll: OwnedFd,
-    listener: TcpListener,
     config: Option<Arc<ServerConfig>>,
     server: SocketAddr,
-    connections: Vec<Option<Connection>>,
     memory: Memory,
 }
 
@@ -64,59 +58,34 @@ struct Connection {
 }
 
 fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut relay = Relay {
-        epoll: epoll::create(CreateFlags::CLOEXEC)?,
-        listener: options.listening.listener()?,
+    let relay = Relay {
         config: options.listening.tls()?,
         server: options.server,
-        connections: Vec::new(),
         memory: Memory { input: vec![0; PIECE], output: vec![0; ROOM], requests: Vec::new() },
     };
-    relay.listener.set_nonblocking(true)?;
-    epoll::add(&relay.epoll, &relay.listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut events: Vec<Event> = Vec::with_capacity(1024);
-    loop {
-        events.clear();
-        match epoll::wait(&relay.epoll, spare_capacity(&mut events), None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in &events {
-            match event.data.u64() {
-                LISTENER => relay.accept()?,
-                key => relay.ready(key as usize),
-            }
-        }
-    }
+    events::serve(&options.listening.listener()?, relay)
 }
 
-impl Relay {
-    fn accept(&mut self) -> Result<(), Box<dyn Error>> {
-        while let Ok((client, _)) = self.listener.accept() {
-            let server = TcpStream::connect(self.server)?;
-            server.set_nodelay(true)?;
-            client.set_nonblocking(true)?;
-            server.set_nonblocking(true)?;
-            let key = 2 * self.connections.len() as u64;
-            let (from, to) = (EventFlags::IN | EventFlags::ET, EventFlags::OUT);
-            epoll::add(&self.epoll, &client, EventData::new_u64(key), from | to)?;
-            epoll::add(&self.epoll, &server, EventData::new_u64(key + 1), from)?;
-            let peer = Peer::new(self.config.as_ref())?.passing();
-            self.connections.push(Some(Connection { client, server, peer, rest: Vec::new() }));
-        }
-        Ok(())
+impl Bound for Relay {
+    type Connection = Connection;
+
+    fn accepted(
+        &mut self,
+        client: TcpStream,
+        place: &Place<'_>,
+    ) -> Result<Connection, Box<dyn Error>> {
+        let server = TcpStream::connect(self.server)?;
+        server.set_nodelay(true)?;
+        place.register(&client, Side::Client, EventFlags::IN | EventFlags::OUT)?;
+        place.register(&server, Side::Server, EventFlags::IN)?;
+        let peer = Peer::new(self.config.as_ref())?.passing();
+        Ok(Connection { client, server, peer, rest: Vec::new() })
     }
 
-    fn ready(&mut self, key: usize) {
-        let place = &mut self.connections[key / 2];
-        let Some(connection) = place else { return };
-        let alive = if key.is_multiple_of(2) {
-            connection.client_is_ready(&mut self.memory)
-        } else {
-            connection.pass_responses(&mut self.memory)
-        };
-        if alive.is_none() {
-            *place = None;
+    fn ready(&mut self, connection: &mut Connection, side: Side) -> Option<()> {
+        match side {
+            Side::Client => connection.client_is_ready(&mut self.memory),
+            Side::Server => connection.pass_responses(&mut self.memory),
         }
     }
 }
