@@ -225,3 +225,39 @@ fn every_error_says_what_is_wrong() {
         assert_eq!(error.status() == Status::BadRequest, !too_large);
     }
 }
+
+#[test]
+fn trailers_are_kept_where_that_is_asked_for() {
+    let body = b"3\r\nabc\r\n0\r\nA: b\r\nC: d\r\n\r\n";
+    for (keep, kept) in [(true, &b"A: b\r\nC: d\r\n"[..]), (false, b"")] {
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked, ROOM).unwrap();
+        if keep {
+            decoder.keep_trailers();
+        }
+        let mut rest = &body[..];
+        while !decoder.is_finished() {
+            assert_eq!(decoder.clone().take_trailers(), b"");
+            let step = decoder.decode(rest).unwrap();
+            rest = &rest[step.consumed..];
+        }
+        assert_eq!(decoder.take_trailers(), kept);
+    }
+    let mut stated = BodyDecoder::new(BodyLength::Length(0), ROOM).unwrap();
+    stated.keep_trailers();
+    assert_eq!(stated.take_trailers(), b"");
+}
+
+#[test]
+fn content_that_went_another_way_counts() {
+    let mut stated = BodyDecoder::new(BodyLength::Length(7), ROOM).unwrap();
+    assert_eq!(stated.rest(), Some(7));
+    assert!(stated.pass(4));
+    assert_eq!(stated.rest(), Some(3));
+    assert!(!stated.pass(4));
+    assert_eq!(stated.rest(), Some(3));
+    assert!(stated.pass(3) && stated.is_finished());
+
+    let mut chunked = BodyDecoder::new(BodyLength::Chunked, ROOM).unwrap();
+    assert_eq!(chunked.rest(), None);
+    assert!(!chunked.pass(0) && !chunked.is_finished());
+}
