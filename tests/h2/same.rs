@@ -76,6 +76,7 @@ fn every_kind_of_answer_is_that_of_http1() {
         ("GET", "/some.bin", vec![("range", "bytes=100000-")]),
         ("HEAD", "/some.bin", vec![("range", "bytes=0-99")]),
         ("GET", "/some.bin", vec![("range", "bytes=0-9,50-59,90000-")]),
+        ("GET", "/some.bin", vec![("range", "bytes=0-9,50-59,90000-90009")]),
         ("GET", "/some.bin", vec![("range", "nonsense")]),
         ("GET", "/some.bin", vec![("range", "bytes=0-9"), ("if-range", &tag)]),
         ("GET", "/some.bin", vec![("range", "bytes=0-9"), ("if-range", "\"other\"")]),
@@ -97,15 +98,18 @@ fn every_kind_of_answer_is_that_of_http1() {
         }
         let mut one = server.connect();
         let first = one.request(method, path, &lines);
-        let stream = two.request(&[&asking(method, path)[..], &fields].concat(), true);
-        let second = two.answer(stream);
-        assert_eq!(
-            told(second.status, &second.fields, &second.body),
-            told(first.status, first.fields(), &first.body),
-            "{method} {path} {fields:?}"
-        );
-        assert!(second.field("date").is_some());
-        assert!(second.fields.iter().all(|(name, _)| *name == name.to_ascii_lowercase()));
+        // The first may wait for a look-up; what the second asks for is known.
+        for _ in 0..2 {
+            let stream = two.request(&[&asking(method, path)[..], &fields].concat(), true);
+            let second = two.answer(stream);
+            assert_eq!(
+                told(second.status, &second.fields, &second.body),
+                told(first.status, first.fields(), &first.body),
+                "{method} {path} {fields:?}"
+            );
+            assert!(second.field("date").is_some());
+            assert!(second.fields.iter().all(|(name, _)| *name == name.to_ascii_lowercase()));
+        }
     }
 }
 

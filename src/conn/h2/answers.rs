@@ -45,6 +45,13 @@ pub(super) fn content_bytes(source: &Source) -> usize {
     }
 }
 
+/// Whether all content lies in memory as one piece. That of several ranges does not.
+fn is_one_piece(source: &Source) -> bool {
+    source
+        .piece()
+        .is_some_and(|piece| !matches!(piece, Piece::Read(..)) && piece.len() == source.remaining())
+}
+
 /// A stream that waits with a head has none, or the head is no frame.
 pub(super) const NO_HEAD: Stop = Stop::defect("the head of an answer is not there, or no frame");
 
@@ -124,7 +131,7 @@ impl Connection<'_> {
             && facts.end_stream
             && self.schedule.is_empty()
             && length <= self.window.available().min(self.peer.initial_window).into()
-            && matches!(reply.source().piece(), Some(Piece::Copied(_) | Piece::Lent(..)));
+            && is_one_piece(reply.source());
         let content = if short { FRAME_HEAD + length as usize } else { 0 };
         let at_once = (short || length == 0) && facts.end_stream;
         let mut held = None;
@@ -303,6 +310,9 @@ impl Connection<'_> {
 
     /// Copies the content of a short answer behind its head.
     fn copy_all(&mut self, reply: &Reply<'_>) -> Result<(), Stop> {
+        if !is_one_piece(reply.source()) {
+            return Err(NO_CONTENT);
+        }
         match reply.source().piece() {
             Some(Piece::Copied(bytes)) => self.put(bytes),
             Some(Piece::Lent(pages, range)) => self.put(pages.get(range).ok_or(NO_CONTENT)?),

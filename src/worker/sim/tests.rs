@@ -69,6 +69,10 @@ fn whatever_is_asked_over_http2_is_answered() {
     let kinds = (0..KINDS).filter(|kind| !is_cut(*kind));
     input.extend(kinds.clone().flat_map(|kind| [1, kind]));
     assert_eq!(over_http2(input).answers, kinds.count());
+    // What the first has looked up the second finds.
+    for kind in (0..KINDS).filter(|kind| !is_cut(*kind)) {
+        assert_eq!(over_http2(ask([kind, kind])).answers, 2, "request {kind} twice");
+    }
     for pools in 0..=255 {
         let mut input = ask([2, 4, 11, 13, 0]);
         (input[0], input[2]) = (pools, pools & 15);
