@@ -245,7 +245,8 @@ fn clients_that_hold_all_they_can_keep_no_other_from_being_answered() {
     for number in 0..20 {
         site.noise(&format!("{number}.bin"), 1000);
     }
-    let target = Target::start(site, &[]);
+    // The honest ones say nothing until the others have filled it.
+    let target = Target::start(site, &["--idle-timeout", "1h"]);
     let mut honest = [target.connect(), target.connect(), target.connect()];
     let (mut held, mut refused) = (Vec::new(), 0);
     while refused < 16 {
