@@ -227,12 +227,14 @@ mod tests {
         let mut sizes = sizes.iter().cycle();
         let (mut content, mut from) = (Vec::new(), 0);
         while !data.is_finished() {
+            assert!(!data.was_empty(), "a frame that goes on");
             let end = payload.len().min(from + sizes.next().unwrap());
             let (taken, range) = data.take(&payload[from..end])?;
             content.extend_from_slice(&payload[from..end][range]);
             from += taken;
         }
         assert_eq!(from, payload.len());
+        assert_eq!(data.was_empty(), content.is_empty());
         Ok(content)
     }
 
