@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+# Seconds for an answer of the browser: its first start on a crowded machine takes longest.
 PATIENCE = 180
 
 

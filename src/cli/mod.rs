@@ -116,7 +116,10 @@ mod tests {
         let arguments = ["ringway", "serve", "--lisen", "x"].map(Into::into);
         let error = parse(arguments.into_iter()).unwrap_err().to_string();
         assert!(error.contains("'--listen'") && !error.contains("-- --"), "{error}");
+    }
 
+    #[test]
+    fn an_unknown_option_points_to_the_help_of_its_command() {
         let arguments = ["ringway", "anatomy", "--bogus"].map(Into::into);
         let error = parse(arguments.into_iter()).unwrap_err().to_string();
         assert!(error.contains("ringway anatomy") && !error.contains("serve"), "{error}");

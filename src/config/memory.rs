@@ -119,9 +119,9 @@ const SERVICE_EXCHANGE_BYTES: usize = RECORD_PLAINTEXT_BYTES + (64 << 10);
 /// (`conn/exchange/field_map.rs`): 48 names with their values and an index, and 64 further values.
 const SPARE_FIELDS_BYTES: usize = 10 << 10;
 
-/// The block that a worker copies heads into, one behind the other (`conn/exchange/head_text.rs`). What a
-/// request holds of others is in its exchange's part.
-const HEAD_BLOCK_BYTES: usize = 4 << 10;
+/// The block that a worker copies heads for services into, one behind the other. What a request holds of
+/// others is in its exchange's part.
+pub(crate) const HEAD_BLOCK_BYTES: usize = 4 << 10;
 
 /// Threads that compute hashes of passwords.
 pub(crate) const HASHING_THREADS: usize = 2;

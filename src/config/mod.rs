@@ -49,6 +49,8 @@ pub(crate) use limits::MAX_HEAD_FIELDS;
 pub(crate) use listen::{ListenAddress, serves_both_families};
 #[cfg(test)]
 pub(crate) use memory::H2_STREAM_BYTES;
+#[cfg(feature = "service")]
+pub(crate) use memory::HEAD_BLOCK_BYTES;
 pub(crate) use memory::PRESS_HELD_BYTES;
 pub(crate) use memory::{DISK_THREADS_BYTES, HASHING_THREADS, HASHING_WAITING};
 pub(crate) use memory::{

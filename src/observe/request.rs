@@ -378,25 +378,21 @@ pub(super) const fn place(stage: Stage) -> usize {
     place
 }
 
-/// The places of the parts that each request passes.
-pub(super) const ALWAYS_PLACES: [usize; ALWAYS.len()] = {
-    let (mut places, mut at) = ([0; ALWAYS.len()], 0);
-    while at < ALWAYS.len() {
-        places[at] = place(ALWAYS[at]);
+/// The place of each of these stages among the parts.
+const fn places<const COUNT: usize>(stages: [Stage; COUNT]) -> [usize; COUNT] {
+    let (mut places, mut at) = ([0; COUNT], 0);
+    while at < COUNT {
+        places[at] = place(stages[at]);
         at += 1;
     }
     places
-};
+}
+
+/// The places of the parts that each request passes.
+pub(super) const ALWAYS_PLACES: [usize; ALWAYS.len()] = places(ALWAYS);
 
 /// The places of the parts that few requests pass.
-pub(super) const SELDOM_PLACES: [usize; SELDOM.len()] = {
-    let (mut places, mut at) = ([0; SELDOM.len()], 0);
-    while at < SELDOM.len() {
-        places[at] = place(SELDOM[at]);
-        at += 1;
-    }
-    places
-};
+pub(super) const SELDOM_PLACES: [usize; SELDOM.len()] = places(SELDOM);
 
 /// A bit for each part that few requests pass, by its place.
 const SELDOM_PARTS: u32 = {

@@ -6,9 +6,11 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of a block, which the memory ceiling counts for each worker (`config/memory.rs`). A value that an
-/// application keeps holds on to no more than that, unless its own head is longer.
-const BLOCK: usize = 4096;
+use crate::config::HEAD_BLOCK_BYTES;
+
+/// Bytes of a block. A value that an application keeps holds on to no more than that, unless its own head is
+/// longer.
+const BLOCK: usize = HEAD_BLOCK_BYTES;
 
 thread_local! {
     /// The block that is written at present, from its first free byte on.

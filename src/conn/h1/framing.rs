@@ -23,22 +23,25 @@ pub(super) fn write_head(
 ) -> Result<usize, HeadFault> {
     let mut head = HeadWriter::of_code(room, streamed.status);
     let Served { site, terms, .. } = served;
-    let mut found = Present::default();
-    match (&streamed.fields, streamed.present) {
+    let found = match &streamed.fields {
         // As they are, if the operator wants all of them.
-        (Fields::Lines(lines), present) if !site.leaves_any_out() => {
-            found = present;
+        Fields::Lines(lines) if !site.leaves_any_out() => {
             head.lines(lines);
+            streamed.present
         }
-        (fields, _) => fields.each(|name, value| {
-            if site.leaves_out(name) {
-                return;
-            }
-            found.date |= name.eq_ignore_ascii_case("date");
-            found.server |= name.eq_ignore_ascii_case("server");
-            head.field(name, value);
-        }),
-    }
+        fields => {
+            let mut found = Present::default();
+            fields.each(|name, value| {
+                if site.leaves_out(name) {
+                    return;
+                }
+                found.date |= name.eq_ignore_ascii_case("date");
+                found.server |= name.eq_ignore_ascii_case("server");
+                head.field(name, value);
+            });
+            found
+        }
+    };
     let mut sink = reply::Sink { head: &mut head, plain };
     site.write_own_fields(streamed.status < 400, &mut sink);
     if !found.server {
