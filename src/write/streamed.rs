@@ -4,10 +4,7 @@
 //! ones are sealed from where they lie, or lent to the kernel. Nothing leaves until there is no room
 //! for more or the caller flushes.
 
-use super::{
-    WriteError, Writer,
-    sealing::{COPIED, Lasting},
-};
+use super::{WriteError, Writer, sealing::COPIED};
 use crate::ring::{Chunk, Socket};
 
 /// Framing around a chunk: what stands before it, and what behind it. A few bytes each.
@@ -35,12 +32,7 @@ impl Writer {
         self.queue_copy(socket, [before, &[], &[]]).await?;
         let (content, mut range) = chunk.parts();
         loop {
-            range.start += {
-                let (now, open) = (self.ring.now(), self.open);
-                let moved = &mut self.notes.moved;
-                let lasting = Lasting::Content(content);
-                self.sealing.lend(lasting, range.clone(), open, now, moved)?
-            };
+            range.start += self.lend_content(content, range.clone())?;
             if range.is_empty() {
                 break;
             }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::Timeouts,
     record::{AlertDescription, ContentType, MAX_OVERHEAD, TrafficKeys, encode_alert},
-    ring::{Pages, Ring, SendClass, Socket},
+    ring::{Content, Pages, Ring, SendClass, Socket},
 };
 
 /// Kernel memory that a send takes besides its payload, at least.
@@ -298,8 +298,28 @@ impl Writer {
         pages: &Rc<Pages>,
         range: Range<usize>,
     ) -> Result<usize, WriteError> {
-        let now = self.ring.now();
-        self.sealing.lend(Lasting::Pages(pages), range, self.open, now, &mut self.notes.moved)
+        self.lend_lasting(Lasting::Pages(pages), range)
+    }
+
+    /// The same of any content.
+    ///
+    /// # Errors
+    /// What the record layer says.
+    pub(crate) fn lend_content(
+        &mut self,
+        content: &Content,
+        range: Range<usize>,
+    ) -> Result<usize, WriteError> {
+        self.lend_lasting(Lasting::Content(content), range)
+    }
+
+    pub(super) fn lend_lasting(
+        &mut self,
+        lasting: Lasting<'_>,
+        range: Range<usize>,
+    ) -> Result<usize, WriteError> {
+        let (now, open) = (self.ring.now(), self.open);
+        self.sealing.lend(lasting, range, open, now, &mut self.notes.moved)
     }
 
     /// Sends all that waits, and gives its memory back. May be dropped and called again.

@@ -13,8 +13,9 @@ use std::{
 use super::{
     Connection, Stop,
     answers::{content_bytes, sendable, write_head},
-    gather::Sent,
+    gather::{NO_CONTENT, Sent},
     lookups::Found,
+    room::LentFrom,
     shared::Held,
     streams::Slot,
 };
@@ -30,7 +31,7 @@ use crate::{
     },
     respond::h2 as respond,
     ring::{Chunk, Ring, WokenLane},
-    write::{Pace, Source},
+    write::{COPIED, Pace, Source},
 };
 
 /// What an exchange takes of the worker's account besides what it holds: itself, and its responder.
@@ -314,38 +315,65 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Gathers a frame of a chunk.
+    /// Gathers frames of a chunk: sealed from where it lies, or lent to the kernel; a copy if it is short.
     pub(super) fn send_chunk(&mut self, slot: Slot, allowed: u32) -> Result<Sent, Stop> {
         let frame = allowed.min(self.most_of_a_frame()) as usize;
         let exchange = self.streams.at(slot)?.exchange.as_ref().ok_or(NO_EXCHANGE)?;
-        let rest = exchange.chunk.as_ref().map_or(0, |chunk| chunk.len() - exchange.from);
-        if rest == 0 {
-            return Err(Stop::defect("a chunk is scheduled and not there"));
-        }
+        let chunk = exchange.chunk.as_ref().map(|chunk| chunk.part(exchange.from..chunk.len()));
+        let chunk = chunk.filter(|chunk| !chunk.is_empty());
+        let chunk = chunk.ok_or(Stop::defect("a chunk is scheduled and not there"))?;
+        let (rest, left) = (chunk.len(), exchange.left);
         // Content of unknown length is expected to end with this chunk.
-        let expected = exchange.left.unwrap_or(0).saturating_add(rest as u64);
-        let Some(room) = self.room_for(rest.min(frame), expected)? else {
-            return Ok(Sent::Blocked);
+        let expected = left.unwrap_or(0).saturating_add(rest as u64);
+        let in_place = rest.min(allowed as usize) > COPIED;
+        let count = if !in_place {
+            let Some(count) = self.copy_chunk(slot, &chunk, expected, frame)? else {
+                return Ok(Sent::Blocked);
+            };
+            count
+        } else if self.session.writer.is_kernel() {
+            if !self.reserve(FRAME_HEAD, expected)? {
+                return Ok(Sent::Blocked);
+            }
+            let count = rest.min(frame);
+            let stream = self.streams.at(slot)?;
+            stream.in_place += count as u64;
+            let id = stream.id;
+            self.put(&respond::data(id, count as u32, left == Some(0) && count == rest))?;
+            let (content, range) = chunk.into_parts();
+            self.lend(LentFrom::Content(content), range.start..range.start + count)?;
+            count as u32
+        } else {
+            let remaining = left.map(|left| left.saturating_add(rest as u64));
+            let Some(count) = self.seal_content(slot, &chunk, remaining, allowed)? else {
+                return Ok(Sent::Blocked);
+            };
+            count
         };
-        let count = rest.min(frame).min(room);
-        let Self { streams, session, filled, .. } = self;
-        let stream = streams.at(slot)?;
-        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        let ends = exchange.left == Some(0) && count == rest;
-        let (room, bytes) = (
-            session.writer.room().get_mut(*filled..*filled + FRAME_HEAD + count),
-            exchange.chunk.as_deref().and_then(|chunk| chunk.get(exchange.from..)),
-        );
-        let room = room.ok_or(Stop::defect("a frame found no room"))?;
-        let bytes = bytes.and_then(|bytes| bytes.get(..count));
-        let bytes = bytes.ok_or(super::gather::NO_CONTENT)?;
-        let (head, content) = room.split_at_mut(FRAME_HEAD);
-        head.copy_from_slice(&respond::data(stream.id, count as u32, ends));
-        content.copy_from_slice(bytes);
-        *filled += FRAME_HEAD + count;
-        exchange.from += count;
-        self.sent_chunk(slot, count as u32, allowed, count == rest, ends)?;
-        Ok(Sent::Content(count as u64))
+        self.streams.at(slot)?.exchange.as_mut().ok_or(NO_EXCHANGE)?.from += count as usize;
+        let last = count as usize == rest;
+        self.sent_chunk(slot, count, allowed, last, last && left == Some(0))?;
+        Ok(Sent::Content(count.into()))
+    }
+
+    /// Gathers a frame of at most `most` bytes of a chunk by a copy. Says how many; None if there is no
+    /// room now.
+    fn copy_chunk(
+        &mut self,
+        slot: Slot,
+        chunk: &Chunk,
+        expected: u64,
+        most: usize,
+    ) -> Result<Option<u32>, Stop> {
+        let Some(room) = self.room_for(chunk.len().min(most), expected)? else { return Ok(None) };
+        let count = chunk.len().min(most).min(room);
+        let stream = self.streams.at(slot)?;
+        let exchange = stream.exchange.as_ref().ok_or(NO_EXCHANGE)?;
+        let ends = exchange.left == Some(0) && count == chunk.len();
+        let head = respond::data(stream.id, count as u32, ends);
+        self.put(&head)?;
+        self.put(chunk.get(..count).ok_or(NO_CONTENT)?)?;
+        Ok(Some(count as u32))
     }
 
     fn sent_chunk(

@@ -6,7 +6,7 @@ use std::{ops::Range, rc::Rc};
 use super::{
     Connection, Cost, Stop,
     answers::{MOST_ADDED, NO_HEAD},
-    room::Wanted,
+    room::{LentFrom, Wanted},
     streams::{Answering, How, Slot},
 };
 use crate::{
@@ -155,7 +155,7 @@ impl Connection<'_> {
                     return Ok(Sent::Blocked);
                 }
                 self.put(&respond::data(id, count as u32, count as u64 == remaining))?;
-                self.lend(&pages, part)?;
+                self.lend(LentFrom::Pages(pages), part)?;
                 count
             }
             Next::Lent(pages, range) if range.len().min(allowed as usize) > COPIED => {
@@ -192,8 +192,7 @@ impl Connection<'_> {
         Ok(Sent::Content(sent as u64))
     }
 
-    /// Seals frames of a stream from where its content lies: one if others have their turn next, or
-    /// else as many as one send takes.
+    /// Seals frames of a stream from where its content lies.
     fn seal_pages(
         &mut self,
         slot: Slot,
@@ -201,6 +200,25 @@ impl Connection<'_> {
         range: Range<usize>,
         allowed: u32,
     ) -> Result<Sent, Stop> {
+        let remaining = self.streams.at(slot)?.source.remaining();
+        let content = pages.get(range).ok_or(NO_CONTENT)?;
+        let Some(sealed) = self.seal_content(slot, content, Some(remaining), allowed)? else {
+            return Ok(Sent::Blocked);
+        };
+        self.sent(slot, sealed, allowed)?;
+        Ok(Sent::Content(sealed.into()))
+    }
+
+    /// Seals frames of content from where it lies: one if others have their turn next, or else as many
+    /// as one send takes. Says how much that was; None if there is no room now. The frame that brings the
+    /// last of the `remaining` bytes ends the stream.
+    pub(super) fn seal_content(
+        &mut self,
+        slot: Slot,
+        content: &[u8],
+        remaining: Option<u64>,
+        allowed: u32,
+    ) -> Result<Option<u32>, Stop> {
         let most = self.peer.max_frame_size.min(MAX_FRAME_SIZE) as usize;
         let turn = if self.schedule.alternates(&self.streams, slot) {
             self.most_of_a_frame() as usize
@@ -208,16 +226,15 @@ impl Connection<'_> {
             BYTES_A_TURN as usize
         };
         let others = self.schedule.len() > 1;
-        let range = range.start..range.end.min(range.start + turn.min(allowed as usize));
-        let content = pages.get(range).ok_or(NO_CONTENT)?;
+        let content = content.get(..turn.min(allowed as usize)).unwrap_or(content);
         if !self.finish_frame()? {
-            return Ok(Sent::Blocked);
+            return Ok(None);
         }
         self.seal()?;
         let mut asked = false;
         loop {
             let stream = self.streams.at(slot)?;
-            let (id, mut left) = (stream.id, Some(stream.source.remaining()));
+            let (id, mut left) = (stream.id, Some(remaining.unwrap_or(u64::MAX)));
             let mut frames = 0;
             let mut head = |length: u32| {
                 left = left.and_then(|left| left.checked_sub(length.into()));
@@ -228,18 +245,17 @@ impl Connection<'_> {
             let sealed = self.session.writer.seal_frames(content, frames_of)?;
             left.ok_or(FRAMES_TOO_LONG)?;
             if sealed > 0 {
-                stream.sealed += sealed as u64;
+                stream.in_place += sealed as u64;
                 // One is counted with the content.
                 (1..frames).for_each(|_| self.patience.sent_frame());
-                self.sent(slot, sealed as u32, allowed)?;
-                return Ok(Sent::Content(sealed as u64));
+                return Ok(Some(sealed as u32));
             }
             if std::mem::replace(&mut asked, true) {
                 return Err(Stop::defect("memory for a frame has no room for it"));
             }
             let rest = if others { BYTES_A_TURN as usize } else { content.len() };
             if !self.take_room(Wanted::Lend(Writer::framed(rest)))? {
-                return Ok(Sent::Blocked);
+                return Ok(None);
             }
         }
     }
@@ -314,8 +330,8 @@ impl Connection<'_> {
             How::Lent => &mut moved.lent,
             How::Read if kernel => &mut moved.read_for_kernel,
             How::Read => &mut moved.read,
-        } = stream.content.saturating_sub(stream.sealed);
-        moved.sealed = stream.sealed;
+        } = stream.content.saturating_sub(stream.in_place);
+        *if kernel { &mut moved.lent } else { &mut moved.sealed } += stream.in_place;
         self.session.clock.answered(&mut stream.clock, stream.status, kernel, moved);
         self.session.writer.carry(self.socket, &mut stream.clock, self.filled);
         if !stream.remote_open {

@@ -9,7 +9,7 @@ use std::{future::poll_fn, ops::Range, pin::pin, rc::Rc, task::Poll};
 use super::{Connection, Stop, answers::SHORT};
 use crate::{
     conn::{Session, session::while_held_up},
-    ring::{Pages, Socket},
+    ring::{Content, Pages, Socket},
     write::{Following, WriteError, Writer},
 };
 
@@ -50,8 +50,15 @@ impl Wanted {
 /// The rest of a frame whose head was gathered: nothing else may be gathered before it.
 #[derive(Debug)]
 pub(super) struct Lent {
-    pages: Rc<Pages>,
+    from: LentFrom,
     range: Range<usize>,
+}
+
+/// What keeps bytes in their place that are lent to the kernel.
+#[derive(Debug)]
+pub(super) enum LentFrom {
+    Pages(Rc<Pages>),
+    Content(Content),
 }
 
 impl Connection<'_> {
@@ -162,9 +169,9 @@ impl Connection<'_> {
 
     /// Lends bytes to the kernel, behind what lies in the room. As far as it has no room for them now,
     /// they are the next to leave.
-    pub(super) fn lend(&mut self, pages: &Rc<Pages>, range: Range<usize>) -> Result<(), Stop> {
+    pub(super) fn lend(&mut self, from: LentFrom, range: Range<usize>) -> Result<(), Stop> {
         self.seal()?;
-        self.lent = Some(Lent { pages: Rc::clone(pages), range });
+        self.lent = Some(Lent { from, range });
         self.finish_frame()?;
         Ok(())
     }
@@ -172,7 +179,11 @@ impl Connection<'_> {
     /// Lends the rest of a frame whose head was gathered. False if there is still no room for it.
     pub(super) fn finish_frame(&mut self) -> Result<bool, Stop> {
         while let Some(mut lent) = self.lent.take() {
-            lent.range.start += self.session.writer.lend(&lent.pages, lent.range.clone())?;
+            let (writer, range) = (&mut self.session.writer, lent.range.clone());
+            lent.range.start += match &lent.from {
+                LentFrom::Pages(pages) => writer.lend(pages, range)?,
+                LentFrom::Content(content) => writer.lend_content(content, range)?,
+            };
             if lent.range.is_empty() {
                 return Ok(true);
             }

@@ -90,8 +90,8 @@ pub(super) struct Stream {
     pub(super) done_at: u64,
     /// Bytes of content that were gathered, and what was done with them.
     pub(super) content: u64,
-    /// Of these, bytes that were sealed from where they lie.
-    pub(super) sealed: u64,
+    /// Of these, bytes that were sealed from where they lie, or content that was lent to the kernel.
+    pub(super) in_place: u64,
     pub(super) how: How,
     pub(super) status: u16,
     pub(super) head: u16,
@@ -218,7 +218,7 @@ impl Streams {
             dropped: 0,
             done_at: 0,
             content: 0,
-            sealed: 0,
+            in_place: 0,
             how: How::Page,
             status: 0,
             head: 0,
