@@ -6,7 +6,7 @@
 use super::{huffman, integer, static_table};
 
 /// Writes one field block. What does not fit makes [`finish`](Self::finish) fail; until then every
-/// call is safe and cheap.
+/// call is safe and cheap, and what the buffer holds means nothing.
 #[derive(Debug)]
 pub struct BlockWriter<'b> {
     buffer: &'b mut [u8],
@@ -98,8 +98,8 @@ impl<'b> BlockWriter<'b> {
         self.integer(length as u32, 7, 0x80);
         let room = self.buffer.get_mut(self.used..);
         match room.and_then(|room| huffman::encode(text, room)) {
-            Some(written) if !self.overflow => self.used += written,
-            _ => self.overflow = true,
+            Some(written) => self.used += written,
+            None => self.overflow = true,
         }
     }
 
@@ -114,11 +114,11 @@ impl<'b> BlockWriter<'b> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         match self.buffer.get_mut(self.used..self.used + bytes.len()) {
-            Some(room) if !self.overflow => {
+            Some(room) => {
                 room.copy_from_slice(bytes);
                 self.used += bytes.len();
             }
-            _ => self.overflow = true,
+            None => self.overflow = true,
         }
     }
 }

@@ -216,3 +216,18 @@ fn string<'t, 'b: 't>(
     let (text, room) = room.split_at_mut(length);
     Ok((Text::Whole(text), rest, room))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_rests_keeps_what_its_entries_take() {
+        let mut decoder = Decoder::default();
+        let name = NewName::Text(b"name");
+        decoder.table.insert(name, b"value", FieldName::Other, true).unwrap();
+        assert_eq!(decoder.table.memory_bytes(), TABLE_BYTES);
+        decoder.shrink().unwrap();
+        assert_eq!(decoder.table.memory_bytes(), 8 + 4 + 5);
+    }
+}

@@ -184,11 +184,14 @@ mod tests {
             }
         }
         assert_eq!(named, 26);
+        let mut whole = Vec::new();
         for code in 100..600 {
             if let Some(index) = index_of_status(code) {
                 let entry = get(index.into()).unwrap();
                 assert_eq!((entry.name, entry.value), (":status", code.to_string().as_str()));
+                whole.push(code);
             }
         }
+        assert_eq!(whole, [200, 204, 206, 304, 400, 404, 500], "all that the table has");
     }
 }

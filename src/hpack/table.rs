@@ -210,6 +210,11 @@ impl Table {
         &mut self.memory
     }
 
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Gives memory back that the entries do not take.
     ///
     /// # Errors

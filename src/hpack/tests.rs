@@ -171,6 +171,65 @@ fn oversized_fields_are_counted_and_empty_the_table() {
     assert_eq!(decode(&mut decoder, &[0xbe]).unwrap_err(), HpackError::Index);
 }
 
+/// Section 4.4: such a field, if it is to be inserted, leaves nothing in the table. Its name is that of an
+/// entry or stands before it.
+#[test]
+fn an_oversized_field_empties_the_table_only_if_it_is_inserted() {
+    let value = [&[0xff, 0x8b, 0x13][..], &[0; 2570]].concat();
+    for (head, stays) in [
+        (&[0x0f, 0x2f][..], true),
+        (&[0x1f, 0x2f], true),
+        (&[0x7e], false),
+        (&[0, 3, b'x', b'y', b'z'], true),
+        (&[0x40, 3, b'x', b'y', b'z'], false),
+    ] {
+        let mut decoder = Decoder::default();
+        decode(&mut decoder, &[0x40, 3, b'a', b'b', b'c', 1, b'd']).unwrap();
+        let collected = decode(&mut decoder, &[head, &value].concat()).unwrap();
+        assert_eq!((collected.oversized, collected.fields.len()), (vec![3 + 4112], 0), "{head:?}");
+        assert_eq!(decode(&mut decoder, &[0xbe]).is_ok(), stays, "{head:?}");
+    }
+}
+
+/// Section 2.3.3: the 61 entries of the static table come first.
+#[test]
+fn the_dynamic_table_begins_behind_the_static_one() {
+    let mut decoder = Decoder::default();
+    assert_eq!(fields(&mut decoder, "7d01 61"), "www-authenticate: a\n");
+    assert_eq!(fields(&mut decoder, "7e01 62"), "www-authenticate: b\n");
+    assert_eq!(
+        fields(&mut decoder, "bdbe bf"),
+        "www-authenticate: \nwww-authenticate: b\nwww-authenticate: a\n"
+    );
+}
+
+/// A GOAWAY carries the text.
+#[test]
+fn every_error_has_a_text_of_its_own() {
+    let all = [
+        HpackError::Integer,
+        HpackError::StringLength,
+        HpackError::Huffman,
+        HpackError::Index,
+        HpackError::SizeUpdate,
+        HpackError::Defect,
+    ];
+    let texts = all.map(|error| error.to_string());
+    for (at, text) in texts.iter().enumerate() {
+        assert!(text.contains("HPACK") && !texts[..at].contains(text), "{text}");
+    }
+}
+
+#[test]
+fn five_octets_stand_as_they_are_and_six_may_be_huffman_text() {
+    for (value, length) in [(&b"00000"[..], 5), (b"000000", 4), (b"!!!!!!", 6)] {
+        let mut buffer = [0; 64];
+        let mut block = BlockWriter::new(&mut buffer);
+        block.field("x", value);
+        assert_eq!(block.finish(), Some(4 + length), "{value:?}");
+    }
+}
+
 #[test]
 fn what_is_written_is_short_and_what_was_meant() {
     let mut buffer = [0; 256];
@@ -182,6 +241,8 @@ fn what_is_written_is_short_and_what_was_meant() {
     block.field("X-Own-Field", b"Some value");
     block.field("Set-Cookie", b"a=b");
     block.never_indexed("authorization", b"secret of some length");
+    // A block is a part of another.
+    block.fields(&[0x82, 0x87]);
     let length = block.finish().unwrap();
     let collected = decode(&mut Decoder::default(), &buffer[..length]).unwrap();
     let expected = [
@@ -191,10 +252,12 @@ fn what_is_written_is_short_and_what_was_meant() {
         ("x-own-field", "Some value"),
         ("set-cookie", "a=b"),
         ("authorization", "secret of some length"),
+        (":method", "GET"),
+        (":scheme", "https"),
     ];
     assert_eq!(collected.fields, expected.map(|(name, value)| (name.into(), value.into())));
     assert_eq!(collected.never_indexed, [4, 5]);
-    assert_eq!(length, 1 + 1 + 5 + 5 + (1 + 1 + 11 + 1 + 8) + 6 + (1 + 1 + 13 + 1 + 15));
+    assert_eq!(length, 1 + 1 + 5 + 5 + (1 + 1 + 11 + 1 + 8) + 6 + (1 + 1 + 13 + 1 + 15) + 2);
 
     for room in 0..length {
         let mut block = BlockWriter::new(&mut buffer[..room]);
