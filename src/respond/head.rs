@@ -195,3 +195,23 @@ pub(super) fn value_is_safe(value: &[u8]) -> bool {
     let forbidden = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
     value.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What debug builds check of what was made and checked before.
+    #[test]
+    fn names_and_lines_cannot_end_early() {
+        assert!(is_name("X-Own") && !is_name(""));
+        for name in ["a:b", "a b", "a\r", "a\n", "\u{e9}"] {
+            assert!(!is_name(name), "{name:?}");
+        }
+        assert!(are_lines(b"") && are_lines(b"A: b\r\nC:\r\n"));
+        for lines in
+            [&b"A: b"[..], b"A: b\n", b"A b\r\n", b": b\r\n", b"A: \0\r\n", b"A: b\r\n\r\n"]
+        {
+            assert!(!are_lines(lines), "{}", lines.escape_ascii());
+        }
+    }
+}

@@ -70,6 +70,17 @@ mod tests {
     use super::*;
     use crate::respond::Status;
 
+    /// The registry of IANA, but for the interim responses that no response ends with, 305 and 306, which are
+    /// deprecated, and 418 and 510, which nobody answers with.
+    #[test]
+    fn every_registered_code_has_a_phrase() {
+        let registered: Vec<u16> = (0..1000).filter(|code| !reason(*code).is_empty()).collect();
+        let ranges =
+            [101..102, 200..209, 226..227, 300..305, 307..309, 400..418, 421..427, 428..430];
+        let ranges = ranges.into_iter().chain([431..432, 451..452, 500..509, 511..512]);
+        assert_eq!(registered, ranges.flatten().collect::<Vec<u16>>());
+    }
+
     #[test]
     fn our_own_phrases_are_the_registered_ones() {
         for status in Status::ALL {

@@ -65,6 +65,43 @@ fn a_value_never_leaves_its_line() {
     }
 }
 
+/// A second byte of that kind does not make up for the first.
+#[test]
+fn two_forbidden_bytes_are_as_forbidden_as_one() {
+    for value in [&b"\n\n"[..], b"a\r\nb", b"\0a\x7f"] {
+        let head = written(|head| {
+            head.field("X-Test", value);
+        });
+        assert_eq!(head, Err(HeadFault::ForbiddenByte), "{}", value.escape_ascii());
+    }
+}
+
+/// RFC 9112 section 4: the status code has three digits, and a phrase may be empty.
+#[test]
+fn a_head_may_have_any_code_of_three_digits() {
+    for (code, line) in [
+        (200, Ok("HTTP/1.1 200 OK\r\n\r\n")),
+        (201, Ok("HTTP/1.1 201 Created\r\n\r\n")),
+        (100, Ok("HTTP/1.1 100 Continue\r\n\r\n")),
+        (999, Ok("HTTP/1.1 999 \r\n\r\n")),
+        (99, Err(HeadFault::StatusCode)),
+        (1000, Err(HeadFault::StatusCode)),
+    ] {
+        let mut buffer = [0; 64];
+        let head = HeadWriter::of_code(&mut buffer, code).finish();
+        assert_eq!(head.map(|length| str::from_utf8(&buffer[..length]).unwrap()), line);
+    }
+}
+
+#[test]
+fn every_fault_has_a_text_of_its_own() {
+    let all = [HeadFault::Overflow, HeadFault::ForbiddenByte, HeadFault::StatusCode];
+    let texts = all.map(|fault| fault.to_string());
+    for (at, text) in texts.iter().enumerate() {
+        assert!(text.len() > 20 && !texts[..at].contains(text), "{text}");
+    }
+}
+
 #[test]
 fn every_shorter_buffer_overflows() {
     let full = written(|head| {

@@ -30,7 +30,7 @@ impl Options {
     pub(super) fn of(fields: &Visit<'_>) -> Self {
         let mut options = Vec::new();
         fields(&mut |name, value| {
-            if name.len() == 10 && name.eq_ignore_ascii_case("connection") {
+            if name.eq_ignore_ascii_case("connection") {
                 options.extend_from_slice(value);
                 options.push(b',');
             }

@@ -97,6 +97,85 @@ fn one_protocol_can_be_asked_for() {
     assert_eq!(out, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 
+/// RFC 9110 section 10.1.4: `TE: trailers` concerns one connection, so `Connection` names it.
+#[test]
+fn trailers_are_asked_for_where_the_client_takes_them() {
+    for (lines, expected) in [
+        (&[("TE", "trailers")][..], true),
+        (&[("te", "gzip;q=0.5, Trailers")], true),
+        (&[("TE", "gzip"), ("TE", "trailers")], true),
+        (&[("TE", "trailers"), ("TE", "gzip")], true),
+        (&[("TE", "gzip")], false),
+        (&[("Trailer", "trailers")], false),
+        (&[], false),
+    ] {
+        let fields = |visit: &mut dyn FnMut(&str, &[u8])| {
+            for (name, value) in lines {
+                visit(name, value.as_bytes());
+            }
+        };
+        assert_eq!(accepts_trailers(&fields), expected, "{lines:?}");
+    }
+    for (hop, trailers, expected) in [
+        (Hop::Persists, false, "\r\n"),
+        (Hop::Persists, true, "TE: trailers\r\nConnection: TE\r\n\r\n"),
+        (Hop::Closes, false, "Connection: close\r\n\r\n"),
+        (Hop::Closes, true, "TE: trailers\r\nConnection: close, TE\r\n\r\n"),
+    ] {
+        let mut out = Vec::new();
+        end_of_request(&mut out, BodyLength::None, hop, trailers);
+        assert_eq!(out, expected.as_bytes(), "{hop:?} {trailers}");
+    }
+}
+
+/// RFC 7239 section 4: each proxy appends an element, and only to what a trusted one said.
+#[test]
+fn the_standard_field_grows_by_one_element() {
+    let rules = Forward { forwarding: Forwarding::Standard, ..rules() };
+    let text =
+        b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=x\r\nForwarded:\r\nForwarded: for=y\r\n\r\n";
+    for (trusted, before) in [(true, "for=x, for=y, "), (false, "")] {
+        let (head, _) = forwarded(text, &rules, trusted).unwrap();
+        let ours = "for=192.0.2.7;proto=https;host=\"a\"";
+        assert!(head.contains(&format!("\r\nForwarded: {before}{ours}\r\n")), "{head}");
+    }
+    let fields = |_: &mut dyn FnMut(&str, &[u8])| ();
+    let outgoing = Outgoing {
+        method: b"GET",
+        target: b"/",
+        authority: Some(b""),
+        spoken: Spoken::Http2,
+        fields: &fields,
+        origin: &Origin::new(
+            "[2001:db8::1]:1".parse().unwrap(),
+            "[::1]:80".parse().unwrap(),
+            false,
+        ),
+        trusted: false,
+    };
+    let mut out = Vec::new();
+    request(&mut out, &outgoing, &rules).unwrap();
+    let expected = "GET / HTTP/1.1\r\nHost: \r\nForwarded: for=\"[2001:db8::1]\";proto=http\r\n\
+                    Via: 2 ringway-1\r\n";
+    assert_eq!(out, expected.as_bytes(), "{}", out.escape_ascii());
+}
+
+/// The log says which.
+#[test]
+fn every_refusal_has_a_text_of_its_own() {
+    let all = [
+        ForwardError::Method,
+        ForwardError::Path,
+        ForwardError::ConnectionNames,
+        ForwardError::Loop,
+        ForwardError::NoHost,
+    ];
+    let texts = all.map(|error| error.to_string());
+    for (at, text) in texts.iter().enumerate() {
+        assert!(text.len() > 20 && !texts[..at].contains(text), "{text}");
+    }
+}
+
 #[test]
 fn nobody_forges_where_a_request_came_from() {
     let forged = "X-Forwarded-For: 10.0.0.1\r\nx-forwarded-proto: http\r\nForwarded: for=x\r\n\
@@ -133,6 +212,10 @@ fn requests_that_must_not_go_on_do_not() {
         "/a/.%2e",
         "/%zz",
         "/%2",
+        "/%2e",
+        "/a/%2E./b",
+        "/./a",
+        "/a%2f",
     ] {
         assert_eq!(with(&format!("GET {path} HTTP/1.1")), Err(ForwardError::Path), "{path}");
         let rules = Forward { path: PathRule { as_sent: true, ..PathRule::default() }, ..rules() };
@@ -140,7 +223,17 @@ fn requests_that_must_not_go_on_do_not() {
         let (head, _) = forwarded(text.as_bytes(), &rules, false).unwrap();
         assert!(head.starts_with(&format!("GET {path} HTTP/1.1\r\n")));
     }
-    for path in ["/...", "/a.b/%41", "/.well-known/x", "/a%2Eb", "//a", "/?../%2f"] {
+    for path in [
+        "/...",
+        "/%2e%2e%2e",
+        "/%61..",
+        "/a/.../b",
+        "/a.b/%41",
+        "/.well-known/x",
+        "/a%2Eb",
+        "//a",
+        "/?../%2f",
+    ] {
         assert!(with(&format!("GET {path} HTTP/1.1")).is_ok(), "{path}");
     }
     let old = forwarded(b"GET / HTTP/1.0\r\n\r\n", &rules(), false);
@@ -184,8 +277,27 @@ fn a_response_loses_what_concerns_one_connection() {
     let mut storage = FieldStorage::new();
     let head = response_head(text, &mut storage, &HeadLimits::default(), Answered::default());
     let mut out = Vec::new();
-    response_fields(&mut out, head.unwrap().unwrap().fields);
+    let present = response_fields(&mut out, head.unwrap().unwrap().fields);
+    assert_eq!(present, Present { date: false, server: true });
     assert_eq!(out, b"Server: s\r\nSet-Cookie: a\r\nset-cookie: b\r\n");
+}
+
+/// RFC 9110 section 6.6.1: a date that the server sent stays the only one.
+#[test]
+fn a_response_says_which_fields_it_has() {
+    for (lines, present) in [
+        ("", Present { date: false, server: false }),
+        ("DATE: x\r\nX: y\r\n", Present { date: true, server: false }),
+        ("Date: x\r\nDate: y\r\nserver: z\r\nServer: z\r\n", Present { date: true, server: true }),
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+        let mut storage = FieldStorage::new();
+        let limits = HeadLimits::default();
+        let head = response_head(text.as_bytes(), &mut storage, &limits, Answered::default());
+        let mut out = Vec::new();
+        assert_eq!(response_fields(&mut out, head.unwrap().unwrap().fields), present, "{lines}");
+        assert_eq!(out, lines.as_bytes());
+    }
 }
 
 fn field_line() -> impl Strategy<Value = String> {

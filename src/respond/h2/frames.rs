@@ -99,6 +99,22 @@ mod tests {
         (head, &frame[FRAME_HEAD..])
     }
 
+    /// RFC 7541 section 4.2: the size update, where one is due, is the first octet of a block.
+    #[test]
+    fn an_interim_response_is_one_frame() {
+        let block = [0x08, 3, b'1', b'0', b'0'];
+        for (empties, expected) in [(false, block.to_vec()), (true, [&[0x20][..], &block].concat())]
+        {
+            let frame = continue_100(5, empties);
+            let (head, payload) = parts(&frame);
+            assert_eq!(
+                (head.kind, head.stream, head.flags),
+                (Kind::Headers, 5, Flags::END_HEADERS)
+            );
+            assert_eq!((head.length as usize, payload), (payload.len(), &expected[..]));
+        }
+    }
+
     #[test]
     fn frames_are_what_a_peer_reads() {
         let (head, payload) = (ping_ack(*b"12345678"), b"12345678");
@@ -116,6 +132,9 @@ mod tests {
         let (head, payload) = parts(&away);
         assert_eq!((head.kind, head.length as usize), (Kind::GoAway, payload.len()));
         assert_eq!(payload, [0, 0, 0, 3, 0, 0, 0, 11, b'w', b'h', b'y']);
+        assert_eq!(parts(&ping([7; 8])).1, [7; 8]);
+        let head = FrameHead::parse(&data(1, 0, false)).unwrap();
+        assert!(!head.flags.has(Flags::END_STREAM));
         let head = FrameHead::parse(&data(0x0102_0304, 16_375, true)).unwrap();
         assert_eq!((head.stream, head.length, head.kind), (0x0102_0304, 16_375, Kind::Data));
         assert!(head.flags.has(Flags::END_STREAM));
