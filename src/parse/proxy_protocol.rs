@@ -362,6 +362,45 @@ mod tests {
         assert_eq!(proxy_header(&long[..FIXED]), Err(ProxyHeaderError::TooLong));
     }
 
+    /// Section 2.1: 107 bytes hold the longest line, with its CRLF.
+    #[test]
+    fn a_line_of_version_1_is_bounded() {
+        let line = |length: usize| {
+            let fill = length - "PROXY UNKNOWN \r\n".len();
+            format!("PROXY UNKNOWN {}\r\n", "x".repeat(fill)).into_bytes()
+        };
+        let longest = proxy_header(&line(LONGEST_V1));
+        assert_eq!(longest, Ok(Some((LONGEST_V1, Announced::Itself))));
+        assert_eq!(proxy_header(&line(LONGEST_V1)[..LONGEST_V1 - 1]), Ok(None));
+        assert_eq!(proxy_header(&line(LONGEST_V1 + 1)), Err(ProxyHeaderError::TooLong));
+        assert_eq!(
+            proxy_header(&line(LONGEST_V1 + 1)[..LONGEST_V1]),
+            Err(ProxyHeaderError::TooLong)
+        );
+    }
+
+    #[test]
+    fn the_longest_header_of_version_2_is_taken() {
+        let header = binary(0x21, 0x00, &[0; LONGEST_PROXY_HEADER - FIXED]);
+        let taken = proxy_header(&header);
+        assert_eq!(taken, Ok(Some((LONGEST_PROXY_HEADER, Announced::Itself))));
+        assert_eq!(proxy_header(&header[..FIXED - 1]), Ok(None));
+        assert_eq!(proxy_header(&header[..FIXED]), Ok(None));
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_wrong() {
+        for (error, part) in [
+            (ProxyHeaderError::Missing, "does not begin"),
+            (ProxyHeaderError::Malformed("a port is none"), "malformed: a port is none"),
+            (ProxyHeaderError::TooLong, "too long"),
+            (ProxyHeaderError::Checksum, "checksum"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    /// Values behind a checksum are walked too, and each must be whole.
     #[test]
     fn a_checksum_must_be_right() {
         assert_eq!(crc32c(b"123456789", 0..0), 0xe306_9283, "RFC 3720's check value");
@@ -371,6 +410,22 @@ mod tests {
         let sum = crc32c(&header, at.clone()).to_be_bytes();
         header[at].copy_from_slice(&sum);
         assert!(matches!(proxy_header(&header), Ok(Some(_))));
+        for values in
+            [&[CRC32C, 0, 3, 0, 0, 0][..], &[CRC32C, 0, 5, 0, 0, 0, 0, 0], &[4, 0], &[4, 0, 1]]
+        {
+            let read = proxy_header(&binary(0x21, 0x11, &[&V4[..], values].concat()));
+            assert!(matches!(read, Err(ProxyHeaderError::Malformed(_))), "{values:?}: {read:?}");
+        }
+        // Between other values, and its own place alone counts as zero.
+        let values = [4, 0, 1, 9, CRC32C, 0, 4, 0, 0, 0, 0, 4, 0, 1, 7];
+        let mut header = binary(0x21, 0x11, &[&V4[..], &values].concat());
+        let at = header.len() - 8..header.len() - 4;
+        let sum = crc32c(&header, 0..0).to_be_bytes();
+        header[at].copy_from_slice(&sum);
+        assert!(matches!(proxy_header(&header), Ok(Some(_))));
+        let last = header.len() - 1;
+        header[last] ^= 1;
+        assert_eq!(proxy_header(&header), Err(ProxyHeaderError::Checksum));
     }
 
     proptest! {

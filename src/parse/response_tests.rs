@@ -94,6 +94,41 @@ fn what_could_be_read_in_two_ways_is_refused() {
     assert_eq!((parsed.0, parsed.1), (101, ContentEnd::Absent));
 }
 
+/// RFC 9110 section 15.2: 101 ends what HTTP/1.1 says, all other 1xx come before the response.
+#[test]
+fn interim_responses_are_those_that_another_follows() {
+    for (status, interim) in [(100, true), (101, false), (103, true), (199, true), (200, false)] {
+        let text = format!("HTTP/1.1 {status} x\r\n\r\n");
+        let mut storage = FieldStorage::new();
+        let asked = Answered { head: false, upgrade: true };
+        let head = response_head(text.as_bytes(), &mut storage, &LIMITS, asked).unwrap().unwrap();
+        assert_eq!(head.is_interim(), interim, "{status}");
+    }
+}
+
+/// RFC 9209 section 2.3 has the reasons; the log says the rest.
+#[test]
+fn every_refusal_has_its_reason_and_a_text_of_its_own() {
+    use ResponseError as Error;
+    let all = [
+        (Error::StatusLine, "http_protocol_error"),
+        (Error::LineEnd, "http_protocol_error"),
+        (Error::FieldName, "http_protocol_error"),
+        (Error::FieldValue, "http_protocol_error"),
+        (Error::TooManyFields, "http_response_header_section_size"),
+        (Error::HeadTooLarge, "http_response_header_section_size"),
+        (Error::ContentLength, "http_protocol_error"),
+        (Error::LengthBesideCoding, "http_protocol_error"),
+        (Error::Coding, "http_response_transfer_coding"),
+        (Error::UnaskedSwitch, "http_upgrade_failed"),
+    ];
+    let texts = all.map(|(error, _)| error.to_string());
+    for (at, (error, reason)) in all.into_iter().enumerate() {
+        assert_eq!(error.reason(), reason);
+        assert!(texts[at].len() > 20 && !texts[..at].contains(&texts[at]), "{error}");
+    }
+}
+
 #[test]
 fn limits_hold_for_partial_heads_too() {
     let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(2048));

@@ -113,6 +113,7 @@ fn pseudo_fields_are_as_the_rfc_demands() {
         (":path", "a"),
         (":path", "*"),
         (":path", "/a#b"),
+        (":path", "/a##b"),
         (":path", "/a b"),
         (":path", "/\u{e9}"),
         (":path", "https://example.com/"),
@@ -158,7 +159,7 @@ fn fields_are_as_the_rfc_demands() {
     for name in ["", "A", "x y", "x\u{e9}", "x:", "x\0"] {
         assert_eq!(added(name, "1"), Malformed, "{name:?}");
     }
-    for value in ["\0", "a\r", "a\nb", "\x7f", "\x1b", " a", "a ", "\ta", "a\t"] {
+    for value in ["\0", "\0\0", "\r\n", "a\r", "a\nb", "\x7f", "\x1b", " a", "a ", "\ta", "a\t"] {
         assert_eq!(added("x", value), Malformed, "{value:?}");
         assert_eq!(added("user-agent", value), Malformed, "{value:?}");
     }
@@ -176,7 +177,10 @@ fn fields_are_as_the_rfc_demands() {
     let twice = [("host", "example.com"), ("host", "example.com")];
     assert_eq!(outcome(&[], &twice, true), Malformed);
     assert_eq!(added("expect", "100-continue"), Accepted);
-    assert_eq!(added("expect", "something"), Refused(Status::ExpectationFailed));
+    for value in ["something", "a, b", "100-continue, a"] {
+        assert_eq!(added("expect", value), Refused(Status::ExpectationFailed), "{value}");
+    }
+    assert_eq!(added("expect", "100-continue,,"), Accepted);
 }
 
 #[test]
@@ -211,6 +215,43 @@ fn bounds_are_met_by_431_whatever_comes_behind() {
     draft.oversized(5000);
     assert!(draft.is_too_large());
     assert!(matches!(draft.finish(true), HeadOutcome::Refused { head: true, .. }));
+}
+
+#[test]
+fn a_field_that_stands_twice_is_not_the_only_one() {
+    let mut room = [0; 4096];
+    let mut draft = Draft::new(&mut room, LIMITS);
+    for (name, value) in GET {
+        note(&mut draft, name.as_bytes(), value.as_bytes());
+    }
+    for (name, value) in
+        [("if-range", "a"), ("range", "b"), ("range", "c"), ("host", "example.com")]
+    {
+        note(&mut draft, name.as_bytes(), value.as_bytes());
+    }
+    assert!(!draft.is_too_large());
+    let HeadOutcome::Head(head) = draft.finish(true) else { panic!("a request") };
+    assert_eq!(head.only_field(FieldName::IfRange), Some(&b"a"[..]));
+    assert_eq!((head.only_field(FieldName::Range), head.only_field(FieldName::Host)), (None, None));
+}
+
+/// RFC 9113 section 8.3.1: `Host`, where both are sent, names what `:authority` names. 443 is the port that a
+/// URI of https leaves out.
+#[test]
+fn host_and_authority_may_differ_in_case_and_in_the_usual_port() {
+    for (authority, host, expected) in [
+        ("a", "A", Accepted),
+        ("a", "a:", Accepted),
+        ("a:443", "a", Accepted),
+        ("a:443", "a:", Accepted),
+        ("a:80", "a:80", Accepted),
+        ("a:80", "a", Malformed),
+        ("a", "b", Malformed),
+        ("a:8443", "a:443", Malformed),
+    ] {
+        let with = outcome(&[(":authority", authority)], &[("host", host)], true);
+        assert_eq!(with, expected, "{authority} {host}");
+    }
 }
 
 #[test]
@@ -334,6 +375,8 @@ fn settings_are_applied_in_order_or_refused() {
     assert_eq!(applied, Ok(settings::Applied { window_change: -70_000, table_lowered: false }));
     assert_eq!(settings.max_frame_size, 0x00ff_ffff);
     assert_eq!(settings.apply(&[]), Ok(settings::Applied::default()));
+    let lowered = settings.apply(&[set(1, 200), set(1, 100)].concat());
+    assert!(lowered.unwrap().table_lowered, "twice is not never");
     for (name, value, code) in [
         (2, 2, ErrorCode::ProtocolError),
         (4, 0x8000_0000, ErrorCode::FlowControlError),
@@ -363,5 +406,12 @@ fn codes_have_the_numbers_of_the_rfc() {
     for (number, code) in ErrorCode::ALL.iter().enumerate() {
         assert_eq!(code.number() as usize, number);
     }
-    assert_eq!(ErrorCode::Http11Required.to_string(), "HTTP_1_1_REQUIRED");
+    let names = "NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED \
+                 FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM \
+                 INADEQUATE_SECURITY HTTP_1_1_REQUIRED";
+    assert!(ErrorCode::ALL.iter().map(ToString::to_string).eq(names.split(' ')));
+    assert_eq!((ErrorCode::of(13), ErrorCode::of(14)), (Some(ErrorCode::Http11Required), None));
+    let fault = Fault::Stream(ErrorCode::Cancel, "why");
+    assert_eq!((fault.to_string(), fault.why()), ("stream error CANCEL: why".into(), "why"));
+    assert_eq!(Fault::size("why").to_string(), "connection error FRAME_SIZE_ERROR: why");
 }

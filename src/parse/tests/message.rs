@@ -163,11 +163,13 @@ fn persistence() {
         ("1.1", "connection: Upgrade, CLOSE\r\n", false),
         ("1.1", "Connection: ,, close ,\r\n", false),
         ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+        ("1.1", "Connection: close\r\nConnection: close\r\n", false),
         ("1.1", "Connection: closed, x-close, upgrade\r\n", true),
         ("1.1", "Connection:\r\n", true),
         ("1.0", "", false),
         ("1.0", "Connection: Keep-Alive\r\n", true),
         ("1.0", "Connection: a,keep-alive\t,b\r\n", true),
+        ("1.0", "Connection: keep-alive, keep-alive\r\n", true),
         ("1.0", "Connection: keep-alive, close\r\n", false),
         ("1.0", "Keep-Alive: timeout=5\r\n", false),
     ] {
