@@ -21,10 +21,10 @@ use super::{
     lateness::Lateness,
     open_requests::{OPEN_REQUEST_BYTES, OpenRequests},
     processor::Processor,
-    request::{HEAD_LOGGED, OpenRequest, Parts, SELDOM_PLACES},
+    request::{HEAD_LOGGED, OpenRequest, Parts},
     slow::{Slowest, Stall},
     spans::SpanFeed,
-    stage::{REQUEST_STAGES, SELDOM},
+    stage::REQUEST_STAGES,
     streams::{ConnectionStreams, Multiplexing},
 };
 use crate::{config::memory, tick_clock::TickClock};
@@ -446,12 +446,8 @@ impl Noted {
         let parts = request.parts();
         recorder.record_request(request.first_byte, total, parts);
         // What was not passed is filled up when somebody looks: most requests pass few stages.
-        if request.has_seldom_parts() {
-            for (stage, place) in SELDOM.into_iter().zip(SELDOM_PLACES) {
-                if parts[place] > 0 {
-                    recorder.record(stage, parts[place]);
-                }
-            }
+        for (stage, time) in request.seldom_parts().filter(|(_, time)| *time > 0) {
+            recorder.record(stage, time);
         }
         let in_tail = tail.enter(parts, total);
         if let Some(endpoint) = request.has_particulars().map(|particulars| particulars.endpoint)

@@ -35,8 +35,8 @@ pub(super) struct OpenRequest {
     entered: u64,
     stage: Stage,
     parts: Parts,
-    /// Parts that few requests pass may be other than 0.
-    seldom: bool,
+    /// Of the parts that few requests pass, a bit for each that may be other than 0, by its place.
+    seldom: u32,
     pub(super) first_byte: u64,
     pub(super) bytes: u64,
     pub(super) number: u64,
@@ -89,7 +89,7 @@ impl Default for OpenRequest {
             entered: 0,
             stage: Stage::Parse,
             parts: [0; REQUEST_STAGES.len()],
-            seldom: false,
+            seldom: 0,
             first_byte: 0,
             bytes: 0,
             number: 0,
@@ -121,8 +121,8 @@ impl OpenRequest {
         for place in ALWAYS_PLACES {
             self.parts[place] = 0;
         }
-        if std::mem::take(&mut self.seldom) {
-            self.parts = [0; REQUEST_STAGES.len()];
+        for place in places_of(std::mem::take(&mut self.seldom)) {
+            self.parts[place] = 0;
         }
         self.parts[RUN_QUEUE] = self.entered - arrived;
         (self.status, self.route, self.bytes) = (0, None, 0);
@@ -139,7 +139,7 @@ impl OpenRequest {
         self.begin(arrived, reached.clamp(arrived, now.max(arrived)));
         self.parts[TURN] = now.saturating_sub(self.entered);
         self.entered = self.entered.max(now);
-        self.seldom = true;
+        self.seldom |= 1 << TURN;
     }
 
     /// Of its time until now, so many nanoseconds went into opening the records that brought it.
@@ -165,7 +165,7 @@ impl OpenRequest {
     pub(super) fn leave(&mut self, left: Stage, passed: u64, stage: Stage) {
         if let Some(part) = left.part() {
             self.parts[part] += passed;
-            self.seldom |= SELDOM_PARTS >> part & 1 == 1;
+            self.seldom |= SELDOM_PARTS & 1 << part;
             self.entered += passed;
         }
         self.stage = stage;
@@ -179,7 +179,7 @@ impl OpenRequest {
             let new = nanoseconds.saturating_sub(self.parts[COMPRESS]).min(self.parts[part]);
             self.parts[part] -= new;
             self.parts[COMPRESS] += new;
-            self.seldom = true;
+            self.seldom |= 1 << COMPRESS;
         }
     }
 
@@ -239,7 +239,13 @@ impl OpenRequest {
     /// Whether it may have passed parts that few requests pass.
     #[inline]
     pub(super) fn has_seldom_parts(&self) -> bool {
-        self.seldom
+        self.seldom != 0
+    }
+
+    /// The parts that few requests pass, as far as it may have passed them: each stage with its time.
+    #[inline]
+    pub(super) fn seldom_parts(&self) -> impl Iterator<Item = (Stage, u64)> + '_ {
+        places_of(self.seldom).map(|place| (REQUEST_STAGES[place], self.parts[place]))
     }
 
     /// The parts until its stage began.
@@ -355,7 +361,13 @@ impl OpenRequest {
             parts[rest] += gap - buffer - file;
         }
         parts[first_write] += first - begun;
-        self.seldom |= waits + parts[LAST_WRITE] > 0 || SELDOM_PARTS >> before & 1 == 1;
+        self.seldom |= SELDOM_PARTS & 1 << before;
+        if waits > 0 {
+            self.seldom |= 1 << BUFFER | 1 << PROCESS;
+        }
+        if parts[LAST_WRITE] > 0 {
+            self.seldom |= 1 << LAST_WRITE;
+        }
         last.saturating_sub(self.arrived)
     }
 }
@@ -391,18 +403,25 @@ const fn places<const COUNT: usize>(stages: [Stage; COUNT]) -> [usize; COUNT] {
 /// The places of the parts that each request passes.
 pub(super) const ALWAYS_PLACES: [usize; ALWAYS.len()] = places(ALWAYS);
 
-/// The places of the parts that few requests pass.
-pub(super) const SELDOM_PLACES: [usize; SELDOM.len()] = places(SELDOM);
-
 /// A bit for each part that few requests pass, by its place.
 const SELDOM_PARTS: u32 = {
-    let (mut bits, mut at) = (0, 0);
+    let (places, mut bits, mut at) = (places(SELDOM), 0, 0);
     while at < SELDOM.len() {
-        bits |= 1 << SELDOM_PLACES[at];
+        bits |= 1 << places[at];
         at += 1;
     }
     bits
 };
+
+/// The places whose bits are set, each of which is that of a part.
+#[inline]
+fn places_of(mut bits: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = bits.checked_ilog2()?;
+        bits ^= 1 << place;
+        Some(place as usize)
+    })
+}
 
 const RUN_QUEUE: usize = place(Stage::RunQueue);
 const TURN: usize = place(Stage::Turn);
