@@ -22,3 +22,4 @@ mod tests;
 
 pub(crate) use error::ReadError;
 pub(crate) use reader::{Filled, Reader};
+pub(crate) use take::LENT_FROM;

@@ -7,9 +7,19 @@ use super::{Reader, held::Held};
 use crate::ring::{Chunk, Content};
 
 /// Content that is shorter is copied: the memory that it lies in is worth more than the copy.
-const LENT_FROM: usize = 4096;
+pub(crate) const LENT_FROM: usize = 4096;
 
 impl Reader {
+    /// Lets go of the first `read` bytes of plaintext and of `copied` further ones, of which somebody has a
+    /// copy.
+    pub(crate) fn consume_copied(&mut self, read: usize, copied: usize) {
+        if copied > 0 {
+            let kernel = self.is_kernel();
+            self.taken.note_copy(kernel, copied);
+        }
+        self.consume(read + copied);
+    }
+
     /// Takes the bytes `data` of the plaintext, and lets go of its first `consumed` ones, which include
     /// them. If the plaintext has fewer, the next wait for more ends with [`ReadError::Defect`].
     ///

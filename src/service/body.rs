@@ -27,6 +27,8 @@ pub struct Body(Kind);
 
 enum Kind {
     Empty,
+    /// All of it came with the head, and has not been taken.
+    Whole(Bytes),
     Stream(Arc<Mutex<Cell>>),
 }
 
@@ -78,6 +80,11 @@ impl Body {
         Self(Kind::Empty)
     }
 
+    /// Content that is all there.
+    pub(crate) fn whole(content: Bytes) -> Self {
+        Self(if content.is_empty() { Kind::Empty } else { Kind::Whole(content) })
+    }
+
     /// Content of `length` bytes, if that is known, and the side from which it comes.
     pub(crate) fn stream(length: Option<u64>, connection: Waker) -> (Self, Feeder) {
         let cell = Cell { remaining: length, connection: Some(connection), ..Cell::default() };
@@ -105,10 +112,15 @@ impl http_body::Body for Body {
     type Error = BodyError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Kind::Stream(cell) = &self.0 else { return Poll::Ready(None) };
+        let Kind::Stream(cell) = &self.0 else {
+            return Poll::Ready(match std::mem::replace(&mut self.0, Kind::Empty) {
+                Kind::Whole(content) => Some(Ok(Frame::data(content))),
+                Kind::Empty | Kind::Stream(_) => None,
+            });
+        };
         let wake = {
             let mut cell = lock(cell);
             if let Some(piece) = cell.piece.take() {
@@ -139,6 +151,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
+            Kind::Whole(_) => false,
             Kind::Stream(cell) => {
                 let cell = lock(cell);
                 cell.ended && cell.piece.is_none() && cell.trailers.is_none() && !cell.failed
@@ -149,6 +162,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(content) => SizeHint::with_exact(content.len() as u64),
             Kind::Stream(cell) => {
                 lock(cell).remaining.map_or_else(SizeHint::new, SizeHint::with_exact)
             }
@@ -246,6 +260,17 @@ mod tests {
         let mut cx = Context::from_waker(waker);
         let frame = Pin::new(body).poll_frame(&mut cx);
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())))
+    }
+
+    #[test]
+    fn content_that_is_all_there_comes_at_once() {
+        let mut body = Body::whole(Bytes::from_static(b"abc"));
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
+        let piece = poll(&mut body, Waker::noop());
+        assert_eq!(piece, Poll::Ready(Some(Ok(Bytes::from_static(b"abc")))));
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+        assert_eq!(poll(&mut body, Waker::noop()), Poll::Ready(None));
+        assert!(Body::whole(Bytes::new()).is_end_stream());
     }
 
     #[test]

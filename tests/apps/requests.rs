@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
 };
 
 use axum::{
@@ -100,6 +101,36 @@ fn a_connection_goes_on_behind_an_upload() {
 }
 
 #[test]
+fn short_content_that_comes_with_its_head_is_there_at_the_first_poll() {
+    let polled_once = |mut body: Body| async move {
+        match poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await {
+            Poll::Ready(Some(Ok(frame))) => {
+                let content = frame.into_data().unwrap_or_default();
+                let is_end = body.is_end_stream();
+                format!("{} of {:?}, {is_end}.", content.len(), content.first())
+            }
+            _ => "later.".to_owned(),
+        }
+    };
+    let server = serve(Router::new().route("/", post(polled_once)));
+    let mut client = Client::connect(&server);
+    let request = |byte: u8, length: usize| {
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), &vec![byte; length]].concat()
+    };
+    // What is longer is read as it is wanted, and lent where it lies.
+    client.send(
+        &[request(b'a', 1), request(b'b', 4095), request(b'c', 4096), request(b'd', 9)].concat(),
+    );
+    for content in
+        ["1 of Some(97), true.", "4095 of Some(98), true.", "later.", "9 of Some(100), true."]
+    {
+        client.read_until(format!("\r\n\r\n{content}").as_bytes());
+    }
+}
+
+#[test]
 fn an_answer_may_begin_before_the_request_ends() {
     let app = Router::new().route("/", post(|body: Body| async { body }));
     let server = serve(app);
@@ -157,7 +188,11 @@ fn content_beyond_the_limit_is_refused() {
     config.limits.body_bytes = 1000;
     let server = configured(config, |builder| builder.service(app));
     let mut client = Client::connect(&server);
-    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n");
+    let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n";
+    client.send(head);
+    assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 413 "));
+    let mut client = Client::connect(&server);
+    client.send(&[&head[..], &[b'x'; 1001]].concat());
     assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 413 "));
     assert_eq!(calls.load(SeqCst), 0, "the length was stated");
     let mut client = Client::connect(&server);

@@ -1,8 +1,11 @@
 //! An application as the responder of an exchange: from a head to an `http::Request`, and from frames
 //! to chunks.
 
+mod begin;
+
+pub(super) use begin::{about, begin, begin_at_once};
+
 use std::{
-    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker, ready},
@@ -13,104 +16,27 @@ use http::HeaderMap;
 
 use super::{
     KeptAsked, Reply,
+    begin::Coming,
     found::Finding,
     handed::{Borrower, map_of},
-    heads::{remove_ours, request_of, streamed, switching},
+    heads::{remove_ours, streamed, switching},
     reply::{Given, SHORT},
     streamed::{
-        Answered, Failure, Fields, Incoming, Intake, Relay, Report, Responder, ResponseContent,
+        Answered, Failure, Fields, First, Intake, Relay, Report, Responder, ResponseContent,
         Stages, StreamedHead,
     },
 };
 use crate::{
-    conn::{Context, client, sites::Served},
-    observe::{ConnectionClock, Endpoint, LayerTimes, Stage, Why, Work},
-    process::site::Asked,
+    conn::{Context, sites::Served},
+    observe::{Endpoint, LayerTimes, Stage, Why, Work},
     respond::{Status, content_length_allowed},
-    ring::{Chunk, Content, OpenFile, Socket},
-    service::{
-        Application, Body, Call, CallError, Connection, Facts, Feeder, Frame, Head, OfSite, Token,
-        Upgrade,
-    },
+    ring::{Chunk, Content, OpenFile},
+    service::{Call, CallError, Feeder, Frame, Head, OfSite, Token, Upgrade},
     write::Source,
 };
 
 /// Frames without content that are passed over in one poll.
 const EMPTY_FRAMES: u32 = 16;
-
-/// Has an application answer a request.
-///
-/// # Errors
-/// 400 for a head that `http` does not take, 501 for an extended CONNECT to a protocol that cannot be
-/// offered.
-pub(super) fn begin(
-    context: &Rc<Context>,
-    served: &Rc<Served>,
-    (application, endpoint): (&dyn Application, Endpoint),
-    asked: &Asked<'_>,
-    incoming: &Incoming<'_>,
-    connection: Connection,
-) -> Result<Box<dyn Responder>, Status> {
-    let intake = Intake::new(incoming.body);
-    let (body, feeder) = if intake.is_ended() {
-        (Body::empty(), None)
-    } else {
-        let (body, feeder) = Body::stream(intake.length(), context.ring.waker());
-        (body, Some(feeder))
-    };
-    let mut request = request_of(incoming, body).ok_or(Status::BadRequest)?;
-    #[cfg(feature = "axum")]
-    if let Some(peer) = connection.peer() {
-        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-    }
-    request.extensions_mut().insert(connection);
-    let waker = context.ring.waker();
-    let upgrade = match feeder {
-        None => Upgrade::offer(&mut request, incoming.protocol, &waker),
-        Some(_) => None,
-    };
-    if incoming.protocol.is_some() && upgrade.is_none() {
-        return Err(Status::NotImplemented);
-    }
-    let limit = context.applications.handler_timeout;
-    let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
-    Ok(Box::new(Answering {
-        context: Rc::clone(context),
-        served: Rc::clone(served),
-        call: application.call(request),
-        feeder,
-        borrower: Borrower::default(),
-        waker,
-        until,
-        endpoint,
-        layers: LayerTimes::default(),
-        to_head: incoming.method == b"HEAD",
-        first: None,
-        ended: false,
-        ahead: Poll::Pending,
-        trailers: None,
-        kept: context.has_files().then(|| KeptAsked::new(asked)),
-        finding: None,
-        upgrade,
-        connects: incoming.protocol.is_some(),
-    }))
-}
-
-/// What applications learn of a connection.
-pub(super) fn about(context: &Context, socket: &Socket, clock: &ConnectionClock) -> Connection {
-    let agreed = clock.agreed();
-    let own = || SocketAddr::try_from(rustix::net::getsockname(socket).ok()?).ok();
-    let local = clock.announced().map(|(_, local)| local).or_else(own);
-    Connection::new(Facts {
-        peer: client(socket, clock),
-        local: local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port())),
-        tls_version: agreed.version,
-        protocol: agreed.protocol,
-        resumed: agreed.resumed,
-        worker: context.applications.worker.number,
-        drain: context.applications.drain.clone(),
-    })
-}
 
 /// One call of an application.
 struct Answering {
@@ -129,7 +55,7 @@ struct Answering {
     /// The request is a HEAD, whose answer has no content.
     to_head: bool,
     /// What was polled of the content together with the head, and is looked at next.
-    first: Option<First>,
+    first: Option<Ahead>,
     /// The content has said that it ends.
     ended: bool,
     /// Content that was looked at and makes no whole reply: it comes next. Pending: there is none.
@@ -146,13 +72,13 @@ struct Answering {
 }
 
 /// Content that was polled together with the head.
-struct First {
+struct Ahead {
     frame: Option<Result<Frame, CallError>>,
     /// The content ends behind it.
     is_last: bool,
 }
 
-impl First {
+impl Ahead {
     /// Polls for content behind a head that may make a whole reply with it. None: it may not, or has none
     /// yet.
     fn behind(
@@ -172,6 +98,11 @@ impl First {
 }
 
 impl Answering {
+    /// Keeps what was asked, for a file of the site, if there are any.
+    fn keep(&mut self, coming: Coming<'_>) {
+        self.kept = coming.context.has_files().then(|| KeptAsked::new(coming.asked));
+    }
+
     /// Polls for the head, and in the same go for short content: to enter an application, with its clock, its
     /// layers and the watchdog, costs more than such a poll.
     fn poll_answer(&mut self, intake: &mut Intake) -> Poll<Result<Head, CallError>> {
@@ -181,7 +112,7 @@ impl Answering {
             if let Poll::Ready(Ok(head)) = &polled
                 && !to_head
             {
-                first = First::behind(head, call, cx);
+                first = Ahead::behind(head, call, cx);
             }
             polled
         });
@@ -191,7 +122,7 @@ impl Answering {
 
     /// Polls for the next frame.
     fn poll_frame(&mut self, intake: &mut Intake) -> Poll<Option<Result<Frame, CallError>>> {
-        let Some(First { frame, is_last }) = self.first.take() else {
+        let Some(Ahead { frame, is_last }) = self.first.take() else {
             return self.poll(intake, Call::poll_frame);
         };
         self.ended = is_last;
@@ -346,6 +277,47 @@ impl Answering {
         Poll::Pending
     }
 
+    /// Goes on from a poll for the head.
+    fn go_on(
+        &mut self,
+        polled: Poll<Result<Head, CallError>>,
+        cx: &mut task::Context<'_>,
+        intake: &mut Intake,
+    ) -> First {
+        let mut head = match polled {
+            Poll::Ready(Ok(head)) => head,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
+            Poll::Pending => {
+                let Some(at) = self.until else { return Poll::Pending };
+                ready!(self.context.ring.poll_until(at));
+                let (status, why) = (Status::ServiceUnavailable, Why::ServerTimeout);
+                return Poll::Ready(Err(Failure { status, why }));
+            }
+        };
+        if !self.accepts(head.parts.status) {
+            self.upgrade = None;
+        } else if let Some(upgrade) = &mut self.upgrade {
+            upgrade.accept();
+            let head = if self.connects {
+                if head.parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    // HTTP/2 has no 101 (RFC 8441 section 5).
+                    head.parts.status = http::StatusCode::OK;
+                }
+                streamed(head).map_err(|what| self.unusable(&what))?
+            } else {
+                switching(head)
+            };
+            return Poll::Ready(Ok(Answered::Streamed(head)));
+        }
+        if let Some(answered) = self.answered(head, intake).transpose() {
+            return Poll::Ready(answered);
+        }
+        match &mut self.finding {
+            Some(finding) => finding.poll(&self.context, cx),
+            None => Poll::Pending,
+        }
+    }
+
     /// What the application gave is no answer.
     fn unusable(&self, what: &dyn std::fmt::Display) -> Failure {
         self.context.warn(&format_args!("{what} ({})", self.endpoint.name()));
@@ -363,40 +335,11 @@ impl Responder for Answering {
         cx: &mut task::Context<'_>,
         intake: &mut Intake,
     ) -> Poll<Result<Answered, Failure>> {
-        if self.finding.is_none() {
-            let mut head = match self.poll_answer(intake) {
-                Poll::Ready(Ok(head)) => head,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
-                Poll::Pending => {
-                    let Some(at) = self.until else { return Poll::Pending };
-                    ready!(self.context.ring.poll_until(at));
-                    let (status, why) = (Status::ServiceUnavailable, Why::ServerTimeout);
-                    return Poll::Ready(Err(Failure { status, why }));
-                }
-            };
-            if !self.accepts(head.parts.status) {
-                self.upgrade = None;
-            } else if let Some(upgrade) = &mut self.upgrade {
-                upgrade.accept();
-                let head = if self.connects {
-                    if head.parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-                        // HTTP/2 has no 101 (RFC 8441 section 5).
-                        head.parts.status = http::StatusCode::OK;
-                    }
-                    streamed(head).map_err(|what| self.unusable(&what))?
-                } else {
-                    switching(head)
-                };
-                return Poll::Ready(Ok(Answered::Streamed(head)));
-            }
-            if let Some(answered) = self.answered(head, intake).transpose() {
-                return Poll::Ready(answered);
-            }
+        if let Some(finding) = &mut self.finding {
+            return finding.poll(&self.context, cx);
         }
-        match &mut self.finding {
-            Some(finding) => finding.poll(&self.context, cx),
-            None => Poll::Pending,
-        }
+        let polled = self.poll_answer(intake);
+        self.go_on(polled, cx, intake)
     }
 
     fn content(&mut self) -> Option<&mut dyn ResponseContent> {

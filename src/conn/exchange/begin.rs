@@ -3,15 +3,16 @@
 use std::{cell::OnceCell, net::SocketAddr, rc::Rc};
 
 use super::{
-    Decided, Lookups,
-    streamed::{Incoming, Responder},
+    Decided, Lookups, Reply,
+    streamed::{First, Incoming, Responder},
 };
 use crate::{
     conn::{
         Context,
+        guard::Verification,
         sites::{Act, Served},
     },
-    observe::ConnectionClock,
+    observe::{ConnectionClock, RequestClock},
     process::site::Asked,
     respond::{Status, forward::Origin},
     ring::Socket,
@@ -65,6 +66,52 @@ pub(in crate::conn) fn ask_handler<'l>(
     }
 }
 
+/// What becomes of a request whose responder is polled as it begins. Made and taken apart within one poll.
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
+#[allow(clippy::large_enum_variant, reason = "made and taken apart within one poll")]
+pub(in crate::conn) enum Begun {
+    /// This answers it.
+    Answered(Reply<'static>),
+    /// The responder goes on, from what its first poll brought.
+    Polled(Box<dyn Responder>, First),
+}
+
+/// Whether the responder of a route can be polled as it begins: an application, with nothing to check
+/// before and nothing to compress behind it.
+pub(in crate::conn) fn is_polled_at_once(
+    served: &Served,
+    verification: Option<&Verification>,
+) -> bool {
+    matches!(served.act, Act::Service(_)) && verification.is_none() && served.codings.is_empty()
+}
+
+/// Begins to answer a request that [`is_polled_at_once`], and polls what answers it while the head still
+/// lies where it was parsed: for an answer that is ready then, nothing is kept. The request has no content, or
+/// has it with its head.
+///
+/// # Errors
+/// As [`begin`].
+#[cfg(feature = "service")]
+pub(in crate::conn) fn begin_at_once(
+    coming: Coming<'_>,
+    about: &mut About,
+    served: &Rc<Served>,
+    clock: &mut RequestClock,
+) -> Result<Begun, Status> {
+    super::application::begin_at_once(coming, about, served, clock)
+}
+
+/// Without applications there are no such routes.
+#[cfg(not(feature = "service"))]
+pub(in crate::conn) fn begin_at_once(
+    coming: Coming<'_>,
+    _: &mut About,
+    _: &Rc<Served>,
+    _: &mut RequestClock,
+) -> Result<Begun, Status> {
+    Err(defect(coming.context, "a route names a service, and there are none"))
+}
+
 /// Begins to answer a request that a route hands to a responder.
 ///
 /// # Errors
@@ -79,18 +126,7 @@ pub(in crate::conn) fn begin(
     let Coming { context, socket, clock, incoming, .. } = coming;
     match &served.act {
         #[cfg(feature = "service")]
-        Act::Service(service) => {
-            let application = context
-                .applications
-                .get(service.0)
-                .ok_or_else(|| defect(context, "a route names a service that is not there"))?;
-            let connection = about
-                .connection
-                .get_or_insert_with(|| super::application::about(context, socket, clock))
-                .clone();
-            let asked = coming.asked;
-            super::application::begin(context, served, application, asked, incoming, connection)
-        }
+        Act::Service(_) => super::application::begin(coming, about, served),
         Act::Proxy(pool) => {
             let origin = if let Some(origin) = about.origin.take() {
                 origin
@@ -106,7 +142,7 @@ pub(in crate::conn) fn begin(
     }
 }
 
-fn defect(context: &Context, what: &'static str) -> Status {
+pub(super) fn defect(context: &Context, what: &'static str) -> Status {
     context.defect(&what);
     Status::InternalServerError
 }

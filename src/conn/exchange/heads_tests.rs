@@ -15,6 +15,7 @@ fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
         version: Some(head.version),
         fields: &head.fields,
         body: BodyLength::None,
+        here: None,
         secure: true,
         protocol: None,
     };

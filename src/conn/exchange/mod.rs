@@ -31,12 +31,14 @@ mod streamed;
 mod verified;
 
 pub(super) use asked::KeptAsked;
-pub(super) use begin::{About, Coming, ask_handler, begin};
+pub(super) use begin::{
+    About, Begun, Coming, ask_handler, begin, begin_at_once, is_polled_at_once,
+};
 pub(super) use decide::{Decided, Passage, decide, find_out, guard};
 pub(super) use lookups::{Lookups, Want};
 pub(super) use reply::Reply;
 pub(super) use streamed::{
-    Answered, EachField, Failure, Fields, Incoming, Intake, Responder, ResponseContent,
+    Answered, EachField, Failure, Fields, First, Incoming, Intake, Responder, ResponseContent,
     StreamedHead,
 };
 

@@ -151,6 +151,9 @@ impl dyn Responder + '_ {
     }
 }
 
+/// What the first poll of a responder brought.
+pub(in crate::conn) type First = Poll<Result<Answered, Failure>>;
+
 /// What a responder has for an answer.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "service"), allow(dead_code))]
@@ -360,6 +363,10 @@ pub(in crate::conn) struct Incoming<'r> {
     pub(in crate::conn) fields: &'r dyn EachField,
     /// How the content ends.
     pub(in crate::conn) body: BodyLength,
+    /// The whole content, not empty, if the responder is to have it with the head: nothing comes through an
+    /// intake then.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(in crate::conn) here: Option<&'r [u8]>,
     /// It came by TLS.
     pub(in crate::conn) secure: bool,
     /// `:protocol` of an extended CONNECT (RFC 8441). If the answer is 2xx, the chunks and the intake

@@ -1,16 +1,13 @@
 //! The first poll of a responder, before an exchange is set up for it: an answer that is whole by then
 //! leaves as any reply does.
 
-use std::task::{self, Poll, Waker};
+use std::task::{self, Waker};
 
 use super::head::Framing;
 use crate::{
-    conn::exchange::{Answered, Failure, Intake, Responder},
+    conn::exchange::{First, Intake, Responder},
     observe::{RequestClock, Stage},
 };
-
-/// What the first poll of a responder brought.
-pub(super) type First = Poll<Result<Answered, Failure>>;
 
 /// Polls a responder of a request without content for the first time.
 pub(super) fn poll_first(

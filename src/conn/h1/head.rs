@@ -9,10 +9,10 @@ use crate::{
         Context, Session,
         client::Sender,
         exchange::{
-            Coming, Decided, Incoming, KeptAsked, Lookups, Passage, Reply, Responder, Want,
-            ask_handler, begin, behind, decide, guard,
+            Begun, Coming, Decided, First, Incoming, KeptAsked, Lookups, Passage, Reply, Responder,
+            Want, ask_handler, begin, begin_at_once, behind, decide, guard, is_polled_at_once,
         },
-        sites::Served,
+        sites::{Served, Terms},
         why,
     },
     observe::{RequestClock, Stage, Why},
@@ -21,6 +21,7 @@ use crate::{
         interest::Interest,
         site::{Asked, Via},
     },
+    read::LENT_FROM,
     respond::Status,
     ring::Socket,
     write::WriteError,
@@ -31,7 +32,9 @@ use crate::{
 pub(super) struct Framing {
     /// Bytes of its head.
     pub(super) head: usize,
-    /// How its content ends.
+    /// Bytes of content that its responder was given with the head.
+    pub(super) taken: usize,
+    /// How the content ends that its responder has not got.
     pub(super) body: BodyLength,
     /// The client waits for 100 before it sends its content.
     pub(super) expects_continue: bool,
@@ -49,6 +52,7 @@ impl Framing {
     fn of(head: &RequestHead<'_, '_>) -> Self {
         Self {
             head: head.length,
+            taken: 0,
             body: head.body,
             expects_continue: head.expect_continue,
             persistent: head.persistent,
@@ -89,7 +93,7 @@ pub(super) enum Examined<'l> {
     Incomplete,
     Refused(Refusal),
     Decided(Framing, Reply<'l>),
-    Streamed(Framing, Rc<Served>, Box<dyn Responder>),
+    Streamed(Framing, Rc<Served>, Box<dyn Responder>, Option<First>),
     Wants(Framing, KeptAsked, Want),
 }
 
@@ -127,7 +131,7 @@ pub(super) fn examine<'l>(
     let (interest, now) = (&interest, context.time.unix_seconds() as i64);
     let (via, demand, host) = (session.via, session.demand, head.host);
     let asked = Asked { via, demand, method: head.method, host, path, query, interest, now };
-    let framing = Framing::of(head);
+    let mut framing = Framing::of(head);
     let authority = match head.target {
         Target::Absolute { authority, .. } => Some(authority),
         _ => None,
@@ -140,6 +144,7 @@ pub(super) fn examine<'l>(
         version: Some(head.version),
         fields: &head.fields,
         body: head.body,
+        here: None,
         secure: via == Via::Tls,
         protocol: None,
     };
@@ -167,16 +172,51 @@ pub(super) fn examine<'l>(
     match decided {
         Ok(Decided::Ready(reply)) => Ok(Examined::Decided(framing, reply)),
         Ok(Decided::Wants(want)) => Ok(Examined::Wants(framing, KeptAsked::new(asked), want)),
-        Ok(Decided::Begun(served, responder)) => Ok(Examined::Streamed(framing, served, responder)),
+        Ok(Decided::Begun(served, responder)) => {
+            Ok(Examined::Streamed(framing, served, responder, None))
+        }
         Ok(Decided::Streamed(served)) => {
-            let begun = begin(coming, about, &served);
+            let begun = if is_polled_at_once(&served, verification.as_ref())
+                && let Some(here) = content_at_hand(bytes, head, &served.terms)
+            {
+                let incoming =
+                    &Incoming { here: Some(here).filter(|here| !here.is_empty()), ..*incoming };
+                (framing.taken, framing.body) = (here.len(), BodyLength::None);
+                match begin_at_once(Coming { incoming, ..coming }, about, &served, clock) {
+                    Ok(Begun::Answered(reply)) => return Ok(Examined::Decided(framing, reply)),
+                    Ok(Begun::Polled(responder, first)) => {
+                        return Ok(Examined::Streamed(framing, served, responder, Some(first)));
+                    }
+                    Err(status) => Err(status),
+                }
+            } else {
+                begin(coming, about, &served)
+            };
             Ok(match behind(coming, &served, verification, begun) {
-                Ok(responder) => Examined::Streamed(framing, served, responder),
+                Ok(responder) => Examined::Streamed(framing, served, responder, None),
                 Err(reply) => Examined::Decided(framing, *reply),
             })
         }
         Err(error) => Err(error),
     }
+}
+
+/// The content of a request, if all of it has come with its head and it is short. None: it is read as it is
+/// wanted, or refused.
+fn content_at_hand<'b>(
+    bytes: &'b [u8],
+    head: &RequestHead<'_, '_>,
+    terms: &Terms,
+) -> Option<&'b [u8]> {
+    let length = match head.body {
+        BodyLength::None => 0,
+        BodyLength::Length(length) => usize::try_from(length).ok()?,
+        BodyLength::Chunked => return None,
+    };
+    if length >= LENT_FROM || length as u64 > terms.limits.body_bytes {
+        return None;
+    }
+    bytes.get(head.length..)?.get(..length)
 }
 
 #[cfg(test)]

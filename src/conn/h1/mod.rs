@@ -30,7 +30,7 @@ use crate::{
     ring::{Elapsed, Socket},
     write::WriteError,
 };
-use head::{Examined, Refusal, examine};
+use head::{Examined, Framing, Refusal, examine};
 
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
@@ -158,7 +158,7 @@ async fn request(
             Err(error) => return Err(error.into()),
             Ok(Examined::Decided(framing, decided)) => {
                 reply = decided;
-                take_head(session, clock, framing.head);
+                take_head(session, clock, &framing);
                 break framing;
             }
             Ok(Examined::Incomplete) => {
@@ -171,10 +171,14 @@ async fn request(
                 clock.resumes(Stage::Parse, || received_ago(socket));
             }
             Ok(Examined::Refused(refusal)) => return Err(Stop::Refuse(refusal)),
-            Ok(Examined::Streamed(framing, served, mut responder)) => {
-                take_head(session, clock, framing.head);
-                let first = (!framing.has_body())
-                    .then(|| first::poll_first(clock, &framing, &mut *responder));
+            Ok(Examined::Streamed(framing, served, mut responder, first)) => {
+                take_head(session, clock, &framing);
+                let is_due = first.is_none() && !framing.has_body();
+                let first = if is_due {
+                    Some(first::poll_first(clock, &framing, &mut *responder))
+                } else {
+                    first
+                };
                 let first = match first {
                     Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
                         responder.record(clock);
@@ -189,7 +193,7 @@ async fn request(
                 return Box::pin(answered).await;
             }
             Ok(Examined::Wants(framing, kept, want)) => {
-                take_head(session, clock, framing.head);
+                take_head(session, clock, &framing);
                 clock.enter(Stage::Process);
                 reply = Box::pin(find_out(context, kept, want, &lookups)).await?;
                 break framing;
@@ -212,10 +216,11 @@ async fn request(
     Ok(persists)
 }
 
-/// The first `length` bytes of plaintext are a request's head, and are done with.
-fn take_head(session: &mut Session, clock: &mut RequestClock, length: usize) {
-    clock.head(session.reader.plaintext(), length);
-    session.reader.consume(length);
+/// The first bytes of plaintext are a request's head and the content that was taken with it, and are done with.
+fn take_head(session: &mut Session, clock: &mut RequestClock, framing: &Framing) {
+    let Framing { head, taken, .. } = *framing;
+    clock.head(session.reader.plaintext(), head);
+    session.reader.consume_copied(head, taken);
 }
 
 /// Reads on until an incomplete head is worth another look.

@@ -9,7 +9,6 @@ use std::{pin::pin, rc::Rc, task::Poll};
 
 use super::{
     Stop,
-    first::First,
     framing::{size_line, write_head},
     head::{Framing, Refusal},
     pump::Pump,
@@ -21,7 +20,9 @@ use crate::{
     close::Ending,
     conn::{
         Context, Session,
-        exchange::{Answered, Failure, Fields, Reply, Responder, ResponseContent, StreamedHead},
+        exchange::{
+            Answered, Failure, Fields, First, Reply, Responder, ResponseContent, StreamedHead,
+        },
         session::{ended_by_write, while_held_up},
         sites::Served,
     },

@@ -163,6 +163,7 @@ impl Connection<'_> {
             version: None,
             fields: &KeptFields(fields),
             body,
+            here: None,
             secure: true,
             protocol: head.protocol,
         };
