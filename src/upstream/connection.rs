@@ -96,7 +96,7 @@ impl Connection {
     /// Makes it ready for another worker. None if an operation is in flight: it is closed then.
     pub(super) fn into_parcel(mut self: Box<Self>) -> Option<Parcel> {
         let now = self.ring.now();
-        let (age, unused) = (self.age(now), now.saturating_sub(self.unused_since));
+        let (age, unused) = (self.age(now), self.unused());
         let (exchanges, stated) = (self.exchanges, self.stated);
         let (socket, place) = self.socket.take().zip(self.place.take())?;
         let tls = self.tls.take();
@@ -104,6 +104,11 @@ impl Connection {
         drop(self);
         let socket = socket.into_descriptor()?;
         Some(Parcel { socket, place, age, unused, exchanges, stated, tls })
+    }
+
+    /// Milliseconds since its last exchange ended.
+    pub(super) fn unused(&self) -> u64 {
+        self.ring.now().saturating_sub(self.unused_since)
     }
 
     /// Closes it and keeps its place for another one.

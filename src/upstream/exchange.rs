@@ -237,10 +237,15 @@ impl Exchange {
                             }
                             return Poll::Ready(Ok(answer));
                         }
-                        Talked::Failed { reason, server, harmless, fresh } => {
+                        Talked::Failed { reason, server, harmless, unused } => {
                             self.outstanding = None;
-                            if fresh {
-                                self.pool.shared.failed(server, self.pool.random());
+                            let shared = &self.pool.shared;
+                            match unused {
+                                None => shared.failed(server, self.pool.random()),
+                                Some(age) if reason == Reason::Terminated => {
+                                    shared.closed_as_it_was_used(server, age);
+                                }
+                                Some(_) => {}
                             }
                             // Not one answered too late: that doubles the load of an overloaded one.
                             let in_time =
@@ -421,11 +426,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Milliseconds for which a connection may have been unused to be taken. A request that must not
-    /// run twice takes one only if its server is unlikely to be closing it just now.
     fn longest_unused(&self, server: usize) -> u64 {
-        let most = self.pool.shared.keep_idle(server, 0);
-        if self.request.is_idempotent { most } else { most / 2 }
+        self.pool.shared.longest_unused(server, self.request.is_idempotent)
     }
 
     fn granted(&mut self, grant: Grant) {
@@ -473,7 +475,8 @@ impl Exchange {
             whole: self.whole,
             trailers: &self.trailers,
         };
-        let talk = Talk::new(&self.pool, connection, fresh, &self.request, outgoing);
+        let unused = (!fresh).then(|| connection.unused());
+        let talk = Talk::new(&self.pool, connection, unused, &self.request, outgoing);
         self.stage = Stage::Talking(Box::new(talk));
     }
 }

@@ -32,6 +32,14 @@ use crate::{
     monotonic::Monotonic,
 };
 
+/// Milliseconds for which a connection may have been unused to be taken for a request that must not run twice,
+/// while nothing is known of its server: few close so early, and a further connection costs little.
+const UNKNOWN_MS: u64 = 500;
+
+/// A connection that ends as it is used, after fewer milliseconds than this, says nothing of how long its server
+/// keeps one: clients whose requests make servers fail leave a pool its kept connections.
+const MET_MS: u64 = 500;
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -365,8 +373,20 @@ impl Shared {
 
     /// A server closed a connection that had been unused for so many milliseconds.
     pub(super) fn closed_unused(&self, at: usize, age: u64) {
-        let Some(server) = self.server(at) else { return };
         self.counts.closed_while_unused.fetch_add(1, Relaxed);
+        self.learn(at, age);
+    }
+
+    /// A connection that had been unused for so many milliseconds ended as a request came, before any byte of
+    /// a response: its server was just closing it, or the request was too much for the server.
+    pub(super) fn closed_as_it_was_used(&self, at: usize, age: u64) {
+        if age >= MET_MS {
+            self.learn(at, age);
+        }
+    }
+
+    fn learn(&self, at: usize, age: u64) {
+        let Some(server) = self.server(at) else { return };
         // 0 stands for not learned; a server that closes at once does so within a millisecond.
         let learned = lock(&server.learned).closed(self.now(), age).map_or(0, |idle| idle.max(1));
         let before = server.learned_ms.swap(learned, Relaxed);
@@ -391,6 +411,17 @@ impl Shared {
         let learned = if learned == 0 { u64::MAX } else { learned * 4 / 5 };
         let stated = if stated == 0 { u64::MAX } else { stated.saturating_sub(1_000) };
         setting.min(learned).min(stated)
+    }
+
+    /// Milliseconds for which a connection may have been unused to be taken. A request that must not run twice
+    /// takes one only if its server is unlikely to be closing it just now.
+    pub(super) fn longest_unused(&self, at: usize, is_idempotent: bool) -> u64 {
+        let most = self.keep_idle(at, 0);
+        match self.server(at).map(|server| server.learned_ms.load(Relaxed)) {
+            _ if is_idempotent => most,
+            None | Some(0) => (most / 2).min(UNKNOWN_MS),
+            Some(_) => most / 2,
+        }
     }
 
     /// The address to connect to, if it is known.

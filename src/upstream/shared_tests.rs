@@ -86,6 +86,32 @@ fn an_unused_connection_is_kept_for_the_least_of_what_is_known() {
     assert_eq!(shared.keep_idle(0, 3_000), 800);
 }
 
+#[test]
+fn a_request_that_must_not_run_twice_takes_younger_connections() {
+    let shared = pool(1, 1, 1);
+    assert_eq!(shared.longest_unused(0, true), 4_000);
+    assert_eq!(shared.longest_unused(0, false), 500, "nothing is known of the server");
+    shared.servers[0].learned_ms.store(2_500, Relaxed);
+    assert_eq!(shared.longest_unused(0, true), 2_000);
+    assert_eq!(shared.longest_unused(0, false), 1_000);
+}
+
+#[test]
+fn a_connection_that_ends_as_it_is_used_teaches_if_it_had_rested() {
+    let shared = pool(1, 1, 1);
+    let learned = |age| {
+        (0..8).for_each(|_| shared.closed_as_it_was_used(0, age));
+        shared.servers[0].learned_ms.load(Relaxed)
+    };
+    // What makes servers fail cannot take all kept connections from a pool.
+    assert_eq!(learned(MET_MS - 1), 0);
+    // They are together in time: more of them are for tests of whole connections.
+    assert_eq!(learned(MET_MS), 0);
+    let mut seen = lock(&shared.servers[0].learned);
+    assert_eq!(seen.closed(1_000, MET_MS), None, "the second");
+    assert_eq!(seen.closed(2_000, MET_MS), Some(MET_MS), "the third");
+}
+
 /// What a worker of the model does.
 #[derive(Clone, Debug)]
 enum Act {

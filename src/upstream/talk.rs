@@ -34,7 +34,8 @@ pub(super) struct Talk {
     // Before the connection: what it lent to the kernel is let go first.
     pub(super) sender: Sender,
     pub(super) connection: Box<Connection>,
-    fresh: bool,
+    /// Milliseconds for which the connection had been unused, if it is one that was kept.
+    unused: Option<u64>,
     is_head: bool,
     /// The client gets interim responses.
     interim: bool,
@@ -90,7 +91,8 @@ pub(super) enum Talked {
         /// No byte of the request was accepted by the kernel for a connection that was kept, so no
         /// server has seen any.
         harmless: bool,
-        fresh: bool,
+        /// Milliseconds for which that one had been unused; None of a fresh one.
+        unused: Option<u64>,
     },
 }
 
@@ -98,7 +100,7 @@ impl Talk {
     pub(super) fn new(
         pool: &Pool,
         connection: Box<Connection>,
-        fresh: bool,
+        unused: Option<u64>,
         request: &Request,
         outgoing: Outgoing<'_>,
     ) -> Self {
@@ -106,7 +108,7 @@ impl Talk {
         Self {
             sender: Sender::new(outgoing),
             connection,
-            fresh,
+            unused,
             is_head: request.is_head,
             interim: request.interim,
             trailers: request.trailers.then(Vec::new),
@@ -187,7 +189,7 @@ impl Talk {
     }
 
     fn failed(&self, reason: Reason) -> Poll<Talked> {
-        let unseen = !self.fresh && !self.sender.sent_any();
+        let unseen = self.unused.is_some() && !self.sender.sent_any();
         // A response that had begun is none that ended before it began.
         let reason = match reason {
             Reason::Terminated if self.responded => Reason::Incomplete,
@@ -197,7 +199,7 @@ impl Talk {
             reason,
             server: self.connection.server(),
             harmless: unseen && !self.sender.has_streamed(),
-            fresh: self.fresh,
+            unused: self.unused,
         })
     }
 

@@ -106,6 +106,53 @@ fn what_may_run_twice_is_tried_again_on_a_fresh_connection_and_nothing_else_is()
     }
 }
 
+/// A server that closes connections only as the next request comes is found out all the same: then none is kept
+/// for so long, and a request that must not run twice never meets the closing. Clients that make it fail at once
+/// are not taken for that.
+#[test]
+fn a_server_that_closes_as_a_request_comes_is_found_out() {
+    let rest = Duration::from_millis(600);
+    for (rests, learned) in [(true, true), (false, false)] {
+        let upstream = Upstream::raw(|stream, note| {
+            for number in 0..2 {
+                let Some(read) = read_request(stream) else { return };
+                note(super::upstream::Request { number, ..read });
+                let _ = stream.write_all(if number == 0 { OK } else { b"" });
+            }
+        });
+        let server = Server::proxy(&[&upstream.address], &["--tries", "1"]);
+        let mut client = server.connect();
+        let mut ask = |method: &str| {
+            assert_eq!(ask(&mut client, method, "/", "", b"").head.status, 200, "{method}");
+            thread::sleep(if rests { rest } else { Duration::ZERO });
+        };
+        (0..4).for_each(|_| ask("GET"));
+        if learned {
+            server.expect_logged("closes unused connections after about", 1);
+            ["GET", "POST", "GET"].into_iter().for_each(&mut ask);
+        }
+        let numbers: Vec<_> = upstream.requests().iter().map(|request| request.number).collect();
+        let expected: &[usize] =
+            if learned { &[0, 1, 0, 1, 0, 1, 0, 0, 0, 0] } else { &[0, 1, 0, 1, 0, 1, 0] };
+        assert_eq!(numbers, expected);
+        assert_eq!(server.log().contains("closes unused connections"), learned);
+    }
+}
+
+/// Of a server of which nothing is known, a request that must not run twice takes no connection that has rested.
+#[test]
+fn what_must_not_run_twice_takes_no_connection_that_has_rested() {
+    let upstream = Upstream::fixed(OK);
+    let server = Server::proxy(&[&upstream.address], &["--tries", "0"]);
+    let mut client = server.connect();
+    for method in ["GET", "POST", "GET", "GET"] {
+        ask(&mut client, method, "/", "", b"");
+        thread::sleep(Duration::from_millis(600));
+    }
+    let numbers: Vec<_> = upstream.requests().iter().map(|request| request.number).collect();
+    assert_eq!(numbers, [0, 0, 1, 2]);
+}
+
 /// Nothing wakes a task when the send of a request without content is done. What fails has to be noticed
 /// all the same, and before a deadline.
 #[test]
