@@ -1,20 +1,14 @@
-//! Many tunnels at a time, and many requests around the time at which a server closes unused connections.
-//! `scripts/nightly` runs both with larger numbers.
+//! Many tunnels at a time. `scripts/nightly` has more.
 
 use std::{
-    collections::HashMap,
     io::{Read, Write},
     net::TcpListener,
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
-use super::{
-    ask, of_file,
-    upstream::{Request, Upstream, read_head},
-};
-use crate::{client::Client, configured::Configured, server::PATIENCE};
+use super::upstream::read_head;
+use crate::{configured::Configured, server::PATIENCE};
 
 /// A number from the environment, for longer runs.
 pub(super) fn number(name: &str, default: usize) -> usize {
@@ -86,57 +80,4 @@ fn idle_tunnels_take_little_memory_and_all_of_them_live() {
         super::exactly(client, 3, &mut back).unwrap();
         assert_eq!(back, message, "tunnel {at}");
     }
-}
-
-/// Requests of one client, paced around the time (in milliseconds) at which the server closes unused
-/// connections: none fails, and each has its own path. Gives back how many there were.
-pub(super) fn pace(mut client: Client, idle: u64, count: u64) -> u64 {
-    // Its time is learned from the first ones.
-    let teach = (0..6).map(|_| ("GET", idle + 40));
-    let pauses = (0..count)
-        .map(|at| (if at % 3 == 0 { "POST" } else { "GET" }, idle.saturating_sub(4) + at * 7 % 9));
-    let mut sent = 0;
-    for (method, pause) in teach.chain(pauses) {
-        let answer = ask(&mut client, method, &format!("/{sent}"), "", b"");
-        assert_eq!(answer.head.status, 200, "request {sent}, {method}, {pause} ms before it");
-        sent += 1;
-        thread::sleep(Duration::from_millis(pause));
-    }
-    sent
-}
-
-/// Requests that come just when the server closes its unused connections: none fails, and none that may not
-/// run twice does. Each client has a Ringway of its own, so that nobody else uses its connections.
-#[test]
-fn no_request_fails_around_the_time_at_which_a_server_closes() {
-    const IDLE: u64 = 60;
-    const CLIENTS: usize = 8;
-    let count = number("RINGWAY_PACED", 120) / CLIENTS;
-    thread::scope(|scope| {
-        for _ in 0..CLIENTS {
-            scope.spawn(|| {
-                let upstream = Upstream::raw(|stream, note| {
-                    stream.set_read_timeout(Some(Duration::from_millis(IDLE))).unwrap();
-                    while let Some(head) = read_head(stream) {
-                        note(Request { head, ..Request::default() });
-                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                        if stream.write_all(answer).is_err() {
-                            return;
-                        }
-                    }
-                });
-                let server = of_file(&upstream, "", "");
-                let sent = pace(server.connect(), IDLE, count as u64);
-                let mut runs = HashMap::<String, (usize, bool)>::new();
-                for request in upstream.requests() {
-                    let run = runs.entry(request.path().to_owned()).or_default();
-                    *run = (run.0 + 1, request.head.starts_with("POST"));
-                }
-                assert_eq!(runs.len() as u64, sent, "every request was served");
-                for (path, (times, once)) in runs {
-                    assert!(times == 1 || !once, "{path} ran {times} times");
-                }
-            });
-        }
-    });
 }

@@ -10,6 +10,7 @@ mod limits;
 mod logged;
 mod many;
 mod namespaces;
+mod paced;
 mod real;
 mod secured;
 mod settings;

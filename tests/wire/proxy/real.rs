@@ -11,10 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    ask,
-    many::{number, pace},
-};
+use super::{ask, paced};
 use crate::host::skip;
 use crate::server::{PATIENCE, Server};
 
@@ -95,10 +92,11 @@ fn nginx(keep_alive: &str) -> Option<Real> {
     })
 }
 
-fn haproxy() -> Option<Real> {
+fn haproxy(keep_alive: &str) -> Option<Real> {
     start("haproxy", |folder, port| {
         let text = format!(
-            "defaults\n mode http\n timeout client 1s\n timeout connect 5s\n timeout server 5s\n\
+            "defaults\n mode http\n timeout client 1s\n timeout connect 5s\n timeout server 5s\n \
+             timeout http-keep-alive {keep_alive}\n\
              frontend f\n bind 127.0.0.1:{port}\n \
              http-request return status 200 content-type text/plain string hello\n"
         );
@@ -106,9 +104,14 @@ fn haproxy() -> Option<Real> {
     })
 }
 
-fn caddy() -> Option<Real> {
-    start("caddy", |_, port| {
-        ["respond", "--listen", &format!("127.0.0.1:{port}"), "hello"].map(str::to_owned).to_vec()
+fn caddy(keep_alive: &str) -> Option<Real> {
+    start("caddy", |folder, port| {
+        let text = format!(
+            "{{\n admin off\n auto_https off\n servers {{\n timeouts {{\n idle {keep_alive}\n }}\n }}\n}}\n\
+             http://:{port} {{\n bind 127.0.0.1\n respond hello\n}}\n"
+        );
+        let config = write(folder, "Caddyfile", &text);
+        ["run", "--config", &config, "--adapter", "caddyfile"].map(str::to_owned).to_vec()
     })
 }
 
@@ -120,12 +123,14 @@ fn python() -> Option<Real> {
     })
 }
 
+/// Newer ones keep a connection for a second longer than `keepAliveTimeout`: the socket has the time too.
 fn node(keep_alive_ms: u32) -> Option<Real> {
     start("node", |folder, port| {
         let text = format!(
             "const s = require('http').createServer((q, r) => {{ let n = 0; q.on('data', d => n += d.length); \
-             q.on('end', () => r.end('hello')); }}); s.keepAliveTimeout = {keep_alive_ms}; \
-             s.listen({port}, '127.0.0.1');"
+             q.on('end', () => r.end('hello')); \
+             r.on('finish', () => q.socket.setTimeout({keep_alive_ms})); }}); \
+             s.keepAliveTimeout = {keep_alive_ms}; s.listen({port}, '127.0.0.1');"
         );
         vec![write(folder, "app.js", &text)]
     })
@@ -134,11 +139,12 @@ fn node(keep_alive_ms: u32) -> Option<Real> {
 const WSGI: &str = "def app(environ, start):\n    environ['wsgi.input'].read()\n    \
                     start('200 OK', [('Content-Length', '5')])\n    return [b'hello']\n";
 
-fn gunicorn() -> Option<Real> {
+fn gunicorn(options: &[&str]) -> Option<Real> {
     start("gunicorn", |folder, port| {
         write(folder, "app.py", WSGI);
         let bind = format!("127.0.0.1:{port}");
-        ["--workers", "2", "--bind", &bind, "app:app"].map(str::to_owned).to_vec()
+        let arguments = [&["--workers", "2", "--bind", &bind][..], options, &["app:app"]].concat();
+        arguments.into_iter().map(str::to_owned).collect()
     })
 }
 
@@ -179,7 +185,7 @@ fn uwsgi() -> Option<Real> {
     })
 }
 
-fn apache() -> Option<Real> {
+fn apache(keep_alive: &str, workers: usize) -> Option<Real> {
     start("apache2", |folder, port| {
         let shown = folder.display();
         fs::create_dir(folder.join("root")).unwrap();
@@ -190,7 +196,8 @@ fn apache() -> Option<Real> {
              ErrorLog {shown}/error.log\nLoadModule mpm_prefork_module {modules}/mod_mpm_prefork.so\n\
              LoadModule authz_core_module {modules}/mod_authz_core.so\n\
              LoadModule dir_module {modules}/mod_dir.so\nDirectoryIndex index.html\n\
-             DocumentRoot {shown}/root\nKeepAliveTimeout 1\nMaxRequestWorkers 2\n"
+             FallbackResource /index.html\nDocumentRoot {shown}/root\nKeepAliveTimeout {keep_alive}\n\
+             MaxKeepAliveRequests 0\nMaxRequestWorkers {workers}\n"
         );
         let config = write(folder, "apache.conf", &text);
         ["-D", "FOREGROUND", "-f", &config].map(str::to_owned).to_vec()
@@ -198,14 +205,15 @@ fn apache() -> Option<Real> {
 }
 
 /// net/http, compiled here.
-fn go() -> Option<Real> {
+fn go(keep_alive: &str) -> Option<Real> {
     start("go", |folder, port| {
         let text = format!(
-            "package main\nimport (\"io\"; \"net/http\")\nfunc main() {{\n\
+            "package main\nimport (\"io\"; \"net/http\"; \"time\")\nfunc main() {{\n\
              http.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) {{\n\
              io.Copy(io.Discard, r.Body)\nw.Header().Set(\"Trailer\", \"X-Sum\")\n\
              w.WriteHeader(200)\nio.WriteString(w, \"hello\")\nw.Header().Set(\"X-Sum\", \"7\")\n}})\n\
-             http.ListenAndServe(\"127.0.0.1:{port}\", nil)\n}}\n"
+             server := http.Server{{Addr: \"127.0.0.1:{port}\", IdleTimeout: {keep_alive}}}\n\
+             server.ListenAndServe()\n}}\n"
         );
         vec!["run".to_owned(), write(folder, "main.go", &text)]
     })
@@ -243,12 +251,12 @@ fn nginx_is_served() {
 
 #[test]
 fn haproxy_is_served() {
-    serves(haproxy(), true, &[]);
+    serves(haproxy("1s"), true, &[]);
 }
 
 #[test]
 fn caddy_is_served() {
-    serves(caddy(), true, &[]);
+    serves(caddy("1s"), true, &[]);
 }
 
 #[test]
@@ -270,12 +278,12 @@ fn uwsgi_is_served() {
 /// As many connections as it has workers: the line is the proxy's.
 #[test]
 fn apache_is_served_with_as_many_connections_as_it_has_workers() {
-    serves(apache(), false, &["--max", "2", "--wait", "60s"]);
+    serves(apache("1", 2), false, &["--max", "2", "--wait", "60s"]);
 }
 
 #[test]
 fn gos_own_server_is_served() {
-    serves(go(), true, &[]);
+    serves(go("time.Second"), true, &[]);
 }
 
 #[test]
@@ -285,7 +293,7 @@ fn node_is_served() {
 
 #[test]
 fn gunicorn_is_served_with_as_many_connections_as_it_has_workers() {
-    serves(gunicorn(), true, &["--max", "2", "--wait", "60s"]);
+    serves(gunicorn(&[]), true, &["--max", "2", "--wait", "60s"]);
 }
 
 #[test]
@@ -324,29 +332,34 @@ fn a_server_that_closes_early_fails_no_request() {
     // the cases.
 }
 
-/// The same for each server whose time can be short, by clients that have a Ringway each: nothing fails once
-/// the time is learned. `scripts/nightly` has thousands.
+/// The same for servers whose time can be short, and in longer runs for all that have one. `scripts/nightly`
+/// asks a million times.
 #[test]
 fn requests_around_the_idle_time_of_real_servers_do_not_fail() {
-    const CLIENTS: usize = 4;
-    let count = number("RINGWAY_PACED", 40) / CLIENTS;
-    let many = std::env::var_os("RINGWAY_PACED").is_some();
-    // One that knows whole seconds only is for longer runs.
-    let slow = many.then(|| (uvicorn(), 1_000));
-    for (real, idle) in [(nginx("60ms"), 60), (node(60), 60)].into_iter().chain(slow) {
-        let Some(real) = real else { continue };
-        // A slow one has a tenth of the requests, so that it takes as long.
-        let count = if idle > 100 { count / 10 } else { count } as u64;
-        thread::scope(|scope| {
-            for _ in 0..CLIENTS {
-                scope.spawn(|| {
-                    let options = ["--max", "2"];
-                    let server = Server::proxy(&[&real.address], &options);
-                    pace(server.connect(), idle, count)
-                });
-            }
-        });
+    let left = paced::Left::new();
+    let short = [nginx("60ms"), node(60)];
+    let names = ["nginx", "Node"];
+    let mut servers: Vec<_> = names.into_iter().zip(short).collect();
+    if paced::is_long() {
+        servers.extend([
+            ("net/http", go("60 * time.Millisecond")),
+            ("HAProxy", haproxy("60ms")),
+            ("Apache", apache("60ms", 100)),
+            ("Caddy", caddy("60ms")),
+            (
+                "gunicorn",
+                gunicorn(&["--worker-class", "gthread", "--threads", "8", "--keep-alive", "1"]),
+            ),
+            ("uvicorn", uvicorn()),
+        ]);
     }
+    thread::scope(|scope| {
+        for (name, real) in servers {
+            let left = &left;
+            let Some(real) = real else { continue };
+            scope.spawn(move || paced::pace(name, &real.address, paced::idle(&real.address), left));
+        }
+    });
 }
 
 /// What two implementations might read differently: nginx counts as many requests as the client got
