@@ -305,4 +305,34 @@ mod tests {
         trailers.oversized(1);
         assert!(trailers.fault().is_some());
     }
+
+    /// RFC 9110 section 6.5.1: what only the head of a request may say is left out, and nothing else.
+    #[test]
+    fn trailers_are_kept_as_lines_where_something_reads_them() {
+        let lines = |mut trailers: Trailers| {
+            let of_heads = "content-length host te expect cookie range if-match if-none-match if-range \
+                            if-modified-since if-unmodified-since";
+            for name in ["checksum"].into_iter().chain(of_heads.split(' ')).chain(["referer"]) {
+                let (token, name) = (FieldName::of(name.as_bytes()), name.as_bytes());
+                let field = Field { token, name, value: b"1", checked: true, never_indexed: false };
+                assert!(trailers.field(field));
+            }
+            assert_eq!(trailers.fault(), None);
+            trailers.into_lines()
+        };
+        assert_eq!(lines(Trailers::keeping()), b"checksum: 1\r\nreferer: 1\r\n");
+        assert_eq!(lines(Trailers::default()), b"");
+    }
+
+    /// What the table remembers as well-formed is not checked again, and the rest is each time.
+    #[test]
+    fn what_was_checked_is_not_checked_again() {
+        for (checked, sound) in [(true, true), (false, false)] {
+            let mut trailers = Trailers::default();
+            let (token, name) = (FieldName::Other, &b"X"[..]);
+            let field = Field { token, name, value: b"1", checked, never_indexed: false };
+            assert_eq!(trailers.field(field), sound);
+            assert_eq!(trailers.fault().is_none(), sound);
+        }
+    }
 }
