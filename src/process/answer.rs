@@ -6,6 +6,8 @@
 //! (204, 304) has none.
 
 mod head;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

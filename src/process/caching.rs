@@ -142,5 +142,7 @@ mod tests {
             assert_eq!(chosen(path, media_type), expected, "{path}");
         }
         assert_eq!(Caching::default().choose(b"/", "text/html"), None);
+        assert_eq!(caching.longest_line(), "Cache-Control: asset scripts\r\n".len());
+        assert_eq!(Caching::default().longest_line(), 0);
     }
 }

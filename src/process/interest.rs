@@ -176,6 +176,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_out_makes_the_same_again() {
+        for fields in [
+            &[][..],
+            &[
+                ("if-match", &b"a"[..]),
+                ("If-Match", b"b"),
+                ("range", b"c"),
+                ("accept-encoding", b"d"),
+            ],
+            &[("if-none-match", b"a"), ("if-range", b"b"), ("if-modified-since", b"c")],
+            &[("if-unmodified-since", b"a"), ("if-unmodified-since", b"a"), ("x", b"y")],
+        ] {
+            let interest = Interest::collect(fields.iter().copied());
+            let mut again = Interest::default();
+            let mut given = 0;
+            interest.each(|name, value| {
+                assert_eq!(name, name.to_ascii_lowercase());
+                again.note(name, value);
+                given += 1;
+            });
+            assert_eq!(format!("{again:?}"), format!("{interest:?}"));
+            assert_eq!(given, fields.iter().filter(|(name, _)| *name != "x").count());
+        }
+    }
+
+    #[test]
     fn lines_are_bounded() {
         let interest = Interest::collect([("if-match", &b"x"[..]); MAX_LINES + 3]);
         assert_eq!(interest.if_match.iter().count(), MAX_LINES);

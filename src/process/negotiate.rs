@@ -240,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn siblings_are_a_set() {
+        let twice = Siblings::default().with(Coding::Gzip).with(Coding::Gzip);
+        assert!(twice.has(Coding::Gzip) && !twice.has(Coding::Brotli) && !twice.is_empty());
+        let both = twice.with(Coding::Brotli).with(Coding::Identity);
+        assert_eq!(both.without(twice), siblings(&[Coding::Brotli]));
+        assert!(twice.without(both).is_empty());
+    }
+
+    #[test]
     fn the_servers_preference_decides_at_equal_weights() {
         use Coding::{Brotli, Gzip, Identity, Zstandard};
         let all = [Gzip, Zstandard, Brotli];

@@ -183,7 +183,9 @@ impl Validators {
 
 #[cfg(test)]
 mod tests {
-    use super::{Coding, EntityTag, FileStat, LastModified, Validators};
+    use std::collections::HashSet;
+
+    use super::{Coding, EntityTag, FileStat, LastModified, Validators, mix};
 
     const STAT: FileStat = FileStat {
         length: 1_024,
@@ -224,6 +226,42 @@ mod tests {
             assert!(!tags[..index].contains(tag), "{tag:?}");
         }
         assert_eq!(tags[0], EntityTag::new(&STAT, Coding::Identity));
+    }
+
+    /// What SplitMix64 gives first from the seed 0, whose state grows by the golden ratio.
+    #[test]
+    fn bits_are_spread_as_splitmix64_does() {
+        let golden = 0x9e37_79b9_7f4a_7c15_u64;
+        let given = [1, 2, 3].map(|step| mix(golden.wrapping_mul(step)));
+        assert_eq!(given, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
+    /// Each fact goes through a bijection, so that none of its values can stand for another.
+    #[test]
+    fn no_two_values_of_a_fact_share_a_tag() {
+        let stats: [fn(u64) -> FileStat; 3] = [
+            |device| FileStat { device, ..STAT },
+            |inode| FileStat { inode, ..STAT },
+            |nanos| FileStat { changed_nanos: nanos as u32, ..STAT },
+        ];
+        for stat in stats {
+            let tag = |value| EntityTag::new(&stat(value), Coding::Identity).as_bytes().to_vec();
+            assert_eq!((0..1_000).map(tag).collect::<HashSet<_>>().len(), 1_000);
+        }
+    }
+
+    #[test]
+    fn a_tag_that_machines_share_is_of_the_content_alone() {
+        let other = FileStat { device: 9, inode: 9, changed: 9, changed_nanos: 9, ..STAT };
+        let shared = EntityTag::shared(&STAT, Coding::Gzip);
+        assert_eq!(shared, EntityTag::shared(&other, Coding::Gzip));
+        assert_ne!(shared, EntityTag::shared(&STAT, Coding::Brotli));
+        let newer = FileStat { modified_nanos: 6, ..STAT };
+        assert_ne!(shared, EntityTag::shared(&newer, Coding::Gzip));
+        let made = EntityTag::made(&STAT, 1, Coding::Gzip);
+        assert_eq!(made, EntityTag::made(&other, 1, Coding::Gzip));
+        assert_ne!(made, EntityTag::made(&STAT, 2, Coding::Gzip));
+        assert_ne!(made, shared);
     }
 
     #[test]

@@ -3,7 +3,9 @@ use std::path::{Component, Path};
 
 use proptest::prelude::*;
 
-use super::{MAX_DEPTH, MAX_PATH_BYTES, PathError, SitePath, is_reachable, slash_redirect};
+use super::{
+    MAX_DEPTH, MAX_PATH_BYTES, PathError, SitePath, is_hidden, is_reachable, slash_redirect,
+};
 
 fn resolved(raw: &[u8]) -> (Vec<u8>, bool) {
     let path = SitePath::resolve(raw).unwrap();
@@ -91,6 +93,37 @@ fn what_is_refused_and_with_which_status() {
     for &(raw, error, status) in cases {
         let found = SitePath::resolve(raw).unwrap_err();
         assert_eq!((found, found.status().code()), (error, status), "{}", raw.escape_ascii());
+    }
+}
+
+/// RFC 8615 has `.well-known` at the root alone; links of Kubernetes lead through names with two dots.
+#[test]
+fn a_link_must_not_lead_to_what_is_hidden() {
+    for path in ["a/.git/x", ".git", "a/.well-known/x", "..data/.git"] {
+        assert!(is_hidden(path.as_bytes()), "{path}");
+    }
+    for path in ["", "a/b.c", ".well-known/x", "..data/x", "a/..2026_11_28/x"] {
+        assert!(!is_hidden(path.as_bytes()), "{path}");
+    }
+}
+
+#[test]
+fn every_refusal_has_a_text_of_its_own() {
+    let all = [
+        PathError::NotAbsolute,
+        PathError::Delimiter,
+        PathError::Percent,
+        PathError::Control,
+        PathError::Backslash,
+        PathError::EncodedSlash,
+        PathError::DotSegment,
+        PathError::Hidden,
+        PathError::TooLong,
+        PathError::TooDeep,
+    ];
+    let texts = all.map(|error| error.to_string());
+    for (at, text) in texts.iter().enumerate() {
+        assert!(text.starts_with("the path ") && !texts[..at].contains(text), "{text}");
     }
 }
 
