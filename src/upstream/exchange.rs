@@ -18,7 +18,7 @@ use super::{
     talk::{Talk, Talked},
 };
 use crate::{
-    observe::Passed,
+    observe::{FromServer, Passed},
     parse::BodyLength,
     respond::forward::{Hop, Present, TrailersOf, end_of_request, trailer_fields},
     ring::{Chunk, Content, ReadInto},
@@ -317,6 +317,11 @@ impl Exchange {
             self.end_with(reason);
         }
         polled
+    }
+
+    /// So many bytes of content were copied, as the client did not take them.
+    pub(crate) fn note_held(&mut self, count: usize) {
+        self.passed.content.add(FromServer { held: count as u64, ..FromServer::default() });
     }
 
     /// Gives back the connection, if the response has no content or all of it was read.

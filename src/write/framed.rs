@@ -119,14 +119,30 @@ impl Writer {
         most: usize,
     ) -> Poll<Result<FramedRead, WriteError>> {
         let rest = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        let memory = ready!(self.poll_buffer(socket, SendClass::Bulk, rest))?;
+        let (memory, places) = ready!(self.poll_framed_memory(socket, rest, most))?;
         let layout = Layout { gap: GAP, most };
-        let room = memory.len().min(self.open.max(WORTHWHILE));
-        let places = self.sealing.places(room, rest, layout, self.ring.now());
         let flight = self.ring.begin_read_into(file, memory, places, range.start);
         let until = self.ring.now().saturating_add(self.stall);
         let state = State::Flying(flight);
         Poll::Ready(Ok(FramedRead { state, layout, began: self.ring.clock(), took: 0, until }))
+    }
+
+    /// Memory to read or receive up to `rest` bytes of content into that is to leave in frames of at most
+    /// `most` bytes, once the socket has room for it. May be dropped and called again.
+    ///
+    /// # Errors
+    /// As [`Writer::poll_memory`].
+    pub(crate) fn poll_framed_memory(
+        &mut self,
+        socket: &Socket,
+        rest: usize,
+        most: usize,
+    ) -> Poll<Result<ReadInto, WriteError>> {
+        let memory = ready!(self.poll_buffer(socket, SendClass::Bulk, rest))?;
+        let layout = Layout { gap: GAP, most };
+        let room = memory.len().min(self.open.max(WORTHWHILE));
+        let places = self.sealing.places(room, rest, layout, self.ring.now());
+        Poll::Ready(Ok((memory, places)))
     }
 
     /// Whether the socket still has room for so many bytes, or a good part of them.
@@ -153,10 +169,26 @@ impl Writer {
         count: usize,
         head: &mut dyn FnMut(u32) -> [u8; GAP],
     ) -> Result<(), WriteError> {
-        let (mut memory, places) = match read.state {
+        let memory = match read.state {
             State::Done(memory, places, read) if read >= count => (memory, places),
             _ => return Err(WriteError::Defect("more is sent of a file than was read")),
         };
+        self.notes.gathering.waited_for_file(read.took);
+        self.depart_frames(socket, memory, count, read.layout.most, head)
+    }
+
+    /// The same of the first `count` bytes that lie in such memory.
+    ///
+    /// # Errors
+    /// [`WriteError::Defect`] if something waits, and what the record layer says.
+    pub(crate) fn depart_frames(
+        &mut self,
+        socket: &Socket,
+        (mut memory, places): ReadInto,
+        count: usize,
+        most: usize,
+        head: &mut dyn FnMut(u32) -> [u8; GAP],
+    ) -> Result<(), WriteError> {
         let mut left = count;
         for place in &places {
             let length = place.len().min(left);
@@ -166,11 +198,10 @@ impl Writer {
             left -= length;
             let gap =
                 place.start.checked_sub(GAP).and_then(|from| memory.get_mut(from..place.start));
-            let gap = gap.ok_or(WriteError::Defect("a piece of a file has no gap before it"))?;
+            let gap = gap.ok_or(WriteError::Defect("a piece of content has no gap before it"))?;
             gap.copy_from_slice(&head(length as u32));
         }
-        self.notes.gathering.waited_for_file(read.took);
-        let load = self.sealing.take_read(memory, &places, count, read.layout)?;
+        let load = self.sealing.take_read(memory, &places, count, Layout { gap: GAP, most })?;
         self.depart_with(socket, load)
     }
 }

@@ -304,6 +304,26 @@ fn the_ledger_is_exact_for_chunked_responses_and_for_clients_of_http2() {
     assert!((500..received - 30_000).contains(&carried.copied), "{carried:?}");
 }
 
+/// Long content of a stated length is received into the memory that it is sent from, in frames as in records.
+#[test]
+fn the_ledger_is_exact_for_long_responses_to_clients_of_http2() {
+    let folder = folder();
+    let server = start_proxy(folder.path());
+    let mut client = connect_h2(&server);
+    let received = content_over_h2(&mut client, 1, "/3000000", b"");
+    client.close();
+    let anatomy = settled(&server, 1);
+    stop(server);
+    assert_eq!(received, 3_000_000);
+    let Carried { responses, copied, relayed, .. } = anatomy.ledger.carried(Route::UserProxied);
+    assert_eq!(anatomy.ledger.carried(Route::UserProxied).payload(), received);
+    assert_eq!(responses, 1);
+    assert!(relayed > 0 && copied < received / 10, "{relayed}, {copied}");
+    let flows = anatomy.ledger.flows(Route::UserProxied);
+    assert_eq!(bytes(&flows, "cipher", "user"), received, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "kernel"), 2 * received, "received, then sent");
+}
+
 /// What a client sends is copied into a server's socket, and once before if it was held.
 #[test]
 fn the_ledger_is_exact_for_what_is_passed_on() {

@@ -318,4 +318,8 @@ impl Relay for Proxied {
         let polled = self.exchange.poll_relay(memory);
         polled.map(|received| received.map_err(|reason| self.failed(reason)))
     }
+
+    fn set_aside(&mut self, count: usize) {
+        self.exchange.note_held(count);
+    }
 }

@@ -82,6 +82,9 @@ pub(in crate::conn) trait Relay {
         &mut self,
         memory: &mut Option<ReadInto>,
     ) -> Poll<Result<Option<(ReadInto, usize)>, Failure>>;
+
+    /// So many bytes that were received so could not be sent then: they were copied.
+    fn set_aside(&mut self, count: usize);
 }
 
 /// The stages of an exchange.

@@ -102,6 +102,11 @@ impl Connection<'_> {
                 begun?;
                 return Poll::Ready(Ok(Event::Room));
             }
+        } else if self.relay_wish.is_some() {
+            if let Poll::Ready(begun) = self.poll_relay_wish() {
+                begun?;
+                return Poll::Ready(Ok(Event::Room));
+            }
         } else if let Some(wanted) = self.wanted
             && let Poll::Ready(found) = wanted.poll(self.socket, writer)
         {

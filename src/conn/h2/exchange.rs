@@ -13,9 +13,8 @@ use std::{
 use super::{
     Connection, Stop,
     answers::{content_bytes, sendable, write_head},
-    gather::{NO_CONTENT, Sent},
     lookups::Found,
-    room::LentFrom,
+    relays::{Received, Relaying},
     shared::Held,
     streams::Slot,
 };
@@ -25,13 +24,10 @@ use crate::{
         sites::Served,
     },
     observe::{Endpoint, RequestClock, Stage, Why},
-    parse::{
-        BodyLength,
-        h2::{ErrorCode, FRAME_HEAD},
-    },
+    parse::{BodyLength, h2::ErrorCode},
     respond::h2 as respond,
     ring::{Chunk, Ring, WokenLane},
-    write::{COPIED, Pace, Source},
+    write::{Pace, Source},
 };
 
 /// What an exchange takes of the worker's account besides what it holds: itself, and its responder.
@@ -68,10 +64,14 @@ pub(super) struct Exchange {
     pub(super) expects_continue: bool,
     pub(super) step: Step,
     /// What leaves next, from this byte on.
-    chunk: Option<Chunk>,
-    from: usize,
+    pub(super) chunk: Option<Chunk>,
+    pub(super) from: usize,
+    /// Bytes of it that are in the account: those that were received to be sent at once, and could not.
+    pub(super) aside: usize,
     /// Bytes that the head has promised beyond the chunk.
     pub(super) left: Option<u64>,
+    /// Content is received into the memory that it is sent from.
+    pub(super) relaying: Option<Relaying>,
     /// Content of the request that came before it was wanted.
     pub(super) arrived: Vec<u8>,
     /// END_STREAM has come.
@@ -106,6 +106,9 @@ enum Made {
     Nothing,
     Head(Result<Answered, Failure>),
     Chunk(Option<Result<Chunk, Failure>>),
+    /// Content can be received into the memory that it is sent from, and was.
+    Relay,
+    Relayed(Received),
 }
 
 impl Exchange {
@@ -132,7 +135,9 @@ impl Exchange {
             step: Step::Head,
             chunk: None,
             from: 0,
+            aside: 0,
             left: None,
+            relaying: None,
             arrived: Vec::new(),
             ends: false,
             trailers: Fields::None,
@@ -159,9 +164,15 @@ impl Exchange {
         self.intake.end_with(std::mem::take(&mut self.trailers));
     }
 
-    /// Whether a chunk has not left.
+    /// Whether a chunk has not left, or the turn of one is waited for.
     pub(super) fn has_chunk(&self) -> bool {
-        self.chunk.is_some()
+        let relays = matches!(self.relaying, Some(Relaying::Asked | Relaying::Here(..)));
+        relays || self.chunk.is_some()
+    }
+
+    /// What leaves next.
+    pub(super) fn put_chunk(&mut self, chunk: Chunk) {
+        (self.chunk, self.from) = (Some(chunk), 0);
     }
 
     /// The endpoint of an application that answers.
@@ -170,19 +181,36 @@ impl Exchange {
     }
 
     /// Polls the responder in a lane. Returns its deadline too, `u64::MAX` for none.
-    fn poll(&mut self, ring: &Ring, lane: u16, clock: &mut RequestClock) -> (Made, u64) {
+    fn poll(
+        &mut self,
+        ring: &Ring,
+        lane: u16,
+        clock: &mut RequestClock,
+        may_relay: bool,
+    ) -> (Made, u64) {
         if let Some(works) = self.responder.stages().works {
             clock.enter(works);
             self.waits = None;
         }
         let mut waker = self.waker.take();
-        let polled = ring.in_lane(lane, &mut waker, || self.poll_step());
+        let polled = ring.in_lane(lane, &mut waker, || self.poll_step(may_relay));
         self.waker = waker;
         self.responder.record(clock);
         polled
     }
 
-    fn poll_step(&mut self) -> Made {
+    fn poll_step(&mut self, may_relay: bool) -> Made {
+        if self.relaying.is_some() {
+            let received = self.poll_received();
+            return if let Poll::Ready(received) = received {
+                Made::Relayed(received)
+            } else {
+                Made::Nothing
+            };
+        }
+        if may_relay && self.step == Step::Content && self.can_relay() {
+            return Made::Relay;
+        }
         // As the executor's: a responder that needs a waker has the ring's.
         let cx = &mut task::Context::from_waker(Waker::noop());
         let Self { responder, intake, .. } = self;
@@ -245,10 +273,11 @@ impl Connection<'_> {
                 return Ok(moved);
             }
             let Some(exchange) = &mut stream.exchange else { return Ok(moved) };
-            if exchange.chunk.is_some() {
+            if exchange.has_chunk() {
                 return Ok(moved);
             }
-            let (made, until) = exchange.poll(ring, lane_of(slot), &mut stream.clock);
+            let may_relay = self.relaying.is_none();
+            let (made, until) = exchange.poll(ring, lane_of(slot), &mut stream.clock, may_relay);
             self.exchange_deadline = self.exchange_deadline.min(until);
             match made {
                 Made::Nothing if self.feed(slot)? => moved = true,
@@ -269,6 +298,12 @@ impl Connection<'_> {
                 Made::Chunk(Some(Ok(chunk))) => self.take_chunk(slot, chunk)?,
                 Made::Chunk(Some(Err(failure))) => self.cut(slot, failure.why)?,
                 Made::Chunk(None) => self.end_streamed(slot)?,
+                Made::Relay => self.ask_to_relay(slot)?,
+                Made::Relayed(received) => {
+                    if !self.relayed(slot, received)? {
+                        continue;
+                    }
+                }
             }
             if !moved
                 || !matches!(self.streams.get(slot), Some(stream) if stream.exchange.is_some())
@@ -287,121 +322,6 @@ impl Connection<'_> {
         {
             exchange.waits = waits;
             stream.clock.enter(stage);
-        }
-        Ok(())
-    }
-
-    /// A chunk is there: it is next, as far as windows and the schedule allow.
-    fn take_chunk(&mut self, slot: Slot, chunk: Chunk) -> Result<(), Stop> {
-        let now = self.now();
-        let stream = self.streams.at(slot)?;
-        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        if let Some(left) = &mut exchange.left {
-            let Some(rest) = left.checked_sub(chunk.len() as u64) else {
-                self.context.warn(&"more content was given than had been promised");
-                return self.cut(slot, Why::ServerError);
-            };
-            *left = rest;
-        }
-        (exchange.chunk, exchange.from) = (Some(chunk), 0);
-        (exchange.waits, exchange.moved_at) = (None, now);
-        if stream.window.available() == 0 {
-            stream.shut_at(now);
-            stream.clock.enter(Stage::Window);
-        } else {
-            stream.clock.enter(Stage::Turn);
-            self.schedule.insert(&mut self.streams, slot);
-        }
-        Ok(())
-    }
-
-    /// Gathers frames of a chunk: sealed from where it lies, or lent to the kernel; a copy if it is short.
-    pub(super) fn send_chunk(&mut self, slot: Slot, allowed: u32) -> Result<Sent, Stop> {
-        let frame = allowed.min(self.most_of_a_frame()) as usize;
-        let exchange = self.streams.at(slot)?.exchange.as_ref().ok_or(NO_EXCHANGE)?;
-        let chunk = exchange.chunk.as_ref().map(|chunk| chunk.part(exchange.from..chunk.len()));
-        let chunk = chunk.filter(|chunk| !chunk.is_empty());
-        let chunk = chunk.ok_or(Stop::defect("a chunk is scheduled and not there"))?;
-        let (rest, left) = (chunk.len(), exchange.left);
-        // Content of unknown length is expected to end with this chunk.
-        let expected = left.unwrap_or(0).saturating_add(rest as u64);
-        let in_place = rest.min(allowed as usize) > COPIED;
-        let count = if !in_place {
-            let Some(count) = self.copy_chunk(slot, &chunk, expected, frame)? else {
-                return Ok(Sent::Blocked);
-            };
-            count
-        } else if self.session.writer.is_kernel() {
-            if !self.reserve(FRAME_HEAD, expected)? {
-                return Ok(Sent::Blocked);
-            }
-            let count = rest.min(frame);
-            let stream = self.streams.at(slot)?;
-            stream.in_place += count as u64;
-            let id = stream.id;
-            self.put(&respond::data(id, count as u32, left == Some(0) && count == rest))?;
-            let (content, range) = chunk.into_parts();
-            self.lend(LentFrom::Content(content), range.start..range.start + count)?;
-            count as u32
-        } else {
-            let remaining = left.map(|left| left.saturating_add(rest as u64));
-            let Some(count) = self.seal_content(slot, &chunk, remaining, allowed)? else {
-                return Ok(Sent::Blocked);
-            };
-            count
-        };
-        self.streams.at(slot)?.exchange.as_mut().ok_or(NO_EXCHANGE)?.from += count as usize;
-        let last = count as usize == rest;
-        self.sent_chunk(slot, count, allowed, last, last && left == Some(0))?;
-        Ok(Sent::Content(count.into()))
-    }
-
-    /// Gathers a frame of at most `most` bytes of a chunk by a copy. Says how many; None if there is no
-    /// room now.
-    fn copy_chunk(
-        &mut self,
-        slot: Slot,
-        chunk: &Chunk,
-        expected: u64,
-        most: usize,
-    ) -> Result<Option<u32>, Stop> {
-        let Some(room) = self.room_for(chunk.len().min(most), expected)? else { return Ok(None) };
-        let count = chunk.len().min(most).min(room);
-        let stream = self.streams.at(slot)?;
-        let exchange = stream.exchange.as_ref().ok_or(NO_EXCHANGE)?;
-        let ends = exchange.left == Some(0) && count == chunk.len();
-        let head = respond::data(stream.id, count as u32, ends);
-        self.put(&head)?;
-        self.put(chunk.get(..count).ok_or(NO_CONTENT)?)?;
-        Ok(Some(count as u32))
-    }
-
-    fn sent_chunk(
-        &mut self,
-        slot: Slot,
-        count: u32,
-        allowed: u32,
-        last: bool,
-        ends: bool,
-    ) -> Result<(), Stop> {
-        self.note_sent(slot, count, allowed)?;
-        self.schedule.sent(&mut self.streams, slot);
-        if !last {
-            self.streams.at(slot)?.clock.enter(Stage::Turn);
-            return Ok(());
-        }
-        self.schedule.remove(&mut self.streams, slot);
-        let now = self.now();
-        let stream = self.streams.at(slot)?;
-        let exchange = stream.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        (exchange.chunk, exchange.moved_at) = (None, now);
-        if ends {
-            exchange.step = Step::Ended;
-            return self.finish_answer(slot);
-        }
-        stream.clock.enter(Stage::Process);
-        if self.replies.has_room() {
-            self.poll_exchange(slot)?;
         }
         Ok(())
     }
@@ -469,6 +389,7 @@ impl Connection<'_> {
         let stream = self.streams.at(slot)?;
         let Some(exchange) = stream.exchange.take() else { return Ok(()) };
         self.exchanges -= 1;
+        self.relaying = self.relaying.filter(|relaying| *relaying != slot);
         stream.source = Source::Nothing;
         let owed = exchange.owed + exchange.arrived.len() as u32;
         let (id, open) = (stream.id, stream.remote_open);

@@ -53,7 +53,7 @@ pub(super) enum Sent {
 impl Connection<'_> {
     /// Gathers a turn, as far as there is room. True if more could leave at once.
     pub(super) fn gather(&mut self) -> Result<bool, Stop> {
-        self.wanted = None;
+        (self.wanted, self.relay_wish) = (None, None);
         self.reads.give_up_wish();
         self.drain_if_due()?;
         if !self.finish_frame()? || !self.gather_replies()? || !self.gather_heads()? {
@@ -62,6 +62,7 @@ impl Connection<'_> {
         let (mut gathered, mut frames) = (0, 0);
         while let Some(slot) = self.schedule.next() {
             if self.window.available() == 0 {
+                self.set_relayed_aside()?;
                 self.connection_window_shut()?;
                 return Ok(false);
             }
@@ -125,6 +126,9 @@ impl Connection<'_> {
         };
         let allowed = window.min(stream.window.available());
         if allowed == 0 {
+            if self.relaying == Some(slot) {
+                self.set_relayed_aside()?;
+            }
             self.stream_window_shut(slot)?;
             return Ok(Sent::Content(0));
         }
@@ -330,8 +334,9 @@ impl Connection<'_> {
             How::Lent => &mut moved.lent,
             How::Read if kernel => &mut moved.read_for_kernel,
             How::Read => &mut moved.read,
-        } = stream.content.saturating_sub(stream.in_place);
+        } = stream.content.saturating_sub(stream.in_place + stream.relayed);
         *if kernel { &mut moved.lent } else { &mut moved.sealed } += stream.in_place;
+        *if kernel { &mut moved.read_for_kernel } else { &mut moved.read } += stream.relayed;
         self.session.clock.answered(&mut stream.clock, stream.status, kernel, moved);
         self.session.writer.carry(self.socket, &mut stream.clock, self.filled);
         if !stream.remote_open {

@@ -9,6 +9,7 @@
 //! reset.
 
 mod answers;
+mod chunks;
 mod content;
 mod deadlines;
 mod drain;
@@ -24,6 +25,7 @@ mod lookups;
 mod patience;
 mod reads;
 mod recent;
+mod relays;
 mod replies;
 mod requests;
 mod room;
@@ -51,6 +53,7 @@ use lookups::Lookup;
 use patience::{Cost, Left, Patience, SLOW_MS};
 use reads::Reads;
 use recent::Recent;
+use relays::RelayWish;
 use replies::Replies;
 use room::{Lent, Wanted};
 use schedule::Schedule;
@@ -107,6 +110,9 @@ struct Connection<'c> {
     /// Room that was not found.
     wanted: Option<Wanted>,
     reads: Reads,
+    /// The stream that relays, and its wait for memory.
+    relaying: Option<Slot>,
+    relay_wish: Option<RelayWish>,
     /// Streams whose heads have not been gathered, in the order in which these were made.
     heads: VecDeque<Slot>,
     /// Streams that a responder answers.
@@ -169,6 +175,8 @@ pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut 
         lent: None,
         wanted: None,
         reads: Reads::default(),
+        relaying: None,
+        relay_wish: None,
         heads: VecDeque::new(),
         exchanges: 0,
         exchange_deadline: u64::MAX,
@@ -363,6 +371,7 @@ impl Connection<'_> {
     /// Closes a stream that is not in the schedule.
     fn close_stream(&mut self, slot: streams::Slot) -> Result<RequestClock, Stop> {
         self.exchanges -= usize::from(self.streams.at(slot)?.exchange.take().is_some());
+        self.relaying = self.relaying.filter(|relaying| *relaying != slot);
         let clock = self.streams.close(slot)?;
         self.context.count(|counts| counts.http2_closed += 1);
         if self.streams.is_empty() {

@@ -92,6 +92,8 @@ pub(super) struct Stream {
     pub(super) content: u64,
     /// Of these, bytes that were sealed from where they lie, or content that was lent to the kernel.
     pub(super) in_place: u64,
+    /// And bytes that were received into the memory that they were sent from.
+    pub(super) relayed: u64,
     pub(super) how: How,
     pub(super) status: u16,
     pub(super) head: u16,
@@ -219,6 +221,7 @@ impl Streams {
             done_at: 0,
             content: 0,
             in_place: 0,
+            relayed: 0,
             how: How::Page,
             status: 0,
             head: 0,
