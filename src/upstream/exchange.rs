@@ -279,6 +279,10 @@ impl Exchange {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(Some(chunk))) => {
                 self.passed.content.add(talk.origin_of(&chunk));
+                // Who knows the length does not ask for the end behind it.
+                if talk.is_over() {
+                    self.finish();
+                }
                 Poll::Ready(Some(Ok(chunk)))
             }
             Poll::Ready(Ok(None)) => {
@@ -313,8 +317,10 @@ impl Exchange {
         }
         let Stage::Talking(talk) = &mut self.stage else { return Poll::Ready(Ok(None)) };
         let polled = talk.poll_relay(&self.pool, memory);
-        if let Poll::Ready(Err(reason)) = polled {
-            self.end_with(reason);
+        match polled {
+            Poll::Ready(Err(reason)) => self.end_with(reason),
+            Poll::Ready(Ok(Some(_))) if talk.is_over() => self.finish(),
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
         polled
     }

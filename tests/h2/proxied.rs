@@ -89,6 +89,18 @@ fn answers_of_another_server_come_whole() {
     }
 }
 
+/// The connection to the server goes back with the last of the content, however its end is known.
+#[test]
+fn connections_to_servers_are_used_again() {
+    let upstream = Upstream::start(script);
+    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
+    let mut peer = target.connect();
+    for path in ["/", "/long", "/chunked", "/", "/long", "/"] {
+        assert_eq!(peer.get(path).status, 200);
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
 /// Long content keeps to both windows, however they move: in odd steps, and where SETTINGS take back what was
 /// granted while it is received.
 #[test]
