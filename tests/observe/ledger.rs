@@ -59,13 +59,13 @@ fn the_ledger_is_exact_for_user_space_tls() {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A client of HTTP/2, with windows of 2^31-1 for each stream, and nearly that for all together.
-fn connect_h2(server: &RunningServer) -> Client {
+pub(crate) fn connect_h2(server: &RunningServer) -> Client {
     let mut tls = ClientConfig::clone(&tls_config());
     tls.alpn_protocols = vec![b"h2".to_vec()];
     let mut client = Client::connect(server.addresses()[0].port(), &Arc::new(tls));
@@ -108,44 +108,6 @@ fn the_ledger_is_exact_for_http2() {
     let flows = anatomy.ledger.flows(Route::UserCache);
     assert_eq!(bytes(&flows, "cipher", "user"), received, "each byte is sealed once");
     assert_eq!(bytes(&flows, "copy", "user"), copied);
-}
-
-/// A hundred requests that come at once are answered in few sends: those of a turn wait for the next.
-#[test]
-fn answers_of_one_client_leave_together() {
-    const REQUESTS: u32 = 100;
-    let folder = folder();
-    fs::write(folder.path().join("small.txt"), vec![b's'; 1000]).unwrap();
-    let server = start(folder.path(), |_| {});
-    let mut client = connect_h2(&server);
-    let submissions =
-        || server.anatomy().workers[0].as_ref().expect("the worker answers").ring.submissions;
-    let mut stream = 1;
-    // A report of the worker is a few submissions too, and the kernel may deliver the bytes in pieces:
-    // the best of some rounds is what a round costs. The first ones fill the cache and open the
-    // connection's window.
-    let mut best = u64::MAX;
-    for _ in 0..20 {
-        let before = submissions();
-        let mut requests = Vec::new();
-        for _ in 0..REQUESTS {
-            let block = b"\x82\x87\x04\x0a/small.txt\x01\x09localhost";
-            requests.extend_from_slice(&frame(1, 5, stream, block));
-            stream += 2;
-        }
-        client.send(&requests);
-        let mut left = REQUESTS;
-        while left > 0 {
-            let (head, _) = client.frame();
-            left -= u32::from([0, 1].contains(&head[3]) && head[4] & 1 != 0);
-        }
-        best = best.min(submissions() - before);
-    }
-    client.close();
-    settled(&server, 1);
-    stop(server);
-    // One send, and what the report costs. If each turn of 32 requests sent its answers, these were five.
-    assert!(best <= 3, "{best} submissions for a hundred answers");
 }
 
 /// A server of a pool: reads requests, and answers `/N` with N bytes whose number it states, `/c/N` with
@@ -198,7 +160,7 @@ fn serve_behind(stream: &mut BufReader<TcpStream>) {
     }
 }
 
-fn start_proxy(folder: &Path) -> RunningServer {
+pub(crate) fn start_proxy(folder: &Path) -> RunningServer {
     start(folder, |config| {
         let mut pool = PoolOptions::default();
         let address = format!("http://{}", server_behind()).parse().unwrap();
@@ -247,7 +209,7 @@ fn the_ledger_is_exact_for_proxied_responses() {
 }
 
 /// Bytes of content that the client gets for this path, with these fields besides (RFC 7541).
-fn content_over_h2(client: &mut Client, stream: u32, path: &str, fields: &[u8]) -> u64 {
+pub(crate) fn content_over_h2(client: &mut Client, stream: u32, path: &str, fields: &[u8]) -> u64 {
     let path = [&[0x82, 0x87, 0x04, path.len() as u8], path.as_bytes()].concat();
     let block = [&path[..], b"\x01\x09localhost", fields].concat();
     client.send(&frame(1, 5, stream, &block));

@@ -12,6 +12,7 @@ mod ledger;
 mod program;
 mod prometheus;
 mod report;
+mod sends;
 mod spans;
 mod stages;
 mod top;

@@ -108,7 +108,12 @@ impl Connection<'_> {
         while let Some(slot) = self.heads.front().copied() {
             let stream = self.streams.at(slot)?;
             let head = stream.kept_head.as_ref().ok_or(NO_HEAD)?;
-            let (length, remaining) = (head.len(), stream.source.remaining());
+            // What is expected behind the head leaves with it, if it is there by then.
+            let remaining = match &stream.exchange {
+                Some(exchange) => exchange.left.unwrap_or(0),
+                None => stream.source.remaining(),
+            };
+            let length = head.len();
             if !self.reserve(length + MOST_ADDED, remaining)? {
                 return Ok(false);
             }

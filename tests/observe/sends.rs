@@ -1,0 +1,72 @@
+//! How many sends answers take.
+
+use std::fs;
+
+use crate::{
+    folder,
+    ledger::{connect_h2, content_over_h2, frame, start_proxy},
+    settled, start, stop,
+};
+
+/// A hundred requests that come at once are answered in few sends: those of a turn wait for the next.
+#[test]
+fn answers_of_one_client_leave_together() {
+    const REQUESTS: u32 = 100;
+    let folder = folder();
+    fs::write(folder.path().join("small.txt"), vec![b's'; 1000]).unwrap();
+    let server = start(folder.path(), |_| {});
+    let mut client = connect_h2(&server);
+    let submissions =
+        || server.anatomy().workers[0].as_ref().expect("the worker answers").ring.submissions;
+    let mut stream = 1;
+    // A report of the worker is a few submissions too, and the kernel may deliver the bytes in pieces:
+    // the best of some rounds is what a round costs. The first ones fill the cache and open the
+    // connection's window.
+    let mut best = u64::MAX;
+    for _ in 0..20 {
+        let before = submissions();
+        let mut requests = Vec::new();
+        for _ in 0..REQUESTS {
+            let block = b"\x82\x87\x04\x0a/small.txt\x01\x09localhost";
+            requests.extend_from_slice(&frame(1, 5, stream, block));
+            stream += 2;
+        }
+        client.send(&requests);
+        let mut left = REQUESTS;
+        while left > 0 {
+            let (head, _) = client.frame();
+            left -= u32::from([0, 1].contains(&head[3]) && head[4] & 1 != 0);
+        }
+        best = best.min(submissions() - before);
+    }
+    client.close();
+    settled(&server, 1);
+    stop(server);
+    // One send, and what the report costs. If each turn of 32 requests sent its answers, these were five.
+    assert!(best <= 3, "{best} submissions for a hundred answers");
+}
+
+/// A request that is passed on takes one send to the server and one to the client of HTTP/2, however many pieces
+/// its answer comes in.
+#[test]
+fn an_answer_of_a_server_leaves_in_one_send() {
+    let folder = folder();
+    let server = start_proxy(folder.path());
+    let mut client = connect_h2(&server);
+    let submissions =
+        || server.anatomy().workers[0].as_ref().expect("the worker answers").ring.submissions;
+    // A report takes submissions too, and the kernel may deliver an answer in pieces: the best of some rounds
+    // is what each costs.
+    let (mut report, mut best) = (u64::MAX, u64::MAX);
+    for round in 0..20 {
+        let before = submissions();
+        let between = submissions();
+        content_over_h2(&mut client, 2 * round + 1, "/16384", b"");
+        best = best.min(submissions() - between);
+        report = report.min(between - before);
+    }
+    client.close();
+    settled(&server, 1);
+    stop(server);
+    assert!(best <= report + 2, "{best} submissions, {report} of them for the report");
+}
