@@ -176,7 +176,7 @@ pub(crate) struct Feeder(Arc<Mutex<Cell>>);
 
 impl Feeder {
     /// The connection's task begins or ends to poll the application. While it does, a body that wants
-    /// more need not wake it.
+    /// more need not wake it, nor what is handed over the application in it.
     pub(crate) fn attend(&self, attended: bool) {
         lock(&self.0).attended = attended;
     }
@@ -212,7 +212,10 @@ impl Feeder {
         let reader = {
             let mut cell = lock(&self.0);
             change(&mut cell);
-            cell.reader.take()
+            let reader = cell.reader.take();
+            // The connection's task polls the application next.
+            let own = cell.connection.as_ref().filter(|_| cell.attended);
+            reader.filter(|reader| !own.is_some_and(|own| own.will_wake(reader)))
         };
         if let Some(reader) = reader {
             reader.wake();
@@ -260,6 +263,21 @@ mod tests {
         let mut cx = Context::from_waker(waker);
         let frame = Pin::new(body).poll_frame(&mut cx);
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())))
+    }
+
+    #[test]
+    fn an_application_that_is_polled_next_is_not_woken_for_what_it_gets() {
+        let (connection, elsewhere) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let own = Waker::from(Arc::clone(&connection));
+        let (mut body, feeder) = Body::stream(None, own.clone());
+        let piece = Bytes::from_static(b"a");
+        feeder.attend(true);
+        for (waker, woken) in [(own, 0), (Waker::from(Arc::clone(&elsewhere)), 1)] {
+            assert!(poll(&mut body, &waker).is_pending());
+            feeder.put(piece.clone());
+            assert_eq!((connection.0.load(SeqCst), elsewhere.0.load(SeqCst)), (0, woken));
+            assert_eq!(poll(&mut body, &waker), Poll::Ready(Some(Ok(piece.clone()))));
+        }
     }
 
     #[test]

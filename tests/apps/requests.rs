@@ -131,6 +131,39 @@ fn short_content_that_comes_with_its_head_is_there_at_the_first_poll() {
 }
 
 #[test]
+fn a_handler_is_polled_once_for_a_piece_that_it_waits_for() {
+    let counted = |body: Body| async move {
+        let (mut pieces, mut polls) = (body.into_data_stream(), 0);
+        let read = async {
+            let mut count = 0;
+            while let Some(Ok(_)) = pieces.next().await {
+                count += 1;
+            }
+            count
+        };
+        let mut read = std::pin::pin!(read);
+        let count: usize = poll_fn(|cx| {
+            polls += 1;
+            read.as_mut().poll(cx)
+        })
+        .await;
+        format!("{count} in {polls}!")
+    };
+    let app = Router::new().route("/", post(counted)).layer(DefaultBodyLimit::disable());
+    let server = serve(app);
+    let mut client = Client::connect(&server);
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n");
+    client.send(&vec![b'x'; 900_000]);
+    let answer = client.read_until(b"!");
+    let (_, counts) = answer.rsplit_once("\r\n").unwrap();
+    let (pieces, polls) = counts.trim_end_matches('!').split_once(" in ").unwrap();
+    let [pieces, polls]: [usize; 2] = [pieces, polls].map(|number| number.parse().unwrap());
+    assert!(pieces >= 50, "{counts}");
+    // A poll before the first, one for the end, and some for what came together with a wake.
+    assert!(polls <= pieces + pieces / 4 + 4, "{counts}");
+}
+
+#[test]
 fn an_answer_may_begin_before_the_request_ends() {
     let app = Router::new().route("/", post(|body: Body| async { body }));
     let server = serve(app);

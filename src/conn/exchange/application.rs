@@ -135,6 +135,8 @@ impl Answering {
         intake: &mut Intake,
         mut poll: impl FnMut(Pin<&mut (dyn Call + 'static)>, &mut task::Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        // What the application waits for comes before it is polled for that.
+        self.feed(intake);
         loop {
             if let Some(feeder) = &self.feeder {
                 feeder.attend(true);
@@ -156,13 +158,15 @@ impl Answering {
         }
     }
 
-    /// Moves a piece of content on, if one is wanted and there. False if there is nothing new.
+    /// Moves a piece of content on, if one is wanted and there: the application is polled next. False if there
+    /// is nothing new.
     fn feed(&mut self, intake: &mut Intake) -> bool {
         let Some(feeder) = self.feeder.take_if(|feeder| feeder.is_wanted()) else { return false };
         let Poll::Ready(piece) = intake.poll_piece() else {
             self.feeder = Some(feeder);
             return false;
         };
+        feeder.attend(true);
         if let Some(piece) = piece {
             feeder.put(self.borrower.take(&self.context, piece));
         }

@@ -189,6 +189,10 @@ impl Pump {
                     session.writer.restart_pace();
                     return Ok(ready);
                 }
+                // What has come goes first, so that the responder is polled once for it.
+                Event::Moved if self.intake.is_wanted() => {
+                    self.feed(session)?;
+                }
                 Event::Moved => {}
                 Event::Late => return Err(self.late(Why::ServerTimeout)),
                 Event::Silent => return Err(self.late(Why::ServerTunnelIdle)),
@@ -265,6 +269,11 @@ impl Pump {
                 if reads { session.fill(socket).await } else { std::future::pending().await }
             });
             poll_fn(|cx| {
+                // Content that a responder waits for comes before another look at it.
+                let mut filled = if wants { fill.as_mut().poll(cx) } else { Poll::Pending };
+                if let Poll::Ready(Ok(())) = filled {
+                    return Poll::Ready(Ok(Event::Moved));
+                }
                 if !std::mem::take(&mut is_new)
                     && let Poll::Ready(ready) = poll(cx, intake)
                 {
@@ -273,7 +282,10 @@ impl Pump {
                 if intake.is_wanted() != wants {
                     return Poll::Ready(Ok(Event::Moved));
                 }
-                match fill.as_mut().poll(cx) {
+                if !wants {
+                    filled = fill.as_mut().poll(cx);
+                }
+                match filled {
                     Poll::Ready(Err(Ending::Closed)) if may_end => {
                         *half_closed = true;
                         if tunnel {
