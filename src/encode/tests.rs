@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use proptest::prelude::*;
 
 use super::{
@@ -73,6 +75,21 @@ fn a_flush_without_input_costs_little_and_nothing_is_coded_as_identity() {
         assert_eq!(decode(coding, &coded), b"event", "{coding:?}");
     }
     Encoder::new(Coding::Identity).unwrap_err();
+}
+
+/// Its slowest quality takes two seconds for a megabyte.
+#[test]
+fn brotli_is_thorough_with_short_content_alone() {
+    let text: Vec<u8> = (0..20_000_u32)
+        .flat_map(|n| format!("line {} of a text\n", n % 977).into_bytes())
+        .collect();
+    for (length, quality) in [(5_000, 11), (super::THOROUGH + 1, 9)] {
+        let content = &text[..length];
+        let mut encoder =
+            brotli::CompressorWriter::new(Vec::new(), super::BROTLI_BUFFER, quality, super::WINDOW);
+        encoder.write_all(content).unwrap();
+        assert_eq!(encode(Coding::Brotli, content).unwrap(), encoder.into_inner(), "{quality}");
+    }
 }
 
 #[test]
