@@ -196,6 +196,19 @@ mod tests {
         let many = vec!["192.0.2.1"; 1].into_iter().chain(vec!["10.0.0.2"; 200]);
         let line = many.collect::<Vec<_>>().join(",");
         assert_eq!(client(HopForm::Addresses, &[&line]), "10.0.0.2");
+        // Behind so many proxies, with what the client wrote before.
+        for (proxies, expected) in [
+            (0, "192.0.2.1"),
+            (1, "192.0.2.1"),
+            (31, "192.0.2.1"),
+            (32, "10.0.1.0"),
+            (45, "10.0.1.13"),
+        ] {
+            let own = (0..proxies).map(|number| format!("10.0.1.{number}"));
+            let hops = vec!["6.6.6.6".to_owned(); 40].into_iter().chain(["192.0.2.1".to_owned()]);
+            let line = hops.chain(own).collect::<Vec<_>>().join(", ");
+            assert_eq!(client(HopForm::Addresses, &[&line]), expected, "{proxies}");
+        }
     }
 
     proptest! {

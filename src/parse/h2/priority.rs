@@ -184,6 +184,64 @@ fn trim_blanks(mut text: &[u8]) -> &[u8] {
 mod tests {
     use super::Priority;
 
+    /// RFC 9651 section 4.2: members that mean nothing here must still be well-formed.
+    #[test]
+    fn other_members_are_read_to_their_ends() {
+        for member in [
+            "x=123456789012345",
+            "x=-123456789012345",
+            "x=123456789012.125",
+            "x=-123456789012.125",
+            "x=1.1",
+            "x=()",
+            "x=( 1  2 )",
+            "x=(\"a\";b=2 c)",
+            "x=:YW+/Jj==:",
+            "x=::",
+            "x=A:b/c",
+            "x=*",
+            "x=\" ~\"",
+            "x_.-*=1",
+            "x;a=1; b;c=?0",
+            "x=@-1",
+        ] {
+            for value in [format!("u=2, {member}, i"), format!("{member},u=2\t ,\t i")] {
+                let parsed = Priority::parse(value.as_bytes());
+                assert_eq!(parsed, Priority { urgency: 2, incremental: true }, "{value:?}");
+            }
+        }
+        for member in [
+            "x=1234567890123456",
+            "x=1234567890123.125",
+            "x=1.1234",
+            "x=1.",
+            "x=-",
+            "x=.5",
+            "x=(1,2)",
+            "x=(1\"a\")",
+            "x=(1",
+            "x=:YW-Jj:",
+            "x=:YWJj",
+            "x=\"\u{7f}\"",
+            "x=\"\t\"",
+            "x=@",
+            "x=@a",
+            "x=?",
+            "x=",
+            "x;",
+            "x;A",
+            "x;a=",
+            "1x",
+            "x i",
+        ] {
+            for value in [format!("u=2, {member}"), format!("{member}, u=2, i")] {
+                assert_eq!(Priority::parse(value.as_bytes()), Priority::default(), "{value:?}");
+            }
+        }
+        let urgency = |value: &str| Priority::parse(value.as_bytes()).urgency;
+        assert_eq!(["u=01", "u=12", "u=10", "u=007"].map(urgency), [1, 3, 3, 7]);
+    }
+
     #[test]
     fn dictionaries_are_read_and_the_rest_means_the_defaults() {
         let cases: [(&str, u8, bool); 30] = [
