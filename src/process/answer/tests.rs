@@ -1,5 +1,7 @@
 use super::{Content, FieldSink};
+use crate::config::CacheRule;
 use crate::parse::Method;
+use crate::process::caching::Caching;
 use crate::process::negotiate::Coding;
 use crate::process::site::Site;
 use crate::respond::Status;
@@ -118,4 +120,49 @@ fn a_page_that_some_get_compressed_varies() {
     assert_eq!(field(&coded, "Content-Encoding").as_deref(), Some("gzip"));
     assert_eq!(field(&coded, "Content-Length").as_deref(), Some("5"));
     assert_eq!(page(&coded).as_deref(), Some(&b"coded"[..]));
+}
+
+#[test]
+fn the_operator_adds_replaces_and_leaves_out() {
+    let site = Site::default().with_field("X-A", b"1").with_replaced("X-B", b"2").without("X-C");
+    for (name, rules, drops, leaves_out) in [
+        ("x-a", true, false, false),
+        ("x-b", true, true, false),
+        ("x-c", true, true, true),
+        ("x-d", false, false, false),
+    ] {
+        let found = (site.rules(name), site.drops(name), site.leaves_out(name));
+        assert_eq!(found, (rules, drops, leaves_out), "{name}");
+    }
+    assert!(site.leaves_any_out() && !Site::default().leaves_any_out());
+    let silent = Site::default().without("x-content-type-options");
+    let mut head = Head::default();
+    Answer::error(Status::NotFound).head.write_fields(&silent, &mut head);
+    assert!(head.0.iter().all(|(name, _)| !name.eq_ignore_ascii_case("x-content-type-options")));
+}
+
+/// A rule for a file stands for what all files have; on other answers nothing speaks of caching.
+#[test]
+fn a_rule_on_caching_stands_for_the_general_line() {
+    let rule = CacheRule::new("*.txt".parse().unwrap(), "no-cache").unwrap();
+    let fields = [("cache-control", "max-age=1"), ("Expires", "x"), ("X-A", "1")];
+    let mut site = Site::default();
+    for (name, value) in fields {
+        site = site.with_field(name, value.as_bytes());
+    }
+    site.caching = Caching::new(&[rule]);
+    for (cacheable, rule, expected) in [
+        (true, None, &fields[..]),
+        (true, Some(0), &[fields[1], fields[2], ("Cache-Control", "no-cache")]),
+        (true, Some(9), &fields),
+        (false, None, &fields[2..]),
+    ] {
+        let mut head = Head::default();
+        site.write_fields_cached(cacheable, rule, &mut head);
+        let written: Vec<_> = head.0.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        assert_eq!(written, expected, "{cacheable} {rule:?}");
+    }
+    let mut head = Head::default();
+    site.write_own_fields(true, &mut head);
+    assert_eq!(head.0.len(), fields.len());
 }
