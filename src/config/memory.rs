@@ -17,7 +17,8 @@ pub(crate) const H2_STREAM_BYTES: usize = 2 * (240 + 40);
 
 /// Heads in pieces, requests that wait for look-ups, heads of answers that wait for room, pages and
 /// multipart ranges that wait for windows, content of requests that its responder does not want yet,
-/// for each worker; beyond, streams are refused.
+/// content that was received to be sent at once and whose window has shut since, for each worker; beyond,
+/// streams are refused.
 pub(crate) const H2_HELD_BYTES: usize = 16 << 20;
 
 /// Pieces of cookies that a request may have beside its fields.
