@@ -3,12 +3,15 @@
 //! The invariant: an attack goes on whatever the server does to it. What the server ends is begun
 //! again, and counted.
 
+mod application;
 mod floods;
 mod hold;
 mod http2;
+mod proxy;
 mod records;
 mod requests;
 
+use crate::against::Against;
 use crate::pacer::Signals;
 use crate::target::Target;
 
@@ -23,9 +26,23 @@ pub(crate) struct Attack {
     pub(crate) run: fn(&Target, &Signals),
 }
 
-/// Those of a protocol.
-pub(crate) fn all(http2: bool) -> &'static [Attack] {
-    if http2 { &http2::ALL } else { &ALL }
+const fn attack(
+    name: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    run: fn(&Target, &Signals),
+) -> Attack {
+    Attack { name, what, unit, run }
+}
+
+/// Those against one of them.
+pub(crate) fn all(against: Against) -> &'static [Attack] {
+    match against {
+        Against::Files => &ALL,
+        Against::Http2 => &http2::ALL,
+        Against::Proxy => &proxy::ALL,
+        Against::Application => &application::ALL,
+    }
 }
 
 /// Those of HTTP/1.1 and of what lies below.
@@ -151,12 +168,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::all;
+    use crate::against::Against;
 
     #[test]
     fn names_are_unique() {
-        for http2 in [false, true] {
-            let names: HashSet<_> = all(http2).iter().map(|attack| attack.name).collect();
-            assert_eq!(names.len(), all(http2).len());
+        for against in [Against::Files, Against::Http2, Against::Proxy, Against::Application] {
+            let names: HashSet<_> = all(against).iter().map(|attack| attack.name).collect();
+            assert_eq!(names.len(), all(against).len());
         }
     }
 }

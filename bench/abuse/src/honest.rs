@@ -7,6 +7,7 @@ use std::process::Command;
 
 use ringway_load::report::Report;
 
+use crate::against::Against;
 use crate::options::Options;
 use crate::server::{Server, on_cpu};
 use crate::site::{PAGE, Site};
@@ -23,15 +24,7 @@ pub(crate) struct Honest {
 
 impl Honest {
     pub(crate) fn new(options: &Options) -> Result<Self, String> {
-        let beside = || {
-            std::env::current_exe()
-                .map(|this| this.with_file_name("ringway-load"))
-                .map_err(|error| error.to_string())
-        };
-        let program = options.load.clone().map_or_else(beside, Ok)?;
-        if !program.exists() {
-            return Err(format!("{}: not there; scripts/bench-abuse builds it", program.display()));
-        }
+        let program = Options::beside(options.load.as_ref(), "ringway-load")?;
         let permitted = Command::new(AHEAD[0]).args(&AHEAD[1..]).arg("true").output();
         Ok(Self { program, ahead: permitted.is_ok_and(|output| output.status.success()) })
     }
@@ -55,7 +48,7 @@ impl Honest {
         command.args(["--rate", &options.rate.to_string()]);
         command.args(["--connections", &options.connections.to_string()]);
         command.args(["--duration", &format!("{}ms", options.window().as_millis())]);
-        if options.http2 {
+        if options.against() == Against::Http2 {
             command.args(["--h2", "--streams", "10"]);
         }
         command.args(["--server-pid", &server.pid().to_string()]);

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod against;
 mod attacks;
 mod honest;
 mod markdown;
@@ -19,6 +20,7 @@ mod server;
 mod site;
 mod table;
 mod target;
+mod upstream;
 
 use std::fs;
 use std::process::ExitCode;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<Results, String> {
     if options.list {
-        for attack in attacks::all(options.http2) {
+        for attack in attacks::all(options.against()) {
             println!("{:24}{}", attack.name, attack.what);
         }
         return Ok(Results::default());

@@ -7,30 +7,23 @@ use std::path::Path;
 use crate::results::{Results, Round, Seen, median};
 use crate::table::{MIB, over};
 
-/// The lines around the results of HTTP/1.1, of HTTP/2, and of either on epoll.
-const AROUND: [(&str, &str); 4] = [
-    ("<!-- results -->\n", "<!-- end of results -->"),
-    ("<!-- results of HTTP/2 -->\n", "<!-- end of results of HTTP/2 -->"),
-    ("<!-- results on epoll -->\n", "<!-- end of results on epoll -->"),
-    ("<!-- results of HTTP/2 on epoll -->\n", "<!-- end of results of HTTP/2 on epoll -->"),
-];
-
 /// Replaces what stands between the two lines of `file`.
 pub(crate) fn rewrite(file: &Path, results: &Results) -> Result<(), String> {
     let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
     let around = around(results);
-    let text = replaced(&text, &markdown(results), around)
+    let text = replaced(&text, &markdown(results), &around)
         .ok_or_else(|| failed(&format!("no lines {} and {}", around.0.trim_end(), around.1)))?;
     fs::write(file, text).map_err(|error| failed(&error))
 }
 
 /// The lines between which these results belong.
-fn around(results: &Results) -> (&'static str, &'static str) {
-    AROUND[usize::from(results.http2) + 2 * usize::from(results.polls)]
+fn around(results: &Results) -> (String, String) {
+    let name = format!("{}{}", results.against.of(), if results.polls { " on epoll" } else { "" });
+    (format!("<!-- results{name} -->\n"), format!("<!-- end of results{name} -->"))
 }
 
-fn replaced(text: &str, part: &str, (begin, end): (&str, &str)) -> Option<String> {
+fn replaced(text: &str, part: &str, (begin, end): &(String, String)) -> Option<String> {
     let (before, rest) = text.split_once(begin)?;
     let (_, after) = rest.split_once(end)?;
     Some(format!("{before}{begin}{part}{end}{after}"))
@@ -140,25 +133,28 @@ fn markdown(results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{AROUND, around, markdown, replaced};
+    use super::{around, markdown, replaced};
+    use crate::against::Against;
     use crate::results::{Attacked, Results, Round, Seen};
 
     #[test]
     fn the_part_is_replaced_and_the_rest_stays() {
         let text = "a\n<!-- results -->\nold\n<!-- end of results -->\nb\n";
-        let replaced = replaced(text, "new\n", AROUND[0]).unwrap();
+        let around = around(&Results::default());
+        let replaced = replaced(text, "new\n", &around).unwrap();
         assert_eq!(replaced, text.replace("old", "new"));
-        assert_eq!(super::replaced("a\n", "new", AROUND[0]), None);
+        assert_eq!(super::replaced("a\n", "new", &around), None);
     }
 
     #[test]
-    fn results_on_epoll_have_a_place_of_their_own() {
-        let of =
-            |http2, polls| around(&Results { http2, polls, ..Results::default() }).0.trim_end();
-        assert_eq!(of(false, false), "<!-- results -->");
-        assert_eq!(of(true, false), "<!-- results of HTTP/2 -->");
-        assert_eq!(of(false, true), "<!-- results on epoll -->");
-        assert_eq!(of(true, true), "<!-- results of HTTP/2 on epoll -->");
+    fn results_of_each_kind_have_a_place_of_their_own() {
+        let of = |against, polls| around(&Results { against, polls, ..Results::default() }).0;
+        assert_eq!(of(Against::Files, false), "<!-- results -->\n");
+        assert_eq!(of(Against::Http2, false), "<!-- results of HTTP/2 -->\n");
+        assert_eq!(of(Against::Proxy, false), "<!-- results of the proxy -->\n");
+        assert_eq!(of(Against::Application, false), "<!-- results of applications -->\n");
+        assert_eq!(of(Against::Files, true), "<!-- results on epoll -->\n");
+        assert_eq!(of(Against::Http2, true), "<!-- results of HTTP/2 on epoll -->\n");
         let text = markdown(&Results { polls: true, ..Results::default() });
         assert!(text.contains(", one worker on epoll."), "{text}");
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::against::Against;
+
 /// Measures an honest client of Ringway, undisturbed and beside one attack after the other.
 ///
 /// The server has one worker on one CPU. The honest client asks at a fixed rate over connections
@@ -25,6 +27,18 @@ pub(crate) struct Options {
     /// The attacks of HTTP/2, and an honest client that speaks it
     #[arg(long)]
     pub(crate) http2: bool,
+
+    /// The attacks on a server that passes requests on as well, and on what is behind it
+    #[arg(long, conflicts_with = "http2")]
+    pub(crate) proxy: bool,
+
+    /// The attacks on handlers of a program that serves the files as well
+    #[arg(long, conflicts_with_all = ["http2", "proxy"])]
+    pub(crate) application: bool,
+
+    /// The program with these handlers [default: ringway-bench-apps beside this one]
+    #[arg(long)]
+    pub(crate) apps: Option<PathBuf>,
 
     /// One attack; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
@@ -67,7 +81,7 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
 
     /// Replaces the results in a text, between its lines <!-- results --> and <!-- end of results -->,
-    /// or those of HTTP/2 or of a server on epoll
+    /// or those of HTTP/2, of the proxy, of applications, or of a server on epoll
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
 
@@ -81,6 +95,27 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What is attacked.
+    pub(crate) fn against(&self) -> Against {
+        match (self.http2, self.proxy, self.application) {
+            (true, ..) => Against::Http2,
+            (_, true, _) => Against::Proxy,
+            (_, _, true) => Against::Application,
+            _ => Against::Files,
+        }
+    }
+
+    /// A program that stands beside this one, unless it is named.
+    pub(crate) fn beside(named: Option<&PathBuf>, name: &str) -> Result<PathBuf, String> {
+        let this = || std::env::current_exe().map_err(|error| error.to_string());
+        let program =
+            named.cloned().map_or_else(|| this().map(|it| it.with_file_name(name)), Ok)?;
+        if program.exists() {
+            return Ok(program);
+        }
+        Err(format!("{}: not there; scripts/bench-abuse builds it", program.display()))
+    }
+
     /// Times that each attack is measured.
     pub(crate) fn rounds(&self) -> u32 {
         if self.quick { 1 } else { self.rounds }

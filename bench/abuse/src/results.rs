@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::against::Against;
+
 /// A run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -15,9 +17,9 @@ pub(crate) struct Results {
     /// The honest client's requests a second, and its connections.
     pub(crate) rate: u32,
     pub(crate) connections: u32,
-    /// Whether it spoke HTTP/2, and the attacks are those of HTTP/2.
+    /// What was attacked; by HTTP/2 if the honest client spoke it too.
     #[serde(default)]
-    pub(crate) http2: bool,
+    pub(crate) against: Against,
     /// Whether the server ran on epoll.
     #[serde(default)]
     pub(crate) polls: bool,

@@ -82,7 +82,7 @@ pub(crate) fn measure(options: &Options) -> Result<Results, String> {
         seconds: options.window().as_secs_f64(),
         rounds: options.rounds(),
         rate: options.rate,
-        http2: options.http2,
+        against: options.against(),
         polls: server.polls,
         connections: options.connections,
         ahead: bench.honest.ahead,
@@ -190,7 +190,7 @@ fn seen(report: &Report) -> Seen {
 }
 
 /// Puts this thread on the clients' CPU, behind everybody else there.
-fn behind(cpu: usize) {
+pub(crate) fn behind(cpu: usize) {
     let mut only = CpuSet::new();
     only.set(cpu);
     // Where it may not be put there it competes with the server, and the figures show it.
@@ -199,7 +199,7 @@ fn behind(cpu: usize) {
 }
 
 fn chosen(options: &Options) -> Result<Vec<Attack>, String> {
-    let all = attacks::all(options.http2);
+    let all = attacks::all(options.against());
     if options.attack.is_empty() {
         return Ok(all.to_vec());
     }

@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::against::Against;
 use crate::options::Options;
+use crate::rounds::behind;
 use crate::site::Site;
+use crate::upstream;
 
 /// How long it may take to end.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -33,11 +36,18 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(options: &Options, site: &Site) -> Result<Self, String> {
         let log = File::create(site.log()).map_err(|error| error.to_string())?;
-        let mut command = Command::new(&options.ringway);
-        command.arg("serve").arg(site.root()).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
-        command.arg("--cert").arg(site.cert()).arg("--key").arg(site.key()).args(&options.serve);
+        let mut command = match options.against() {
+            Against::Files | Against::Http2 => {
+                let mut command = Command::new(&options.ringway);
+                command.arg("serve");
+                settings(&mut command, options, site);
+                command
+            }
+            Against::Proxy => proxy(options, site)?,
+            Against::Application => application(options, site)?,
+        };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let program = options.ringway.display();
+        let program = command.get_program().display().to_string();
         let child = on_cpu(options.server_cpu, || command.spawn())
             .map_err(|error| format!("{program}: {error}"))?;
         let mut server = Self {
@@ -108,6 +118,65 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// What every server of the command line has.
+fn settings(command: &mut Command, options: &Options, site: &Site) {
+    command.arg(site.root()).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
+    command.arg("--cert").arg(site.cert()).arg("--key").arg(site.key()).args(&options.serve);
+}
+
+/// The pools, both of the same server: one with a place for every attacker, and one with two places.
+const POOLS: &str = "
+[[site.route]]
+path = \"/app/\"
+proxy = \"app\"
+
+[[site.route]]
+path = \"/line/\"
+proxy = \"line\"
+
+[pool.app]
+servers = \"127.0.0.1:PORT\"
+max = 3000
+
+[pool.line]
+servers = \"127.0.0.1:PORT\"
+max = 2
+";
+
+/// A server of files that passes some paths on: its configuration is that of the options, with the pools.
+fn proxy(options: &Options, site: &Site) -> Result<Command, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", options.ringway.display());
+    let cpu = options.client_cpu;
+    let port = upstream::start(move || behind(cpu)).map_err(|error| failed(&error))?;
+    let mut command = Command::new(&options.ringway);
+    command.args(["config", "from-options"]);
+    settings(&mut command, options, site);
+    let printed = command.output().map_err(|error| failed(&error))?;
+    if !printed.status.success() {
+        return Err(failed(&String::from_utf8_lossy(&printed.stderr)));
+    }
+    let text = String::from_utf8_lossy(&printed.stdout) + POOLS;
+    let text = text.replace("PORT", &port.to_string());
+    fs::write(site.config(), text).map_err(|error| failed(&error))?;
+    let mut command = Command::new(&options.ringway);
+    command.args(["serve", "--config"]).arg(site.config());
+    Ok(command)
+}
+
+/// The program with handlers, which serves the files as well.
+fn application(options: &Options, site: &Site) -> Result<Command, String> {
+    if !options.serve.is_empty() {
+        return Err("the program of --application takes no options of a server".into());
+    }
+    let program = Options::beside(options.apps.as_ref(), "ringway-bench-apps")?;
+    let mut command = Command::new(program);
+    command.args(["ringway", "--listen", "127.0.0.1:0", "--root"]).arg(site.root());
+    command.arg("--cert").arg(site.cert()).arg("--key").arg(site.key());
+    // Nobody asks for what waits for it.
+    command.arg("--echo").arg(site.root());
+    Ok(command)
 }
 
 impl Site {

@@ -47,6 +47,11 @@ impl Site {
         self.dir.path().join("key.pem")
     }
 
+    /// The configuration of a server that passes requests on.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("ringway.toml")
+    }
+
     /// Where the server's log goes.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.path().join("log")

@@ -117,7 +117,15 @@ pub(crate) struct Tls {
 impl Tls {
     /// Sends bytes as data, as far as the socket takes them at once if it does not block.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.session.writer().write_all(bytes)?;
+        // The session buffers no more than some of these.
+        for piece in bytes.chunks(16 << 10) {
+            self.session.writer().write_all(piece)?;
+            self.flush()?;
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             self.session.write_tls(&mut self.socket)?;
         }

@@ -50,6 +50,8 @@ pub(crate) fn router(echo: &Path) -> Router {
         .route("/json", get(json))
         .route("/upload", post(upload))
         .route("/events", get(events))
+        .route("/stream", get(stream))
+        .route("/never", get(std::future::pending::<StatusCode>))
         .route("/wait", get(wait))
         .layer(DefaultBodyLimit::disable())
         .with_state(Echo(Arc::new((echo.to_owned(), Mutex::new(Vec::new())))))
@@ -73,6 +75,13 @@ async fn events() -> Sse<impl tokio_stream::Stream<Item = Result<Event, std::con
 {
     let first = tokio_stream::once(Ok(Event::default().data("open")));
     Sse::new(first.chain(tokio_stream::pending()))
+}
+
+/// Events as fast as they are taken.
+async fn stream() -> Sse<impl tokio_stream::Stream<Item = Result<Event, std::convert::Infallible>>>
+{
+    let event = || Ok(Event::default().data(TEXT));
+    Sse::new(tokio_stream::iter(std::iter::repeat_with(event)))
 }
 
 async fn wait(State(echo): State<Echo>) -> Result<&'static str, StatusCode> {

@@ -2,7 +2,8 @@
 //! one worker each and the same certificate.
 //!
 //! Paths: `/trivial` (1 KB of text), `/json` (1 KB by serde), `/upload` (content is read and counted),
-//! `/events` (a stream of events that never come), `/wait` (a byte is sent over a Unix socket and
+//! `/events` (a stream of events that never come), `/stream` (events as fast as they are taken), `/never` (a
+//! handler that never ends), `/wait` (a byte is sent over a Unix socket and
 //! comes back). On Ringway also `/native` (1 KB by a native handler) and `/1k` (a file).
 
 #![forbid(unsafe_code)]
@@ -79,16 +80,23 @@ fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
     // HTTP/1.1 as the peers. Ringway times every request and counts every byte, as it does by default;
     // the peers have nothing like it, so that the comparison charges Ringway for it.
     config.http2 = false;
+    let memory = config.memory_ceiling(1).total();
     let mut builder = ringway::server::Builder::from(config)
         .root(&options.root)
         .certificate(&options.cert, &options.key)
         .ktls(ringway::config::KtlsMode::Off)
         .handler_at("/native", native)
         .workers(1);
-    for path in ["/trivial", "/json", "/upload", "/events", "/wait"] {
+    for path in ["/trivial", "/json", "/upload", "/events", "/stream", "/never", "/wait"] {
         builder = builder.service_at(path, app::router(&options.echo));
     }
-    builder.start()?.wait()?;
+    let server = builder.start()?;
+    // As the start block of the command line.
+    println!("Ringway with handlers serves {}", options.root.display());
+    println!("  at           https://{}/", server.addresses()[0]);
+    println!("  memory       at most {} MiB of user memory", memory >> 20);
+    println!("  stop         SIGTERM");
+    server.wait()?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::site::LARGE;
 use crate::target::Target;
 
 /// Does something so many times a second until the run ends.
-fn again(signals: &Signals, rate: f64, mut act: impl FnMut() -> io::Result<()>) {
+pub(super) fn again(signals: &Signals, rate: f64, mut act: impl FnMut() -> io::Result<()>) {
     signals.ready();
     let mut pacer = Pacer::new(rate);
     while pacer.wait(signals) {

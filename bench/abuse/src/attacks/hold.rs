@@ -56,7 +56,7 @@ pub(super) fn hold<C>(
 }
 
 /// An error if the server has ended the connection. What it said meanwhile is passed over.
-fn still_there(socket: &mut TcpStream) -> io::Result<()> {
+pub(super) fn still_there(socket: &mut TcpStream) -> io::Result<()> {
     match socket.read(&mut [0; 4096]) {
         Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
@@ -86,7 +86,8 @@ pub(super) fn slow_handshakes(target: &Target, signals: &Signals) {
     });
 }
 
-fn begun(target: &Target, head: &str) -> io::Result<Tls> {
+/// A connection on which a request, or the beginning of one, was sent.
+pub(super) fn begun(target: &Target, head: &str) -> io::Result<Tls> {
     let mut tls = target.tls()?;
     tls.send(head.as_bytes())?;
     tls.socket.set_nonblocking(true)?;
@@ -104,21 +105,34 @@ pub(super) fn slow_heads(target: &Target, signals: &Signals) {
 }
 
 pub(super) fn slow_bodies(target: &Target, signals: &Signals) {
-    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
-    hold(signals, HELD, 1.0, || begun(target, head), |tls| drip(tls, b"x"));
+    upload(target, signals, "/", 0);
+}
+
+/// Uploads to a path, this much at once and then a byte a second.
+pub(super) fn upload(target: &Target, signals: &Signals, path: &str, at_once: usize) {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{}",
+        "x".repeat(at_once)
+    );
+    hold(signals, HELD, 1.0, || begun(target, &head), |tls| drip(tls, b"x"));
+}
+
+/// A turn that sends nothing.
+pub(super) fn look(tls: &mut Tls) -> io::Result<()> {
+    still_there(&mut tls.socket)
+}
+
+/// A turn of a slow reader.
+pub(super) fn read_some(tls: &mut Tls) -> io::Result<()> {
+    match tls.socket.read(&mut [0; SIP])? {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn slow_readers(target: &Target, signals: &Signals) {
     let head = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", LARGE.0);
-    let open = || {
-        let tls = begun(target, &head)?;
-        tls.shrink();
-        Ok(tls)
-    };
-    hold(signals, HELD, 10.0, open, |tls| match tls.socket.read(&mut [0; SIP])? {
-        0 => Err(ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
-    });
+    hold(signals, HELD, 10.0, || begun(target, &head).inspect(Tls::shrink), read_some);
 }
 
 pub(super) fn idle(target: &Target, signals: &Signals) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ringway_bench_h2::encode;
 use ringway_bench_h2::frame::{self, PREFACE, flag, kind, put};
 
-use super::Attack;
+use super::{Attack, attack};
 use crate::pacer::{Pacer, Signals};
 use crate::target::{Target, Tls};
 
@@ -127,15 +127,6 @@ pub(super) const ALL: [Attack; 22] = [
         held::slow_readers,
     ),
 ];
-
-const fn attack(
-    name: &'static str,
-    what: &'static str,
-    unit: &'static str,
-    run: fn(&Target, &Signals),
-) -> Attack {
-    Attack { name, what, unit, run }
-}
 
 /// A connection.
 struct Http2 {
