@@ -94,6 +94,14 @@ fn what_could_be_read_in_two_ways_is_refused() {
     assert_eq!((parsed.0, parsed.1), (101, ContentEnd::Absent));
 }
 
+/// Fields are known by their names, not by the length of these.
+#[test]
+fn names_of_the_same_length_mean_nothing() {
+    let others = "X-Own-Abcd: close\r\nX-Content-Size: a\r\nX-Own-Abcdefghijk: gzip";
+    let expected = Ok(Some((200, ContentEnd::Length(5), true)));
+    assert_eq!(get(&format!("HTTP/1.1 200 OK\r\n{others}\r\nContent-Length: 5")), expected);
+}
+
 /// RFC 9110 section 15.2: 101 ends what HTTP/1.1 says, all other 1xx come before the response.
 #[test]
 fn interim_responses_are_those_that_another_follows() {

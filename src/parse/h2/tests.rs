@@ -375,6 +375,9 @@ fn settings_are_applied_in_order_or_refused() {
     assert_eq!(applied, Ok(settings::Applied { window_change: -70_000, table_lowered: false }));
     assert_eq!(settings.max_frame_size, 0x00ff_ffff);
     assert_eq!(settings.apply(&[]), Ok(settings::Applied::default()));
+    for (name, value) in [(2, 0), (4, 0x7fff_ffff), (5, 16_384), (8, 0), (8, 1), (9, 0)] {
+        assert!(settings.apply(&set(name, value)).is_ok(), "{name}={value}");
+    }
     let lowered = settings.apply(&[set(1, 200), set(1, 100)].concat());
     assert!(lowered.unwrap().table_lowered, "twice is not never");
     for (name, value, code) in [

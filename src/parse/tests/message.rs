@@ -155,6 +155,17 @@ fn two_framings_are_one_too_many() {
     }
 }
 
+/// Fields are known by their names, not by the length of these.
+#[test]
+fn names_of_the_same_length_mean_nothing() {
+    let others = "Abcd: ?\r\nAbcdef: x\r\nX-Own-Abcd: close\r\nX-Content-Size: a\r\n\
+                  X-Own-Abcdefghijk: gzip\r\n";
+    accepts(&get(others), |head| {
+        assert_eq!((head.host, head.body), (Some(&b"a"[..]), BodyLength::None));
+        assert!(head.persistent && !head.expect_continue);
+    });
+}
+
 #[test]
 fn persistence() {
     for (version, line, persistent) in [
