@@ -228,7 +228,13 @@ fn machine() -> Machine {
     Machine {
         cpu: model.map(|text| text.trim_start_matches([' ', '\t', ':']).into()).unwrap_or_default(),
         cpus: thread::available_parallelism().map_or(0, Into::into),
-        kernel: read("/proc/sys/kernel/osrelease").trim().into(),
+        // What follows names a build, which says nothing to a reader.
+        kernel: read("/proc/sys/kernel/osrelease")
+            .trim()
+            .split('-')
+            .next()
+            .unwrap_or_default()
+            .into(),
         open_files: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
         load_before: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
     }

@@ -37,7 +37,8 @@ impl Machine {
                 .map(|text| text.trim_start_matches([' ', '\t', ':']).into())
                 .unwrap_or_default(),
             cpus: std::thread::available_parallelism().map_or(0, Into::into),
-            kernel: read("/proc/sys/kernel/osrelease"),
+            // What follows names a build, which says nothing to a reader.
+            kernel: read("/proc/sys/kernel/osrelease").split('-').next().unwrap_or_default().into(),
             memory_mib: kib.unwrap_or(0u64) / 1024,
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
             kernel_tls: ulps.split(' ').any(|ulp| ulp == "tls"),
