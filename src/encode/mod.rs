@@ -26,7 +26,7 @@ pub(crate) use stream::{Encoder, LEAST_ROOM, Progress};
 pub(crate) const THOROUGH: usize = 256 << 10;
 
 /// Bytes that Brotli's writer hands over at a time.
-const BROTLI_BUFFER: usize = 4 << 10;
+const BROTLI_BUFFER: usize = 4096;
 
 /// Base-two logarithm of the window, in bytes.
 const WINDOW: u32 = 22;

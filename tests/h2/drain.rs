@@ -127,17 +127,17 @@ fn a_drain_under_load_loses_nothing() {
 fn a_connection_ends_at_its_limit_of_requests() {
     let target = Target::plain(&["--max-requests", "5"]);
     let mut peer = target.connect();
-    let mut answered = 0;
     while peer.end.is_none() && peer.aways.len() < 2 {
         let stream = peer.ask("/hello.txt");
         peer.until(|peer| peer.answers[&stream].ended().is_some() || peer.aways.len() == 2);
-        answered += usize::from(peer.answers[&stream].whole);
-        assert!(answered < 1000, "a limit of five requests");
+        assert!(peer.answers.len() < 1000, "a limit of five requests");
     }
     let away = peer.expect_away(code::NO_ERROR);
     for (stream, answer) in &peer.answers {
         assert_eq!(answer.whole, *stream <= away.last, "{stream}");
     }
+    // The last of them may come behind the GOAWAY that counts it.
+    let answered = peer.answers.values().filter(|answer| answer.whole).count();
     assert!((5..20).contains(&answered), "{answered}");
     target.connect().expect_alive();
 }

@@ -24,15 +24,15 @@ struct Real {
 
 impl Drop for Real {
     fn drop(&mut self) {
-        // TERM, so that a master takes its workers along.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        // TERM, so that each ends in order; to the group, since `go run` leaves its program behind.
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline
         {
             thread::sleep(Duration::from_millis(10));
         }
-        let _ = self.child.kill();
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
     }
 }
