@@ -8,6 +8,9 @@ use crate::{
     settled, start, stop,
 };
 
+/// Rounds that are tried, at most, until one takes as few sends as it should.
+const ROUNDS: u32 = 1_000;
+
 /// A hundred requests that come at once are answered in few sends: those of a turn wait for the next.
 #[test]
 fn answers_of_one_client_leave_together() {
@@ -19,11 +22,16 @@ fn answers_of_one_client_leave_together() {
     let submissions =
         || server.anatomy().workers[0].as_ref().expect("the worker answers").ring.submissions;
     let mut stream = 1;
-    // A report of the worker is a few submissions too, and the kernel may deliver the bytes in pieces:
-    // the best of some rounds is what a round costs. The first ones fill the cache and open the
-    // connection's window.
+    // A report of the worker is a few submissions too, and the kernel may deliver the bytes in pieces, on a
+    // busy host mostly: the best of the rounds is what a round costs. The first ones fill the cache and open
+    // the connection's window.
+    // One send, and what the report costs. If each turn of 32 requests sent its answers, these were five.
+    let most = 3;
     let mut best = u64::MAX;
-    for _ in 0..20 {
+    for _ in 0..ROUNDS {
+        if best <= most {
+            break;
+        }
         let before = submissions();
         let mut requests = Vec::new();
         for _ in 0..REQUESTS {
@@ -42,8 +50,7 @@ fn answers_of_one_client_leave_together() {
     client.close();
     settled(&server, 1);
     stop(server);
-    // One send, and what the report costs. If each turn of 32 requests sent its answers, these were five.
-    assert!(best <= 3, "{best} submissions for a hundred answers");
+    assert!(best <= most, "{best} submissions for a hundred answers");
 }
 
 /// A request that is passed on takes one send to the server, and one to the client of HTTP/2 if a record has room
@@ -60,8 +67,12 @@ fn answers_of_a_server_leave_in_few_sends() {
     // stand between two reports, and the best of some rounds is what a round costs.
     let mut stream = 1;
     for (path, most) in [("/16384", 2), ("/60000", 5)] {
+        let most = most * REQUESTS + 5;
         let mut best = u64::MAX;
-        for _ in 0..20 {
+        for _ in 0..ROUNDS {
+            if best <= most {
+                break;
+            }
             let before = submissions();
             for _ in 0..REQUESTS {
                 content_over_h2(&mut client, stream, path, b"");
@@ -69,7 +80,7 @@ fn answers_of_a_server_leave_in_few_sends() {
             }
             best = best.min(submissions() - before);
         }
-        assert!(best <= most * REQUESTS + 5, "{path}: {best} submissions for {REQUESTS} requests");
+        assert!(best <= most, "{path}: {best} submissions for {REQUESTS} requests");
     }
     client.close();
     settled(&server, 1);
