@@ -5,7 +5,7 @@ mod control;
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
 use proptest::prelude::*;
 
-use super::*;
+use super::{keys::Framing, *};
 
 const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
 
@@ -317,9 +317,15 @@ fn forbidden_inner_plaintexts_are_refused() {
 #[test]
 fn overlong_records_are_refused_by_each_version() {
     for (suite, version) in all() {
-        let framing = keys(suite, version).framing();
-        let mut record = vec![0; HEADER + framing.max_fragment() + 1];
-        let length = record.len() - HEADER;
+        let longest = match keys(suite, version).framing() {
+            // RFC 8446 section 5.2.
+            Framing::Tls13 => 16_384 + 256,
+            // RFC 7905 section 2 and RFC 5288 section 3: the tag, and there the nonce.
+            Framing::Tls12Implicit => 16_384 + 16,
+            Framing::Tls12Explicit => 16_384 + 8 + 16,
+        };
+        let length = longest + 1;
+        let mut record = vec![0; HEADER + length];
         record[..HEADER]
             .copy_from_slice(&header::encode_header(ContentType::ApplicationData, length));
         assert_eq!(open_one(version, suite, record), Err(RecordError::Overflow));
