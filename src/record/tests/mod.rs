@@ -1,6 +1,7 @@
 //! Vectors, round trips, limits, and everything that must be refused.
 
 mod control;
+mod numbers;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
 use proptest::prelude::*;
