@@ -34,11 +34,11 @@ use crate::{
 
 /// Milliseconds for which a connection may have been unused to be taken for a request that must not run twice,
 /// while nothing is known of its server: few close so early, and a further connection costs little.
-const UNKNOWN_MS: u64 = 500;
+const UNLEARNED_REST_MS: u64 = 500;
 
 /// A connection that ends as it is used, after fewer milliseconds than this, says nothing of how long its server
 /// keeps one: clients whose requests make servers fail leave a pool its kept connections.
-const MET_MS: u64 = 500;
+const TELLING_REST_MS: u64 = 500;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -380,7 +380,7 @@ impl Shared {
     /// A connection that had been unused for so many milliseconds ended as a request came, before any byte of
     /// a response: its server was just closing it, or the request was too much for the server.
     pub(super) fn closed_as_it_was_used(&self, at: usize, age: u64) {
-        if age >= MET_MS {
+        if age >= TELLING_REST_MS {
             self.learn(at, age);
         }
     }
@@ -419,7 +419,7 @@ impl Shared {
         let most = self.keep_idle(at, 0);
         match self.server(at).map(|server| server.learned_ms.load(Relaxed)) {
             _ if is_idempotent => most,
-            None | Some(0) => (most / 2).min(UNKNOWN_MS),
+            None | Some(0) => (most / 2).min(UNLEARNED_REST_MS),
             Some(_) => most / 2,
         }
     }

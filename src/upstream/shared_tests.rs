@@ -104,12 +104,12 @@ fn a_connection_that_ends_as_it_is_used_teaches_if_it_had_rested() {
         shared.servers[0].learned_ms.load(Relaxed)
     };
     // What makes servers fail cannot take all kept connections from a pool.
-    assert_eq!(learned(MET_MS - 1), 0);
+    assert_eq!(learned(TELLING_REST_MS - 1), 0);
     // They are together in time: more of them are for tests of whole connections.
-    assert_eq!(learned(MET_MS), 0);
+    assert_eq!(learned(TELLING_REST_MS), 0);
     let mut seen = lock(&shared.servers[0].learned);
-    assert_eq!(seen.closed(1_000, MET_MS), None, "the second");
-    assert_eq!(seen.closed(2_000, MET_MS), Some(MET_MS), "the third");
+    assert_eq!(seen.closed(1_000, TELLING_REST_MS), None, "the second");
+    assert_eq!(seen.closed(2_000, TELLING_REST_MS), Some(TELLING_REST_MS), "the third");
 }
 
 /// What a worker of the model does.

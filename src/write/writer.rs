@@ -313,7 +313,7 @@ impl Writer {
         self.lend_lasting(Lasting::Content(content), range)
     }
 
-    pub(super) fn lend_lasting(
+    fn lend_lasting(
         &mut self,
         lasting: Lasting<'_>,
         range: Range<usize>,

@@ -220,7 +220,7 @@ impl Connection<'_> {
 
     /// Seals frames of content from where it lies: one if others have their turn next, or else as many
     /// as one send takes. Says how much that was; None if there is no room now. The frame that brings the
-    /// last of the `remaining` bytes ends the stream.
+    /// last of the `remaining` bytes ends the stream; None: how many they are is not known, and another ends it.
     pub(super) fn seal_content(
         &mut self,
         slot: Slot,

@@ -91,10 +91,13 @@ impl Connection<'_> {
                     Poll::Pending => Ok(Sent::Blocked),
                 }
             }
-            other => {
-                exchange.relaying = other;
+            here @ Some(Relaying::Here(..)) => {
+                exchange.relaying = here;
                 self.set_relayed_aside()?;
                 Ok(Sent::Content(0))
+            }
+            Some(Relaying::Receiving) | None => {
+                Err(Stop::defect("a stream that has nothing to relay is scheduled"))
             }
         }
     }
@@ -195,23 +198,23 @@ impl Connection<'_> {
     pub(super) fn set_relayed_aside(&mut self) -> Result<(), Stop> {
         let Some(slot) = self.relaying else { return Ok(()) };
         let exchange = self.streams.at(slot)?.exchange.as_mut().ok_or(NO_EXCHANGE)?;
-        let Some(Relaying::Here((memory, places), count)) = &exchange.relaying else {
-            return Ok(());
-        };
-        let mut bytes = Vec::with_capacity(*count);
+        let here = exchange.relaying.take_if(|relaying| matches!(relaying, Relaying::Here(..)));
+        let Some(Relaying::Here((memory, places), count)) = here else { return Ok(()) };
+        self.relaying = None;
+        // Counted before it is taken.
+        if !exchange.held.grow_for_client(count) {
+            return self.cut(slot, Why::ServerError);
+        }
+        let mut bytes = Vec::with_capacity(count);
         for place in places {
             let length = place.len().min(count - bytes.len());
             let piece = memory.get(place.start..place.start + length);
             bytes.extend_from_slice(piece.ok_or(FRAMES_TOO_LONG)?);
         }
-        (exchange.relaying, self.relaying) = (None, None);
-        if !exchange.held.grow_for_client(bytes.len()) {
-            return self.cut(slot, Why::ServerError);
-        }
         if let Some(source) = exchange.responder.content().and_then(|content| content.relay()) {
-            source.set_aside(bytes.len());
+            source.set_aside(count);
         }
-        exchange.aside = bytes.len();
+        exchange.aside = count;
         exchange.put_chunk(Chunk::from(bytes));
         Ok(())
     }
