@@ -12,6 +12,8 @@ pub(super) struct Clock {
     pub(super) time: Rc<TickClock>,
     /// When the present turn began, in nanoseconds on `time`.
     turn_began: Cell<u64>,
+    /// The same in milliseconds: a turn divides once, and many ask.
+    turn_began_ms: Cell<u64>,
     /// Nanoseconds from the last turn's beginning to its end.
     busy: Cell<u64>,
     /// Nanoseconds of the last system call, if it was not to wait.
@@ -29,6 +31,7 @@ impl Clock {
         Self {
             time: Rc::new(TickClock::new()),
             turn_began: Cell::new(0),
+            turn_began_ms: Cell::new(0),
             busy: Cell::new(0),
             entered: Cell::new(0),
             slept: Cell::new(0),
@@ -53,13 +56,14 @@ impl Clock {
         self.entered.set(if waited { 0 } else { entered });
         self.slept.set(self.slept.get() + if waited { entered } else { 0 });
         self.turn_began.set(now);
+        self.turn_began_ms.set(now / 1_000_000);
     }
 }
 
 impl Ring {
     /// Milliseconds on the worker's clock, as of this turn.
     pub(crate) fn now(&self) -> u64 {
-        self.clock.turn_began.get() / 1_000_000
+        self.clock.turn_began_ms.get()
     }
 
     /// The worker's clock. The ring asks the kernel for the time in each turn; others only read it.

@@ -20,7 +20,7 @@ use super::{
     op::{Defect, Kind, OpId, Refusal, Submission},
     receive_into::ReceiveInto,
     send_pool::Taking,
-    table::{Payload, Progress, own},
+    table::{Payload, own},
 };
 
 /// An operation in flight; `R` refers to its ring. Dropping it orphans the slot, which keeps what the
@@ -33,7 +33,8 @@ pub(super) struct Op<R: Deref<Target = Ring>> {
 enum OpState {
     Flying(OpId),
     /// It was not submitted; this is what was to be lent.
-    Refused(Refusal, Payload),
+    /// Boxed, so that an operation in flight, which is moved about, is its name alone.
+    Refused(Box<(Refusal, Payload)>),
     Collected,
 }
 
@@ -47,7 +48,7 @@ impl<R: Deref<Target = Ring>> Op<R> {
     ) -> Self {
         let state = match ring.begin(kind, descriptor, payload, describe) {
             Ok(id) => OpState::Flying(id),
-            Err((refusal, payload)) => OpState::Refused(refusal, payload),
+            Err(refused) => OpState::Refused(Box::new(refused)),
         };
         Self { ring, state }
     }
@@ -132,19 +133,21 @@ impl<R: Deref<Target = Ring>> Op<R> {
 
     /// What became of it, if it has completed; then never again.
     pub(super) fn progress(&mut self) -> Poll<(io::Result<usize>, Payload)> {
+        let OpState::Flying(id) = self.state else { return Poll::Ready(self.without_flight()) };
+        let state = &mut *self.ring.state.borrow_mut();
+        let Some(result) = state.landed(id, self.ring.current.get()) else { return Poll::Pending };
+        self.state = OpState::Collected;
+        Poll::Ready((outcome(result), state.table.collect(id)))
+    }
+
+    /// What an operation ends with that is not in flight.
+    #[cold]
+    fn without_flight(&mut self) -> (io::Result<usize>, Payload) {
         match std::mem::replace(&mut self.state, OpState::Collected) {
-            OpState::Flying(id) => {
-                let progress = self.ring.state.borrow_mut().poll(id, self.ring.current.get());
-                match progress {
-                    Progress::Done(result, payload) => Poll::Ready((outcome(result), payload)),
-                    Progress::Pending => {
-                        self.state = OpState::Flying(id);
-                        Poll::Pending
-                    }
-                }
+            OpState::Refused(refused) => (Err(refused.0.into_error()), refused.1),
+            OpState::Flying(_) | OpState::Collected => {
+                (outcome(-libc::ECANCELED), Payload::Nothing)
             }
-            OpState::Refused(refusal, payload) => Poll::Ready((Err(refusal.into_error()), payload)),
-            OpState::Collected => Poll::Ready((outcome(-libc::ECANCELED), Payload::Nothing)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     op::{Completion, Kind},
     receive_pool::ReceivePool,
     send_pool::{SendClass, SendPool},
-    table::{OpTable, Payload, Progress},
+    table::{OpTable, Payload},
 };
 
 /// A worker's table and pools.
@@ -41,10 +41,8 @@ impl Parts {
         let task = TaskId::first(0);
         let id = self.table.insert(Kind::Plain, task, None, Payload::Nothing).ok()?;
         self.table.complete(Completion { id, result, more: false, buffer: None }, &self.receive);
-        match self.table.poll(id, task) {
-            Progress::Done(result, _) => Some(result),
-            Progress::Pending => None,
-        }
+        let landed = self.table.landed(id, task);
+        landed.inspect(|_| drop(self.table.collect(id)))
     }
 
     /// A send buffer is taken, with an operation that owns it until it completes, and given back.
@@ -56,7 +54,8 @@ impl Parts {
             return false;
         };
         self.table.complete(Completion { id, result: 1, more: false, buffer: None }, &self.receive);
-        matches!(self.table.poll(id, task), Progress::Done(1, Payload::Buffer(_)))
+        self.table.landed(id, task) == Some(1)
+            && matches!(self.table.collect(id), Payload::Buffer(_))
     }
 
     /// A receive buffer is filled with `bytes`, leased, given back and published again, as in a

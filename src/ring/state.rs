@@ -10,7 +10,7 @@ use super::{
     Counts, NamedCalls, ReceivePool, TaskId, calls,
     op::{self, Kind, OpId, Submission, Wait},
     poll,
-    table::{Effect, OpTable, Progress},
+    table::{Effect, OpTable},
     uring,
 };
 use crate::tick_clock::TickClock;
@@ -150,17 +150,21 @@ impl State {
         Ok(())
     }
 
-    /// What became of an operation that completes once, asked by `task`, which is woken for it.
-    pub(super) fn poll(&mut self, id: OpId, task: TaskId) -> Progress {
-        let progress = self.table.poll(id, task);
-        if let Progress::Pending = progress
-            && let Some(result) = self.backend.try_now(id)
-        {
-            self.counts.completions += 1;
-            self.table.land(id, result);
-            return self.table.poll(id, task);
+    /// The result of an operation that completes once, which is to be collected then; None: `task` is woken for it.
+    #[inline]
+    pub(super) fn landed(&mut self, id: OpId, task: TaskId) -> Option<i32> {
+        match self.table.landed(id, task) {
+            None => self.try_now(id, task),
+            landed => landed,
         }
-        progress
+    }
+
+    /// Has the backend try an operation that has not landed, if it can.
+    fn try_now(&mut self, id: OpId, task: TaskId) -> Option<i32> {
+        let result = self.backend.try_now(id)?;
+        self.counts.completions += 1;
+        self.table.land(id, result);
+        self.table.landed(id, task)
     }
 
     pub(super) fn push(&mut self, id: OpId, submission: Submission) {

@@ -7,7 +7,7 @@ use super::{
     Descriptor, RecvBuf, Ring, TaskId,
     line::Place,
     op::{Kind, OpId, Submission},
-    table::{Payload, Progress},
+    table::Payload,
 };
 
 /// What a receive brings.
@@ -104,11 +104,10 @@ impl ReceiveStream {
                 continue;
             };
             let state = &mut *self.ring.state.borrow_mut();
-            if let Some(bytes) = state.table.next_received(id) {
-                return Poll::Ready(Received::Data(bytes));
-            }
-            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
-                return Poll::Pending;
+            let result = match state.table.poll_received(id, self.ring.current.get()) {
+                Poll::Ready(Ok(bytes)) => return Poll::Ready(Received::Data(bytes)),
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(result)) => result,
             };
             self.op = None;
             if self.multishot {
@@ -186,7 +185,7 @@ impl ReceiveStream {
         let Some(id) = self.op else { return Poll::Ready(true) };
         self.ring.cancel(id);
         let state = &mut *self.ring.state.borrow_mut();
-        let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
+        let Poll::Ready(result) = state.table.poll(id, self.ring.current.get()) else {
             return Poll::Pending;
         };
         self.op = None;
@@ -202,10 +201,7 @@ impl ReceiveStream {
         poll_fn(|_| {
             let table = &mut self.ring.state.borrow_mut().table;
             while table.next_received(id).is_some() {}
-            match table.poll(id, self.ring.current.get()) {
-                Progress::Done(..) => Poll::Ready(()),
-                Progress::Pending => Poll::Pending,
-            }
+            table.poll(id, self.ring.current.get()).map(drop)
         })
         .await;
         self.op = None;
@@ -287,7 +283,7 @@ impl AcceptStream {
             if let Some(socket) = state.table.next_accepted(id) {
                 return Poll::Ready(Ok(socket));
             }
-            let Progress::Done(result, _) = state.table.poll(id, self.ring.current.get()) else {
+            let Poll::Ready(result) = state.table.poll(id, self.ring.current.get()) else {
                 return Poll::Pending;
             };
             self.op = None;
@@ -312,10 +308,7 @@ impl AcceptStream {
             while let Some(socket) = table.next_accepted(id) {
                 last.push(socket);
             }
-            match table.poll(id, self.ring.current.get()) {
-                Progress::Done(..) => Poll::Ready(()),
-                Progress::Pending => Poll::Pending,
-            }
+            table.poll(id, self.ring.current.get()).map(drop)
         })
         .await;
         self.op = None;

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     os::fd::{FromRawFd, OwnedFd, RawFd},
     rc::Rc,
+    task::Poll,
 };
 
 use super::{
@@ -84,14 +85,6 @@ pub(super) enum Effect {
     WakeAndCancel(TaskId, OpId),
 }
 
-/// What a poll of an operation finds.
-#[derive(Debug)]
-pub(super) enum Progress {
-    Pending,
-    /// The result, and what was lent to the kernel. The slot is free again.
-    Done(i32, Payload),
-}
-
 const NONE: u32 = u32::MAX;
 
 /// Slots for at most `limit` operations, grown in steps as they are needed.
@@ -138,17 +131,8 @@ impl OpTable {
         descriptor: Option<Descriptor>,
         payload: Payload,
     ) -> Result<OpId, Payload> {
-        let state = State::Flying { quiet: false };
-        if self.free == NONE {
-            let slot = self.slots.len() as u32;
-            if slot >= self.limit {
-                return Err(payload);
-            }
-            let generation = 0;
-            let expected = None;
-            self.slots.push(Slot { generation, kind, state, task, expected, descriptor, payload });
-            self.occupied += 1;
-            return Ok(OpId { kind, slot, generation: 0 });
+        if self.free == NONE && !self.grow() {
+            return Err(payload);
         }
         let index = self.free;
         let slot = &mut self.slots[index as usize];
@@ -156,11 +140,34 @@ impl OpTable {
             unreachable!("the free list names a free slot")
         };
         self.free = next;
-        let generation = slot.generation;
-        let expected = None;
-        *slot = Slot { generation, kind, state, task, expected, descriptor, payload };
+        slot.kind = kind;
+        slot.state = State::Flying { quiet: false };
+        slot.task = task;
+        slot.expected = None;
+        slot.descriptor = descriptor;
+        slot.payload = payload;
         self.occupied += 1;
-        Ok(OpId { kind, slot: index, generation })
+        Ok(OpId { kind, slot: index, generation: slot.generation })
+    }
+
+    /// Makes a slot that is free. False if there are as many as there may be.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let slot = self.slots.len() as u32;
+        if slot >= self.limit {
+            return false;
+        }
+        self.slots.push(Slot {
+            generation: 0,
+            kind: Kind::Plain,
+            state: State::Free { next: self.free },
+            task: TaskId::NOBODY,
+            expected: None,
+            descriptor: None,
+            payload: Payload::Nothing,
+        });
+        self.free = slot;
+        true
     }
 
     fn get(&mut self, id: OpId) -> Option<&mut Slot> {
@@ -240,16 +247,48 @@ impl OpTable {
         Effect::Wake(task)
     }
 
-    /// Collects the result of an operation, or says that it still flies; then `task` is woken.
-    pub(super) fn poll(&mut self, id: OpId, task: TaskId) -> Progress {
-        let Some(slot) = self.get(id) else {
-            return Progress::Done(-libc::ECANCELED, Payload::Nothing);
-        };
+    /// Collects the result of an operation and lets go of what it held, or says that it still flies; then
+    /// `task` is woken.
+    pub(super) fn poll(&mut self, id: OpId, task: TaskId) -> Poll<i32> {
+        let Some(result) = self.landed(id, task) else { return Poll::Pending };
+        drop(self.collect(id));
+        Poll::Ready(result)
+    }
+
+    /// The result of an operation, which is to be collected then; None if it still flies: `task` is
+    /// woken.
+    #[inline]
+    pub(super) fn landed(&mut self, id: OpId, task: TaskId) -> Option<i32> {
+        let Some(slot) = self.get(id) else { return Some(-libc::ECANCELED) };
         slot.task = task;
         match slot.state {
-            State::Landed(result) => Progress::Done(result, self.release(id.slot)),
-            _ => Progress::Pending,
+            State::Landed(result) => Some(result),
+            _ => None,
         }
+    }
+
+    /// What was lent to the kernel for an operation that has [landed](Self::landed). Its slot is free again.
+    #[inline]
+    pub(super) fn collect(&mut self, id: OpId) -> Payload {
+        if self.get(id).is_none() {
+            return Payload::Nothing;
+        }
+        self.release(id.slot)
+    }
+
+    /// The next buffer that a receive brought, or the result with which it has ended; else `task` is woken
+    /// for either.
+    pub(super) fn poll_received(&mut self, id: OpId, task: TaskId) -> Poll<Result<RecvBuf, i32>> {
+        let Some(slot) = self.get(id) else { return Poll::Ready(Err(-libc::ECANCELED)) };
+        if let Payload::Received(queue) = &mut slot.payload
+            && let Some(bytes) = queue.pop_front()
+        {
+            return Poll::Ready(Ok(bytes));
+        }
+        slot.task = task;
+        let State::Landed(result) = slot.state else { return Poll::Pending };
+        drop(self.release(id.slot));
+        Poll::Ready(Err(result))
     }
 
     /// An operation has ended while its waiter asks for it, which needs no waking.
