@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::{
     Stage, coarse, defect,
-    request::{ALWAYS_PLACES, Parts},
+    request::{ALWAYS_PLACES, OpenRequest, Parts},
     stage::ALWAYS,
 };
 
@@ -102,6 +102,15 @@ impl Recorder {
         self.record(Stage::Total, total);
         for (stage, place) in ALWAYS.into_iter().zip(ALWAYS_PLACES) {
             self.record(stage, parts[place]);
+        }
+    }
+
+    /// Counts the parts that few requests pass, as far as this one did. Apart, so that what each request has
+    /// lies together.
+    #[inline(never)]
+    pub(super) fn record_seldom(&mut self, request: &OpenRequest) {
+        for (stage, time) in request.seldom_parts().filter(|(_, time)| *time > 0) {
+            self.record(stage, time);
         }
     }
 

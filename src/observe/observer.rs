@@ -446,8 +446,8 @@ impl Noted {
         let parts = request.parts();
         recorder.record_request(request.first_byte, total, parts);
         // What was not passed is filled up when somebody looks: most requests pass few stages.
-        for (stage, time) in request.seldom_parts().filter(|(_, time)| *time > 0) {
-            recorder.record(stage, time);
+        if request.has_seldom_parts() {
+            recorder.record_seldom(request);
         }
         let in_tail = tail.enter(parts, total);
         if let Some(endpoint) = request.has_particulars().map(|particulars| particulars.endpoint)

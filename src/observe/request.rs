@@ -348,27 +348,30 @@ impl OpenRequest {
         let parts = &mut self.parts;
         // The head of a response in several batches has left before.
         let first_write = if parts[FIRST_WRITE] > 0 { LAST_WRITE } else { FIRST_WRITE };
-        let mut waits = 0;
-        for (gap, has_begun, rest) in
-            [(begun - self.entered, false, before), (last - first, true, LAST_WRITE)]
-        {
-            let (buffer, file) = sending.waits(has_begun, gap);
-            if buffer + file > 0 {
-                parts[BUFFER] += buffer;
-                parts[PROCESS] += file;
-                waits += buffer + file;
-            }
-            parts[rest] += gap - buffer - file;
-        }
+        parts[before] += begun - self.entered;
+        parts[LAST_WRITE] += last - first;
         parts[first_write] += first - begun;
         self.seldom |= SELDOM_PARTS & 1 << before;
-        if waits > 0 {
-            self.seldom |= 1 << BUFFER | 1 << PROCESS;
+        if sending.has_waited() {
+            self.settle_waits(sending, (before, begun - self.entered), last - first);
         }
-        if parts[LAST_WRITE] > 0 {
+        if self.parts[LAST_WRITE] > 0 {
             self.seldom |= 1 << LAST_WRITE;
         }
         last.saturating_sub(self.arrived)
+    }
+
+    /// Of the gap before the first submission, which is a part of its own, and of that behind it, what was
+    /// waited for send memory or a file belongs there.
+    #[cold]
+    fn settle_waits(&mut self, sending: &Sending, (before, gap): (usize, u64), rest: u64) {
+        for (part, gap, has_begun) in [(before, gap, false), (LAST_WRITE, rest, true)] {
+            let (buffer, file) = sending.waits(has_begun, gap);
+            self.parts[part] -= buffer + file;
+            self.parts[BUFFER] += buffer;
+            self.parts[PROCESS] += file;
+        }
+        self.seldom |= 1 << BUFFER | 1 << PROCESS;
     }
 }
 

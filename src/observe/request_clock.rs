@@ -329,8 +329,7 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
     }
     let refused = request.has_particulars().and_then(|particulars| particulars.end);
     if let Some(end) = refused {
-        connection.phase.set(end.phase);
-        noted.ends.count(Ended::Refused, end);
+        refused_completely(&connection, noted, end);
     }
     let queued = if request.number == 1 { connection.accept_queue.unwrap_or(0) } else { 0 };
     let class = Class::of_complete(&request, total, queued);
@@ -340,6 +339,13 @@ pub(super) fn left(mut request: Box<OpenRequest>, sending: &Sending) {
         tell(&connection, noted, &request, total, (true, logged));
     }
     noted.open.put_back(request);
+}
+
+/// The answer that has left was a refusal.
+#[cold]
+fn refused_completely(connection: &Connection, noted: &mut Noted, end: End) {
+    connection.phase.set(end.phase);
+    noted.ends.count(Ended::Refused, end);
 }
 
 /// A request ends without its answer, or with a part of it, which had begun to leave as `sending`

@@ -21,14 +21,19 @@ pub(crate) struct Sending {
     pub(super) begun: u64,
     pub(super) first: u64,
     pub(super) last: u64,
-    /// Something was waited for.
-    waited: bool,
     /// It holds a head whose request does not ride on it yet.
     partial: bool,
-    buffer: [u64; 2],
-    file: [u64; 2],
+    /// What it has waited for. Boxed: few batches wait, and all are moved.
+    waited: Option<Box<Waited>>,
     /// The youngest of the requests that ride on it, and through it those before.
     riders: Option<Box<OpenRequest>>,
+}
+
+/// Nanoseconds of waits for send memory and for files, each before the first submission and after it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    buffer: [u64; 2],
+    file: [u64; 2],
 }
 
 impl Drop for Sending {
@@ -73,25 +78,28 @@ impl Sending {
 
     /// Send memory was waited for.
     pub(crate) fn waited_for_buffer(&mut self, nanoseconds: u64) {
-        self.waited = true;
-        self.buffer[usize::from(self.has_begun())] += nanoseconds;
+        let begun = usize::from(self.has_begun());
+        self.waited.get_or_insert_default().buffer[begun] += nanoseconds;
     }
 
     /// A file was waited for.
     pub(crate) fn waited_for_file(&mut self, nanoseconds: u64) {
-        self.waited = true;
-        self.file[usize::from(self.has_begun())] += nanoseconds;
+        let begun = usize::from(self.has_begun());
+        self.waited.get_or_insert_default().file[begun] += nanoseconds;
+    }
+
+    /// Whether it has waited for send memory or for a file.
+    #[inline]
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited.is_some()
     }
 
     /// What of a gap was waited for send memory and for a file: before the first submission, or
     /// (`begun`) after it.
-    #[inline]
     pub(super) fn waits(&self, begun: bool, gap: u64) -> (u64, u64) {
-        if !self.waited {
-            return (0, 0);
-        }
-        let buffer = self.buffer[usize::from(begun)].min(gap);
-        (buffer, self.file[usize::from(begun)].min(gap - buffer))
+        let Some(waited) = &self.waited else { return (0, 0) };
+        let buffer = waited.buffer[usize::from(begun)].min(gap);
+        (buffer, waited.file[usize::from(begun)].min(gap - buffer))
     }
 
     /// A head is queued: until its request rides on the batch, the response is in it in part.
@@ -129,17 +137,21 @@ impl Sending {
 
     /// The batch before has left. If an answer began in it and did not end, its times are inherited:
     /// they are those of the first bytes of the answer.
+    #[inline]
     pub(crate) fn follows(&mut self, before: &Self) {
-        if !before.partial {
-            return;
+        if before.partial {
+            self.inherits(before);
         }
+    }
+
+    #[cold]
+    fn inherits(&mut self, before: &Self) {
         self.begun = before.begun;
         self.first = before.first;
         self.last = self.last.max(before.last);
-        if before.waited {
-            self.waited = true;
-            for (own, earlier) in [(&mut self.buffer, before.buffer), (&mut self.file, before.file)]
-            {
+        if let Some(before) = &before.waited {
+            let own = self.waited.get_or_insert_default();
+            for (own, earlier) in [(&mut own.buffer, before.buffer), (&mut own.file, before.file)] {
                 own[0] += earlier[0];
                 own[1] += earlier[1];
             }
@@ -196,9 +208,7 @@ impl Sending {
     #[inline]
     fn forget(&mut self) {
         (self.begun, self.first, self.last) = (0, 0, 0);
-        if self.waited {
-            (self.waited, self.buffer, self.file) = (false, [0; 2], [0; 2]);
-        }
+        self.waited = None;
     }
 }
 
@@ -236,7 +246,7 @@ impl Sending {
         let [begun, first, last] = times;
         let mut sending = Self::default();
         (sending.begun, sending.first, sending.last) = (begun, first, last);
-        (sending.waited, sending.buffer, sending.file) = (true, buffer, file);
+        sending.waited = Some(Box::new(Waited { buffer, file }));
         sending
     }
 }
@@ -257,7 +267,7 @@ mod tests {
             }
             assert!(sending.has_begun());
             sending.reset();
-            assert!(!sending.has_begun() && !sending.waited);
+            assert!(!sending.has_begun() && !sending.has_waited());
             assert_eq!((sending.first, sending.last, sending.waits(true, 9)), (0, 0, (0, 0)));
         }
     }

@@ -150,7 +150,7 @@ impl Class {
     }
 
     /// The class of a request.
-    #[inline]
+    #[inline(never)]
     pub(super) fn of(
         parts: &Parts,
         total: u64,
