@@ -14,7 +14,7 @@ use super::{
     ktls_plan::KtlsPlan,
     log_limit::LogLimit,
     occupancy::Occupancy,
-    sites::{Generation, Served, SitePlan, Terms},
+    sites::{Generation, Served, SitePlan, Terms, Waits},
     wall_time::WallTime,
 };
 use crate::{
@@ -136,6 +136,11 @@ impl Context {
         Rc::clone(self.generation.borrow().terms())
     }
 
+    /// How long connections of HTTP/1 are waited for at present, and how often.
+    pub(super) fn waits(&self) -> Waits {
+        self.generation.borrow().terms().waits
+    }
+
     /// Has applications answer beside the folder.
     #[cfg(feature = "service")]
     #[must_use]
@@ -197,17 +202,19 @@ impl Context {
         until: impl Fn(u64) -> u64,
     ) -> Option<F::Output> {
         let mut future = pin!(future);
-        let is_over = || {
-            let draining = self.draining.get();
-            draining.is_some_and(|since| self.ring.now() >= until(since))
-                || self.occupancy.is_evicted()
-        };
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if is_over() => Poll::Ready(None),
+            Poll::Pending if self.is_over(&until) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    /// Whether the worker is stopping and its clock shows what `until` makes of the time at which that
+    /// began, or the current task's connection is idle and evicted.
+    pub(super) fn is_over(&self, until: impl Fn(u64) -> u64) -> bool {
+        let draining = self.draining.get();
+        draining.is_some_and(|since| self.ring.now() >= until(since)) || self.occupancy.is_evicted()
     }
 
     /// Makes what is this worker's own of another plan, to be served from [`Self::switch`] on. What

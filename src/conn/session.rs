@@ -166,28 +166,41 @@ impl Session {
 
     /// Sends what waits.
     pub(super) async fn flush(&mut self, socket: &Socket) -> Result<(), Ending> {
+        self.clock.leaving(self.writer.gathering());
+        let until = self.reader.bears_until(HELD_UP);
+        poll_fn(|_| self.poll_flush(socket, until)).await
+    }
+
+    /// The same, once it is about to leave; from `until` on the connection holds no receive buffers.
+    fn poll_flush(&mut self, socket: &Socket, until: u64) -> Poll<Result<(), Ending>> {
         let Self { reader, writer, clock, .. } = self;
-        clock.leaving(writer.gathering());
-        let sent = while_held_up(reader, pin!(writer.flush(socket))).await;
-        sent.map_err(|error| ended_by_write(clock, &error))?;
-        clock.left(reader.take_taken());
-        Ok(())
+        let error = match writer.poll_flush(socket) {
+            Poll::Ready(Ok(())) => {
+                clock.left(reader.take_taken());
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending if reader.bears(until) => return Poll::Pending,
+            Poll::Pending => WriteError::Overrun,
+            Poll::Ready(Err(error)) => error,
+        };
+        Poll::Ready(Err(ended_by_write(clock, &error)))
     }
 }
 
 /// Awaits something that is sent. While the peer takes none of it, the connection holds no receive
 /// buffers.
-pub(super) async fn while_held_up<T>(
+pub(super) async fn while_held_up<T, E: From<WriteError>>(
     reader: &mut Reader,
-    sent: Pin<&mut impl Future<Output = Result<T, WriteError>>>,
-) -> Result<T, WriteError> {
+    sent: Pin<&mut impl Future<Output = Result<T, E>>>,
+) -> Result<T, E> {
     match reader.aside_while(HELD_UP, sent).await {
         Some(sent) => sent,
-        None => Err(WriteError::Overrun),
+        None => Err(WriteError::Overrun.into()),
     }
 }
 
 /// How a connection ends whose reading failed.
+#[cold]
 pub(super) fn ended_by_read(clock: &ConnectionClock, error: ReadError) -> Ending {
     log::debug!("read: {error}");
     clock.ends(why::of_read(&error));
@@ -200,6 +213,7 @@ pub(super) fn ended_by_read(clock: &ConnectionClock, error: ReadError) -> Ending
 }
 
 /// How a connection ends that gets no new key.
+#[cold]
 fn ended_by_key(clock: &ConnectionClock, error: &WriteError) -> Ending {
     match error {
         // Between two responses, that is an end like any other.
@@ -212,6 +226,7 @@ fn ended_by_key(clock: &ConnectionClock, error: &WriteError) -> Ending {
 }
 
 /// How a connection ends whose writing failed; its clock notes why.
+#[cold]
 pub(super) fn ended_by_write(clock: &ConnectionClock, error: &WriteError) -> Ending {
     clock.ends(why::of_write(error));
     ending_of_write(error)

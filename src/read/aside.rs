@@ -43,11 +43,25 @@ impl Reader {
         patience: Duration,
         mut sent: Pin<&'a mut F>,
     ) -> impl Future<Output = Option<F::Output>> + 'a {
-        let until = self.ring.now().saturating_add(patience.as_millis() as u64);
+        let until = self.bears_until(patience);
         poll_fn(move |cx| match sent.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.ring.now() >= until && !self.set_aside() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending if self.bears(until) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
         })
+    }
+
+    /// When the worker's clock will show that something which is sent from now on has taken longer than
+    /// `patience`.
+    pub(crate) fn bears_until(&self, patience: Duration) -> u64 {
+        self.ring.now().saturating_add(patience.as_millis() as u64)
+    }
+
+    /// Whether to wait on for something that is sent: from `until` on the connection holds no buffers of the
+    /// worker's meanwhile. False if there is no memory to hold what came in them; then the connection
+    /// must be cut.
+    #[must_use]
+    pub(crate) fn bears(&mut self, until: u64) -> bool {
+        self.ring.now() < until || self.set_aside()
     }
 }

@@ -185,6 +185,7 @@ impl Sealer {
 
     /// Checks the limits, writes header and explicit nonce, and cuts the rest of the record, whose
     /// plaintext is a run of bytes and a tail.
+    #[inline]
     fn lay_out<'a>(
         &self,
         content_type: ContentType,
@@ -212,8 +213,12 @@ impl Sealer {
         header.copy_from_slice(&encode_header(outer_type, record_length - HEADER));
 
         let (explicit, rest) = rest.split_at_mut(self.prefix() - HEADER);
-        // RFC 5288 section 3: nonce_explicit, or nothing.
-        explicit.copy_from_slice(&nonce[NONCE_LEN - explicit.len()..]);
+        // RFC 5288 section 3: nonce_explicit, or nothing. Of a known length, which takes no call.
+        if let (Some(explicit), Some(counted)) =
+            (explicit.first_chunk_mut::<8>(), nonce.last_chunk::<8>())
+        {
+            *explicit = *counted;
+        }
 
         let (payload, suffix) = rest.split_at_mut(run);
         Ok((Layout { payload, suffix, nonce }, record_length))

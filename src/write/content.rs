@@ -13,6 +13,37 @@ use super::{Piece, Source, WriteError, Writer};
 use crate::ring::{OpenFile, Pages, Socket};
 
 impl Writer {
+    /// Queues the first `head` bytes of [`Self::room`] and all of a source behind them, if that is short:
+    /// most answers are, and nothing has to be awaited for them. False if it is not; then nothing was
+    /// queued, and [`Self::queue`] does it.
+    pub(crate) fn queue_short(
+        &mut self,
+        head: usize,
+        source: &mut Source,
+    ) -> Result<bool, WriteError> {
+        match source {
+            Source::Nothing => self.commit(head)?,
+            Source::Pages(pages, range)
+                if self.sealing.copies(head, range.len()) == range.len() =>
+            {
+                let bytes = pages.get(range.clone());
+                let beyond = WriteError::Defect("content ends before its range");
+                self.commit_copied(head, bytes.ok_or(beyond)?)?;
+            }
+            Source::Page(..) | Source::Shared(_) => {
+                let bytes =
+                    if let Some(Piece::Copied(bytes)) = source.piece() { bytes } else { &[] };
+                self.note_page(bytes.len(), 0);
+                self.note_head(head + bytes.len());
+                self.sealing.commit_copied(head, bytes)?;
+            }
+            Source::Pages(..) | Source::File(..) | Source::Parts(_) => return Ok(false),
+        }
+        // What it held is let go before the last of it has left.
+        *source = Source::Nothing;
+        Ok(true)
+    }
+
     /// Queues the first `head` bytes of [`Self::room`] and all of a source behind them. Sends as far
     /// as it does not fit; what does fit waits for [`Self::flush`].
     pub(crate) async fn queue(

@@ -55,8 +55,19 @@ impl Waits {
 }
 
 impl Writer {
+    /// A buffer for `wanted` bytes, if the socket takes them or a good part of them without a wait, there
+    /// is one, and nobody waits for it: what most answers find.
+    #[inline]
+    pub(super) fn buffer_at_hand(&mut self, class: SendClass, wanted: usize) -> Option<SendBuf> {
+        if self.waits.is_any() || self.open < wanted.min(WORTHWHILE) {
+            return None;
+        }
+        self.ring.try_send_buffer(class)
+    }
+
     /// A buffer for `wanted` bytes, once the socket takes them or a good part of them. May be
     /// dropped and called again.
+    #[inline(never)]
     pub(super) fn poll_buffer(
         &mut self,
         socket: &Socket,

@@ -190,10 +190,13 @@ impl Writer {
         }
         let more = following != Following::Nothing;
         let (mut wanted, mut class) = self.sealing.wanted(plain, body, more);
-        if self.has_room(socket, plain, body, wanted)? {
-            return Poll::Ready(Ok(()));
+        // What waits may have room, or has to leave. A connection at rest holds no memory.
+        if self.sealing.holds_memory() || self.is_departing() || self.failed {
+            if self.has_room(socket, plain, body, wanted)? {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_flush(socket))?;
         }
-        ready!(self.poll_flush(socket))?;
         if more {
             wanted = class.bytes();
         }
@@ -263,7 +266,10 @@ impl Writer {
         class: SendClass,
         wanted: usize,
     ) -> Poll<Result<(), WriteError>> {
-        let memory = ready!(self.poll_buffer(socket, class, wanted))?;
+        let memory = match self.buffer_at_hand(class, wanted) {
+            Some(memory) => memory,
+            None => ready!(self.poll_buffer(socket, class, wanted))?,
+        };
         Poll::Ready(self.sealing.take_memory(memory, &self.ring))
     }
 
@@ -287,6 +293,13 @@ impl Writer {
         }
         self.note_head(head);
         self.sealing.commit(head + copied)
+    }
+
+    /// Queues a head and `copied` behind it, which is content.
+    pub(super) fn commit_copied(&mut self, head: usize, copied: &[u8]) -> Result<(), WriteError> {
+        self.note_head(head);
+        self.notes.moved.copied += copied.len() as u64;
+        self.sealing.commit_copied(head, copied)
     }
 
     /// Gathers as much of a range of pages as fits, without a copy; says how much.

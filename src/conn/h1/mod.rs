@@ -14,7 +14,7 @@ mod reply;
 mod slow;
 mod streamed;
 
-use std::{rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use super::{
     Context, DRAIN_GRACE, Session,
@@ -101,7 +101,7 @@ async fn requests(
         }
         *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
-        let most = context.terms().limits.requests_per_connection;
+        let most = context.waits().requests;
         if !request(context, socket, session, clock, began, number >= most).await? {
             session.clock.ends(match number >= most {
                 _ if context.is_draining() => Why::ServerDrain,
@@ -121,24 +121,35 @@ async fn first_bytes(
     session: &mut Session,
     first: bool,
 ) -> Result<Option<Why>, Ending> {
-    let now = context.ring.now();
+    let ring = &context.ring;
+    let now = ring.now();
     // A client that has completed its handshake has a request on its way. An idle connection may be
     // closed at any time (RFC 9112 section 9.5), but the next request of one that was answered just
     // now, without `Connection: close`, may be on its way too.
-    let limit = {
-        let terms = context.terms();
-        if first { terms.timeouts.head } else { terms.timeouts.idle }
-    };
+    let waits = context.waits();
+    let (limit, late) =
+        if first { (waits.head, Why::ServerTimeout) } else { (waits.idle, Why::ServerIdle) };
+    let until = now.saturating_add(limit);
     let _idle = (!first).then(|| context.occupancy.idles());
     let over =
         |draining: u64| if first { draining.max(now) + DRAIN_GRACE } else { now + DRAIN_GRACE };
-    let filled = context.unless_drained(session.fill(socket), over);
-    match context.ring.within(limit, filled).await {
-        Ok(Some(filled)) => filled.map(|()| None),
-        Ok(None) if context.is_draining() => Ok(Some(Why::ServerDrain)),
-        Ok(None) => Ok(Some(Why::ServerEvicted)),
-        Err(Elapsed) => Ok(Some(if first { Why::ServerTimeout } else { Why::ServerIdle })),
-    }
+    // One poll of all that is waited for: a future around another would be another layer of state,
+    // set up and walked through for each request.
+    poll_fn(|_| {
+        if let Poll::Ready(filled) = session.poll_fill(socket) {
+            return Poll::Ready(filled.map(|()| None));
+        }
+        if context.is_over(over) {
+            let draining = context.is_draining();
+            return Poll::Ready(Ok(Some(if draining {
+                Why::ServerDrain
+            } else {
+                Why::ServerEvicted
+            })));
+        }
+        ring.poll_until(until).map(|()| Ok(Some(late)))
+    })
+    .await
 }
 
 /// Serves one request, whose first bytes are there and whose head was waited for since `began`, in
@@ -208,12 +219,17 @@ async fn request(
     } else {
         clock.enter(Stage::Respond);
     }
-    session.refresh_key(socket).await?;
+    if session.writer.needs_key() {
+        // Boxed: it is seldom, and the task does not carry its state.
+        Box::pin(session.refresh_key(socket)).await?;
+    }
     context.count(|counts| counts.requests += 1);
     let persists = framing.persistent && !last && !context.is_draining();
     let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
-    reply::send(context, socket, session, clock, &mut reply, connection, framing.to_head).await?;
-    Ok(persists)
+    match reply::queue(context, socket, session, clock, &mut reply, connection).await {
+        Ok(()) => Ok(persists),
+        Err(unsent) => Err(unsent.into_stop(context, session, framing.to_head)),
+    }
 }
 
 /// The first bytes of plaintext are a request's head and the content that was taken with it, and are done with.

@@ -1,6 +1,10 @@
 //! From a reply to the write queue: its head into send memory, its content by the shortest way.
 
-use std::{pin::pin, rc::Rc};
+use std::{
+    pin::pin,
+    rc::Rc,
+    task::{Poll, ready},
+};
 
 use super::{Stop, head::Refusal};
 use crate::{
@@ -14,7 +18,7 @@ use crate::{
     process::{answer::FieldSink, facts::Made},
     respond::{HeadFault, HeadWriter, Status},
     ring::Socket,
-    write::{Piece, WriteError},
+    write::{Following, Piece, WriteError, Writer},
 };
 
 /// Room for the status line and the fields that every head may have: `Server`, `Date`,
@@ -64,7 +68,7 @@ impl FieldSink for Sink<'_, '_> {
 }
 
 /// Why a reply was not queued.
-enum Unsent {
+pub(super) enum Unsent {
     /// Its head is longer than [`MAX_HEAD_ROOM`].
     TooLong,
     /// Its head could not be written: nothing of it was sent.
@@ -79,32 +83,19 @@ impl From<WriteError> for Unsent {
     }
 }
 
-/// Queues a reply. It leaves with the next flush, or in part now if it is large.
-pub(super) async fn send(
-    context: &Rc<Context>,
-    socket: &Socket,
-    session: &mut Session,
-    request: &mut RequestClock,
-    reply: &mut Reply<'_>,
-    connection: Connection,
-    to_head: bool,
-) -> Result<(), Stop> {
-    match queue(context, socket, session, request, reply, connection).await {
-        Ok(()) => Ok(()),
-        Err(Unsent::TooLong) => Err(Stop::Refuse(Refusal {
-            status: Status::UriTooLong,
-            why: Why::RequestTargetTooLong,
-            to_head,
-        })),
-        Err(Unsent::Head(fault)) => {
-            context.defect(&fault);
-            Err(Stop::Refuse(Refusal {
-                status: Status::InternalServerError,
-                why: Why::ServerDefect,
-                to_head,
-            }))
-        }
-        Err(Unsent::Broken(error)) => Err(Stop::Close(ended_by_write(&session.clock, &error))),
+impl Unsent {
+    /// How the loop of requests goes on without the reply, which answered a HEAD or not.
+    #[cold]
+    pub(super) fn into_stop(self, context: &Context, session: &Session, to_head: bool) -> Stop {
+        let (status, why) = match self {
+            Self::TooLong => (Status::UriTooLong, Why::RequestTargetTooLong),
+            Self::Head(fault) => {
+                context.defect(&fault);
+                (Status::InternalServerError, Why::ServerDefect)
+            }
+            Self::Broken(error) => return Stop::Close(ended_by_write(&session.clock, &error)),
+        };
+        Stop::Refuse(Refusal { status, why, to_head })
     }
 }
 
@@ -141,7 +132,8 @@ pub(super) async fn refuse(
     sent.map_or_else(|ending| ending, |()| Ending::Linger)
 }
 
-async fn queue(
+/// Queues a reply. It leaves with the next flush, or in part now if it is large.
+pub(super) async fn queue(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
@@ -169,43 +161,72 @@ async fn queue(
     }
     let Session { reader, writer, clock, .. } = session;
     writer.goes_by(reply.terms().sending);
-    let queued = async {
-        writer.reserve(socket, room, reply.source().remaining(), more).await?;
-        let plain = writer.is_plain();
-        let head = match write_head(context, writer.room(), reply, connection, request, plain) {
-            Ok(head) => head,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        writer.gathering().holds_head();
-        writer.note_page(0, reply.shared_page());
-        writer.queue(socket, head, reply.source_mut()).await?;
-        Ok::<_, WriteError>(Ok(()))
+    let following = if more { Following::Some } else { Following::Nothing };
+    let own = |writer: &mut Writer, reply: &Reply<'_>| {
+        write_head(context, writer, reply, connection, request)
     };
-    let queued = while_held_up(reader, pin!(queued)).await;
+    // Most answers find room and are short: nothing is awaited for them, and no state is set up for that.
+    let mut head = None;
+    let queued = match queue_at_once(socket, writer, reply, (room, following), &mut head, own) {
+        Poll::Ready(queued) => queued,
+        Poll::Pending => {
+            let queued = async {
+                let head = if let Some(head) = head {
+                    head
+                } else {
+                    writer.reserve(socket, room, reply.source().remaining(), more).await?;
+                    own(writer, reply).map_err(Unsent::Head)?
+                };
+                writer.queue(socket, head, reply.source_mut()).await.map_err(Unsent::Broken)
+            };
+            while_held_up(reader, pin!(queued)).await
+        }
+    };
     clock.answered(request, status, writer.is_kernel(), writer.take_moved());
     match queued {
-        // It is answered anew, with an error.
-        Ok(Err(fault)) => Err(Unsent::Head(fault)),
-        Ok(Ok(())) => {
+        Ok(()) => {
             writer.carry(socket, request, 0);
             Ok(())
         }
-        Err(error) => {
+        Err(Unsent::Broken(error)) => {
             writer.breaks_off(request);
             Err(Unsent::Broken(error))
         }
+        // It is answered anew, with an error.
+        Err(unsent) => Err(unsent),
     }
 }
 
+/// Queues a reply that finds room without a wait and is short. Pending: it does not, or is not; `head` is
+/// the length of its head if that lies in the room.
+#[inline]
+fn queue_at_once(
+    socket: &Socket,
+    writer: &mut Writer,
+    reply: &mut Reply<'_>,
+    (room, following): (usize, Following),
+    head: &mut Option<usize>,
+    write_head: impl Fn(&mut Writer, &Reply<'_>) -> Result<usize, HeadFault>,
+) -> Poll<Result<(), Unsent>> {
+    ready!(writer.poll_reserve(socket, room, reply.source().remaining(), following))?;
+    let written = write_head(writer, reply).map_err(Unsent::Head)?;
+    if writer.queue_short(written, reply.source_mut())? {
+        return Poll::Ready(Ok(()));
+    }
+    *head = Some(written);
+    Poll::Pending
+}
+
+/// Writes the head of a reply into the room that was made for it.
 fn write_head(
     context: &Context,
-    room: &mut [u8],
+    writer: &mut Writer,
     reply: &Reply<'_>,
     connection: Connection,
     request: &RequestClock,
-    plain: bool,
 ) -> Result<usize, HeadFault> {
-    let mut head = HeadWriter::of_code(room, reply.code());
+    let plain = writer.is_plain();
+    let mut head = HeadWriter::of_code(writer.room(), reply.code());
     if !reply.names_server() {
         head.server();
     }
@@ -221,5 +242,8 @@ fn write_head(
     } else if connection.says_so {
         head.connection_keep_alive();
     }
-    head.finish()
+    let written = head.finish()?;
+    writer.gathering().holds_head();
+    writer.note_page(0, reply.shared_page());
+    Ok(written)
 }

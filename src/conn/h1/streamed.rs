@@ -196,7 +196,8 @@ impl Exchange<'_> {
         let mut reply = if to_head { reply.head_only() } else { reply };
         let connection = reply::Connection { persists, says_so: self.framing.says_keep_alive };
         let Self { context, socket, session, clock, .. } = self;
-        reply::send(context, socket, session, clock, &mut reply, connection, to_head).await?;
+        let queued = reply::queue(context, socket, session, clock, &mut reply, connection).await;
+        queued.map_err(|unsent| unsent.into_stop(context, session, to_head))?;
         Ok(persists)
     }
 
@@ -227,7 +228,8 @@ impl Exchange<'_> {
         }
         let connection = reply::Connection { persists, says_so: self.framing.says_keep_alive };
         let Self { context, socket, session, clock, .. } = self;
-        reply::send(context, socket, session, clock, &mut reply, connection, to_head).await?;
+        let queued = reply::queue(context, socket, session, clock, &mut reply, connection).await;
+        queued.map_err(|unsent| unsent.into_stop(context, session, to_head))?;
         Ok(persists)
     }
 

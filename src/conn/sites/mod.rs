@@ -17,3 +17,4 @@ pub(super) use plan::ErrorPage;
 pub(crate) use plan::{Rates, SitePlan};
 pub(super) use served::{Act, CodedForms, Served};
 pub(crate) use terms::Terms;
+pub(in crate::conn) use terms::Waits;

@@ -111,6 +111,16 @@ impl KernelSealing {
         Ok(())
     }
 
+    pub(super) fn commit_copied(&mut self, head: usize, bytes: &[u8]) -> Result<(), WriteError> {
+        let len = head + bytes.len();
+        self.room().get_mut(head..len).ok_or(FULL)?.copy_from_slice(bytes);
+        self.commit(len)
+    }
+
+    pub(super) fn holds_memory(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// The kernel gathers for itself.
     pub(super) fn copies(&self, _head: usize, _body: usize) -> usize {
         0

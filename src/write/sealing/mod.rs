@@ -192,6 +192,19 @@ impl Sealing {
         each!(self, sealing => sealing.commit(len))
     }
 
+    /// Copies `bytes` behind the first `head` bytes of the room, and gathers both.
+    ///
+    /// # Errors
+    /// [`WriteError::Defect`] if the room has less.
+    pub(super) fn commit_copied(&mut self, head: usize, bytes: &[u8]) -> Result<(), WriteError> {
+        each!(self, sealing => sealing.commit_copied(head, bytes))
+    }
+
+    /// Whether there is memory to gather into, or something waits in it.
+    pub(super) fn holds_memory(&self) -> bool {
+        each!(self, sealing => sealing.holds_memory())
+    }
+
     /// How much of a body of so many bytes is copied behind a head of `head` bytes that lies in the
     /// room.
     pub(super) fn copies(&self, head: usize, body: usize) -> usize {

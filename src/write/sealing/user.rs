@@ -38,6 +38,7 @@ struct Held {
 }
 
 const NO_MEMORY: WriteError = WriteError::Defect("there is no memory to gather into");
+const NO_ROOM: WriteError = WriteError::Defect("more was gathered than there was room for");
 
 impl UserSealing {
     pub(super) fn new(sealer: Sealer) -> Self {
@@ -103,11 +104,24 @@ impl UserSealing {
 
     pub(super) fn commit(&mut self, len: usize) -> Result<(), WriteError> {
         if self.room().len() < len {
-            return Err(WriteError::Defect("more was gathered than there was room for"));
+            return Err(NO_ROOM);
         }
         let Some(held) = &mut self.held else { return Err(NO_MEMORY) };
         held.open += len;
         Ok(())
+    }
+
+    pub(super) fn commit_copied(&mut self, head: usize, bytes: &[u8]) -> Result<(), WriteError> {
+        let len = head + bytes.len();
+        let Some(room) = self.room().get_mut(head..len) else { return Err(NO_ROOM) };
+        room.copy_from_slice(bytes);
+        let Some(held) = &mut self.held else { return Err(NO_MEMORY) };
+        held.open += len;
+        Ok(())
+    }
+
+    pub(super) fn holds_memory(&self) -> bool {
+        self.held.is_some()
     }
 
     pub(super) fn copies(&self, head: usize, body: usize) -> usize {
