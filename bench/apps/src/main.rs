@@ -48,6 +48,10 @@ struct Options {
     #[arg(long)]
     key: PathBuf,
 
+    /// Ringway speaks HTTP/2 as well; the peers do not
+    #[arg(long)]
+    http2: bool,
+
     /// The Unix socket of `/wait`
     #[arg(long)]
     echo: PathBuf,
@@ -77,9 +81,9 @@ fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
     config.listen = vec![options.listen];
     config.limits.body_bytes = 16 << 20;
     config.limits.connections = 20_000;
-    // HTTP/1.1 as the peers. Ringway times every request and counts every byte, as it does by default;
+    // Ringway times every request and counts every byte, as it does by default;
     // the peers have nothing like it, so that the comparison charges Ringway for it.
-    config.http2 = false;
+    config.http2 = options.http2;
     let memory = config.memory_ceiling(1).total();
     let mut builder = ringway::server::Builder::from(config)
         .root(&options.root)
