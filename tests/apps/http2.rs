@@ -24,7 +24,7 @@ use h2::{RecvStream, SendStream, client::SendRequest};
 use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 
-use super::server::{Running, client_config, configured, serve};
+use super::server::{Running, client_config, configured, serve, start};
 
 /// Longer than anything takes that is not stuck.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -448,6 +448,22 @@ fn content_may_end_before_it_has_begun() {
         for _ in 0..3 {
             let answer = ask(&mut sender, Method::GET, "/").await;
             assert_eq!((answer.status(), answer.body().len()), (StatusCode::OK, 0));
+        }
+    });
+    assert_eq!(server.end().defects, 0);
+}
+
+/// A handler that is polled with its request's head has as long as one that waits for content.
+#[test]
+fn a_handler_that_takes_too_long_is_given_up() {
+    let never = || async { std::future::pending::<()>().await };
+    let app = Router::new().route("/", any(never));
+    let server = start(|builder| builder.service(app).handler_timeout(Duration::from_millis(50)));
+    client(&server, |mut sender| async move {
+        for ends in [true, false] {
+            let (answer, stream) = sender.send_request(request(Method::POST, "/"), ends).unwrap();
+            assert_eq!(answer.await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+            drop(stream);
         }
     });
     assert_eq!(server.end().defects, 0);

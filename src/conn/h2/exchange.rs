@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     conn::{
-        exchange::{Answered, Failure, Fields, Intake, Reply, Responder},
+        exchange::{Answered, Failure, Fields, First, Intake, Reply, Responder},
         sites::Served,
     },
     observe::{Endpoint, RequestClock, Stage, Why},
@@ -63,6 +63,8 @@ pub(super) struct Exchange {
     /// 100 has to be sent before content can come.
     pub(super) expects_continue: bool,
     pub(super) step: Step,
+    /// What a poll brought before there was a stream. Boxed: few have it.
+    pub(super) first: Option<Box<First>>,
     /// What leaves next, from this byte on.
     pub(super) chunk: Option<Chunk>,
     pub(super) from: usize,
@@ -133,6 +135,7 @@ impl Exchange {
             waits: None,
             expects_continue: false,
             step: Step::Head,
+            first: None,
             chunk: None,
             from: 0,
             aside: 0,
@@ -210,6 +213,11 @@ impl Exchange {
         }
         if may_relay && self.step == Step::Content && self.can_relay() {
             return Made::Relay;
+        }
+        if let Some(first) = self.first.take()
+            && let Poll::Ready(head) = *first
+        {
+            return Made::Head(head);
         }
         // As the executor's: a responder that needs a waker has the ring's.
         let cx = &mut task::Context::from_waker(Waker::noop());
@@ -314,7 +322,7 @@ impl Connection<'_> {
     }
 
     /// A responder waits: its request is in the stage that it names.
-    fn note_wait(&mut self, slot: Slot) -> Result<(), Stop> {
+    pub(super) fn note_wait(&mut self, slot: Slot) -> Result<(), Stop> {
         let stream = self.streams.at(slot)?;
         if let Some(exchange) = &mut stream.exchange
             && let waits @ Some(stage) = exchange.responder.stages().waits

@@ -1,6 +1,6 @@
 //! From a field block to an answer, in one go if what is asked for is known.
 
-use std::rc::Rc;
+use std::{rc::Rc, task::Poll};
 
 use super::{
     Connection, Stop,
@@ -16,8 +16,8 @@ use crate::{
         Session,
         client::Sender,
         exchange::{
-            Coming, Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want,
-            ask_handler, begin, behind, decide, guard,
+            Begun, Coming, Decided, Incoming, Intake, KeptAsked, Lookups, Passage, Reply, Want,
+            ask_handler, begin, begin_at_once, behind, decide, guard, is_polled_at_once,
         },
         received_ago,
     },
@@ -103,6 +103,7 @@ impl Connection<'_> {
         clock: &mut RequestClock,
     ) -> Result<Examined<'l>, Stop> {
         let Self { context, socket, session, decoder, recent, connects, streams, .. } = self;
+        let exchange_deadline = &mut self.exchange_deadline;
         let lane = lane_of(streams.next_place());
         let Received { stream, end_stream, block } = received;
         let Scratch { huffman, text, fields } = &mut *context.h2.scratch.borrow_mut();
@@ -190,7 +191,7 @@ impl Connection<'_> {
             }
         };
         // What the responder waits for wakes it alone.
-        let mut waker = None;
+        let (mut waker, mut first) = (None, None);
         let (served, begun) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
@@ -198,8 +199,27 @@ impl Connection<'_> {
             }
             Decided::Begun(served, responder) => (served, Ok(responder)),
             Decided::Streamed(served) => {
-                let (begun, _) =
-                    context.ring.in_lane(lane, &mut waker, || begin(coming, about, &served));
+                let at_once = *end_stream
+                    && head.protocol.is_none()
+                    && is_polled_at_once(&served, verification.as_ref());
+                let ring = &context.ring;
+                let begun = if at_once {
+                    let begin = || begin_at_once(coming, about, &served, clock);
+                    let (begun, until) = ring.in_lane(lane, &mut waker, begin);
+                    *exchange_deadline = until.min(*exchange_deadline);
+                    match begun {
+                        Ok(Begun::Answered(reply)) => {
+                            return Ok(Examined::Decided(facts, reply));
+                        }
+                        Ok(Begun::Polled(responder, polled)) => {
+                            first = Some(Box::new(polled));
+                            Ok(responder)
+                        }
+                        Err(status) => Err(status),
+                    }
+                } else {
+                    ring.in_lane(lane, &mut waker, || begin(coming, about, &served)).0
+                };
                 (served, begun)
             }
         };
@@ -216,7 +236,7 @@ impl Connection<'_> {
         let intake = Intake::new(body);
         let mut exchange = Exchange::new(responder, intake, served, to_head, pace, held);
         exchange.expects_continue = head.expect_continue;
-        exchange.waker = waker;
+        (exchange.waker, exchange.first) = (waker, first);
         exchange.connects = head.protocol.is_some();
         exchange.ends = *end_stream;
         exchange.is_two_way = is_grpc(KeptFields(fields));
@@ -231,8 +251,11 @@ impl Connection<'_> {
         exchange: Box<Exchange>,
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
-        clock.enter(Stage::Process);
+        if exchange.first.is_none() {
+            clock.enter(Stage::Process);
+        }
         clock.of(exchange.endpoint());
+        let waits = matches!(exchange.first.as_deref(), Some(Poll::Pending));
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
@@ -240,6 +263,11 @@ impl Connection<'_> {
         stream.answering = Answering::Making;
         stream.exchange = Some(exchange);
         self.exchanges += 1;
+        if waits {
+            self.note_wait(slot)?;
+            // Polled a moment ago: what it waits for wakes it.
+            self.streams.calm(slot);
+        }
         Ok(())
     }
 
