@@ -1,5 +1,7 @@
 //! From a path to its route: the longest that fits, by whole segments.
 
+use std::cmp::Ordering;
+
 use crate::{config::Route, process::percent::decode_pair};
 
 /// The routes of a site, by segments.
@@ -15,7 +17,7 @@ struct Node {
     below: Option<usize>,
     /// The route for this path alone.
     exact: Option<usize>,
-    /// Nodes by the segment that leads there, in the order of segments.
+    /// Nodes by the segment that leads there, in the order of [`compare`].
     children: Vec<(Box<[u8]>, usize)>,
 }
 
@@ -40,7 +42,7 @@ impl Tree {
     fn child(&mut self, at: usize, segment: &[u8]) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
-        match node.children.binary_search_by(|(own, _)| (**own).cmp(segment)) {
+        match node.children.binary_search_by(|(own, _)| compare(own, segment)) {
             Ok(found) => node.children.get(found).map_or(at, |(_, child)| *child),
             Err(place) => {
                 node.children.insert(place, (segment.into(), new));
@@ -58,8 +60,11 @@ impl Tree {
         if node.children.is_empty() && node.exact.is_none() {
             return best;
         }
+        // Once for all segments: most paths are not encoded.
+        let encoded = path.contains(&b'%');
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-            let Some(next) = node.child(segment).and_then(|next| self.nodes.get(next)) else {
+            let next = if encoded { node.decoded_child(segment) } else { node.child(segment) };
+            let Some(next) = next.and_then(|next| self.nodes.get(next)) else {
                 return best;
             };
             node = next;
@@ -70,16 +75,29 @@ impl Tree {
 }
 
 impl Node {
-    /// The child by a segment as it was sent. What it means is compared, percent-decoded.
-    fn child(&self, sent: &[u8]) -> Option<usize> {
-        let children = &self.children;
-        let found = if memchr::memchr(b'%', sent).is_none() {
-            children.binary_search_by(|(own, _)| (**own).cmp(sent))
-        } else {
-            children.binary_search_by(|(own, _)| own.iter().copied().cmp(Decoded(sent)))
-        };
-        children.get(found.ok()?).map(|(_, child)| *child)
+    /// The child by a segment that is not encoded.
+    fn child(&self, segment: &[u8]) -> Option<usize> {
+        self.child_by(|own| compare(own, segment))
     }
+
+    /// The child by a segment as it was sent. What it means is compared, percent-decoded.
+    #[cold]
+    fn decoded_child(&self, sent: &[u8]) -> Option<usize> {
+        let length = Decoded(sent).count();
+        self.child_by(|own| {
+            own.len().cmp(&length).then_with(|| own.iter().copied().cmp(Decoded(sent)))
+        })
+    }
+
+    fn child_by(&self, compare: impl Fn(&[u8]) -> Ordering) -> Option<usize> {
+        let found = self.children.binary_search_by(|(own, _)| compare(own)).ok()?;
+        self.children.get(found).map(|(_, child)| *child)
+    }
+}
+
+/// The order of segments: by length, since that mostly spares a look at the bytes.
+fn compare(own: &[u8], other: &[u8]) -> Ordering {
+    own.len().cmp(&other.len()).then_with(|| own.cmp(other))
 }
 
 /// The bytes of a segment, percent-decoded. A `%` without digits stands for itself.
