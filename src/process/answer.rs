@@ -27,6 +27,11 @@ use head::{ContentRange, Fields};
 pub trait FieldSink {
     /// A field with a value of bytes.
     fn field(&mut self, name: &str, value: &[u8]);
+    /// A field whose value is one of `http`, which holds no control character but HTAB either. A sink that
+    /// checks values overrides this.
+    fn checked_field(&mut self, name: &str, value: &[u8]) {
+        self.field(name, value);
+    }
     /// A field with a number for its value.
     fn field_u64(&mut self, name: &str, number: u64);
     /// Fields that were rendered before. A sink that can copy a rendered form overrides this.

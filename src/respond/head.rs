@@ -76,6 +76,13 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
+    /// A field whose value was checked before. Debug builds check it again.
+    #[inline]
+    pub(crate) fn checked_field(&mut self, name: &str, value: &[u8]) {
+        debug_assert!(value_is_safe(value), "{} is no value", value.escape_ascii());
+        self.line(name, value);
+    }
+
     /// A field whose value is a number.
     #[inline]
     pub fn field_u64(&mut self, name: &str, number: u64) -> &mut Self {

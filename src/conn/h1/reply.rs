@@ -49,13 +49,24 @@ pub(super) struct Sink<'a, 'b> {
     pub(super) plain: bool,
 }
 
+impl Sink<'_, '_> {
+    /// Never without TLS (RFC 6797 section 7.2).
+    fn leaves_out(&self, name: &str) -> bool {
+        self.plain && name.eq_ignore_ascii_case("Strict-Transport-Security")
+    }
+}
+
 impl FieldSink for Sink<'_, '_> {
     fn field(&mut self, name: &str, value: &[u8]) {
-        // Never without TLS (RFC 6797 section 7.2).
-        if self.plain && name.eq_ignore_ascii_case("Strict-Transport-Security") {
-            return;
+        if !self.leaves_out(name) {
+            self.head.field(name, value);
         }
-        self.head.field(name, value);
+    }
+
+    fn checked_field(&mut self, name: &str, value: &[u8]) {
+        if !self.leaves_out(name) {
+            self.head.checked_field(name, value);
+        }
     }
 
     fn field_u64(&mut self, name: &str, number: u64) {
