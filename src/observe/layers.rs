@@ -78,14 +78,17 @@ impl LayerTimes {
         }
     }
 
-    /// Calls `poll`, which polls an exchange; what layers are charged with meanwhile is added.
+    /// The exchange is polled from here on: what layers are charged with is added, and
+    /// [`Self::gathered`] has it.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
-    pub(crate) fn gather<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        OWN.set(*self);
-        // A panic is caught within.
-        let output = poll();
-        *self = OWN.take();
-        output
+    pub(crate) fn gather(self) {
+        OWN.set(self);
+    }
+
+    /// What an exchange has, now that its poll has ended.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(crate) fn gathered() -> Self {
+        OWN.take()
     }
 }
 
@@ -146,8 +149,14 @@ mod tests {
         let layers: Vec<_> = (0..8).map(|at| Layer::named(&format!("layer {at}"))).collect();
         let mut times = LayerTimes::default();
         layers[0].charge(1000);
-        times.gather(|| layers.iter().for_each(|layer| layer.charge(5)));
-        times.gather(|| layers[1].charge(u64::MAX));
+        times.gather();
+        for layer in &layers {
+            layer.charge(5);
+        }
+        times = LayerTimes::gathered();
+        times.gather();
+        layers[1].charge(u64::MAX);
+        times = LayerTimes::gathered();
         let mut seen = Vec::new();
         times.each(|name, time| seen.push((name.to_owned(), time)));
         let time = |at| if at == 1 { u64::from(u32::MAX) } else { 5 };

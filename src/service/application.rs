@@ -1,6 +1,7 @@
 //! A service without its type: called with a request, then polled for a head and for frames.
 
 use std::{
+    cell::Cell,
     error::Error,
     fmt,
     future::Future,
@@ -23,22 +24,58 @@ use super::{
 pub(crate) trait Application {
     /// Begins to answer a request. Nothing of the application runs before the first poll.
     fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>>;
+
+    /// Begins to answer a request, and polls for the answer as [`Call::poll_answer`] does: neither the
+    /// service nor the request is stored if the service is ready.
+    fn call_at_once(
+        &self,
+        request: Request<Body>,
+        cx: &mut Context<'_>,
+        is_short: IsShort,
+    ) -> Called;
+}
+
+/// A call that was polled as it began.
+pub(crate) struct Called {
+    pub(crate) polled: Poll<Answer>,
+    /// None if nothing more comes of it.
+    pub(crate) call: Option<Pin<Box<dyn Call>>>,
+}
+
+/// What becomes an [`Application`]: every service of HTTP requests.
+pub(crate) trait IntoApplication: Clone + 'static {
+    fn into_application(self) -> Box<dyn Application>;
 }
 
 /// The answer to one request, while it is made. Polled within the runtime of the worker; a panic of
 /// the application comes out as an error, also from a drop.
 pub(crate) trait Call {
-    /// Polls for the head.
-    fn poll_head(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>>;
+    /// Polls for the head, and in the same go for content that `is_short`: to enter an application, with its
+    /// clock, its layers and the watchdog, costs more than such a poll.
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>, is_short: IsShort) -> Poll<Answer>;
 
     /// Polls for the next frame, once there was a head.
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame, CallError>>>;
+}
 
-    /// Whether the content says that no frame follows those that were polled.
-    fn is_end(self: Pin<&mut Self>) -> bool;
+/// Whether the content behind a head is short enough to be polled together with it.
+pub(crate) type IsShort = fn(&Head) -> bool;
+
+/// A head, and the content that was polled together with it.
+pub(crate) type Answer = Result<(Head, Ahead), CallError>;
+
+/// Content that was polled together with the head.
+#[derive(Debug)]
+pub(crate) enum Ahead {
+    /// None.
+    Nothing,
+    /// All of it, as long as the head has it.
+    Whole(Bytes),
+    /// What came first, if it did not end at once.
+    First(Option<Result<Frame, CallError>>),
 }
 
 /// The head of an answer.
@@ -87,7 +124,30 @@ impl fmt::Display for CallError {
     }
 }
 
-impl<S, B> Application for S
+impl<S, B> IntoApplication for S
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    S::Future: 'static,
+    B: HttpBody + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn into_application(self) -> Box<dyn Application> {
+        Box::new(Own { service: self, spare: Cell::default() })
+    }
+}
+
+/// A service of a worker.
+struct Own<S: Service<Request<Body>>, B> {
+    service: S,
+    /// The place of a call that has ended, for the next one: an application that answers at once takes no
+    /// memory for its future. At most one for each application of a worker, of the size of its future.
+    spare: Cell<Option<Place<S, B>>>,
+}
+
+type Place<S, B> = Pin<Box<Running<S, B>>>;
+
+impl<S, B> Application for Own<S, B>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -97,11 +157,48 @@ where
 {
     fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>> {
         // The clone is the application's code too.
-        let step = match caught(|| self.clone()) {
+        let step = match caught(|| self.service.clone()) {
             Ok(service) => Step::Ready { service, request: Some(request) },
             Err(message) => Step::Failed { message: Some(message) },
         };
         Box::pin(Running { step })
+    }
+
+    fn call_at_once(
+        &self,
+        request: Request<Body>,
+        cx: &mut Context<'_>,
+        is_short: IsShort,
+    ) -> Called {
+        let mut running =
+            self.spare.take().unwrap_or_else(|| Box::pin(Running { step: Step::Ended }));
+        let mut called = Called { polled: Poll::Pending, call: None };
+        let polled = &mut called.polled;
+        let entered = caught(|| {
+            let mut step = running.as_mut().project().step;
+            let mut service = self.service.clone();
+            match service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    let future = service.call(request);
+                    step.set(Step::Answering { future });
+                    *polled = step.poll_answer(cx, is_short);
+                }
+                Poll::Ready(Err(error)) => {
+                    *polled = Poll::Ready(Err(CallError::Failed(error.into())));
+                }
+                Poll::Pending => step.set(Step::Ready { service, request: Some(request) }),
+            }
+        });
+        if let Err(message) = entered {
+            called.polled = Poll::Ready(Err(CallError::Panicked(message)));
+        }
+        if matches!(called.polled, Poll::Ready(Err(_) | Ok((_, Ahead::Whole(_))))) {
+            running.as_mut().end();
+            self.spare.set(Some(running));
+        } else {
+            called.call = Some(running);
+        }
+        called
     }
 }
 
@@ -128,7 +225,7 @@ pin_project! {
         Ready { service: S, request: Option<Request<Body>> },
         Answering { #[pin] future: S::Future },
         Content { #[pin] body: B },
-        /// It panicked where nobody could be answered; the next poll says so.
+        /// Its clone panicked, where nobody could be answered; the next poll says so.
         Failed { message: Option<String> },
         Ended,
     }
@@ -143,8 +240,13 @@ where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: HttpBody,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn poll_head(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+    fn poll_answer(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        is_short: IsShort,
+    ) -> Poll<Answer> {
         loop {
             match self.as_mut().project() {
                 StepNow::Ready { service, request } => {
@@ -158,9 +260,11 @@ where
                     let response = ready!(future.poll(cx));
                     let response = response.map_err(|error| CallError::Failed(error.into()))?;
                     let (parts, body) = response.into_parts();
-                    let length = body.size_hint().exact();
+                    let head = Head { parts, length: body.size_hint().exact() };
                     self.set(Self::Content { body });
-                    return Poll::Ready(Ok(Head { parts, length }));
+                    let ahead =
+                        if is_short(&head) { self.ahead(cx, head.length) } else { Ahead::Nothing };
+                    return Poll::Ready(Ok((head, ahead)));
                 }
                 StepNow::Failed { message } => return Poll::Ready(Err(failed(message))),
                 StepNow::Content { .. } | StepNow::Ended => {
@@ -177,6 +281,29 @@ where
     B: HttpBody,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    /// Polls for content of this length.
+    fn ahead(mut self: Pin<&mut Self>, cx: &mut Context<'_>, length: Option<u64>) -> Ahead {
+        let frame = if length == Some(0) {
+            Some(Ok(Frame::Data(Bytes::new())))
+        } else {
+            let Poll::Ready(frame) = self.as_mut().poll_frame(cx) else { return Ahead::Nothing };
+            frame
+        };
+        match frame {
+            Some(Ok(Frame::Data(data)))
+                if Some(data.len() as u64) == length && self.as_mut().is_end() =>
+            {
+                Ahead::Whole(data)
+            }
+            frame => Ahead::First(frame),
+        }
+    }
+
+    /// Whether the content says that no frame follows those that were polled.
+    fn is_end(self: Pin<&mut Self>) -> bool {
+        matches!(self.project(), StepNow::Content { body } if body.is_end_stream())
+    }
+
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -223,8 +350,13 @@ where
     B: HttpBody,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    fn poll_head(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
-        caught(|| self.as_mut().project().step.poll_head(cx)).unwrap_or_else(|message| {
+    fn poll_answer(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        is_short: IsShort,
+    ) -> Poll<Answer> {
+        let step = self.as_mut().project().step;
+        caught(|| step.poll_answer(cx, is_short)).unwrap_or_else(|message| {
             self.end();
             Poll::Ready(Err(CallError::Panicked(message)))
         })
@@ -237,17 +369,6 @@ where
         caught(|| self.as_mut().project().step.poll_frame(cx)).unwrap_or_else(|message| {
             self.end();
             Poll::Ready(Some(Err(CallError::Panicked(message))))
-        })
-    }
-
-    fn is_end(mut self: Pin<&mut Self>) -> bool {
-        let StepNow::Content { body } = self.as_mut().project().step.project() else {
-            return false;
-        };
-        caught(|| body.is_end_stream()).unwrap_or_else(|message| {
-            self.as_mut().end();
-            self.project().step.set(Step::Failed { message: Some(message) });
-            false
         })
     }
 }

@@ -42,7 +42,9 @@ pub use probe::{Probe, Probed, ProbedFuture, layer};
 pub use to_the_end::{Persistent, ToTheEnd, to_the_end};
 pub use upgrade::{Tunnel, TunnelReader, TunnelWriter, upgrade, wanted_protocol};
 
-pub(crate) use application::{Application, Call, CallError, Frame, Head};
+pub(crate) use application::{
+    Ahead, Answer, Application, Call, CallError, Frame, Head, IntoApplication,
+};
 pub(crate) use body::Feeder;
 pub(crate) use connection::Facts;
 pub(crate) use files::{OfSite, Token};

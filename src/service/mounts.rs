@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Application, Runtime, RuntimeHandle, Watched,
+    Application, IntoApplication, Runtime, RuntimeHandle, Watched,
     native::{Handler, Handlers, Memory, Native},
     signal::Signal,
 };
@@ -72,7 +72,7 @@ impl Applications {
     }
 
     /// Registers an application of which every worker gets a clone.
-    pub(crate) fn add<A: Application + Clone + Send + 'static>(&mut self, path: &str, app: A) {
+    pub(crate) fn add<A: IntoApplication + Send>(&mut self, path: &str, app: A) {
         // Behind a lock, since it need not be `Sync`; it is cloned once for each worker.
         let app = Mutex::new(app);
         self.add_made(path, move |_| {
@@ -87,12 +87,12 @@ impl Applications {
         path: &str,
         make: impl Fn(WorkerInfo) -> F + Send + Sync + 'static,
     ) where
-        A: Application + 'static,
+        A: IntoApplication,
         F: Future<Output = A> + 'static,
     {
         let make: Make = Arc::new(move |worker| {
             let made = make(worker);
-            Box::pin(async move { Box::new(made.await) as Box<dyn Application> })
+            Box::pin(async move { made.await.into_application() })
         });
         self.mounts.push(Mount { path: path.to_owned(), make });
     }

@@ -50,23 +50,31 @@ impl Watched {
         OWN.set(Some(Arc::clone(self)));
     }
 
-    /// An application is polled, as `poll` does it, for an exchange of `endpoint`, which its layers may
-    /// name meanwhile.
+    /// An application is polled from here on, for an exchange of `endpoint`, which its layers may name
+    /// meanwhile. [`Self::leave`] follows: a panic is caught within.
+    pub(crate) fn enter(&self, endpoint: Endpoint, connections: usize) {
+        make_current(endpoint);
+        self.endpoint.store(u32::from(endpoint.number()), Relaxed);
+        self.connections.store(connections, Relaxed);
+        self.polls.store(self.polls.load(Relaxed) + 1, Release);
+    }
+
+    /// The poll has ended. The endpoint by now.
+    pub(crate) fn leave(&self) -> Endpoint {
+        self.polls.store(self.polls.load(Relaxed) + 1, Release);
+        current()
+    }
+
+    /// An application is polled, as `poll` does it.
     pub(crate) fn watch<T>(
         &self,
         endpoint: &mut Endpoint,
         connections: usize,
         poll: impl FnOnce() -> T,
     ) -> T {
-        make_current(*endpoint);
-        self.endpoint.store(u32::from(endpoint.number()), Relaxed);
-        self.connections.store(connections, Relaxed);
-        let polls = self.polls.load(Relaxed);
-        self.polls.store(polls + 1, Release);
-        // A panic is caught within.
+        self.enter(*endpoint, connections);
         let output = poll();
-        self.polls.store(polls + 2, Release);
-        *endpoint = current();
+        *endpoint = self.leave();
         output
     }
 

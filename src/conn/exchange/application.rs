@@ -12,18 +12,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap, response::Parts};
 
 use super::{
     KeptAsked, Reply,
     begin::Coming,
     found::Finding,
     handed::{Borrower, map_of},
-    heads::{remove_ours, streamed, switching},
+    heads::{remove_ours, streamed, switching, whole},
     reply::{Given, SHORT},
     streamed::{
-        Answered, Failure, Fields, First, Intake, Relay, Report, Responder, ResponseContent,
-        Stages, StreamedHead,
+        Answered, Failure, Fields, First, Intake, Relay, Report, Responder, ResponseContent, Stages,
     },
 };
 use crate::{
@@ -31,7 +30,7 @@ use crate::{
     observe::{Endpoint, LayerTimes, Stage, Why, Work},
     respond::{Status, content_length_allowed},
     ring::{Chunk, Content, OpenFile},
-    service::{Call, CallError, Feeder, Frame, Head, OfSite, Token, Upgrade},
+    service::{Ahead, Answer, Call, CallError, Feeder, Frame, Head, OfSite, Token, Upgrade},
     write::Source,
 };
 
@@ -42,7 +41,8 @@ const EMPTY_FRAMES: u32 = 16;
 struct Answering {
     context: Rc<Context>,
     served: Rc<Served>,
-    call: Pin<Box<dyn Call>>,
+    /// None once it has given all of its content.
+    call: Option<Pin<Box<dyn Call>>>,
     /// Where the request's content goes; None once it has ended, or if there is none.
     feeder: Option<Feeder>,
     borrower: Borrower,
@@ -55,11 +55,7 @@ struct Answering {
     /// The request is a HEAD, whose answer has no content.
     to_head: bool,
     /// What was polled of the content together with the head, and is looked at next.
-    first: Option<Ahead>,
-    /// The content has said that it ends.
-    ended: bool,
-    /// Content that was looked at and makes no whole reply: it comes next. Pending: there is none.
-    ahead: Poll<Option<Result<Chunk, Failure>>>,
+    first: Ahead,
     trailers: Option<HeaderMap>,
     /// What was asked, for a file of the site, if there are any.
     kept: Option<KeptAsked>,
@@ -71,29 +67,46 @@ struct Answering {
     connects: bool,
 }
 
-/// Content that was polled together with the head.
-struct Ahead {
-    frame: Option<Result<Frame, CallError>>,
-    /// The content ends behind it.
-    is_last: bool,
+/// Whether a head and short content behind it may make a whole reply.
+fn is_short(head: &Head) -> bool {
+    let Parts { status, extensions, .. } = &head.parts;
+    head.length.is_some_and(|length| length <= SHORT as u64)
+        && content_length_allowed(status.as_u16())
+        // A file leaves by its own way as long as nobody has polled it.
+        && (extensions.is_empty() || !names_a_file(extensions))
 }
 
-impl Ahead {
-    /// Polls for content behind a head that may make a whole reply with it. None: it may not, or has none
-    /// yet.
-    fn behind(
-        head: &Head,
-        mut call: Pin<&mut (dyn Call + 'static)>,
-        cx: &mut task::Context<'_>,
-    ) -> Option<Self> {
-        let http::response::Parts { status, extensions, .. } = &head.parts;
-        head.length.filter(|length| (1..=SHORT as u64).contains(length))?;
-        // A file, which an extension names, leaves by its own way as long as nobody has polled it.
-        if !content_length_allowed(status.as_u16()) || !extensions.is_empty() {
-            return None;
-        }
-        let Poll::Ready(frame) = call.as_mut().poll_frame(cx) else { return None };
-        Some(Self { frame, is_last: call.is_end() })
+/// Whether an extension names the file that is the answer.
+fn names_a_file(extensions: &Extensions) -> bool {
+    extensions.get::<OfSite>().is_some() || extensions.get::<Token>().is_some()
+}
+
+/// What [`is_short`] is for a HEAD: nobody wants the content.
+fn never(_: &Head) -> bool {
+    false
+}
+
+/// A poll of an application, timed and watched.
+struct Entered {
+    began: u64,
+}
+
+impl Entered {
+    /// The poll begins. [`Self::leave`] follows: a panic is caught within. No closure, which would move a
+    /// request in and an answer out.
+    fn enter(context: &Context, endpoint: Endpoint, layers: LayerTimes) -> Self {
+        let began = context.observer.now();
+        layers.gather();
+        context.applications.watched.enter(endpoint, context.occupancy.live());
+        Self { began }
+    }
+
+    /// It has ended.
+    fn leave(self, context: &Context) -> (Endpoint, LayerTimes) {
+        let endpoint = context.applications.watched.leave();
+        let layers = LayerTimes::gathered();
+        context.observer.spend(Work::Application, self.began);
+        (endpoint, layers)
     }
 }
 
@@ -103,38 +116,28 @@ impl Answering {
         self.kept = coming.context.has_files().then(|| KeptAsked::new(coming.asked));
     }
 
-    /// Polls for the head, and in the same go for short content: to enter an application, with its clock, its
-    /// layers and the watchdog, costs more than such a poll.
-    fn poll_answer(&mut self, intake: &mut Intake) -> Poll<Result<Head, CallError>> {
-        let (mut first, to_head) = (None, self.to_head);
-        let polled = self.poll(intake, |mut call, cx| {
-            let polled = call.as_mut().poll_head(cx);
-            if let Poll::Ready(Ok(head)) = &polled
-                && !to_head
-            {
-                first = Ahead::behind(head, call, cx);
-            }
-            polled
-        });
-        self.first = first;
-        polled
+    /// Polls for the answer.
+    fn poll_answer(&mut self, intake: &mut Intake) -> Poll<Answer> {
+        let is_short = if self.to_head { never } else { is_short };
+        let polled = self.poll(intake, |call, cx| call.poll_answer(cx, is_short));
+        polled.unwrap_or(Poll::Ready(Err(CallError::Ended)))
     }
 
     /// Polls for the next frame.
     fn poll_frame(&mut self, intake: &mut Intake) -> Poll<Option<Result<Frame, CallError>>> {
-        let Some(Ahead { frame, is_last }) = self.first.take() else {
-            return self.poll(intake, Call::poll_frame);
-        };
-        self.ended = is_last;
-        Poll::Ready(frame)
+        match std::mem::replace(&mut self.first, Ahead::Nothing) {
+            Ahead::Nothing => self.poll(intake, Call::poll_frame).unwrap_or(Poll::Ready(None)),
+            Ahead::Whole(content) => Poll::Ready(Some(Ok(Frame::Data(content)))),
+            Ahead::First(frame) => Poll::Ready(frame),
+        }
     }
 
-    /// Polls the application, and hands it what content it asks for meanwhile.
+    /// Polls the application, and hands it what content it asks for meanwhile. None: it has given all.
     fn poll<T>(
         &mut self,
         intake: &mut Intake,
         mut poll: impl FnMut(Pin<&mut (dyn Call + 'static)>, &mut task::Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
+    ) -> Option<Poll<T>> {
         // What the application waits for comes before it is polled for that.
         self.feed(intake);
         loop {
@@ -142,18 +145,16 @@ impl Answering {
                 feeder.attend(true);
             }
             let Self { context, call, waker, endpoint, layers, .. } = self;
+            let call = call.as_mut()?.as_mut();
             let mut cx = task::Context::from_waker(waker);
-            let watched = &context.applications.watched;
-            let live = context.occupancy.live();
-            let began = context.observer.now();
-            let polled =
-                layers.gather(|| watched.watch(endpoint, live, || poll(call.as_mut(), &mut cx)));
-            context.observer.spend(Work::Application, began);
+            let entered = Entered::enter(context, *endpoint, *layers);
+            let polled = poll(call, &mut cx);
+            (*endpoint, *layers) = entered.leave(context);
             if let Some(feeder) = &self.feeder {
                 feeder.attend(false);
             }
             if polled.is_ready() || !self.feed(intake) {
-                return polled;
+                return Some(polled);
             }
         }
     }
@@ -189,11 +190,18 @@ impl Answering {
     }
 
     /// The answer, now that its head is there: its content may be a file.
-    fn answered(
-        &mut self,
-        mut head: Head,
-        intake: &mut Intake,
-    ) -> Result<Option<Answered>, Failure> {
+    fn answered(&mut self, mut head: Head, ahead: Ahead) -> Result<Option<Answered>, Failure> {
+        let ahead = match ahead {
+            Ahead::Whole(content) => match whole(&self.served, head, content) {
+                Ok(reply) => return Ok(Some(Answered::Whole(reply))),
+                Err((back, content)) => {
+                    head = back;
+                    self.call = None;
+                    Ahead::Whole(content)
+                }
+            },
+            ahead => ahead,
+        };
         if let Some(OfSite(path)) = head.parts.extensions.remove()
             && head.parts.status == http::StatusCode::OK
         {
@@ -208,8 +216,9 @@ impl Answering {
         let token: Option<Token> = head.parts.extensions.remove();
         let file = token.and_then(|token| token.untouched(head.length));
         let head = streamed(head).map_err(|what| self.unusable(&what))?;
+        self.first = ahead;
         let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
-            return Ok(Some(self.at_once(head, intake)));
+            return Ok(Some(Answered::Streamed(head)));
         };
         let (mut lines, mut dated, mut named) = (Vec::new(), false, false);
         head.fields.each(|name, value| {
@@ -233,34 +242,6 @@ impl Answering {
         Ok(Some(Answered::Whole(reply)))
     }
 
-    /// The answer with this head: a whole reply if its content is short and there already.
-    fn at_once(&mut self, head: StreamedHead, intake: &mut Intake) -> Answered {
-        let lines = head.fields.wire_bytes();
-        let room = SHORT.saturating_sub(lines + self.served.own_fields_len) as u64;
-        let has_content = !self.to_head && content_length_allowed(head.status);
-        let Some(length) = head.length.filter(|length| has_content && *length <= room) else {
-            return Answered::Streamed(head);
-        };
-        let content = if length == 0 { Some(Source::Nothing) } else { self.short(length, intake) };
-        match content.filter(|_| self.ended || self.call.as_mut().is_end()) {
-            Some(source) => {
-                Answered::Whole(Reply::of_application(&self.served, (head, lines), source))
-            }
-            None => Answered::Streamed(head),
-        }
-    }
-
-    /// Polls for content of this length in one piece. None: what comes instead stays ahead.
-    fn short(&mut self, length: u64, intake: &mut Intake) -> Option<Source> {
-        let Poll::Ready(polled) = self.poll_content(intake) else { return None };
-        let whole = match &polled {
-            Some(Ok(chunk)) if chunk.len() as u64 == length => Some(Source::Shared(chunk.clone())),
-            _ => None,
-        };
-        self.ahead = Poll::Ready(polled);
-        whole
-    }
-
     /// Polls the application for content.
     fn poll_content(&mut self, intake: &mut Intake) -> Poll<Option<Result<Chunk, Failure>>> {
         for _ in 0..EMPTY_FRAMES {
@@ -281,15 +262,10 @@ impl Answering {
         Poll::Pending
     }
 
-    /// Goes on from a poll for the head.
-    fn go_on(
-        &mut self,
-        polled: Poll<Result<Head, CallError>>,
-        cx: &mut task::Context<'_>,
-        intake: &mut Intake,
-    ) -> First {
-        let mut head = match polled {
-            Poll::Ready(Ok(head)) => head,
+    /// Goes on from a poll for the answer.
+    fn go_on(&mut self, polled: Poll<Answer>, cx: &mut task::Context<'_>) -> First {
+        let (mut head, ahead) = match polled {
+            Poll::Ready(Ok(answer)) => answer,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
             Poll::Pending => {
                 let Some(at) = self.until else { return Poll::Pending };
@@ -313,7 +289,7 @@ impl Answering {
             };
             return Poll::Ready(Ok(Answered::Streamed(head)));
         }
-        if let Some(answered) = self.answered(head, intake).transpose() {
+        if let Some(answered) = self.answered(head, ahead).transpose() {
             return Poll::Ready(answered);
         }
         match &mut self.finding {
@@ -343,7 +319,7 @@ impl Responder for Answering {
             return finding.poll(&self.context, cx);
         }
         let polled = self.poll_answer(intake);
-        self.go_on(polled, cx, intake)
+        self.go_on(polled, cx)
     }
 
     fn content(&mut self) -> Option<&mut dyn ResponseContent> {
@@ -375,10 +351,7 @@ impl ResponseContent for Answering {
             let hand_over = |piece| self.borrower.take(&self.context, piece);
             return poll_tunnel(upgrade, &self.waker, intake, hand_over);
         }
-        match std::mem::replace(&mut self.ahead, Poll::Pending) {
-            Poll::Pending => self.poll_content(intake),
-            polled @ Poll::Ready(_) => polled,
-        }
+        self.poll_content(intake)
     }
 
     fn take_trailers(&mut self) -> Fields {

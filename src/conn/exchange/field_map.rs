@@ -7,7 +7,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, header::CONTENT_LENGTH};
 
 /// Names that a map may have room for, and values that it may hold, to be kept. At most 10 KiB, which the
 /// memory ceiling counts (`config/memory.rs`).
@@ -32,6 +32,17 @@ pub(super) fn with_room(fields: usize) -> HeaderMap {
 /// Fields of an answer.
 #[derive(Debug)]
 pub(in crate::conn) struct FieldMap(HeaderMap);
+
+impl FieldMap {
+    /// Each field but `Content-Length`, which the head has once and from elsewhere.
+    pub(super) fn each(&self, mut field: impl FnMut(&str, &[u8])) {
+        for (name, value) in &self.0 {
+            if *name != CONTENT_LENGTH {
+                field(name.as_str(), value.as_bytes());
+            }
+        }
+    }
+}
 
 impl From<HeaderMap> for FieldMap {
     fn from(map: HeaderMap) -> Self {

@@ -1,62 +1,90 @@
 //! Heads as applications have them: an `http::Request` of what has come, and what leaves of an
 //! `http::Response`.
 
+use std::{ops::Range, rc::Rc};
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING, UPGRADE},
+    header::{DATE, SERVER, UPGRADE},
 };
 
 use super::{
-    field_map, head_text,
-    streamed::{Fields, Incoming, StreamedHead},
+    Reply,
+    field_map::{self, FieldMap},
+    head_text,
+    reply::{OfApplication, SHORT},
+    streamed::{Fields, Incoming, StreamedHead, line_bytes},
 };
 use crate::{
+    conn::sites::Served,
     parse::Version,
-    respond::forward::Present,
+    respond::{content_length_allowed, forward::Present},
+    ring::Content,
     service::{Body, Head},
+    write::Source,
 };
 
-/// A request whose fields are slices of one copy of the head. None if `http` refuses a part of it.
-pub(super) fn request_of(incoming: &Incoming<'_>, body: Body) -> Option<Request<Body>> {
-    let target = incoming.path.len() + incoming.query.map_or(0, |query| query.len() + 1);
-    let (mut length, mut count) = (target, 0);
-    incoming.fields.each(&mut |_, value| {
-        length += value.len();
-        count += 1;
-    });
-    let text = head_text::copied(length, |text| {
-        text.extend_from_slice(incoming.path);
-        if let Some(query) = incoming.query {
-            text.extend_from_slice(b"?");
-            text.extend_from_slice(query);
+/// Fills a request with a head, whose target and values become slices of one copy. Whether it may ask for
+/// another protocol. None if `http` refuses a part of it.
+pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Option<bool> {
+    let Incoming { path, query, values, .. } = *incoming;
+    let mut target = place_of_target(path, query, values);
+    let apart = if target.is_some() { 0 } else { target_bytes(path, query) };
+    let text = head_text::copied(values.len() + apart, |text| {
+        text.extend_from_slice(values);
+        if apart > 0 {
+            target = Some(text.len()..text.len() + apart);
+            text.extend_from_slice(path);
+            if let Some(query) = query {
+                text.extend_from_slice(b"?");
+                text.extend_from_slice(query);
+            }
         }
-        incoming.fields.each(&mut |_, value| text.extend_from_slice(value));
     });
 
-    let mut fields = field_map::with_room(count);
-    let (mut at, mut refused) = (target, false);
+    *request.headers_mut() = field_map::with_room(incoming.fields.count());
+    let fields = request.headers_mut();
+    let (mut refused, mut may_ask) = (false, false);
     incoming.fields.each(&mut |name, value| {
-        let value = text.slice(at..at + value.len());
-        at += value.len();
-        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value)) {
-            (Ok(name), Ok(value)) => refused |= fields.try_append(name, value).is_err(),
+        may_ask |= name.eq_ignore_ascii_case("upgrade");
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = place(value, values).map(|place| text.slice(place));
+        match (name, value.map(HeaderValue::from_maybe_shared)) {
+            (Ok(name), Some(Ok(value))) => refused |= fields.try_append(name, value).is_err(),
             _ => refused = true,
         }
     });
     if refused {
         return None;
     }
-    let mut request = Request::new(body);
     *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
-    *request.uri_mut() = uri(incoming, text.slice(..target))?;
+    *request.uri_mut() = uri(incoming, text.slice(target?))?;
     *request.version_mut() = match incoming.version {
         Some(Version::Http10) => http::Version::HTTP_10,
         Some(Version::Http11) => http::Version::HTTP_11,
         None => http::Version::HTTP_2,
     };
-    *request.headers_mut() = fields;
-    Some(request)
+    Some(may_ask)
+}
+
+/// Where a part of some text lies in it. None: it does not.
+fn place(part: &[u8], text: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (end <= text.len()).then_some(start..end)
+}
+
+/// Where path and query lie in some text, one behind the other as a request line of HTTP/1.1 has them.
+fn place_of_target(path: &[u8], query: Option<&[u8]>, text: &[u8]) -> Option<Range<usize>> {
+    let path = place(path, text)?;
+    let Some(query) = query else { return Some(path) };
+    let query = place(query, text).filter(|query| query.start == path.end + 1)?;
+    Some(path.start..query.end)
+}
+
+fn target_bytes(path: &[u8], query: Option<&[u8]>) -> usize {
+    path.len() + query.map_or(0, |query| 1 + query.len())
 }
 
 /// The target: path and query alone, or behind the authority if the target has one.
@@ -90,46 +118,59 @@ struct Found {
     /// `Content-Length`.
     length: Option<u64>,
     present: Present,
+    /// Bytes that all fields but `Content-Length` take as lines of HTTP/1.1.
+    lines: usize,
 }
 
 /// Looks at each field once: that costs less than looking up those that matter.
 fn survey(fields: &HeaderMap) -> Result<Found, &'static str> {
     let mut found = Found::default();
     for (name, value) in fields {
-        if *name == CONTENT_LENGTH {
-            // Of several the first counts; `Content-Length` is written once.
-            let length = found.length.map_or_else(|| length_of(value), Ok)?;
-            found.length = Some(length);
-        } else {
-            found.present.date |= *name == DATE;
-            found.present.server |= *name == SERVER;
-            found.ours |= is_ours(name);
+        let name = name.as_str();
+        match name {
+            "content-length" => {
+                // Of several the first counts; `Content-Length` is written once.
+                let length = found.length.map_or_else(|| length_of(value), Ok)?;
+                found.length = Some(length);
+                continue;
+            }
+            "date" => found.present.date = true,
+            "server" => found.present.server = true,
+            _ => found.ours |= is_ours(name),
         }
+        found.lines += line_bytes(name, value.as_bytes());
     }
     Ok(found)
 }
 
 /// Digits alone: `u64` would also take a sign.
 fn length_of(value: &HeaderValue) -> Result<u64, &'static str> {
-    let digits = value.as_bytes();
-    let number = str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+    let number = value.as_bytes().iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
     number
-        .and_then(|number| number.parse().ok())
+        .filter(|_| !value.is_empty())
         .ok_or("an application answered with a Content-Length that is no number")
 }
 
-/// Takes out the fields that are the connection's.
-pub(super) fn remove_ours(fields: &mut HeaderMap) {
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        fields.remove(name);
-    }
-    fields.remove("keep-alive");
-    fields.remove("proxy-connection");
+/// Fields that are the connection's.
+const OURS: [&str; 5] =
+    ["connection", "transfer-encoding", "upgrade", "keep-alive", "proxy-connection"];
+
+/// Not a search in the list: of words that stand here the compiler compares the lengths first.
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection"
+    )
 }
 
-fn is_ours(name: &HeaderName) -> bool {
-    [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+/// Takes them out.
+pub(super) fn remove_ours(fields: &mut HeaderMap) {
+    for name in OURS {
+        fields.remove(name);
+    }
 }
 
 /// The head of an answer, without what belongs to the connection.
@@ -140,12 +181,41 @@ pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
         return Err("an application answered with a status below 200");
     }
     let mut fields = parts.headers;
-    let Found { ours, length: stated, present } = survey(&fields)?;
+    let Found { ours, length: stated, present, .. } = survey(&fields)?;
     if ours {
         remove_ours(&mut fields);
     }
     let (fields, length) = (Fields::Map(fields.into()), stated.or(length));
     Ok(StreamedHead { status, fields, present, length })
+}
+
+/// The reply that a head and all of its content make, if both are short. Else they come back.
+#[allow(clippy::result_large_err, reason = "taken apart where it is made")]
+pub(super) fn whole(
+    served: &Rc<Served>,
+    mut head: Head,
+    content: Bytes,
+) -> Result<Reply<'static>, (Head, Bytes)> {
+    let status = head.parts.status.as_u16();
+    let Ok(mut found) = survey(&head.parts.headers) else { return Err((head, content)) };
+    if found.ours {
+        remove_ours(&mut head.parts.headers);
+        found.lines = survey(&head.parts.headers).map_or(found.lines, |found| found.lines);
+    }
+    let length = content.len();
+    let is_its_own = found.length.is_none_or(|stated| stated == length as u64);
+    let is_short = found.lines + served.own_fields_len + length <= SHORT;
+    if !is_its_own || !is_short || !content_length_allowed(status) {
+        return Err((head, content));
+    }
+    let fields = FieldMap::from(head.parts.headers);
+    let source = match length {
+        0 => Source::Nothing,
+        _ => Source::Shared(Content::Bytes(content).into()),
+    };
+    let (present, lines) = (found.present, found.lines);
+    let head = OfApplication { status, present, fields, lines, length: length as u64 };
+    Ok(Reply::of_application(served, head, source))
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ fn request(bytes: &[u8], authority: Option<&[u8]>) -> Option<Request<Body>> {
         authority,
         version: Some(head.version),
         fields: &head.fields,
+        values: bytes,
         body: BodyLength::None,
         here: None,
         secure: true,
         protocol: None,
     };
-    request_of(&incoming, Body::empty())
+    let mut request = Request::new(Body::empty());
+    fill(&mut request, &incoming).map(|_| request)
 }
 
 #[test]
@@ -73,6 +75,50 @@ fn what_frames_the_message_is_ours() {
     assert_eq!(head(&[("content-length", "7")], Some(0)).unwrap().length, Some(7));
     assert!(head(&[("content-length", "+7")], None).is_err());
     assert!(head(&[("content-length", "")], None).is_err());
+}
+
+#[test]
+fn what_is_ours_is_known_and_taken_out() {
+    let mut fields = HeaderMap::new();
+    for name in OURS {
+        assert!(is_ours(name), "{name}");
+        fields.insert(name, HeaderValue::from_static("1"));
+    }
+    fields.insert("x-mine", HeaderValue::from_static("1"));
+    assert!(!is_ours("x-mine"));
+    remove_ours(&mut fields);
+    assert_eq!(fields.len(), 1);
+}
+
+#[test]
+fn a_target_that_lies_elsewhere_is_copied_too() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut storage = FieldStorage::new();
+    let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
+    let (path, query): (&[u8], _) = (b"/a/b", Some(&b"c=d"[..]));
+    let mut incoming = Incoming {
+        method: b"GET",
+        path,
+        query,
+        authority: None,
+        version: None,
+        fields: &head.fields,
+        values: bytes,
+        body: BodyLength::None,
+        here: None,
+        secure: true,
+        protocol: None,
+    };
+    let filled = |incoming: &Incoming<'_>| {
+        let mut request = Request::new(Body::empty());
+        fill(&mut request, incoming).map(|asks| (request, asks))
+    };
+    let (request, asks) = filled(&incoming).unwrap();
+    assert_eq!(request.uri().to_string(), "/a/b?c=d");
+    assert_eq!(request.headers()["host"], "h");
+    assert!(!asks);
+    incoming.values = b"elsewhere";
+    assert!(filled(&incoming).is_none(), "a value that is not where it should be is refused");
 }
 
 #[test]

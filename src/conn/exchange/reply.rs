@@ -3,7 +3,7 @@
 use std::{io, ops::Range, rc::Rc};
 
 #[cfg(feature = "service")]
-use super::streamed::StreamedHead;
+use super::field_map::FieldMap;
 use super::streamed::each_line;
 use crate::{
     conn::{
@@ -19,7 +19,7 @@ use crate::{
         page::Page,
         range::ByteRange,
     },
-    respond::{Status, content_length_allowed},
+    respond::{Status, content_length_allowed, forward::Present},
     ring::Pages,
     write::{Division, Parts, Source, Whole, WriteError},
 };
@@ -42,18 +42,24 @@ enum Heading<'l> {
     /// A handler of the embedding program.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     Given(Given),
-    /// An application. Boxed: a reply is handed from step to step.
+    /// An application.
     #[cfg(feature = "service")]
-    Application(Box<OfApplication>),
+    Application(OfApplication),
 }
 
 /// A status and fields of an application.
 #[cfg(feature = "service")]
 #[derive(Debug)]
-struct OfApplication {
-    head: StreamedHead,
-    /// Bytes that the fields take as lines.
-    lines: usize,
+pub(super) struct OfApplication {
+    /// Three digits, 200 or more.
+    pub(super) status: u16,
+    pub(super) present: Present,
+    /// `Content-Length` among them is not written.
+    pub(super) fields: FieldMap,
+    /// Bytes that the others take as lines.
+    pub(super) lines: usize,
+    /// Bytes of the content that a GET gets.
+    pub(super) length: u64,
 }
 
 /// A status and fields that were given as lines.
@@ -151,14 +157,14 @@ impl<'l> Reply<'l> {
         Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
 
-    /// The answer of an application, whose content is all there. Its fields take so many bytes as lines.
+    /// The answer of an application, whose content is all there.
     #[cfg(feature = "service")]
     pub(super) fn of_application(
         served: &Rc<Served>,
-        (head, lines): (StreamedHead, usize),
+        head: OfApplication,
         source: Source,
     ) -> Reply<'static> {
-        let head = Heading::Application(Box::new(OfApplication { head, lines }));
+        let head = Heading::Application(head);
         let (served, endpoint) = (Rc::clone(served), Endpoint::UNNAMED);
         Reply { head, served, source, shared_page: 0, endpoint, proxy_error: None, why: None }
     }
@@ -279,7 +285,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(head) => head.status.code(),
             Heading::Given(given) => given.code,
             #[cfg(feature = "service")]
-            Heading::Application(of) => of.head.status,
+            Heading::Application(of) => of.status,
         }
     }
 
@@ -289,7 +295,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.dated,
             #[cfg(feature = "service")]
-            Heading::Application(of) => of.head.present.date,
+            Heading::Application(of) => of.present.date,
         }
     }
 
@@ -299,7 +305,7 @@ impl<'l> Reply<'l> {
             Heading::Answer(_) => false,
             Heading::Given(given) => given.named,
             #[cfg(feature = "service")]
-            Heading::Application(of) => of.head.present.server,
+            Heading::Application(of) => of.present.server,
         }
     }
 
@@ -343,16 +349,13 @@ impl<'l> Reply<'l> {
             Heading::Given(given) => given,
             #[cfg(feature = "service")]
             Heading::Application(of) => {
-                let head = &of.head;
-                head.fields.each(|name, value| {
+                of.fields.each(|name, value| {
                     if !site.leaves_out(name) {
-                        sink.field(name, value);
+                        sink.checked_field(name, value);
                     }
                 });
-                if let Some(length) = head.length {
-                    sink.field_u64("Content-Length", length);
-                }
-                return site.write_own_fields(head.status < 400, sink);
+                sink.field_u64("Content-Length", of.length);
+                return site.write_own_fields(of.status < 400, sink);
             }
         };
         each_line(&given.lines, |name, value| {

@@ -209,11 +209,7 @@ impl Fields {
             Self::None => {}
             Self::Lines(lines) => each_line(lines, field),
             #[cfg(feature = "service")]
-            Self::Map(map) => {
-                let mut field = field;
-                let others = map.iter().filter(|(name, _)| **name != http::header::CONTENT_LENGTH);
-                others.for_each(|(name, value)| field(name.as_str(), value.as_bytes()));
-            }
+            Self::Map(map) => map.each(field),
         }
     }
 
@@ -223,9 +219,14 @@ impl Fields {
             return lines.len();
         }
         let mut bytes = 0;
-        self.each(|name, value| bytes += name.len() + value.len() + 4);
+        self.each(|name, value| bytes += line_bytes(name, value));
         bytes
     }
+}
+
+/// Bytes that a field takes as a line of HTTP/1.1.
+pub(super) fn line_bytes(name: &str, value: &[u8]) -> usize {
+    name.len() + value.len() + b": \r\n".len()
 }
 
 /// Each of the lines `Name: value`, in order.
@@ -340,9 +341,17 @@ impl Intake {
 pub(in crate::conn) trait EachField {
     /// Calls `field` with each name and value, in order.
     fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8]));
+
+    /// How many there are, at most.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    fn count(&self) -> usize;
 }
 
 impl EachField for crate::parse::Fields<'_, '_> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
     fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
         self.iter().for_each(|(name, value)| field(name, value));
     }
@@ -364,6 +373,9 @@ pub(in crate::conn) struct Incoming<'r> {
     pub(in crate::conn) version: Option<Version>,
     /// All field lines.
     pub(in crate::conn) fields: &'r dyn EachField,
+    /// The bytes that their values lie in: one copy of these is a copy of all.
+    #[cfg_attr(not(feature = "service"), allow(dead_code))]
+    pub(in crate::conn) values: &'r [u8],
     /// How the content ends.
     pub(in crate::conn) body: BodyLength,
     /// The whole content, not empty, if the responder is to have it with the head: nothing comes through an

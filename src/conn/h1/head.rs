@@ -143,6 +143,7 @@ pub(super) fn examine<'l>(
         authority,
         version: Some(head.version),
         fields: &head.fields,
+        values: bytes.get(..head.length).unwrap_or(bytes),
         body: head.body,
         here: None,
         secure: via == Via::Tls,

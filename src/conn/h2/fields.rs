@@ -49,6 +49,10 @@ impl<'f> Iterator for KeptFields<'f> {
 }
 
 impl EachField for KeptFields<'_> {
+    fn count(&self) -> usize {
+        KeptFields(self.0).count()
+    }
+
     fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
         for (name, value) in KeptFields(self.0).filter(|(name, _)| name.first() != Some(&b':')) {
             // A name that is checked is ASCII.

@@ -163,6 +163,7 @@ impl Connection<'_> {
             authority: Some(head.authority),
             version: None,
             fields: &KeptFields(fields),
+            values: fields,
             body,
             here: None,
             secure: true,

@@ -2,31 +2,32 @@
 
 use std::{
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker},
 };
 
 use bytes::Bytes;
+use http::Request;
 
 use super::{
     super::{
         begin::{About, Begun, Coming, defect},
         handed::Borrower,
-        heads::request_of,
+        heads::{self, whole},
         streamed::{Answered, Intake, Responder},
     },
-    Answering,
+    Answering, Entered, is_short, names_a_file, never,
 };
 use crate::{
     conn::{
         Context, client,
         sites::{Act, Served},
     },
-    observe::{ConnectionClock, LayerTimes, RequestClock, Stage},
-    parse::BodyLength,
+    observe::{ConnectionClock, Endpoint, LayerTimes, RequestClock, Stage},
     respond::Status,
     ring::Socket,
-    service::{Body, Connection, Facts, Head, OfSite, Upgrade},
+    service::{Ahead, Answer, Application, Body, Call, Connection, Facts, Upgrade},
 };
 
 /// Has an application answer a request.
@@ -39,12 +40,27 @@ pub(in crate::conn::exchange) fn begin(
     about: &mut About,
     served: &Rc<Served>,
 ) -> Result<Box<dyn Responder>, Status> {
-    let mut answering = call(coming, about, served)?;
+    let Coming { context, incoming, .. } = coming;
+    let (application, endpoint) = application(context, served)?;
+    let intake = Intake::new(incoming.body);
+    let waker = context.ring.waker();
+    let (body, feeder) = if intake.is_ended() {
+        (Body::empty(), None)
+    } else {
+        let (body, feeder) = Body::stream(intake.length(), waker.clone());
+        (body, Some(feeder))
+    };
+    let mut request = Request::new(body);
+    let upgrade = fill(&mut request, coming, about, feeder.is_some(), &waker)?;
+    let call = Some(application.call(request));
+    let mut answering = Answering::new(coming, served, call, endpoint, waker);
+    (answering.feeder, answering.upgrade) = (feeder, upgrade);
     answering.keep(coming);
     Ok(Box::new(answering))
 }
 
-/// Has an application answer a request without content, or with all of it, and polls it once.
+/// Has an application answer a request without content, or with all of it, and polls it once. Nothing is
+/// kept of a call whose answer is whole by then.
 ///
 /// # Errors
 /// As [`begin`].
@@ -54,84 +70,140 @@ pub(in crate::conn::exchange) fn begin_at_once(
     served: &Rc<Served>,
     clock: &mut RequestClock,
 ) -> Result<Begun, Status> {
-    let mut answering = call(coming, about, served)?;
-    clock.of(answering.endpoint);
+    let Coming { context, incoming, .. } = coming;
+    let (application, endpoint) = application(context, served)?;
+    let waker = context.ring.waker();
+    let mut request = Request::new(incoming.here.map_or_else(Body::empty, |content| {
+        context.observer.handed_over(0, content.len() as u64);
+        Body::whole(Bytes::copy_from_slice(content))
+    }));
+    let upgrade = fill(&mut request, coming, about, incoming.here.is_some(), &waker)?;
+    clock.of(endpoint);
     clock.enter(Stage::Handler);
-    let mut intake = Intake::new(BodyLength::None);
-    let polled = answering.poll_answer(&mut intake);
+    let is_short = if incoming.method == b"HEAD" { never } else { is_short };
+    let mut cx = task::Context::from_waker(&waker);
+    let entered = Entered::enter(context, endpoint, LayerTimes::NONE);
+    let called = application.call_at_once(request, &mut cx, is_short);
+    let (endpoint, layers) = entered.leave(context);
+    let polled = match called.polled {
+        Poll::Ready(Ok((head, Ahead::Whole(content)))) if upgrade.is_none() => {
+            match whole(served, head, content) {
+                Ok(reply) => {
+                    clock.of(endpoint);
+                    clock.layers(&layers);
+                    return Ok(Begun::Answered(reply));
+                }
+                Err((head, content)) => Poll::Ready(Ok((head, Ahead::Whole(content)))),
+            }
+        }
+        polled => polled,
+    };
+    let mut answering = Answering::new(coming, served, called.call, endpoint, waker);
+    (answering.layers, answering.upgrade) = (layers, upgrade);
+    Ok(go_on(answering, coming, polled, clock))
+}
+
+/// Goes on from a first poll that did not bring all of an answer.
+#[inline(never)]
+fn go_on(
+    mut answering: Answering,
+    coming: Coming<'_>,
+    polled: Poll<Answer>,
+    clock: &mut RequestClock,
+) -> Begun {
     // Only who waits, or looks for a file, comes back to what was asked.
-    let names_a_file = |head: &Head| head.parts.extensions.get::<OfSite>().is_some();
-    if !matches!(&polled, Poll::Ready(answer) if !answer.as_ref().is_ok_and(names_a_file)) {
+    let comes_back = match &polled {
+        Poll::Pending => true,
+        Poll::Ready(Ok((head, _))) => names_a_file(&head.parts.extensions),
+        Poll::Ready(Err(_)) => false,
+    };
+    if comes_back {
         answering.keep(coming);
     }
     // The context wakes nobody: the ring names the task, and others have its waker.
     let mut cx = task::Context::from_waker(Waker::noop());
-    match answering.go_on(polled, &mut cx, &mut intake) {
+    match answering.go_on(polled, &mut cx) {
         Poll::Ready(Ok(Answered::Whole(reply))) => {
             clock.of(answering.endpoint);
             clock.layers(&answering.layers);
-            Ok(Begun::Answered(if answering.to_head { reply.head_only() } else { reply }))
+            Begun::Answered(if answering.to_head { reply.head_only() } else { reply })
         }
-        first => Ok(Begun::Polled(Box::new(answering), first)),
+        first => Begun::Polled(Box::new(answering), first),
     }
 }
 
-/// Calls the application of a route.
-fn call(coming: Coming<'_>, about: &mut About, served: &Rc<Served>) -> Result<Answering, Status> {
-    let Coming { context, socket, clock, incoming, .. } = coming;
-    let (application, endpoint) = match &served.act {
+/// The application of a route, and the endpoint that it is.
+fn application<'c>(
+    context: &'c Context,
+    served: &Served,
+) -> Result<(&'c dyn Application, Endpoint), Status> {
+    match &served.act {
         Act::Service(service) => context.applications.get(service.0),
         _ => None,
     }
-    .ok_or_else(|| defect(context, "a route names a service that is not there"))?;
+    .ok_or_else(|| defect(context, "a route names a service that is not there"))
+}
+
+/// Fills a request with its head and its connection, and offers the other protocol that it may ask for: not
+/// if it has content.
+fn fill(
+    request: &mut Request<Body>,
+    coming: Coming<'_>,
+    about: &mut About,
+    has_content: bool,
+    waker: &Waker,
+) -> Result<Option<Upgrade>, Status> {
+    let Coming { context, socket, clock, incoming, .. } = coming;
+    let asks = heads::fill(request, incoming).ok_or(Status::BadRequest)?;
     let connection =
         about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
-    let intake = Intake::new(incoming.body);
-    let (body, feeder) = if let Some(content) = incoming.here {
-        context.observer.handed_over(0, content.len() as u64);
-        (Body::whole(Bytes::copy_from_slice(content)), None)
-    } else if intake.is_ended() {
-        (Body::empty(), None)
-    } else {
-        let (body, feeder) = Body::stream(intake.length(), context.ring.waker());
-        (body, Some(feeder))
-    };
-    let mut request = request_of(incoming, body).ok_or(Status::BadRequest)?;
     #[cfg(feature = "axum")]
     if let Some(peer) = connection.peer() {
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     }
     request.extensions_mut().insert(connection);
-    let waker = context.ring.waker();
-    let upgrade = match feeder {
-        None if incoming.here.is_none() => Upgrade::offer(&mut request, incoming.protocol, &waker),
-        _ => None,
-    };
-    if incoming.protocol.is_some() && upgrade.is_none() {
+    if incoming.protocol.is_none() && (has_content || !asks) {
+        return Ok(None);
+    }
+    let offered =
+        if has_content { None } else { Upgrade::offer(request, incoming.protocol, waker) };
+    if incoming.protocol.is_some() && offered.is_none() {
         return Err(Status::NotImplemented);
     }
-    let limit = context.applications.handler_timeout;
-    let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
-    Ok(Answering {
-        context: Rc::clone(context),
-        served: Rc::clone(served),
-        call: application.call(request),
-        feeder,
-        borrower: Borrower::default(),
-        waker,
-        until,
-        endpoint,
-        layers: LayerTimes::default(),
-        to_head: incoming.method == b"HEAD",
-        first: None,
-        ended: false,
-        ahead: Poll::Pending,
-        trailers: None,
-        kept: None,
-        finding: None,
-        upgrade,
-        connects: incoming.protocol.is_some(),
-    })
+    Ok(offered)
+}
+
+impl Answering {
+    /// The answer of a call, of whose request nothing is to come.
+    fn new(
+        coming: Coming<'_>,
+        served: &Rc<Served>,
+        call: Option<Pin<Box<dyn Call>>>,
+        endpoint: Endpoint,
+        waker: Waker,
+    ) -> Self {
+        let Coming { context, incoming, .. } = coming;
+        let limit = context.applications.handler_timeout;
+        let until = limit.map(|limit| context.ring.now().saturating_add(limit.as_millis() as u64));
+        Self {
+            context: Rc::clone(context),
+            served: Rc::clone(served),
+            call,
+            feeder: None,
+            borrower: Borrower::default(),
+            waker,
+            until,
+            endpoint,
+            layers: LayerTimes::default(),
+            to_head: incoming.method == b"HEAD",
+            first: Ahead::Nothing,
+            trailers: None,
+            kept: None,
+            finding: None,
+            upgrade: None,
+            connects: incoming.protocol.is_some(),
+        }
+    }
 }
 
 /// What applications learn of a connection.
