@@ -17,8 +17,8 @@ use super::{
 };
 
 /// The name of the timeout, and of what draws it forward. No slot has them.
-const ALARM: OpId = OpId { kind: Kind::Forgotten, slot: 1, generation: 0 };
-const UPDATE: OpId = OpId { kind: Kind::Forgotten, slot: 2, generation: 0 };
+const ALARM: OpId = OpId::new(Kind::Forgotten, 1, 0);
+const UPDATE: OpId = OpId::new(Kind::Forgotten, 2, 0);
 
 /// Ringway's only timer in the kernel, for one ring.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ mod tests {
     fn completions_of_others_are_left_alone() {
         let mut alarm = Alarm::new();
         assert!(!alarm.takes(OpId::FORGOTTEN.to_user_data(), 0));
-        let plain = OpId { kind: Kind::Plain, slot: 1, generation: 0 };
+        let plain = OpId::new(Kind::Plain, 1, 0);
         assert!(!alarm.takes(plain.to_user_data(), 0));
     }
 }

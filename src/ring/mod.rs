@@ -349,7 +349,7 @@ impl Ring {
     /// for every task of a place, made at the first call; or that of the lane that is being polled.
     pub(crate) fn waker(&self) -> Waker {
         let task = self.current.get();
-        if task.lane == NO_LANE {
+        if task.lane() == NO_LANE {
             return self.wakers.of(task);
         }
         let waker = &mut *self.lane_waker.borrow_mut();

@@ -23,33 +23,46 @@ pub(super) enum Kind {
     Forgotten = 4,
 }
 
-/// The name of an operation in flight: kind, slot and generation, packed for `user_data`.
+/// The name of an operation in flight, as it travels as `user_data`: how often its slot had been used before
+/// (which wraps) in 32 bits, its kind in 8, its slot in 24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OpId {
-    pub(super) kind: Kind,
-    /// Slot in the op table; below 2^24.
-    pub(super) slot: u32,
-    /// How often the slot had been used before; wraps.
-    pub(super) generation: u32,
-}
+pub(super) struct OpId(u64);
 
 impl OpId {
     /// For operations that nobody waits for.
-    pub(super) const FORGOTTEN: Self = Self { kind: Kind::Forgotten, slot: 0, generation: 0 };
+    pub(super) const FORGOTTEN: Self = Self::new(Kind::Forgotten, 0, 0);
+
+    /// `slot` is below 2^24.
+    pub(super) const fn new(kind: Kind, slot: u32, generation: u32) -> Self {
+        Self((generation as u64) << 32 | (kind as u64) << 24 | slot as u64)
+    }
 
     pub(super) fn to_user_data(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.kind as u8) << 24 | u64::from(self.slot)
+        self.0
     }
 
     pub(super) fn from_user_data(user_data: u64) -> Self {
-        let kind = match (user_data >> 24) as u8 {
+        Self(user_data)
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match (self.0 >> 24) as u8 {
             0 => Kind::Plain,
             1 => Kind::Accept,
             2 => Kind::Receive,
             3 => Kind::Open,
             _ => Kind::Forgotten,
-        };
-        Self { kind, slot: user_data as u32 & 0x00ff_ffff, generation: (user_data >> 32) as u32 }
+        }
+    }
+
+    /// Its slot in the op table.
+    pub(super) fn slot(self) -> u32 {
+        self.0 as u32 & 0x00ff_ffff
+    }
+
+    /// How often the slot had been used before.
+    pub(super) fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 }
 
@@ -187,11 +200,12 @@ mod tests {
     fn ids_survive_the_trip_through_user_data() {
         for kind in [Kind::Plain, Kind::Accept, Kind::Receive, Kind::Open] {
             for (slot, generation) in [(0, 0), (0x00ff_ffff, u32::MAX), (7, 9)] {
-                let id = OpId { kind, slot, generation };
-                assert_eq!(OpId::from_user_data(id.to_user_data()), id);
+                let id = OpId::new(kind, slot, generation);
+                let back = OpId::from_user_data(id.to_user_data());
+                assert_eq!((back.kind(), back.slot(), back.generation()), (kind, slot, generation));
             }
         }
         let forgotten = OpId::FORGOTTEN;
-        assert_eq!(OpId::from_user_data(forgotten.to_user_data()).kind, Kind::Forgotten);
+        assert_eq!(OpId::from_user_data(forgotten.to_user_data()).kind(), Kind::Forgotten);
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct ReadyQueue {
 impl ReadyQueue {
     /// Puts a task at the end, unless it is in the queue.
     pub(super) fn push(&mut self, task: TaskId) {
-        let (lane, task) = (task.lane, task.whole());
+        let (lane, task) = (task.lane(), task.whole());
         if task == TaskId::NOBODY {
             return;
         }
@@ -48,7 +48,7 @@ impl ReadyQueue {
             self.name_lane(index, lane);
         }
         if index >= self.queued.len() {
-            self.queued.resize(index + 1, 0);
+            self.grow(index);
         }
         let mark = mark(task);
         if self.queued[index] != mark {
@@ -57,6 +57,7 @@ impl ReadyQueue {
         }
     }
 
+    #[inline(never)]
     fn name_lane(&mut self, index: usize, lane: u16) {
         if index >= self.lanes.len() {
             self.lanes.resize_with(index + 1, Lanes::default);
@@ -65,6 +66,12 @@ impl ReadyQueue {
             ALL_LANES => self.lanes[index].any = true,
             lane => self.lanes[index].some.insert(lane),
         }
+    }
+
+    /// Makes a place for the task at `index`.
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.queued.resize(index + 1, 0);
     }
 
     /// Takes a lane of a task that was woken since it was last taken.
@@ -96,7 +103,7 @@ impl ReadyQueue {
 
 /// Never zero.
 fn mark(task: TaskId) -> u32 {
-    u32::from(task.generation) + 1
+    u32::from(task.generation()) + 1
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl State {
 
     pub(super) fn push(&mut self, id: OpId, submission: Submission) {
         self.counts.submissions += 1;
-        self.forgotten += u32::from(id.kind == Kind::Forgotten);
+        self.forgotten += u32::from(id.kind() == Kind::Forgotten);
         if self.backlog.is_empty() && self.backend.push(id, &submission) {
             return;
         }
@@ -209,7 +209,7 @@ impl State {
         while let Some(done) = self.backend.next() {
             self.counts.completions += 1;
             self.counts.out_of_buffers += u64::from(done.result == -libc::ENOBUFS);
-            if done.id.kind == Kind::Forgotten {
+            if done.id.kind() == Kind::Forgotten {
                 self.forgotten = self.forgotten.saturating_sub(1);
             }
             match self.table.complete(done, pool) {

@@ -87,50 +87,78 @@ impl ReceiveStream {
         self.ring.state.borrow_mut().table.next_received(self.op?)
     }
 
+    /// Whether something has arrived that was not taken.
+    pub(crate) fn has_next(&self) -> bool {
+        self.op.is_some_and(|id| self.ring.state.borrow_mut().table.has_received(id))
+    }
+
     /// As [`Self::next`], polled: the current task is woken for it.
     pub(crate) fn poll_next(&mut self) -> Poll<Received> {
         loop {
             let Some(id) = self.op else {
-                if let Some(place) = self.place {
-                    if self.ring.receive.is_waiting(place, self.ring.current.get()) {
-                        return Poll::Pending;
-                    }
-                    self.place = None;
-                }
-                match self.arm() {
-                    Ok(id) => self.op = Some(id),
-                    Err(error) => return Poll::Ready(Received::Failed(error)),
+                if let Some(polled) = self.poll_arm() {
+                    return polled;
                 }
                 continue;
             };
-            let state = &mut *self.ring.state.borrow_mut();
-            let result = match state.table.poll_received(id, self.ring.current.get()) {
+            let polled = {
+                let table = &mut self.ring.state.borrow_mut().table;
+                table.poll_received(id, self.ring.current.get())
+            };
+            let result = match polled {
                 Poll::Ready(Ok(bytes)) => return Poll::Ready(Received::Data(bytes)),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(result)) => result,
             };
-            self.op = None;
-            if self.multishot {
-                state.counts.re_arms += u64::from(result != 0);
-                state.counts.overflows += u64::from(result > 0);
-            }
-            match -result {
-                0 => return Poll::Ready(Received::End),
-                // Out of buffers is no fault of this connection: it waits in line, and re-arms.
-                libc::ENOBUFS => {
-                    self.place = Some(self.ring.receive.join(self.ring.current.get()));
-                }
-                // Cancelled by us for holding too much, interrupted, or ended by a completion
-                // queue overflow (a success without F_MORE): armed again.
-                libc::ECANCELED | libc::EINTR => {}
-                error if error > 0 => {
-                    let error = io::Error::from_raw_os_error(error);
-                    return Poll::Ready(Received::Failed(error));
-                }
-                // A multishot receive that ended with bytes, which were queued: armed again.
-                _ => {}
+            if let Some(received) = self.ended(result) {
+                return Poll::Ready(received);
             }
         }
+    }
+
+    /// Arms anew, once it is this connection's turn. None if that is done.
+    #[inline(never)]
+    fn poll_arm(&mut self) -> Option<Poll<Received>> {
+        if let Some(place) = self.place {
+            if self.ring.receive.is_waiting(place, self.ring.current.get()) {
+                return Some(Poll::Pending);
+            }
+            self.place = None;
+        }
+        match self.arm() {
+            Ok(id) => {
+                self.op = Some(id);
+                None
+            }
+            Err(error) => Some(Poll::Ready(Received::Failed(error))),
+        }
+    }
+
+    /// What was armed has ended with this result. None if it is to be armed again.
+    #[inline(never)]
+    fn ended(&mut self, result: i32) -> Option<Received> {
+        self.op = None;
+        if self.multishot {
+            let counts = &mut self.ring.state.borrow_mut().counts;
+            counts.re_arms += u64::from(result != 0);
+            counts.overflows += u64::from(result > 0);
+        }
+        match -result {
+            0 => return Some(Received::End),
+            // Out of buffers is no fault of this connection: it waits in line, and re-arms.
+            libc::ENOBUFS => {
+                self.place = Some(self.ring.receive.join(self.ring.current.get()));
+            }
+            // Cancelled by us for holding too much, interrupted, or ended by a completion
+            // queue overflow (a success without F_MORE): armed again.
+            libc::ECANCELED | libc::EINTR => {}
+            error if error > 0 => {
+                return Some(Received::Failed(io::Error::from_raw_os_error(error)));
+            }
+            // A multishot receive that ended with bytes, which were queued: armed again.
+            _ => {}
+        }
+        None
     }
 
     fn arm(&mut self) -> io::Result<OpId> {

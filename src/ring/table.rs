@@ -147,7 +147,7 @@ impl OpTable {
         slot.descriptor = descriptor;
         slot.payload = payload;
         self.occupied += 1;
-        Ok(OpId { kind, slot: index, generation: slot.generation })
+        Ok(OpId::new(kind, index, slot.generation))
     }
 
     /// Makes a slot that is free. False if there are as many as there may be.
@@ -171,8 +171,9 @@ impl OpTable {
     }
 
     fn get(&mut self, id: OpId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(id.slot as usize)?;
-        let current = slot.generation == id.generation && !matches!(slot.state, State::Free { .. });
+        let slot = self.slots.get_mut(id.slot() as usize)?;
+        let current =
+            slot.generation == id.generation() && !matches!(slot.state, State::Free { .. });
         current.then_some(slot)
     }
 
@@ -193,7 +194,7 @@ impl OpTable {
 
     /// Frees the slot of an operation that was never handed to the kernel.
     pub(super) fn take_back(&mut self, id: OpId) -> Payload {
-        self.release(id.slot)
+        self.release(id.slot())
     }
 
     /// Records one completion.
@@ -202,26 +203,17 @@ impl OpTable {
             pool.taken();
             pool.lease(buffer, done.result.max(0) as u32)
         });
-        if done.id.kind == Kind::Forgotten {
+        if done.id.kind() == Kind::Forgotten {
             return Effect::Nothing;
         }
-        let brings_descriptor =
-            matches!(done.id.kind, Kind::Accept | Kind::Open) && done.result >= 0;
         let leases = self.leases;
-        let Some(slot) = self.get(done.id) else {
-            log::error!("ring: a completion for an operation that is gone: {done:?}");
-            discard(brings_descriptor, done.result);
-            return Effect::Nothing;
-        };
-        if matches!(slot.state, State::Orphan) {
-            discard(brings_descriptor, done.result);
-            if !done.more {
-                self.abandoned_files -= u32::from(slot.payload.is_of_file());
-                // Dropped here, after the last completion: the kernel has let go.
-                drop(self.release(done.id.slot));
+        let slot = match self.get(done.id) {
+            Some(slot) if !matches!(slot.state, State::Orphan) => slot,
+            _ => {
+                self.complete_for_nobody(done);
+                return Effect::Nothing;
             }
-            return Effect::Nothing;
-        }
+        };
         let mut overfull = false;
         match &mut slot.payload {
             Payload::Accepted(queue) if done.result >= 0 => queue.push_back(own(done.result)),
@@ -245,6 +237,24 @@ impl OpTable {
             return Effect::WakeAndCancel(task, done.id);
         }
         Effect::Wake(task)
+    }
+
+    /// Records a completion that nobody waits for.
+    #[cold]
+    fn complete_for_nobody(&mut self, done: Completion) {
+        let kind = done.id.kind();
+        let brings_descriptor = matches!(kind, Kind::Accept | Kind::Open) && done.result >= 0;
+        discard(brings_descriptor, done.result);
+        let Some(slot) = self.get(done.id) else {
+            log::error!("ring: a completion for an operation that is gone: {done:?}");
+            return;
+        };
+        if !done.more {
+            let is_of_file = slot.payload.is_of_file();
+            self.abandoned_files -= u32::from(is_of_file);
+            // Dropped here, after the last completion: the kernel has let go.
+            drop(self.release(done.id.slot()));
+        }
     }
 
     /// Collects the result of an operation and lets go of what it held, or says that it still flies; then
@@ -273,7 +283,7 @@ impl OpTable {
         if self.get(id).is_none() {
             return Payload::Nothing;
         }
-        self.release(id.slot)
+        self.release(id.slot())
     }
 
     /// The next buffer that a receive brought, or the result with which it has ended; else `task` is woken
@@ -287,7 +297,7 @@ impl OpTable {
         }
         slot.task = task;
         let State::Landed(result) = slot.state else { return Poll::Pending };
-        drop(self.release(id.slot));
+        drop(self.release(id.slot()));
         Poll::Ready(Err(result))
     }
 
@@ -319,6 +329,11 @@ impl OpTable {
             Payload::Received(queue) => queue.pop_front(),
             _ => None,
         }
+    }
+
+    /// Whether a receive has brought buffers that were not taken.
+    pub(super) fn has_received(&mut self, id: OpId) -> bool {
+        matches!(self.payload(id), Some(Payload::Received(queue)) if !queue.is_empty())
     }
 
     /// Whether a receive that brought bytes has ended, and all of them were taken. A failure or
@@ -363,7 +378,7 @@ impl OpTable {
             State::Landed(result) => {
                 let brings_descriptor = slot.kind == Kind::Open && result >= 0;
                 discard(brings_descriptor, result);
-                drop(self.release(id.slot));
+                drop(self.release(id.slot()));
                 false
             }
             State::Flying { .. } => {

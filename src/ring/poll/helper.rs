@@ -195,7 +195,7 @@ impl Drop for Helper {
 
 /// Closes what an operation opened that nobody waits for.
 fn discard(id: OpId, result: i32) {
-    if id.kind == Kind::Open && result >= 0 {
+    if id.kind() == Kind::Open && result >= 0 {
         drop(own(result));
     }
 }
@@ -257,7 +257,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     fn id(slot: u32) -> OpId {
-        OpId { kind: Kind::Open, slot, generation: 0 }
+        OpId::new(Kind::Open, slot, 0)
     }
 
     /// Opens that wait until somebody opens their FIFO for writing.
@@ -327,7 +327,7 @@ mod tests {
         assert!(helper.is_short_of_threads());
         let last = id(USUAL_THREADS as u32);
         assert_eq!(helper.cancel(id(0)), Cancelled::TooLate);
-        assert_eq!(helper.cancel(OpId { generation: 1, ..last }), Cancelled::Unknown);
+        assert_eq!(helper.cancel(OpId::new(last.kind(), last.slot(), 1)), Cancelled::Unknown);
         assert_eq!(helper.cancel(last), Cancelled::Taken);
         assert_eq!(helper.cancel(last), Cancelled::Unknown);
         assert!(helper.take_done().is_empty());

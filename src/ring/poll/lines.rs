@@ -114,18 +114,18 @@ impl Lines {
         fd: RawFd,
         direction: Direction,
     ) {
-        let slot = id.slot as usize;
+        let slot = id.slot() as usize;
         if slot >= self.entries.len() {
             self.entries.resize(slot + 1, None);
         }
         self.entries[slot] = Some(Entry { id, submission: *submission, fd, direction, next: NONE });
         let Some(watch) = self.watch_mut(fd) else { return };
         let line = &mut watch.lines[direction as usize];
-        let last = std::mem::replace(&mut line.last, id.slot);
+        let last = std::mem::replace(&mut line.last, id.slot());
         if last == NONE {
-            line.first = id.slot;
+            line.first = id.slot();
         } else if let Some(before) = &mut self.entries[last as usize] {
-            before.next = id.slot;
+            before.next = id.slot();
         }
     }
 
@@ -138,11 +138,11 @@ impl Lines {
 
     /// Takes an operation out of its line. False if it is in none.
     pub(super) fn remove(&mut self, id: OpId) -> bool {
-        let Some(place) = self.entries.get_mut(id.slot as usize) else { return false };
+        let Some(place) = self.entries.get_mut(id.slot() as usize) else { return false };
         let Some(entry) = place.take_if(|entry| entry.id == id) else { return false };
         let Some(watch) = self.watches.get_mut(entry.fd as usize) else { return false };
         let line = &mut watch.lines[entry.direction as usize];
-        if line.first == id.slot {
+        if line.first == id.slot() {
             line.first = entry.next;
             if entry.next == NONE {
                 line.last = NONE;
@@ -152,9 +152,9 @@ impl Lines {
         // Seldom: a cancel of one that stands behind others.
         let mut at = line.first;
         while let Some(Some(before)) = self.entries.get_mut(at as usize) {
-            if before.next == id.slot {
+            if before.next == id.slot() {
                 before.next = entry.next;
-                if line.last == id.slot {
+                if line.last == id.slot() {
                     line.last = at;
                 }
                 break;
@@ -175,13 +175,13 @@ mod tests {
     use crate::ring::op::Kind;
 
     fn id(slot: u32, generation: u32) -> OpId {
-        OpId { kind: Kind::Plain, slot, generation }
+        OpId::new(Kind::Plain, slot, generation)
     }
 
     fn order(lines: &mut Lines, fd: RawFd, direction: Direction) -> Vec<u32> {
         let mut slots = Vec::new();
         while let Some((id, _)) = lines.first(fd, direction) {
-            slots.push(id.slot);
+            slots.push(id.slot());
             assert!(lines.remove(id));
         }
         slots
@@ -220,7 +220,7 @@ mod tests {
                     }
                 }
                 for (fd, direction, line) in &model {
-                    let first = lines.first(*fd, *direction).map(|(id, _)| id.slot);
+                    let first = lines.first(*fd, *direction).map(|(id, _)| id.slot());
                     prop_assert_eq!(first, line.front().copied());
                     prop_assert_eq!(lines.is_empty(*fd, *direction), line.is_empty());
                 }

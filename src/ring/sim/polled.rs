@@ -56,7 +56,7 @@ impl Polled {
 
     pub(super) fn next(&mut self) -> Option<Completion> {
         let done = self.poll.next()?;
-        if done.id.kind == Kind::Accept && done.result >= 0 {
+        if done.id.kind() == Kind::Accept && done.result >= 0 {
             // SAFETY: the completion brings the descriptor, which is open and will be owned by whom it
             // is handed to, behind this call.
             let socket = unsafe { BorrowedFd::borrow_raw(done.result) };

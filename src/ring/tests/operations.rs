@@ -122,15 +122,15 @@ fn a_duplicate_or_stale_completion_touches_nobody() {
     assert!(first.take().unwrap().is_ok());
     let second = sending(&mut desk, &socket);
     let (new, _) = desk.take();
-    assert_eq!(new.slot, old.slot, "the slot is used again");
-    assert_ne!(new.generation, old.generation);
+    assert_eq!(new.slot(), old.slot(), "the slot is used again");
+    assert_ne!(new.generation(), old.generation());
     desk.complete(old, 3);
     desk.run();
     assert!(second.take().is_none(), "the old generation's answer is not its own");
     desk.complete(new, 100);
     desk.run();
     assert_eq!(second.take().unwrap().unwrap(), 100);
-    desk.complete(OpId { kind: Kind::Plain, slot: 60, generation: 0 }, 1);
+    desk.complete(OpId::new(Kind::Plain, 60, 0), 1);
     desk.assert_clean();
 }
 
@@ -140,11 +140,11 @@ fn stale_answers_give_back_what_they_bring() {
     for kind in [Kind::Accept, Kind::Open] {
         let (witness, fd) = Witness::new();
         assert!(!witness.is_closed());
-        desk.complete(OpId { kind, slot: 3, generation: 9 }, fd);
+        desk.complete(OpId::new(kind, 3, 9), fd);
         desk.run();
         assert!(witness.is_closed(), "{kind:?}");
     }
-    let gone = OpId { kind: Kind::Receive, slot: 3, generation: 9 };
+    let gone = OpId::new(Kind::Receive, 3, 9);
     desk.deliver(gone, b"nobody waits for this");
     desk.run();
     desk.assert_clean();
@@ -159,11 +159,11 @@ fn a_generation_may_wrap() {
     desk.complete(id, 1);
     desk.run();
     first.take().unwrap().unwrap();
-    desk.ring.state.borrow_mut().table.set_generation(id.slot, u32::MAX);
+    desk.ring.state.borrow_mut().table.set_generation(id.slot(), u32::MAX);
     for generation in [u32::MAX, 0, 1] {
         let sent = sending(&mut desk, &socket);
         let (id, _) = desk.take();
-        assert_eq!(id.generation, generation);
+        assert_eq!(id.generation(), generation);
         desk.complete(id, 5);
         desk.run();
         assert_eq!(sent.take().unwrap().unwrap(), 5);

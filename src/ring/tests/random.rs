@@ -108,7 +108,7 @@ impl Play {
             let found = self.flying.iter().position(|op| op.id.to_user_data() == target);
             let result = match found {
                 None => -libc::ENOENT,
-                Some(at) if obedient || self.flying[at].id.slot.is_multiple_of(2) => {
+                Some(at) if obedient || self.flying[at].id.slot().is_multiple_of(2) => {
                     let op = self.flying.swap_remove(at);
                     self.desk.complete(op.id, -libc::ECANCELED);
                     0

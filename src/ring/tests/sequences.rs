@@ -38,7 +38,7 @@ struct Stage {
 }
 
 fn id(kind: Kind, number: u32) -> OpId {
-    OpId { kind, slot: number, generation: 3 }
+    OpId::new(kind, number, 3)
 }
 
 impl Stage {
@@ -73,11 +73,11 @@ impl Stage {
                 self.ring.receive.lease(buffer, done.result.max(0) as u32).to_vec()
             });
             let mut result = done.result;
-            if matches!(done.id.kind, Kind::Accept | Kind::Open) && result >= 0 {
+            if matches!(done.id.kind(), Kind::Accept | Kind::Open) && result >= 0 {
                 drop(own(result));
                 result = 0;
             }
-            self.seen.push((done.id.slot, result, done.more, bytes.unwrap_or_default()));
+            self.seen.push((done.id.slot(), result, done.more, bytes.unwrap_or_default()));
         }
     }
 
@@ -119,7 +119,7 @@ fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().unwrap()
 }
 
-const RECEIVE: OpId = OpId { kind: Kind::Receive, slot: 1, generation: 3 };
+const RECEIVE: OpId = OpId::new(Kind::Receive, 1, 3);
 
 #[test]
 #[cfg_attr(miri, ignore)]
@@ -188,7 +188,7 @@ fn cancels_of_what_waits_and_of_what_is_gone() {
         stage.see(2);
         stage.cancel(3, RECEIVE);
         stage.cancel(4, id(Kind::Receive, 9));
-        stage.cancel(5, OpId { generation: 4, ..RECEIVE });
+        stage.cancel(5, OpId::new(RECEIVE.kind(), RECEIVE.slot(), 4));
         stage.see(3);
         drop(peer);
     });
