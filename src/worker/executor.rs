@@ -111,7 +111,15 @@ impl Executor {
         self.spawner.new.borrow_mut().clear();
     }
 
+    #[inline]
     fn start_new(&mut self) {
+        if self.spawner.waiting() > 0 {
+            self.start_all();
+        }
+    }
+
+    #[inline(never)]
+    fn start_all(&mut self) {
         loop {
             let Some(task) = self.spawner.new.borrow_mut().pop() else { return };
             let id = self.place(task);
@@ -145,6 +153,14 @@ impl Executor {
         self.ring.set_current(id);
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(()) = task.as_mut().poll(&mut context) {
+            self.end(id);
+        }
+    }
+
+    /// A task is done: its place is another's.
+    #[cold]
+    fn end(&mut self, id: TaskId) {
+        if let Some(place) = self.places.get_mut(id.index()) {
             place.task = None;
             place.id = id.successor();
             self.live -= 1;
