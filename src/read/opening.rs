@@ -1,6 +1,6 @@
 //! Opening records: where they lie, or once their pieces are together.
 
-use super::{Filled, ReadError, Reader, decrypt::Decrypt, gathered::Gathered};
+use super::{Filled, ReadError, Reader, decrypt::Decrypt, gathered::Gathered, held::Held};
 use crate::record::{ContentType, Control, HEADER, RecordError, RecordHeader, parse_control};
 
 /// What the next record was.
@@ -58,21 +58,15 @@ impl Reader {
         };
         let Some(held) = &mut self.held else { return Ok(None) };
         let bytes = held.sealed()?;
-        let length = RecordHeader::parse(bytes)?.map(|header| header.record_length());
-        let Some(record) = length.and_then(|length| bytes.get_mut(..length)) else {
-            // The rest is on its way. The lease goes back meanwhile.
-            let count = bytes.len();
-            if count > 0 {
-                self.taken.note_copy(false, count);
-                self.partial.reserve_exact(length.unwrap_or(HEADER));
-                self.partial.extend_from_slice(bytes);
-                held.advance(count);
-            }
-            self.give_back_if_spent();
+        let header = RecordHeader::parse(bytes)?;
+        let Some((header, record)) =
+            header.and_then(|header| Some((header, bytes.get_mut(..header.record_length())?)))
+        else {
+            self.begin_partial(header);
             return Ok(None);
         };
         let began = self.ring.clock();
-        let opened = opener.open(record)?;
+        let opened = opener.open_parsed(header, record)?;
         self.opening += self.ring.clock().saturating_sub(began);
         let length = record.len();
         let opening = match opened.content_type {
@@ -97,6 +91,25 @@ impl Reader {
         held.advance(length);
         self.give_back_if_spent();
         Ok(Some(opening))
+    }
+
+    /// Of the next record only the beginning has arrived: the rest is on its way. The lease goes back
+    /// meanwhile.
+    #[cold]
+    fn begin_partial(&mut self, header: Option<RecordHeader>) {
+        // No fault: who calls this has seen that it holds bytes to open.
+        let Some(Ok(bytes)) = self.held.as_mut().map(Held::sealed) else { return };
+        let count = bytes.len();
+        if count > 0 {
+            self.taken.note_copy(false, count);
+            let whole = header.map_or(HEADER, |header| header.record_length());
+            self.partial.reserve_exact(whole);
+            self.partial.extend_from_slice(bytes);
+            if let Some(held) = &mut self.held {
+                held.advance(count);
+            }
+        }
+        self.give_back_if_spent();
     }
 
     /// Completes a record that came in pieces from what has arrived, and opens it.

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    io,
     rc::Rc,
     task::{Poll, ready},
 };
@@ -169,6 +170,12 @@ impl Reader {
         }
     }
 
+    /// Whether [`Self::fill_at_hand`] has something to look at.
+    #[inline]
+    pub(crate) fn has_at_hand(&self) -> bool {
+        self.held.is_some() || !self.aside.is_empty() || self.stream.has_next()
+    }
+
     /// Waits for more plaintext, or for a control record that the caller must know of.
     pub(crate) async fn fill(&mut self, socket: &Socket) -> Result<Filled, ReadError> {
         poll_fn(|_| self.poll_fill(socket)).await
@@ -182,12 +189,8 @@ impl Reader {
             if let Some(filled) = self.open_next()? {
                 return Poll::Ready(Ok(filled));
             }
-            if let Some(flight) = &mut self.control {
-                let (result, record) = ready!(flight.poll());
-                self.control = None;
-                let record = result.map(|len| record.into_record(len));
-                let (content_type, payload) = record.map_err(ReadError::from_kernel)?;
-                if let Some(filled) = self.take_control(content_type, &payload)? {
+            if self.control.is_some() {
+                if let Some(filled) = ready!(self.poll_control())? {
                     return Poll::Ready(Ok(filled));
                 }
                 continue;
@@ -212,18 +215,34 @@ impl Reader {
                 }
                 Received::End if self.is_plain() => return Poll::Ready(Ok(Filled::Closed)),
                 Received::End => return Poll::Ready(Err(ReadError::Truncated)),
-                Received::Failed(error) if !self.is_kernel() => {
-                    return Poll::Ready(Err(ReadError::Socket(error)));
-                }
-                Received::Failed(error) if error.raw_os_error() == Some(libc::EIO) => {
-                    let flight = self.ring.begin_receive_control(socket, MAX_PLAINTEXT);
-                    self.control = Some(Box::new(flight));
-                }
-                Received::Failed(error) => {
-                    return Poll::Ready(Err(ReadError::from_kernel(error)));
-                }
+                Received::Failed(error) => self.receiving_failed(socket, error)?,
             }
         }
+    }
+
+    /// A receive has failed: the connection has, or a control record waits, which is asked for.
+    #[cold]
+    fn receiving_failed(&mut self, socket: &Socket, error: io::Error) -> Result<(), ReadError> {
+        if !self.is_kernel() {
+            return Err(ReadError::Socket(error));
+        }
+        if error.raw_os_error() != Some(libc::EIO) {
+            return Err(ReadError::from_kernel(error));
+        }
+        let flight = self.ring.begin_receive_control(socket, MAX_PLAINTEXT);
+        self.control = Some(Box::new(flight));
+        Ok(())
+    }
+
+    /// Waits for the control record that was asked for, if one was. None: it changes nothing.
+    #[cold]
+    fn poll_control(&mut self) -> Poll<Result<Option<Filled>, ReadError>> {
+        let Some(flight) = &mut self.control else { return Poll::Ready(Ok(None)) };
+        let (result, record) = ready!(flight.poll());
+        self.control = None;
+        let record = result.map(|len| record.into_record(len));
+        let (content_type, payload) = record.map_err(ReadError::from_kernel)?;
+        Poll::Ready(self.take_control(content_type, &payload))
     }
 
     /// Cancels what is armed and waits until the kernel has let go of it.

@@ -280,8 +280,8 @@ impl AsRef<[u8]> for AdditionalData {
 /// number.
 fn xored_nonce(iv: &[u8; NONCE_LEN], sequence: u64) -> [u8; NONCE_LEN] {
     let mut nonce = *iv;
-    for (byte, number) in nonce[4..].iter_mut().zip(sequence.to_be_bytes()) {
-        *byte ^= number;
+    if let Some(last) = nonce.last_chunk_mut::<8>() {
+        *last = (u64::from_be_bytes(*last) ^ sequence).to_be_bytes();
     }
     nonce
 }

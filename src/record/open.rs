@@ -52,6 +52,16 @@ impl Opener {
     /// An error is fatal: send its alert and close. The record's bytes are then worthless.
     pub fn open(&mut self, record: &mut [u8]) -> Result<Opened, RecordError> {
         let header = RecordHeader::parse(record)?.ok_or(RecordError::Length)?;
+        self.open_parsed(header, record)
+    }
+
+    /// The same of a record whose header was read.
+    #[inline]
+    pub(crate) fn open_parsed(
+        &mut self,
+        header: RecordHeader,
+        record: &mut [u8],
+    ) -> Result<Opened, RecordError> {
         if record.len() != header.record_length() {
             return Err(RecordError::Length);
         }
