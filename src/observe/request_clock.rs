@@ -83,21 +83,17 @@ impl RequestClock {
         let observer = &connection.observer;
         let now = observer.now();
         let passed = now.saturating_sub(request.entered());
-        let left = request.stage();
-        if matches!(left, Stage::Parse | Stage::Decode) {
-            observer.spent(Work::Stage(left), passed);
-        }
-        match left {
-            // Each request leaves these two, for what is no wait if it is one of most.
-            Stage::Parse if !stage.is_apart() => request.leave(Stage::Parse, passed, stage),
-            Stage::Decode if !stage.is_apart() => request.leave(Stage::Decode, passed, stage),
-            _ => {
-                if left.is_apart() || stage.is_apart() {
-                    let (lost, in_turn) = (observer.lost(), observer.lost_in_turn());
-                    request.waits_apart(left, lost, in_turn);
-                }
-                request.leave(left, passed, stage);
+        // Each request leaves these two, for what is no wait if it is one of most.
+        match request.stage() {
+            Stage::Parse if !stage.is_apart() => {
+                observer.spent(Work::Stage(Stage::Parse), passed);
+                request.leave(Stage::Parse, passed, stage);
             }
+            Stage::Decode if !stage.is_apart() => {
+                observer.spent(Work::Stage(Stage::Decode), passed);
+                request.leave(Stage::Decode, passed, stage);
+            }
+            left => leaves_seldom(request, left, passed, stage),
         }
         if request.place != NO_PLACE {
             request.notes_stage(now);
@@ -299,6 +295,21 @@ impl Drop for RequestClock {
             abandoned(request, None);
         }
     }
+}
+
+/// A request leaves a stage that few pass, or begins a wait: see [`RequestClock::enter`].
+#[inline(never)]
+fn leaves_seldom(request: &mut OpenRequest, left: Stage, passed: u64, stage: Stage) {
+    let Some(connection) = &request.connection else { return };
+    let observer = &connection.observer;
+    if matches!(left, Stage::Parse | Stage::Decode) {
+        observer.spent(Work::Stage(left), passed);
+    }
+    if left.is_apart() || stage.is_apart() {
+        let (lost, in_turn) = (observer.lost(), observer.lost_in_turn());
+        request.waits_apart(left, lost, in_turn);
+    }
+    request.leave(left, passed, stage);
 }
 
 /// The request is no longer among the open streams of its connection.
