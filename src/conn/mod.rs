@@ -47,7 +47,7 @@ pub(crate) use crate::process::site::Via;
 
 use crate::{
     close,
-    observe::{ConnectionClock, Why},
+    observe::{ConnectionClock, RequestClock, Why},
     ring::{Socket, TcpInfo},
     tls::Protocol,
 };
@@ -74,7 +74,15 @@ pub(crate) fn serve<P>(context: Rc<Context>, hello: Hello, places: P) -> impl Fu
         drop(clock);
         context.count(|counts| counts.handshakes += 1);
         let ending = match session.protocol {
-            Protocol::Http1 => h1::serve(&context, &socket, &mut session).await,
+            Protocol::Http1 => {
+                let mut clock = RequestClock::default();
+                match h1::serve(&context, &socket, &mut session, &mut clock).await {
+                    Ok(ending) => ending,
+                    Err(stop) => {
+                        Box::pin(h1::stop(&context, &socket, &mut session, &mut clock, stop)).await
+                    }
+                }
+            }
             // Boxed: a connection of HTTP/1 does not carry the state of the other.
             Protocol::Http2 => Box::pin(h2::serve(&context, &socket, &mut session)).await,
         };

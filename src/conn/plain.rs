@@ -8,7 +8,7 @@ use std::{pin::pin, rc::Rc};
 use super::{Accepted, Context, Session, accepted::ended, conclude, establish::EstablishError, h1};
 use crate::{
     close,
-    observe::ConnectionClock,
+    observe::{ConnectionClock, RequestClock},
     parse::is_proxy_header,
     process::site::Via,
     read::Reader,
@@ -83,7 +83,15 @@ pub(crate) async fn serve_plain<P>(context: Rc<Context>, first: FirstBytes, via:
     let reader = Reader::plain(ring, stream, bytes, from);
     let writer = Writer::plain(ring, &context.terms().timeouts);
     let mut session = Session::plain(reader, writer, clock, via);
-    let ending = h1::serve(&context, &socket, &mut session).await;
+    let ending = {
+        let mut clock = RequestClock::default();
+        match h1::serve(&context, &socket, &mut session, &mut clock).await {
+            Ok(ending) => ending,
+            Err(stop) => {
+                Box::pin(h1::stop(&context, &socket, &mut session, &mut clock, stop)).await
+            }
+        }
+    };
     conclude(&context, &socket, &mut session, ending);
     let Session { reader, writer, mut clock, .. } = session;
     let limit = context.terms().timeouts.close;

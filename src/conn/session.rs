@@ -107,8 +107,13 @@ impl Session {
         Poll::Pending
     }
 
-    /// Takes what has arrived. False if there is nothing more.
+    /// Takes what has arrived. False if there is nothing more, as is most often so.
+    #[inline]
     pub(super) fn fill_at_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
+        if self.reader.has_at_hand() { self.fill_by_hand(socket) } else { Ok(false) }
+    }
+
+    fn fill_by_hand(&mut self, socket: &Socket) -> Result<bool, Ending> {
         loop {
             let filled = self.reader.fill_at_hand();
             self.clock.opened(self.reader.take_opening());

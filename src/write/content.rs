@@ -26,9 +26,10 @@ impl Writer {
             Source::Pages(pages, range)
                 if self.sealing.copies(head, range.len()) == range.len() =>
             {
-                let bytes = pages.get(range.clone());
-                let beyond = WriteError::Defect("content ends before its range");
-                self.commit_copied(head, bytes.ok_or(beyond)?)?;
+                let Some(bytes) = pages.get(range.clone()) else {
+                    return Err(WriteError::Defect("content ends before its range"));
+                };
+                self.commit_copied(head, bytes)?;
             }
             Source::Page(..) | Source::Shared(_) => {
                 let bytes =

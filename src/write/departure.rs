@@ -57,6 +57,7 @@ impl Departure {
     }
 
     /// Submits what has not left.
+    #[cold]
     pub(super) fn submit(&mut self, ring: &Rc<Ring>, socket: &Socket, stall: u64) {
         self.state = match std::mem::replace(&mut self.state, State::Gone) {
             State::Resting(load) => State::flying(ring, socket, load, self.sent),
@@ -101,8 +102,10 @@ impl Departure {
         let rest = match &mut load {
             Load::Buffer(_, used) => {
                 self.sent += taken;
-                let beyond = WriteError::Defect("more was sent than there is");
-                used.checked_sub(self.sent).ok_or(beyond)?
+                let Some(rest) = used.checked_sub(self.sent) else {
+                    return Err(WriteError::Defect("more was sent than there is"));
+                };
+                rest
             }
             Load::Message(message) => {
                 message.advance(taken);

@@ -350,6 +350,9 @@ impl Writer {
     pub(crate) fn poll_flush(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         loop {
             ready!(self.poll_departed(socket))?;
+            if !self.sealing.holds_memory() {
+                return Poll::Ready(Ok(()));
+            }
             if !self.depart(socket)? {
                 return Poll::Ready(Ok(()));
             }
@@ -372,6 +375,7 @@ impl Writer {
         Ok(true)
     }
 
+    #[inline]
     pub(super) fn send(&mut self, socket: &Socket, load: Load) {
         self.note_submission();
         let sending = self.notes.gathering.depart();
@@ -383,10 +387,15 @@ impl Writer {
     ///
     /// # Errors
     /// The connection is then to be closed: nothing can be sent any more.
+    #[inline]
     pub(crate) fn poll_departed(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         if self.failed {
             return Poll::Ready(Err(WriteError::GivenUp));
         }
+        if self.departure.is_none() { Poll::Ready(Ok(())) } else { self.poll_departing(socket) }
+    }
+
+    fn poll_departing(&mut self, socket: &Socket) -> Poll<Result<(), WriteError>> {
         while let Some(departure) = &mut self.departure {
             if departure.is_resting() {
                 departure.submit(&self.ring, socket, self.stall);

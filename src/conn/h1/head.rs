@@ -69,7 +69,7 @@ impl Framing {
 
 /// An answer that ends its connection, since what follows has no certain meaning or is not wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
+pub(in crate::conn) struct Refusal {
     pub(super) status: Status,
     /// What is wrong.
     pub(super) why: Why,
@@ -87,27 +87,29 @@ impl Refusal {
     }
 }
 
-/// What the bytes amount to. Made and taken apart within one poll: its size is that of the answer,
-/// which would have to be somewhere anyway.
-pub(super) enum Examined<'l> {
+/// What the bytes amount to. Made and taken apart within one poll.
+pub(super) enum Examined<'s, 'l> {
     Incomplete,
     Refused(Refusal),
-    Decided(Framing, Reply<'l>),
+    /// The answer lies where it stays until it is queued: it is large, and each move of it costs more than
+    /// a field of a head.
+    Decided(Framing, &'s mut Reply<'l>),
     Streamed(Framing, Rc<Served>, Box<dyn Responder>, Option<First>),
     Wants(Framing, KeptAsked, Want),
 }
 
-/// Parses a head and decides its answer, if what it asks for is known.
+/// Parses a head and decides its answer, which is put into `slot`, if what it asks for is known.
 ///
 /// # Errors
 /// [`WriteError::Defect`], as [`decide`] has it.
-pub(super) fn examine<'l>(
+pub(super) fn examine<'s, 'l>(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
     lookups: &'l Lookups,
     clock: &mut RequestClock,
-) -> Result<Examined<'l>, WriteError> {
+    slot: &'s mut Option<Reply<'l>>,
+) -> Result<Examined<'s, 'l>, WriteError> {
     let bytes = session.reader.plaintext();
     let mut storage = FieldStorage::new();
     let terms = context.terms();
@@ -163,7 +165,9 @@ pub(super) fn examine<'l>(
                 Ok(Passage::Wants(want)) => {
                     return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
                 }
-                Ok(Passage::Refused(reply)) => return Ok(Examined::Decided(framing, *reply)),
+                Ok(Passage::Refused(reply)) => {
+                    return Ok(Examined::Decided(framing, slot.insert(*reply)));
+                }
                 Err(error) => return Err(error),
             }
             decide(context, asked, lookups)
@@ -171,7 +175,7 @@ pub(super) fn examine<'l>(
         Err(error) => Err(error),
     };
     match decided {
-        Ok(Decided::Ready(reply)) => Ok(Examined::Decided(framing, reply)),
+        Ok(Decided::Ready(reply)) => Ok(Examined::Decided(framing, slot.insert(reply))),
         Ok(Decided::Wants(want)) => Ok(Examined::Wants(framing, KeptAsked::new(asked), want)),
         Ok(Decided::Begun(served, responder)) => {
             Ok(Examined::Streamed(framing, served, responder, None))
@@ -184,7 +188,9 @@ pub(super) fn examine<'l>(
                     &Incoming { here: Some(here).filter(|here| !here.is_empty()), ..*incoming };
                 (framing.taken, framing.body) = (here.len(), BodyLength::None);
                 match begin_at_once(Coming { incoming, ..coming }, about, &served, clock) {
-                    Ok(Begun::Answered(reply)) => return Ok(Examined::Decided(framing, reply)),
+                    Ok(Begun::Answered(reply)) => {
+                        return Ok(Examined::Decided(framing, slot.insert(reply)));
+                    }
                     Ok(Begun::Polled(responder, first)) => {
                         return Ok(Examined::Streamed(framing, served, responder, Some(first)));
                     }
@@ -195,7 +201,7 @@ pub(super) fn examine<'l>(
             };
             Ok(match behind(coming, &served, verification, begun) {
                 Ok(responder) => Examined::Streamed(framing, served, responder, None),
-                Err(reply) => Examined::Decided(framing, *reply),
+                Err(reply) => Examined::Decided(framing, slot.insert(*reply)),
             })
         }
         Err(error) => Err(error),

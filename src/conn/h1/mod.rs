@@ -18,7 +18,7 @@ use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use super::{
     Context, DRAIN_GRACE, Session,
-    exchange::{Answered, Lookups, find_out},
+    exchange::{Answered, KeptAsked, Lookups, Reply, Want, find_out},
     received_ago,
     session::ending_of_write,
 };
@@ -31,12 +31,13 @@ use crate::{
     write::WriteError,
 };
 use head::{Examined, Framing, Refusal, examine};
+use reply::Queueing;
 
 /// Requests that are answered in one go before other connections have their turn.
 const REQUESTS_A_TURN: u32 = 32;
 
 /// Why the loop of requests ended: what the connection is closed with, or a refusal to send first.
-enum Stop {
+pub(super) enum Stop {
     Close(Ending),
     Refuse(Refusal),
 }
@@ -53,22 +54,9 @@ impl From<Ending> for Stop {
     }
 }
 
-/// Serves requests until the connection ends; says how to close it.
-pub(super) async fn serve(context: &Rc<Context>, socket: &Socket, session: &mut Session) -> Ending {
-    let mut clock = RequestClock::default();
-    let stop = match requests(context, socket, session, &mut clock).await {
-        Ok(ending) => return ending,
-        Err(stop) => stop,
-    };
-    match stop {
-        Stop::Close(ending) => ending,
-        Stop::Refuse(refusal) => {
-            Box::pin(reply::refuse(context, socket, session, &mut clock, refusal)).await
-        }
-    }
-}
-
-async fn requests(
+/// Serves requests until the connection ends, or one is refused: [`stop`] says how to close it then. Each layer
+/// of futures is walked through at every poll, so the refusal is left to who calls this.
+pub(super) async fn serve(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
@@ -102,7 +90,35 @@ async fn requests(
         *clock = session.clock.begin(fresh, || received_ago(socket));
         let began = if number == 1 { established } else { context.ring.now() };
         let most = context.waits().requests;
-        if !request(context, socket, session, clock, began, number >= most).await? {
+        let last = number >= most;
+        let lookups = Lookups::default();
+        let mut serving = Serving::Begins;
+        let persists = loop {
+            match serving {
+                Serving::Begins => {
+                    at_once(context, socket, session, &lookups, clock, last, &mut serving)?;
+                }
+                Serving::Answered(persists) => break persists,
+                Serving::Queueing(queueing, mut reply, (persists, to_head)) => {
+                    let queued =
+                        reply::finish(context, socket, session, clock, &mut reply, queueing).await;
+                    queued.map_err(|unsent| unsent.into_stop(context, session, to_head))?;
+                    break persists;
+                }
+                // Boxed, both, so that a connection that waits for requests does not carry their state.
+                Serving::Waits(waits) => {
+                    let bounds = (began, last);
+                    let after =
+                        after_wait(context, socket, session, &lookups, clock, bounds, waits);
+                    serving = Box::pin(after).await?;
+                }
+                Serving::Streamed(begun) => {
+                    let answered = streamed::answer(context, socket, session, clock, begun);
+                    break Box::pin(answered).await?;
+                }
+            }
+        };
+        if !persists {
             session.clock.ends(match number >= most {
                 _ if context.is_draining() => Why::ServerDrain,
                 true => Why::ServerRequests,
@@ -111,6 +127,20 @@ async fn requests(
             session.flush(socket).await?;
             return Ok(Ending::Linger);
         }
+    }
+}
+
+/// Answers a request that was refused, if one was, and says how to close the connection.
+pub(super) async fn stop(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    clock: &mut RequestClock,
+    stop: Stop,
+) -> Ending {
+    match stop {
+        Stop::Close(ending) => ending,
+        Stop::Refuse(refusal) => reply::refuse(context, socket, session, clock, refusal).await,
     }
 }
 
@@ -152,84 +182,175 @@ async fn first_bytes(
     .await
 }
 
-/// Serves one request, whose first bytes are there and whose head was waited for since `began`, in
-/// milliseconds on the worker's clock. False if it is the connection's last.
-async fn request(
+/// How far a request has been served.
+enum Serving<'l> {
+    /// Its head is to be looked at.
+    Begins,
+    /// Something has to be awaited first.
+    Waits(Waits<'l>),
+    /// Its answer is made piece by piece.
+    Streamed(streamed::Begun),
+    /// Its answer is on its way into the queue; whether the connection goes on, and whether it asks for the
+    /// head alone.
+    Queueing(Queueing, Reply<'l>, (bool, bool)),
+    /// Its answer is queued; whether the connection goes on.
+    Answered(bool),
+}
+
+/// What a request waits for.
+enum Waits<'l> {
+    /// The rest of its head.
+    Head,
+    /// What has to be looked up.
+    Lookup(Framing, KeptAsked, Want),
+    /// The end of its content, or a new key: then it gets this.
+    Content(Framing, Reply<'l>),
+}
+
+/// Serves a request that begins as far as that needs no wait; says how far in `serving`. Most requests are
+/// answered here: no state is kept for them, and no future is set up and walked through.
+fn at_once<'l>(
     context: &Rc<Context>,
     socket: &Socket,
     session: &mut Session,
+    lookups: &'l Lookups,
     clock: &mut RequestClock,
-    began: u64,
     last: bool,
-) -> Result<bool, Stop> {
-    let lookups = Lookups::default();
-    let mut reply;
-    let framing = loop {
-        match examine(context, socket, session, &lookups, clock) {
-            Err(error) => return Err(error.into()),
-            Ok(Examined::Decided(framing, decided)) => {
-                reply = decided;
-                take_head(session, clock, &framing);
-                break framing;
-            }
-            Ok(Examined::Incomplete) => {
-                clock.enter(Stage::Head);
-                let gathered = Box::pin(gather_head(context, socket, session, began)).await;
-                if gathered.is_err() {
-                    clock.head(session.reader.plaintext(), usize::MAX);
+    serving: &mut Serving<'l>,
+) -> Result<(), Stop> {
+    let mut slot = None;
+    let (framing, reply) = match examine(context, socket, session, lookups, clock, &mut slot) {
+        Ok(Examined::Decided(framing, reply)) => {
+            take_head(session, clock, &framing);
+            (framing, reply)
+        }
+        Ok(Examined::Streamed(framing, served, mut responder, first)) => {
+            take_head(session, clock, &framing);
+            let is_due = first.is_none() && !framing.has_body();
+            let first = if is_due {
+                Some(first::poll_first(clock, &framing, &mut *responder))
+            } else {
+                first
+            };
+            match first {
+                Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
+                    responder.record(clock);
+                    let whole = if framing.to_head { whole.head_only() } else { whole };
+                    (framing, slot.insert(whole))
                 }
-                gathered?;
-                clock.resumes(Stage::Parse, || received_ago(socket));
-            }
-            Ok(Examined::Refused(refusal)) => return Err(Stop::Refuse(refusal)),
-            Ok(Examined::Streamed(framing, served, mut responder, first)) => {
-                take_head(session, clock, &framing);
-                let is_due = first.is_none() && !framing.has_body();
-                let first = if is_due {
-                    Some(first::poll_first(clock, &framing, &mut *responder))
-                } else {
-                    first
-                };
-                let first = match first {
-                    Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
-                        responder.record(clock);
-                        reply = if framing.to_head { whole.head_only() } else { whole };
-                        break framing;
-                    }
-                    first => first,
-                };
-                // Boxed, so that a connection that waits for requests does not carry its state.
-                let begun = streamed::Begun { framing, served, responder, first, last };
-                let answered = streamed::answer(context, socket, session, clock, begun);
-                return Box::pin(answered).await;
-            }
-            Ok(Examined::Wants(framing, kept, want)) => {
-                take_head(session, clock, &framing);
-                clock.enter(Stage::Process);
-                reply = Box::pin(find_out(context, kept, want, &lookups)).await?;
-                break framing;
+                first => {
+                    let begun = streamed::Begun { framing, served, responder, first, last };
+                    *serving = Serving::Streamed(begun);
+                    return Ok(());
+                }
             }
         }
+        Ok(Examined::Wants(framing, kept, want)) => {
+            take_head(session, clock, &framing);
+            *serving = Serving::Waits(Waits::Lookup(framing, kept, want));
+            return Ok(());
+        }
+        Ok(Examined::Incomplete) => {
+            *serving = Serving::Waits(Waits::Head);
+            return Ok(());
+        }
+        Ok(Examined::Refused(refusal)) => return Err(Stop::Refuse(refusal)),
+        Err(error) => return Err(error.into()),
     };
     clock.compressed(lookups.compressing());
+    let waits = framing.has_body() || session.writer.needs_key();
+    if !waits {
+        clock.enter(Stage::Respond);
+        let (persists, queueing) =
+            respond(context, socket, session, clock, (&framing, last), reply)?;
+        let Some(queueing) = queueing else {
+            *serving = Serving::Answered(persists);
+            return Ok(());
+        };
+        return moves_on(slot, serving, |reply| {
+            Serving::Queueing(queueing, reply, (persists, framing.to_head))
+        });
+    }
+    moves_on(slot, serving, |reply| Serving::Waits(Waits::Content(framing, reply)))
+}
+
+/// The answer in `slot` needs a wait, for which it leaves its place.
+fn moves_on<'l>(
+    slot: Option<Reply<'l>>,
+    serving: &mut Serving<'l>,
+    to: impl FnOnce(Reply<'l>) -> Serving<'l>,
+) -> Result<(), Stop> {
+    let Some(reply) = slot else {
+        return Err(Stop::Close(Ending::Defect("a decided answer is not in its place")));
+    };
+    *serving = to(reply);
+    Ok(())
+}
+
+/// Queues the answer to a request as far as that needs no wait, in [`Stage::Respond`]. Whether the connection
+/// goes on, and what is left to do.
+fn respond(
+    context: &Context,
+    socket: &Socket,
+    session: &mut Session,
+    clock: &mut RequestClock,
+    (framing, last): (&Framing, bool),
+    reply: &mut Reply<'_>,
+) -> Result<(bool, Option<Queueing>), Stop> {
+    context.count(|counts| counts.requests += 1);
+    let persists = framing.persistent && !last && !context.is_draining();
+    let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
+    match reply::begin(context, socket, session, clock, reply, connection) {
+        Ok(queueing) => Ok((persists, queueing)),
+        Err(unsent) => Err(unsent.into_stop(context, session, framing.to_head)),
+    }
+}
+
+/// Waits for what a request waits for, and serves it as far as that needs no further wait. Its head has been
+/// waited for since `began`, in milliseconds on the worker's clock.
+async fn after_wait<'l>(
+    context: &Rc<Context>,
+    socket: &Socket,
+    session: &mut Session,
+    lookups: &'l Lookups,
+    clock: &mut RequestClock,
+    (began, last): (u64, bool),
+    waits: Waits<'l>,
+) -> Result<Serving<'l>, Stop> {
+    let (framing, mut reply) = match waits {
+        Waits::Head => {
+            clock.enter(Stage::Head);
+            let gathered = gather_head(context, socket, session, began).await;
+            if gathered.is_err() {
+                clock.head(session.reader.plaintext(), usize::MAX);
+            }
+            gathered?;
+            clock.resumes(Stage::Parse, || received_ago(socket));
+            return Ok(Serving::Begins);
+        }
+        Waits::Lookup(framing, kept, want) => {
+            clock.enter(Stage::Process);
+            let reply = find_out(context, kept, want, lookups).await?;
+            clock.compressed(lookups.compressing());
+            (framing, reply)
+        }
+        Waits::Content(framing, reply) => (framing, reply),
+    };
     if framing.has_body() {
         clock.enter(Stage::Body);
-        Box::pin(body::discard(context, socket, session, &framing, reply.terms())).await?;
+        body::discard(context, socket, session, &framing, reply.terms()).await?;
         clock.resumes(Stage::Respond, || received_ago(socket));
     } else {
         clock.enter(Stage::Respond);
     }
-    if session.writer.needs_key() {
-        // Boxed: it is seldom, and the task does not carry its state.
-        Box::pin(session.refresh_key(socket)).await?;
-    }
-    context.count(|counts| counts.requests += 1);
-    let persists = framing.persistent && !last && !context.is_draining();
-    let connection = reply::Connection { persists, says_so: framing.says_keep_alive };
-    match reply::queue(context, socket, session, clock, &mut reply, connection).await {
-        Ok(()) => Ok(persists),
-        Err(unsent) => Err(unsent.into_stop(context, session, framing.to_head)),
-    }
+    session.refresh_key(socket).await?;
+    let responded = respond(context, socket, session, clock, (&framing, last), &mut reply)?;
+    Ok(match responded {
+        (persists, None) => Serving::Answered(persists),
+        (persists, Some(queueing)) => {
+            Serving::Queueing(queueing, reply, (persists, framing.to_head))
+        }
+    })
 }
 
 /// The first bytes of plaintext are a request's head and the content that was taken with it, and are done with.

@@ -1,10 +1,6 @@
 //! From a reply to the write queue: its head into send memory, its content by the shortest way.
 
-use std::{
-    pin::pin,
-    rc::Rc,
-    task::{Poll, ready},
-};
+use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll};
 
 use super::{Stop, head::Refusal};
 use crate::{
@@ -143,6 +139,16 @@ pub(super) async fn refuse(
     sent.map_or_else(|ending| ending, |()| Ending::Linger)
 }
 
+/// A reply that is on its way into the queue: something has to be awaited for that.
+pub(super) struct Queueing {
+    /// Bytes that its head may take.
+    room: usize,
+    following: Following,
+    connection: Connection,
+    /// The length of its head, if that lies in the room.
+    head: Option<usize>,
+}
+
 /// Queues a reply. It leaves with the next flush, or in part now if it is large.
 pub(super) async fn queue(
     context: &Rc<Context>,
@@ -152,6 +158,22 @@ pub(super) async fn queue(
     reply: &mut Reply<'_>,
     connection: Connection,
 ) -> Result<(), Unsent> {
+    match begin(context, socket, session, request, reply, connection)? {
+        None => Ok(()),
+        Some(queueing) => finish(context, socket, session, request, reply, queueing).await,
+    }
+}
+
+/// Begins to queue a reply. None: it is queued, since it found room and is short, as most are. Else
+/// [`finish`] does the rest.
+pub(super) fn begin(
+    context: &Context,
+    socket: &Socket,
+    session: &mut Session,
+    request: &mut RequestClock,
+    reply: &mut Reply<'_>,
+    connection: Connection,
+) -> Result<Option<Queueing>, Unsent> {
     let mut room = OWN_LINES + reply.fields_bound();
     if reply.terms().server_timing {
         room += ServerTiming::LONGEST_LINE;
@@ -162,70 +184,76 @@ pub(super) async fn queue(
     if room > MAX_HEAD_ROOM {
         return Err(Unsent::TooLong);
     }
-    let more = !session.reader.plaintext().is_empty();
-    let status = reply.code();
     if reply.endpoint().is_named() {
         request.of(reply.endpoint());
     }
     if let Some(why) = reply.why() {
         request.refused(why);
     }
-    let Session { reader, writer, clock, .. } = session;
-    writer.goes_by(reply.terms().sending);
+    let more = !session.reader.plaintext().is_empty();
     let following = if more { Following::Some } else { Following::Nothing };
-    let own = |writer: &mut Writer, reply: &Reply<'_>| {
-        write_head(context, writer, reply, connection, request)
+    let writer = &mut session.writer;
+    writer.goes_by(reply.terms().sending);
+    let mut queueing = Queueing { room, following, connection, head: None };
+    let queued = match writer.poll_reserve(socket, room, reply.source().remaining(), following) {
+        Poll::Pending => return Ok(Some(queueing)),
+        Poll::Ready(Err(error)) => Err(Unsent::Broken(error)),
+        Poll::Ready(Ok(())) => match write_head(context, writer, reply, connection, request) {
+            Err(fault) => Err(Unsent::Head(fault)),
+            Ok(head) => match writer.queue_short(head, reply.source_mut()) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    queueing.head = Some(head);
+                    return Ok(Some(queueing));
+                }
+                Err(error) => Err(Unsent::Broken(error)),
+            },
+        },
     };
-    // Most answers find room and are short: nothing is awaited for them, and no state is set up for that.
-    let mut head = None;
-    let queued = match queue_at_once(socket, writer, reply, (room, following), &mut head, own) {
-        Poll::Ready(queued) => queued,
-        Poll::Pending => {
-            let queued = async {
-                let head = if let Some(head) = head {
-                    head
-                } else {
-                    writer.reserve(socket, room, reply.source().remaining(), more).await?;
-                    own(writer, reply).map_err(Unsent::Head)?
-                };
-                writer.queue(socket, head, reply.source_mut()).await.map_err(Unsent::Broken)
-            };
-            while_held_up(reader, pin!(queued)).await
-        }
-    };
-    clock.answered(request, status, writer.is_kernel(), writer.take_moved());
-    match queued {
-        Ok(()) => {
-            writer.carry(socket, request, 0);
-            Ok(())
-        }
-        Err(Unsent::Broken(error)) => {
-            writer.breaks_off(request);
-            Err(Unsent::Broken(error))
-        }
-        // It is answered anew, with an error.
-        Err(unsent) => Err(unsent),
-    }
+    note_queued(socket, session, request, reply.code(), queued).map(|()| None)
 }
 
-/// Queues a reply that finds room without a wait and is short. Pending: it does not, or is not; `head` is
-/// the length of its head if that lies in the room.
-#[inline]
-fn queue_at_once(
+/// Queues what [`begin`] could not. While the peer takes nothing, the connection holds no receive buffers.
+pub(super) async fn finish(
+    context: &Context,
     socket: &Socket,
-    writer: &mut Writer,
+    session: &mut Session,
+    request: &mut RequestClock,
     reply: &mut Reply<'_>,
-    (room, following): (usize, Following),
-    head: &mut Option<usize>,
-    write_head: impl Fn(&mut Writer, &Reply<'_>) -> Result<usize, HeadFault>,
-) -> Poll<Result<(), Unsent>> {
-    ready!(writer.poll_reserve(socket, room, reply.source().remaining(), following))?;
-    let written = write_head(writer, reply).map_err(Unsent::Head)?;
-    if writer.queue_short(written, reply.source_mut())? {
-        return Poll::Ready(Ok(()));
+    Queueing { room, following, connection, head }: Queueing,
+) -> Result<(), Unsent> {
+    let Session { reader, writer, .. } = session;
+    let queued = async {
+        let head = if let Some(head) = head {
+            head
+        } else {
+            let body = reply.source().remaining();
+            poll_fn(|_| writer.poll_reserve(socket, room, body, following)).await?;
+            write_head(context, writer, reply, connection, request).map_err(Unsent::Head)?
+        };
+        writer.queue(socket, head, reply.source_mut()).await.map_err(Unsent::Broken)
+    };
+    let queued = while_held_up(reader, pin!(queued)).await;
+    note_queued(socket, session, request, reply.code(), queued)
+}
+
+/// Takes note of a reply with this status that was queued, or not.
+fn note_queued(
+    socket: &Socket,
+    session: &mut Session,
+    request: &mut RequestClock,
+    status: u16,
+    queued: Result<(), Unsent>,
+) -> Result<(), Unsent> {
+    let Session { writer, clock, .. } = session;
+    clock.answered(request, status, writer.is_kernel(), writer.take_moved());
+    match &queued {
+        Ok(()) => writer.carry(socket, request, 0),
+        Err(Unsent::Broken(_)) => writer.breaks_off(request),
+        // It is answered anew, with an error.
+        Err(Unsent::TooLong | Unsent::Head(_)) => {}
     }
-    *head = Some(written);
-    Poll::Pending
+    queued
 }
 
 /// Writes the head of a reply into the room that was made for it.
