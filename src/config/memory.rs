@@ -160,7 +160,8 @@ const WORKER_BYTES: usize = 4 << 20;
 
 /// An upper bound on the user memory of a whole server, with its parts. Socket buffers and the
 /// page cache belong to the kernel and are not counted; of what is sent, the kernel holds no more
-/// for a connection than its peer's window and 256 KiB (`MAX_UNSENT`).
+/// for a connection than its peer's window and 256 KiB (`MAX_UNSENT`); of what is received, what
+/// `net.ipv4.tcp_rmem` allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryCeiling {

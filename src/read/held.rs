@@ -103,6 +103,11 @@ impl Held {
         }
     }
 
+    /// Bytes that were not consumed, sealed ones among them.
+    pub(super) fn remaining(&self) -> usize {
+        self.plain.len() + self.bytes.len().saturating_sub(self.sealed)
+    }
+
     /// Whether nothing here is of use any more.
     pub(super) fn is_spent(&self) -> bool {
         self.plain.is_empty() && self.sealed == self.bytes.len()

@@ -12,6 +12,7 @@ mod decrypt;
 mod error;
 mod gathered;
 mod held;
+mod low_water;
 mod opening;
 #[cfg(test)]
 mod properties;

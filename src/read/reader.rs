@@ -8,7 +8,7 @@ use std::{
     task::{Poll, ready},
 };
 
-use super::{ReadError, decrypt::Decrypt, gathered::Gathered, held::Held};
+use super::{ReadError, decrypt::Decrypt, gathered::Gathered, held::Held, low_water::LowWater};
 use crate::{
     observe::Taken,
     record::{
@@ -50,6 +50,8 @@ pub(crate) struct Reader {
     /// meanwhile. Boxed: few connections ever have one.
     control: Option<Box<Flight<ControlRecord>>>,
     pub(super) control_in_a_row: u8,
+    /// How much of long content wakes the current task.
+    pub(super) low_water: LowWater,
     /// More was consumed than there was.
     pub(super) overdrawn: bool,
     /// What was received.
@@ -110,6 +112,7 @@ impl Reader {
             gathered: Gathered::default(),
             control: None,
             control_in_a_row: 0,
+            low_water: LowWater::default(),
             overdrawn: false,
             taken: Taken::default(),
             opening: 0,
@@ -155,6 +158,16 @@ impl Reader {
         };
         self.overdrawn |= !fits;
         self.give_back_if_spent();
+    }
+
+    /// `length` bytes of content follow what was consumed, part of which may be here already: while
+    /// they come fast, the current task is woken for much at once.
+    pub(crate) fn expects(&mut self, length: u64) {
+        let held = self.held.as_ref().map_or(0, Held::remaining);
+        let here = held + self.gathered.plaintext().len() + self.partial.len();
+        // Where the kernel opens records, it is woken for bytes and we for records.
+        let opens = matches!(self.decrypt, Decrypt::User(_) | Decrypt::Plain);
+        self.low_water.expects(if opens { length.saturating_sub(here as u64) } else { 0 });
     }
 
     /// Opens what has arrived without waiting. None if more has to come from the socket.
@@ -206,7 +219,13 @@ impl Reader {
             // enough to leave nobody a buffer.
             self.gather_held();
             self.held = None;
-            match ready!(self.stream.poll_next()) {
+            let Poll::Ready(received) = self.stream.poll_next() else {
+                if let Err(error) = self.low_water.waits(&self.ring, socket) {
+                    return Poll::Ready(Err(ReadError::Socket(error)));
+                }
+                return Poll::Pending;
+            };
+            match received {
                 Received::Data(lease) => {
                     self.expect_more();
                     if self.take_in(Arrived::Lease(lease)) {
@@ -260,6 +279,7 @@ impl Reader {
     /// Takes what came from the socket. True if its bytes are plaintext already.
     fn take_in(&mut self, bytes: Arrived) -> bool {
         self.gather_held();
+        self.low_water.came(self.ring.now(), bytes.len());
         if !self.is_kernel() && !self.is_plain() {
             self.taken.sealed += bytes.len() as u64;
             self.held = Some(Held::records(bytes, 0));

@@ -249,6 +249,38 @@ fn floods_of_records_that_bring_nothing_end_with_an_alert() {
     }
 }
 
+/// How long what must come is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Long content that comes fast is waited for in bulk; a peer that holds back the rest of it is read all the
+/// same.
+#[test]
+fn a_part_of_long_content_comes_without_the_rest() {
+    let mut bench = Bench::new();
+    bench.reader.expects(u64::MAX);
+    // On a busy machine a pause may come between.
+    for _ in 0..3 {
+        while !bench.reader.low_water.is_up() {
+            bench.send(&[1; 16_000]);
+            bench.fill();
+            bench.reader.consume(16_000);
+            let mut fill = pin!(bench.reader.fill(&bench.socket));
+            let polled = fill.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "nothing was sent");
+        }
+        bench.send(b"a part");
+        let fill = bench.ring.within(PATIENCE, bench.reader.fill(&bench.socket));
+        let filled = block_on(&bench.ring, fill).unwrap();
+        assert_eq!(filled.expect("it comes").unwrap(), Filled::More);
+        assert_eq!(bench.reader.plaintext(), b"a part");
+        bench.reader.consume(6);
+    }
+    bench.reader.expects(0);
+    bench.send(b"a head");
+    bench.fill();
+    assert!(!bench.reader.low_water.is_up());
+}
+
 /// RFC 5246 section 7.2.2: a server that does not renegotiate says so; here it also ends.
 #[test]
 fn renegotiation_is_refused() {

@@ -118,6 +118,30 @@ pub(crate) fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+impl Socket {
+    /// From now on a wait for bytes ends once so many have come (`SO_RCVLOWAT`): that of a receive that is
+    /// armed as well, on io_uring as over epoll, at once if they are there. The kernel sees to a receive buffer
+    /// that holds them, and takes half of the last figure of `net.ipv4.tcp_rmem` at most
+    /// (`tcp_set_rcvlowat` in `net/ipv4/tcp.c`).
+    ///
+    /// # Errors
+    /// What setsockopt(2) says; there is no reason to expect any.
+    pub(crate) fn set_low_water_mark(&self, bytes: u32) -> io::Result<()> {
+        let bytes = libc::c_int::try_from(bytes).map_err(io::Error::other)?;
+        // SAFETY: the kernel reads one int, which outlives the call.
+        let result = unsafe {
+            libc::setsockopt(
+                self.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const bytes).cast(),
+                size_of_val(&bytes) as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
 /// What the kernel holds of what was sent on a socket, and may hold, in bytes of its own memory:
 /// payload and the frames around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,10 +34,10 @@ pub(crate) fn until(mut what: impl FnMut() -> bool) {
 }
 
 /// Counts itself for as long as it lives.
-struct Guard(Arc<AtomicUsize>);
+pub(crate) struct Guard(Arc<AtomicUsize>);
 
 impl Guard {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, SeqCst);
         Self(Arc::clone(count))
     }

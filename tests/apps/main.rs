@@ -25,3 +25,4 @@ mod sockets;
 mod streams;
 mod tunnels;
 mod two_ways;
+mod uploads;

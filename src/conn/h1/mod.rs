@@ -25,7 +25,7 @@ use super::{
 use crate::{
     close::Ending,
     observe::{RequestClock, Stage, Why},
-    parse::HeadScan,
+    parse::{BodyLength, HeadScan},
     respond::Status,
     ring::{Elapsed, Socket},
     write::WriteError,
@@ -358,6 +358,11 @@ fn take_head(session: &mut Session, clock: &mut RequestClock, framing: &Framing)
     let Framing { head, taken, .. } = *framing;
     clock.head(session.reader.plaintext(), head);
     session.reader.consume_copied(head, taken);
+    session.reader.expects(match framing.body {
+        BodyLength::Length(length) => length,
+        // Where content ends that is chunked is seen when its end comes.
+        BodyLength::None | BodyLength::Chunked => 0,
+    });
 }
 
 /// Reads on until an incomplete head is worth another look.

@@ -155,6 +155,7 @@ impl Exchange<'_> {
         let (mut delimited, persists) = self.delimited(&head, persists);
         if head.status == 101 {
             self.pump.open_tunnel(report.limits_silence);
+            self.session.reader.expects(0);
         }
         self.send_head(&head, delimited, persists).await?;
         let sent = self.send_content(responder, &mut delimited).await;

@@ -8,6 +8,7 @@ mod confined;
 mod deadlines;
 mod expected;
 mod kernel;
+mod low_water;
 mod operations;
 mod owning;
 mod player;

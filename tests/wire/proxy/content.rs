@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use super::{
     answer, ask, expect_cut,
     upstream::{Then, Upstream, read_head},
 };
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 
 fn noise(bytes: usize) -> Vec<u8> {
     (0..bytes as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect()
@@ -72,6 +73,33 @@ fn a_slow_client_takes_no_connection_before_its_content_is_there() {
     assert_eq!(upstream.connections(), 0, "seven of eight bytes are held");
     client.send(b"h");
     assert_eq!(answer(&mut client, "POST").unwrap().body, b"abcdefgh");
+}
+
+/// Content that comes fast is waited for in bulk; the server gets what came while the client holds back
+/// the rest.
+#[test]
+fn a_server_gets_what_came_of_long_content() {
+    const STEPS: [usize; 5] = [300_000, 400_000, 70, 900_000, 2_000_000];
+    let (tell, told) = mpsc::channel();
+    let upstream = Upstream::raw(move |stream, _| {
+        let _ = read_head(stream);
+        let (mut all, mut piece) = (0, [0; 16 << 10]);
+        while let Ok(1..) = stream.read(&mut piece).inspect(|count| all += count) {
+            let _ = tell.send(all);
+        }
+    });
+    let server = Server::proxy(&[&upstream.address], &["--max-body", "16MiB"]);
+    let mut client = server.connect();
+    // One more byte, which never comes.
+    let length = STEPS.iter().sum::<usize>() + 1;
+    client
+        .send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+    let mut sent = 0;
+    for step in STEPS {
+        client.send(&noise(step));
+        sent += step;
+        while told.recv_timeout(PATIENCE).expect("what came is passed on") < sent {}
+    }
 }
 
 #[test]
