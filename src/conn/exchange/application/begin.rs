@@ -155,13 +155,15 @@ fn fill(
 ) -> Result<Option<Upgrade>, Status> {
     let Coming { context, socket, clock, incoming, .. } = coming;
     let asks = heads::fill(request, incoming).ok_or(Status::BadRequest)?;
-    let connection =
-        about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
-    #[cfg(feature = "axum")]
-    if let Some(peer) = connection.peer() {
-        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    if !context.applications.without_connection {
+        let connection =
+            about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
+        #[cfg(feature = "axum")]
+        if let Some(peer) = connection.peer() {
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        }
+        request.extensions_mut().insert(connection);
     }
-    request.extensions_mut().insert(connection);
     if incoming.protocol.is_none() && (has_content || !asks) {
         return Ok(None);
     }
