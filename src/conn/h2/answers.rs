@@ -123,7 +123,10 @@ impl Connection<'_> {
     ) -> Result<(), Stop> {
         let context = self.context;
         clock.enter(Stage::Respond);
-        clock.of(reply.endpoint());
+        // That of an application that was polled as it began is known already.
+        if reply.endpoint().is_named() {
+            clock.of(reply.endpoint());
+        }
         let room = sendable(context, &mut reply)?;
         let length = reply.source().remaining();
         let short = length > 0
