@@ -44,14 +44,15 @@ impl<'b> Target<'b> {
 impl<'b> Target<'b> {
     /// Reads a target that is not empty and holds no space.
     pub(super) fn parse(method: Method<'_>, text: &'b [u8]) -> Result<Self, HeadError> {
-        if has_forbidden_byte(text) {
+        let found = Found::of(text);
+        if found.forbidden {
             return Err(HeadError::TargetByte);
         }
         match (method, text) {
             (Method::Connect, _) if is_host_and_port(text) => Ok(Self::Authority(text)),
             (Method::Connect, _) => Err(HeadError::TargetForm),
             (_, [b'/', ..]) => {
-                let (path, query) = split_query(text);
+                let (path, query) = found.split(text);
                 Ok(Self::Origin { path, query })
             }
             (Method::Options, b"*") => Ok(Self::Asterisk),
@@ -92,15 +93,31 @@ impl<'b> Target<'b> {
     }
 }
 
-/// Whether a target holds a fragment, a control character or a byte outside ASCII.
-pub(super) fn has_forbidden_byte(text: &[u8]) -> bool {
-    // Without an early exit, so that the compiler takes many bytes at once.
-    let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
-    text.iter().fold(0, |found, &byte| found | u8::from(forbidden(byte))) != 0
+/// What a target holds, seen in one pass.
+pub(super) struct Found {
+    /// A fragment, a control character or a byte outside ASCII.
+    pub(super) forbidden: bool,
+    query: bool,
+}
+
+impl Found {
+    pub(super) fn of(text: &[u8]) -> Self {
+        // Without an early exit, so that the compiler takes many bytes at once.
+        let forbidden = |byte: u8| byte <= b' ' || byte >= 0x7f || byte == b'#';
+        let found = text.iter().fold(0, |found, &byte| {
+            found | u8::from(forbidden(byte)) | (u8::from(byte == b'?') << 1)
+        });
+        Self { forbidden: found & 1 != 0, query: found & 2 != 0 }
+    }
+
+    /// Divides the target at its first `?`.
+    pub(super) fn split(self, text: &[u8]) -> (&[u8], Option<&[u8]>) {
+        if self.query { split_query(text) } else { (text, None) }
+    }
 }
 
 /// Divides a target at its first `?`.
-pub(super) fn split_query(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+fn split_query(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b'?', text).and_then(|at| text.split_at_checked(at)) {
         Some((path, query)) => (path, query.get(1..)),
         None => (text, None),

@@ -7,9 +7,7 @@ use super::{FieldCheck, Priority, field_check};
 use crate::{
     hpack::{Field, FieldName, FieldVisitor},
     parse::{
-        HeadLimits, Method, Target, authority,
-        method::MAX_METHOD_BYTES,
-        target::{self, split_query},
+        HeadLimits, Method, Target, authority, method::MAX_METHOD_BYTES, target,
         token::is_token_byte,
     },
     respond::Status,
@@ -370,12 +368,13 @@ impl<'s> Draft<'s> {
                 if path.len() > self.limits.max_target_bytes {
                     return refused(Status::UriTooLong);
                 }
+                let found = target::Found::of(path);
                 match (method, path) {
-                    _ if target::has_forbidden_byte(path) => {
+                    _ if found.forbidden => {
                         return HeadOutcome::Malformed(":path holds a byte that no path may hold");
                     }
                     (_, [b'/', ..]) => {
-                        let (path, query) = split_query(path);
+                        let (path, query) = found.split(path);
                         Target::Origin { path, query }
                     }
                     (Method::Options, b"*") => Target::Asterisk,
