@@ -60,9 +60,18 @@ impl Tree {
         if node.children.is_empty() && node.exact.is_none() {
             return best;
         }
-        // Once for all segments: most paths are not encoded.
-        let encoded = path.contains(&b'%');
-        for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
+        let mut rest = path;
+        while !rest.is_empty() {
+            let mut encoded = false;
+            let end = rest.iter().position(|&byte| {
+                encoded |= byte == b'%';
+                byte == b'/'
+            });
+            let (segment, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = behind.get(1..).unwrap_or_default();
+            if segment.is_empty() {
+                continue;
+            }
             let next = if encoded { node.decoded_child(segment) } else { node.child(segment) };
             let Some(next) = next.and_then(|next| self.nodes.get(next)) else {
                 return best;
