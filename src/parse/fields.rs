@@ -41,6 +41,11 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.0.iter().map(|line| (line.name, line.value))
     }
 
+    /// The line at a place, from 0, as name and value.
+    pub(crate) fn at(self, place: usize) -> Option<(&'b str, &'b [u8])> {
+        self.0.get(place).map(|line| (line.name, line.value))
+    }
+
     /// The value of the first line with this name, in any case.
     pub fn get(self, name: &str) -> Option<&'b [u8]> {
         self.0.iter().find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)

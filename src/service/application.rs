@@ -25,21 +25,16 @@ pub(crate) trait Application {
     /// Begins to answer a request. Nothing of the application runs before the first poll.
     fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>>;
 
-    /// Begins to answer a request, and polls for the answer as [`Call::poll_answer`] does: neither the
-    /// service nor the request is stored if the service is ready.
+    /// Begins to answer a request, and polls for the answer into `polled`, which is pending, as
+    /// [`Call::poll_answer`] does: neither the service nor the request is stored if the service is ready.
+    /// None if nothing more comes of the call.
     fn call_at_once(
         &self,
         request: Request<Body>,
         cx: &mut Context<'_>,
         is_short: IsShort,
-    ) -> Called;
-}
-
-/// A call that was polled as it began.
-pub(crate) struct Called {
-    pub(crate) polled: Poll<Answer>,
-    /// None if nothing more comes of it.
-    pub(crate) call: Option<Pin<Box<dyn Call>>>,
+        polled: &mut Poll<Answer>,
+    ) -> Option<Pin<Box<dyn Call>>>;
 }
 
 /// What becomes an [`Application`]: every service of HTTP requests.
@@ -169,11 +164,10 @@ where
         request: Request<Body>,
         cx: &mut Context<'_>,
         is_short: IsShort,
-    ) -> Called {
+        polled: &mut Poll<Answer>,
+    ) -> Option<Pin<Box<dyn Call>>> {
         let mut running =
             self.spare.take().unwrap_or_else(|| Box::pin(Running { step: Step::Ended }));
-        let mut called = Called { polled: Poll::Pending, call: None };
-        let polled = &mut called.polled;
         let entered = caught(|| {
             let mut step = running.as_mut().project().step;
             let mut service = self.service.clone();
@@ -190,15 +184,14 @@ where
             }
         });
         if let Err(message) = entered {
-            called.polled = Poll::Ready(Err(CallError::Panicked(message)));
+            *polled = Poll::Ready(Err(CallError::Panicked(message)));
         }
-        if matches!(called.polled, Poll::Ready(Err(_) | Ok((_, Ahead::Whole(_))))) {
-            running.as_mut().end();
-            self.spare.set(Some(running));
-        } else {
-            called.call = Some(running);
+        if !matches!(polled, Poll::Ready(Err(_) | Ok((_, Ahead::Whole(_))))) {
+            return Some(running);
         }
-        called
+        running.as_mut().end();
+        self.spare.set(Some(running));
+        None
     }
 }
 

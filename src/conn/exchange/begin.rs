@@ -142,6 +142,7 @@ pub(in crate::conn) fn begin(
     }
 }
 
+#[cold]
 pub(super) fn defect(context: &Context, what: &'static str) -> Status {
     context.defect(&what);
     Status::InternalServerError

@@ -20,18 +20,29 @@ thread_local! {
 /// The bytes that `write` appends, `length` at most.
 pub(super) fn copied(length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
     if length > BLOCK {
-        let mut own = BytesMut::with_capacity(length);
-        write(&mut own);
-        return own.freeze();
+        return copied_apart(length, write);
     }
     BLOCKS.with_borrow_mut(|block| {
         // A block that nobody else holds is used from its beginning again.
         if !block.try_reclaim(length) {
-            *block = BytesMut::with_capacity(BLOCK);
+            renew(block);
         }
         write(block);
         block.split().freeze()
     })
+}
+
+/// The same for what is longer than a block: in memory of its own.
+#[cold]
+fn copied_apart(length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut own = BytesMut::with_capacity(length);
+    write(&mut own);
+    own.freeze()
+}
+
+#[cold]
+fn renew(block: &mut BytesMut) {
+    *block = BytesMut::with_capacity(BLOCK);
 }
 
 #[cfg(test)]

@@ -45,18 +45,12 @@ pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Opti
 
     *request.headers_mut() = field_map::with_room(incoming.fields.count());
     let fields = request.headers_mut();
-    let (mut refused, mut may_ask) = (false, false);
-    incoming.fields.each(&mut |name, value| {
+    let (mut at, mut may_ask) = (0, false);
+    while let Some((name, value)) = incoming.fields.field_at(&mut at) {
         may_ask |= name.eq_ignore_ascii_case("upgrade");
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = place(value, values).map(|place| text.slice(place));
-        match (name, value.map(HeaderValue::from_maybe_shared)) {
-            (Ok(name), Some(Ok(value))) => refused |= fields.try_append(name, value).is_err(),
-            _ => refused = true,
-        }
-    });
-    if refused {
-        return None;
+        let value = text.slice(place(value, values)?);
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
     }
     *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
     *request.uri_mut() = uri(incoming, text.slice(target?))?;
@@ -89,7 +83,14 @@ fn target_bytes(path: &[u8], query: Option<&[u8]>) -> usize {
 
 /// The target: path and query alone, or behind the authority if the target has one.
 fn uri(incoming: &Incoming<'_>, target: Bytes) -> Option<Uri> {
-    let Some(authority) = incoming.authority else { return Uri::from_maybe_shared(target).ok() };
+    match incoming.authority {
+        None => Uri::from_maybe_shared(target).ok(),
+        Some(authority) => uri_of(incoming, authority, target),
+    }
+}
+
+#[inline(never)]
+fn uri_of(incoming: &Incoming<'_>, authority: &[u8], target: Bytes) -> Option<Uri> {
     let mut parts = http::uri::Parts::default();
     let scheme = if incoming.secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
     parts.scheme = Some(scheme);
@@ -145,13 +146,13 @@ fn survey(fields: &HeaderMap) -> Result<Found, &'static str> {
 
 /// Digits alone: `u64` would also take a sign.
 fn length_of(value: &HeaderValue) -> Result<u64, &'static str> {
-    let number = value.as_bytes().iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    });
-    number
-        .filter(|_| !value.is_empty())
-        .ok_or("an application answered with a Content-Length that is no number")
+    // So many digits are always within `u64`.
+    const DIGITS: usize = 19;
+    let digits = value.as_bytes();
+    if !(1..=DIGITS).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return Err("an application answered with a Content-Length that is no number");
+    }
+    Ok(digits.iter().fold(0, |number, digit| 10 * number + u64::from(digit - b'0')))
 }
 
 /// Fields that are the connection's.

@@ -339,21 +339,32 @@ impl Intake {
 
 /// Every field line of a request, as it came.
 pub(in crate::conn) trait EachField {
-    /// Calls `field` with each name and value, in order.
-    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8]));
+    /// Name and value of the field at a place, which becomes that of the next one. The first is at 0; None
+    /// behind the last.
+    fn field_at<'f>(&'f self, place: &mut usize) -> Option<(&'f str, &'f [u8])>;
 
     /// How many there are, at most.
     #[cfg_attr(not(feature = "service"), allow(dead_code))]
     fn count(&self) -> usize;
+
+    /// Calls `field` with each name and value, in order.
+    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
+        let mut place = 0;
+        while let Some((name, value)) = self.field_at(&mut place) {
+            field(name, value);
+        }
+    }
 }
 
 impl EachField for crate::parse::Fields<'_, '_> {
-    fn count(&self) -> usize {
-        self.len()
+    fn field_at<'f>(&'f self, place: &mut usize) -> Option<(&'f str, &'f [u8])> {
+        let field = self.at(*place)?;
+        *place += 1;
+        Some(field)
     }
 
-    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
-        self.iter().for_each(|(name, value)| field(name, value));
+    fn count(&self) -> usize {
+        self.len()
     }
 }
 

@@ -49,17 +49,22 @@ impl<'f> Iterator for KeptFields<'f> {
 }
 
 impl EachField for KeptFields<'_> {
-    fn count(&self) -> usize {
-        KeptFields(self.0).count()
-    }
-
-    fn each<'f>(&'f self, field: &mut dyn FnMut(&'f str, &'f [u8])) {
-        for (name, value) in KeptFields(self.0).filter(|(name, _)| name.first() != Some(&b':')) {
-            // A name that is checked is ASCII.
-            if let Ok(name) = str::from_utf8(name) {
-                field(name, value);
+    fn field_at<'f>(&'f self, place: &mut usize) -> Option<(&'f str, &'f [u8])> {
+        let mut rest = KeptFields(self.0.get(*place..)?);
+        loop {
+            let (name, value) = rest.next()?;
+            *place = self.0.len() - rest.0.len();
+            // What belongs to the target is no field, and a name that is checked is ASCII.
+            if name.first() != Some(&b':')
+                && let Ok(name) = str::from_utf8(name)
+            {
+                return Some((name, value));
             }
         }
+    }
+
+    fn count(&self) -> usize {
+        KeptFields(self.0).count()
     }
 }
 

@@ -73,19 +73,20 @@ pub(in crate::conn::exchange) fn begin_at_once(
     let Coming { context, incoming, .. } = coming;
     let (application, endpoint) = application(context, served)?;
     let waker = context.ring.waker();
-    let mut request = Request::new(incoming.here.map_or_else(Body::empty, |content| {
-        context.observer.handed_over(0, content.len() as u64);
-        Body::whole(Bytes::copy_from_slice(content))
-    }));
+    let mut request = Request::new(match incoming.here {
+        None => Body::empty(),
+        Some(content) => whole_body(context, content),
+    });
     let upgrade = fill(&mut request, coming, about, incoming.here.is_some(), &waker)?;
     clock.of(endpoint);
     clock.enter(Stage::Handler);
     let is_short = if incoming.method == b"HEAD" { never } else { is_short };
     let mut cx = task::Context::from_waker(&waker);
     let entered = Entered::enter(context, endpoint, LayerTimes::NONE);
-    let called = application.call_at_once(request, &mut cx, is_short);
+    let mut polled = Poll::Pending;
+    let call = application.call_at_once(request, &mut cx, is_short, &mut polled);
     let (endpoint, layers) = entered.leave(context);
-    let polled = match called.polled {
+    let polled = match polled {
         Poll::Ready(Ok((head, Ahead::Whole(content)))) if upgrade.is_none() => {
             match whole(served, head, content) {
                 Ok(reply) => {
@@ -98,19 +99,29 @@ pub(in crate::conn::exchange) fn begin_at_once(
         }
         polled => polled,
     };
-    let mut answering = Answering::new(coming, served, called.call, endpoint, waker);
-    (answering.layers, answering.upgrade) = (layers, upgrade);
-    Ok(go_on(answering, coming, polled, clock))
+    Ok(go_on(coming, served, (call, polled), upgrade, (endpoint, layers, waker), clock))
 }
 
-/// Goes on from a first poll that did not bring all of an answer.
+/// Content that came with its head.
+#[inline(never)]
+fn whole_body(context: &Context, content: &[u8]) -> Body {
+    context.observer.handed_over(0, content.len() as u64);
+    Body::whole(Bytes::copy_from_slice(content))
+}
+
+/// Goes on from a first poll that did not bring all of an answer. A function of its own, so that what runs
+/// for one that did lies together.
 #[inline(never)]
 fn go_on(
-    mut answering: Answering,
     coming: Coming<'_>,
-    polled: Poll<Answer>,
+    served: &Rc<Served>,
+    (call, polled): (Option<Pin<Box<dyn Call>>>, Poll<Answer>),
+    upgrade: Option<Upgrade>,
+    (endpoint, layers, waker): (Endpoint, LayerTimes, Waker),
     clock: &mut RequestClock,
 ) -> Begun {
+    let mut answering = Answering::new(coming, served, call, endpoint, waker);
+    (answering.layers, answering.upgrade) = (layers, upgrade);
     // Only who waits, or looks for a file, comes back to what was asked.
     let comes_back = match &polled {
         Poll::Pending => true,
@@ -208,7 +219,8 @@ impl Answering {
     }
 }
 
-/// What applications learn of a connection.
+/// What applications learn of a connection. Asked for once.
+#[cold]
 pub(in crate::conn::exchange) fn about(
     context: &Context,
     socket: &Socket,
