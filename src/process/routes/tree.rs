@@ -68,7 +68,7 @@ impl Tree {
                 byte == b'/'
             });
             let (segment, behind) = rest.split_at(end.unwrap_or(rest.len()));
-            rest = behind.get(1..).unwrap_or_default();
+            rest = behind.strip_prefix(b"/").unwrap_or(behind);
             if segment.is_empty() {
                 continue;
             }
