@@ -277,6 +277,7 @@ impl Reader {
     }
 
     /// Takes what came from the socket. True if its bytes are plaintext already.
+    #[inline]
     fn take_in(&mut self, bytes: Arrived) -> bool {
         self.gather_held();
         self.low_water.came(self.ring.now(), bytes.len());
@@ -285,6 +286,12 @@ impl Reader {
             self.held = Some(Held::records(bytes, 0));
             return false;
         }
+        self.take_plaintext_in(bytes);
+        true
+    }
+
+    #[inline(never)]
+    fn take_plaintext_in(&mut self, bytes: Arrived) {
         // What comes without TLS is nobody's to open.
         if self.is_kernel() {
             self.taken.plain += bytes.len() as u64;
@@ -296,7 +303,6 @@ impl Reader {
             self.held = None;
             self.gather(&bytes);
         }
-        true
     }
 
     /// Takes a control record that made the kernel answer EIO, by the type that the kernel noted.

@@ -34,6 +34,7 @@ enum State {
 
 impl State {
     /// Submits a load but for its first `sent` bytes, which a message knows itself.
+    #[inline]
     fn flying(ring: &Rc<Ring>, socket: &Socket, load: Load, sent: usize) -> Self {
         match load {
             Load::Buffer(buffer, used) => Self::Buffer(ring.begin_send(socket, buffer, sent..used)),
@@ -69,21 +70,30 @@ impl Departure {
     /// How many bytes the send in flight has taken. What is left rests until it is submitted. None: it
     /// was interrupted, or the ring was full, so that others are first.
     pub(super) fn poll(&mut self, ring: &Ring) -> Poll<Result<Option<usize>, WriteError>> {
-        let (result, load) = match &mut self.state {
-            State::Buffer(flight) => match flight.poll() {
-                Poll::Ready((result, buffer)) => (result, Load::Buffer(buffer, self.used)),
-                Poll::Pending => return self.poll_stalled(ring),
-            },
-            State::Message(flight) => match flight.poll() {
-                Poll::Ready((result, message)) => (result, Load::Message(message)),
-                Poll::Pending => return self.poll_stalled(ring),
-            },
-            State::Resting(_) | State::Gone => return Poll::Ready(Ok(None)),
-        };
-        let taken = self.land(ring, result, load);
-        Poll::Ready(taken)
+        let State::Buffer(flight) = &mut self.state else { return self.poll_other(ring) };
+        let Poll::Ready((result, buffer)) = flight.poll() else { return self.poll_stalled(ring) };
+        // Nearly every send takes all that there is.
+        if let Ok(count) = result
+            && count > 0
+            && self.sent + count == self.used
+        {
+            self.sent = self.used;
+            self.state = State::Gone;
+            drop(buffer);
+            return Poll::Ready(Ok(Some(count)));
+        }
+        Poll::Ready(self.land(ring, result, Load::Buffer(buffer, self.used)))
     }
 
+    /// The same of what is no buffer.
+    #[inline(never)]
+    fn poll_other(&mut self, ring: &Ring) -> Poll<Result<Option<usize>, WriteError>> {
+        let State::Message(flight) = &mut self.state else { return Poll::Ready(Ok(None)) };
+        let Poll::Ready((result, message)) = flight.poll() else { return self.poll_stalled(ring) };
+        Poll::Ready(self.land(ring, result, Load::Message(message)))
+    }
+
+    #[inline(never)]
     fn land(
         &mut self,
         ring: &Ring,

@@ -169,6 +169,7 @@ impl Sealing {
     ///
     /// # Errors
     /// What the record layer says.
+    #[inline]
     pub(super) fn make_room(
         &mut self,
         plain: usize,
