@@ -30,7 +30,7 @@ mod steps;
 mod wall_time;
 mod why;
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, pin::Pin, rc::Rc};
 
 pub(crate) use accepted::{Accepted, await_announcement};
 pub(crate) use context::Context;
@@ -67,7 +67,7 @@ pub(crate) fn serve<P>(context: Rc<Context>, hello: Hello, places: P) -> impl Fu
     async move {
         let _place = context.occupancy.admit();
         let clock = opening.clock.clone();
-        let mut session = match Box::pin(establish::establish(&context, &socket, *opening)).await {
+        let mut session = match boxed(|| establish::establish(&context, &socket, *opening)).await {
             Ok(session) => session,
             Err(error) => return failed(&context, &socket, &clock, &error),
         };
@@ -79,22 +79,32 @@ pub(crate) fn serve<P>(context: Rc<Context>, hello: Hello, places: P) -> impl Fu
                 match h1::serve(&context, &socket, &mut session, &mut clock).await {
                     Ok(ending) => ending,
                     Err(stop) => {
-                        Box::pin(h1::stop(&context, &socket, &mut session, &mut clock, stop)).await
+                        boxed(|| h1::stop(&context, &socket, &mut session, &mut clock, stop)).await
                     }
                 }
             }
             // Boxed: a connection of HTTP/1 does not carry the state of the other.
-            Protocol::Http2 => Box::pin(h2::serve(&context, &socket, &mut session)).await,
+            Protocol::Http2 => boxed(|| h2::serve(&context, &socket, &mut session)).await,
         };
         let limit = context.terms().timeouts.close;
         conclude(&context, &socket, &mut session, ending);
         let Session { reader, writer, .. } = session;
         // Boxed for the same reason.
-        Box::pin(close::close(&context.ring, socket, reader, writer, ending, limit)).await;
+        boxed(|| close::close(&context.ring, socket, reader, writer, ending, limit)).await;
         session.clock.closed();
         // Not moved, so that the task needs no flag that says whether it was.
         let _ = &places;
     }
+}
+
+/// A future on the heap that is made apart, and polled by its table. Where it were made or polled in the
+/// function that awaits it, each poll of that would set room for its state and its variables aside on the
+/// stack: ten kilobytes, which lie between what every request touches.
+#[inline(never)]
+fn boxed<'f, F: Future + 'f>(
+    make: impl FnOnce() -> F,
+) -> Pin<Box<dyn Future<Output = F::Output> + 'f>> {
+    Box::pin(make())
 }
 
 /// Takes note of how a session has ended, before it is closed.

@@ -96,7 +96,7 @@ impl Session {
         while let Poll::Ready(filled) = self.reader.poll_fill(socket) {
             self.clock.opened(self.reader.take_opening());
             let filled = filled.map_err(|error| ended_by_read(&self.clock, error))?;
-            if self.accept(socket, filled)? {
+            if filled == Filled::More || self.accept(socket, filled)? {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -17,7 +17,7 @@ mod streamed;
 use std::{future::poll_fn, rc::Rc, task::Poll};
 
 use super::{
-    Context, DRAIN_GRACE, Session,
+    Context, DRAIN_GRACE, Session, boxed,
     exchange::{Answered, KeptAsked, Lookups, Reply, Want, find_out},
     received_ago,
     session::ending_of_write,
@@ -108,13 +108,14 @@ pub(super) async fn serve(
                 // Boxed, both, so that a connection that waits for requests does not carry their state.
                 Serving::Waits(waits) => {
                     let bounds = (began, last);
-                    let after =
-                        after_wait(context, socket, session, &lookups, clock, bounds, waits);
-                    serving = Box::pin(after).await?;
+                    serving = boxed(|| {
+                        after_wait(context, socket, session, &lookups, clock, bounds, waits)
+                    })
+                    .await?;
                 }
                 Serving::Streamed(begun) => {
-                    let answered = streamed::answer(context, socket, session, clock, begun);
-                    break Box::pin(answered).await?;
+                    break boxed(|| streamed::answer(context, socket, session, clock, begun))
+                        .await?;
                 }
             }
         };
