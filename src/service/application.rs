@@ -26,11 +26,11 @@ pub(crate) trait Application {
     fn call(&self, request: Request<Body>) -> Pin<Box<dyn Call>>;
 
     /// Begins to answer a request, and polls for the answer into `polled`, which is pending, as
-    /// [`Call::poll_answer`] does: neither the service nor the request is stored if the service is ready.
-    /// None if nothing more comes of the call.
+    /// [`Call::poll_answer`] does: neither the service nor the request is stored if the service is ready. The
+    /// request is taken where it lies, since it is long. None if nothing more comes of the call.
     fn call_at_once(
         &self,
-        request: Request<Body>,
+        request: &mut Option<Request<Body>>,
         cx: &mut Context<'_>,
         is_short: IsShort,
         polled: &mut Poll<Answer>,
@@ -161,7 +161,7 @@ where
 
     fn call_at_once(
         &self,
-        request: Request<Body>,
+        request: &mut Option<Request<Body>>,
         cx: &mut Context<'_>,
         is_short: IsShort,
         polled: &mut Poll<Answer>,
@@ -173,6 +173,10 @@ where
             let mut service = self.service.clone();
             match service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {
+                    let Some(request) = request.take() else {
+                        *polled = Poll::Ready(Err(CallError::Ended));
+                        return;
+                    };
                     let future = service.call(request);
                     step.set(Step::Answering { future });
                     *polled = step.poll_answer(cx, is_short);
@@ -180,7 +184,7 @@ where
                 Poll::Ready(Err(error)) => {
                     *polled = Poll::Ready(Err(CallError::Failed(error.into())));
                 }
-                Poll::Pending => step.set(Step::Ready { service, request: Some(request) }),
+                Poll::Pending => step.set(Step::Ready { service, request: request.take() }),
             }
         });
         if let Err(message) = entered {

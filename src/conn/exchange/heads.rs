@@ -3,7 +3,7 @@
 
 use std::{ops::Range, rc::Rc};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{DATE, SERVER, UPGRADE},
@@ -53,7 +53,11 @@ pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Opti
         fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
     }
     *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
-    *request.uri_mut() = uri(incoming, text.slice(target?))?;
+    // The copy itself, cut down: another slice would be counted, and the copy be dropped.
+    let (target, mut text) = (target?, text);
+    text.truncate(target.end);
+    text.advance(target.start);
+    *request.uri_mut() = uri(incoming, text)?;
     *request.version_mut() = match incoming.version {
         Some(Version::Http10) => http::Version::HTTP_10,
         Some(Version::Http11) => http::Version::HTTP_11,

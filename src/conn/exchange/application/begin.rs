@@ -73,18 +73,20 @@ pub(in crate::conn::exchange) fn begin_at_once(
     let Coming { context, incoming, .. } = coming;
     let (application, endpoint) = application(context, served)?;
     let waker = context.ring.waker();
-    let mut request = Request::new(match incoming.here {
+    let body = match incoming.here {
         None => Body::empty(),
         Some(content) => whole_body(context, content),
-    });
-    let upgrade = fill(&mut request, coming, about, incoming.here.is_some(), &waker)?;
+    };
+    let mut request = None;
+    let (filled, has_content) = (request.insert(Request::new(body)), incoming.here.is_some());
+    let upgrade = fill(filled, coming, about, has_content, &waker)?;
     clock.of(endpoint);
     clock.enter(Stage::Handler);
     let is_short = if incoming.method == b"HEAD" { never } else { is_short };
     let mut cx = task::Context::from_waker(&waker);
     let entered = Entered::enter(context, endpoint, LayerTimes::NONE);
     let mut polled = Poll::Pending;
-    let call = application.call_at_once(request, &mut cx, is_short, &mut polled);
+    let call = application.call_at_once(&mut request, &mut cx, is_short, &mut polled);
     let (endpoint, layers) = entered.leave(context);
     let polled = match polled {
         Poll::Ready(Ok((head, Ahead::Whole(content)))) if upgrade.is_none() => {
