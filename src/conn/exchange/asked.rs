@@ -28,7 +28,8 @@ pub(in crate::conn) struct KeptAsked {
 }
 
 impl KeptAsked {
-    /// Copies what is asked.
+    /// Copies what is asked. What is answered at once runs without it.
+    #[cold]
     pub(in crate::conn) fn new(asked: &Asked<'_>) -> Self {
         let method = asked.method.as_bytes();
         // That one is absent, and not empty, is kept with its length.

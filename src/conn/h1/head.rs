@@ -12,11 +12,14 @@ use crate::{
             Begun, Coming, Decided, First, Incoming, KeptAsked, Lookups, Passage, Reply, Responder,
             Want, ask_handler, begin, begin_at_once, behind, decide, guard, is_polled_at_once,
         },
+        guard::Verification,
         sites::{Served, Terms},
         why,
     },
     observe::{RequestClock, Stage, Why},
-    parse::{BodyLength, FieldStorage, Method, RequestHead, Target, Version, request_head},
+    parse::{
+        BodyLength, FieldStorage, HeadError, Method, RequestHead, Target, Version, request_head,
+    },
     process::{
         interest::Interest,
         site::{Asked, Via},
@@ -117,14 +120,7 @@ pub(super) fn examine<'s, 'l>(
     let head = match &parsed {
         Ok(Some(head)) => head,
         Ok(None) => return Ok(Examined::Incomplete),
-        Err(error) => {
-            log::debug!("parse: {error}");
-            return Ok(Examined::Refused(Refusal::of_head(
-                error.status(),
-                why::of_head(*error),
-                bytes,
-            )));
-        }
+        Err(error) => return Ok(refused(*error, bytes)),
     };
     clock.enter(Stage::Decode);
     let (path, query) = head.target.path_and_query();
@@ -165,9 +161,7 @@ pub(super) fn examine<'s, 'l>(
                 Ok(Passage::Wants(want)) => {
                     return Ok(Examined::Wants(framing, KeptAsked::new(asked), want));
                 }
-                Ok(Passage::Refused(reply)) => {
-                    return Ok(Examined::Decided(framing, slot.insert(*reply)));
-                }
+                Ok(Passage::Refused(reply)) => return Ok(decided_apart(framing, reply, slot)),
                 Err(error) => return Err(error),
             }
             decide(context, asked, lookups)
@@ -181,7 +175,8 @@ pub(super) fn examine<'s, 'l>(
             Ok(Examined::Streamed(framing, served, responder, None))
         }
         Ok(Decided::Streamed(served)) => {
-            let begun = if is_polled_at_once(&served, verification.as_ref())
+            let mut refused = None;
+            if is_polled_at_once(&served, verification.as_ref())
                 && let Some(here) = content_at_hand(bytes, head, &served.terms)
             {
                 let incoming =
@@ -194,17 +189,49 @@ pub(super) fn examine<'s, 'l>(
                     Ok(Begun::Polled(responder, first)) => {
                         return Ok(Examined::Streamed(framing, served, responder, Some(first)));
                     }
-                    Err(status) => Err(status),
+                    Err(status) => refused = Some(status),
                 }
-            } else {
-                begin(coming, about, &served)
+            }
+            let begun = match refused {
+                Some(status) => Err(status),
+                None => begin(coming, about, &served),
             };
-            Ok(match behind(coming, &served, verification, begun) {
-                Ok(responder) => Examined::Streamed(framing, served, responder, None),
-                Err(reply) => Examined::Decided(framing, slot.insert(*reply)),
-            })
+            Ok(begun_apart(coming, served, verification, begun, framing, slot))
         }
         Err(error) => Err(error),
+    }
+}
+
+// What follows stands apart, so that what most requests run lies together.
+
+#[cold]
+fn refused<'s, 'l>(error: HeadError, bytes: &[u8]) -> Examined<'s, 'l> {
+    log::debug!("parse: {error}");
+    Examined::Refused(Refusal::of_head(error.status(), why::of_head(error), bytes))
+}
+
+#[cold]
+fn decided_apart<'s, 'l>(
+    framing: Framing,
+    reply: Box<Reply<'l>>,
+    slot: &'s mut Option<Reply<'l>>,
+) -> Examined<'s, 'l> {
+    Examined::Decided(framing, slot.insert(*reply))
+}
+
+/// A responder that has begun and is polled later, or did not begin.
+#[cold]
+fn begun_apart<'s, 'l>(
+    coming: Coming<'_>,
+    served: Rc<Served>,
+    verification: Option<Verification>,
+    begun: Result<Box<dyn Responder>, Status>,
+    framing: Framing,
+    slot: &'s mut Option<Reply<'l>>,
+) -> Examined<'s, 'l> {
+    match behind(coming, &served, verification, begun) {
+        Ok(responder) => Examined::Streamed(framing, served, responder, None),
+        Err(reply) => decided_apart(framing, reply, slot),
     }
 }
 
