@@ -210,6 +210,7 @@ fn refused<'s, 'l>(error: HeadError, bytes: &[u8]) -> Examined<'s, 'l> {
     Examined::Refused(Refusal::of_head(error.status(), why::of_head(error), bytes))
 }
 
+#[allow(clippy::boxed_local, reason = "it is boxed where it is seldom made")]
 #[cold]
 fn decided_apart<'s, 'l>(
     framing: Framing,
