@@ -25,9 +25,23 @@ use crate::{
     write::Source,
 };
 
+/// Why a request could not be filled with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// `http` refuses a part of it.
+    Refused,
+    /// A value does not lie within the bytes that all of them lie in: a defect of ours.
+    Elsewhere,
+}
+
+/// What of `http` went wrong does not matter: the client gets 400.
+fn refused<E>(_: E) -> Unfit {
+    Unfit::Refused
+}
+
 /// Fills a request with a head, whose target and values become slices of one copy. Whether it may ask for
-/// another protocol. None if `http` refuses a part of it.
-pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Option<bool> {
+/// another protocol.
+pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Result<bool, Unfit> {
     let Incoming { path, query, values, .. } = *incoming;
     let mut target = place_of_target(path, query, values);
     let apart = if target.is_some() { 0 } else { target_bytes(path, query) };
@@ -48,22 +62,23 @@ pub(super) fn fill(request: &mut Request<Body>, incoming: &Incoming<'_>) -> Opti
     let (mut at, mut may_ask) = (0, false);
     while let Some((name, value)) = incoming.fields.field_at(&mut at) {
         may_ask |= name.eq_ignore_ascii_case("upgrade");
-        let value = text.slice(place(value, values)?);
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        fields.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
+        let value = text.slice(place(value, values).ok_or(Unfit::Elsewhere)?);
+        let value = HeaderValue::from_maybe_shared(value).map_err(refused)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(refused)?;
+        fields.try_append(name, value).map_err(refused)?;
     }
-    *request.method_mut() = Method::from_bytes(incoming.method).ok()?;
+    *request.method_mut() = Method::from_bytes(incoming.method).map_err(refused)?;
     // The copy itself, cut down: another slice would be counted, and the copy be dropped.
-    let (target, mut text) = (target?, text);
+    let (target, mut text) = (target.ok_or(Unfit::Elsewhere)?, text);
     text.truncate(target.end);
     text.advance(target.start);
-    *request.uri_mut() = uri(incoming, text)?;
+    *request.uri_mut() = uri(incoming, text).ok_or(Unfit::Refused)?;
     *request.version_mut() = match incoming.version {
         Some(Version::Http10) => http::Version::HTTP_10,
         Some(Version::Http11) => http::Version::HTTP_11,
         None => http::Version::HTTP_2,
     };
-    Some(may_ask)
+    Ok(may_ask)
 }
 
 /// Where a part of some text lies in it. None: it does not.

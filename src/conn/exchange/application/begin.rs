@@ -14,7 +14,7 @@ use super::{
     super::{
         begin::{About, Begun, Coming, defect},
         handed::Borrower,
-        heads::{self, whole},
+        heads::{self, Unfit, whole},
         streamed::{Answered, Intake, Responder},
     },
     Answering, Entered, is_short, names_a_file, never,
@@ -167,7 +167,10 @@ fn fill(
     waker: &Waker,
 ) -> Result<Option<Upgrade>, Status> {
     let Coming { context, socket, clock, incoming, .. } = coming;
-    let asks = heads::fill(request, incoming).ok_or(Status::BadRequest)?;
+    let asks = heads::fill(request, incoming).map_err(|unfit| match unfit {
+        Unfit::Refused => Status::BadRequest,
+        Unfit::Elsewhere => defect(context, "a part of a head lies outside of it"),
+    })?;
     if !context.applications.without_connection {
         let connection =
             about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
