@@ -132,15 +132,6 @@ impl Builder {
         self
     }
 
-    /// Whether requests of services have [`Connection`](crate::Connection) as an extension, and axum's
-    /// `ConnectInfo` where the feature `axum` is on. Default: they have. Extensions take memory of their own:
-    /// without them, the call of a service that sets none takes three allocations less.
-    #[must_use]
-    pub fn connection_extension(mut self, inserts: bool) -> Self {
-        self.applications.without_connection = !inserts;
-        self
-    }
-
     /// Has services find this runtime entered on every worker. Default: the runtime in which the server
     /// is started, else one that the server makes for itself.
     #[cfg(feature = "tokio")]

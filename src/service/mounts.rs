@@ -45,8 +45,6 @@ pub(crate) struct Applications {
     handlers: Vec<Native>,
     /// How long a handler may take for the head of its answer; None: as long as it likes.
     pub(crate) handler_timeout: Option<Duration>,
-    /// Requests do not say what they came on.
-    pub(crate) without_connection: bool,
     /// The runtime that they find; None: the one that the server is started in, or one of its own.
     #[cfg(feature = "tokio")]
     pub(crate) runtime: Option<tokio::runtime::Handle>,
@@ -137,7 +135,6 @@ impl Applications {
             handler_paths: self.handler_paths().map(str::to_owned).collect(),
             memory: RefCell::default(),
             handler_timeout: self.handler_timeout,
-            without_connection: self.without_connection,
             worker,
             drain,
             watched: Arc::default(),
@@ -162,7 +159,6 @@ pub(crate) struct Mounted {
     /// What native handlers write into.
     pub(crate) memory: RefCell<Memory>,
     pub(crate) handler_timeout: Option<Duration>,
-    pub(crate) without_connection: bool,
     pub(crate) worker: WorkerInfo,
     /// The worker begins to stop.
     pub(crate) drain: Signal,

@@ -372,30 +372,6 @@ fn a_handler_knows_its_connection() {
 }
 
 #[test]
-fn a_request_has_no_extension_where_none_is_wanted() {
-    let app = |request: axum::extract::Request| async move {
-        let extensions = request.extensions();
-        let told = [
-            extensions.get::<ringway::Connection>().is_some(),
-            extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>().is_some(),
-        ];
-        format!("{told:?}")
-    };
-    let app = Router::new().fallback(app);
-    let server = start(|builder| builder.service(app.clone()).connection_extension(false));
-    for protocol in ["--http1.1", "--http2"] {
-        let said = server.curl("/", &[protocol]);
-        assert!(said.ends_with("[false, false]"), "{said}");
-    }
-    let server = start(|builder| builder.service(app).connection_extension(true));
-    let said = server.curl("/", &[]);
-    assert!(
-        said.ends_with(if cfg!(feature = "axum") { "[true, true]" } else { "[true, false]" }),
-        "{said}"
-    );
-}
-
-#[test]
 fn a_handler_that_takes_too_long_is_given_up() {
     let app = Router::new()
         .route("/never", get(|| async { std::future::pending::<()>().await }))

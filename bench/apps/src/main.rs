@@ -52,10 +52,6 @@ struct Options {
     #[arg(long)]
     http2: bool,
 
-    /// Ringway gives requests what they came on; the peers do not
-    #[arg(long)]
-    connection: bool,
-
     /// The Unix socket of `/wait`
     #[arg(long)]
     echo: PathBuf,
@@ -94,7 +90,6 @@ fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
         .certificate(&options.cert, &options.key)
         .ktls(ringway::config::KtlsMode::Off)
         .handler_at("/native", native)
-        .connection_extension(options.connection)
         .workers(1);
     for path in ["/trivial", "/json", "/upload", "/events", "/stream", "/never", "/wait"] {
         builder = builder.service_at(path, app::router(&options.echo));

@@ -171,15 +171,13 @@ fn fill(
         Unfit::Refused => Status::BadRequest,
         Unfit::Elsewhere => defect(context, "a part of a head lies outside of it"),
     })?;
-    if !context.applications.without_connection {
-        let connection =
-            about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
-        #[cfg(feature = "axum")]
-        if let Some(peer) = connection.peer() {
-            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-        }
-        request.extensions_mut().insert(connection);
+    let connection =
+        about.connection.get_or_insert_with(|| self::about(context, socket, clock)).clone();
+    #[cfg(feature = "axum")]
+    if let Some(peer) = connection.peer() {
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     }
+    request.extensions_mut().insert(connection);
     if incoming.protocol.is_none() && (has_content || !asks) {
         return Ok(None);
     }
