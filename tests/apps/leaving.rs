@@ -3,17 +3,19 @@
 use std::{
     convert::Infallible,
     net::Shutdown,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll},
     thread,
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes, HttpBody},
     routing::{get, post},
 };
 use tokio_stream::StreamExt as _;
@@ -46,6 +48,49 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Content of one piece that counts itself.
+struct Counted {
+    piece: Option<Bytes>,
+    _guard: Guard,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.piece.take().map(|piece| Ok(http_body::Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.piece.is_none()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.piece.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+/// The connection stays, and nothing of an answer that was whole at once does.
+#[test]
+fn an_answer_is_dropped_once_it_is_given() {
+    let live = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&live);
+    let answer = move || async move {
+        Body::new(Counted { piece: Some(Bytes::from_static(b"fine")), _guard: Guard::new(&count) })
+    };
+    let server = serve(Router::new().route("/", get(answer)));
+    let mut client = Client::connect(&server);
+    for _ in 0..3 {
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.read_until(b"fine");
+        until(|| live.load(SeqCst) == 0);
     }
 }
 

@@ -123,6 +123,30 @@ fn a_target_that_lies_elsewhere_is_copied_too() {
 }
 
 #[test]
+fn a_path_and_a_query_that_lie_apart_are_put_together() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX: /a/b, c=d\r\n\r\n";
+    let mut storage = FieldStorage::new();
+    let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
+    let at = bytes.windows(4).position(|part| part == b"/a/b").unwrap();
+    let incoming = Incoming {
+        method: b"GET",
+        path: &bytes[at..at + 4],
+        query: Some(&bytes[at + 6..at + 9]),
+        authority: None,
+        version: None,
+        fields: &head.fields,
+        values: bytes,
+        body: BodyLength::None,
+        here: None,
+        secure: true,
+        protocol: None,
+    };
+    let mut request = Request::new(Body::empty());
+    fill(&mut request, &incoming).unwrap();
+    assert_eq!(request.uri().to_string(), "/a/b?c=d");
+}
+
+#[test]
 fn a_status_below_200_is_no_answer() {
     let mut response = http::Response::new(());
     *response.status_mut() = http::StatusCode::PROCESSING;
