@@ -104,15 +104,23 @@ pub(crate) const MAX_UNSENT: usize = 256 << 10;
 /// # Errors
 /// What setsockopt(2) says; there is no reason to expect any.
 pub(crate) fn limit_unsent(socket: &impl AsFd) -> io::Result<()> {
-    let bytes = MAX_UNSENT as libc::c_int;
+    set_option(socket, (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT), MAX_UNSENT as libc::c_int)
+}
+
+/// setsockopt(2) of an option that is an int, by its level and its name.
+fn set_option(
+    socket: &impl AsFd,
+    (level, name): (libc::c_int, libc::c_int),
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the kernel reads one int, which outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_NOTSENT_LOWAT,
-            (&raw const bytes).cast(),
-            size_of_val(&bytes) as libc::socklen_t,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -128,17 +136,7 @@ impl Socket {
     /// What setsockopt(2) says; there is no reason to expect any.
     pub(crate) fn set_low_water_mark(&self, bytes: u32) -> io::Result<()> {
         let bytes = libc::c_int::try_from(bytes).map_err(io::Error::other)?;
-        // SAFETY: the kernel reads one int, which outlives the call.
-        let result = unsafe {
-            libc::setsockopt(
-                self.as_fd().as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_RCVLOWAT,
-                (&raw const bytes).cast(),
-                size_of_val(&bytes) as libc::socklen_t,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        set_option(self, (libc::SOL_SOCKET, libc::SO_RCVLOWAT), bytes)
     }
 }
 

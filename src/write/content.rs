@@ -32,8 +32,11 @@ impl Writer {
                 self.commit_copied(head, bytes)?;
             }
             Source::Page(..) | Source::Shared(_) => {
-                let bytes =
-                    if let Some(Piece::Copied(bytes)) = source.piece() { bytes } else { &[] };
+                let bytes = match source.piece() {
+                    Some(Piece::Copied(bytes)) => bytes,
+                    None if source.remaining() == 0 => &[],
+                    _ => return Err(WriteError::Defect("content to be copied is not there")),
+                };
                 self.note_page(bytes.len(), 0);
                 self.note_head(head + bytes.len());
                 self.sealing.commit_copied(head, bytes)?;

@@ -90,59 +90,48 @@ fn what_is_ours_is_known_and_taken_out() {
     assert_eq!(fields.len(), 1);
 }
 
-#[test]
-fn a_target_that_lies_elsewhere_is_copied_too() {
-    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+/// A request of this path and query with the fields of a head, whose values are looked for in `values`; and
+/// whether it may ask for another protocol.
+fn filled(
+    (path, query): (&[u8], &[u8]),
+    head: &[u8],
+    values: &[u8],
+) -> Result<(Request<Body>, bool), Unfit> {
     let mut storage = FieldStorage::new();
-    let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
-    let (path, query): (&[u8], _) = (b"/a/b", Some(&b"c=d"[..]));
-    let mut incoming = Incoming {
-        method: b"GET",
-        path,
-        query,
-        authority: None,
-        version: None,
-        fields: &head.fields,
-        values: bytes,
-        body: BodyLength::None,
-        here: None,
-        secure: true,
-        protocol: None,
-    };
-    let filled = |incoming: &Incoming<'_>| {
-        let mut request = Request::new(Body::empty());
-        fill(&mut request, incoming).map(|asks| (request, asks))
-    };
-    let (request, asks) = filled(&incoming).unwrap();
-    assert_eq!(request.uri().to_string(), "/a/b?c=d");
-    assert_eq!(request.headers()["host"], "h");
-    assert!(!asks);
-    incoming.values = b"elsewhere";
-    let elsewhere = filled(&incoming).err();
-    assert_eq!(elsewhere, Some(Unfit::Elsewhere), "a value is not where it should be");
-}
-
-#[test]
-fn a_path_and_a_query_that_lie_apart_are_put_together() {
-    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX: /a/b, c=d\r\n\r\n";
-    let mut storage = FieldStorage::new();
-    let head = request_head(bytes, &mut storage, &HeadLimits::default()).unwrap().unwrap();
-    let at = bytes.windows(4).position(|part| part == b"/a/b").unwrap();
+    let head = request_head(head, &mut storage, &HeadLimits::default()).unwrap().unwrap();
     let incoming = Incoming {
         method: b"GET",
-        path: &bytes[at..at + 4],
-        query: Some(&bytes[at + 6..at + 9]),
+        path,
+        query: Some(query),
         authority: None,
         version: None,
         fields: &head.fields,
-        values: bytes,
+        values,
         body: BodyLength::None,
         here: None,
         secure: true,
         protocol: None,
     };
     let mut request = Request::new(Body::empty());
-    fill(&mut request, &incoming).unwrap();
+    fill(&mut request, &incoming).map(|asks| (request, asks))
+}
+
+#[test]
+fn a_target_that_lies_elsewhere_is_copied_too() {
+    let (target, bytes) = ((&b"/a/b"[..], &b"c=d"[..]), b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let (request, asks) = filled(target, bytes, bytes).unwrap();
+    assert_eq!(request.uri().to_string(), "/a/b?c=d");
+    assert_eq!(request.headers()["host"], "h");
+    assert!(!asks);
+    let elsewhere = filled(target, bytes, b"elsewhere").err();
+    assert_eq!(elsewhere, Some(Unfit::Elsewhere), "a value is not where it should be");
+}
+
+#[test]
+fn a_path_and_a_query_that_lie_apart_are_put_together() {
+    let bytes = b"GET / HTTP/1.1\r\nHost: h\r\nX: /a/b, c=d\r\n\r\n";
+    let at = bytes.windows(4).position(|part| part == b"/a/b").unwrap();
+    let (request, _) = filled((&bytes[at..at + 4], &bytes[at + 6..at + 9]), bytes, bytes).unwrap();
     assert_eq!(request.uri().to_string(), "/a/b?c=d");
 }
 

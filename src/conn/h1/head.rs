@@ -134,6 +134,9 @@ pub(super) fn examine<'s, 'l>(
         Target::Absolute { authority, .. } => Some(authority),
         _ => None,
     };
+    let Some(values) = bytes.get(..head.length) else {
+        return Err(WriteError::Defect("a head is longer than the bytes that it came in"));
+    };
     let incoming = Incoming {
         method: head.method.as_bytes(),
         path,
@@ -141,7 +144,7 @@ pub(super) fn examine<'s, 'l>(
         authority,
         version: Some(head.version),
         fields: &head.fields,
-        values: bytes.get(..head.length).unwrap_or(bytes),
+        values,
         body: head.body,
         here: None,
         secure: via == Via::Tls,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     conn::{
-        exchange::{Answered, Failure, Fields, First, Intake, Reply, Responder},
+        exchange::{Answered, Failure, Fields, Intake, Reply, Responder},
         sites::Served,
     },
     observe::{Endpoint, RequestClock, Stage, Why},
@@ -63,8 +63,8 @@ pub(super) struct Exchange {
     /// 100 has to be sent before content can come.
     pub(super) expects_continue: bool,
     pub(super) step: Step,
-    /// What a poll brought before there was a stream. Boxed: few have it.
-    pub(super) first: Option<Box<First>>,
+    /// The head that a poll brought before there was a stream. Boxed: few have it.
+    pub(super) first: Option<Box<Result<Answered, Failure>>>,
     /// What leaves next, from this byte on.
     pub(super) chunk: Option<Chunk>,
     pub(super) from: usize,
@@ -214,10 +214,8 @@ impl Exchange {
         if may_relay && self.step == Step::Content && self.can_relay() {
             return Made::Relay;
         }
-        if let Some(first) = self.first.take()
-            && let Poll::Ready(head) = *first
-        {
-            return Made::Head(head);
+        if let Some(head) = self.first.take() {
+            return Made::Head(*head);
         }
         // As the executor's: a responder that needs a waker has the ring's.
         let cx = &mut task::Context::from_waker(Waker::noop());

@@ -57,7 +57,8 @@ pub(super) struct Facts {
 enum Examined<'l> {
     Decided(Facts, Reply<'l>),
     Wants(Facts, KeptAsked, Want),
-    Streamed(Facts, Box<Exchange>),
+    /// A responder answers; whether it was polled.
+    Streamed(Facts, Box<Exchange>, bool),
     Malformed(&'static str),
 }
 
@@ -85,7 +86,9 @@ impl Connection<'_> {
         match examined {
             Examined::Decided(facts, reply) => self.answer(facts, reply, clock),
             Examined::Wants(facts, kept, want) => self.look_up(facts, kept, want, clock),
-            Examined::Streamed(facts, exchange) => self.exchange(facts, exchange, clock),
+            Examined::Streamed(facts, exchange, polled) => {
+                self.exchange(facts, exchange, polled, clock)
+            }
             Examined::Malformed(why) => {
                 context.count(|counts| counts.refused += 1);
                 clock.abandon(crate::observe::Why::Http2Protocol);
@@ -192,7 +195,7 @@ impl Connection<'_> {
             }
         };
         // What the responder waits for wakes it alone.
-        let (mut waker, mut first) = (None, None);
+        let (mut waker, mut first, mut was_polled) = (None, None, false);
         let (served, begun) = match decided {
             Decided::Ready(reply) => return Ok(Examined::Decided(facts, reply)),
             Decided::Wants(want) => {
@@ -213,7 +216,10 @@ impl Connection<'_> {
                             return Ok(Examined::Decided(facts, reply));
                         }
                         Ok(Begun::Polled(responder, polled)) => {
-                            first = Some(Box::new(polled));
+                            was_polled = true;
+                            if let Poll::Ready(head) = polled {
+                                first = Some(Box::new(head));
+                            }
                             Ok(responder)
                         }
                         Err(status) => Err(status),
@@ -242,7 +248,7 @@ impl Connection<'_> {
         exchange.ends = *end_stream;
         exchange.is_two_way = is_grpc(KeptFields(fields));
         exchange.moved_at = context.ring.now();
-        Ok(Examined::Streamed(facts, exchange))
+        Ok(Examined::Streamed(facts, exchange, was_polled))
     }
 
     /// A responder answers.
@@ -250,13 +256,14 @@ impl Connection<'_> {
         &mut self,
         facts: Facts,
         exchange: Box<Exchange>,
+        was_polled: bool,
         mut clock: RequestClock,
     ) -> Result<(), Stop> {
-        if exchange.first.is_none() {
+        if !was_polled {
             clock.enter(Stage::Process);
         }
         clock.of(exchange.endpoint());
-        let waits = matches!(exchange.first.as_deref(), Some(Poll::Pending));
+        let waits = was_polled && exchange.first.is_none();
         let Some(slot) = self.open(facts, clock) else {
             return Err(Stop::defect("a stream that was admitted found no place"));
         };
