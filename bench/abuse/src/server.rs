@@ -172,7 +172,7 @@ fn application(options: &Options, site: &Site) -> Result<Command, String> {
     }
     let program = Options::beside(options.apps.as_ref(), "ringway-bench-apps")?;
     let mut command = Command::new(program);
-    command.args(["ringway", "--listen", "127.0.0.1:0", "--root"]).arg(site.root());
+    command.args(["site", "--listen", "127.0.0.1:0", "--root"]).arg(site.root());
     command.arg("--cert").arg(site.cert()).arg("--key").arg(site.key());
     // Nobody asks for what waits for it.
     command.arg("--echo").arg(site.root());

@@ -30,6 +30,10 @@ pub(crate) const TEXT: &str = match str::from_utf8(&[b'r'; 1024]) {
     Err(_) => panic!("it is ASCII"),
 };
 
+/// What the router answers.
+pub(crate) const PATHS: [&str; 7] =
+    ["/trivial", "/json", "/upload", "/events", "/stream", "/never", "/wait"];
+
 /// An answer of about 1 KB as JSON.
 #[derive(Serialize)]
 struct Item {

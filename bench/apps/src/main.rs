@@ -3,8 +3,8 @@
 //!
 //! Paths: `/trivial` (1 KB of text), `/json` (1 KB by serde), `/upload` (content is read and counted),
 //! `/events` (a stream of events that never come), `/stream` (events as fast as they are taken), `/never` (a
-//! handler that never ends), `/wait` (a byte is sent over a Unix socket and
-//! comes back). On Ringway also `/native` (1 KB by a native handler) and `/1k` (a file).
+//! handler that never ends), `/wait` (a byte is sent over a Unix socket and comes back). A site of Ringway
+//! has each of them as a route of its own, beside a file, `/1k`, and a native handler, `/native` (1 KB).
 
 #![forbid(unsafe_code)]
 
@@ -16,14 +16,20 @@ use axum::Router;
 use clap::{Parser, ValueEnum};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use ringway::native::{Head, Outcome, Reply};
+use ringway::{
+    native::{Head, Outcome, Reply},
+    server::Builder,
+};
 use ringway_bench_peer::{Options as Peer, exit_on_error};
 use tokio_rustls::TlsAcceptor;
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum On {
+    /// Ringway, with the router for all paths.
     Ringway,
+    /// Ringway, with a route for each path, beside files.
+    Site,
     Current,
     Multi,
     /// Nobody: answers the bytes of `/wait`.
@@ -60,7 +66,13 @@ struct Options {
 fn main() {
     let options = Options::parse();
     exit_on_error(match options.on {
-        On::Ringway => ringway(&options),
+        On::Ringway => ringway(&options, |server| server.service(app::router(&options.echo))),
+        On::Site => ringway(&options, |server| {
+            let server = server.root(&options.root).handler_at("/native", native);
+            app::PATHS
+                .into_iter()
+                .fold(server, |server, path| server.service_at(path, app::router(&options.echo)))
+        }),
         On::Current => tokio(&options, tokio::runtime::Builder::new_current_thread()),
         On::Multi => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -76,7 +88,10 @@ fn native(_: &Head<'_>, reply: &mut Reply) -> Outcome {
     Outcome::Done
 }
 
-fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
+fn ringway(
+    options: &Options,
+    answers: impl FnOnce(Builder) -> Builder,
+) -> Result<(), Box<dyn Error>> {
     let mut config = ringway::config::Config::default();
     config.listen = vec![options.listen];
     config.limits.body_bytes = 16 << 20;
@@ -85,18 +100,14 @@ fn ringway(options: &Options) -> Result<(), Box<dyn Error>> {
     // the peers have nothing like it, so that the comparison charges Ringway for it.
     config.http2 = options.http2;
     let memory = config.memory_ceiling(1).total();
-    let mut builder = ringway::server::Builder::from(config)
-        .root(&options.root)
+    let builder = answers(Builder::from(config));
+    let server = builder
         .certificate(&options.cert, &options.key)
         .ktls(ringway::config::KtlsMode::Off)
-        .handler_at("/native", native)
-        .workers(1);
-    for path in ["/trivial", "/json", "/upload", "/events", "/stream", "/never", "/wait"] {
-        builder = builder.service_at(path, app::router(&options.echo));
-    }
-    let server = builder.start()?;
+        .workers(1)
+        .start()?;
     // As the start block of the command line.
-    println!("Ringway with handlers serves {}", options.root.display());
+    println!("Ringway serves {:?}", options.on);
     println!("  at           https://{}/", server.addresses()[0]);
     println!("  memory       at most {} MiB of user memory", memory >> 20);
     println!("  stop         SIGTERM");
