@@ -16,7 +16,7 @@ use super::{
     Admission, BEGUN_A_TURN, BURST, EVICTED_A_TURN, FULL_PAUSE, LAST_GRACE, MOST_EVICTED, accept,
 };
 use crate::ring::{
-    RingConfig, RingOptions, TaskId,
+    RingConfig, TaskId,
     sim::{Asked, SimKernel, socket_pair},
 };
 
@@ -94,18 +94,7 @@ struct Stage {
 
 impl Stage {
     fn new(room: usize) -> Self {
-        let kernel = SimKernel::new(&RingConfig {
-            queues: RingOptions { submissions: 64, completions: 512 },
-            operations: 64,
-            receive_buffers: 8,
-            receive_buffer_len: 1024,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        })
-        .unwrap();
+        let kernel = SimKernel::new(&RingConfig::small()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listener = Arc::new(OwnedFd::from(listener));

@@ -14,7 +14,7 @@ use crate::{
     read::Reader,
     record::{Suite, TlsVersion, TrafficKeys},
     ring::{
-        ReceiveStream, RingConfig, RingOptions, Socket, TaskId,
+        ReceiveStream, RingConfig, Socket, TaskId,
         sim::{SimKernel, socket_pair},
     },
     write::Writer,
@@ -30,18 +30,7 @@ fn keys() -> TrafficKeys {
 #[test]
 fn operations_that_do_not_end_hold_no_close_up() {
     for ending in [Ending::Reset, Ending::Defect("x"), Ending::CloseNotify, Ending::Linger] {
-        let kernel = SimKernel::new(&RingConfig {
-            queues: RingOptions { submissions: 64, completions: 512 },
-            operations: 64,
-            receive_buffers: 8,
-            receive_buffer_len: 1024,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        })
-        .unwrap();
+        let kernel = SimKernel::new(&RingConfig::small()).unwrap();
         let ring = Rc::clone(kernel.ring());
         ring.set_current(TaskId::first(0));
         let (ours, _theirs) = socket_pair().unwrap();

@@ -164,21 +164,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::ring::{RingConfig, RingOptions, sim::SimKernel};
+    use crate::ring::{RingConfig, sim::SimKernel};
 
     fn kernel() -> SimKernel {
-        SimKernel::new(&RingConfig {
-            queues: RingOptions { submissions: 8, completions: 16 },
-            operations: 8,
-            receive_buffers: 8,
-            receive_buffer_len: 1024,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        })
-        .unwrap()
+        SimKernel::new(&RingConfig { operations: 8, ..RingConfig::small() }).unwrap()
     }
 
     /// Polls as the task of this index would.

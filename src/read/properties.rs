@@ -18,7 +18,7 @@ use crate::{
         TrafficKeys,
     },
     ring::{
-        ReceiveStream, RingConfig, RingOptions, Socket, TaskId,
+        ReceiveStream, RingConfig, Socket, TaskId,
         sim::{Asked, SimKernel, socket_pair},
     },
 };
@@ -88,15 +88,9 @@ struct Bench {
 impl Bench {
     fn new(version: TlsVersion, handing_over: bool, records: &[Sent]) -> (Self, Vec<u8>) {
         let mut kernel = SimKernel::new(&RingConfig {
-            queues: RingOptions { submissions: 64, completions: 512 },
-            operations: 64,
             receive_buffers: 16,
             receive_buffer_len: BUFFER as u32,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
+            ..RingConfig::small()
         })
         .unwrap();
         let ring = Rc::clone(kernel.ring());

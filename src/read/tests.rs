@@ -16,7 +16,7 @@ use crate::{
         AlertDescription, ContentType, KEY_UPDATE, MAX_OVERHEAD, Sealer, Suite, TlsVersion,
         TrafficKeys,
     },
-    ring::{ReceiveStream, Received, Ring, RingConfig, RingOptions, Socket, TaskId},
+    ring::{ReceiveStream, Received, Ring, RingConfig, Socket, TaskId},
 };
 
 const BUFFERS: u16 = 16;
@@ -36,15 +36,9 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let ring = Ring::new(&RingConfig {
-            queues: RingOptions { submissions: 8, completions: 64 },
-            operations: 64,
             receive_buffers: BUFFERS,
             receive_buffer_len: 16384,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
+            ..RingConfig::small()
         })
         .unwrap();
         ring.set_current(TaskId::first(0));

@@ -26,6 +26,24 @@ use super::{
     table::own,
 };
 
+#[cfg(test)]
+impl super::RingConfig {
+    /// A ring for tests, without send memory. Its queues hold more than any of them submits.
+    pub(crate) fn small() -> Self {
+        Self {
+            queues: super::RingOptions { submissions: 64, completions: 512 },
+            operations: 64,
+            receive_buffers: 8,
+            receive_buffer_len: 1024,
+            leases: 4,
+            send_memory: 0,
+            rings: 1,
+            connects: false,
+            io: super::Io::default(),
+        }
+    }
+}
+
 /// The kernel's side of a scripted ring.
 #[derive(Debug)]
 pub(super) struct Scripted {

@@ -174,21 +174,10 @@ mod tests {
     use std::{cell::Cell, time::Duration};
 
     use super::*;
-    use crate::ring::{RingConfig, RingOptions};
+    use crate::ring::RingConfig;
 
     fn ring() -> Rc<Ring> {
-        Ring::new(&RingConfig {
-            queues: RingOptions { submissions: 8, completions: 16 },
-            operations: 64,
-            receive_buffers: 8,
-            receive_buffer_len: 1024,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        })
-        .expect("a small ring")
+        Ring::new(&RingConfig::small()).expect("a small ring")
     }
 
     #[test]

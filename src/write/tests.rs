@@ -21,8 +21,7 @@ use crate::{
         TrafficKeys,
     },
     ring::{
-        MAX_UNSENT, OpenFile, Pages, Ring, RingConfig, RingOptions, SendClass, Socket, TaskId,
-        limit_unsent,
+        MAX_UNSENT, OpenFile, Pages, Ring, RingConfig, SendClass, Socket, TaskId, limit_unsent,
         sim::{Asked, SimKernel, socket_pair},
     },
 };
@@ -46,18 +45,8 @@ fn old_keys() -> TrafficKeys {
 
 impl Bench {
     fn new(timeouts: &Timeouts) -> Self {
-        let ring = Ring::new(&RingConfig {
-            queues: RingOptions { submissions: 8, completions: 64 },
-            operations: 64,
-            receive_buffers: 8,
-            receive_buffer_len: 4096,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        })
-        .unwrap();
+        let ring =
+            Ring::new(&RingConfig { receive_buffer_len: 4096, ..RingConfig::small() }).unwrap();
         ring.set_current(TaskId::first(0));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -246,18 +235,7 @@ fn nothing_is_sent_behind_a_send_that_failed() {
 
 /// A ring whose operations complete when the test says so, and a socket on it.
 fn scripted() -> (SimKernel, Socket, Writer, std::os::fd::OwnedFd) {
-    let mut kernel = SimKernel::new(&RingConfig {
-        queues: RingOptions { submissions: 64, completions: 512 },
-        operations: 64,
-        receive_buffers: 8,
-        receive_buffer_len: 1024,
-        leases: 4,
-        send_memory: 0,
-        rings: 1,
-        connects: false,
-        io: crate::ring::Io::default(),
-    })
-    .unwrap();
+    let mut kernel = SimKernel::new(&RingConfig::small()).unwrap();
     let (ours, theirs) = socket_pair().unwrap();
     kernel.name(&ours, 0);
     let socket = Socket::new(kernel.ring(), ours);

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Timeouts},
     process::{negotiate::Coding, path::SitePath},
     ring::{
-        RingConfig, RingOptions, TaskId,
+        RingConfig, TaskId,
         sim::{Asked, SimKernel},
     },
 };
@@ -33,17 +33,8 @@ impl Disk {
         std::fs::write(folder.path().join("page"), b"content").unwrap();
         // Content is cached once the file has been left alone for a moment.
         std::thread::sleep(Duration::from_millis(200));
-        let config = RingConfig {
-            queues: RingOptions { submissions: 8, completions: 64 },
-            operations: 1024,
-            receive_buffers: 8,
-            receive_buffer_len: 4096,
-            leases: 4,
-            send_memory: 0,
-            rings: 1,
-            connects: false,
-            io: crate::ring::Io::default(),
-        };
+        let config =
+            RingConfig { operations: 1024, receive_buffer_len: 4096, ..RingConfig::small() };
         let kernel = SimKernel::new(&config).unwrap();
         kernel.ring().set_current(TaskId::first(0));
         let config = Config {

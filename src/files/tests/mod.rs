@@ -15,22 +15,11 @@ use super::{Entry, FileStore, Folder, Pool, Press, Stores};
 use crate::{
     config::{Config, Limits},
     process::{negotiate::Coding, validator::LastModified},
-    ring::{Ring, RingConfig, RingOptions, TaskId},
+    ring::{Ring, RingConfig, TaskId},
 };
 
 fn ring() -> Rc<Ring> {
-    let ring = Ring::new(&RingConfig {
-        queues: RingOptions { submissions: 8, completions: 64 },
-        operations: 64,
-        receive_buffers: 8,
-        receive_buffer_len: 4096,
-        leases: 4,
-        send_memory: 0,
-        rings: 1,
-        connects: false,
-        io: crate::ring::Io::default(),
-    })
-    .unwrap();
+    let ring = Ring::new(&RingConfig { receive_buffer_len: 4096, ..RingConfig::small() }).unwrap();
     ring.set_current(TaskId::first(0));
     ring
 }

@@ -52,14 +52,9 @@ struct Desk {
 fn config() -> RingConfig {
     RingConfig {
         queues: RingOptions { submissions: 8, completions: 16 },
-        operations: 64,
-        receive_buffers: 8,
         receive_buffer_len: 64,
-        leases: 4,
-        send_memory: 0,
-        rings: 1,
         connects: true,
-        io: crate::ring::Io::default(),
+        ..RingConfig::small()
     }
 }
 
