@@ -80,6 +80,21 @@ fn a_head_has_the_length_and_no_content() {
 }
 
 #[test]
+fn a_head_says_no_length_that_a_get_would_not() {
+    let app = Router::new()
+        .route("/stream", get(|| async { stream(vec!["one", "two"]) }))
+        .route("/none", get(|| async {}));
+    let server = serve(app);
+    for protocol in ["--http1.1", "--http2"] {
+        // The router takes the content out of either.
+        let head = server.curl("/stream", &[protocol, "-I"]).to_lowercase();
+        assert!(head.contains(" 200") && !head.contains("content-length"), "{protocol}: {head}");
+        let head = server.curl("/none", &[protocol, "-I"]).to_lowercase();
+        assert!(head.contains("content-length: 0\r\n"), "{protocol}: {head}");
+    }
+}
+
+#[test]
 fn content_of_unknown_length_is_chunked() {
     let server =
         serve(Router::new().route("/", get(|| async { stream(vec!["one", "", "two two"]) })));

@@ -215,6 +215,10 @@ impl Answering {
         }
         let token: Option<Token> = head.parts.extensions.remove();
         let file = token.and_then(|token| token.untouched(head.length));
+        if self.to_head && head.length == Some(0) && file.is_none() {
+            // No content is the answer to HEAD. It says nothing of what GET would get (RFC 9110 section 8.6).
+            head.length = None;
+        }
         let head = streamed(head).map_err(|what| self.unusable(&what))?;
         self.first = ahead;
         let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
