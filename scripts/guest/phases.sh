@@ -98,13 +98,14 @@ await() {
 # selection of the other wire tests (none: all) inside a guest. Every server takes kernel TLS
 # wherever the kernel has it. Without it the proofs fail instead of being skipped.
 kernel_tls_tests() {
-  local name=$1 selection=$2 library observe wire http2; shift 2
+  local name=$1 selection=$2 library observe wire http2 apps; shift 2
   library=$(test_binary lib ringway) observe=$(test_binary test observe)
-  wire=$(test_binary test wire) http2=$(test_binary test h2)
-  [ -n "$library" ] && [ -n "$observe" ] && [ -n "$wire" ] && [ -n "$http2" ] || { phase "$name: find the test binaries" false; return; }
+  wire=$(test_binary test wire) http2=$(test_binary test h2) apps=$(test_binary test apps)
+  [ -n "$library" ] && [ -n "$observe" ] && [ -n "$wire" ] && [ -n "$http2" ] && [ -n "$apps" ] ||
+    { phase "$name: find the test binaries" false; return; }
   export RINGWAY_REQUIRE_KTLS=1
   # shellcheck disable=SC2086  # a selection is several words
-  tests "$name" "$@" scripts/guest/run "$library" "$observe" "$wire" "$http2" $selection
+  tests "$name" "$@" scripts/guest/run "$library" "$observe" "$wire" "$http2" "$apps" $selection
   unset RINGWAY_REQUIRE_KTLS
 }
 

@@ -13,6 +13,12 @@
 //!
 //! An end (FIN), a failure (RST), a window that is nearly closed and a lack of memory wake all the same
 //! (`tcp_epollin_ready` in `include/net/tcp.h`). The mark holds back wakes alone: a receive takes what there is.
+//!
+//! Where the kernel opens the records there is no mark. It would do no harm: TCP calls the kernel's TLS where it
+//! would otherwise wake us (`tls_data_ready` in `net/tls/tls_sw.c`), when the mark is reached and when it goes down
+//! (`tcp_set_rcvlowat`). But behind each record that is read the kernel looks for the next by itself and wakes for
+//! it, whatever the mark is (`tls_strp_msg_done` in `net/tls/tls_strp.c`, Linux 6.0), and what a mark would
+//! spare there has not been measured.
 
 use std::io;
 

@@ -165,7 +165,7 @@ impl Reader {
     pub(crate) fn expects(&mut self, length: u64) {
         let held = self.held.as_ref().map_or(0, Held::remaining);
         let here = held + self.gathered.plaintext().len() + self.partial.len();
-        // Where the kernel opens records, it is woken for bytes and we for records.
+        // The mark is for whom TCP wakes; where the kernel opens records, that is the kernel.
         let opens = matches!(self.decrypt, Decrypt::User(_) | Decrypt::Plain);
         self.low_water.expects(if opens { length.saturating_sub(here as u64) } else { 0 });
     }

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io::Write,
     net::{TcpListener, TcpStream},
+    os::fd::AsFd,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -17,6 +18,7 @@ use crate::{
         TrafficKeys,
     },
     ring::{ReceiveStream, Received, Ring, RingConfig, Socket, TaskId},
+    tls::kernel,
 };
 
 const BUFFERS: u16 = 16;
@@ -58,6 +60,21 @@ impl Bench {
         bench.reader = Reader::new(&bench.ring, stream, keys(), false, None);
         bench.sealer = Sealer::new(&keys());
         bench
+    }
+
+    /// The same, with records that the kernel is to open. None if it has no TLS; then the test is skipped,
+    /// or fails where kernel TLS is there to be tested.
+    fn of_the_kernel() -> Option<Self> {
+        let mut bench = Self::new();
+        if let Err(error) = kernel::install_ulp(bench.socket.as_fd()) {
+            let required = std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|is| is == "1");
+            assert!(!required, "RINGWAY_REQUIRE_KTLS=1, but {error}");
+            eprintln!("skipped: {error}");
+            return None;
+        }
+        let stream = ReceiveStream::single(&bench.ring, &bench.socket);
+        bench.reader = Reader::new(&bench.ring, stream, keys(), true, None);
+        Some(bench)
     }
 
     /// The peer sends this in one record.
@@ -273,6 +290,20 @@ fn a_part_of_long_content_comes_without_the_rest() {
     bench.send(b"a head");
     bench.fill();
     assert!(!bench.reader.low_water.is_up());
+}
+
+#[test]
+fn the_mark_stays_down_where_the_kernel_opens_records() {
+    let Some(mut bench) = Bench::of_the_kernel() else { return };
+    for _ in 0..64 {
+        bench.reader.expects(u64::MAX);
+        bench.send(&[1; 16_000]);
+        bench.fill();
+        bench.reader.consume(16_000);
+        assert!(bench.reader.poll_fill(&bench.socket).is_pending(), "nothing was sent");
+        assert!(!bench.reader.low_water.is_up());
+    }
+    assert!(bench.reader.is_kernel());
 }
 
 /// RFC 5246 section 7.2.2: a server that does not renegotiate says so; here it also ends.

@@ -11,7 +11,7 @@ use std::{
 use http::{Request, Response};
 use ringway::{
     Body,
-    config::Config,
+    config::{Config, KtlsMode},
     server::{Builder, RunningServer},
 };
 use tower_service::Service;
@@ -39,12 +39,20 @@ pub(crate) fn start(build: impl FnOnce(Builder) -> Builder) -> Running {
     configured(Config::default(), build)
 }
 
-/// The same with a configuration.
+/// Whether this is a guest that is there to test kernel TLS.
+pub(crate) fn kernel_tls_is_required() -> bool {
+    std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1")
+}
+
+/// The same with a configuration. Where kernel TLS is there to be tested, the kernel protects records.
 pub(crate) fn configured(mut config: Config, build: impl FnOnce(Builder) -> Builder) -> Running {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file.txt"), "a file\n").unwrap();
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.io = crate::io::io();
+    if kernel_tls_is_required() {
+        config.ktls = KtlsMode::On;
+    }
     let builder = Builder::from(config)
         .root(folder.path())
         .certificate(&identity().0, &identity().1)

@@ -22,7 +22,7 @@ use tokio_stream::StreamExt as _;
 use super::{
     client::{Client, reset},
     leaving::{Guard, until},
-    server::{Running, configured},
+    server::{Running, configured, kernel_tls_is_required},
 };
 
 /// A server with a listener without TLS. `/totals` answers each piece with the bytes that have come until
@@ -57,6 +57,15 @@ fn serve(reading: &Arc<AtomicUsize>) -> Running {
     config.plain = vec!["127.0.0.1:0".parse().unwrap()];
     config.limits.body_bytes = 64 << 20;
     configured(config, |builder| builder.service(app))
+}
+
+/// Ends the server, which has found no defect. In a guest that is there to test kernel TLS, the kernel has
+/// opened at least so many bytes.
+fn end(server: Running, least: u64) {
+    if kernel_tls_is_required() {
+        until(|| server.get().anatomy().ledger.receive_flows(true, true).0 >= least);
+    }
+    assert_eq!(server.end().defects, 0);
 }
 
 fn plain(server: &Running) -> TcpStream {
@@ -106,7 +115,8 @@ fn what_came_is_answered_while_the_client_holds_back_the_rest() {
         hold_back(&mut plain, &STEPS);
     }
     drop((secured, plain));
-    assert_eq!(server.end().defects, 0);
+    // What came with the handshake was opened before the kernel took over.
+    end(server, 2 * STEPS.iter().sum::<usize>() as u64 - (64 << 10));
 }
 
 fn upload(stream: &mut (impl Read + Write), length: usize) {
@@ -133,7 +143,7 @@ fn uploads_of_any_length_are_whole() {
     upload(&mut secured.0, 20_000_000);
     upload(&mut plain, 20_000_000);
     drop((secured, plain));
-    assert_eq!(server.end().defects, 0);
+    end(server, 20_000_000);
 }
 
 #[test]
@@ -157,5 +167,5 @@ fn an_end_amid_long_content_ends_its_handler() {
         }
         until(|| reading.load(SeqCst) == 0);
     }
-    assert_eq!(server.end().defects, 0);
+    end(server, 1);
 }

@@ -15,13 +15,18 @@ pub(crate) fn skip(why: &str) {
     }
 }
 
+/// Whether this is a guest that is there to test kernel TLS.
+pub(crate) fn kernel_tls_is_required() -> bool {
+    std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1")
+}
+
 /// Whether the kernel offers its TLS; if it does not, the test is skipped or fails.
 pub(crate) fn has_kernel_tls() -> bool {
     let offered = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp").unwrap_or_default();
     let has = offered.split_whitespace().any(|ulp| ulp == "tls");
     if !has {
         assert!(
-            std::env::var_os("RINGWAY_REQUIRE_KTLS").is_none_or(|value| value != "1"),
+            !kernel_tls_is_required(),
             "RINGWAY_REQUIRE_KTLS=1, and the kernel offers no tls ULP: {offered:?}"
         );
         skip("the kernel offers no tls ULP; scripts/test runs this in a guest that has it");

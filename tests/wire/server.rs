@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Client, ClientOptions};
+use crate::host::kernel_tls_is_required;
 use crate::identity::Identity;
 use crate::site::Site;
 
@@ -70,6 +72,16 @@ impl Server {
         Self::run(Command::new(PROGRAM), &command, site, identity, options)
     }
 
+    /// The same with an admin socket, for [`Self::expect_kernel_tls`].
+    pub(crate) fn seen_proxy(servers: &[&str], options: &[&str]) -> Self {
+        let site = Site::new();
+        let identity = Identity::ecdsa(site.outside());
+        let admin = format!("--admin=unix:{}", site.outside().join("admin").display());
+        let (command, options) =
+            ([&["proxy"], servers].concat(), [&[admin.as_str()], options].concat());
+        Self::run(Command::new(PROGRAM), &command, site, identity, &options)
+    }
+
     /// A whole command, to which what all servers share is added.
     pub(crate) fn start_command(
         program: Command,
@@ -124,6 +136,52 @@ impl Server {
     /// A new connection.
     pub(crate) fn connect_as(&self, options: &ClientOptions) -> Client {
         Client::connect(self.port, options.config(&self.identity)).unwrap()
+    }
+
+    /// In a guest that is there to test kernel TLS: waits until the kernel has sealed at least so many bytes of
+    /// what servers behind answered, and opened at least so many of what clients sent. It has sealed every
+    /// connection, and none of that content was sealed in user space.
+    pub(crate) fn expect_kernel_tls(&self, sealed: u64, opened: u64) {
+        const HANDSHAKES: &str = "ringway_handshakes_total";
+        const KERNEL: &str = "ringway_kernel_tls_connections_total";
+        const PAYLOAD: &str = "ringway_payload_bytes_total";
+        const MOVED: &str = "ringway_moved_bytes_total";
+        if !kernel_tls_is_required() {
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics(&[HANDSHAKES, KERNEL, PAYLOAD, MOVED]);
+            let sum = |name: &str, labels: &[&str]| -> u64 {
+                let lines = metrics.lines().filter(|line| {
+                    line.starts_with(name) && labels.iter().all(|label| line.contains(label))
+                });
+                lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+            };
+            let payload = |path: &str| sum(PAYLOAD, &[path]);
+            let by_kernel = ["path=\"kernel_tls/receive\"", "kind=\"cipher\""];
+            assert_eq!(payload("user_tls/proxied"), 0, "sealed in user space\n{metrics}");
+            assert_eq!(
+                sum(KERNEL, &["transmit"]),
+                sum(HANDSHAKES, &[]) - sum(HANDSHAKES, &["failed"]),
+                "connections of user-space TLS\n{metrics}"
+            );
+            if payload("kernel_tls/proxied") >= sealed && sum(MOVED, &by_kernel) >= opened {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {sealed} and {opened} bytes\n{metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The lines of `/metrics` that begin with one of these.
+    fn metrics(&self, names: &[&str]) -> String {
+        let mut socket = UnixStream::connect(self.site.outside().join("admin")).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let is_named = |line: &&str| names.iter().any(|name| line.starts_with(name));
+        answer.lines().filter(is_named).collect::<Vec<_>>().join("\n")
     }
 
     /// What it has logged so far.
@@ -237,9 +295,8 @@ fn looked_into(options: &[&str]) -> Option<&'static str> {
 /// What has the kernel protect records in a guest that is there to test that. Whether it pays is
 /// otherwise tried at the start, and in a guest it does not.
 fn kernel_tls(options: &[&str]) -> Option<&'static str> {
-    let required = std::env::var_os("RINGWAY_REQUIRE_KTLS").is_some_and(|value| value == "1");
     let says = options.iter().any(|option| option.starts_with("--ktls"));
-    (required && !says).then_some("--ktls=on")
+    (kernel_tls_is_required() && !says).then_some("--ktls=on")
 }
 
 /// What every server of a run is to run on: `RINGWAY_TEST_IO=poll` takes the whole suite over epoll.
