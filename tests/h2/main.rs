@@ -52,6 +52,7 @@ mod others;
 mod patience;
 mod priorities;
 mod proxied;
+mod relayed;
 mod requests;
 mod rolling;
 mod same;

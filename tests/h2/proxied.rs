@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use ringway_bench_h2::frame::{code, flag, kind, setting};
+use ringway_bench_h2::frame::{code, flag, kind};
 
 use crate::peer::{Ended, asking};
 use crate::server::Server;
@@ -99,50 +99,6 @@ fn connections_to_servers_are_used_again() {
         assert_eq!(peer.get(path).status, 200);
     }
     assert_eq!(upstream.connections(), 1);
-}
-
-/// Long content keeps to both windows, however they move: in odd steps, and where SETTINGS take back what was
-/// granted while it is received.
-#[test]
-fn long_content_keeps_to_windows_that_move() {
-    let upstream = Upstream::start(script);
-    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
-    for steps in [[70_000, 9_000, 131_072], [300_000, 1, 40_000]] {
-        let mut peer = target.connect_with(&[(setting::INITIAL_WINDOW_SIZE, 200_000)]);
-        peer.generous = false;
-        let streams = [peer.ask("/long"), peer.ask("/long")];
-        let mut rounds = 0..2000;
-        while streams.iter().any(|stream| !peer.answers[stream].whole) {
-            let round = rounds.next().expect("content stops though its windows open");
-            peer.set(&[(setting::INITIAL_WINDOW_SIZE, [20_000, 200_000][round % 2])]);
-            for stream in [0].into_iter().chain(streams) {
-                if stream == 0 || !peer.answers[&stream].whole {
-                    peer.open_window(stream, steps[round % 3]);
-                }
-            }
-            peer.glance();
-        }
-        for stream in streams {
-            assert!(peer.answer(stream).body == content(1_000_000));
-        }
-    }
-}
-
-#[test]
-fn long_content_that_is_cut_costs_its_stream() {
-    let upstream = Upstream::start(|request, stream| {
-        let cut = request.path()[1..].parse().unwrap();
-        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
-        let _ = stream.write_all(&[&head[..], &content(cut)].concat());
-        Then::Close
-    });
-    let target = Target::of(Server::proxy(&[&upstream.address], &[]));
-    let mut peer = target.connect();
-    for cut in [0, 60_000, 131_072, 300_001, 999_999] {
-        let stream = peer.ask(&format!("/{cut}"));
-        assert_eq!(peer.ended(stream), Ended::Reset(code::INTERNAL_ERROR), "{cut}");
-    }
-    assert_eq!(peer.get("/1000000").body.len(), 1_000_000);
 }
 
 #[test]

@@ -161,7 +161,12 @@ fn serve_behind(stream: &mut BufReader<TcpStream>) {
 }
 
 pub(crate) fn start_proxy(folder: &Path) -> RunningServer {
+    start_proxy_with(folder, KtlsMode::Off)
+}
+
+fn start_proxy_with(folder: &Path, mode: KtlsMode) -> RunningServer {
     start(folder, |config| {
+        config.ktls = mode;
         let mut pool = PoolOptions::default();
         let address = format!("http://{}", server_behind()).parse().unwrap();
         pool.servers = vec![UpstreamServer::new(address)];
@@ -266,24 +271,39 @@ fn the_ledger_is_exact_for_chunked_responses_and_for_clients_of_http2() {
     assert!((500..received - 30_000).contains(&carried.copied), "{carried:?}");
 }
 
-/// Long content of a stated length is received into the memory that it is sent from, in frames as in records.
-#[test]
-fn the_ledger_is_exact_for_long_responses_to_clients_of_http2() {
+/// Long content of a stated length is received into the memory that it is sent from, in frames as in records:
+/// the ledger of that.
+fn relay_to_http2(mode: KtlsMode, route: Route) -> Vec<Flow> {
     let folder = folder();
-    let server = start_proxy(folder.path());
+    let server = start_proxy_with(folder.path(), mode);
     let mut client = connect_h2(&server);
     let received = content_over_h2(&mut client, 1, "/3000000", b"");
     client.close();
     let anatomy = settled(&server, 1);
     stop(server);
     assert_eq!(received, 3_000_000);
-    let Carried { responses, copied, relayed, .. } = anatomy.ledger.carried(Route::UserProxied);
-    assert_eq!(anatomy.ledger.carried(Route::UserProxied).payload(), received);
+    let Carried { responses, copied, relayed, .. } = anatomy.ledger.carried(route);
+    assert_eq!(anatomy.ledger.carried(route).payload(), received);
     assert_eq!(responses, 1);
     assert!(relayed > 0 && copied < received / 10, "{relayed}, {copied}");
-    let flows = anatomy.ledger.flows(Route::UserProxied);
-    assert_eq!(bytes(&flows, "cipher", "user"), received, "each byte is sealed once");
-    assert_eq!(bytes(&flows, "copy", "kernel"), 2 * received, "received, then sent");
+    anatomy.ledger.flows(route)
+}
+
+#[test]
+fn the_ledger_is_exact_for_long_responses_to_clients_of_http2() {
+    let flows = relay_to_http2(KtlsMode::Off, Route::UserProxied);
+    assert_eq!(bytes(&flows, "cipher", "user"), 3_000_000, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "kernel"), 2 * 3_000_000, "received, then sent");
+}
+
+#[test]
+fn the_ledger_is_exact_for_long_responses_to_clients_of_http2_with_kernel_tls() {
+    if !kernel_tls() {
+        return;
+    }
+    let flows = relay_to_http2(KtlsMode::On, Route::KernelProxied);
+    assert_eq!(bytes(&flows, "cipher", "kernel"), 3_000_000, "each byte is sealed once");
+    assert_eq!(bytes(&flows, "copy", "kernel"), 3_000_000, "received");
 }
 
 /// What a client sends is copied into a server's socket, and once before if it was held.
