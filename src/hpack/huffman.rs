@@ -240,23 +240,29 @@ pub(super) fn encoded_length(text: &[u8]) -> usize {
 /// Encodes `text` to the front of `out`. Returns the octets written, or None if `out` has less than
 /// [`encoded_length`].
 pub(super) fn encode(text: &[u8], out: &mut [u8]) -> Option<usize> {
-    let mut used = 0;
+    let mut rest = out;
+    let room = rest.len();
+    // The low `count` bits of the window are still to be written: less than a word before each symbol, and
+    // no code is longer than a word.
     let (mut window, mut count) = (0_u64, 0_u32);
     for &octet in text {
         let length = u32::from(LENGTHS[usize::from(octet)]);
         window = window << length | u64::from(CODE.codes[usize::from(octet)]);
         count += length;
-        while count >= 8 {
-            count -= 8;
-            *out.get_mut(used)? = (window >> count) as u8;
-            used += 1;
+        if count >= u32::BITS {
+            count -= u32::BITS;
+            let (word, behind) = rest.split_first_chunk_mut()?;
+            *word = ((window >> count) as u32).to_be_bytes();
+            rest = behind;
         }
     }
-    if count > 0 {
-        *out.get_mut(used)? = (window << (8 - count)) as u8 | 0xff >> count;
-        used += 1;
-    }
-    Some(used)
+    // Ones fill the last octet (RFC 7541 section 5.2).
+    let octets = count.div_ceil(8);
+    let padding = 8 * octets - count;
+    let last = (window << padding | ((1 << padding) - 1)).to_be_bytes();
+    let last = last.get(last.len() - octets as usize..)?;
+    rest.get_mut(..last.len())?.copy_from_slice(last);
+    Some(room - rest.len() + last.len())
 }
 
 #[cfg(test)]

@@ -145,8 +145,22 @@ pub(super) fn index_of(name: &[u8]) -> Option<u8> {
         27 => &[("access-control-allow-origin", 20)],
         _ => &[],
     };
-    let found = candidates.iter().find(|(text, _)| name.eq_ignore_ascii_case(text.as_bytes()));
+    let found = candidates.iter().find(|(text, _)| is(name, text.as_bytes()));
     found.map(|(_, index)| *index)
+}
+
+/// Whether a name, a token in any case, is one in lower case of the same length. Eight bytes are compared at
+/// a time: `eq_ignore_ascii_case` compares each by itself, and took ten instructions for it.
+#[inline]
+fn is(name: &[u8], lower: &[u8]) -> bool {
+    /// What makes a capital letter small. No other byte of a token (RFC 9110 section 5.6.2) becomes a letter
+    /// or a hyphen by it.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let same =
+        |(a, b): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*a) | SMALL == u64::from_le_bytes(*b);
+    let ((words, rest), (lower_words, lower_rest)) = (name.as_chunks(), lower.as_chunks());
+    words.iter().zip(lower_words).all(same)
+        && rest.iter().zip(lower_rest).all(|(a, b)| *a | SMALL as u8 == *b)
 }
 
 /// The index of a whole `:status` field, of those that the table has.
@@ -193,5 +207,31 @@ mod tests {
             }
         }
         assert_eq!(whole, [200, 204, 206, 304, 400, 404, 500], "all that the table has");
+    }
+
+    /// Of the bytes that tokens are made of (RFC 9110 section 5.6.2), none but its own two cases stands for
+    /// a letter.
+    #[test]
+    fn a_name_that_differs_in_a_byte_is_another() {
+        let token: Vec<u8> =
+            (b'!'..=b'~').filter(|byte| !b"\"(),/:;<=>?@[\\]{}".contains(byte)).collect();
+        for index in 1..=LENGTH {
+            let entry = get(index).unwrap();
+            if index_of(entry.name.as_bytes()).is_none() {
+                continue;
+            }
+            for at in 0..entry.name.len() {
+                for &byte in &token {
+                    let mut name = entry.name.as_bytes().to_vec();
+                    let same = byte.eq_ignore_ascii_case(&name[at]);
+                    name[at] = byte;
+                    let found = index_of(&name).map(|found| get(found.into()).unwrap().name);
+                    let expected = (same
+                        || found.is_some_and(|found| name.eq_ignore_ascii_case(found.as_bytes())))
+                    .then(|| str::from_utf8(&name).unwrap().to_ascii_lowercase());
+                    assert_eq!(found, expected.as_deref(), "{name:?}");
+                }
+            }
+        }
     }
 }
