@@ -25,8 +25,8 @@ use std::io;
 use crate::ring::{Ring, Socket};
 
 /// The mark, in bytes: eight receive buffers. An upload of 1 MB takes seven sleeps (`scripts/bench-apps`), ten
-/// with half of it, six with twice as much. It is what may lie in the kernel unread, in a receive buffer that has grown to hold it; by itself that
-/// grows further while content comes so fast.
+/// with half of it, six with twice as much. It is what may lie in the kernel unread, in a receive buffer that has
+/// grown to hold it; by itself that grows further while content comes so fast.
 const MARK: u32 = 128 << 10;
 
 /// Milliseconds that a wait may last with the mark up, and that make a pause. A tick of the ring's deadlines,
