@@ -26,9 +26,20 @@ new_job() {
 run_guest() {
   timeout --signal=TERM --kill-after=5 "$GUEST_LIMIT" "$@" &
   local guest=$!
-  trap 'kill "$guest" || true; wait "$guest" || true; rm -rf "$job"; exit 143' INT TERM HUP
+  trap 'kill "$guest" || true; wait "$guest" || true; end_rest; rm -rf "$job"; exit 143' INT TERM HUP
   wait "$guest" || true
   trap - INT TERM HUP
+  end_rest
+}
+
+# end_rest   ends what is left of a guest. User-mode Linux is several processes in a session of their own; one that
+# outlives the others holds the console open, and whatever reads from it would wait for ever.
+end_rest() {
+  local process
+  for process in $(grep -lsaF "RINGWAY_JOB=$job" /proc/[0-9]*/cmdline); do
+    process=${process#/proc/}
+    kill -KILL "${process%%/*}" 2>/dev/null || true
+  done
 }
 
 # end_job   removes the job and returns its status, or 124 if the guest ended without one.
