@@ -95,6 +95,28 @@ fn a_head_says_no_length_that_a_get_would_not() {
 }
 
 #[test]
+fn an_answer_may_end_its_connection() {
+    let app = Router::new()
+        .route("/whole", get(|| async { ([("connection", "close")], "bye") }))
+        .route("/listed", get(|| async { ([("connection", "x-hop, Close")], "bye") }))
+        .route("/stream", get(|| async { ([("connection", "close")], stream(vec!["b", "ye"])) }))
+        .route("/goes-on", get(|| async { ([("connection", "keep-alive, x-hop")], "bye") }));
+    let server = serve(app);
+    for (path, answers) in [("/whole", 1), ("/listed", 1), ("/stream", 1), ("/goes-on", 2)] {
+        let mut client = Client::connect(&server);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n");
+        client.send(format!("{request}\r\n{request}Connection: close\r\n\r\n").as_bytes());
+        let (text, ended) = client.read_to_end();
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), answers, "{path}: {text}");
+        assert_eq!(text.matches("Connection: close\r\n").count(), 1, "{path}: {text}");
+        assert!(ended && !text.contains("x-hop"), "{path}: {text}");
+        let text = server.curl(path, &["--http2"]);
+        assert!(text.starts_with("HTTP/2 200") && !text.contains("connection:"), "{text}");
+    }
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
 fn content_of_unknown_length_is_chunked() {
     let server =
         serve(Router::new().route("/", get(|| async { stream(vec!["one", "", "two two"]) })));

@@ -221,7 +221,8 @@ impl Answering {
         }
         let head = streamed(head).map_err(|what| self.unusable(&what))?;
         self.first = ahead;
-        let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
+        let as_file = !head.closes && !matches!(head.status, 204 | 304);
+        let Some((file, range)) = file.filter(|_| as_file) else {
             return Ok(Some(Answered::Streamed(head)));
         };
         let (mut lines, mut dated, mut named) = (Vec::new(), false, false);

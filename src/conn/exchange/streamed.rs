@@ -180,6 +180,8 @@ pub(in crate::conn) struct StreamedHead {
     pub(in crate::conn) present: Present,
     /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
     pub(in crate::conn) length: Option<u64>,
+    /// The responder wants its connection of HTTP/1 to end behind this answer.
+    pub(in crate::conn) closes: bool,
 }
 
 impl StreamedHead {

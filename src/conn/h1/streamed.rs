@@ -152,7 +152,7 @@ impl Exchange<'_> {
             Ok(Answered::Whole(reply)) => return self.send_whole(reply, persists).await,
             Err(failure) => return self.fail(failure, report.proxy_error, persists).await,
         };
-        let (mut delimited, persists) = self.delimited(&head, persists);
+        let (mut delimited, persists) = self.delimited(&head, persists && !head.closes);
         if head.status == 101 {
             self.pump.open_tunnel(report.limits_silence);
             self.session.reader.expects(0);
