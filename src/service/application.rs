@@ -106,10 +106,16 @@ impl fmt::Display for CallError {
         match self {
             Self::Panicked(message) => write!(f, "an application panicked: {message}"),
             Self::Failed(error) => {
-                write!(f, "an application failed: {error}")?;
+                let mut said = error.to_string();
+                write!(f, "an application failed: {said}")?;
                 let mut source = error.source();
                 while let Some(error) = source {
-                    write!(f, ": {error}")?;
+                    let text = error.to_string();
+                    // Many errors, axum's for one, say what the one within them says.
+                    if !said.ends_with(&text) {
+                        write!(f, ": {text}")?;
+                    }
+                    said = text;
                     source = error.source();
                 }
                 Ok(())
@@ -367,5 +373,39 @@ where
             self.end();
             Poll::Ready(Some(Err(CallError::Panicked(message))))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error, and the one within it.
+    #[derive(Debug)]
+    struct Nested(&'static str, Option<Box<Nested>>);
+
+    impl fmt::Display for Nested {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Nested {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_ref().map(|within| &**within as &(dyn Error + 'static))
+        }
+    }
+
+    #[test]
+    fn what_errors_repeat_of_each_other_is_said_once() {
+        let nested = |texts: &[&'static str]| {
+            let within =
+                texts.iter().rev().fold(None, |within, text| Some(Box::new(Nested(text, within))));
+            CallError::Failed(within.unwrap()).to_string()
+        };
+        let said = nested(&["no room", "no room", "no room"]);
+        assert_eq!(said, "an application failed: no room");
+        let said = nested(&["query", "connect: refused", "refused", "no listener"]);
+        assert_eq!(said, "an application failed: query: connect: refused: no listener");
     }
 }
