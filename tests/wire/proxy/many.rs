@@ -45,10 +45,12 @@ fn idle_tunnels_take_little_memory_and_all_of_them_live() {
             send.send(stream).unwrap();
         }
     });
+    // Half of a worker's connections may be tunnels, and either worker may get all of them.
     let most = 2 * count + 64;
     let server = Configured::start(
         &format!(
-            "[limits]\nconnections = {most}\nhandshakes = 32\n[[site]]\n[[site.route]]\nproxy = 'app'\n\
+            "[limits]\nconnections = {most}\nmax_connections = {most}\nhandshakes = 32\n\
+             file_cache_entries = 16\n[[site]]\n[[site.route]]\nproxy = 'app'\n\
              [pool.app]\nservers = '{address}'\nmax = {count}\ntunnels = {count}\n"
         ),
         |_| {},
