@@ -19,7 +19,7 @@ use crate::{
         page::Page,
         range::ByteRange,
     },
-    respond::{Status, content_length_allowed, forward::Present},
+    respond::{Status, content_length_allowed},
     ring::Pages,
     write::{Division, Parts, Source, Whole, WriteError},
 };
@@ -53,7 +53,7 @@ enum Heading<'l> {
 pub(super) struct OfApplication {
     /// Three digits, 200 or more.
     pub(super) status: u16,
-    pub(super) present: Present,
+    pub(super) present: crate::respond::forward::Present,
     /// `Content-Length` among them is not written.
     pub(super) fields: FieldMap,
     /// Bytes that the others take as lines.
