@@ -115,6 +115,26 @@ fn a_two_way_stream_that_is_silent_for_too_long_is_reset() {
     assert_eq!(server.end().timed_out, 1);
 }
 
+#[test]
+fn more_content_than_may_come_resets_a_stream_whose_answer_has_begun() {
+    let mut config = Config::default();
+    config.limits.body_bytes = 1000;
+    let server = configured(config, |builder| builder.service(echo()));
+    client(&server, |mut sender| async move {
+        for _ in 0..2 {
+            let (answer, mut stream) =
+                sender.send_request(request(Method::POST, "/echo"), false).unwrap();
+            stream.send_data(Bytes::from(vec![1; 600]), false).unwrap();
+            let mut body = answer.await.unwrap().into_body();
+            assert_eq!(body.data().await.unwrap().unwrap().len(), 600);
+            stream.send_data(Bytes::from(vec![1; 600]), false).unwrap();
+            let error = collect(body).await.expect_err("it was more");
+            assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+        }
+    });
+    assert_eq!(server.end().defects, 0);
+}
+
 /// An answer that begins and never ends does not keep its client from being cut when that is silent;
 /// one whose request has ended may take as long as it likes.
 #[test]

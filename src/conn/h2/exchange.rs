@@ -387,7 +387,12 @@ impl Connection<'_> {
     /// The answer breaks off: its stream is reset, so that nobody takes it for the whole.
     pub(super) fn cut(&mut self, slot: Slot, why: Why) -> Result<(), Stop> {
         let id = self.streams.at(slot)?.id;
-        self.reset(id, ErrorCode::InternalError, why)
+        let code = match why {
+            // Clients of gRPC read it as an exhausted resource, and the other one as our failure.
+            Why::RequestBodyTooLarge => ErrorCode::EnhanceYourCalm,
+            _ => ErrorCode::InternalError,
+        };
+        self.reset(id, code, why)
     }
 
     /// An exchange is over: what its request has sent and nobody took goes back to the window.
