@@ -44,7 +44,10 @@ pub fn endpoint(name: &str) -> Named {
 
 /// The layer of [`endpoint`].
 #[derive(Clone, Copy, Debug)]
-pub struct Named(Endpoint);
+pub struct Named(
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "its service is made of it"))]
+    Endpoint,
+);
 
 #[cfg(feature = "tokio")]
 impl<S> tower_layer::Layer<S> for Named {

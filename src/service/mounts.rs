@@ -103,6 +103,7 @@ impl Applications {
     }
 
     /// Whether nothing was registered.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_empty(&self) -> bool {
         self.mounts.is_empty() && self.handlers.is_empty()
     }
@@ -175,6 +176,7 @@ impl Mounted {
     }
 
     /// Whether there is none.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_empty(&self) -> bool {
         self.made.is_empty() && self.handlers.is_empty()
     }

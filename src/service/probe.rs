@@ -43,7 +43,10 @@ pub fn layer(name: &str) -> Probe {
 
 /// The layer of [`layer`].
 #[derive(Clone, Copy, Debug)]
-pub struct Probe(Layer);
+pub struct Probe(
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "its service is made of it"))]
+    Layer,
+);
 
 #[cfg(feature = "tokio")]
 impl<S> tower_layer::Layer<S> for Probe {

@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
@@ -149,7 +149,7 @@ impl LocalTasks {
     /// none now.
     pub(crate) fn poll(&mut self, waker: &Waker) {
         // The set of tasks does not end: its waker is called when there is more to do.
-        let _ = Pin::new(&mut self.0).poll(&mut Context::from_waker(waker));
+        let _ = std::pin::Pin::new(&mut self.0).poll(&mut Context::from_waker(waker));
     }
 }
 
