@@ -10,7 +10,10 @@ use axum::{
     routing::{get, post},
 };
 
-use super::server::{Running, start};
+use super::{
+    client::Client,
+    server::{Running, start},
+};
 
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 
@@ -139,6 +142,36 @@ fn a_file_body_leaves_by_the_servers_own_way() {
         assert!(head.lines().next().unwrap().contains(" 206"), "{head}");
         assert_eq!(field(&head, "content-length"), Some("1999000"));
         assert_eq!(field(&head, "x-mine"), Some("1"));
+    }
+    assert_eq!(server.end().defects, 0);
+}
+
+#[test]
+fn a_file_may_end_its_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.txt");
+    std::fs::write(&own, LETTERS).unwrap();
+    let close = [("connection", "close")];
+    let site = move || async move { (close, ringway::site("/letters.txt")) };
+    let body =
+        move || async move { (close, ringway::FileBody::open(&own).unwrap().into_response()) };
+    let app = Router::new().route("/app/site", get(site)).route("/app/body", get(body));
+    let server = start(|builder| builder.service_at("/app", app));
+    std::fs::write(server.folder().join("letters.txt"), LETTERS).unwrap();
+    for path in ["/app/site", "/app/body"] {
+        // What the first looks up the second finds.
+        for method in ["GET", "GET", "HEAD"] {
+            let mut client = Client::connect(&server);
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.send(request.repeat(2).as_bytes());
+            let (text, ended) = client.read_to_end();
+            assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 1, "{path}: {text}");
+            assert_eq!(text.matches("Connection: close\r\n").count(), 1, "{path}: {text}");
+            assert!(ended && text.ends_with(LETTERS) == (method == "GET"), "{path}: {text}");
+            assert_eq!(field(&text, "content-length"), Some("26"), "{path}: {text}");
+        }
+        let text = server.curl(path, &["--http2"]);
+        assert!(text.starts_with("HTTP/2 200") && text.ends_with(LETTERS), "{text}");
     }
     assert_eq!(server.end().defects, 0);
 }

@@ -19,7 +19,7 @@ use super::{
     begin::Coming,
     found::Finding,
     handed::{Borrower, map_of},
-    heads::{remove_ours, streamed, switching, whole},
+    heads::{ends_connection, remove_ours, streamed, switching, whole},
     reply::{Given, SHORT},
     streamed::{
         Answered, Failure, Fields, First, Intake, Relay, Report, Responder, ResponseContent, Stages,
@@ -65,6 +65,8 @@ struct Answering {
     upgrade: Option<Upgrade>,
     /// The request is an extended CONNECT, which 2xx accepts.
     connects: bool,
+    /// The answer is the last one of its connection, if that is one of HTTP/1.
+    ends_connection: bool,
 }
 
 /// Whether a head and short content behind it may make a whole reply.
@@ -202,6 +204,7 @@ impl Answering {
             },
             ahead => ahead,
         };
+        self.ends_connection = ends_connection(&head.parts.headers);
         if let Some(OfSite(path)) = head.parts.extensions.remove()
             && head.parts.status == http::StatusCode::OK
         {
@@ -221,8 +224,7 @@ impl Answering {
         }
         let head = streamed(head).map_err(|what| self.unusable(&what))?;
         self.first = ahead;
-        let as_file = !head.closes && !matches!(head.status, 204 | 304);
-        let Some((file, range)) = file.filter(|_| as_file) else {
+        let Some((file, range)) = file.filter(|_| !matches!(head.status, 204 | 304)) else {
             return Ok(Some(Answered::Streamed(head)));
         };
         let (mut lines, mut dated, mut named) = (Vec::new(), false, false);
@@ -342,7 +344,8 @@ impl Responder for Answering {
     }
 
     fn report(&self) -> Report {
-        Report { endpoint: self.endpoint, layers: self.layers, ..Report::NOTHING }
+        let Self { endpoint, layers, ends_connection, .. } = *self;
+        Report { endpoint, layers, ends_connection, ..Report::NOTHING }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{ops::Range, rc::Rc};
 use bytes::{Buf, Bytes};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{DATE, SERVER, UPGRADE},
+    header::{CONNECTION, DATE, SERVER, UPGRADE},
 };
 
 use super::{
@@ -127,8 +127,7 @@ pub(super) fn switching(head: Head) -> StreamedHead {
         fields.insert(UPGRADE, upgrade);
     }
     let present = Present { date: fields.contains_key(DATE), server: fields.contains_key(SERVER) };
-    let fields = Fields::Map(fields.into());
-    StreamedHead { status: 101, fields, present, length: None, closes: false }
+    StreamedHead { status: 101, fields: Fields::Map(fields.into()), present, length: None }
 }
 
 /// What an answer has of the fields that matter here.
@@ -136,8 +135,6 @@ pub(super) fn switching(head: Head) -> StreamedHead {
 struct Found {
     /// Some are the connection's.
     ours: bool,
-    /// One of those is `Connection: close`.
-    closes: bool,
     /// `Content-Length`.
     length: Option<u64>,
     present: Present,
@@ -159,7 +156,6 @@ fn survey(fields: &HeaderMap) -> Result<Found, &'static str> {
             }
             "date" => found.present.date = true,
             "server" => found.present.server = true,
-            "connection" => (found.ours, found.closes) = (true, found.closes || is_close(value)),
             _ => found.ours |= is_ours(name),
         }
         found.lines += line_bytes(name, value.as_bytes());
@@ -167,9 +163,11 @@ fn survey(fields: &HeaderMap) -> Result<Found, &'static str> {
     Ok(found)
 }
 
-/// Whether an option of a `Connection` is `close` (RFC 9110 section 7.6.1).
-fn is_close(value: &HeaderValue) -> bool {
-    let mut options = value.as_bytes().split(|&byte| byte == b',');
+/// Whether an answer is the last one of its connection: an option of a `Connection` is `close` (RFC 9112
+/// section 9.6).
+pub(super) fn ends_connection(fields: &HeaderMap) -> bool {
+    let values = fields.get_all(CONNECTION).iter();
+    let mut options = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
@@ -211,12 +209,12 @@ pub(super) fn streamed(head: Head) -> Result<StreamedHead, &'static str> {
         return Err("an application answered with a status below 200");
     }
     let mut fields = parts.headers;
-    let Found { ours, closes, length: stated, present, .. } = survey(&fields)?;
+    let Found { ours, length: stated, present, .. } = survey(&fields)?;
     if ours {
         remove_ours(&mut fields);
     }
     let (fields, length) = (Fields::Map(fields.into()), stated.or(length));
-    Ok(StreamedHead { status, fields, present, length, closes })
+    Ok(StreamedHead { status, fields, present, length })
 }
 
 /// The reply that a head and all of its content make, if both are short. Else they come back.
@@ -228,7 +226,7 @@ pub(super) fn whole(
 ) -> Result<Reply<'static>, (Head, Bytes)> {
     let status = head.parts.status.as_u16();
     let Ok(mut found) = survey(&head.parts.headers) else { return Err((head, content)) };
-    if found.closes {
+    if found.ours && ends_connection(&head.parts.headers) {
         return Err((head, content));
     }
     if found.ours {

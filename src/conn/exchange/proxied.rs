@@ -196,7 +196,7 @@ impl Proxied {
                 _ => {}
             }
         }
-        Ok(StreamedHead { status, fields: Fields::Lines(lines), present, length, closes: false })
+        Ok(StreamedHead { status, fields: Fields::Lines(lines), present, length })
     }
 }
 

@@ -206,7 +206,7 @@ mod tests {
 
     fn head(status: u16, length: Option<u64>, lines: &str) -> StreamedHead {
         let fields = Fields::Lines(lines.as_bytes().into());
-        StreamedHead { status, fields, present: Present::default(), length, closes: false }
+        StreamedHead { status, fields, present: Present::default(), length }
     }
 
     fn text(fields: &Fields) -> String {
@@ -277,7 +277,6 @@ mod tests {
                 fields,
                 present: Present::default(),
                 length: Some(5_000),
-                closes: false,
             };
             vary(&mut head.fields);
             recode(&mut head.fields);

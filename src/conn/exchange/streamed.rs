@@ -115,6 +115,8 @@ pub(in crate::conn) struct Report {
     /// Whether the request is answered although the client has ended its side with close_notify: it
     /// may still read (RFC 8446 section 6.1). Else that ends the exchange.
     pub(in crate::conn) answers_half_closed: bool,
+    /// Whether a connection of HTTP/1 ends behind the answer.
+    pub(in crate::conn) ends_connection: bool,
 }
 
 impl Report {
@@ -126,6 +128,7 @@ impl Report {
         proxy_error: None,
         limits_silence: false,
         answers_half_closed: false,
+        ends_connection: false,
     };
 }
 
@@ -180,8 +183,6 @@ pub(in crate::conn) struct StreamedHead {
     pub(in crate::conn) present: Present,
     /// Bytes of content; None if that is not known. An answer to HEAD states it and has no content.
     pub(in crate::conn) length: Option<u64>,
-    /// The responder wants its connection of HTTP/1 to end behind this answer.
-    pub(in crate::conn) closes: bool,
 }
 
 impl StreamedHead {

@@ -234,7 +234,9 @@ fn at_once<'l>(
                 first
             };
             match first {
-                Some(Poll::Ready(Ok(Answered::Whole(whole)))) => {
+                Some(Poll::Ready(Ok(Answered::Whole(whole))))
+                    if !responder.report().ends_connection =>
+                {
                     responder.record(clock);
                     let whole = if framing.to_head { whole.head_only() } else { whole };
                     (framing, slot.insert(whole))

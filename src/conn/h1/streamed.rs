@@ -140,7 +140,7 @@ impl Exchange<'_> {
         };
         let report = responder.record(clock);
         let persists = self.framing.persistent && !last && !self.context.is_draining();
-        let persists = persists && !self.pump.is_half_closed();
+        let persists = persists && !self.pump.is_half_closed() && !report.ends_connection;
         // Whether a client that was not sent 100 sends its content now nobody knows.
         let persists = persists && !self.pump.awaits_continue();
         self.pump.answered();
@@ -152,7 +152,7 @@ impl Exchange<'_> {
             Ok(Answered::Whole(reply)) => return self.send_whole(reply, persists).await,
             Err(failure) => return self.fail(failure, report.proxy_error, persists).await,
         };
-        let (mut delimited, persists) = self.delimited(&head, persists && !head.closes);
+        let (mut delimited, persists) = self.delimited(&head, persists);
         if head.status == 101 {
             self.pump.open_tunnel(report.limits_silence);
             self.session.reader.expects(0);

@@ -136,7 +136,7 @@ fn go_on(
     // The context wakes nobody: the ring names the task, and others have its waker.
     let mut cx = task::Context::from_waker(Waker::noop());
     match answering.go_on(polled, &mut cx) {
-        Poll::Ready(Ok(Answered::Whole(reply))) => {
+        Poll::Ready(Ok(Answered::Whole(reply))) if !answering.ends_connection => {
             clock.of(answering.endpoint);
             clock.layers(&answering.layers);
             Begun::Answered(if answering.to_head { reply.head_only() } else { reply })
@@ -218,6 +218,7 @@ impl Answering {
             finding: None,
             upgrade: None,
             connects: incoming.protocol.is_some(),
+            ends_connection: false,
         }
     }
 }
