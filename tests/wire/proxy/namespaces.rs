@@ -79,7 +79,14 @@ fn expect_line(log: &Path, text: &str) {
     }
 }
 
-/// One packet in thirty is lost between Ringway and the server: every request is answered, and whole.
+/// The rounds that send content, by POST.
+fn posts(round: usize) -> bool {
+    round.is_multiple_of(3)
+}
+
+/// One packet in thirty is lost between Ringway and the server: every request is answered, and whole. The
+/// server closes connections unannounced, but never before a POST: one that meets a close whose FIN was lost
+/// has no second try (RFC 9110, 9.2.2).
 #[test]
 fn packets_that_are_lost_cost_no_request() {
     if !enters("packets_that_are_lost_cost_no_request") {
@@ -92,14 +99,15 @@ fn packets_that_are_lost_cost_no_request() {
         assert!(request.body.is_empty() || request.body == content[..50_000]);
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
         let _ = stream.write_all(&[head.as_bytes(), &content].concat());
-        if request.number == 4 { Then::Close } else { Then::Continue }
+        let round: usize = request.path()[1..].parse().unwrap();
+        if request.number >= 4 && !posts(round + 1) { Then::Close } else { Then::Continue }
     });
     let server = Server::proxy(&[&upstream.address], &["--connect-timeout", "60s"]);
     let mut client = server.connect();
     packets("-A", &upstream, &["-m", "statistic", "--mode", "random", "--probability", "0.033"]);
     for round in 0..30 {
         let (method, content) =
-            if round % 3 == 0 { ("POST", &noise[..50_000]) } else { ("GET", &[][..]) };
+            if posts(round) { ("POST", &noise[..50_000]) } else { ("GET", &[][..]) };
         let answer = ask(&mut client, method, &format!("/{round}"), "", content);
         assert_eq!(answer.head.status, 200, "round {round}\n{}", server.log());
         assert!(answer.body == noise, "round {round}");
