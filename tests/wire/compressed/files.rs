@@ -282,8 +282,7 @@ fn what_the_thread_has_no_place_for_goes_as_it_is_and_is_counted() {
         }
     }
     assert!(crate::guard::metric(admin, "ringway_compression_shed_total") > 0);
-    let log = server.log();
-    assert!(log.contains("a file is not compressed"), "{log}");
+    server.expect_logged("a file is not compressed", 1);
     let plain = get(&mut client, "/23.txt", "br");
     assert_eq!((plain.field("Content-Encoding"), &plain.body[..]), (None, content));
 }
@@ -299,17 +298,13 @@ fn what_was_compressed_is_counted() {
     let mut client = server.connect();
     let coded = until_coded(&mut client, "/a.html", "zstd");
     get(&mut client, "/a.html", "zstd");
-    let metric = |name: &str| crate::guard::metric(admin, name);
-    assert_eq!(metric("ringway_compressed_answers_total{coding=\"zstd\"}"), 2);
-    assert_eq!(
-        metric("ringway_compressed_in_bytes_total{coding=\"zstd\"}"),
-        2 * content.len() as u64
-    );
-    assert_eq!(
-        metric("ringway_compressed_out_bytes_total{coding=\"zstd\"}"),
-        2 * coded.body.len() as u64
-    );
-    assert_eq!(metric("ringway_compressed_files_cached_total"), 1);
-    assert_eq!(metric("ringway_compressed_files_cached_bytes_total"), coded.body.len() as u64);
-    assert_eq!(metric("ringway_compression_shed_total"), 0);
+    let expect = |name: &str, count| {
+        crate::guard::expect_metric(admin, &format!("ringway_{name}"), count);
+    };
+    expect("compressed_answers_total{coding=\"zstd\"}", 2);
+    expect("compressed_in_bytes_total{coding=\"zstd\"}", 2 * content.len() as u64);
+    expect("compressed_out_bytes_total{coding=\"zstd\"}", 2 * coded.body.len() as u64);
+    expect("compressed_files_cached_total", 1);
+    expect("compressed_files_cached_bytes_total", coded.body.len() as u64);
+    expect("compression_shed_total", 0);
 }

@@ -304,10 +304,12 @@ fn compressing_is_a_stage_and_its_bytes_are_in_the_ledger() {
     let mut client = server.connect();
     let coded = until_coded(&mut client, "/", "zstd");
     assert_eq!(decoded(&coded), content);
-    let metric = |name: &str| crate::guard::metric(admin, name);
-    let of = |name: &str| metric(&format!("ringway_compressed_{name}_total{{coding=\"zstd\"}}"));
-    assert_eq!(of("in_bytes"), content.len() as u64);
-    assert_eq!((of("answers"), of("out_bytes")), (1, coded.body.len() as u64));
+    for (name, count) in
+        [("in_bytes", content.len()), ("answers", 1), ("out_bytes", coded.body.len())]
+    {
+        let name = format!("ringway_compressed_{name}_total{{coding=\"zstd\"}}");
+        crate::guard::expect_metric(admin, &name, count as u64);
+    }
     let report = crate::guard::exchange(
         admin,
         b"GET /anatomy.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",

@@ -49,8 +49,8 @@ fn a_rate_holds_for_all_routes_that_name_it() {
         assert_eq!(h2_get(&server, "localhost", "/").0, 429);
         assert_eq!(h2_get(&server, "localhost", "/app").0, 429);
     }
-    assert_eq!(metric(admin, "ringway_requests_rate_limited_total"), 28);
-    assert_eq!(metric(admin, "ringway_rate_refused_total{rate=\"slow\"}"), 28);
+    expect_metric(admin, "ringway_requests_rate_limited_total", 28);
+    expect_metric(admin, "ringway_rate_refused_total{rate=\"slow\"}", 28);
     let report = exchange(admin, b"GET /anatomy.json HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let report: serde_json::Value =
         serde_json::from_str(report.split_once("\r\n\r\n").unwrap().1).unwrap();
@@ -187,14 +187,16 @@ fn a_burst_comes_at_once_and_the_table_has_its_entries() {
     let mut client = server.connect();
     let statuses: Vec<_> = (0..2).map(|_| client.get("/fixed").status).collect();
     assert_eq!(statuses, [200, 429]);
-    // A table of eight keys forgets the first of a thousand.
+    // A table of eight keys forgets the first of a thousand. Of some keys, since one in eight thousand may share
+    // its bits with a key that is there.
     let rate = "key = 'field:X-Key'\nrequests = 1\nper = '24h'\nentries = 8\n";
     let (server, _) = serve(rate, "");
     let mut client = server.connect();
     let mut ask = |key: usize| client.request("GET", "/fixed", &format!("X-Key: {key}\r\n")).status;
-    assert_eq!([ask(0), ask(0)], [200, 429]);
+    let first = [0, 1, 2].map(|key| [ask(key), ask(key)]);
+    assert!(first.iter().filter(|twice| **twice == [200, 429]).count() > 1, "{first:?}");
     // Two keys with the same 16 bits share a rate: of these keys, one in ten runs has such a pair.
-    let refused = (1..1_000).filter(|key| ask(*key) == 429).count();
+    let refused = (3..1_000).filter(|key| ask(*key) == 429).count();
     assert!(refused < 10, "{refused} keys share another one's rate");
-    assert_eq!(ask(0), 200, "it is forgotten");
+    assert!((0..3).any(|key| ask(key) == 200), "they are forgotten");
 }

@@ -82,10 +82,30 @@ fn wait_for(mut text: impl FnMut() -> String, words: &[&str]) -> String {
 
 /// A figure of `/metrics`, of the admin listener on this port.
 pub(crate) fn metric(admin: u16, name: &str) -> u64 {
+    figure(admin, name).unwrap_or_else(|| panic!("no {name} in /metrics"))
+}
+
+/// The same. None if there is none, as of labels that nothing has been counted under.
+fn figure(admin: u16, name: &str) -> Option<u64> {
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let text = exchange(admin, request);
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().unwrap()
+    line.map(|value| value.trim().parse().unwrap())
+}
+
+/// Waits until a figure of `/metrics` is this. It is counted as an exchange ends, which its client may see
+/// first.
+pub(crate) fn expect_metric(admin: u16, name: &str, expected: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = figure(admin, name);
+        if now == Some(expected) {
+            return;
+        }
+        let may_come = now.is_none_or(|now| now < expected) && Instant::now() < deadline;
+        assert!(may_come, "{name} is {now:?}, not {expected}");
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// A program of the host that was started, killed at the end.
