@@ -227,7 +227,11 @@ impl Read for Incoming<'_> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            tls.read_tls(socket)?;
+            match tls.read_tls(socket) {
+                // So does a wait end whose process was stopped for a while.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => _ = read?,
+            }
             tls.process_new_packets()
                 .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
