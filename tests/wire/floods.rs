@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::beside::beside;
+use crate::beside::{beside, beside_a_crowd};
 use crate::client::{Client, End, connect, drain};
 use crate::host::skip;
 use crate::server::{PATIENCE, Server};
@@ -96,16 +96,10 @@ pub(crate) fn raise_open_files() -> u64 {
 /// handshake's deadline; an honest client has its turn.
 #[test]
 fn a_flood_of_silent_connections() {
-    let server = Server::plain(&[
-        "--connections",
-        "64",
-        "--handshakes",
-        "64",
-        "--handshake-timeout",
-        "500ms",
-    ]);
+    let server =
+        Server::plain(&["--connections", "64", "--handshakes", "64", "--handshake-timeout", "10s"]);
     let before = server.descriptors();
-    let silent: Vec<TcpStream> = beside(&server, || {
+    let silent: Vec<TcpStream> = beside_a_crowd(&server, || {
         let silent = (0..400).map(|_| connect(server.port).unwrap()).collect();
         // The server never holds more than it may, and what a burst brings.
         assert!(server.descriptors() < before + 2 * 64 + 64);
@@ -146,7 +140,7 @@ fn idle_connections_give_way() {
 /// A fast uploader of something far too large reads its refusal, and no reset.
 #[test]
 fn an_upload_that_is_too_large_reads_its_refusal() {
-    let server = Server::plain(&["--close-timeout", "20s"]);
+    let server = Server::plain(&["--close-timeout", "5m"]);
     for _ in 0..5 {
         let mut client = server.connect();
         client.send(

@@ -73,12 +73,11 @@ fn bounds_change_for_connections_that_there_are() {
 fn a_request_keeps_its_bounds() {
     let server = start(&control(SITE));
     let mut client = server.connect();
-    client.send(POST);
-    // The head is there before the reload: nothing else would make the answer below 413.
-    let until = Instant::now() + PATIENCE;
-    thread::sleep(Duration::from_millis(200));
+    let waits = "Expect: 100-continue\r\nContent-Length: 20\r\n";
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{waits}\r\n").as_bytes());
+    // The head is there before the reload.
+    assert_eq!(client.response("POST").status, 100);
     reloaded(&server, &(control("[limits]\nmax_body = 10\n") + SITE));
-    assert!(Instant::now() < until);
     client.send(&[b'x'; 20]);
     assert_ne!(client.response("POST").status, 413);
     client.send(POST);
@@ -143,12 +142,14 @@ fn an_address_that_cannot_be_had_changes_nothing() {
     }
 }
 
-/// A server of a pool: answers with a text, the first request only when it is let.
-fn upstream(text: &'static str) -> (u16, mpsc::Sender<()>) {
+/// A server of a pool: answers with a text, the first request only when it is let. Its port, what lets it, and
+/// what says that the first request has come.
+fn upstream(text: &'static str) -> (u16, mpsc::Sender<()>, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (go, wait) = mpsc::channel::<()>();
-    let mut wait = Some(wait);
+    let (come, has_come) = mpsc::channel();
+    let mut wait = Some((come, wait));
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
@@ -157,7 +158,8 @@ fn upstream(text: &'static str) -> (u16, mpsc::Sender<()>) {
                 let mut wait = wait;
                 let mut bytes = [0; 4096];
                 while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
-                    if let Some(wait) = wait.take() {
+                    if let Some((come, wait)) = wait.take() {
+                        let _ = come.send(());
                         let _ = wait.recv();
                     }
                     let answer =
@@ -169,12 +171,12 @@ fn upstream(text: &'static str) -> (u16, mpsc::Sender<()>) {
             });
         }
     });
-    (port, go)
+    (port, go, has_come)
 }
 
 #[test]
 fn pools_change_and_requests_on_their_way_end_where_they_began() {
-    let ((one, go_one), (two, go_two)) = (upstream("one"), upstream("two"));
+    let ((one, go_one, one_has_come), (two, go_two, _)) = (upstream("one"), upstream("two"));
     go_two.send(()).unwrap();
     let text = |port: u16, more: &str| {
         control(&format!(
@@ -185,14 +187,14 @@ fn pools_change_and_requests_on_their_way_end_where_they_began() {
     let server = start(&text(one, ""));
     let mut waiting = server.connect();
     waiting.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    thread::sleep(Duration::from_millis(200));
+    one_has_come.recv_timeout(PATIENCE).expect("the request is on its way");
     reloaded(&server, &text(two, "max = 3\n"));
     assert_eq!(server.connect().get("/").text(), "two");
     go_one.send(()).unwrap();
     assert_eq!(waiting.response("GET").text(), "one");
     assert_eq!(waiting.get("/").text(), "two");
     // A port that is neither of the start nor allowed there.
-    let (three, _go) = upstream("three");
+    let (three, _go, _) = upstream("three");
     write(server.folder.path(), &text(three, ""));
     let (code, said) = reload(&server);
     if server.start_block.contains("Landlock ABI")

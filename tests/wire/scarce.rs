@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use crate::beside::beside;
+use crate::beside::{beside, beside_a_crowd, until_answered};
 use crate::client::{Client, connect};
 use crate::server::{PATIENCE, Server};
 use crate::site::{HELLO, Site};
@@ -17,13 +17,13 @@ fn sixty_four_open_files() {
     for index in 0..20 {
         site.noise(&format!("file-{index}"), 2 << 20);
     }
-    let server = Server::start_within(64, site, &["--handshake-timeout", "3s"]);
+    let server = Server::start_within(64, site, &["--handshake-timeout", "60s"]);
     assert!(server.start_block.contains("the limit of 64 open files"), "{}", server.start_block);
-    beside(&server, || {
+    beside_a_crowd(&server, || {
         let silent: Vec<TcpStream> = (0..60).map(|_| connect(server.port).unwrap()).collect();
         let mut client = server.connect();
         for index in 0..20 {
-            let response = client.get(&format!("/file-{index}"));
+            let response = until_answered(&server, &mut client, &format!("/file-{index}"));
             assert_eq!((response.status, response.body.len()), (200, 2 << 20));
         }
         assert!(server.descriptors() <= 64);

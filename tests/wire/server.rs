@@ -69,7 +69,7 @@ impl Server {
         let site = Site::new();
         let identity = Identity::ecdsa(site.outside());
         let command = [&["proxy"], servers].concat();
-        Self::run(Command::new(PROGRAM), &command, site, identity, options)
+        Self::run(Command::new(PROGRAM), &command, site, identity, &patient(options))
     }
 
     /// The same with an admin socket, for [`Self::expect_kernel_tls`].
@@ -79,7 +79,7 @@ impl Server {
         let admin = format!("--admin=unix:{}", site.outside().join("admin").display());
         let (command, options) =
             ([&["proxy"], servers].concat(), [&[admin.as_str()], options].concat());
-        Self::run(Command::new(PROGRAM), &command, site, identity, &options)
+        Self::run(Command::new(PROGRAM), &command, site, identity, &patient(&options))
     }
 
     /// A whole command, to which what all servers share is added.
@@ -297,6 +297,14 @@ fn looked_into(options: &[&str]) -> Option<&'static str> {
 fn kernel_tls(options: &[&str]) -> Option<&'static str> {
     let says = options.iter().any(|option| option.starts_with("--ktls"));
     (kernel_tls_is_required() && !says).then_some("--ktls=on")
+}
+
+/// The options of a proxy. Unless they say otherwise it bears a test that stands still for a while: its
+/// connections are kept for longer, and servers that are slow to accept one are not given up.
+fn patient<'o>(options: &[&'o str]) -> Vec<&'o str> {
+    let usual = [["--keep-idle", "5m"], ["--connect-timeout", "5m"]];
+    let unsaid = usual.into_iter().filter(|[name, _]| !options.contains(name));
+    options.iter().copied().chain(unsaid.flatten()).collect()
 }
 
 /// What every server of a run is to run on: `RINGWAY_TEST_IO=poll` takes the whole suite over epoll.

@@ -18,7 +18,7 @@ use crate::site::HELLO;
 const PART: &[u8] = &[22, 3, 1];
 
 /// Whether a client is served, or closed in its handshake; anything else fails the test.
-fn is_served(client: &mut Client) -> bool {
+pub(crate) fn is_served(client: &mut Client) -> bool {
     // A client of TLS 1.3 is done once its Finished is sent, also to a server that has closed.
     match client.handshake().and_then(|()| client.ask("/hello.txt")) {
         Ok(response) => {
@@ -36,7 +36,7 @@ fn is_served(client: &mut Client) -> bool {
 
 /// A newcomer is served. Only the test's own machine may be so slow that a newcomer is itself
 /// among the connections that are closed; then it comes again.
-fn newcomer(server: &Server) {
+pub(crate) fn newcomer(server: &Server) {
     let deadline = Instant::now() + PATIENCE;
     let mut client = server.connect();
     while !is_served(&mut client) {

@@ -105,11 +105,14 @@ fn a_page_that_is_not_there_is_found_by_the_check() {
 /// A balancer that learns late finds the server as before, but for readiness.
 #[test]
 fn a_server_that_is_told_to_stop_serves_on_and_is_not_ready() {
-    let server = Configured::start(
-        "[timeouts]\ndrain_delay = '2s'\n[[site]]\n[[site.route]]\nrespond = 'yes'\n\
-         [[site.route]]\npath = '/healthz'\nexact = true\nready = true\n",
-        |_| {},
-    );
+    let start = |delay: &str| {
+        let text = format!(
+            "[timeouts]\ndrain_delay = '{delay}'\n[[site]]\n[[site.route]]\nrespond = 'yes'\n\
+             [[site.route]]\npath = '/healthz'\nexact = true\nready = true\n"
+        );
+        Configured::start(&text, |_| {})
+    };
+    let server = start("30m");
     let (mut h1, mut h2) = (server.connect(), H2::connect(&server));
     assert_eq!((h1.get("/healthz").status, h1.get("/").status), (200, 200));
     assert_eq!(h2.get("localhost", "/healthz").unwrap(), (200, "ready\n".to_owned()));
@@ -122,6 +125,12 @@ fn a_server_that_is_told_to_stop_serves_on_and_is_not_ready() {
     assert_eq!(h1.get("/").status, 200, "requests are served as before");
     assert_eq!(h2.get("localhost", "/healthz").unwrap().0, 503);
     assert_eq!(server.connect().get("/").status, 200, "connections are accepted as before");
+    assert!(!server.log().contains("draining for at most"), "{}", server.log());
+    // It has an end.
+    let server = start("1s");
+    let mut h1 = server.connect();
+    assert_eq!(h1.get("/").status, 200);
+    kill(&server);
     let until = std::time::Instant::now() + PATIENCE;
     while !server.log().contains("draining for at most") {
         assert!(std::time::Instant::now() < until, "{}", server.log());

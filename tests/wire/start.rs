@@ -1,6 +1,7 @@
 //! The start: where the server listens, what it says, and what may block it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -54,8 +55,7 @@ fn beside_an_address_of_ipv4_an_unspecified_one_keeps_to_ipv6() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return crate::host::skip("this host has no IPv6");
     }
-    // Given up at once: Ringway takes no port that another socket is bound to.
-    let port = crate::port::Reserved::new().number;
+    let port = crate::port::to_listen_at();
     let (four, six) = (format!("127.0.0.1:{port}"), format!("[::]:{port}"));
     let server = Server::start(Site::new(), &["--listen", &four, "--listen", &six]);
     assert_eq!(port_of(&server, " and on every IPv6 address of this host"), port);
@@ -237,14 +237,24 @@ fn the_doctor_and_the_start_agree() {
     fs::set_permissions(site.outside(), mode(0o755)).unwrap();
     let limited = |arguments: &[&str]| {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "ulimit -l 64 && exec timeout -s INT 5 \"$0\" \"$@\"", PROGRAM]);
+        shell.args(["-c", "ulimit -l 64 && exec timeout -s INT 300 \"$0\" \"$@\"", PROGRAM]);
         shell.args(arguments).env("RINGWAY_LOG", "off").stdin(Stdio::null());
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
         if rustix::process::geteuid().is_root() {
             // A user that no other test is: locked memory is counted for each user.
             shell.uid(65_531).gid(65_531).env("HOME", "/");
         }
-        let output = shell.output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), output.stdout)
+        let mut child = shell.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while out.read_line(&mut said).unwrap() > 0 {
+            // The last line of a start block says how to stop.
+            if said.lines().next_back().unwrap().trim_start().starts_with("stop") {
+                signal(&child, Signal::INT);
+            }
+        }
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), said)
     };
     let root = site.root();
     let (code, said, block) =
@@ -253,7 +263,6 @@ fn the_doctor_and_the_start_agree() {
         return crate::host::skip("another user cannot run the program where it lies");
     }
     let (verdict, _, report) = limited(&["doctor"]);
-    let report = String::from_utf8_lossy(&report).into_owned();
     if block.is_empty() {
         assert_eq!((code, verdict), (Some(3), Some(3)), "{said}\n{report}");
         for text in [&said, &report] {

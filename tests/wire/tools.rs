@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use crate::host::{has_kernel_tls, has_program, kernel};
 use crate::server::{PATIENCE, Server};
@@ -102,6 +101,16 @@ impl OpenSsl {
         input.write_all(text.as_bytes()).and_then(|()| input.flush()).unwrap();
     }
 
+    /// Asks, and updates the keys behind the answer. A command is taken as such only if it is read by itself, so
+    /// nothing else is typed in before its message has left. The server's own message comes before the next
+    /// answer.
+    fn ask_and_update_keys(&mut self, round: usize) {
+        self.type_in(REQUEST);
+        assert!(self.sees("hello, ring road", round), "{}", self.transcript());
+        self.type_in("K\n");
+        assert!(self.sees("KeyUpdate", 2 * round - 1), "{}", self.transcript());
+    }
+
     /// Waits until the output holds `text` so many times; `false` if it ends before.
     fn sees(&mut self, text: &str, times: usize) -> bool {
         while String::from_utf8_lossy(&self.seen).matches(text).count() < times {
@@ -175,15 +184,10 @@ fn openssl_asks_for_new_keys() {
         return;
     }
     let server = Server::plain(&["--ktls", "off"]);
-    let mut openssl = OpenSsl::new(&server, &["-tls1_3"]);
+    let mut openssl = OpenSsl::new(&server, &["-tls1_3", "-msg"]);
     assert!(openssl.sees("Verify return code: 0", 1), "{}", openssl.transcript());
     for round in 1..=3 {
-        openssl.type_in(REQUEST);
-        assert!(openssl.sees("hello, ring road", round), "{}", openssl.transcript());
-        std::thread::sleep(Duration::from_millis(300));
-        openssl.type_in("K\n");
-        // A command is taken as such only if it is read by itself.
-        std::thread::sleep(Duration::from_millis(300));
+        openssl.ask_and_update_keys(round);
     }
 }
 
@@ -195,15 +199,11 @@ fn openssl_asks_the_kernel_for_new_keys() {
         return;
     }
     let server = Server::plain(&["--ktls", "on"]);
-    let mut openssl = OpenSsl::new(&server, &["-tls1_3"]);
+    let mut openssl = OpenSsl::new(&server, &["-tls1_3", "-msg"]);
     assert!(openssl.sees("Verify return code: 0", 1), "{}", openssl.transcript());
     let rounds = if kernel() >= (6, 14) { 3 } else { 1 };
     for round in 1..=rounds {
-        openssl.type_in(REQUEST);
-        assert!(openssl.sees("hello, ring road", round), "{}", openssl.transcript());
-        std::thread::sleep(Duration::from_millis(500));
-        openssl.type_in("K\n");
-        std::thread::sleep(Duration::from_millis(500));
+        openssl.ask_and_update_keys(round);
     }
     if rounds == 1 {
         assert!(openssl.sees("closed", 1), "{}", openssl.transcript());

@@ -2,7 +2,6 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpListener,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::Duration,
@@ -97,25 +96,32 @@ fn a_server_that_is_killed_costs_no_request() {
 #[test]
 fn a_server_that_is_stopped_is_left_out() {
     let (Some(first), Some(second)) = (Process::start(0), Process::start(0)) else { return };
-    let options = ["--first-byte-timeout", "300ms", "--connect-timeout", "300ms", "--keep", "0"];
+    // So long that the other one is in time on a crowded machine.
+    let options = ["--first-byte-timeout", "3s", "--keep", "0"];
     let server = Server::proxy(&[&first.address, &second.address], &options);
     second.signal(rustix::process::Signal::STOP);
     let mut client = server.connect();
-    let statuses: Vec<_> =
-        (0..40).map(|_| ask(&mut client, "GET", "/", "", b"").head.status).collect();
-    let late = statuses.iter().filter(|status| **status == 504).count();
+    let deadline = std::time::Instant::now() + crate::server::PATIENCE;
+    let mut statuses = Vec::new();
+    while !server.log().contains("fails and gets no requests for a while") {
+        statuses.push(ask(&mut client, "GET", "/", "", b"").head.status);
+        assert!(std::time::Instant::now() < deadline, "it is never left out: {statuses:?}");
+    }
     assert!(statuses.iter().all(|status| [200, 504].contains(status)), "{statuses:?}");
-    assert!((3..=20).contains(&late), "{statuses:?}");
-    server.expect_logged("fails and gets no requests for a while", 1);
+    assert!(statuses.iter().filter(|status| **status == 504).count() >= 3, "{statuses:?}");
+    // It would be asked for half of these.
+    let statuses: Vec<_> =
+        (0..20).map(|_| ask(&mut client, "GET", "/", "", b"").head.status).collect();
+    let late = statuses.iter().filter(|status| **status == 504).count();
+    assert!(late <= 3, "{statuses:?}");
     second.signal(rustix::process::Signal::CONT);
 }
 
 /// All are gone: an error at once; one comes back and is found.
 #[test]
 fn a_pool_whose_servers_are_gone_serves_again_when_one_is_back() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let addresses = [port, gone].map(|port| format!("http://127.0.0.1:{port}"));
+    let (port, gone) = (crate::port::to_listen_at(), crate::port::Reserved::new());
+    let addresses = [port, gone.number].map(|port| format!("http://127.0.0.1:{port}"));
     let server = Server::proxy(&[&addresses[0], &addresses[1]], &[]);
     let mut client = server.connect();
     for _ in 0..10 {

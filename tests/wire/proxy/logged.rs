@@ -1,9 +1,7 @@
 //! What the access log says of requests that were passed on.
 
 use std::{
-    fs,
-    net::TcpListener,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -54,8 +52,8 @@ fn server_tries_and_reason_are_logged() {
 fn a_server_that_refuses_is_logged_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    // Bound for the moment, so that nobody listens there afterwards.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let reserved = crate::port::Reserved::new();
+    let nobody = format!("127.0.0.1:{}", reserved.number);
     let options = ["--access-log", log.to_str().unwrap(), "--tries", "1"];
     let server = Server::proxy(&[&nobody], &options);
     assert_eq!(ask(&mut server.connect(), "GET", "/", "", b"").head.status, 502);

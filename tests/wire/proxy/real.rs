@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -40,7 +40,7 @@ impl Drop for Real {
 /// Starts a server on a free port and waits until it listens. None, and a note, if it cannot be had.
 fn start(name: &str, prepare: impl FnOnce(&Path, u16) -> Vec<String>) -> Option<Real> {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::port::to_listen_at();
     let arguments = prepare(folder.path(), port);
     let child = Command::new(name)
         .args(arguments)

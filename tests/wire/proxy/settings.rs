@@ -205,9 +205,13 @@ fn health_checks_are_counted_and_timed_as_configured() {
         let _ = stream.write_all(answer.as_bytes());
         Then::Close
     });
-    let settings = "health = '/health'\nhealth_interval = '100ms'\nhealth_timeout = '2s'\n\
-                    health_fall = 2\nhealth_rise = 3\n";
-    let server = of_file(&upstream, settings, "");
+    let start = |timeout: &str| {
+        let times = format!("health_interval = '100ms'\nhealth_timeout = '{timeout}'\n");
+        let settings = format!("health = '/health'\n{times}health_fall = 2\nhealth_rise = 3\n");
+        of_file(&upstream, &settings, "")
+    };
+    // So long that a crowded machine is in time.
+    let server = start("60s");
     let checked = |more: usize| {
         let wanted = checks.load(SeqCst) + more;
         let deadline = Instant::now() + PATIENCE;
@@ -216,9 +220,9 @@ fn health_checks_are_counted_and_timed_as_configured() {
             thread::sleep(Duration::from_millis(10));
         }
     };
-    let logged = |words: &str, times: usize| {
+    let logged = |server: &Configured, words: &str| {
         let deadline = Instant::now() + PATIENCE;
-        while server.log().matches(words).count() < times {
+        while !server.log().contains(words) {
             assert!(Instant::now() < deadline, "{words}: {}", server.log());
             thread::sleep(Duration::from_millis(10));
         }
@@ -226,15 +230,15 @@ fn health_checks_are_counted_and_timed_as_configured() {
     checked(8);
     assert!(!server.log().contains("health check"), "{}", server.log());
     mood.store(1, SeqCst);
-    logged("fails its health check: status 500", 1);
+    logged(&server, "fails its health check: status 500");
     // Two good ones do not bring it back.
     mood.store(0, SeqCst);
     checked(8);
     assert!(!server.log().contains("passes its health check"), "{}", server.log());
     mood.store(2, SeqCst);
-    logged("passes its health check", 1);
+    logged(&server, "passes its health check");
     mood.store(3, SeqCst);
-    logged("fails its health check", 2);
+    logged(&start("1s"), "fails its health check");
 }
 
 /// What is known of others is compared with our own times, and times have bounds.
