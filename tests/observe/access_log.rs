@@ -27,7 +27,7 @@ fn a_server_that_logs_and_was_asked_nothing_ends_when_told_to() {
     let server = start(folder.path(), |config| {
         config.observe.access_log = Some(AccessLogTarget::File(logs.path().join("log")));
     });
-    server.handle().drain(Duration::from_secs(5));
+    server.handle().drain(Duration::from_secs(60));
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(server.wait().is_ok()));
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));

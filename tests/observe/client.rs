@@ -57,7 +57,7 @@ impl Client {
     pub(crate) fn connect(port: u16, config: &Arc<ClientConfig>) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_read_timeout(Some(crate::PATIENCE)).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::clone(config), name).unwrap();
         Self { tls, socket: Counted { socket, written: 0 }, rest: Vec::new() }

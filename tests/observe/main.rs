@@ -21,6 +21,7 @@ mod trusting;
 
 use std::{
     fs,
+    panic::{self, AssertUnwindSafe},
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,7 +34,21 @@ use ringway::{
 
 use client::{Client, tls_config};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a client waits between two steps, at first.
+pub(crate) const WAIT: Duration = Duration::from_millis(80);
+
+/// Tries with longer and longer waits: a crowded machine may stand still for as long as a short one lasts, and
+/// then that is what the server reports.
+pub(crate) fn patiently(attempt: impl Fn(Duration)) {
+    for wait in [WAIT, WAIT * 5, WAIT * 25] {
+        if panic::catch_unwind(AssertUnwindSafe(|| attempt(wait))).is_ok() {
+            return;
+        }
+    }
+    attempt(WAIT * 125);
+}
 
 /// A folder with a page, and a file of 1 MiB that has been left alone long enough to be kept.
 pub(crate) fn folder() -> tempfile::TempDir {
@@ -82,7 +97,7 @@ pub(crate) fn settled(server: &RunningServer, connections: u64) -> Anatomy {
 }
 
 pub(crate) fn stop(server: RunningServer) {
-    server.handle().drain(Duration::from_secs(5));
+    server.handle().drain(Duration::from_secs(60));
     server.wait().unwrap();
 }
 
@@ -133,6 +148,10 @@ fn resumption_has_a_stage_of_its_own() {
 
 #[test]
 fn pipelined_requests_and_heads_in_pieces_are_counted() {
+    patiently(counts_pieces);
+}
+
+fn counts_pieces(wait: Duration) {
     let folder = folder();
     let server = start(folder.path(), |_| {});
     let mut client = connect(&server);
@@ -143,7 +162,7 @@ fn pipelined_requests_and_heads_in_pieces_are_counted() {
     }
     let (first, rest) = one.split_at(20);
     client.send(first.as_bytes());
-    std::thread::sleep(Duration::from_millis(30));
+    std::thread::sleep(wait);
     client.send(rest.as_bytes());
     assert_eq!(client.response().0, 200);
     client.send(b"nonsense\r\n\r\n");
@@ -187,11 +206,15 @@ fn switched_off_nothing_is_noted() {
 
 #[test]
 fn what_a_slow_client_costs_is_told() {
+    patiently(tells_of_a_slow_client);
+}
+
+fn tells_of_a_slow_client(wait: Duration) {
     let folder = folder();
     let server = start(folder.path(), |_| {});
     let mut client = connect(&server);
     client.send(b"GET /mib.bin HTTP/1.1\r\n");
-    std::thread::sleep(Duration::from_millis(80));
+    std::thread::sleep(wait);
     client.send(b"Host: localhost\r\n\r\n");
     assert_eq!(client.response().0, 200);
     client.close();
