@@ -104,6 +104,25 @@ fn answer_length(client: &mut Client, body: usize) -> usize {
     seen.len() + body
 }
 
+/// Rounds that are tried, at most, until one allocates nothing.
+const ROUNDS: usize = 2_000;
+
+/// The fewest allocations of a round of ten requests. What is known of a file is checked anew ten times a second,
+/// which does allocate, so the best of several short rounds is the steady state; on a crowded machine few are
+/// short enough.
+fn fewest_for_ten(mut ask: impl FnMut()) -> u64 {
+    let mut fewest = u64::MAX;
+    for _ in 0..ROUNDS {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..10).for_each(|_| ask());
+        fewest = fewest.min(ALLOCATIONS.load(Ordering::Relaxed) - before);
+        if fewest == 0 {
+            break;
+        }
+    }
+    fewest
+}
+
 /// One test at a time: they count what the whole process allocates.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -127,18 +146,10 @@ fn a_request_for_a_file_at_hand_allocates_nothing() {
         for _ in 0..50 {
             ask(&mut client, &mut answer);
         }
-        // What is known of a file is checked anew ten times a second, which does allocate; so the
-        // best of several short rounds is the steady state.
-        let best = (0..40)
-            .map(|_| {
-                let before = ALLOCATIONS.load(Ordering::Relaxed);
-                (0..10).for_each(|_| ask(&mut client, &mut answer));
-                ALLOCATIONS.load(Ordering::Relaxed) - before
-            })
-            .min();
-        assert_eq!(best, Some(0), "allocations for ten requests of {body} bytes");
+        let fewest = fewest_for_ten(|| ask(&mut client, &mut answer));
+        assert_eq!(fewest, 0, "allocations for ten requests of {body} bytes");
         drop(client);
-        server.handle().drain(Duration::from_secs(5));
+        server.handle().drain(Duration::from_secs(60));
         server.wait().unwrap();
     }
 }
@@ -192,14 +203,9 @@ fn a_request_for_a_file_that_was_compressed_allocates_nothing() {
         assert!(answer.starts_with(b"HTTP/1.1 200 "));
     };
     (0..50).for_each(|_| ask());
-    let rounds = (0..40).map(|_| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        (0..10).for_each(|_| ask());
-        ALLOCATIONS.load(Ordering::Relaxed) - before
-    });
-    assert_eq!(rounds.min(), Some(0), "allocations for ten requests");
+    assert_eq!(fewest_for_ten(ask), 0, "allocations for ten requests");
     drop(client);
-    server.handle().drain(Duration::from_secs(5));
+    server.handle().drain(Duration::from_secs(60));
     server.wait().unwrap();
 }
 
@@ -262,16 +268,9 @@ fn a_request_of_http2_for_a_file_at_hand_allocates_nothing() {
             assert_eq!(ask_stream(&mut client, stream, &mut payload), body);
         };
         (0..50).for_each(|_| ask());
-        let best = (0..40)
-            .map(|_| {
-                let before = ALLOCATIONS.load(Ordering::Relaxed);
-                (0..10).for_each(|_| ask());
-                ALLOCATIONS.load(Ordering::Relaxed) - before
-            })
-            .min();
-        assert_eq!(best, Some(0), "allocations for ten requests of {body} bytes");
+        assert_eq!(fewest_for_ten(ask), 0, "allocations for ten requests of {body} bytes");
         drop(client);
-        server.handle().drain(Duration::from_secs(5));
+        server.handle().drain(Duration::from_secs(60));
         server.wait().unwrap();
     }
 }
@@ -318,12 +317,7 @@ fn a_native_handler_allocates_nothing() {
     };
     let best = |ask: &mut dyn FnMut()| {
         (0..50).for_each(|_| ask());
-        let rounds = (0..40).map(|_| {
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            (0..10).for_each(|_| ask());
-            ALLOCATIONS.load(Ordering::Relaxed) - before
-        });
-        rounds.min()
+        fewest_for_ten(ask)
     };
     for (path, body) in [("/0", 0), ("/1", 1024), ("/9", 9000), ("/file.bin", 1024)] {
         let server = start();
@@ -337,9 +331,9 @@ fn a_native_handler_allocates_nothing() {
         let mut answer = vec![0; head.len() + body];
         client.read_exact(&mut answer[..body]).unwrap();
         let allocations = best(&mut || ask_native(&mut client, path, &mut answer));
-        assert_eq!(allocations, Some(0), "allocations for ten requests of {path} over HTTP/1.1");
+        assert_eq!(allocations, 0, "allocations for ten requests of {path} over HTTP/1.1");
         drop(client);
-        server.handle().drain(Duration::from_secs(5));
+        server.handle().drain(Duration::from_secs(60));
         server.wait().unwrap();
 
         let server = start();
@@ -357,9 +351,9 @@ fn a_native_handler_allocates_nothing() {
             let sent = ask_stream_at(&mut client, stream, path, &mut payload);
             assert_eq!(sent, body);
         });
-        assert_eq!(allocations, Some(0), "allocations for ten requests of {path} over HTTP/2");
+        assert_eq!(allocations, 0, "allocations for ten requests of {path} over HTTP/2");
         drop(client);
-        server.handle().drain(Duration::from_secs(5));
+        server.handle().drain(Duration::from_secs(60));
         server.wait().unwrap();
     }
 }
