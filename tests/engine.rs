@@ -8,7 +8,7 @@ use std::{
     net::{Shutdown, TcpStream},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ringway::config::{Config, Limits};
@@ -20,7 +20,9 @@ use trusting::Trusting;
 
 /// Longer than anything takes that is not stuck, and shorter than any timeout that would unstick
 /// it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 const GET_SMALL: &[u8] = b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -58,6 +60,10 @@ impl Site {
         config.workers = Some(1);
         config.pin = false;
         config.limits = limits;
+        let times = &mut config.timeouts;
+        for time in [&mut times.head, &mut times.idle, &mut times.response_stall] {
+            *time = HOUR;
+        }
         let server = ringway::server::Builder::from(config).start().unwrap();
         let client = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
@@ -123,11 +129,9 @@ fn heads_without_an_end_leave_receive_buffers_to_others() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: loc").unwrap();
         held.push(client);
     }
-    let begun = Instant::now();
     for _ in 0..10 {
         site.serves(GET_SMALL, 100);
     }
-    assert!(begun.elapsed() < PATIENCE);
     for client in &mut held {
         client.write_all(b"alhost\r\n\r\n").unwrap();
     }
