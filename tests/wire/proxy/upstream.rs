@@ -126,8 +126,8 @@ impl Upstream {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
+                // Without a deadline of its own: a stop of the process would end a wait that has one.
                 stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 let (serve, seen) = (Arc::clone(&serve), Arc::clone(&noted));
                 let connection = seen.connections.fetch_add(1, SeqCst);
                 seen.opened(connection, &stream);
