@@ -68,7 +68,7 @@ const TESTS: &[(&str, &str)] = &[
     ("pool.max", "wire/admin_elsewhere::a_token_is_asked_for"),
     ("pool.waiting", "wire/proxy/limits::a_full_line_and_a_long_wait_are_503"),
     ("pool.wait", "wire/proxy/closing::close_notify_before_the_answer_is_a_half_close"),
-    ("pool.connect", "wire/proxy/faults::a_server_that_is_stopped_is_left_out"),
+    ("pool.connect", "wire/proxy/namespaces::a_server_that_vanishes_is_given_up_in_time"),
     ("pool.send", "wire/proxy/settings::a_server_that_takes_no_more_of_a_request_is_504"),
     ("pool.first_byte", "wire/proxy/limits::a_server_that_does_not_answer_is_504_and_one_that_is_not_there_502"),
     ("pool.between", "wire/proxy/limits::a_server_that_stalls_within_its_answer_cuts_it"),
