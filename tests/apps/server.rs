@@ -11,7 +11,7 @@ use std::{
 use http::{Request, Response};
 use ringway::{
     Body,
-    config::{Config, KtlsMode},
+    config::{Config, KtlsMode, Timeouts},
     server::{Builder, RunningServer},
 };
 use tower_service::Service;
@@ -50,6 +50,21 @@ pub(crate) fn configured(mut config: Config, build: impl FnOnce(Builder) -> Buil
     std::fs::write(folder.path().join("file.txt"), "a file\n").unwrap();
     config.listen = vec!["127.0.0.1:0".parse().unwrap()];
     config.io = crate::io::io();
+    // Unless a test says otherwise, as long as no machine stands still.
+    let usual = Timeouts::default();
+    let times = &mut config.timeouts;
+    for (time, usual) in [
+        (&mut times.handshake, usual.handshake),
+        (&mut times.head, usual.head),
+        (&mut times.body_progress, usual.body_progress),
+        (&mut times.idle, usual.idle),
+        (&mut times.process, usual.process),
+        (&mut times.response_stall, usual.response_stall),
+    ] {
+        if *time == usual {
+            *time = Duration::from_secs(300);
+        }
+    }
     if kernel_tls_is_required() {
         config.ktls = KtlsMode::On;
     }

@@ -75,6 +75,9 @@ pub(crate) fn start(folder: &Path, change: impl FnOnce(&mut Config)) -> RunningS
     config.pin = false;
     config.ktls = KtlsMode::Off;
     config.io = io::io();
+    let times = &mut config.timeouts;
+    (times.handshake, times.head, times.body_progress) = (PATIENCE, PATIENCE, PATIENCE);
+    (times.idle, times.process, times.response_stall) = (PATIENCE, PATIENCE, PATIENCE);
     change(&mut config);
     Builder::from(config).start().unwrap()
 }

@@ -16,7 +16,7 @@ use ringway_bench_h2::{
 use crate::{
     client::{Client, ClientOptions},
     identity::Identity,
-    server::{PROGRAM, port_of_url},
+    server::{PATIENT, PROGRAM, port_of_url},
 };
 
 /// A running server, killed when it goes out of scope, and its folder.
@@ -101,7 +101,12 @@ fn write_with(folder: &Path, first: &str, text: &str) {
     let head = "listen = '127.0.0.1:0'\nworkers = 2\npin = false\n[tls]\ncert = 'ecdsa.pem'\n\
                 key = 'ecdsa.key'\n";
     let new = folder.join("new.toml");
-    fs::write(&new, format!("{first}{head}{text}")).unwrap();
+    let mut patient = String::new();
+    if !text.contains("[timeouts]") {
+        patient += "\n[timeouts]\n";
+        patient.extend(PATIENT.iter().map(|(_, line)| format!("{line}\n")));
+    }
+    fs::write(&new, format!("{first}{head}{text}{patient}")).unwrap();
     fs::rename(new, folder.join("ringway.toml")).unwrap();
 }
 

@@ -69,7 +69,7 @@ impl Server {
         let site = Site::new();
         let identity = Identity::ecdsa(site.outside());
         let command = [&["proxy"], servers].concat();
-        Self::run(Command::new(PROGRAM), &command, site, identity, &patient(options))
+        Self::run(Command::new(PROGRAM), &command, site, identity, &patient_proxy(options))
     }
 
     /// The same with an admin socket, for [`Self::expect_kernel_tls`].
@@ -79,7 +79,7 @@ impl Server {
         let admin = format!("--admin=unix:{}", site.outside().join("admin").display());
         let (command, options) =
             ([&["proxy"], servers].concat(), [&[admin.as_str()], options].concat());
-        Self::run(Command::new(PROGRAM), &command, site, identity, &patient(&options))
+        Self::run(Command::new(PROGRAM), &command, site, identity, &patient_proxy(&options))
     }
 
     /// A whole command, to which what all servers share is added.
@@ -107,6 +107,7 @@ impl Server {
             .arg("--key")
             .arg(&identity.key)
             .args(options)
+            .args(patient(options))
             .args(kernel_tls(options))
             .args(looked_into(options))
             .args(io(options))
@@ -299,9 +300,32 @@ fn kernel_tls(options: &[&str]) -> Option<&'static str> {
     (kernel_tls_is_required() && !says).then_some("--ktls=on")
 }
 
+/// Times that a server gives its clients and its disks, by option and by key of the file: unless a test says
+/// otherwise, as long as no machine stands still.
+pub(crate) const PATIENT: [(&str, &str); 6] = [
+    ("--handshake-timeout=5m", "handshake = '5m'"),
+    ("--head-timeout=5m", "head = '5m'"),
+    ("--body-timeout=5m", "body = '5m'"),
+    ("--idle-timeout=5m", "idle = '5m'"),
+    ("--response-timeout=5m", "response = '5m'"),
+    ("--process-timeout=5m", "process = '5m'"),
+];
+
+/// The options of these that a test does not give itself.
+fn patient(options: &[&str]) -> impl Iterator<Item = &'static str> {
+    let says = |name: &str| {
+        options.iter().any(|option| option.split('=').next().is_some_and(|own| own == name))
+    };
+    let unsaid = PATIENT
+        .iter()
+        .map(|(option, _)| *option)
+        .filter(move |option| option.split('=').next().is_some_and(|name| !says(name)));
+    unsaid.collect::<Vec<_>>().into_iter()
+}
+
 /// The options of a proxy. Unless they say otherwise it bears a test that stands still for a while: its
 /// connections are kept for longer, and servers that are slow to accept one are not given up.
-fn patient<'o>(options: &[&'o str]) -> Vec<&'o str> {
+fn patient_proxy<'o>(options: &[&'o str]) -> Vec<&'o str> {
     let usual = [["--keep-idle", "5m"], ["--connect-timeout", "5m"]];
     let unsaid = usual.into_iter().filter(|[name, _]| !options.contains(name));
     options.iter().copied().chain(unsaid.flatten()).collect()

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn in_front_of(upstream: &Upstream, more: &str) -> Configured {
     let text = format!(
         "[[site]]\n[[site.route]]\nproxy = 'app'\ncompress = true\n\
-         [pool.app]\nservers = '{}'\n{more}",
+         [pool.app]\nservers = '{}'\nbetween = '10m'\n{more}",
         upstream.address
     );
     Configured::start(&text, |_| {})
