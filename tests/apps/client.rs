@@ -37,7 +37,7 @@ impl Client {
     /// The same to an address.
     pub(crate) fn to(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         stream.set_nodelay(true).unwrap();
         let name = "localhost".try_into().unwrap();
         let tls = ClientConnection::new(config, name).unwrap();

@@ -39,8 +39,15 @@ fn a_service_is_compressed_if_its_path_says_so() {
             assert!(body == text, "{protocol} {path}: {} bytes", body.len());
             head.to_lowercase()
         };
-        let coded = ask("/", &["--compressed"]);
-        assert!(coded.contains("content-encoding: "), "{coded}");
+        // A worker that has no time to compress sends the plain content.
+        let patience = Instant::now() + Duration::from_secs(300);
+        let coded = loop {
+            let coded = ask("/", &["--compressed"]);
+            if coded.contains("content-encoding: ") {
+                break coded;
+            }
+            assert!(Instant::now() < patience, "never compressed: {coded}");
+        };
         assert!(coded.contains("vary: accept-encoding"), "{coded}");
         let identity = ask("/", &[]);
         assert!(!identity.contains("content-encoding: "), "{identity}");
@@ -48,8 +55,7 @@ fn a_service_is_compressed_if_its_path_says_so() {
         let plain = ask("/plain", &["--compressed"]);
         assert!(!plain.contains("content-encoding") && !plain.contains("vary"), "{plain}");
     }
-    let counts = server.end();
-    assert_eq!((counts.defects, counts.compress_shed), (0, 0));
+    assert_eq!(server.end().defects, 0);
 }
 
 /// The encoder holds no event back.
@@ -64,13 +70,13 @@ fn events_arrive_one_by_one_through_an_encoder() {
     let server = start(|builder| builder.service(app).compress_at("/", Compression::ALL));
     for protocol in PROTOCOLS {
         let mut client = Command::new("curl")
-            .args(["-skSN", "--compressed", "--max-time", "240", protocol])
+            .args(["-skSN", "--compressed", "--max-time", "300", protocol])
             .args(["--resolve", &format!("localhost:{}:127.0.0.1", server.address().port())])
             .arg(server.url("/"))
             .stdout(Stdio::piped())
             .spawn()
             .expect("curl is installed");
-        let patience = Instant::now() + Duration::from_secs(120);
+        let patience = Instant::now() + Duration::from_secs(300);
         while sender.receiver_count() == 0 {
             assert!(Instant::now() < patience, "{protocol}: the service was not asked");
             thread::sleep(Duration::from_millis(5));

@@ -57,7 +57,7 @@ impl Example {
 
     fn curl(&self, path: &str, arguments: &[&str]) -> String {
         let Output { stdout, stderr, status } = Command::new("curl")
-            .args(["-sk", "--max-time", "120", "-w", " %{http_code}"])
+            .args(["-sk", "--max-time", "300", "-w", " %{http_code}"])
             .args(["--resolve", &format!("localhost:{}:127.0.0.1", self.port)])
             .args(arguments)
             .arg(self.url(path))

@@ -30,7 +30,7 @@ use super::{
 pub(crate) fn until(mut what: impl FnMut() -> bool) {
     let began = Instant::now();
     while !what() {
-        assert!(began.elapsed() < Duration::from_secs(120), "it did not happen");
+        assert!(began.elapsed() < Duration::from_secs(300), "it did not happen");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -262,9 +262,11 @@ fn whatever_clients_leave_behind_is_given_back() {
     until(|| account().0 == 0);
     // What the worker itself waits for is not always all in flight.
     until(|| account().1.in_flight <= before.in_flight + 4);
-    let (_, after) = account();
-    assert_eq!(after.receive_buffers_free, after.receive_buffers, "every buffer is home");
-    assert_eq!(after.write_queue_bytes, 0);
+    // Every buffer is home, and nothing is queued.
+    until(|| {
+        let (_, after) = account();
+        after.receive_buffers_free == after.receive_buffers && after.write_queue_bytes == 0
+    });
     // Other tests of this process open and close theirs.
     until(|| descriptors() <= open + 200);
     let counts = server.end();

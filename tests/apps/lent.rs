@@ -51,7 +51,7 @@ fn serve(buffers: usize) -> (Running, Kept) {
 fn ask(server: &Running, request: &[u8], end: &str) {
     let plain = server.get().plain_addresses()[0];
     let mut client = TcpStream::connect(plain).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     client.write_all(request).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();

@@ -282,7 +282,7 @@ fn over_http1(server: &Running, pieces: &[&[u8]]) -> Vec<u8> {
           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     );
     assert!(client.read_until(b"\r\n\r\n").starts_with("HTTP/1.1 101 "));
-    client.0.sock.set_write_timeout(Some(Duration::from_secs(120))).unwrap();
+    client.0.sock.set_write_timeout(Some(Duration::from_secs(300))).unwrap();
     for piece in pieces {
         // A connection that has failed takes no more.
         if client.0.write_all(piece).and_then(|()| client.0.flush()).is_err() {

@@ -119,7 +119,7 @@ impl Running {
     /// The same with curl's exit status.
     pub(crate) fn try_curl(&self, path: &str, arguments: &[&str]) -> (Option<i32>, String) {
         let output = Command::new("curl")
-            .args(["-skS", "--http1.1", "--max-time", "120", "-i"])
+            .args(["-skS", "--http1.1", "--max-time", "300", "-i"])
             .args(["--resolve", &format!("localhost:{}:127.0.0.1", self.address().port())])
             .args(arguments)
             .arg(self.url(path))

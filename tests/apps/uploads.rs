@@ -73,7 +73,7 @@ fn end(server: Running, least: u64) {
 
 fn plain(server: &Running) -> TcpStream {
     let stream = TcpStream::connect(server.get().plain_addresses()[0]).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }

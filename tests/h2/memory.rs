@@ -19,7 +19,7 @@ const MANY: u64 = 200;
 const AT_ONCE: usize = 20;
 
 /// Longer than it takes until an idle connection gives memory back.
-const UNTIL_THEY_REST: Duration = Duration::from_millis(1_100);
+const UNTIL_THEY_REST: Duration = Duration::from_millis(1_600);
 
 /// KiB of a connection in this state, on average. `bring` brings one into it.
 fn kib_of_each(target: &Target, mut bring: impl FnMut() -> Peer) -> f64 {

@@ -44,7 +44,7 @@ fn curl() {
     let run = |arguments: &[&str], path: &str| {
         let mut command = Command::new("curl");
         command
-            .args(["-sS", "--http2", "--max-time", "120", "--cacert"])
+            .args(["-sS", "--http2", "--max-time", "300", "--cacert"])
             .arg(&server.identity.cert);
         done(&command.args(arguments).arg(url(server, path)).output().unwrap())
     };

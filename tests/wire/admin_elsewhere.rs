@@ -35,7 +35,7 @@ fn serve(guard: &str, fill: impl FnOnce(&Path)) -> (Configured, u16) {
 /// What curl gets of `/metrics`: the status, 000 where it is not let in, and the text.
 fn curl(server: &Configured, admin: u16, options: &[&str]) -> (String, String) {
     let output = Command::new("curl")
-        .args(["--silent", "--noproxy", "*", "--max-time", "60", "--cacert"])
+        .args(["--silent", "--noproxy", "*", "--max-time", "300", "--cacert"])
         .arg(&server.identity.cert)
         .args(["--write-out", "\n%{http_code}"])
         .args(options)
@@ -79,7 +79,7 @@ fn a_token_is_asked_for() {
     assert!(head.contains("WWW-Authenticate: Bearer realm=\"ringway\""), "{head}");
     // No other path, and nothing without TLS.
     let plain = Command::new("curl")
-        .args(["--silent", "--noproxy", "*", "--max-time", "60", "-H", &right])
+        .args(["--silent", "--noproxy", "*", "--max-time", "300", "-H", &right])
         .arg(format!("http://localhost:{admin}/metrics"))
         .output()
         .unwrap();

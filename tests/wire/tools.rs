@@ -11,7 +11,7 @@ use crate::site::{HELLO, Site, sha256};
 /// Runs curl on a path and returns what it wrote to standard output.
 fn curl(server: &Server, path: &str, options: &[&str]) -> Vec<u8> {
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--http1.1", "--max-time", "120", "--noproxy", "*"])
+        .args(["--silent", "--show-error", "--http1.1", "--max-time", "300", "--noproxy", "*"])
         .arg("--cacert")
         .arg(&server.identity.cert)
         .arg("--resolve")

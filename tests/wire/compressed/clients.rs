@@ -48,7 +48,7 @@ fn curl_gets_it_over_either_protocol_and_several_streams_at_once() {
 /// `curl --compressed` on these paths at once, over one connection with HTTP/2: heads and decoded contents.
 pub(super) fn curls(server: &Configured, version: &str, paths: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--parallel", "--compressed", "--max-time", "120"])
+    curl.args(["--silent", "--show-error", "--parallel", "--compressed", "--max-time", "300"])
         .args(["--noproxy", "*", version, "--cacert"])
         .arg(&server.identity.cert)
         .arg("--resolve")

@@ -86,7 +86,7 @@ fn output(command: &mut Command) -> Vec<u8> {
 fn curl(server: &Server, version: &str, path: &str) -> (String, Vec<u8>) {
     let head = server.site.outside().join("head");
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--compressed", "--max-time", "120", "--noproxy", "*"])
+    curl.args(["--silent", "--show-error", "--compressed", "--max-time", "300", "--noproxy", "*"])
         .args([version, "--cacert"])
         .arg(&server.identity.cert)
         .arg("--resolve")
