@@ -6,7 +6,7 @@
 # directory, under the variables of this environment that concern the tests.
 new_job() {
   mkdir -p "$CACHE/jobs"
-  job=$(mktemp -d "$CACHE/jobs/XXXXXXXX")
+  job=$(mktemp -d -p "$CACHE/jobs")
   {
     echo '#!/bin/bash'
     printf 'cd %q || exit 125\n' "$PWD"

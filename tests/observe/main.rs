@@ -37,7 +37,7 @@ use client::{Client, tls_config};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a client waits between two steps, at first.
-pub(crate) const WAIT: Duration = Duration::from_millis(80);
+const WAIT: Duration = Duration::from_millis(80);
 
 /// Tries with longer and longer waits: a crowded machine may stand still for as long as a short one lasts, and
 /// then that is what the server reports.

@@ -191,9 +191,7 @@ fn no_request_fails_while_certificates_are_replaced() {
     let files = (outside.join("live.pem"), outside.join("live.key"));
     let identity = Identity { cert: files.0.clone(), key: files.1.clone(), der: first.der };
     let issued: Vec<Issued> = (0..TIMES).map(|_| authority.issue(&["localhost"])).collect();
-    // The clients of a crowded machine may stand still for a while.
-    let patient = ["--idle-timeout", "1h", "--head-timeout", "5m", "--handshake-timeout", "5m"];
-    let server = Server::start_as(site, identity, &patient);
+    let server = Server::start_as(site, identity, &[]);
 
     let (done, requests) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {

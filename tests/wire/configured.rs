@@ -16,7 +16,7 @@ use ringway_bench_h2::{
 use crate::{
     client::{Client, ClientOptions},
     identity::Identity,
-    server::{PATIENT, PROGRAM, port_of_url},
+    server::{LONG, PATIENT, PROGRAM, port_of_url},
 };
 
 /// A running server, killed when it goes out of scope, and its folder.
@@ -104,7 +104,7 @@ fn write_with(folder: &Path, first: &str, text: &str) {
     let mut patient = String::new();
     if !text.contains("[timeouts]") {
         patient += "\n[timeouts]\n";
-        patient.extend(PATIENT.iter().map(|(_, line)| format!("{line}\n")));
+        patient.extend(PATIENT.iter().map(|name| format!("{name} = '{LONG}'\n")));
     }
     fs::write(&new, format!("{first}{head}{text}{patient}")).unwrap();
     fs::rename(new, folder.join("ringway.toml")).unwrap();

@@ -300,33 +300,24 @@ fn kernel_tls(options: &[&str]) -> Option<&'static str> {
     (kernel_tls_is_required() && !says).then_some("--ktls=on")
 }
 
-/// Times that a server gives its clients and its disks, by option and by key of the file: unless a test says
-/// otherwise, as long as no machine stands still.
-pub(crate) const PATIENT: [(&str, &str); 6] = [
-    ("--handshake-timeout=5m", "handshake = '5m'"),
-    ("--head-timeout=5m", "head = '5m'"),
-    ("--body-timeout=5m", "body = '5m'"),
-    ("--idle-timeout=5m", "idle = '5m'"),
-    ("--response-timeout=5m", "response = '5m'"),
-    ("--process-timeout=5m", "process = '5m'"),
-];
+/// Timeouts that a server gives its clients and its disks, as the file names them: unless a test says
+/// otherwise, [`LONG`].
+pub(crate) const PATIENT: [&str; 6] = ["handshake", "head", "body", "idle", "response", "process"];
+
+/// As long as no machine stands still.
+pub(crate) const LONG: &str = "5m";
 
 /// The options of these that a test does not give itself.
-fn patient(options: &[&str]) -> impl Iterator<Item = &'static str> {
-    let says = |name: &str| {
-        options.iter().any(|option| option.split('=').next().is_some_and(|own| own == name))
-    };
-    let unsaid = PATIENT
-        .iter()
-        .map(|(option, _)| *option)
-        .filter(move |option| option.split('=').next().is_some_and(|name| !says(name)));
-    unsaid.collect::<Vec<_>>().into_iter()
+fn patient(options: &[&str]) -> Vec<String> {
+    let names = PATIENT.iter().map(|name| format!("--{name}-timeout"));
+    let unsaid = names.filter(|name| options.iter().all(|own| own.split('=').next() != Some(name)));
+    unsaid.map(|name| format!("{name}={LONG}")).collect()
 }
 
 /// The options of a proxy. Unless they say otherwise it bears a test that stands still for a while: its
 /// connections are kept for longer, and servers that are slow to accept one are not given up.
 fn patient_proxy<'o>(options: &[&'o str]) -> Vec<&'o str> {
-    let usual = [["--keep-idle", "5m"], ["--connect-timeout", "5m"]];
+    let usual = [["--keep-idle", LONG], ["--connect-timeout", LONG]];
     let unsaid = usual.into_iter().filter(|[name, _]| !options.contains(name));
     options.iter().copied().chain(unsaid.flatten()).collect()
 }

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often a case is tried that fails: another process may have kept the server from its CPU for
 /// longer than the suite waits.
-const TRIES: usize = 6;
+const TRIES: usize = 2;
 
 /// Parts of a case's name, and why it may fail.
 const EXCEPTIONS: [(&str, &str); 1] = [(
